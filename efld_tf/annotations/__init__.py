@@ -1,0 +1,1 @@
+"""Annotation files on disk -> FaceRecords. NumPy only, never TensorFlow."""

@@ -1,0 +1,1 @@
+"""The commands: each module parses its arguments, calls the package and prints."""

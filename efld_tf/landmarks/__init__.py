@@ -1,0 +1,1 @@
+"""What a face annotation means: schemas, pixel conventions, metrics, drawing."""

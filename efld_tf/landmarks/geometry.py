@@ -1,0 +1,151 @@
+"""Boxes, square crops and affines: the one place for pixel conventions.
+
+Image coordinates are in pixels with **pixel centres at whole numbers**: the top-left pixel's centre
+is (0, 0), its outer corner (-0.5, -0.5). A crop's coordinates `u` are in the unit square, where
+pixel j of W has its centre at u = (j + 0.5) / W. Affines are [2, 3] matrices that map column
+vectors (x, y, 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from efld_tf.errors import EfldError
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of an image: its centre and side, in image pixels."""
+
+    center_x: float
+    center_y: float
+    side: float
+
+    @property
+    def origin(self) -> np.ndarray:
+        """The crop's top-left corner [2], in image pixels."""
+        return np.array([self.center_x - self.side / 2, self.center_y - self.side / 2])
+
+    def to_unit(self, points: np.ndarray) -> np.ndarray:
+        """Image points [..., 2] in pixels as points in the crop's unit square."""
+        return (points - self.origin) / self.side
+
+    def from_unit(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 2] of the crop's unit square as image points in pixels."""
+        return points * self.side + self.origin
+
+    def scaled(self, factor: float) -> Crop:
+        """The concentric crop whose side is `factor` times as long."""
+        return Crop(self.center_x, self.center_y, self.side * factor)
+
+    def affine(self, size: int) -> np.ndarray:
+        """[2, 3] affine from image pixels to the pixels of the crop resized to `size`."""
+        scale = size / self.side
+        shift = -self.origin * scale - 0.5
+        return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+
+@dataclass(frozen=True)
+class CropRule:
+    """How the square crop of a face follows from its box; saved with every model.
+
+    Attributes:
+      box: `points`, the tight box of all points of an annotation in `schema`, or `file`, the box
+        that the annotation itself carries (where points do not span a face).
+      schema: the schema of the annotation that the box comes from.
+      scale: side of the crop / longest side of the box.
+      offset_x, offset_y: crop centre minus box centre, / longest side of the box.
+    """
+
+    box: str
+    schema: str
+    scale: float
+    offset_x: float = 0.0
+    offset_y: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.box not in ("points", "file"):
+            raise EfldError(f"crop rule: box must be 'points' or 'file', got {self.box!r}")
+        if not self.scale > 0:
+            raise EfldError(f"crop rule: scale must be positive, got {self.scale}")
+
+    @property
+    def name(self) -> str:
+        """What the crop is made from, e.g. `ibug68-points`."""
+        return f"{self.schema}-{self.box}"
+
+    def crop(self, box: np.ndarray) -> Crop:
+        """The crop for a box (x0, y0, x1, y1) in pixels.
+
+        Raises:
+          EfldError: the box is empty or not finite.
+        """
+        x0, y0, x1, y1 = (float(v) for v in box)
+        longest = max(x1 - x0, y1 - y0)
+        if not (np.isfinite([x0, y0, x1, y1]).all() and longest > 0):
+            raise EfldError(f"an empty or infinite face box: {[x0, y0, x1, y1]}")
+        return Crop(
+            (x0 + x1) / 2 + self.offset_x * longest,
+            (y0 + y1) / 2 + self.offset_y * longest,
+            longest * self.scale,
+        )
+
+
+def tight_box(points: np.ndarray) -> np.ndarray:
+    """The smallest box (x0, y0, x1, y1) around points [N, 2]."""
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Maps points [..., 2] by an affine [2, 3]."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def invert_affine(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of an affine [2, 3]."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([linear, -(linear @ matrix[:, 2:])], axis=1)
+
+
+def compose_affines(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The affine [2, 3] that applies `first`, then `second`."""
+    bottom = [[0.0, 0.0, 1.0]]
+    return (np.concatenate([second, bottom]) @ np.concatenate([first, bottom]))[:2]
+
+
+def extract_crop(image: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+    """Resamples a crop of `image` [H, W, 3] uint8 to [size, size, 3]; outside the image is black.
+
+    Where the crop shrinks by two or more, whole blocks of pixels are averaged first, so that fine
+    texture does not alias; the remaining factor (below 2) and the sub-pixel shift are bilinear.
+    """
+    matrix = crop.affine(size)
+    block = int(crop.side // size)
+    if block >= 2:
+        image, matrix = _average_blocks(image, crop, matrix, block)
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def _average_blocks(
+    image: np.ndarray, crop: Crop, matrix: np.ndarray, block: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the image around the crop, shrunk by `block`, and the affine that reads it."""
+    height, width = image.shape[:2]
+    first = np.maximum(np.floor(crop.origin).astype(int) - block, 0)
+    last = np.minimum(np.ceil(crop.origin + crop.side).astype(int) + block + 1, [width, height])
+    if (last - first <= 0).any():  # the crop misses the image: leave the black to warpAffine
+        return image, matrix
+    part = image[first[1] : last[1], first[0] : last[0]]
+    pad = -(last - first) % block
+    part = cv2.copyMakeBorder(part, 0, int(pad[1]), 0, int(pad[0]), cv2.BORDER_REPLICATE)
+    small = cv2.resize(
+        part, (part.shape[1] // block, part.shape[0] // block), interpolation=cv2.INTER_AREA
+    )
+    # Pixel s of the small image has its centre at block * s + (block - 1) / 2 + first.
+    to_image = np.array(
+        [[block, 0, (block - 1) / 2 + first[0]], [0, block, (block - 1) / 2 + first[1]]]
+    )
+    return small, compose_affines(matrix, to_image)

@@ -1,0 +1,234 @@
+"""What the points of each landmark format mean: names, mirror, normaliser, lines, subsets.
+
+A schema is data (`schema_files/NAME.yaml`), so that a new format needs no code. Left and right are
+always the subject's own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from efld_tf.errors import DataError, EfldError
+
+SCHEMA_FILES = Path(__file__).parent / "schema_files"
+
+# The four places that every format can point at; they align crops across formats.
+ANCHORS = ("right_eye", "left_eye", "mouth_right", "mouth_left")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named run of points; `closed` says whether its polyline returns to its start."""
+
+    name: str
+    points: tuple[int, ...]
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """The distance between two places, each the mean of a group of points."""
+
+    name: str
+    right: tuple[int, ...]
+    left: tuple[int, ...]
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """Distance for points [..., N, 2], in their unit: [...]."""
+        right = points[..., list(self.right), :].mean(axis=-2)
+        left = points[..., list(self.left), :].mean(axis=-2)
+        return np.linalg.norm(right - left, axis=-1)
+
+
+@dataclass(frozen=True)
+class LandmarkSchema:
+    """One landmark format.
+
+    Attributes:
+      name: the identifier used in configs, file names and metadata.
+      title: what people call it.
+      names: one name a point, in order.
+      parts: runs of points for drawing and per-region figures; together they cover every point.
+      flip: `points[flip]`, mirrored in x, is the annotation of the mirrored image (an involution).
+      normalisers: by name; the first is the schema's own (`interocular` wherever it has the outer
+        eye corners).
+      anchors: groups of points whose means are the `ANCHORS`, shared by all formats.
+      subsets: for each schema that is a true subset, the indices of its points in this one.
+    """
+
+    name: str
+    title: str
+    names: tuple[str, ...]
+    parts: tuple[Part, ...]
+    flip: tuple[int, ...]
+    normalisers: tuple[Normaliser, ...]
+    anchors: Mapping[str, tuple[int, ...]]
+    subsets: Mapping[str, tuple[int, ...]]
+
+    @property
+    def num_points(self) -> int:
+        """How many points an annotation has."""
+        return len(self.names)
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """The schema's own normaliser."""
+        return self.normalisers[0]
+
+    def find_normaliser(self, name: str | None = None) -> Normaliser:
+        """The normaliser of that name, or the schema's own for None.
+
+        Raises:
+          EfldError: the schema does not define it.
+        """
+        if name is None:
+            return self.normaliser
+        for normaliser in self.normalisers:
+            if normaliser.name == name:
+                return normaliser
+        known = ", ".join(n.name for n in self.normalisers)
+        raise EfldError(f"schema {self.name} has no normaliser {name!r}; it has {known}")
+
+    def mirror(self, points: np.ndarray, width: float) -> np.ndarray:
+        """The annotation of the mirrored image: points [..., N, 2] in pixels, image `width` pixels.
+
+        Pixel centres are whole numbers, so x becomes width - 1 - x.
+        """
+        flipped = np.array(points[..., list(self.flip), :])
+        flipped[..., 0] = width - 1 - flipped[..., 0]
+        return flipped
+
+    def anchor_points(self, points: np.ndarray) -> np.ndarray:
+        """The `ANCHORS` of points [..., N, 2]: [..., 4, 2]."""
+        return np.stack(
+            [points[..., list(self.anchors[name]), :].mean(axis=-2) for name in ANCHORS], axis=-2
+        )
+
+    def subset_indices(self, target: str) -> tuple[int, ...]:
+        """Indices of the points of schema `target` in this one.
+
+        Raises:
+          EfldError: `target` is neither this schema nor a true subset of it.
+        """
+        if target == self.name:
+            return tuple(range(self.num_points))
+        if target not in self.subsets:
+            raise EfldError(
+                f"schema {self.name} does not contain {target}; "
+                f"it can supervise {', '.join([self.name, *self.subsets])}"
+            )
+        return self.subsets[target]
+
+
+def names() -> list[str]:
+    """The names of the built-in schemas."""
+    return sorted(path.stem for path in SCHEMA_FILES.glob("*.yaml"))
+
+
+@functools.cache
+def get(name: str) -> LandmarkSchema:
+    """The built-in schema of that name.
+
+    Raises:
+      EfldError: there is none; the message lists the known ones.
+    """
+    if name not in names():
+        raise EfldError(f"unknown landmark schema {name!r}; known: {', '.join(names())}")
+    return load(SCHEMA_FILES / f"{name}.yaml")
+
+
+def load(path: str | Path) -> LandmarkSchema:
+    """Reads and checks a schema file.
+
+    Raises:
+      DataError: the file is not YAML, or a field is missing or inconsistent.
+    """
+    try:
+        fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(path, f"not a readable YAML file: {error}") from error
+    try:
+        return _from_fields(fields)
+    except KeyError as error:
+        raise DataError(path, f"the field {error} is missing") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(path, str(error)) from error
+
+
+def infer_flip(mean_shape: np.ndarray) -> tuple[int, ...]:
+    """The flip permutation of a format without a published one, from its mean shape [N, 2].
+
+    The shape is mirrored about its centre and its points are matched one to one by distance
+    (linear assignment).
+
+    Raises:
+      EfldError: the matching is not an involution, so the shape is not symmetric enough.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    mirrored = mean_shape * [-1, 1] + [2 * mean_shape[:, 0].mean(), 0]
+    distance = np.linalg.norm(mean_shape[:, None] - mirrored[None], axis=-1)
+    _, flip = linear_sum_assignment(distance**2)
+    if not np.array_equal(flip[flip], np.arange(len(flip))):
+        raise EfldError("the mean shape is not symmetric enough to infer its flip; declare it")
+    return tuple(int(i) for i in flip)
+
+
+def _indices(value: Any) -> tuple[int, ...]:
+    """`3`, `"0-16"` or `"36,39"` as indices."""
+    result: list[int] = []
+    for item in str(value).split(","):
+        first, _, last = item.partition("-")
+        result.extend(range(int(first), int(last or first) + 1))
+    return tuple(result)
+
+
+def _names_from_parts(parts: tuple[Part, ...]) -> list[str]:
+    """`PART_0`, `PART_1`, ... in the order of the points; `PART` alone where it has one point."""
+    by_index = {
+        point: f"{part.name}_{i}" if len(part.points) > 1 else part.name
+        for part in parts
+        for i, point in enumerate(part.points)
+    }
+    return [by_index[i] for i in sorted(by_index)]
+
+
+def _from_fields(fields: dict[str, Any]) -> LandmarkSchema:
+    parts = tuple(
+        Part(name, _indices(part["points"]), bool(part.get("closed", False)))
+        for name, part in fields["parts"].items()
+    )
+    flip = tuple(fields["flip"])
+    point_names = tuple(fields.get("names") or _names_from_parts(parts))
+    schema = LandmarkSchema(
+        name=fields["name"],
+        title=fields["title"],
+        names=point_names,
+        parts=parts,
+        flip=flip,
+        normalisers=tuple(
+            Normaliser(name, _indices(n["right"]), _indices(n["left"]))
+            for name, n in fields["normalisers"].items()
+        ),
+        anchors={name: _indices(fields["anchors"][name]) for name in ANCHORS},
+        subsets={name: _indices(points) for name, points in fields.get("subsets", {}).items()},
+    )
+    everything = list(range(len(point_names)))
+    if sorted(i for part in parts for i in part.points) != everything:
+        raise ValueError(f"parts: every one of the {len(point_names)} points must be in one part")
+    if sorted(flip) != everything or [flip[i] for i in flip] != everything:
+        raise ValueError("flip: expected a permutation that is its own inverse")
+    if not schema.normalisers:
+        raise ValueError("normalisers: at least one is needed")
+    groups = [*schema.anchors.values(), *schema.subsets.values()]
+    groups += [group for n in schema.normalisers for group in (n.left, n.right)]
+    if any(i not in everything for group in groups for i in group):
+        raise ValueError(f"an index is not below the number of points, {len(point_names)}")
+    return schema
