@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from efld_tf import config
 from efld_tf.annotations import ibug, mtfl, scut, wflw, youtube_faces
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
@@ -50,14 +51,15 @@ class Annotations:
 
 
 def parse(text: str, known: tuple[str, ...] = ()) -> Source:
-    """Parses `reader:path[?option=value&...]`.
+    """Parses `reader:path[?option=value&...]`; `${NAME}` in it is that environment variable.
 
     Args:
       known: names to accept beside those of `READERS`.
 
     Raises:
-      EfldError: the form or the reader's name is wrong.
+      EfldError: the form or the reader's name is wrong, or a variable is not set.
     """
+    text = config.expand(text)
     reader, colon, rest = text.partition(":")
     names = sorted([*READERS, *known])
     if not colon or not rest:

@@ -43,3 +43,21 @@ def run(command: Callable[[Sequence[str] | None], int | None], argv: Sequence[st
     except BrokenPipeError:  # `efld-score ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def quiet_tensorflow() -> None:
+    """Imports TensorFlow without the flood that its libraries write to stderr at start.
+
+    The messages come from C++ before any logging is set up, so the stream itself is closed for the
+    time of the import.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -61,6 +61,8 @@ class LandmarkSchema:
         eye corners).
       anchors: groups of points whose means are the `ANCHORS`, shared by all formats.
       subsets: for each schema that is a true subset, the indices of its points in this one.
+      box: what a face's crop is made from: `points`, their tight box, or `file`, the annotation's
+        own box, where the points do not span a face.
     """
 
     name: str
@@ -71,6 +73,7 @@ class LandmarkSchema:
     normalisers: tuple[Normaliser, ...]
     anchors: Mapping[str, tuple[int, ...]]
     subsets: Mapping[str, tuple[int, ...]]
+    box: str = "points"
 
     @property
     def num_points(self) -> int:
@@ -219,12 +222,15 @@ def _from_fields(fields: dict[str, Any]) -> LandmarkSchema:
         ),
         anchors={name: _indices(fields["anchors"][name]) for name in ANCHORS},
         subsets={name: _indices(points) for name, points in fields.get("subsets", {}).items()},
+        box=fields.get("box", "points"),
     )
     everything = list(range(len(point_names)))
     if sorted(i for part in parts for i in part.points) != everything:
         raise ValueError(f"parts: every one of the {len(point_names)} points must be in one part")
     if sorted(flip) != everything or [flip[i] for i in flip] != everything:
         raise ValueError("flip: expected a permutation that is its own inverse")
+    if schema.box not in ("points", "file"):
+        raise ValueError(f"box: expected 'points' or 'file', got {schema.box!r}")
     if not schema.normalisers:
         raise ValueError("normalisers: at least one is needed")
     groups = [*schema.anchors.values(), *schema.subsets.values()]

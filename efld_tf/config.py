@@ -1,0 +1,205 @@
+"""Strict YAML -> frozen dataclasses: unknown keys and wrong types fail with their dotted path."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from efld_tf.errors import DataError, EfldError
+
+T = TypeVar("T")
+
+MAX_CONFIG_BYTES = 1 << 20
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without what hides mistakes (duplicate keys) or explodes (aliases)."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases are not supported", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is not a word", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads 1e-3 as a word; YAML 1.2, and everybody who writes it, as a number.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
+    """Reads a configuration file.
+
+    Args:
+      kind: the dataclass to make.
+      overrides: `a.b=value` (items of lists by their number: `data.sources.0.repeat=2`), applied
+        on top of the file; values are YAML.
+
+    Raises:
+      DataError: unreadable, an unknown or missing key, or a value of the wrong type or range; the
+        message has the file, the dotted path and what was expected.
+      EfldError: an override is malformed.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise DataError(path, "too large for a configuration file")
+        tree = _parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(path, f"cannot read the configuration: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(path, "not a UTF-8 text file") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or "nested too deeply or malformed"
+        raise DataError(path, f"not valid YAML: {reason}", mark.line + 1 if mark else None) from error
+    for override in overrides:
+        _apply_override(tree, override)
+    try:
+        return from_tree(tree, kind)
+    except EfldError as error:
+        raise DataError(path, str(error)) from error
+
+
+def from_tree(tree: Any, kind: type[T], path: str = "") -> T:
+    """Makes the dataclass `kind` from nested dicts and lists.
+
+    Raises:
+      EfldError: with the dotted path of what is unknown, missing, or of the wrong type or range.
+    """
+    return _convert(tree, kind, path)
+
+
+def to_tree(value: Any) -> Any:
+    """The nested dicts and lists of a configuration, as they stand in YAML."""
+    return dataclasses.asdict(value)
+
+
+def dump(value: Any) -> str:
+    """A configuration as YAML."""
+    return yaml.safe_dump(to_tree(value), sort_keys=False, width=100)
+
+
+def expand(text: str) -> str:
+    """Replaces `${NAME}` by that environment variable.
+
+    Raises:
+      EfldError: the variable is not set.
+    """
+    def value(match: re.Match[str]) -> str:
+        if (found := os.environ.get(match[1])) is None:
+            raise EfldError(f"{text!r}: the environment variable {match[1]} is not set")
+        return found
+
+    return re.sub(r"\$\{(\w+)\}", value, text)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _StrictLoader)
+
+
+def _apply_override(tree: Any, override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise EfldError(f"--set {override!r}: expected path.to.key=value")
+    try:
+        value = _parse(text)
+    except yaml.YAMLError as error:
+        raise EfldError(f"--set {override!r}: the value is not valid YAML") from error
+    *parents, last = path.split(".")
+    node = tree
+    for key in parents:
+        if isinstance(node, dict):
+            node = node.setdefault(key, {})
+        elif isinstance(node, list) and key.isdigit() and int(key) < len(node):
+            node = node[int(key)]
+        else:
+            raise EfldError(f"--set {override!r}: there is no {key!r} to set something in")
+    if isinstance(node, dict):
+        node[last] = value
+    elif isinstance(node, list) and last.isdigit() and int(last) < len(node):
+        node[int(last)] = value
+    else:
+        raise EfldError(f"--set {override!r}: there is no {last!r} to set")
+
+
+def _convert(value: Any, kind: Any, path: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(a for a in arguments if a is not type(None)), path)
+    if dataclasses.is_dataclass(kind):
+        return _convert_dataclass(value, kind, path)
+    if origin is list:
+        _expect(isinstance(value, list), "a list", value, path)
+        return [_convert(item, arguments[0], f"{path}.{i}") for i, item in enumerate(value)]
+    if origin is dict:
+        _expect(isinstance(value, dict), "a mapping", value, path)
+        return {key: _convert(v, arguments[1], _join(path, key)) for key, v in value.items()}
+    if kind is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        _expect(number and abs(value) < float("inf"), "a finite number", value, path)
+        return float(value)
+    if kind is int:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        _expect(whole, "a whole number", value, path)
+        return value
+    name = {str: "a text", bool: "true or false"}[kind]
+    _expect(isinstance(value, kind), name, value, path)
+    return value
+
+
+def _convert_dataclass(value: Any, kind: type, path: str) -> Any:
+    _expect(isinstance(value, dict), "a mapping", value, path)
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    for key in value:
+        if key not in fields:
+            raise EfldError(f"{_join(path, key)}: unknown key; known: {', '.join(fields)}")
+    for name, field in fields.items():
+        has_default = field.default is not dataclasses.MISSING
+        if not has_default and field.default_factory is dataclasses.MISSING and name not in value:
+            raise EfldError(f"{_join(path, name)}: this key is required")
+    converted = {key: _convert(v, hints[key], _join(path, key)) for key, v in value.items()}
+    try:
+        return kind(**converted)
+    except EfldError as error:  # raised by a range check in __post_init__
+        raise EfldError(_join(path, str(error))) from error
+
+
+def _expect(condition: bool, expected: str, value: Any, path: str) -> None:
+    if not condition:
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        raise EfldError(f"{path or 'the file'}: expected {expected}, got {shown}")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

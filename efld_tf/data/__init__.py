@@ -1,0 +1,1 @@
+"""FaceRecords -> packed shards of crops -> augmented, format-mixed tf.data batches."""

@@ -1,0 +1,47 @@
+"""Crop rules that show the same face at the same place whatever the annotation's format."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.data.options import CropOptions
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule
+
+# Where the schemas' ANCHORS (eye centres, mouth corners) lie on average in the unit square of a
+# crop: the mean over HELEN's training faces of the crop with 1.25 times the tight box of the 68
+# iBUG points, made symmetric. It is the definition of "how much of the crop a face fills".
+REFERENCE_ANCHORS = np.array([[0.3317, 0.2790], [0.6683, 0.2790], [0.3517, 0.6255], [0.6483, 0.6255]])
+
+
+def crop_rule(records: list[FaceRecord], options: CropOptions) -> CropRule:
+    """The crop rule of a source: as given, or fitted to its faces.
+
+    The fit is the least-squares scale and offset that bring the mean anchors of the faces to
+    `REFERENCE_ANCHORS`.
+
+    Args:
+      records: faces of one schema.
+
+    Raises:
+      EfldError: an annotation lacks the box that the rule needs.
+    """
+    schema = schemas.get(records[0].schema)
+    if options.scale is not None:
+        return CropRule(schema.box, schema.name, options.scale, options.offset_x, options.offset_y)
+    anchors = []
+    for record in records:
+        x0, y0, x1, y1 = record.source_box(schema.box)
+        centre = np.array([x0 + x1, y0 + y1]) / 2
+        anchors.append((schema.anchor_points(record.points) - centre) / max(x1 - x0, y1 - y0))
+    # In units of the box: anchors - offset = scale * (reference - 0.5).
+    found = np.nanmean(anchors, axis=0)
+    wanted = REFERENCE_ANCHORS - 0.5
+    spread = wanted - wanted.mean(axis=0)
+    scale = float((spread * (found - found.mean(axis=0))).sum() / (spread**2).sum())
+    if not scale > 0:
+        raise EfldError("the crop rule cannot be fitted: eyes and mouths are upside down")
+    offset_x, offset_y = (float(v) for v in found.mean(axis=0) - scale * wanted.mean(axis=0))
+    return CropRule(schema.box, schema.name, round(scale, 4), round(offset_x, 4), round(offset_y, 4))

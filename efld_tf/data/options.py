@@ -1,0 +1,133 @@
+"""Options of packing, mixing and augmentation, as they stand in configs. No TensorFlow here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+
+from efld_tf.annotations.sources import ON_ERROR
+from efld_tf.errors import EfldError
+
+
+@dataclass(frozen=True)
+class CropOptions:
+    """The crop rule of a source; without a scale it is fitted to the source's faces.
+
+    Attributes:
+      scale: side of the crop / longest side of the box, or None to fit it and the offsets.
+      offset_x, offset_y: crop centre minus box centre, / longest side of the box.
+    """
+
+    scale: float | None = None
+    offset_x: float = 0.0
+    offset_y: float = 0.0
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """One annotated source of a recipe.
+
+    Attributes:
+      source: `reader:path[?option=value]`; `${NAME}` is replaced by that environment variable.
+      name: folder of its packed shards and its name in tables.
+      heads: the heads it supervises: its own schema, or true subsets of it.
+      repeat: how often a face is drawn for each time a face of a `repeat: 1` source is.
+      validation_fraction: share of its identities (or photos) held out for validation.
+      on_error: `stop` at a bad sample, or `skip` and count.
+      crop: the crop rule.
+    """
+
+    source: str
+    name: str
+    heads: list[str]
+    repeat: float = 1.0
+    validation_fraction: float = 0.0
+    on_error: str = "stop"
+    crop: CropOptions = field(default_factory=CropOptions)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
+            raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
+        if not self.heads:
+            raise EfldError("heads: at least one head is needed")
+        if not self.repeat > 0:
+            raise EfldError(f"repeat: expected a positive number, got {self.repeat}")
+        if not 0 <= self.validation_fraction < 1:
+            raise EfldError("validation_fraction: expected a number from 0 up to, not including, 1")
+        if self.on_error not in ON_ERROR:
+            raise EfldError(f"on_error: expected one of {ON_ERROR}, got {self.on_error!r}")
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """How face crops are stored.
+
+    Attributes:
+      size: side of a stored crop in pixels.
+      margin: stored side / side of the crop that the model sees: room for rotation and shift.
+      jpeg_quality: of the stored crops, 1 to 100.
+      shard_faces: faces a shard.
+    """
+
+    size: int = 192
+    margin: float = 1.5
+    jpeg_quality: int = 95
+    shard_faces: int = 1024
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.size <= 2048:
+            raise EfldError(f"size: expected 16 to 2048 pixels, got {self.size}")
+        if not self.margin >= 1:
+            raise EfldError(f"margin: expected at least 1, got {self.margin}")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise EfldError(f"jpeg_quality: expected 1 to 100, got {self.jpeg_quality}")
+        if self.shard_faces < 1:
+            raise EfldError(f"shard_faces: expected at least 1, got {self.shard_faces}")
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """Random changes of a training crop. Probabilities are a face, ranges are symmetric.
+
+    Attributes:
+      flip: probability of mirroring (with the flip permutation of each head).
+      rotation: standard deviation of the angle, degrees (cut off at two of them).
+      scale: standard deviation of log2 of the zoom (cut off at two of them).
+      translation: standard deviation of the shift, crop sides (cut off at two of them).
+      brightness: largest shift of all channels, of the full range.
+      contrast: largest change of the contrast factor.
+      saturation: largest change of the saturation factor.
+      channel_gain: largest change of each channel's gain (colour temperature).
+      grey: probability of a grey image.
+      blur: probability of a Gaussian blur with up to `blur_sigma` pixels.
+      blur_sigma: largest blur, pixels of the model's input.
+      noise: largest standard deviation of pixel noise, of the full range.
+      occlusion: probability of a filled rectangle over the face.
+      occlusion_size: largest side of that rectangle, crop sides.
+    """
+
+    flip: float = 0.5
+    rotation: float = 12.0
+    scale: float = 0.08
+    translation: float = 0.03
+    brightness: float = 0.2
+    contrast: float = 0.3
+    saturation: float = 0.4
+    channel_gain: float = 0.1
+    grey: float = 0.1
+    blur: float = 0.2
+    blur_sigma: float = 1.5
+    noise: float = 0.04
+    occlusion: float = 0.3
+    occlusion_size: float = 0.4
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if value < 0 or (option.name in ("flip", "grey", "blur", "occlusion") and value > 1):
+                raise EfldError(f"{option.name}: out of range: {value}")
+
+    @classmethod
+    def none(cls) -> AugmentOptions:
+        """No change at all: the crop as the model sees it when it is evaluated."""
+        return cls(**{option.name: 0.0 for option in fields(cls)})

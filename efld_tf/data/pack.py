@@ -1,0 +1,324 @@
+"""Packing: annotated photos -> shards of face crops with a manifest that says what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from efld_tf import files
+from efld_tf.annotations import sources
+from efld_tf.annotations.record import FaceRecord, read_image
+from efld_tf.data.crop_fit import crop_rule
+from efld_tf.data.options import PackOptions, SourceOptions
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule, extract_crop
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of packed faces."""
+
+    file: str
+    faces: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a packed folder holds.
+
+    Attributes:
+      source: the `reader:path` it was made from.
+      schema: of its annotations.
+      crop_rule: how a face's crop follows from its box.
+      pack: how crops are stored.
+      shards: by split, `train` and `validation`.
+      mean_shape: [N, 2] mean of the training faces' points in the unit square of the model's crop.
+      skipped: one line for each sample that could not be used.
+      fingerprint: of everything that went in; equal means that packing again changes nothing.
+    """
+
+    source: str
+    schema: str
+    crop_rule: CropRule
+    pack: PackOptions
+    shards: dict[str, list[Shard]]
+    mean_shape: list[list[float]]
+    skipped: list[str]
+    fingerprint: str
+
+    def faces(self, split: str) -> int:
+        """How many faces a split has."""
+        return sum(shard.faces for shard in self.shards[split])
+
+    @property
+    def content_sha256(self) -> str:
+        """A hash of all packed faces."""
+        shards = [shard.sha256 for split in SPLITS for shard in self.shards[split]]
+        return hashlib.sha256("".join(shards).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class PackedFace:
+    """One face as it is stored.
+
+    Attributes:
+      jpeg: the crop with its margin, RGB.
+      points: [N, 2] float32 in the unit square of the stored crop; NaN where not annotated.
+      side: of the stored crop, in pixels of the photo.
+      name: the image's path relative to the source, for reports.
+    """
+
+    jpeg: bytes
+    points: np.ndarray
+    side: float
+    name: str
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Reads the manifest of a packed folder.
+
+    Raises:
+      DataError: it is missing, unreadable or of another format version.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format_version"] != FORMAT_VERSION:
+            raise DataError(path, f"packed by another version; delete {folder} and pack again")
+        return Manifest(
+            source=content["source"],
+            schema=content["schema"],
+            crop_rule=CropRule(**content["crop_rule"]),
+            pack=PackOptions(**content["pack"]),
+            shards={s: [Shard(**shard) for shard in content["shards"][s]] for s in SPLITS},
+            mean_shape=content["mean_shape"],
+            skipped=content["skipped"],
+            fingerprint=content["fingerprint"],
+        )
+    except OSError as error:
+        raise DataError(path, "not a packed folder: its manifest cannot be read") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(path, f"not a manifest of packed faces: {error}") from error
+
+
+def pack(
+    options: SourceOptions,
+    folder: str | Path,
+    pack_options: PackOptions,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Manifest:
+    """Packs a source into `folder`, or does nothing where that is already done.
+
+    Args:
+      options: the source, its crop rule, hold-out and error policy.
+      folder: where to write; an older packing of the same source is replaced in one step.
+      workers: processes; None for one a core.
+      progress: whether to show a progress bar.
+
+    Raises:
+      EfldError: the source cannot be read, a sample is bad (`on_error: stop`), or `folder` holds
+        something that is not a packed source.
+    """
+    folder = Path(folder)
+    annotations = sources.read(options.source, options.on_error)
+    rule = crop_rule(annotations.records, options.crop)
+    fingerprint = _fingerprint(annotations, rule, options, pack_options)
+    if folder.exists():
+        if not (folder / MANIFEST).exists():
+            raise EfldError(f"{folder} exists and is not a packed source; choose another or delete it")
+        if (existing := read_manifest(folder)).fingerprint == fingerprint:
+            return existing
+    # The content goes to a sibling that only its complete version leaves; see `_replace_folder`.
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    shards, mean_shape, skipped = _write_splits(
+        annotations, rule, options, pack_options, temporary, workers, progress
+    )
+    manifest = Manifest(
+        source=options.source,
+        schema=annotations.schema,
+        crop_rule=rule,
+        pack=pack_options,
+        shards=shards,
+        mean_shape=mean_shape,
+        skipped=skipped,
+        fingerprint=fingerprint,
+    )
+    content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
+    content["content_sha256"] = manifest.content_sha256
+    files.write_json(temporary / MANIFEST, content)
+    _replace_folder(temporary, folder)
+    return manifest
+
+
+def in_validation(record: FaceRecord, fraction: float) -> bool:
+    """Whether a face is held out: decided by its identity (or photo), not by the order of files."""
+    key = record.identity or record.image.stem
+    digest = hashlib.sha256(key.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+
+
+def _write_splits(
+    annotations: sources.Annotations,
+    rule: CropRule,
+    options: SourceOptions,
+    pack_options: PackOptions,
+    folder: Path,
+    workers: int | None,
+    progress: bool,
+) -> tuple[dict[str, list[Shard]], list[list[float]], list[str]]:
+    """Writes the shards of both splits; returns them, the mean shape and what was skipped."""
+    skipped = [str(error) for error in annotations.skipped]
+    splits: dict[str, list[FaceRecord]] = {split: [] for split in SPLITS}
+    for record in annotations.records:
+        held_out = in_validation(record, options.validation_fraction)
+        splits["validation" if held_out else "train"].append(record)
+    shards: dict[str, list[Shard]] = {}
+    shapes: list[np.ndarray] = []
+    with tqdm(
+        total=len(annotations.records), unit="face", desc=f"packing {options.name}",
+        disable=not progress,
+    ) as bar:
+        for split, records in splits.items():
+            faces = _packed_faces(records, rule, pack_options, annotations.source.path, workers)
+            kept: list[PackedFace] = []
+            shards[split] = []
+            for face in faces:
+                bar.update()
+                if isinstance(face, DataError):
+                    if options.on_error == "stop":
+                        raise face
+                    skipped.append(str(face))
+                    continue
+                if split == "train":
+                    shapes.append((face.points - 0.5) * pack_options.margin + 0.5)
+                kept.append(face)
+                if len(kept) == pack_options.shard_faces:
+                    shards[split].append(_write_shard(folder, split, len(shards[split]), kept))
+                    kept = []
+            if kept:
+                shards[split].append(_write_shard(folder, split, len(shards[split]), kept))
+    if not shapes:
+        raise EfldError(f"source {annotations.source}: no face is left for training")
+    return shards, np.nanmean(shapes, axis=0).round(6).tolist(), skipped
+
+
+def _write_shard(folder: Path, split: str, index: int, faces: list[PackedFace]) -> Shard:
+    from efld_tf.data import shards  # TensorFlow writes records; packing workers must not load it.
+
+    path = folder / f"{split}-{index:05d}.tfrecord"
+    shards.write(path, faces)
+    return Shard(path.name, len(faces), files.sha256(path))
+
+
+def _packed_faces(
+    records: list[FaceRecord],
+    rule: CropRule,
+    options: PackOptions,
+    root: Path,
+    workers: int | None,
+) -> Iterator[PackedFace | DataError]:
+    """The records as stored faces, in their order."""
+    work = partial(pack_face, rule=rule, options=options, root=root)
+    workers = workers or os.cpu_count() or 1
+    if workers == 1 or len(records) < 64:
+        yield from map(work, records)
+        return
+    # Spawned, because a fork of a process that runs TensorFlow can hang.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(work, records, chunksize=16)
+
+
+def pack_face(
+    record: FaceRecord, rule: CropRule, options: PackOptions, root: Path
+) -> PackedFace | DataError:
+    """Crops one face with its margin; returns, not raises, the reason why that fails."""
+    cv2.setNumThreads(1)  # one process a core already
+    try:
+        image = read_image(record.image)
+        crop = rule.crop(record.source_box(rule.box)).scaled(options.margin)
+    except DataError as error:
+        return error
+    except EfldError as error:
+        return DataError(record.image, str(error))
+    pixels = extract_crop(image, crop, options.size)
+    _, jpeg = cv2.imencode(
+        ".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]
+    )
+    base = root if root.is_dir() else root.parent
+    return PackedFace(
+        jpeg=jpeg.tobytes(),
+        points=crop.to_unit(record.points).astype(np.float32),
+        side=crop.side,
+        name=os.path.relpath(record.image, base),
+    )
+
+
+def _fingerprint(
+    annotations: sources.Annotations,
+    rule: CropRule,
+    options: SourceOptions,
+    pack_options: PackOptions,
+) -> str:
+    """A hash of everything that the packed content depends on.
+
+    Photos count by size and modification time: hashing them would read the whole data set.
+    """
+    settings = replace(options, heads=["-"], repeat=1.0, name="-")
+    digest = hashlib.sha256(
+        json.dumps([FORMAT_VERSION, asdict(rule), asdict(settings), asdict(pack_options)]).encode()
+    )
+    for record in annotations.records:
+        digest.update(f"{record.image}\0{record.identity}\0".encode())
+        digest.update(record.points.tobytes())
+        if record.image.exists():
+            stat = record.image.stat()
+            digest.update(f"{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def _replace_folder(new: Path, old: Path) -> None:
+    """Puts `new` in the place of `old`; a kill in between leaves nothing half-written there."""
+    if old.exists():
+        retired = old.with_name(f".{old.name}.old")
+        shutil.rmtree(retired, ignore_errors=True)
+        old.rename(retired)
+        new.rename(old)
+        shutil.rmtree(retired)
+    else:
+        new.rename(old)
+
+
+def supervised_heads(options: SourceOptions, schema: str) -> dict[str, tuple[int, ...]]:
+    """For each head that a source of `schema` supervises, the indices of its points.
+
+    Raises:
+      EfldError: a head is neither that schema nor a true subset of it.
+    """
+    found = schemas.get(schema)
+    try:
+        return {head: found.subset_indices(head) for head in options.heads}
+    except EfldError as error:
+        raise EfldError(f"source {options.name}: {error}") from error

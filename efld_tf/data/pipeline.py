@@ -1,0 +1,168 @@
+"""Packed sources of any formats -> mixed, shuffled, augmented batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from efld_tf.data import augment, shards
+from efld_tf.data.options import AugmentOptions, PackOptions
+from efld_tf.data.pack import Manifest
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import schemas
+
+# Faces among which the next one is drawn; larger sources are shuffled in a window of this size.
+SHUFFLE_BUFFER = 16384
+
+
+@dataclass(frozen=True)
+class PackedSource:
+    """A packed folder and what it is used for.
+
+    Attributes:
+      folder: of the shards.
+      manifest: read from it.
+      heads: by head that it supervises, the indices of the head's points in its annotation.
+      repeat: how often a face is drawn for each time a face of a `repeat=1` source is.
+    """
+
+    folder: Path
+    manifest: Manifest
+    heads: dict[str, tuple[int, ...]]
+    repeat: float = 1.0
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """The shape of the batches.
+
+    Attributes:
+      heads: the names (schemas) of all heads, in the model's order.
+      size: side of the images in pixels.
+      batch_size: faces a batch.
+      augment: random changes, for training.
+      seed: of the order and the augmentation.
+      cache: keep decoded crops in memory (P * P * 3 bytes a face) instead of decoding each time.
+    """
+
+    heads: tuple[str, ...]
+    size: int
+    batch_size: int
+    augment: AugmentOptions = AugmentOptions()
+    seed: int = 0
+    cache: bool = True
+
+
+def training_batches(
+    sources: Sequence[PackedSource], options: BatchOptions, start_step: int = 0
+) -> tf.data.Dataset:
+    """Endless training batches; step k's batch depends on the seed and k alone.
+
+    Faces are drawn from the sources in proportion to their size times `repeat`, each source in an
+    order shuffled anew every time through it.
+
+    Args:
+      start_step: the step of the first batch: a resumed run continues the same stream.
+
+    Returns:
+      Elements `{"image": [B, S, S, 3] float32 in [0, 1], "points": {head: [B, N, 2]},
+      "mask": {head: [B, N] float32}}`, points in the image's unit square; the mask is 0 where a
+      face has no annotation in that format.
+
+    Raises:
+      EfldError: there is no source, or they were packed with different sizes or margins.
+    """
+    pack = _common_pack(sources)
+    streams, weights = [], []
+    for index, source in enumerate(sources):
+        faces = source.manifest.faces("train")
+        stream = _faces(source, "train", options)
+        if options.cache:
+            stream = _decoded(stream, pack.size).cache()
+        # The seed of a shuffled dataset also keys its later rounds.
+        stream = stream.shuffle(min(faces, SHUFFLE_BUFFER), seed=options.seed + index)
+        streams.append(stream.repeat())
+        weights.append(faces * source.repeat)
+    total = sum(weights)
+    mixed = tf.data.Dataset.sample_from_datasets(
+        streams, [weight / total for weight in weights], seed=options.seed
+    )
+    mixed = mixed.skip(start_step * options.batch_size)
+    if not options.cache:
+        mixed = _decoded(mixed, pack.size)
+    batches = mixed.batch(options.batch_size, drop_remainder=True).enumerate(start_step)
+    return batches.map(
+        lambda step, batch: _augmented(batch, options, pack.margin, options.augment, step),
+        num_parallel_calls=2,
+    ).prefetch(2)
+
+
+def validation_batches(
+    sources: Sequence[PackedSource], options: BatchOptions, split: str = "validation"
+) -> tf.data.Dataset:
+    """All faces of a split once, in order and unchanged; elements as in `training_batches`.
+
+    The last batch may be smaller.
+    """
+    pack = _common_pack(sources)
+    dataset = _faces(sources[0], split, options)
+    for source in sources[1:]:
+        dataset = dataset.concatenate(_faces(source, split, options))
+    return _decoded(dataset, pack.size).batch(options.batch_size).map(
+        lambda batch: _augmented(batch, options, pack.margin, AugmentOptions.none(), 0)
+    ).prefetch(1)
+
+
+def _common_pack(sources: Sequence[PackedSource]) -> PackOptions:
+    if not sources:
+        raise EfldError("at least one packed source is needed")
+    packs = {(source.manifest.pack.size, source.manifest.pack.margin) for source in sources}
+    if len(packs) > 1:
+        raise EfldError("the sources are packed with different sizes or margins; pack them alike")
+    return sources[0].manifest.pack
+
+
+def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.Dataset:
+    """The faces of one source, still encoded, with points and mask of every head."""
+
+    def supervise(face):
+        points, mask = {}, {}
+        for head in options.heads:
+            if head in source.heads:
+                values = tf.gather(face["points"], source.heads[head])
+                annotated = tf.reduce_all(tf.math.is_finite(values), axis=-1)
+                points[head] = tf.where(annotated[:, None], values, 0.0)
+                mask[head] = tf.cast(annotated, tf.float32)
+            else:
+                count = schemas.get(head).num_points
+                points[head], mask[head] = tf.zeros([count, 2]), tf.zeros([count])
+        return {"jpeg": face["jpeg"], "points": points, "mask": mask}
+
+    return shards.read(source.folder, source.manifest, split).map(supervise)
+
+
+def _decoded(faces: tf.data.Dataset, size: int) -> tf.data.Dataset:
+    def decode(face):
+        image = tf.ensure_shape(tf.io.decode_jpeg(face["jpeg"], channels=3), [size, size, 3])
+        return {"image": image, "points": face["points"], "mask": face["mask"]}
+
+    return faces.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _augmented(
+    batch: dict, options: BatchOptions, margin: float, how: AugmentOptions, step: tf.Tensor | int
+) -> dict:
+    seed = tf.stack([tf.cast(options.seed, tf.int64), tf.cast(step, tf.int64)])
+    flips = {head: schemas.get(head).flip for head in options.heads}
+    image, points = augment.augment(
+        batch["image"], batch["points"], flips=flips, margin=margin, size=options.size,
+        options=how, seed=seed,
+    )
+    mask = batch["mask"]
+    # A face may be mirrored: a point's mask follows its flip permutation only if all its format's
+    # points share it, so a format with single missing points keeps both of a mirrored pair out.
+    mask = {head: tf.minimum(mask[head], tf.gather(mask[head], flips[head], axis=1)) for head in mask}
+    return {"image": image, "points": points, "mask": mask}

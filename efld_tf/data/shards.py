@@ -1,0 +1,46 @@
+"""Packed faces as TFRecords."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import tensorflow as tf
+
+from efld_tf.data.pack import Manifest, PackedFace
+from efld_tf.landmarks import schemas
+
+
+def write(path: Path, faces: Iterable[PackedFace]) -> None:
+    """Writes faces to one TFRecord file."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for face in faces:
+            feature = {
+                "jpeg": tf.train.Feature(bytes_list=tf.train.BytesList(value=[face.jpeg])),
+                "name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[face.name.encode()])),
+                "points": tf.train.Feature(
+                    float_list=tf.train.FloatList(value=face.points.ravel().tolist())
+                ),
+                "side": tf.train.Feature(float_list=tf.train.FloatList(value=[face.side])),
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            writer.write(example.SerializeToString())
+
+
+def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
+    """The faces of a split in their packed order.
+
+    Returns:
+      Elements `{"jpeg": string, "name": string, "points": [N, 2] float32, "side": float32}`,
+      points in the unit square of the stored crop, its side in pixels of the photo.
+    """
+    points = schemas.get(manifest.schema).num_points
+    feature = {
+        "jpeg": tf.io.FixedLenFeature([], tf.string),
+        "name": tf.io.FixedLenFeature([], tf.string),
+        "points": tf.io.FixedLenFeature([points, 2], tf.float32),
+        "side": tf.io.FixedLenFeature([], tf.float32),
+    }
+    paths = [str(Path(folder) / shard.file) for shard in manifest.shards[split]]
+    dataset = tf.data.TFRecordDataset(paths) if paths else tf.data.TFRecordDataset([])
+    return dataset.map(lambda record: tf.io.parse_single_example(record, feature))

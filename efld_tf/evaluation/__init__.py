@@ -1,0 +1,1 @@
+"""A predictor and annotated faces -> metrics, tables and pictures."""

@@ -1,0 +1,133 @@
+"""Measuring a predictor on annotated faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from efld_tf.evaluation.faces import EvaluationFaces, common_points
+from efld_tf.landmarks import metrics, schemas
+from efld_tf.landmarks.geometry import CropRule
+
+# The PAIR competition's tolerance (EFLD, Section 4.2), in pixels of the photo.
+ACCURACY_PIXELS = 5.0
+
+
+class Predictor(Protocol):
+    """What both the runtime and the float predictor are."""
+
+    schema: str
+    crop_rule: CropRule
+    input_size: int
+
+    def predict_crops(self, crops: np.ndarray) -> np.ndarray:
+        """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] in their unit squares."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Predictions beside the truth, in one schema.
+
+    Attributes:
+      faces: what was evaluated.
+      schema: in which both are compared.
+      predicted, truth: [F, N, 2] in the crops' unit squares.
+      normaliser: name of the distance that `nme` is divided by.
+      nme: [F] normalised mean error of each face, as a fraction.
+    """
+
+    faces: EvaluationFaces
+    schema: schemas.LandmarkSchema
+    predicted: np.ndarray
+    truth: np.ndarray
+    normaliser: str
+    nme: np.ndarray
+
+    def summary(self, thresholds_percent: tuple[float, ...] = (10.0,)) -> dict[str, Any]:
+        """The `evaluation` section of `results.json`; numbers in percent unless named otherwise."""
+        result: dict[str, Any] = {
+            "source": self.faces.source,
+            "faces": len(self.faces),
+            "skipped": len(self.faces.skipped),
+            "schema": self.schema.name,
+            "crop_rule": self.faces.crop_rule.name,
+            "normaliser": self.normaliser,
+        }
+        for normaliser in self.schema.normalisers:
+            nme = self._nme(normaliser.name)
+            result[f"nme_{normaliser.name}_percent"] = percent(nme.mean())
+        for threshold in thresholds_percent:
+            result[f"failure_rate_{threshold:g}_percent"] = percent(
+                metrics.failure_rate(self.nme, threshold / 100)
+            )
+            result[f"ced_auc_{threshold:g}_percent"] = percent(
+                metrics.ced_auc(self.nme, threshold / 100)
+            )
+        result["accuracy_5px_percent"] = self.accuracy_percent
+        result["nme_by_point_percent"] = self._by_point()
+        by_attribute = self._by_attribute()
+        if by_attribute:
+            result["by_attribute"] = by_attribute
+        return result
+
+    @property
+    def accuracy_percent(self) -> float:
+        """Share of points within 5 pixels of the truth, in pixels of the photo."""
+        scale = self.faces.sides[:, None, None]
+        return percent(metrics.accuracy_within(
+            self.predicted * scale, self.truth * scale, ACCURACY_PIXELS
+        ))
+
+    def _nme(self, normaliser: str) -> np.ndarray:
+        return metrics.nme(self.predicted, self.truth, self.schema, normaliser)
+
+    def _by_point(self) -> Mapping[str, float]:
+        distance = np.linalg.norm(self.predicted - self.truth, axis=-1)
+        normalised = distance / self.schema.normaliser.distance(self.truth)[:, None]
+        return {
+            name: percent(value)
+            for name, value in zip(self.schema.names, np.nanmean(normalised, axis=0), strict=True)
+        }
+
+    def _by_attribute(self) -> dict[str, Any]:
+        """For each attribute and value, how many faces have it and their NME."""
+        groups: dict[str, dict[str, list[float]]] = {}
+        for attributes, nme in zip(self.faces.attributes, self.nme, strict=True):
+            for name, value in attributes.items():
+                groups.setdefault(name, {}).setdefault(value, []).append(nme)
+        return {
+            name: {
+                value: {"faces": len(nme), "nme_percent": percent(np.mean(nme))}
+                for value, nme in sorted(values.items())
+            }
+            for name, values in sorted(groups.items())
+            if len(values) > 1
+        }
+
+
+def evaluate(predictor: Predictor, faces: EvaluationFaces) -> Evaluation:
+    """Runs a predictor on faces.
+
+    Raises:
+      EfldError: the schemas cannot be compared, or a face's normalising distance is zero.
+    """
+    name, predicted_indices, truth_indices = common_points(predictor.schema, faces.schema)
+    schema = schemas.get(name)
+    predicted = predictor.predict_crops(faces.crops)[:, list(predicted_indices)]
+    truth = faces.points[:, list(truth_indices)]
+    return Evaluation(
+        faces=faces,
+        schema=schema,
+        predicted=predicted,
+        truth=truth,
+        normaliser=schema.normaliser.name,
+        nme=metrics.nme(predicted, truth, schema),
+    )
+
+
+def percent(fraction: float) -> float:
+    """A fraction as percent with four decimals."""
+    return round(100.0 * float(fraction), 4)

@@ -1,0 +1,71 @@
+"""Pictures of an evaluation: cumulative error curves and contact sheets of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+
+from efld_tf.evaluation.evaluate import Evaluation
+from efld_tf.files import atomic_path
+from efld_tf.landmarks import drawing, metrics
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+TILE = 256
+
+
+def ced_plot(path: Path, curves: Mapping[str, Evaluation], threshold: float = 0.10) -> None:
+    """Draws cumulative error distributions up to an NME threshold (a fraction) as PNG."""
+    figure, axes = plt.subplots(figsize=(6, 4), dpi=120)
+    for label, evaluation in curves.items():
+        errors, shares = metrics.ced_curve(evaluation.nme, threshold, 200)
+        nme, auc = evaluation.nme.mean(), metrics.ced_auc(evaluation.nme, threshold)
+        axes.plot(
+            100 * errors, 100 * shares,
+            label=f"{label}: NME {100 * nme:.2f}%, AUC@{100 * threshold:g} {100 * auc:.1f}%",
+        )
+        normaliser = evaluation.normaliser
+    axes.set(
+        xlabel=f"NME ({normaliser}), %", ylabel="faces, %", title="Cumulative error distribution",
+        xlim=(0, 100 * threshold), ylim=(0, 100),
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
+    plt.close(figure)
+
+
+def predictions_sheet(
+    path: Path, evaluation: Evaluation, indices: Sequence[int], columns: int = 4
+) -> None:
+    """Draws predictions and truth of chosen faces on one sheet, captioned with their NME."""
+    tiles, captions = [], []
+    for index in indices:
+        tile = evaluation.faces.picture(index, TILE)
+        scale = lambda points: points * TILE - 0.5  # noqa: E731
+        tiles.append(drawing.draw_comparison(
+            tile, scale(evaluation.predicted[index]), scale(evaluation.truth[index]),
+            evaluation.schema,
+        ))
+        captions.append(f"{100 * evaluation.nme[index]:.1f}%  {evaluation.faces.names[index]}")
+    sheet = drawing.contact_sheet(tiles, columns, TILE, captions)
+    with atomic_path(path) as temporary:
+        cv2.imwrite(str(temporary), sheet[..., ::-1])
+
+
+def worst(evaluation: Evaluation, count: int = 16) -> list[int]:
+    """The faces with the largest error, worst first."""
+    return np.argsort(-evaluation.nme)[:count].tolist()
+
+
+def spread(evaluation: Evaluation, count: int = 16) -> list[int]:
+    """Faces from best to worst in equal steps of rank: an honest sample."""
+    order = np.argsort(evaluation.nme)
+    return order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)].tolist()

@@ -1,0 +1,1 @@
+"""Model families and their codecs. A family knows no data set."""

@@ -1,0 +1,54 @@
+"""Convolution blocks shared by the families: convolution -> batch norm -> activation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tf_keras
+
+ACTIVATIONS = ("relu", "relu6")
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Builds named blocks with one choice of activation and batch norm.
+
+    Every convolution is without bias and followed by batch norm and the activation.
+
+    Attributes:
+      activation: `relu` or `relu6`; the latter bounds what int8 calibration can ever see.
+      batch_norm_momentum: share of the old moving average kept in each step.
+    """
+
+    activation: str = "relu6"
+    batch_norm_momentum: float = 0.95
+
+    def conv(self, x, filters: int, kernel: int, *, stride: int = 1, name: str, padding="same"):
+        """Convolution block: [B, H, W, C] -> [B, H / stride, W / stride, filters]."""
+        x = tf_keras.layers.Conv2D(
+            filters, kernel, stride, padding, use_bias=False,
+            kernel_initializer="he_normal", name=f"{name}_conv",
+        )(x)
+        return self._normalise(x, name)
+
+    def depthwise(self, x, kernel: int, *, stride: int = 1, name: str, padding="same"):
+        """Depthwise convolution block: [B, H, W, C] -> [B, H / stride, W / stride, C]."""
+        x = tf_keras.layers.DepthwiseConv2D(
+            kernel, stride, padding, use_bias=False,
+            depthwise_initializer="he_normal", name=f"{name}_dwconv",
+        )(x)
+        return self._normalise(x, name)
+
+    def separable(self, x, filters: int, kernel: int, *, stride: int = 1, name: str):
+        """Depthwise then pointwise block: [B, H, W, C] -> [B, H / stride, W / stride, filters]."""
+        x = self.depthwise(x, kernel, stride=stride, name=f"{name}_depthwise")
+        return self.conv(x, filters, 1, name=f"{name}_pointwise")
+
+    def _normalise(self, x, name: str):
+        x = tf_keras.layers.BatchNormalization(
+            momentum=self.batch_norm_momentum, name=f"{name}_bn"
+        )(x)
+        return tf_keras.layers.Activation(
+            tf_keras.activations.relu if self.activation == "relu" else tf_keras.layers.ReLU(6.0),
+            name=f"{name}_act",
+        )(x)

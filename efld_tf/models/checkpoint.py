@@ -1,0 +1,154 @@
+"""A trained model in one HDF5 file: weights by name, and all that is needed to rebuild and use it.
+
+Plain arrays and JSON: loading a stranger's file runs none of its code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import tf_keras
+
+from efld_tf import config
+from efld_tf.errors import DataError, EfldError
+from efld_tf.files import atomic_path
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule
+from efld_tf.models import registry
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """One head of a trained model.
+
+    Attributes:
+      mean_shape: [N, 2] in the crop's unit square.
+      crop_rule: how the faces it was trained on were cropped.
+      source: what it was trained on first of all, for calibration and reports.
+    """
+
+    mean_shape: list[list[float]]
+    crop_rule: CropRule
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model is, apart from its weights.
+
+    Attributes:
+      family, input_size, options: as in the recipe.
+      heads: by schema.
+      training: free text fields about where it comes from: recipe, step, validation NME.
+    """
+
+    family: str
+    input_size: int
+    options: dict[str, Any]
+    heads: dict[str, HeadSpec]
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> tf_keras.Model:
+        """The model with fresh weights."""
+        points = {head: schemas.get(head).num_points for head in self.heads}
+        return registry.build(self.family, self.options, self.input_size, points)
+
+    def codec(self, head: str) -> registry.Codec:
+        """The codec of a head."""
+        return registry.get(self.family).codec(np.array(self.heads[head].mean_shape))
+
+
+def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
+    """Writes spec and weights to one file, atomically."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["efld_format"] = FORMAT_VERSION
+        file.attrs["spec"] = json.dumps(asdict(spec))
+        for weight in model.weights:
+            file.create_dataset(weight.name, data=weight.numpy())
+
+
+def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
+    """Reads a model.
+
+    Raises:
+      DataError: not such a file, or its weights do not fit its spec.
+    """
+    spec, weights = _read(path)
+    try:
+        model = spec.build()
+    except EfldError as error:
+        raise DataError(path, f"its description is not usable: {error}") from error
+    missing = restore(model, weights)
+    if missing:
+        raise DataError(path, f"the weights {', '.join(missing[:3])} are missing or misshapen")
+    return spec, model
+
+
+def load_matching(path: str | Path, model: tf_keras.Model) -> list[str]:
+    """Copies the weights that a file shares with `model`, to fine-tune it with other heads.
+
+    Returns:
+      The names of the weights that the file did not supply.
+
+    Raises:
+      DataError: not a model file, or it shares no weight.
+    """
+    _, weights = _read(path)
+    missing = restore(model, weights)
+    if len(missing) == len(model.weights):
+        raise DataError(path, "shares no weight with this model")
+    return missing
+
+
+def chosen_head(path: str | Path, spec: ModelSpec, head: str | None) -> str:
+    """`head`, or the model's first one for None.
+
+    Raises:
+      DataError: the model has no such head.
+    """
+    if head is None:
+        return next(iter(spec.heads))
+    if head not in spec.heads:
+        raise DataError(path, f"has no head {head!r}; it has {', '.join(spec.heads)}")
+    return head
+
+
+def restore(model: tf_keras.Model, weights: Mapping[str, np.ndarray]) -> list[str]:
+    """Assigns weights by name and shape; returns the names of those not found."""
+    missing = []
+    for weight in model.weights:
+        value = weights.get(weight.name)
+        if value is None or value.shape != tuple(weight.shape):
+            missing.append(weight.name)
+        else:
+            weight.assign(value)
+    return missing
+
+
+def _read(path: str | Path) -> tuple[ModelSpec, dict[str, np.ndarray]]:
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs["efld_format"] != FORMAT_VERSION:
+                raise DataError(path, "a model file of another version")
+            tree = json.loads(file.attrs["spec"])
+            weights: dict[str, np.ndarray] = {}
+
+            def collect(name: str, item: object) -> None:
+                if isinstance(item, h5py.Dataset):
+                    weights[name] = item[()]
+
+            file.visititems(collect)
+        spec = config.from_tree(tree, ModelSpec, "spec")
+    except OSError as error:
+        raise DataError(path, f"cannot be read as a model file: {error}") from error
+    except (KeyError, TypeError, ValueError, EfldError) as error:
+        raise DataError(path, f"not a model file of this toolkit: {error}") from error
+    return spec, weights

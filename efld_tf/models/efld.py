@@ -1,0 +1,144 @@
+"""EFLD: the EOSA backbone, its decoder and one concat-linear head a landmark format.
+
+J.-J. Wu, "Efficient Facial Landmark Detection for Embedded Systems", ICME 2024 workshops: the
+architecture is Sections 3.2, 3.3 and 4.1 and Figure 2. The paper leaves padding, bias, batch norm
+and the place of the activation open; here every convolution is `same`-padded, has no bias and is
+followed by batch norm and activation, which agrees with its 19.1 MFLOPs for 51 points at 128 x 128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import tf_keras
+
+from efld_tf.errors import EfldError
+from efld_tf.models.blocks import ACTIVATIONS, Blocks
+from efld_tf.models.codecs import MeanResidualCodec
+
+# Section 4.1, for each EOSA module: channels of an OSA layer, OSA layers, low-level channels.
+MODULES = ((4, 2, 8), (8, 3, 8), (16, 3, 16), (16, 3, 32))
+DECODER_CHANNELS = 256
+HEAD_BLOCKS, HEAD_UNITS = 3, 32
+
+# PFLD's head for the ablation. The paper gives neither its widths nor where it starts: these come
+# to 18.75 MFLOPs and 195 k parameters where the paper's Table 2 says 18.8 MFLOPs and 0.229 MB.
+PFLD_CHANNELS = (96, 48)
+
+HEADS = ("concat_linear", "pfld")
+
+
+@dataclass(frozen=True)
+class EFLDOptions:
+    """What can be varied in the family; the defaults are the paper's model.
+
+    Attributes:
+      activation: `relu6` (bounded, so that one odd calibration image cannot stretch the int8
+        grid) or `relu` (as in the paper).
+      separable: depthwise-separable low-level branches in modules 2 to 4; False is the paper's
+        ablation "without the light backbone".
+      head: `concat_linear`, or `pfld` for the ablation "without the light head".
+      batch_norm_momentum: of every batch norm; 0.95 follows short runs calmly.
+    """
+
+    activation: str = "relu6"
+    separable: bool = True
+    head: str = "concat_linear"
+    batch_norm_momentum: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise EfldError(f"activation: expected one of {ACTIVATIONS}, got {self.activation!r}")
+        if self.head not in HEADS:
+            raise EfldError(f"head: expected one of {HEADS}, got {self.head!r}")
+        if not 0 < self.batch_norm_momentum < 1:
+            raise EfldError("batch_norm_momentum: expected a number between 0 and 1")
+
+
+def eosa(x, module: int, blocks: Blocks, separable: bool):
+    """EOSA module (Figure 2a): [B, 2S, 2S, C] -> [B, S, S, N_OSA * F_OSA + F_conv].
+
+    The OSA branch halves the resolution in its first layer; all its outputs and the low-level
+    branch are concatenated.
+    """
+    osa_channels, osa_layers, low_level_channels = MODULES[module]
+    name = f"eosa{module + 1}"
+    low_level = blocks.separable if separable and module > 0 else blocks.conv
+    outputs = [low_level(x, low_level_channels, 3, stride=2, name=f"{name}_low")]
+    for layer in range(osa_layers):
+        x = blocks.conv(x, osa_channels, 3, stride=1 if layer else 2, name=f"{name}_osa{layer + 1}")
+        outputs.append(x)
+    return tf_keras.layers.Concatenate(name=f"{name}_concat")(outputs)
+
+
+def decoder(x, blocks: Blocks):
+    """Decoder (Figure 2b): [B, S, S, C] -> [B, 256] by a 1x1 and a depthwise S x S convolution."""
+    x = blocks.conv(x, DECODER_CHANNELS, 1, name="decoder_pointwise")
+    x = blocks.depthwise(x, x.shape[1], padding="valid", name="decoder_depthwise")
+    return tf_keras.layers.Flatten(name="decoder_flatten")(x)
+
+
+def pfld_features(x, blocks: Blocks):
+    """PFLD's multi-scale features: [B, S, S, C] -> [B, C + 96 + 48].
+
+    As in X. Guo et al., "PFLD: A Practical Facial Landmark Detector", Table 1: averages of two
+    scales and a full-size convolution of the second, concatenated.
+    """
+    middle = blocks.conv(x, PFLD_CHANNELS[0], 3, stride=2, name="pfld_middle")
+    last = blocks.conv(middle, PFLD_CHANNELS[1], middle.shape[1], padding="valid", name="pfld_last")
+    pooled = [tf_keras.layers.GlobalAveragePooling2D(name=f"pfld_pool{i}")(scale)
+              for i, scale in enumerate((x, middle))]
+    return tf_keras.layers.Concatenate(name="pfld_concat")(
+        [*pooled, tf_keras.layers.Flatten(name="pfld_flatten")(last)]
+    )
+
+
+def concat_linear_head(x, schema: str):
+    """Head (Section 3.3): [B, 256] -> [B, 352], three dense layers each concatenated to its input."""
+    for block in range(HEAD_BLOCKS):
+        y = tf_keras.layers.Dense(
+            HEAD_UNITS, activation="relu", kernel_initializer="he_normal",
+            name=f"{schema}_dense{block + 1}",
+        )(x)
+        x = tf_keras.layers.Concatenate(name=f"{schema}_concat{block + 1}")([x, y])
+    return x
+
+
+def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf_keras.Model:
+    """The network from images to the raw residuals of every head.
+
+    Args:
+      options: the variant.
+      input_size: side of the input in pixels, divisible by 16.
+      heads: points N by the name of each head's schema.
+
+    Returns:
+      A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: [B, N, 2] residuals from
+      the mean shape, in crop sides}.
+
+    Raises:
+      EfldError: the size is not divisible by 16, or there is no head.
+    """
+    if input_size <= 0 or input_size % 16:
+        raise EfldError(f"input_size: expected a multiple of 16, got {input_size}")
+    if not heads:
+        raise EfldError("heads: at least one is needed")
+    blocks = Blocks(options.activation, options.batch_norm_momentum)
+    image = x = tf_keras.Input((input_size, input_size, 3), name="image")
+    for module in range(len(MODULES)):
+        x = eosa(x, module, blocks, options.separable)
+    features = decoder(x, blocks) if options.head == "concat_linear" else pfld_features(x, blocks)
+    outputs = {}
+    for schema, points in heads.items():
+        x = concat_linear_head(features, schema) if options.head == "concat_linear" else features
+        # Training starts from the mean face: small weights keep the first residuals near zero.
+        x = tf_keras.layers.Dense(
+            2 * points, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=1e-3),
+            name=f"{schema}_points",
+        )(x)
+        outputs[schema] = tf_keras.layers.Reshape((points, 2), name=f"{schema}_residual")(x)
+    return tf_keras.Model(image, outputs, name="efld")
+
+
+codec = MeanResidualCodec

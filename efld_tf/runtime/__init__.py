@@ -1,0 +1,1 @@
+"""A `.tflite` -> landmarks, with LiteRT alone: nothing here imports TensorFlow."""

@@ -1,0 +1,77 @@
+"""What a `.tflite` of this toolkit says about itself, read without TensorFlow or MediaPipe.
+
+TFLite metadata stores its associated files as a ZIP archive behind the flatbuffer. Two of them
+are ours: the landmark names (one a line, as mobile tools show them) and a JSON with the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from efld_tf import config
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks.geometry import CropRule
+
+NAMES_FILE = "landmarks.txt"
+MODEL_FILE = "efld.json"
+
+# Both files are a few kilobytes; more would be an attempt to fill the memory.
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What is needed to use a model.
+
+    Attributes:
+      family: architecture.
+      schema: of the points that come out.
+      crop_rule: of the crop that goes in.
+      names: one name a point.
+    """
+
+    family: str
+    schema: str
+    crop_rule: CropRule
+    names: tuple[str, ...] = ()
+
+    def json(self) -> str:
+        """The content of `MODEL_FILE`."""
+        fields = asdict(self)
+        del fields["names"]
+        return json.dumps(fields, separators=(",", ":"))
+
+
+def read(path: str | Path) -> ModelMetadata:
+    """Reads the metadata of a model.
+
+    Raises:
+      DataError: the file is missing, or has no metadata of this toolkit.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in (NAMES_FILE, MODEL_FILE):
+                if archive.getinfo(name).file_size > MAX_BYTES:
+                    raise DataError(path, f"its metadata file {name} is too large")
+            names = archive.read(NAMES_FILE).decode().split("\n")
+            tree = json.loads(archive.read(MODEL_FILE))
+        stored = config.from_tree(tree, _Stored)
+    except OSError as error:
+        raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise DataError(path, "has no landmark metadata: not exported by efld-export") from error
+    except (ValueError, TypeError, NotImplementedError, RuntimeError, EfldError) as error:
+        raise DataError(path, f"its landmark metadata cannot be read: {error}") from error
+    return ModelMetadata(stored.family, stored.schema, stored.crop_rule, tuple(names))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The JSON part, for strict reading."""
+
+    family: str
+    schema: str
+    crop_rule: CropRule

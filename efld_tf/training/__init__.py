@@ -1,0 +1,1 @@
+"""Training: recipes, losses, the Model Garden task and experiment, and runs that resume."""

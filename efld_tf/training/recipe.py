@@ -1,0 +1,162 @@
+"""What a training config says. No TensorFlow here, so that mistakes in it show at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from efld_tf import config
+from efld_tf.data.options import AugmentOptions, PackOptions, SourceOptions
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import schemas
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """Which network.
+
+    Attributes:
+      family: a name of `models.registry`.
+      input_size: side of the input in pixels.
+      options: of the family.
+    """
+
+    family: str = "efld"
+    input_size: int = 128
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeadRecipe:
+    """One head: the schema is its name in the recipe.
+
+    Attributes:
+      weight: of its loss.
+    """
+
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Which faces, and how they are mixed and changed.
+
+    Attributes:
+      sources: the annotated sources.
+      cache_dir: where packed sources are kept, one folder a source.
+      pack: how crops are stored.
+      augment: random changes of training crops.
+      cache_decoded: keep all decoded crops in memory.
+    """
+
+    sources: list[SourceOptions]
+    cache_dir: str = "packed"
+    pack: PackOptions = field(default_factory=PackOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+    cache_decoded: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How long and how fast to learn.
+
+    Attributes:
+      steps: optimiser steps.
+      batch_size: faces a step.
+      learning_rate: at its highest; a cosine brings it to 0 at the last step.
+      warmup_steps: linear rise from 0.
+      weight_decay: AdamW's, on kernels only.
+      gradient_clip_norm: largest global norm of the gradient, or None for no clipping.
+      loss: a name of `training.losses`.
+      target_head: the head whose validation NME decides which weights are best.
+      validation_interval: steps between validations.
+      checkpoint_interval: steps between checkpoints that a killed run resumes from.
+      log_interval: steps between updates of the progress line and of TensorBoard.
+      seed: of weights, order and augmentation.
+      deterministic: bit-equal results on equal hardware, at some cost in speed.
+      init_from: a model file to start from; heads and layers that it lacks start anew.
+    """
+
+    steps: int
+    target_head: str
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    warmup_steps: int = 0
+    weight_decay: float = 1e-4
+    gradient_clip_norm: float | None = None
+    loss: str = "nme"
+    validation_interval: int = 500
+    checkpoint_interval: int = 500
+    log_interval: int = 20
+    seed: int = 1
+    deterministic: bool = False
+    init_from: str | None = None
+
+    def __post_init__(self) -> None:
+        positive = ("steps", "batch_size", "learning_rate", "validation_interval",
+                    "checkpoint_interval", "log_interval")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise EfldError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        if self.warmup_steps < 0 or self.weight_decay < 0:
+            raise EfldError("warmup_steps and weight_decay: expected 0 or more")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run.
+
+    Attributes:
+      name: of the run; its folder is `output_dir/name`.
+      heads: by schema.
+      data, training, model: see their classes.
+      output_dir: where runs are kept.
+    """
+
+    name: str
+    heads: dict[str, HeadRecipe]
+    data: DataRecipe
+    training: TrainingRecipe
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    output_dir: str = "runs"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
+            raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
+        for head in self.heads:
+            schemas.get(head)
+        if self.training.target_head not in self.heads:
+            raise EfldError(f"training.target_head: {self.training.target_head!r} is not in heads")
+        names = [source.name for source in self.data.sources]
+        if len(set(names)) < len(names):
+            raise EfldError("data.sources: two sources have the same name")
+        supervised = {head for source in self.data.sources for head in source.heads}
+        for head in supervised - set(self.heads):
+            raise EfldError(f"data.sources: the head {head!r} is not in heads")
+        for head in set(self.heads) - supervised:
+            raise EfldError(f"heads.{head}: no source supervises it")
+        if not any(
+            source.validation_fraction and self.training.target_head in source.heads
+            for source in self.data.sources
+        ):
+            raise EfldError(
+                "data.sources: one that supervises training.target_head needs a "
+                "validation_fraction, to choose the best weights by"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.output_dir) / self.name
+
+    def pack_folder(self, source: SourceOptions) -> Path:
+        """Where a source of this recipe is packed."""
+        return Path(config.expand(self.data.cache_dir)) / source.name
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe; see `config.load` for errors."""
+    return config.load(path, Recipe, overrides)

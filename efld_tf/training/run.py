@@ -1,0 +1,191 @@
+"""A training run: pack, train with Orbit, validate, keep the best weights, resume when killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from absl import logging as absl_logging
+from official.core import train_lib
+from tqdm import tqdm
+
+from efld_tf import config, files
+from efld_tf.data import pack
+from efld_tf.errors import EfldError
+from efld_tf.models import checkpoint, registry
+from efld_tf.training import losses, task
+from efld_tf.training.recipe import Recipe
+
+BEST_MODEL = "best.h5"
+RECIPE_FILE = "recipe.yaml"
+VALIDATION_LOG = "validation.jsonl"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+      folder: of the run.
+      step: of the best weights.
+      nme_percent: their validation NME of the target head.
+    """
+
+    folder: Path
+    step: int
+    nme_percent: float
+
+
+def train(recipe: Recipe, *, progress: bool = True) -> RunResult:
+    """Trains a recipe, or carries on where an earlier, killed run of it stopped.
+
+    Raises:
+      EfldError: the run's folder holds another recipe, the data cannot be read, or the loss is no
+        longer a finite number.
+    """
+    registry.build(recipe.model.family, recipe.model.options, recipe.model.input_size, {"mtfl5": 5})
+    losses.get(recipe.training.loss)
+    _claim_folder(recipe)
+    for source in recipe.data.sources:
+        pack.pack(source, recipe.pack_folder(source), recipe.data.pack, progress=progress)
+    with _logs_to(recipe.folder / "train.log"):
+        return _Run(recipe, progress).run()
+
+
+def validation_history(folder: Path) -> list[dict[str, Any]]:
+    """The validations of a run in order: step, training loss and NME of every head, in percent."""
+    path = folder / VALIDATION_LOG
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+class _Run:
+    """One process' part of a run."""
+
+    def __init__(self, recipe: Recipe, progress: bool):
+        self.recipe = recipe
+        self.folder = recipe.folder
+        training = recipe.training
+        tf_keras.utils.set_random_seed(training.seed)
+        if training.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        checkpoints = self.folder / CHECKPOINTS
+        latest = tf.train.latest_checkpoint(str(checkpoints))
+        self.start_step = int(latest.rpartition("-")[2]) if latest else 0
+        self._forget_later_validations()
+        params = task.experiment(recipe, self.start_step)
+        self.task = task.LandmarkTask(params.task)
+        self.bar = tqdm(
+            total=training.steps, initial=self.start_step, unit="step", disable=not progress,
+            desc=f"training {recipe.name}", dynamic_ncols=True, file=sys.stderr,
+        )
+        self.loss = float("nan")
+        self.runner = train_lib.OrbitExperimentRunner(
+            # A single device needs no strategy's bookkeeping.
+            distribution_strategy=tf.distribute.OneDeviceStrategy("/cpu:0")
+            if not tf.config.list_physical_devices("GPU") else tf.distribute.MirroredStrategy(),
+            task=self.task,
+            mode="train_and_eval",
+            params=params,
+            model_dir=str(checkpoints),
+            train_actions=[self._show_progress],
+        )
+
+    def run(self) -> RunResult:
+        """Trains to the last step, validating at multiples of the interval and at the end."""
+        training, controller = self.recipe.training, self.runner.controller
+        step, interval = self.start_step, self.recipe.training.validation_interval
+        if step and (step % interval == 0 or step == training.steps) and not self._validated(step):
+            self._validate(step)  # killed between a checkpoint and its validation
+        while step < training.steps:
+            step = min((step // interval + 1) * interval, training.steps)
+            try:
+                controller.train(step, checkpoint_at_completion=step == training.steps)
+            except RuntimeError as error:
+                raise EfldError(f"training stopped near step {step}: {error}") from error
+            self._validate(step)
+        self.bar.close()
+        best = min(validation_history(self.folder), key=self._target)
+        return RunResult(self.folder, best["step"], self._target(best))
+
+    def _show_progress(self, output: dict[str, Any]) -> None:
+        step = int(self.runner.trainer.global_step.numpy())
+        self.loss = float(output["training_loss"])
+        self.bar.update(step - self.bar.n)
+        rate = self.bar.format_dict["rate"] or 0.0
+        self.bar.set_postfix_str(
+            f"{rate * self.recipe.training.batch_size:.0f} images/s, loss {self.loss:.4f}"
+        )
+
+    def _validate(self, step: int) -> None:
+        """Measures all heads; keeps the weights if they are the best so far."""
+        output = self.runner.controller.evaluate()
+        nme = {head: round(float(output[f"nme_{head}"]), 4) for head in self.recipe.heads}
+        entry = {"step": step, "training_loss": round(self.loss, 5), "nme_percent": nme}
+        earlier = validation_history(self.folder)
+        if self._target(entry) < min(map(self._target, earlier), default=float("inf")):
+            training = {"recipe": self.recipe.name, "step": step, "validation_nme_percent": nme}
+            spec = replace(self.task.spec, training=training)
+            checkpoint.save(self.folder / BEST_MODEL, spec, self.runner.trainer.model)
+        self._write_history([*earlier, entry])
+        shown = ", ".join(f"{head} {value:.2f}%" for head, value in nme.items())
+        self.bar.write(f"step {step}: validation NME {shown}", file=sys.stderr)
+
+    def _target(self, entry: dict[str, Any]) -> float:
+        return entry["nme_percent"][self.recipe.training.target_head]
+
+    def _validated(self, step: int) -> bool:
+        return any(entry["step"] == step for entry in validation_history(self.folder))
+
+    def _forget_later_validations(self) -> None:
+        """Drops what was measured after the checkpoint: those steps will be trained again."""
+        kept = [e for e in validation_history(self.folder) if e["step"] <= self.start_step]
+        self._write_history(kept)
+
+    def _write_history(self, entries: list[dict[str, Any]]) -> None:
+        text = "".join(json.dumps(entry) + "\n" for entry in entries)
+        files.write_text(self.folder / VALIDATION_LOG, text)
+
+
+def _claim_folder(recipe: Recipe) -> None:
+    """Saves the resolved recipe with the run, or checks that it is the one already there."""
+    path = recipe.folder / RECIPE_FILE
+    text = config.dump(recipe)
+    if path.exists():
+        if path.read_text() != text:
+            raise EfldError(
+                f"{recipe.folder} holds a run of another recipe (compare {path}); "
+                f"choose another name (--set name=...) or delete the folder"
+            )
+        return
+    files.write_text(path, text)
+
+
+@contextlib.contextmanager
+def _logs_to(path: Path) -> Iterator[None]:
+    """Sends what Orbit prints and what the libraries log to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [absl_logging.get_absl_logger(), logging.getLogger("tensorflow")]
+    before = [(logger, logger.handlers[:], logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [handler], False
+    absl_logging.set_verbosity(absl_logging.INFO)
+    try:
+        with open(path, "a") as log, contextlib.redirect_stdout(log):
+            yield
+    finally:
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
+        handler.close()

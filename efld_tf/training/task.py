@@ -1,0 +1,212 @@
+"""The Model Garden task: landmark heads of many formats on one backbone."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from official.core import base_task, exp_factory, task_factory
+from official.core import config_definitions as cfg
+from official.modeling import optimization
+
+from efld_tf import config
+from efld_tf.data import pack, pipeline
+from efld_tf.landmarks import schemas
+from efld_tf.models import checkpoint
+from efld_tf.training import losses
+from efld_tf.training.recipe import Recipe
+
+# Batch norm and biases are not decayed: decay there changes the function, not its complexity.
+NOT_DECAYED = ("bias", "beta", "gamma")
+
+
+@dataclasses.dataclass
+class LandmarkTaskConfig(cfg.TaskConfig):
+    """Model Garden's view of a recipe.
+
+    Attributes:
+      recipe: the recipe as nested dicts (`config.to_tree`).
+      start_step: the step of the checkpoint that a run resumes from.
+    """
+
+    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+    start_step: int = 0
+
+
+@task_factory.register_task_cls(LandmarkTaskConfig)
+class LandmarkTask(base_task.Task):
+    """Trains one model on several landmark formats at once (EFLD, Section 3.4)."""
+
+    def __init__(self, params: LandmarkTaskConfig, logging_dir: str | None = None,
+                 name: str | None = None):
+        super().__init__(params, logging_dir, name)
+        # Model Garden wraps nested dicts in its own class.
+        tree = params.as_dict()["recipe"]
+        self.recipe = config.from_tree(tree, Recipe)
+        self.sources = packed_sources(self.recipe)
+        self.spec = model_spec(self.recipe, self.sources)
+        self._loss = losses.get(self.recipe.training.loss)
+        self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
+
+    def build_model(self) -> tf_keras.Model:
+        """The model with fresh weights."""
+        return self.spec.build()
+
+    def initialize(self, model: tf_keras.Model) -> None:
+        """Loads `init_from` into a run that has no checkpoint yet."""
+        if self.recipe.training.init_from:
+            checkpoint.load_matching(self.recipe.training.init_from, model)
+
+    @classmethod
+    def create_optimizer(cls, optimizer_config, runtime_config=None, dp_config=None):
+        """Model Garden's optimizer, with batch norm and biases kept out of weight decay."""
+        optimizer = super().create_optimizer(optimizer_config, runtime_config, dp_config)
+        optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
+        return optimizer
+
+    def build_inputs(self, params: cfg.DataConfig,
+                     input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+        """Batches of (images, labels); labels are `{"points": ..., "mask": ...}` by head."""
+        data, training = self.recipe.data, self.recipe.training
+        replicas = input_context.num_replicas_in_sync if input_context else 1
+        options = pipeline.BatchOptions(
+            heads=tuple(self.recipe.heads),
+            size=self.recipe.model.input_size,
+            batch_size=params.global_batch_size // replicas,
+            augment=data.augment,
+            seed=training.seed,
+            cache=data.cache_decoded,
+        )
+        if params.is_training:
+            batches = pipeline.training_batches(self.sources, options, self.task_config.start_step)
+        else:
+            batches = pipeline.validation_batches(self.sources, options)
+        return batches.map(
+            lambda batch: (batch["image"], {"points": batch["points"], "mask": batch["mask"]})
+        )
+
+    def build_losses(self, labels, model_outputs, aux_losses=None) -> tf.Tensor:
+        """Sum over heads of weight * (sum over annotated faces of the loss) / batch size."""
+        total = tf.add_n(aux_losses) if aux_losses else 0.0
+        for head, recipe in self.recipe.heads.items():
+            points, mask = labels["points"][head], labels["mask"][head]
+            loss = self._loss(
+                model_outputs[head], self._codecs[head].encode(points), mask,
+                normalising_distance(points, head),
+            )
+            total += recipe.weight * tf.reduce_mean(loss)
+        return total
+
+    def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
+        """The NME of each head in percent."""
+        return [tf_keras.metrics.Mean(f"nme_{head}") for head in self.recipe.heads]
+
+    def process_metrics(self, metrics, labels, model_outputs, **kwargs) -> None:
+        """Updates each head's NME with the faces that are annotated in its format."""
+        for head, metric in zip(self.recipe.heads, metrics, strict=True):
+            points, mask = labels["points"][head], labels["mask"][head]
+            predicted = self._codecs[head].decode(model_outputs[head])
+            nme = losses.nme(predicted, points, mask, normalising_distance(points, head))
+            metric.update_state(100.0 * nme, sample_weight=tf.reduce_max(mask, axis=-1))
+
+
+def normalising_distance(points: tf.Tensor, head: str) -> tf.Tensor:
+    """The schema's own normaliser of points [B, N, 2], in their unit: [B]."""
+    normaliser = schemas.get(head).normaliser
+    right = tf.reduce_mean(tf.gather(points, normaliser.right, axis=1), axis=1)
+    left = tf.reduce_mean(tf.gather(points, normaliser.left, axis=1), axis=1)
+    return tf.norm(right - left, axis=-1)
+
+
+def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
+    """The packed sources of a recipe; they must have been packed."""
+    result = []
+    for source in recipe.data.sources:
+        folder = recipe.pack_folder(source)
+        manifest = pack.read_manifest(folder)
+        heads = pack.supervised_heads(source, manifest.schema)
+        result.append(pipeline.PackedSource(folder, manifest, heads, source.repeat))
+    return result
+
+
+def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoint.ModelSpec:
+    """The model that a recipe trains: mean shapes over all faces, crop rule of the first source."""
+    heads = {}
+    for head in recipe.heads:
+        total, faces, first = 0.0, 0, None
+        for source in sources:
+            if head in source.heads:
+                shape = tf.gather(source.manifest.mean_shape, source.heads[head]).numpy()
+                count = source.manifest.faces("train")
+                total, faces, first = total + count * shape, faces + count, first or source
+        heads[head] = checkpoint.HeadSpec(
+            mean_shape=(total / faces).round(6).tolist(),
+            crop_rule=first.manifest.crop_rule,
+            source=first.manifest.source,
+        )
+    model = recipe.model
+    return checkpoint.ModelSpec(model.family, model.input_size, dict(model.options), heads)
+
+
+@exp_factory.register_config_factory("efld_landmarks")
+def default_experiment() -> cfg.ExperimentConfig:
+    """The registered experiment, to be filled by `experiment`."""
+    return cfg.ExperimentConfig(
+        task=LandmarkTaskConfig(
+            train_data=cfg.DataConfig(is_training=True),
+            validation_data=cfg.DataConfig(is_training=False),
+        ),
+        trainer=cfg.TrainerConfig(
+            optimizer_config=optimization.OptimizationConfig(
+                {"optimizer": {"type": "adamw_experimental"}, "learning_rate": {"type": "cosine"}}
+            ),
+            preemption_on_demand_checkpoint=False,
+            max_to_keep=2,
+        ),
+    )
+
+
+def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
+    """The Model Garden experiment of a recipe."""
+    training = recipe.training
+    params = exp_factory.get_exp_config("efld_landmarks")
+    optimizer = {
+        "optimizer": {
+            "adamw_experimental": {
+                "weight_decay": training.weight_decay,
+                # The default would clip at 1.
+                "global_clipnorm": training.gradient_clip_norm,
+            }
+        },
+        "learning_rate": {
+            "cosine": {
+                "initial_learning_rate": training.learning_rate,
+                "decay_steps": training.steps,
+            }
+        },
+    }
+    if training.warmup_steps:
+        optimizer["warmup"] = {
+            "type": "linear",
+            "linear": {"warmup_steps": training.warmup_steps, "warmup_learning_rate": 0.0},
+        }
+    batch = {"global_batch_size": training.batch_size}
+    params.override({
+        "task": {
+            "recipe": config.to_tree(recipe),
+            "start_step": start_step,
+            "train_data": batch,
+            "validation_data": batch,
+        },
+        "trainer": {
+            "optimizer_config": optimizer,
+            "train_steps": training.steps,
+            "steps_per_loop": training.log_interval,
+            "summary_interval": training.log_interval,
+            "checkpoint_interval": training.checkpoint_interval,
+            "validation_interval": training.validation_interval,
+        },
+    }, is_strict=False)
+    return params
