@@ -117,7 +117,7 @@ class AugmentOptions:
     grey: float = 0.1
     blur: float = 0.2
     blur_sigma: float = 1.5
-    noise: float = 0.04
+    noise: float = 0.03
     occlusion: float = 0.3
     occlusion_size: float = 0.4
 

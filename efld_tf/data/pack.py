@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -286,10 +286,11 @@ def _fingerprint(
 
     Photos count by size and modification time: hashing them would read the whole data set.
     """
-    settings = replace(options, heads=["-"], repeat=1.0, name="-")
-    digest = hashlib.sha256(
-        json.dumps([FORMAT_VERSION, asdict(rule), asdict(settings), asdict(pack_options)]).encode()
-    )
+    settings = [
+        FORMAT_VERSION, options.source, options.validation_fraction, options.on_error,
+        asdict(rule), asdict(pack_options),
+    ]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for record in annotations.records:
         digest.update(f"{record.image}\0{record.identity}\0".encode())
         digest.update(record.points.tobytes())

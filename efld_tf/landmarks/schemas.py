@@ -7,6 +7,7 @@ always the subject's own.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,13 +156,13 @@ def load(path: str | Path) -> LandmarkSchema:
     """
     try:
         fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DataError(path, f"not a readable YAML file: {error}") from error
     try:
         return _from_fields(fields)
     except KeyError as error:
         raise DataError(path, f"the field {error} is missing") from error
-    except (AttributeError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise DataError(path, str(error)) from error
 
 
@@ -184,13 +185,22 @@ def infer_flip(mean_shape: np.ndarray) -> tuple[int, ...]:
     return tuple(int(i) for i in flip)
 
 
-def _indices(value: Any) -> tuple[int, ...]:
-    """`3`, `"0-16"` or `"36,39"` as indices."""
+def _indices(value: Any, field: str) -> tuple[int, ...]:
+    """`3`, `"0-16"` or `"36,39"` as indices; `field` is what an error names."""
     result: list[int] = []
     for item in str(value).split(","):
-        first, _, last = item.partition("-")
-        result.extend(range(int(first), int(last or first) + 1))
+        match = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", item)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise ValueError(f"{field}: expected indices like 3, 0-16 or 36,39, got {value!r}")
+        result.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
     return tuple(result)
+
+
+def _mapping(fields: Any, name: str, within: str = "") -> dict[str, Any]:
+    """The field `name`, which must be a mapping."""
+    if not isinstance(fields[name], dict):
+        raise ValueError(f"{within}{name}: expected a mapping, got {fields[name]!r}")
+    return fields[name]
 
 
 def _names_from_parts(parts: tuple[Part, ...]) -> list[str]:
@@ -203,30 +213,52 @@ def _names_from_parts(parts: tuple[Part, ...]) -> list[str]:
     return [by_index[i] for i in sorted(by_index)]
 
 
-def _from_fields(fields: dict[str, Any]) -> LandmarkSchema:
-    parts = tuple(
-        Part(name, _indices(part["points"]), bool(part.get("closed", False)))
-        for name, part in fields["parts"].items()
+def _part(parts: dict[str, Any], name: str) -> Part:
+    part = _mapping(parts, name, "parts.")
+    return Part(name, _indices(part["points"], f"parts.{name}"), bool(part.get("closed", False)))
+
+
+def _normaliser(normalisers: dict[str, Any], name: str) -> Normaliser:
+    ends = _mapping(normalisers, name, "normalisers.")
+    return Normaliser(
+        name,
+        right=_indices(ends["right"], f"normalisers.{name}"),
+        left=_indices(ends["left"], f"normalisers.{name}"),
     )
-    flip = tuple(fields["flip"])
+
+
+def _from_fields(fields: Any) -> LandmarkSchema:
+    if not isinstance(fields, dict):
+        raise ValueError(f"expected a mapping of fields, got {type(fields).__name__}")
+    parts = tuple(_part(fields["parts"], name) for name in _mapping(fields, "parts"))
+    flip = fields["flip"]
+    if not isinstance(flip, list) or not all(type(i) is int for i in flip):
+        raise ValueError(f"flip: expected a list of indices, got {flip!r}")
     point_names = tuple(fields.get("names") or _names_from_parts(parts))
     schema = LandmarkSchema(
         name=fields["name"],
         title=fields["title"],
         names=point_names,
         parts=parts,
-        flip=flip,
+        flip=tuple(flip),
         normalisers=tuple(
-            Normaliser(name, _indices(n["right"]), _indices(n["left"]))
-            for name, n in fields["normalisers"].items()
+            _normaliser(fields["normalisers"], name) for name in _mapping(fields, "normalisers")
         ),
-        anchors={name: _indices(fields["anchors"][name]) for name in ANCHORS},
-        subsets={name: _indices(points) for name, points in fields.get("subsets", {}).items()},
+        anchors={
+            name: _indices(_mapping(fields, "anchors")[name], f"anchors.{name}")
+            for name in ANCHORS
+        },
+        subsets={
+            name: _indices(points, f"subsets.{name}")
+            for name, points in _mapping({"subsets": {}, **fields}, "subsets").items()
+        },
         box=fields.get("box", "points"),
     )
     everything = list(range(len(point_names)))
     if sorted(i for part in parts for i in part.points) != everything:
         raise ValueError(f"parts: every one of the {len(point_names)} points must be in one part")
+    if len(set(point_names)) != len(point_names):
+        raise ValueError("names: two points have the same name")
     if sorted(flip) != everything or [flip[i] for i in flip] != everything:
         raise ValueError("flip: expected a permutation that is its own inverse")
     if schema.box not in ("points", "file"):

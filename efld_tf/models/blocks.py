@@ -13,7 +13,8 @@ ACTIVATIONS = ("relu", "relu6")
 class Blocks:
     """Builds named blocks with one choice of activation and batch norm.
 
-    Every convolution is without bias and followed by batch norm and the activation.
+    Every convolution is without bias and followed by batch norm and the activation. Layers are
+    called `NAME_conv` or `NAME_dwconv`, `NAME_bn` and `NAME_act`.
 
     Attributes:
       activation: `relu` or `relu6`; the latter bounds what int8 calibration can ever see.
@@ -44,11 +45,17 @@ class Blocks:
         x = self.depthwise(x, kernel, stride=stride, name=f"{name}_depthwise")
         return self.conv(x, filters, 1, name=f"{name}_pointwise")
 
+    def dense(self, x, units: int, *, name: str):
+        """Dense layer with bias and the activation, without batch norm: [B, C] -> [B, units]."""
+        x = tf_keras.layers.Dense(units, kernel_initializer="he_normal", name=name)(x)
+        return self._activate(x, name)
+
     def _normalise(self, x, name: str):
         x = tf_keras.layers.BatchNormalization(
             momentum=self.batch_norm_momentum, name=f"{name}_bn"
         )(x)
-        return tf_keras.layers.Activation(
-            tf_keras.activations.relu if self.activation == "relu" else tf_keras.layers.ReLU(6.0),
-            name=f"{name}_act",
-        )(x)
+        return self._activate(x, name)
+
+    def _activate(self, x, name: str):
+        largest = 6.0 if self.activation == "relu6" else None
+        return tf_keras.layers.ReLU(largest, name=f"{name}_act")(x)

@@ -94,13 +94,10 @@ def pfld_features(x, blocks: Blocks):
     )
 
 
-def concat_linear_head(x, schema: str):
+def concat_linear_head(x, schema: str, blocks: Blocks):
     """Head (Section 3.3): [B, 256] -> [B, 352], three dense layers each concatenated to its input."""
     for block in range(HEAD_BLOCKS):
-        y = tf_keras.layers.Dense(
-            HEAD_UNITS, activation="relu", kernel_initializer="he_normal",
-            name=f"{schema}_dense{block + 1}",
-        )(x)
+        y = blocks.dense(x, HEAD_UNITS, name=f"{schema}_dense{block + 1}")
         x = tf_keras.layers.Concatenate(name=f"{schema}_concat{block + 1}")([x, y])
     return x
 
@@ -131,7 +128,9 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
     features = decoder(x, blocks) if options.head == "concat_linear" else pfld_features(x, blocks)
     outputs = {}
     for schema, points in heads.items():
-        x = concat_linear_head(features, schema) if options.head == "concat_linear" else features
+        x = features
+        if options.head == "concat_linear":
+            x = concat_linear_head(features, schema, blocks)
         # Training starts from the mean face: small weights keep the first residuals near zero.
         x = tf_keras.layers.Dense(
             2 * points, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=1e-3),

@@ -1,0 +1,123 @@
+"""iBUG `.pts` files: 68 points (300-W, HELEN, LFPW, AFW, iBUG) or 51 (IVSFD, the PAIR data set).
+
+A folder holds `NAME.pts` beside an image of the same stem. Coordinates count from 1 (they were made
+with MATLAB): the first pixel's centre is (1, 1).
+
+    version: 1
+    n_points:  68
+    {
+    100.500000 160.173611
+    ...
+    }
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf.annotations import parsing
+from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.errors import DataError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+SCHEMAS = {68: "ibug68", 51: "ibug51"}
+
+# 68 lines of two numbers with twenty digits each are under 3 kB.
+MAX_FILE_BYTES = 1 << 15
+
+
+def read(path: Path) -> Iterator[FaceRecord | DataError]:
+    """The faces of a folder and its sub-folders, sorted by path.
+
+    The identity is the photo: HELEN names the faces of one photo `PHOTO_1`, `PHOTO_2`.
+
+    Raises:
+      DataError: `path` is not a folder.
+    """
+    if not path.is_dir():
+        raise DataError(path, "expected a folder with .pts files and their images")
+    for folder, files in groupby(sorted(path.rglob("*.pts")), key=lambda file: file.parent):
+        images = _images_by_stem(folder)
+        for file in files:
+            try:
+                if file.stem not in images:
+                    kinds = ", ".join(IMAGE_SUFFIXES)
+                    raise DataError(file, f"there is no image of that name ({kinds}) beside it")
+                points, schema = read_points(file)
+            except DataError as error:
+                yield error
+            else:
+                yield FaceRecord(images[file.stem], points, schema, identity=photo(file.stem))
+
+
+def read_points(path: Path) -> tuple[np.ndarray, str]:
+    """The points [N, 2] float32 of a `.pts` file, counted from 0, and the name of their schema.
+
+    Raises:
+      DataError: the file does not follow the format, or has neither 68 nor 51 points.
+    """
+    lines = parsing.text_lines(path, MAX_FILE_BYTES)
+    count = _read_header(lines, path)
+    rows = []
+    for number, text in lines:
+        if text == "}":
+            break
+        if len(rows) == count:
+            raise DataError(path, f"expected '}}' after {count} points", number)
+        words = text.split()
+        if len(words) != 2:
+            raise DataError(path, f"expected 2 numbers, got {parsing.shorten(text)}", number)
+        rows.append(parsing.coordinates(words, path, number))
+    else:
+        raise DataError(path, f"the file ends after {len(rows)} of {count} points")
+    if len(rows) != count:
+        raise DataError(path, f"expected {count} points, got {len(rows)}", number)
+    return checked_points(np.array(rows) - 1, SCHEMAS[count], path), SCHEMAS[count]
+
+
+def photo(stem: str) -> str:
+    """The photo that a face's file name belongs to.
+
+    A last `_K` counts the faces of a photo only after another digit (`2345_1`, `image_003_1`); in
+    LFPW's `image_0018` and 300-W's `indoor_020` it is the photo's own number. `_mirror` marks a
+    flipped copy in some distributions of 300-W.
+    """
+    stem = stem.removesuffix("_mirror")
+    match = re.fullmatch(r"(.*\d)_\d+", stem, re.DOTALL)
+    return match[1] if match else stem
+
+
+def _images_by_stem(folder: Path) -> dict[str, Path]:
+    """The images of a folder by stem; of two with one stem the first in alphabetical order."""
+    images: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            images.setdefault(file.stem, file)
+    return images
+
+
+def _read_header(lines: Iterator[tuple[int, str]], path: Path) -> int:
+    """Consumes the lines up to `{`; the number of points they promise."""
+    fields: dict[str, str] = {}
+    for number, text in lines:
+        if text == "{":
+            break
+        name, colon, value = (word.strip() for word in text.partition(":"))
+        if not colon or name not in ("version", "n_points"):
+            expected = "'version: 1', 'n_points: N' or '{'"
+            raise DataError(path, f"expected {expected}, got {parsing.shorten(text)}", number)
+        fields[name] = value
+    else:
+        raise DataError(path, "expected '{' before the points")
+    if fields.get("version") != "1":
+        raise DataError(path, f"expected 'version: 1', got {fields.get('version')!r}")
+    for count in SCHEMAS:
+        if fields.get("n_points") == str(count):
+            return count
+    known = " or ".join(str(count) for count in SCHEMAS)
+    raise DataError(path, f"expected 'n_points: {known}', got {fields.get('n_points')!r}")

@@ -1,0 +1,130 @@
+"""What the readers of annotation files share: bounded reading, numbers, paths inside a folder.
+
+Annotation files come from anywhere, so nothing here reads more than a stated number of bytes at
+once, and no path in a file reaches outside the data set's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from efld_tf.errors import DataError
+
+# A line of the widest format here (WFLW's 207 fields) has about 2 kB.
+MAX_LINE_BYTES = 1 << 16
+
+# No image is wider; larger values are damage, and would overflow arithmetic on boxes.
+MAX_COORDINATE = 1e6
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The content of a small file.
+
+    Raises:
+      DataError: it cannot be read, or is longer than `limit` bytes.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"cannot be read: {error}") from error
+    if len(content) > limit:
+        raise DataError(path, f"expected at most {limit} bytes; this is not such a file")
+    return content
+
+
+def text_lines(path: Path, limit: int | None = None) -> Iterator[tuple[int, str]]:
+    """The non-empty lines of a text file, stripped, with their 1-based numbers.
+
+    Bytes that are not UTF-8 become U+FFFD, which no number and no image name contains, so that
+    they are reported as an error of their line.
+
+    Raises:
+      DataError: the file cannot be read, is longer than `limit` bytes, or has a line longer than
+        `MAX_LINE_BYTES`.
+    """
+    try:
+        with open(path, "rb") as file:
+            if limit is not None and (size := os.fstat(file.fileno()).st_size) > limit:
+                raise DataError(path, f"expected at most {limit} bytes, got {size}")
+            number = 0
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if len(line) > MAX_LINE_BYTES:
+                    raise DataError(path, f"a line longer than {MAX_LINE_BYTES} bytes", number)
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip()
+                if text:
+                    yield number, text
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror}") from error
+
+
+def coordinates(words: Sequence[str], path: Path, line: int | None = None) -> np.ndarray:
+    """Words as finite numbers of pixels [len(words)], float64.
+
+    Raises:
+      DataError: a word is not a number, or beyond `MAX_COORDINATE` in magnitude.
+    """
+    values = []
+    for word in words:
+        try:
+            value = float(word)
+        except ValueError:
+            raise DataError(path, f"expected a number, got {shorten(word)}", line) from None
+        if not abs(value) <= MAX_COORDINATE:
+            raise DataError(path, f"expected a coordinate in pixels, got {shorten(word)}", line)
+        values.append(value)
+    return np.array(values, dtype=np.float64)
+
+
+def box_of(corners: Sequence[float], path: Path, line: int | None = None) -> np.ndarray:
+    """Checked box (x0, y0, x1, y1) as float32 [4].
+
+    Raises:
+      DataError: the box is empty.
+    """
+    x0, y0, x1, y1 = corners
+    if not (x1 > x0 and y1 > y0):
+        raise DataError(path, f"an empty face box: x {x0:g} to {x1:g}, y {y0:g} to {y1:g}", line)
+    return np.asarray(corners, dtype=np.float32)
+
+
+def relative_name(name: str, path: Path, line: int | None = None) -> str:
+    """An image name from an annotation file, with `/` between folders (lists made on Windows too).
+
+    Raises:
+      DataError: the name is absolute or leads out of the folder it is relative to.
+    """
+    posix = PurePosixPath(name.replace("\\", "/"))
+    leaves = posix.is_absolute() or ".." in posix.parts or re.match(r"[A-Za-z]:", name)
+    if leaves or not posix.parts or "\0" in name:
+        raise DataError(
+            path, f"expected an image path inside the data set's folder, got {shorten(name)}", line
+        )
+    return str(posix)
+
+
+def find_image(folders: Sequence[Path], name: str, path: Path, line: int | None = None) -> Path:
+    """The image `name` (from `relative_name`) in the first of `folders` that has it.
+
+    Raises:
+      DataError: none has it; the message names the first place that was looked at.
+    """
+    for folder in folders:
+        candidate = folder / name
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError:  # a name too long for the file system: no such file
+            continue
+    raise DataError(path, f"the image {shorten(str(folders[0] / name), 200)} does not exist", line)
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """`text` quoted for an error message, cut to about `length` characters."""
+    return repr(text if len(text) <= length else text[: length - 3] + "...")

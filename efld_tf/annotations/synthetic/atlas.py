@@ -1,0 +1,160 @@
+"""The flattened head as an image: where a place lies, and brushes that paint on it.
+
+The head fills the columns left of the ears' strip. The face itself is mapped at a constant number
+of pixels a millimetre; skull, back and shoulders are squeezed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from efld_tf.annotations.synthetic.curves import PLAN_RADIUS, plan_angle
+from efld_tf.annotations.synthetic.surface import BOTTOM_S, TOP_S
+
+_FACE_ANGLE = np.radians(72.0)
+_BACK_ANGLE = np.radians(158.0)
+_FACE_TOP, _FACE_BOTTOM = -78.0, 106.0
+_SUBPIXEL_BITS = 4
+
+
+@dataclass
+class Atlas:
+    """Geometry of the texture, at `scale` pixels a millimetre on the face."""
+
+    scale: float
+    angle_knots: np.ndarray = field(init=False)
+    column_knots: np.ndarray = field(init=False)
+    s_knots: np.ndarray = field(init=False)
+    row_knots: np.ndarray = field(init=False)
+    width: int = field(init=False)  # of the head's part
+    height: int = field(init=False)
+    ear: tuple[int, int] = field(init=False)  # rows and columns of one ear's patch
+
+    def __post_init__(self) -> None:
+        face = PLAN_RADIUS * _FACE_ANGLE * self.scale
+        side, top, bottom = 20 * self.scale, 28 * self.scale, 18 * self.scale
+        columns = np.cumsum([0, side, 2 * face, side])
+        rows = np.cumsum([0, top, (_FACE_BOTTOM - _FACE_TOP) * self.scale, bottom])
+        self.width, self.height = 2 * round(columns[-1] / 2), 2 * round(rows[-1] / 2)
+        self.angle_knots = np.array([-_BACK_ANGLE, -_FACE_ANGLE, _FACE_ANGLE, _BACK_ANGLE])
+        self.column_knots = columns * (self.width - 1) / columns[-1]
+        self.s_knots = np.array([TOP_S, _FACE_TOP, _FACE_BOTTOM, BOTTOM_S])
+        self.row_knots = rows * (self.height - 1) / rows[-1]
+        self.ear = (round(40 * self.scale), round(14 * self.scale))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the whole texture."""
+        return self.height, self.width + self.ear[1]
+
+    def ear_patch(self, side: int) -> tuple[slice, slice]:
+        """Rows and columns of an ear's patch."""
+        return slice(side * self.ear[0], (side + 1) * self.ear[0]), slice(self.width, None)
+
+    def angles(self, columns: np.ndarray) -> np.ndarray:
+        """Angles in radians of pixel columns."""
+        return np.interp(columns, self.column_knots, self.angle_knots)
+
+    def heights(self, rows: np.ndarray) -> np.ndarray:
+        """Heights s in mm of pixel rows."""
+        return np.interp(rows, self.row_knots, self.s_knots)
+
+    def place(self, plan: np.ndarray) -> np.ndarray:
+        """Plan positions [N, 2] in mm as texture pixels [N, 2]."""
+        column = np.interp(plan_angle(plan[:, 0]), self.angle_knots, self.column_knots)
+        return np.stack([column, np.interp(plan[:, 1], self.s_knots, self.row_knots)], -1)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A soft shape: `weight` [h, w] float32 in [0, 1] whose corner is at `corner` (x, y)."""
+
+    corner: tuple[int, int]
+    weight: np.ndarray
+
+    def of(self, image: np.ndarray) -> np.ndarray:
+        """The part of an image under the mask (a view)."""
+        x, y = self.corner
+        return image[y : y + self.weight.shape[0], x : x + self.weight.shape[1]]
+
+
+class Painter:
+    """Paints shapes, given in the plan's millimetres, on an atlas image [H, W, 3] float32."""
+
+    def __init__(self, atlas: Atlas, image: np.ndarray):
+        self.atlas = atlas
+        self.image = image
+
+    def polygon(self, plan: np.ndarray, blur: float = 0.0) -> Mask:
+        """The inside of a closed outline [N, 2]; `blur` is the softness in mm."""
+        points = self.atlas.place(plan)
+        mask, corner = self._canvas(points, blur)
+        cv2.fillPoly(mask, [_fixed(points - corner)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+        return self._finish(mask, corner, blur)
+
+    def line(self, plan: np.ndarray, width: float, blur: float = 0.0) -> Mask:
+        """An open polyline [N, 2] of `width` mm."""
+        return self.strokes([plan], width, blur)
+
+    def strokes(self, plans: list[np.ndarray], width: float, blur: float = 0.0) -> Mask:
+        """Many polylines at once."""
+        lines = [self.atlas.place(plan) for plan in plans]
+        pixels = width * self.atlas.scale
+        mask, corner = self._canvas(np.concatenate(lines), blur + width)
+        fixed = [_fixed(line - corner) for line in lines]
+        cv2.polylines(
+            mask, fixed, False, 255, max(1, round(pixels)), cv2.LINE_AA, _SUBPIXEL_BITS
+        )
+        done = self._finish(mask, corner, blur)
+        # A line cannot be drawn thinner than a pixel: draw it fainter instead.
+        return Mask(done.corner, done.weight * min(1.0, pixels))
+
+    def ellipse(self, centre: np.ndarray, wide: float, tall: float, blur: float = 0.0) -> Mask:
+        """An ellipse with half axes in mm."""
+        around = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+        outline = np.stack([wide * np.cos(around), tall * np.sin(around)], -1)
+        return self.polygon(np.asarray(centre) + outline, blur)
+
+    def tint(self, mask: Mask, colour: np.ndarray, opacity: float = 1.0) -> None:
+        """Mixes a colour in."""
+        part = mask.of(self.image)
+        part += (np.asarray(colour, np.float32) - part) * (mask.weight * opacity)[..., None]
+
+    def shade(self, mask: Mask, factor: float | np.ndarray) -> None:
+        """Multiplies by a factor (one, or one a channel)."""
+        change = np.asarray(factor, np.float32) - 1
+        part = mask.of(self.image)
+        part *= 1 + mask.weight[..., None] * change
+
+    def clip(self, mask: Mask, other: Mask) -> Mask:
+        """The common part of two masks."""
+        field = np.zeros(self.image.shape[:2], np.float32)
+        other.of(field)[:] = other.weight
+        return Mask(mask.corner, mask.weight * mask.of(field))
+
+    def _canvas(self, points: np.ndarray, blur: float) -> tuple[np.ndarray, np.ndarray]:
+        margin = 3 * blur * self.atlas.scale + 3
+        limit = np.array([self.atlas.width, self.atlas.height])
+        low = np.clip(np.floor(points.min(0) - margin), 0, limit - 1).astype(int)
+        high = np.clip(np.ceil(points.max(0) + margin) + 1, low + 1, limit).astype(int)
+        return np.zeros((high - low)[::-1], np.uint8), low
+
+    def _finish(self, mask: np.ndarray, corner: np.ndarray, blur: float) -> Mask:
+        if blur > 0:
+            mask = cv2.GaussianBlur(mask, (0, 0), blur * self.atlas.scale)
+        weight = mask.astype(np.float32) * (1 / 255)
+        return Mask((int(corner[0]), int(corner[1])), weight)
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    return np.round(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> np.ndarray:
+    """Noise [H, W] float32 of about unit deviation whose blobs are `cell` pixels wide."""
+    small = (max(2, int(shape[0] / cell) + 2), max(2, int(shape[1] / cell) + 2))
+    noise = rng.standard_normal(small, dtype=np.float32)
+    return cv2.resize(noise, shape[::-1], interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,69 @@
+"""WFLW list files (`list_98pt_rect_attr_{train,test}.txt`): 98 points, box and attributes a line.
+
+    x0 y0 ... x97 y97 x_min y_min x_max y_max POSE EXPRESSION ILLUMINATION MAKE-UP OCCLUSION BLUR
+
+and the image's path as the last field. Coordinates count from 0. As distributed, the lists lie in
+`WFLW_annotations/FOLDER/` and the images in `WFLW_images/` beside `WFLW_annotations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from efld_tf.annotations import parsing
+from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.errors import DataError, EfldError
+
+SCHEMA = "wflw98"
+ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
+COORDINATES = 196
+FIELDS = COORDINATES + 4 + len(ATTRIBUTES) + 1
+
+
+def read(path: Path, *, images: str | None = None) -> Iterator[FaceRecord | DataError]:
+    """The faces of a list file, in its order; the identity is the image (a photo of an event).
+
+    Args:
+      images: the folder that image paths are relative to; by default the list's folder, or
+        `WFLW_images` in it or up to two folders above it.
+
+    Raises:
+      DataError: `path` is not a readable file.
+      EfldError: `images` is not a folder.
+    """
+    if images is None:
+        above = [path.parent, *path.absolute().parent.parents[:2]]
+        folders = [path.parent, *(folder / "WFLW_images" for folder in above)]
+        folders = [folder for folder in folders if folder.is_dir()] or [path.parent]
+    else:
+        folders = [Path(images).expanduser()]
+        if not folders[0].is_dir():
+            raise EfldError(f"images: {images} is not a folder")
+    for number, text in parsing.text_lines(path):
+        try:
+            yield _record(text, folders, path, number)
+        except DataError as error:
+            yield error
+
+
+def _record(text: str, folders: list[Path], path: Path, line: int) -> FaceRecord:
+    words = text.split(maxsplit=FIELDS - 1)  # from the left: a path may contain spaces
+    if len(words) != FIELDS:
+        expected = f"{FIELDS - 1} numbers and a path"
+        raise DataError(path, f"expected {expected}, got {len(words)} fields", line)
+    values = parsing.coordinates(words[: COORDINATES + 4], path, line)
+    flags = words[COORDINATES + 4 : -1]
+    for name, flag in zip(ATTRIBUTES, flags, strict=True):
+        if flag not in ("0", "1"):
+            got = parsing.shorten(flag)
+            raise DataError(path, f"expected 0 or 1 as attribute {name}, got {got}", line)
+    name = parsing.relative_name(words[-1], path, line)
+    return FaceRecord(
+        image=parsing.find_image(folders, name, path, line),
+        points=checked_points(values[:COORDINATES], SCHEMA, path, line),
+        schema=SCHEMA,
+        box=parsing.box_of(values[COORDINATES:], path, line),
+        attributes=dict(zip(ATTRIBUTES, flags, strict=True)),
+        identity=name,
+    )

@@ -1,0 +1,1 @@
+"""A `.tflite` -> latency, memory, size and multiply-accumulates. LiteRT, never TensorFlow."""

@@ -1,0 +1,312 @@
+"""Multiply-accumulates of a `.tflite`, counted from the flatbuffer itself.
+
+Counted are convolutions, dense layers and matrix products, as in EFLD's "FLOPs" (2 x MACs); any
+other operator counts 0. Nothing is executed and neither TensorFlow nor the interpreter is loaded,
+so a file from anywhere can be looked at.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from efld_tf.errors import DataError
+
+IDENTIFIER = b"TFL3"
+# A flatbuffer's offsets are 32 bits.
+MAX_BYTES = (1 << 31) - 1
+
+# What the generated accessors raise when offsets, lengths or enums of a damaged file lead nowhere.
+_DAMAGED = (
+    struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError,
+    MemoryError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of a model.
+
+    Attributes:
+      subgraph, index: where it stands.
+      name: given by the converter.
+      dtype: such as `int8`, `float32`.
+      shape: as stored; None for a dimension that is only known at run time.
+      constant: whether its values are stored in the file (weights).
+    """
+
+    subgraph: int
+    index: int
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    constant: bool
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of a model.
+
+    Attributes:
+      subgraph, index: where it stands, in order of execution.
+      name: of the builtin operator, such as `CONV_2D`, or of the custom one.
+      inputs, outputs: its tensors; None for an optional input that is absent.
+      macs: multiply-accumulates of one invocation.
+    """
+
+    subgraph: int
+    index: int
+    name: str
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+    macs: int
+
+    @property
+    def input_dtypes(self) -> tuple[str, ...]:
+        """The dtypes of the inputs that are present."""
+        return tuple(tensor.dtype for tensor in self.inputs if tensor is not None)
+
+    @property
+    def output_dtypes(self) -> tuple[str, ...]:
+        """The dtypes of the outputs."""
+        return tuple(tensor.dtype for tensor in self.outputs)
+
+    @property
+    def output_shapes(self) -> tuple[tuple[int | None, ...], ...]:
+        """The shapes of the outputs."""
+        return tuple(tensor.shape for tensor in self.outputs)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The tensors and operators of a model, over all subgraphs.
+
+    Attributes:
+      inputs, outputs: of the main subgraph.
+      total_macs: of one invocation; the body of a control-flow operator counts once.
+    """
+
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    @property
+    def total_macs(self) -> int:
+        """Sum over the operators."""
+        return sum(operator.macs for operator in self.operators)
+
+
+def read(path: str | Path) -> Graph:
+    """Reads the graph of a model.
+
+    Raises:
+      DataError: the file cannot be read, is not a TFLite model or is damaged, or an operator that
+        counts has a shape that is only known at run time.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
+    if content[4:8] != IDENTIFIER:
+        raise DataError(path, "not a TFLite model: the identifier TFL3 is missing")
+    if len(content) > MAX_BYTES:
+        raise DataError(path, "larger than a TFLite model can be (2 GB)")
+    try:
+        return _Reader(path, content).graph()
+    except _DAMAGED as error:
+        raise DataError(path, f"a damaged TFLite model ({type(error).__name__}: {error})") from error
+
+
+def operators(path: str | Path) -> tuple[Operator, ...]:
+    """The operators of a model, with their tensors and MACs; errors as in `read`."""
+    return read(path).operators
+
+
+def total_macs(path: str | Path) -> int:
+    """Multiply-accumulates of one invocation of a model; errors as in `read`."""
+    return read(path).total_macs
+
+
+class _Reader:
+    """Walks through one flatbuffer."""
+
+    def __init__(self, path: str | Path, content: bytes):
+        self.path = path
+        self.size = len(content)
+        self.model = schema.Model.GetRootAs(content, 0)
+        self.codes = [self._op_name(i) for i in self._range(self.model.OperatorCodesLength())]
+        # Touching every buffer finds a file that was cut off within its weights.
+        buffers = [self.model.Buffers(i) for i in self._range(self.model.BuffersLength())]
+        self.stored = [_vector(buffer.DataAsNumpy()).size > 0 for buffer in buffers]
+
+    def graph(self) -> Graph:
+        count = self.model.SubgraphsLength()
+        if not count:
+            raise DataError(self.path, "a TFLite model without a graph")
+        tensors: list[Tensor] = []
+        found: list[Operator] = []
+        for index in self._range(count):
+            own = self._tensors(index)
+            tensors += own
+            found += self._operators(index, own)
+        main = self.model.Subgraphs(0)
+        return Graph(
+            tensors=tuple(tensors),
+            operators=tuple(found),
+            inputs=tuple(_pick(tensors, i) for i in _vector(main.InputsAsNumpy())),
+            outputs=tuple(_pick(tensors, i) for i in _vector(main.OutputsAsNumpy())),
+        )
+
+    def _range(self, length: int) -> range:
+        # Each element of a vector takes 4 bytes at least: no longer loop than the file warrants.
+        if length * 4 > self.size:
+            raise ValueError(f"a list of {length} in {self.size} bytes")
+        return range(length)
+
+    def _op_name(self, index: int) -> str:
+        code = self.model.OperatorCodes(index)
+        # The deprecated field has 8 bits; the schema says to take the larger one.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        if number == schema.BuiltinOperator.CUSTOM:
+            return code.CustomCode().decode()
+        return _BUILTIN_NAMES[number]
+
+    def _tensors(self, subgraph: int) -> list[Tensor]:
+        table = self.model.Subgraphs(subgraph)
+        result = []
+        for index in self._range(table.TensorsLength()):
+            tensor = table.Tensors(index)
+            shape: list[int | None] = _vector(tensor.ShapeAsNumpy()).tolist()
+            # The signature, where there is one, marks dimensions that are free with -1.
+            signature = _vector(tensor.ShapeSignatureAsNumpy()).tolist()
+            for axis, dimension in enumerate(signature or shape):
+                if dimension < 0:
+                    shape[axis] = None
+            buffer = tensor.Buffer()
+            result.append(
+                Tensor(
+                    subgraph=subgraph,
+                    index=index,
+                    name=(tensor.Name() or b"").decode(),
+                    dtype=_DTYPE_NAMES[tensor.Type()],
+                    shape=tuple(shape),
+                    constant=buffer > 0 and self.stored[buffer],
+                )
+            )
+        return result
+
+    def _operators(self, subgraph: int, tensors: Sequence[Tensor]) -> list[Operator]:
+        table = self.model.Subgraphs(subgraph)
+        result = []
+        for index in self._range(table.OperatorsLength()):
+            operator = table.Operators(index)
+            name = self.codes[operator.OpcodeIndex()]
+            inputs = tuple(
+                _pick(tensors, i) if i >= 0 else None for i in _vector(operator.InputsAsNumpy())
+            )
+            outputs = tuple(_pick(tensors, i) for i in _vector(operator.OutputsAsNumpy()))
+            macs = 0
+            if name in _COUNTED:
+                place = f"operator {index} ({name})"
+                macs = _COUNTED[name](_Operands(self.path, place, operator, inputs, outputs))
+            result.append(Operator(subgraph, index, name, inputs, outputs, macs))
+        return result
+
+
+@dataclass(frozen=True)
+class _Operands:
+    """An operator whose MACs are asked for, with access to complete shapes only."""
+
+    path: str | Path
+    place: str
+    table: Any
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+
+    def shape(self, tensor: Tensor | None, rank: int | None = None) -> tuple[int, ...]:
+        """The shape of an operand, with `rank` dimensions where that is given."""
+        if tensor is None or not tensor.shape or (rank is not None and len(tensor.shape) != rank):
+            raise ValueError(f"{self.place} has an operand of shape {tensor and tensor.shape}")
+        if None in tensor.shape:
+            shape = ", ".join("?" if size is None else str(size) for size in tensor.shape)
+            raise DataError(
+                self.path,
+                f"{self.place} has a dynamic shape [{shape}]: convert it with a fixed batch of 1",
+            )
+        return tensor.shape
+
+    def input(self, index: int, rank: int | None = None) -> tuple[int, ...]:
+        return self.shape(self.inputs[index], rank)
+
+    def output(self, rank: int | None = None) -> tuple[int, ...]:
+        return self.shape(self.outputs[0], rank)
+
+
+def _conv_2d(operands: _Operands) -> int:
+    # Filter [out, height, width, in / groups]: each output value takes one pass over its part.
+    return math.prod(operands.output(4)) * math.prod(operands.input(1, 4)[1:])
+
+
+def _depthwise_conv_2d(operands: _Operands) -> int:
+    # Filter [1, height, width, out].
+    _, height, width, _ = operands.input(1, 4)
+    return math.prod(operands.output(4)) * height * width
+
+
+def _fully_connected(operands: _Operands) -> int:
+    # Weights [out, in].
+    return math.prod(operands.output()) * operands.input(1, 2)[1]
+
+
+def _transpose_conv(operands: _Operands) -> int:
+    # Inputs: output shape, filter [out, height, width, in], image. Each input value is spread over
+    # the filter; what falls outside a `same`-padded output is counted, as for a convolution.
+    out, height, width, _ = operands.input(1, 4)
+    return math.prod(operands.input(2, 4)) * out * height * width
+
+
+def _batch_matmul(operands: _Operands) -> int:
+    options = schema.BatchMatMulOptions()
+    table = operands.table.BuiltinOptions()
+    if table is not None:
+        options.Init(table.Bytes, table.Pos)
+    left = operands.input(0)
+    transposed = table is not None and options.AdjX()
+    return math.prod(operands.output()) * left[-2 if transposed else -1]
+
+
+_COUNTED: dict[str, Callable[[_Operands], int]] = {
+    "CONV_2D": _conv_2d,
+    "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
+    "FULLY_CONNECTED": _fully_connected,
+    "TRANSPOSE_CONV": _transpose_conv,
+    "BATCH_MATMUL": _batch_matmul,
+}
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {n: name for name, n in vars(enumeration).items() if isinstance(n, int)}
+
+
+_BUILTIN_NAMES = _names(schema.BuiltinOperator)
+_DTYPE_NAMES = {number: name.lower() for number, name in _names(schema.TensorType).items()}
+
+
+def _vector(values: Any) -> np.ndarray:
+    # The generated accessors give the number 0 for a vector that is not there.
+    return values if isinstance(values, np.ndarray) else np.zeros(0, np.int32)
+
+
+def _pick(tensors: Sequence[Tensor], index: int) -> Tensor:
+    if index < 0:  # Python would count from the end.
+        raise IndexError(f"tensor {index}")
+    return tensors[index]

@@ -1,0 +1,240 @@
+"""`efld-score`: the PAIR score of one model, or a leaderboard of several."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from efld_tf.cli import common
+from efld_tf.errors import DataError, EfldError
+from efld_tf.scoring import reference, results
+from efld_tf.scoring.score import PairScore, holds, pair_score, score_interval
+
+EXIT_NO_SCORE = 3
+UNIT = "% / (ms x GFLOPs x W x MB)"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the leaderboard.
+
+    Attributes:
+      name: the model's, or the file's.
+      file: where the numbers are from; None for a row of the paper.
+      score: what they give.
+      sources: for each known factor, how it came about.
+      shown: the factors and the score as printed in the paper; empty for a file.
+      printed_score_holds: whether a printed score agrees with its inputs; None for a file.
+    """
+
+    name: str
+    file: str | None
+    score: PairScore
+    sources: dict[str, str]
+    shown: dict[str, str]
+    printed_score_holds: bool | None
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Parses the arguments and prints the score, the leaderboard or their JSON."""
+    parser = common.parser(
+        "efld-score",
+        "The PAIR score, accuracy / (time x complexity x power x size), of results.json files.\n"
+        "Several files, or --reference, give a leaderboard.",
+        "exit codes: 0 every file has a score, 2 bad input, 3 a factor is missing",
+    )
+    parser.add_argument("files", nargs="*", metavar="results.json")
+    parser.add_argument(
+        "--power", type=_watts, metavar="W",
+        help="measured power in watts; used instead of the file's power_w (one file only)",
+    )
+    parser.add_argument(
+        "--reference", action="store_true", help="show the table of the EFLD paper as well"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON list, one object a model, best first"
+    )
+    arguments = parser.parse_args(argv)
+    if not arguments.files and not arguments.reference:
+        parser.error("give a results.json, or --reference for the paper's table")
+    if arguments.power is not None and len(arguments.files) != 1:
+        parser.error("--power is that of one model: write power_w into each file instead")
+
+    own = [_entry(file, arguments.power) for file in arguments.files]
+    paper = [_reference_entry(row) for row in reference.TABLE_1] if arguments.reference else []
+    rows = sorted(own + paper, key=_rank)
+    if arguments.json:
+        print(json.dumps([_as_json(entry) for entry in rows], indent=2))
+    elif len(rows) == 1:
+        print(_report(rows[0]))
+    else:
+        print(_leaderboard(rows))
+    return EXIT_NO_SCORE if any(entry.score.missing for entry in own) else 0
+
+
+def entry() -> None:
+    """The console script."""
+    raise SystemExit(common.run(main))
+
+
+def _watts(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of watts above 0, got {text!r}")
+    return value
+
+
+def _entry(file: str, power: float | None) -> Entry:
+    content = results.read(file)
+    factors = {name: content[name] for name in results.FACTORS if name in content}
+    sources = {name: _source(name, content) for name in factors}
+    if power is not None:
+        factors["power_w"] = power
+        sources["power_w"] = "--power"
+    try:
+        score = pair_score(factors)
+    except EfldError as error:
+        raise DataError(file, str(error)) from error
+    name = content.get("name") or Path(file).stem
+    return Entry(name, file, score, sources, {}, None)
+
+
+def _source(name: str, content: dict[str, Any]) -> str:
+    """Where a factor comes from; a section counts only where its number is the same."""
+    benchmark, evaluation = content.get("benchmark", {}), content.get("evaluation", {})
+    value = content[name]
+    if name == "accuracy_percent" and _same(value, evaluation.get("accuracy_5px_percent")):
+        faces = evaluation.get("faces", "?")
+        return f"evaluation on {evaluation.get('source', '?')}, {faces} faces"
+    if name == "time_ms" and _same(value, benchmark.get("latency_ms_p50")):
+        threads = benchmark.get("threads", "?")
+        return (
+            f"benchmark: p50 on {benchmark.get('device', '?')}, "
+            f"{threads} thread{'' if threads == 1 else 's'}, "
+            f"XNNPACK {'on' if benchmark.get('xnnpack') else 'off'}"
+        )
+    if name == "complexity_gflops" and _same(value, benchmark.get("macs"), 2e-9):
+        return f"benchmark: {benchmark['macs']:,} MACs"
+    if name == "size_mb" and _same(value, benchmark.get("size_bytes"), 1e-6):
+        return f"benchmark: {benchmark['size_bytes']:,} bytes"
+    return "given in the file"
+
+
+def _same(value: float, measured: float | None, scale: float = 1.0) -> bool:
+    return measured is not None and math.isclose(value, measured * scale, rel_tol=1e-6)
+
+
+def _reference_entry(row: reference.ReferenceRow) -> Entry:
+    shown = {name: getattr(row, name) for name in (*results.FACTORS, "score")}
+    numbers = {name: float(text) for name, text in shown.items()}
+    score = PairScore(**numbers, score_times_watt=None, missing=())
+    sources = dict.fromkeys(results.FACTORS, f"EFLD paper, Table 1 ({reference.PLATFORM})")
+    return Entry(row.team, None, score, sources, shown, holds(row))
+
+
+def _rank(entry: Entry) -> tuple[bool, float]:
+    """Best score first, those without one last, equals in the order given."""
+    score = entry.score.score
+    return (True, 0.0) if score is None else (False, -score)
+
+
+def _number(value: float | None) -> str:
+    """Six significant digits, plain notation where it is short."""
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _report(entry: Entry) -> str:
+    """One model: every factor with its unit and source, and the score."""
+    score = entry.score
+    rows = []
+    for name in results.FACTORS:
+        source = entry.sources.get(name, "missing")
+        rows.append([name, _number(getattr(score, name)), results.UNITS[name], source])
+    lines = [f"{entry.name}  ({entry.file})", *_aligned(rows, right=(1,))]
+    if score.score is not None:
+        lines.append(f"PAIR score: {_number(score.score)}  [{UNIT}]")
+    return "\n".join(lines + _missing_lines(entry))
+
+
+def _missing_lines(entry: Entry) -> list[str]:
+    score = entry.score
+    if not score.missing:
+        return []
+    lines = [f"{entry.name}: no score, missing: {', '.join(score.missing)}"]
+    if score.score_times_watt is not None:
+        lines.append(
+            f"  product of the other factors (score x watt, not a score): "
+            f"{_number(score.score_times_watt)}"
+        )
+    if "power_w" in score.missing:
+        lines.append(
+            "  power is missing: measure it on the device and give it with --power W, or as "
+            "power_w in the file"
+        )
+    return lines
+
+
+def _leaderboard(entries: Sequence[Entry]) -> str:
+    titles = [f"{name.rpartition('_')[0]} {unit}" for name, unit in results.UNITS.items()]
+    header = ["", "model", *titles, "score"]
+    with_paper = any(entry.printed_score_holds is not None for entry in entries)
+    if with_paper:
+        header.append("printed score holds")
+    rows = [header]
+    for rank, entry in enumerate(entries, 1):
+        values = [
+            entry.shown.get(name) or _number(getattr(entry.score, name))
+            for name in (*results.FACTORS, "score")
+        ]
+        place = "-" if entry.score.missing else str(rank)
+        rows.append([place, entry.name, *values, *([_checked(entry)] if with_paper else [])])
+    lines = _aligned(rows, right=(0, *range(2, 8)))
+    for entry in entries:
+        lines += _missing_lines(entry)
+    if with_paper:
+        lines += textwrap.wrap(
+            "Table 1 of the EFLD paper as printed, measured by the competition's host on a "
+            f"{reference.PLATFORM}: times and powers of other devices do not compare. A printed "
+            "score holds when it lies in the interval that the rounded numbers of its row allow.",
+            width=100,
+        )
+    return "\n".join(lines)
+
+
+def _checked(entry: Entry) -> str:
+    if entry.printed_score_holds is None:
+        return ""
+    if entry.printed_score_holds:
+        return "yes"
+    row = next(row for row in reference.TABLE_1 if row.team == entry.name)
+    allowed = score_interval(row)
+    return f"no: its row gives {float(allowed.low):.3g} to {float(allowed.high):.3g}"
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
+    """Rows of equal length as columns two spaces apart; `right` aligns these to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _as_json(entry: Entry) -> dict[str, Any]:
+    result = {"name": entry.name, "file": entry.file, **asdict(entry.score), "unit": UNIT}
+    result["sources"] = entry.sources
+    if entry.printed_score_holds is not None:
+        result["printed_score_holds"] = entry.printed_score_holds
+    return result

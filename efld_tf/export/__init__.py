@@ -1,0 +1,1 @@
+"""A trained model -> one audited `.tflite` with its metadata."""

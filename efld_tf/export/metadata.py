@@ -1,0 +1,106 @@
+"""Writing TFLite metadata: what Android Studio, MediaPipe's tools and our runtime read."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import flatbuffers
+
+from efld_tf import __version__
+from efld_tf.export import flatbuffer
+from efld_tf.landmarks import schemas
+from efld_tf.runtime.metadata import MODEL_FILE, NAMES_FILE, ModelMetadata
+
+LICENSE = "Apache-2.0; weights as their training data allow, see the model card"
+
+METADATA_NAME = "TFLITE_METADATA"
+FILE_IDENTIFIER = b"M001"
+
+
+def _load_schema() -> ModuleType:
+    """MediaPipe's generated classes of the metadata format, without importing MediaPipe itself.
+
+    That would take ten seconds and load JAX.
+    """
+    package = Path(importlib.util.find_spec("mediapipe").origin).parent
+    path = package / "tasks" / "metadata" / "metadata_schema_py_generated.py"
+    spec = importlib.util.spec_from_file_location("mediapipe_metadata_schema", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+schema = _load_schema()
+
+
+def add(model: bytes, about: ModelMetadata) -> bytes:
+    """The model with its metadata and the two associated files."""
+    builder = flatbuffers.Builder(0)
+    builder.Finish(_model_metadata(about).Pack(builder), FILE_IDENTIFIER)
+    tree = flatbuffer.read(model)
+    flatbuffer.add_metadata(tree, METADATA_NAME, bytes(builder.Output()))
+    whole = io.BytesIO(flatbuffer.write(tree))
+    # The format is a ZIP archive behind the flatbuffer. MediaPipe's populator does the same, but
+    # stores uncompressed and rewrites the flatbuffer in a longer form.
+    with zipfile.ZipFile(whole, "a") as archive:
+        for name, content in ((NAMES_FILE, "\n".join(about.names)), (MODEL_FILE, about.json())):
+            # A fixed time stamp: the same model gives the same bytes.
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return whole.getvalue()
+
+
+def _model_metadata(about: ModelMetadata) -> schema.ModelMetadataT:
+    title = schemas.get(about.schema).title
+    result = schema.ModelMetadataT()
+    result.name = f"{about.family} {about.schema}"
+    result.description = f"{title} of the face in a square crop"
+    result.version = __version__
+    result.author = "efld_tf"
+    result.license = LICENSE
+    result.associatedFiles = [_file(MODEL_FILE, schema.AssociatedFileType.DESCRIPTIONS)]
+    graph = schema.SubGraphMetadataT()
+    graph.inputTensorMetadata = [_image_metadata()]
+    graph.outputTensorMetadata = [_points_metadata()]
+    result.subgraphMetadata = [graph]
+    return result
+
+
+def _image_metadata() -> schema.TensorMetadataT:
+    image = schema.TensorMetadataT()
+    image.name = "image"
+    image.description = "uint8 RGB face crop; see efld.json for how it is cut"
+    image.content = schema.ContentT()
+    image.content.contentPropertiesType = schema.ContentProperties.ImageProperties
+    image.content.contentProperties = schema.ImagePropertiesT()
+    image.content.contentProperties.colorSpace = schema.ColorSpaceType.RGB
+    # The quantised input takes pixels as they are: 0 to 255 stand for 0 to 1.
+    unit = schema.ProcessUnitT()
+    unit.optionsType = schema.ProcessUnitOptions.NormalizationOptions
+    unit.options = schema.NormalizationOptionsT()
+    unit.options.mean, unit.options.std = [0.0], [255.0]
+    image.processUnits = [unit]
+    image.stats = schema.StatsT()
+    image.stats.min, image.stats.max = [0.0], [255.0]
+    return image
+
+
+def _points_metadata() -> schema.TensorMetadataT:
+    points = schema.TensorMetadataT()
+    points.name = "points"
+    points.description = "x, y in the unit square of the crop; pixel j of W is at (j + 0.5) / W"
+    points.dimensionNames = ["batch", "point", "xy"]
+    points.content = schema.ContentT()
+    points.content.contentPropertiesType = schema.ContentProperties.FeatureProperties
+    points.content.contentProperties = schema.FeaturePropertiesT()
+    points.associatedFiles = [_file(NAMES_FILE, schema.AssociatedFileType.TENSOR_AXIS_LABELS)]
+    return points
+
+
+def _file(name: str, kind: int) -> schema.AssociatedFileT:
+    file = schema.AssociatedFileT()
+    file.name, file.type = name, kind
+    return file

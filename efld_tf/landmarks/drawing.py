@@ -1,0 +1,177 @@
+"""Landmarks, boxes and contact sheets drawn on images, for looking at data and predictions.
+
+Images are [H, W, 3] uint8 RGB and are never changed: every function returns a new one. Points are
+in image pixels with pixel centres at whole numbers, drawn anti-aliased at 1/16 pixel. Sizes follow
+the image, so that a 64-pixel crop and a photo look alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from efld_tf.errors import EfldError
+from efld_tf.landmarks.schemas import LandmarkSchema, Part
+
+Colour = tuple[int, int, int]
+
+GREEN: Colour = (40, 220, 60)
+ORANGE: Colour = (255, 110, 20)
+YELLOW: Colour = (255, 225, 60)
+WHITE: Colour = (255, 255, 255)
+BACKGROUND: Colour = (32, 32, 32)
+
+_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
+_FARTHEST = 1e5  # pixels; OpenCV's coordinates are 32-bit
+
+
+def draw_landmarks(
+    image: np.ndarray,
+    points: np.ndarray,
+    schema: LandmarkSchema,
+    colour: Colour = GREEN,
+    *,
+    lines: bool = True,
+    radius: float | None = None,
+    numbers: bool = False,
+) -> np.ndarray:
+    """Draws the polylines of the schema's parts and a dot for each point.
+
+    Args:
+      image: [H, W, 3] uint8 RGB.
+      points: [N, 2] in pixels; points that are not finite are left out.
+      lines: whether to draw the polylines.
+      radius: of the dots in pixels, 1/160 of the longer side by default.
+      numbers: whether to write each point's index beside it.
+
+    Raises:
+      EfldError: the number of points is not the schema's.
+    """
+    if np.shape(points) != (schema.num_points, 2):
+        raise EfldError(
+            f"schema {schema.name} has {schema.num_points} points, got shape {np.shape(points)}"
+        )
+    result = image.copy()
+    if lines:
+        faded = tuple(int(0.75 * channel) for channel in colour)
+        for part in schema.parts:
+            _draw_part(result, points, part, faded)
+    radius = max(0.8, max(image.shape[:2]) / 160) if radius is None else radius
+    for index, point in enumerate(points):
+        if np.isfinite(point).all():
+            size = round(radius * (1 << _SHIFT))
+            cv2.circle(result, _fixed(point), size, colour, -1, cv2.LINE_AA, _SHIFT)
+            if numbers:
+                _write_number(result, index, point, radius)
+    return result
+
+
+def draw_box(image: np.ndarray, box: np.ndarray, colour: Colour = YELLOW) -> np.ndarray:
+    """Draws a box (x0, y0, x1, y1), in pixels."""
+    x0, y0, x1, y1 = box
+    corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]], float)
+    result = image.copy()
+    for start, end in pairwise(corners):
+        _draw_line(result, start, end, colour)
+    return result
+
+
+def draw_comparison(
+    image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, schema: LandmarkSchema
+) -> np.ndarray:
+    """The truth in green, the prediction as orange dots, and a line for the error of each point.
+
+    Args:
+      truth, predicted: [N, 2] in pixels.
+    """
+    result = draw_landmarks(image, truth, schema, GREEN)
+    for start, end in zip(np.asarray(truth), np.asarray(predicted), strict=True):
+        _draw_line(result, start, end, WHITE)
+    return draw_landmarks(result, predicted, schema, ORANGE, lines=False)
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    columns: int,
+    size: int,
+    captions: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Images side by side, each fitted into a square tile without distortion.
+
+    Args:
+      images: [H, W, 3] uint8 each, of any size.
+      columns: tiles a row; the last row may be partly empty.
+      size: side of a tile in pixels.
+      captions: one line a tile, written under it and cut to its width.
+
+    Returns:
+      [rows * tile height, columns * size, 3] uint8.
+
+    Raises:
+      EfldError: no images, or not one caption an image.
+    """
+    if not images or columns < 1 or size < 1:
+        raise EfldError("a contact sheet needs an image, a column and a size")
+    if captions is not None and len(captions) != len(images):
+        raise EfldError(f"expected {len(images)} captions, got {len(captions)}")
+    strip = 0 if captions is None else max(16, size // 10)
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (size + strip), columns * size, 3), BACKGROUND, np.uint8)
+    for index, image in enumerate(images):
+        top, left = index // columns * (size + strip), index % columns * size
+        _letterbox(image, sheet[top : top + size, left : left + size])
+        if captions is not None:
+            area = sheet[top + size : top + size + strip, left : left + size]
+            area[:] = _caption(captions[index], size, strip)
+    return sheet
+
+
+def _fixed(point: np.ndarray) -> tuple[int, int]:
+    x, y = np.round(np.clip(point, -_FARTHEST, _FARTHEST) * (1 << _SHIFT)).astype(int)
+    return int(x), int(y)
+
+
+def _draw_line(image: np.ndarray, start: np.ndarray, end: np.ndarray, colour: Colour) -> None:
+    """Draws into `image`; nothing where an end is not finite."""
+    if np.isfinite(start).all() and np.isfinite(end).all():
+        thickness = max(1, round(max(image.shape[:2]) / 400))
+        cv2.line(image, _fixed(start), _fixed(end), colour, thickness, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_part(image: np.ndarray, points: np.ndarray, part: Part, colour: Colour) -> None:
+    order = [*part.points, part.points[0]] if part.closed else part.points
+    for first, second in pairwise(order):
+        _draw_line(image, points[first], points[second], colour)
+
+
+def _write_number(image: np.ndarray, index: int, point: np.ndarray, radius: float) -> None:
+    scale = max(0.3, max(image.shape[:2]) / 2500)
+    shifted = np.clip(point, -_FARTHEST, _FARTHEST) + np.array([radius + 1, -radius])
+    place = (int(shifted[0]), int(shifted[1]))
+    cv2.putText(image, str(index), place, cv2.FONT_HERSHEY_SIMPLEX, scale, WHITE, 1, cv2.LINE_AA)
+
+
+def _letterbox(image: np.ndarray, tile: np.ndarray) -> None:
+    """Writes `image` into the middle of a square `tile`."""
+    height, width = image.shape[:2]
+    scale = len(tile) / max(height, width)
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    top, left = (len(tile) - height) // 2, (len(tile) - width) // 2
+    tile[top : top + height, left : left + width] = cv2.resize(
+        image, (width, height), interpolation=how
+    )
+
+
+def _caption(text: str, width: int, height: int) -> np.ndarray:
+    """One line of text [height, width, 3], cut where it gets too long."""
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    scale = cv2.getFontScaleFromHeight(font, round(height * 0.5))
+    while text and cv2.getTextSize(text, font, scale, 1)[0][0] > width - 6:
+        text = text[:-1]
+    strip = np.full((height, width, 3), BACKGROUND, np.uint8)
+    cv2.putText(strip, text, (3, round(height * 0.75)), font, scale, WHITE, 1, cv2.LINE_AA)
+    return strip

@@ -1,0 +1,152 @@
+"""Accuracy of predicted landmarks: NME, failure rate, CED curve and its area, n-pixel accuracy.
+
+Points are [F, N, 2] (F faces) in any one unit, prediction and truth alike; `accuracy_within` needs
+pixels. A true point that is NaN is not annotated and does not count, nor does one that `mask`
+leaves out. A prediction that is not finite where there is a truth is an error, never skipped.
+
+The definitions are those of 300-W (Sagonas et al., "300 Faces in-the-Wild Challenge", Image and
+Vision Computing 2016) and WFLW (Wu et al., "Look at Boundary", CVPR 2018).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from efld_tf.errors import EfldError
+from efld_tf.landmarks.schemas import LandmarkSchema
+
+
+def point_errors(
+    predicted: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """Euclidean distance of each point, in the unit of the points: [F, N].
+
+    Args:
+      predicted, truth: [F, N, 2].
+      mask: [F, N] bool, True where a point counts (e.g. visible ones); None for all.
+
+    Returns:
+      Distances; NaN where a point is not annotated or masked out.
+
+    Raises:
+      EfldError: the shapes differ, or a prediction that counts is not finite.
+    """
+    predicted, truth = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
+    if predicted.shape != truth.shape or truth.ndim != 3 or truth.shape[-1] != 2:
+        raise EfldError(
+            f"expected predicted and true points of one shape [faces, points, 2], "
+            f"got {list(predicted.shape)} and {list(truth.shape)}"
+        )
+    counts = np.isfinite(truth).all(axis=-1)
+    if mask is not None:
+        mask = np.asarray(mask, bool)
+        if mask.shape != counts.shape:
+            raise EfldError(f"mask: expected shape {list(counts.shape)}, got {list(mask.shape)}")
+        counts &= mask
+    bad = counts & ~np.isfinite(predicted).all(axis=-1)
+    if bad.any():
+        face, point = np.argwhere(bad)[0]
+        raise EfldError(f"face {face}: the prediction of point {point} is not a finite number")
+    return np.linalg.norm(np.where(counts[..., None], predicted - truth, np.nan), axis=-1)
+
+
+def nme(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    schema: LandmarkSchema,
+    normaliser: str | None = None,
+    mask: np.ndarray | None = None,
+) -> np.ndarray:
+    """Normalised mean error of each face, as a fraction (x 100 for percent): [F].
+
+        NME = mean over points |predicted - true| / d,
+
+    where d is the distance of the normaliser in the true annotation.
+
+    Args:
+      predicted, truth: [F, N, 2], N that of `schema`.
+      normaliser: one of the schema's; None for its own.
+      mask: [F, N] bool, True where a point counts; it does not apply to the normaliser.
+
+    Raises:
+      EfldError: as `point_errors`; a face has no point that counts; its normaliser's distance is
+        zero or not annotated. The message names the face's index.
+    """
+    errors = point_errors(predicted, truth, mask)
+    if (count := errors.shape[1]) != schema.num_points:
+        raise EfldError(f"schema {schema.name} has {schema.num_points} points, got {count}")
+    chosen = schema.find_normaliser(normaliser)
+    distance = chosen.distance(np.asarray(truth, np.float64))
+    if not (usable := distance > 0).all():  # also False for NaN
+        face = int(np.argmin(usable))
+        raise EfldError(
+            f"face {face}: the normaliser {chosen.name} has the distance {distance[face]:g}"
+        )
+    counted = np.isfinite(errors).sum(axis=1)
+    if not counted.all():
+        raise EfldError(f"face {int(np.argmin(counted))}: no annotated point to measure")
+    return np.nansum(errors, axis=1) / counted / distance
+
+
+def failure_rate(face_nme: np.ndarray, threshold: float) -> float:
+    """FR@threshold: the fraction of faces with NME above `threshold` (0.10 is customary)."""
+    return float((_checked(face_nme, threshold) > threshold).mean())
+
+
+def ced_auc(face_nme: np.ndarray, threshold: float) -> float:
+    """Area under the cumulative error distribution up to `threshold`, / `threshold`: 0 to 1.
+
+        AUC = 1/t  integral over e from 0 to t of (fraction of faces with NME <= e)
+            = mean over faces of max(0, 1 - NME / t).
+
+    The step curve is integrated exactly, so that no step width has to be stated.
+    """
+    return float(np.maximum(0, 1 - _checked(face_nme, threshold) / threshold).mean())
+
+
+def ced_curve(
+    face_nme: np.ndarray, threshold: float, steps: int = 101
+) -> tuple[np.ndarray, np.ndarray]:
+    """The cumulative error distribution, for plots.
+
+    Returns:
+      `steps` errors from 0 to `threshold`, and the fraction of faces with NME up to each: [steps].
+    """
+    if steps < 2:
+        raise EfldError(f"steps: expected at least 2, got {steps}")
+    ordered = np.sort(_checked(face_nme, threshold))
+    errors = np.linspace(0, threshold, steps)
+    return errors, np.searchsorted(ordered, errors, side="right") / ordered.size
+
+
+def accuracy_within(
+    predicted_px: np.ndarray,
+    truth_px: np.ndarray,
+    pixels: float = 5.0,
+    mask: np.ndarray | None = None,
+) -> float:
+    """The fraction of points that fall within `pixels` (inclusive) of the truth, over all faces.
+
+    Args:
+      predicted_px, truth_px: [F, N, 2] in the pixels that the figure is stated for.
+      mask: [F, N] bool, True where a point counts.
+
+    Raises:
+      EfldError: as `point_errors`, or no point counts.
+    """
+    errors = point_errors(predicted_px, truth_px, mask)
+    errors = errors[np.isfinite(errors)]
+    if not errors.size:
+        raise EfldError("no annotated point to measure")
+    return float((errors <= pixels).mean())
+
+
+def _checked(face_nme: np.ndarray, threshold: float) -> np.ndarray:
+    face_nme = np.asarray(face_nme, np.float64)
+    if face_nme.ndim != 1 or not face_nme.size:
+        raise EfldError(f"expected one error a face, got shape {list(face_nme.shape)}")
+    if not np.isfinite(face_nme).all():
+        raise EfldError(f"face {int(np.argmin(np.isfinite(face_nme)))}: the error is not finite")
+    if not threshold > 0:
+        raise EfldError(f"threshold: expected a positive fraction, got {threshold}")
+    return face_nme

@@ -1,0 +1,1 @@
+"""`results.json` and the PAIR score, with the standard library alone."""

@@ -1,0 +1,302 @@
+"""`results.json`: everything that was measured of one model.
+
+The five factors of the PAIR score are numbers at the top, so that a file can be written by hand:
+
+    {
+      "name": "my model",
+      "accuracy_percent": 18.47,
+      "time_ms": 1.08,
+      "complexity_gflops": 0.0191,
+      "power_w": 1.93,
+      "size_mb": 0.17
+    }
+
+- `accuracy_percent`: points within 5 px of the truth, in pixels of the original image; 0 to 100.
+- `time_ms`: median (p50) latency of one image, one thread, XNNPACK on.
+- `complexity_gflops`: 2 x MACs / 1e9 of convolutions and dense layers.
+- `power_w`: measured power while running.
+- `size_mb`: size of the model file in 10^6 bytes.
+
+All are optional, and so are `name` and the sections with details, which the commands write:
+`model` (what was measured: file, sha256, size_bytes, family, schema), `evaluation` (`efld-eval`)
+and `benchmark` (`efld-bench`). Keys of a section that are listed in `SECTIONS` have the type given
+there; others may hold any JSON without NaN and infinity.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from efld_tf import files
+from efld_tf.errors import DataError, EfldError
+
+# In the order of the file.
+FACTORS = ("accuracy_percent", "time_ms", "complexity_gflops", "power_w", "size_mb")
+UNITS = {
+    "accuracy_percent": "%",
+    "time_ms": "ms",
+    "complexity_gflops": "GFLOPs",
+    "power_w": "W",
+    "size_mb": "MB",
+}
+
+# A results file has some kilobytes; limits keep a wrong file from taking the memory or the stack.
+MAX_BYTES = 4 << 20
+MAX_DEPTH = 20
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a value must be: in words, and as a test."""
+
+    expected: str
+    accepts: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    # Printable text only: names end up in tables on a terminal. This excludes lone surrogates,
+    # which JSON can hold and no terminal can show.
+    return isinstance(value, str) and value.isprintable()
+
+
+NUMBER = _Kind("a number", _is_number)
+COUNT = _Kind("a whole number", lambda value: isinstance(value, int) and _is_number(value))
+TEXT = _Kind("a line of text", _is_text)
+FLAG = _Kind("true or false", lambda value: isinstance(value, bool))
+OBJECT = _Kind("an object", lambda value: isinstance(value, dict))
+
+# Keys of each section; `*` stands for any characters, and the first pattern that fits counts.
+SECTIONS: dict[str, dict[str, _Kind]] = {
+    "model": {
+        "file": TEXT,
+        "sha256": TEXT,
+        "size_bytes": COUNT,
+        "family": TEXT,
+        "schema": TEXT,
+    },
+    "evaluation": {
+        "source": TEXT,
+        "faces": COUNT,
+        "skipped": COUNT,
+        "schema": TEXT,
+        "normaliser": TEXT,
+        "nme_by_point_percent": OBJECT,
+        "by_attribute": OBJECT,
+        "nme_*_percent": NUMBER,
+        "failure_rate_*_percent": NUMBER,
+        "ced_auc_*_percent": NUMBER,
+        "accuracy_*_percent": NUMBER,
+    },
+    "benchmark": {
+        "device": TEXT,
+        "os": TEXT,
+        "cores": COUNT,
+        "python": TEXT,
+        "runtime": TEXT,
+        "date": TEXT,
+        "threads": COUNT,
+        "xnnpack": FLAG,
+        "warmup_runs": COUNT,
+        "runs": COUNT,
+        "latency_ms_*": NUMBER,
+        "macs": COUNT,
+        "*_bytes": COUNT,
+    },
+}
+TOP_LEVEL = ("name", *FACTORS, *SECTIONS)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Reads and validates a results file.
+
+    Raises:
+      DataError: it is missing, not UTF-8 JSON, has duplicate keys, or does not fit the schema.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
+    if len(content) > MAX_BYTES:
+        raise DataError(path, f"is larger than {MAX_BYTES} bytes: not a results file")
+    try:
+        results = json.loads(
+            content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_int=_integer
+        )
+    except json.JSONDecodeError as error:
+        reason = f"not JSON: {error.msg} (column {error.colno})"
+        raise DataError(path, reason, error.lineno) from error
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except RecursionError as error:
+        raise DataError(path, "is nested too deeply") from error
+    except _DuplicateKey as error:
+        raise DataError(path, f"duplicate key {error.args[0]}") from error
+    validate(results, path)
+    return results
+
+
+def validate(results: Any, path: str | Path) -> None:
+    """Checks results against the schema.
+
+    Args:
+      path: the file they are from or for, for the messages.
+
+    Raises:
+      DataError: with the dotted path of what is wrong, what was expected and what was found.
+    """
+    if not isinstance(results, dict):
+        raise DataError(path, f"expected an object, got {_shown(results)}")
+    for key in results:
+        if key not in TOP_LEVEL:
+            raise DataError(path, f"unknown key {_shown(key)}; known: {', '.join(TOP_LEVEL)}")
+    if "name" in results:
+        _check(results["name"], TEXT, "name", path)
+    for name in FACTORS:
+        if name in results:
+            _check(results[name], NUMBER, name, path)
+    if results.get("accuracy_percent", 0) > 100:
+        raise DataError(
+            path, f"accuracy_percent: expected at most 100, got {results['accuracy_percent']!r}"
+        )
+    for section, kinds in SECTIONS.items():
+        if section not in results:
+            continue
+        _check(results[section], OBJECT, section, path)
+        for key, value in results[section].items():
+            kind = next((k for p, k in kinds.items() if fnmatch.fnmatchcase(str(key), p)), None)
+            where = _dotted(section, key)
+            if kind is not None:
+                _check(value, kind, where, path)
+            _check_tree(value, where, path, depth=2)
+
+
+def merge(
+    path: str | Path,
+    *,
+    model: Mapping[str, Any],
+    section: str,
+    details: Mapping[str, Any],
+    factors: Mapping[str, float],
+) -> dict[str, Any]:
+    """Adds one command's results to a results file, which is created where there is none.
+
+    Args:
+      path: the file; written atomically.
+      model: the `model` section, with `sha256`; keys that are already in the file are updated.
+      section: `evaluation` or `benchmark`; replaced as a whole.
+      details: its new content.
+      factors: those of `FACTORS` that the section yields.
+
+    Returns:
+      The whole content as written.
+
+    Raises:
+      DataError: the file exists and is not valid, the result would not be, or it cannot be
+        written.
+      EfldError: the file holds the results of another model.
+    """
+    existing = read(path) if Path(path).exists() else {}
+    known = existing.get("model", {})
+    if known.get("sha256", model["sha256"]) != model["sha256"]:
+        raise EfldError(
+            f"{path} holds results of {known.get('file', 'a model')} ({known['sha256'][:12]}), "
+            f"not of {model.get('file', 'this model')} ({model['sha256'][:12]}): "
+            "give another --output or delete it"
+        )
+    merged = {
+        **existing,
+        **factors,
+        "model": {**known, **model},
+        section: dict(details),
+    }
+    validate(merged, path)
+    ordered = {key: merged[key] for key in TOP_LEVEL if key in merged}
+    try:
+        files.write_json(path, ordered)
+    except OSError as error:
+        raise DataError(path, f"cannot be written: {error.strerror or error}") from error
+    return ordered
+
+
+def describe_model(path: str | Path, **more: Any) -> dict[str, Any]:
+    """The `model` section of a model file: its name, SHA-256 and size, and what else is known.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        digest, size = files.sha256(path), path.stat().st_size
+    except OSError as error:
+        raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
+    return {"file": path.name, "sha256": digest, "size_bytes": size, **more}
+
+
+class _DuplicateKey(Exception):
+    """An object of the file has this key twice; JSON itself would keep the last one."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise _DuplicateKey(_shown(key))
+        result[key] = value
+    return result
+
+
+def _integer(digits: str) -> int | float:
+    # Beyond this no count is meant; as a float it becomes infinite at worst, and is refused below.
+    return int(digits) if len(digits) < 100 else float(digits)
+
+
+def _check(value: Any, kind: _Kind, where: str, path: str | Path) -> None:
+    if kind is COUNT:
+        _check(value, NUMBER, where, path)
+    if not kind.accepts(value):
+        raise DataError(path, f"{where}: expected {kind.expected}, got {_shown(value)}")
+    if kind in (NUMBER, COUNT) and not 0 <= value < math.inf:
+        raise DataError(path, f"{where}: expected a finite number from 0 on, got {_shown(value)}")
+
+
+def _check_tree(value: Any, where: str, path: str | Path, depth: int) -> None:
+    """Refuses what JSON cannot hold, at any depth of a free-form value."""
+    if depth > MAX_DEPTH:
+        raise DataError(path, f"{where[:60]}...: is nested too deeply")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise DataError(path, f"{where}: expected text as keys, got {_shown(key)}")
+            _check_tree(item, _dotted(where, key), path, depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_tree(item, f"{where}[{index}]", path, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise DataError(path, f"{where}: expected a finite number, got {_shown(value)}")
+    elif not isinstance(value, str | int | float | None):
+        raise DataError(path, f"{where}: expected a JSON value, got {_shown(value)}")
+
+
+def _dotted(parent: str, key: Any) -> str:
+    plain = isinstance(key, str) and key.isprintable() and len(key) <= 60
+    return f"{parent}.{key if plain else _shown(key)}"
+
+
+def _shown(value: Any) -> str:
+    """A value as one short line."""
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    # JSON's words for these, not Python's.
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,119 @@
+"""The PAIR score (EFLD, Section 4.2, Eq. 1), and whether a printed score fits its inputs.
+
+    score = accuracy / (time * complexity * power * size)
+
+with the accuracy in percent of points within 5 pixels of the truth, the time in ms, the complexity
+in GFLOPs, the power in W and the size in MB (10^6 bytes).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from efld_tf.errors import EfldError
+from efld_tf.scoring.reference import ReferenceRow
+from efld_tf.scoring.results import FACTORS
+
+ACCURACY = "accuracy_percent"
+POWER = "power_w"
+COSTS = tuple(name for name in FACTORS if name != ACCURACY)
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """The five factors and what they give; None where a number is not known.
+
+    Attributes:
+      accuracy_percent: points within 5 pixels of the truth, 0 to 100.
+      time_ms: latency of one image.
+      complexity_gflops: 2 x MACs / 1e9.
+      power_w: power drawn while running.
+      size_mb: size of the model file in 10^6 bytes.
+      score: the PAIR score; higher is better.
+      score_times_watt: accuracy / (time * complexity * size), where only the power is missing.
+        Not a score: it becomes one when divided by a measured power in W.
+      missing: names of the factors that are not known.
+    """
+
+    accuracy_percent: float | None
+    time_ms: float | None
+    complexity_gflops: float | None
+    power_w: float | None
+    size_mb: float | None
+    score: float | None
+    score_times_watt: float | None
+    missing: tuple[str, ...]
+
+
+def pair_score(factors: Mapping[str, float]) -> PairScore:
+    """The score of a model from what is known of it.
+
+    Args:
+      factors: any of `FACTORS`; other keys are ignored.
+
+    Raises:
+      EfldError: a cost is not above 0, or the score is out of a float's range.
+    """
+    known = {name: float(factors[name]) for name in FACTORS if name in factors}
+    missing = tuple(name for name in FACTORS if name not in known)
+    for name in COSTS:
+        if name in known and not known[name] > 0:
+            raise EfldError(f"{name} is {known[name]:g}: a score needs every cost above 0")
+    return PairScore(
+        **{name: known.get(name) for name in FACTORS},
+        score=None if missing else _quotient(known, COSTS),
+        score_times_watt=(
+            _quotient(known, [name for name in COSTS if name != POWER])
+            if missing == (POWER,)
+            else None
+        ),
+        missing=missing,
+    )
+
+
+def _quotient(factors: Mapping[str, float], costs: Iterable[str]) -> float:
+    denominator = math.prod(factors[name] for name in costs)
+    result = factors[ACCURACY] / denominator if denominator > 0 else math.inf
+    if not math.isfinite(result):
+        raise EfldError("the factors are so small that their score is out of range")
+    return result
+
+
+@dataclass(frozen=True)
+class Interval:
+    """All numbers from `low` to `high`; exact, so that a rounding limit is not itself rounded."""
+
+    low: Fraction
+    high: Fraction
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether some number is in both."""
+        return self.low <= other.high and other.low <= self.high
+
+
+def printed_interval(text: str) -> Interval:
+    """The numbers that print as `text`, a plain decimal: half a unit of the last digit around."""
+    decimals = len(text.partition(".")[2])
+    half = Fraction(1, 2 * 10**decimals)
+    return Interval(Fraction(text) - half, Fraction(text) + half)
+
+
+def score_interval(row: ReferenceRow) -> Interval:
+    """The scores that the printed, rounded inputs of a row allow.
+
+    The score rises with the accuracy and falls with every cost, so the ends are at the corners.
+    """
+    accuracy = printed_interval(row.accuracy_percent)
+    costs = [printed_interval(getattr(row, name)) for name in COSTS]
+    return Interval(
+        accuracy.low / math.prod(cost.high for cost in costs),
+        accuracy.high / math.prod(cost.low for cost in costs),
+    )
+
+
+def holds(row: ReferenceRow) -> bool:
+    """Whether the printed score agrees with the printed inputs, allowing for all rounding."""
+    return score_interval(row).overlaps(printed_interval(row.score))

@@ -1,0 +1,166 @@
+"""Whatever an annotation file holds, a reader gives valid records or DataErrors, and quickly."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from efld_tf.annotations import ibug, mtfl, scut, wflw, youtube_faces
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.sources import Reader
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
+from tests.annotations import writers
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set of one annotation file, in its native layout."""
+
+    read: Reader
+    file: str
+    source: str
+    images: tuple[str, ...]
+    content: Callable[[Path], bytes]
+
+    def build(self, root: Path, content: bytes) -> Path:
+        """Writes the data set below `root`; what its reader is given."""
+        for image in self.images:
+            path = root / image
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        path = root / self.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return root / self.source
+
+
+def _head(file: Path, lines: int) -> bytes:
+    return b"".join(file.read_bytes().splitlines(keepends=True)[:lines])
+
+
+def _wflw_bytes(data: Path) -> bytes:
+    file = data / "format_samples" / "wflw" / "test_wflw.json"
+    annotations = json.loads(file.read_text())["annotations"]
+    points = [np.reshape(a["keypoints"], (98, 3))[:, :2] for a in annotations]
+    return "".join(writers.wflw_line("a.jpg", xy) for xy in points).encode()
+
+
+LAYOUTS = {
+    "ibug": Layout(
+        ibug.read, "a.pts", "", ("a.jpg",),
+        lambda data: (data / "ibug/helen/testset/296961468_1.pts").read_bytes(),
+    ),
+    "youtube_faces": Layout(
+        youtube_faces.read, "test_frames_keypoints.csv", "test_frames_keypoints.csv",
+        ("test/James_Wolfensohn_00.jpg",),
+        lambda data: _head(data / "youtube_faces/test_frames_keypoints.csv", 3),
+    ),
+    "scut": Layout(
+        scut.read, "facial landmark/a.pts", "", ("Images/a.jpg",),
+        lambda data: (data / "scut_fbp5500/facial landmark/AF1.pts").read_bytes(),
+    ),
+    "mtfl": Layout(
+        mtfl.read, "list.txt", "list.txt", ("images/_-20_1421_0.jpg", "images/8780_0_0.jpg"),
+        lambda data: _head(data / "net7876/testImageList.txt", 3),
+    ),
+    "wflw": Layout(wflw.read, "list.txt", "list.txt", ("a.jpg",), _wflw_bytes),
+}  # fmt: skip
+
+every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+
+
+def check(layout: Layout, root: Path, content: bytes) -> list[FaceRecord | DataError]:
+    """What the reader makes of the content; fails on anything but valid records and errors."""
+    source = layout.build(root, content)
+    items: list[FaceRecord | DataError] = []
+    try:
+        items.extend(layout.read(source))
+    except EfldError as error:
+        assert len(str(error)) < 1000 + len(str(root))
+    for item in items:
+        if isinstance(item, DataError):
+            assert item.path == root / layout.file
+            assert len(str(item)) < 1000 + len(str(root))
+            assert "\n" not in str(item)
+            continue
+        assert isinstance(item, FaceRecord)
+        assert item.points.shape == (schemas.get(item.schema).num_points, 2)
+        assert item.points.dtype == np.float32
+        assert (np.abs(item.points) <= 1e6 + 1).all()
+        assert root in item.image.resolve().parents
+        if item.box is not None:
+            assert item.box.shape == (4,) and (item.box[:2] < item.box[2:]).all()
+    return items
+
+
+@every_layout
+def test_real_content_is_read(layout: Layout, shared_data: Path, tmp_path: Path) -> None:
+    items = check(layout, tmp_path, layout.content(shared_data))
+    assert any(isinstance(item, FaceRecord) for item in items)
+
+
+@every_layout
+@given(content=st.binary(max_size=800))
+def test_any_bytes(layout: Layout, tmp_path: Path, content: bytes) -> None:
+    check(layout, tmp_path, content)
+
+
+@every_layout
+@given(
+    words=st.lists(
+        st.one_of(
+            st.sampled_from(["\n", " ", ",", "{", "}", "version: 1\n", "n_points: 68\n", "a.jpg"]),
+            st.sampled_from(["..", "/", "\\", "\0", "nan", "-inf", "1e999", "0x1", "1_0", "\x0b"]),
+            st.floats().map(str),
+            st.integers().map(str),
+            st.text(max_size=4),
+        ),
+        max_size=230,
+    ),
+    separator=st.sampled_from(["", " ", ",", "\n"]),
+)
+def test_any_text(layout: Layout, tmp_path: Path, words: list[str], separator: str) -> None:
+    text = separator.join(words)
+    check(layout, tmp_path, text.encode("utf-8", "surrogatepass"))
+
+
+@every_layout
+def test_every_truncation_of_a_real_file(
+    layout: Layout, shared_data: Path, tmp_path: Path
+) -> None:
+    content = layout.content(shared_data)
+    for length in range(0, len(content), max(1, len(content) // 150)):
+        check(layout, tmp_path, content[:length])
+
+
+@every_layout
+def test_bit_flips_of_a_real_file(layout: Layout, shared_data: Path, tmp_path: Path) -> None:
+    content = layout.content(shared_data)
+    generator = random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(content)
+        for _ in range(generator.choice([1, 1, 4])):
+            damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
+        check(layout, tmp_path, bytes(damaged))
+
+
+@every_layout
+def test_a_file_of_16_gb_is_refused_at_once(layout: Layout, tmp_path: Path) -> None:
+    layout.build(tmp_path, b"")
+    os.truncate(tmp_path / layout.file, 1 << 34)  # sparse: takes no room on the disk
+    try:
+        items = list(layout.read(tmp_path / layout.source))
+    except DataError as error:
+        items = [error]
+    assert len(items) == 1 and isinstance(items[0], DataError)
+    assert "bytes" in str(items[0])

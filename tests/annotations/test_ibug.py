@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from efld_tf.annotations import ibug
+from efld_tf.annotations.record import FaceRecord, read_image
+from efld_tf.errors import DataError
+from tests.annotations.writers import ibug_text, some_points, write_image
+
+
+def _write(folder: Path, name: str, text: str) -> Path:
+    write_image(folder / f"{name}.jpg")
+    path = folder / f"{name}.pts"
+    path.write_text(text, newline="")
+    return path
+
+
+@pytest.mark.parametrize(("split", "faces", "photos"), [("trainset", 870, 783), ("testset", 330, 298)])
+def test_helen(shared_data: Path, split: str, faces: int, photos: int) -> None:
+    records = list(ibug.read(shared_data / "ibug" / "helen" / split))
+    assert len(records) == faces
+    assert all(record.schema == "ibug68" for record in records)
+    assert len({record.identity for record in records}) == photos
+    assert [record.image for record in records] == sorted(record.image for record in records)
+    # Each crop is centred on the tight box: where coordinates count from 0, at size / 2 within a
+    # pixel. Counting from 1 they would all be at size / 2 + 0.5.
+    for record in records[::40]:
+        height, width = read_image(record.image).shape[:2]
+        x0, y0, x1, y1 = record.source_box("points")
+        np.testing.assert_allclose([x0 + x1, y0 + y1], [width, height], atol=0.02)
+
+
+@pytest.mark.parametrize(("count", "schema"), [(68, "ibug68"), (51, "ibug51")])
+def test_round_trip(tmp_path: Path, count: int, schema: str) -> None:
+    points = some_points(count)
+    _write(tmp_path / "deep" / "er", "12_1", ibug_text(points))
+    (record,) = ibug.read(tmp_path)
+    assert (record.schema, record.identity) == (schema, "12")
+    assert record.image == tmp_path / "deep" / "er" / "12_1.jpg"
+    assert record.points.dtype == np.float32 and record.box is None
+    np.testing.assert_allclose(record.points, points, atol=1e-4)
+
+
+def test_white_space_and_line_ends(tmp_path: Path) -> None:
+    points = some_points(51)
+    text = ibug_text(points).replace(" ", "\t ").replace("\n", " \r\n\r\n")
+    _write(tmp_path, "a", "\ufeff" + text.replace("n_points:", "n_points :"))
+    (record,) = ibug.read(tmp_path)
+    np.testing.assert_allclose(record.points, points, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".jpeg", ".Png", ".bmp"])
+def test_image_suffixes(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "a.pts").write_text(ibug_text(some_points(68)))
+    (tmp_path / f"a{suffix}").touch()
+    (record,) = ibug.read(tmp_path)
+    assert record.image.name == f"a{suffix}"
+
+
+def test_names_with_dots_keep_apart(tmp_path: Path) -> None:
+    (tmp_path / "a.b.pts").write_text(ibug_text(some_points(68)))
+    write_image(tmp_path / "a.jpg")
+    (error,) = ibug.read(tmp_path)
+    assert "no image of that name" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("stem", "photo"),
+    [
+        ("100040721_1", "100040721"),  # HELEN: two faces of one photo
+        ("100040721_2", "100040721"),
+        ("134212_1", "134212"),  # AFW
+        ("image_003_1", "image_003"),  # iBUG
+        ("image_0018", "image_0018"),  # LFPW: the number of the photo
+        ("image_0018_mirror", "image_0018"),
+        ("indoor_020", "indoor_020"),  # 300-W
+        ("face", "face"),
+        ("12", "12"),
+    ],
+)
+def test_photo(stem: str, photo: str) -> None:
+    assert ibug.photo(stem) == photo
+
+
+def _replaced(line: int, text: str) -> str:
+    lines = ibug_text(some_points(68)).splitlines()
+    lines[line - 1] = text
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (_replaced(7, "nan nan x"), "a.pts:7: expected 2 numbers, got 'nan nan x'"),
+        (_replaced(7, "1 x"), "a.pts:7: expected a number, got 'x'"),
+        (_replaced(7, "1 nan"), "a.pts:7: expected a coordinate in pixels, got 'nan'"),
+        (_replaced(7, "1 inf"), "a.pts:7: expected a coordinate in pixels, got 'inf'"),
+        (_replaced(7, "1 1e30"), "a.pts:7: expected a coordinate in pixels, got '1e30'"),
+        (_replaced(7, "5"), "a.pts:7: expected 2 numbers, got '5'"),
+        (_replaced(7, ""), "a.pts:72: expected 68 points, got 67"),
+        (_replaced(7, "}"), "a.pts:7: expected 68 points, got 3"),
+        (_replaced(72, "1 1"), "a.pts:72: expected '}' after 68 points"),
+        (_replaced(72, ""), "a.pts: the file ends after 68 of 68 points"),
+        (_replaced(1, "version: 2"), "a.pts: expected 'version: 1', got '2'"),
+        (_replaced(1, ""), "a.pts: expected 'version: 1', got None"),
+        (_replaced(1, "hello"), "a.pts:1: expected 'version: 1', 'n_points: N' or '{', got 'hello'"),
+        (_replaced(2, "n_points: 29"), "a.pts: expected 'n_points: 68 or 51', got '29'"),
+        (_replaced(2, "n_points: 9999999999"), "expected 'n_points: 68 or 51'"),
+        (_replaced(2, "n_points: 51"), "a.pts:55: expected '}' after 51 points"),
+        (_replaced(2, ""), "a.pts: expected 'n_points: 68 or 51', got None"),
+        (_replaced(3, "version: 1"), "a.pts:4: expected 'version: 1'"),
+        ("", "a.pts: expected '{' before the points"),
+        ("x" * 20000, "a.pts:1: expected 'version: 1'"),
+        ("version: 1\n" * 10000, "a.pts: expected at most 32768 bytes, got 110000"),
+    ],
+)
+def test_errors_say_where_and_what(tmp_path: Path, text: str, message: str) -> None:
+    _write(tmp_path, "a", text)
+    _write(tmp_path, "b", ibug_text(some_points(68)))
+    error, record = ibug.read(tmp_path)
+    assert isinstance(error, DataError) and isinstance(record, FaceRecord)
+    assert message in str(error)
+    assert len(str(error)) < 200 + len(str(tmp_path))
+
+
+def test_a_folder_is_needed(tmp_path: Path) -> None:
+    path = _write(tmp_path, "a", ibug_text(some_points(68)))
+    with pytest.raises(DataError, match="expected a folder"):
+        list(ibug.read(path))
+    path.rename(tmp_path / "a.txt")
+    assert list(ibug.read(tmp_path)) == []
+
+
+@given(st.sampled_from([68, 51]), st.integers(0, 1000))
+def test_any_points_survive_the_round_trip(tmp_path: Path, count: int, seed: int) -> None:
+    points = some_points(count, seed)
+    path = _write(tmp_path, "a", ibug_text(points))
+    np.testing.assert_allclose(ibug.read_points(path)[0], points, atol=1e-4)

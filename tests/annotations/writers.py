@@ -1,0 +1,54 @@
+"""Writes small data sets in their native layouts: the other half of each reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+def write_image(path: Path) -> Path:
+    """A tiny image that can be decoded."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((8, 8, 3), 128, np.uint8))
+    return path
+
+
+def some_points(count: int, seed: int = 0) -> np.ndarray:
+    """[count, 2] float32 that decimal text with 6 digits keeps exactly enough."""
+    points = np.random.default_rng(seed).uniform(-5, 400, (count, 2))
+    return points.round(3).astype(np.float32)
+
+
+def numbers(values: np.ndarray, separator: str = " ") -> str:
+    return separator.join(f"{value:.6f}" for value in np.ravel(values).astype(float))
+
+
+def ibug_text(points: np.ndarray) -> str:
+    rows = "".join(f"{x + 1:.6f} {y + 1:.6f}\n" for x, y in points.astype(float))
+    return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}}}\n"
+
+
+def csv_text(rows: list[tuple[str, np.ndarray]]) -> str:
+    header = "," + ",".join(str(i) for i in range(136))
+    lines = [header, *(f"{name},{numbers(points, ',')}" for name, points in rows)]
+    return "".join(line + "\r\n" for line in lines)
+
+
+def scut_bytes(points: np.ndarray) -> bytes:
+    return np.int32(len(points)).tobytes() + points.astype("<f4").tobytes()
+
+
+def mtfl_line(name: str, box: tuple[float, float, float, float], points: np.ndarray) -> str:
+    x0, y0, x1, y1 = box
+    return f"{name} {x0:g} {x1:g} {y0:g} {y1:g} {numbers(points)}\n"
+
+
+def wflw_line(
+    name: str,
+    points: np.ndarray,
+    box: tuple[float, float, float, float] = (10, 20, 110, 140),
+    attributes: str = "0 1 0 0 1 0",
+) -> str:
+    return f"{numbers(points)} {' '.join(f'{v:g}' for v in box)} {attributes} {name}\n"

@@ -1,0 +1,40 @@
+"""What all tests share: the real data sets and Hypothesis' settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Repeatable and short by default; HYPOTHESIS_PROFILE=search looks for new failures.
+_SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    max_examples=40,
+    suppress_health_check=_SUPPRESSED,
+)
+settings.register_profile(
+    "search", deadline=None, max_examples=1000, suppress_health_check=_SUPPRESSED
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets: `EFLD_DATA`, or `shared/data` beside the repository.
+
+    Tests that need it are skipped where it is absent, but fail in CI, so that CI never passes
+    without them.
+    """
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("EFLD_DATA", default))
+    if not folder.is_dir():
+        reason = f"the real data sets are not at {folder}; set EFLD_DATA"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder

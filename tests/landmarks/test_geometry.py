@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import geometry, schemas
+from efld_tf.landmarks.geometry import Crop, CropRule
+from tests.landmarks.blobs import blob_image, centroid
+
+coordinates = st.floats(-1000, 1000)
+crops = st.builds(Crop, coordinates, coordinates, st.floats(1, 2000))
+points = arrays(np.float64, (7, 2), elements=coordinates)
+affines = arrays(np.float64, (2, 3), elements=st.floats(-10, 10))
+
+
+@given(crops, points)
+def test_unit_round_trip(crop: Crop, xy: np.ndarray) -> None:
+    np.testing.assert_allclose(crop.from_unit(crop.to_unit(xy)), xy, atol=1e-6)
+
+
+@given(crops, points, st.integers(1, 512))
+def test_affine_agrees_with_the_unit_square(crop: Crop, xy: np.ndarray, size: int) -> None:
+    # Pixel j of the crop has its centre at u = (j + 0.5) / size.
+    pixels = geometry.apply_affine(crop.affine(size), xy)
+    np.testing.assert_allclose((pixels + 0.5) / size, crop.to_unit(xy), rtol=1e-9, atol=1e-6)
+
+
+def test_a_crop_of_the_whole_image_keeps_its_pixels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    crop = Crop(23.5, 23.5, 48)  # from the outer corner -0.5 to 47.5
+    np.testing.assert_array_equal(crop.origin, [-0.5, -0.5])
+    np.testing.assert_array_equal(geometry.extract_crop(image, crop, 48), image)
+    np.testing.assert_allclose(crop.to_unit(np.array([0, 47])), [0.5 / 48, 47.5 / 48])
+
+
+@given(affines, points)
+def test_inverse(matrix: np.ndarray, xy: np.ndarray) -> None:
+    (a, b), (c, d) = matrix[:, :2]
+    assume(abs(a * d - b * c) > 0.1)
+    there = geometry.apply_affine(matrix, xy)
+    np.testing.assert_allclose(
+        geometry.apply_affine(geometry.invert_affine(matrix), there), xy, atol=1e-4
+    )
+
+
+@given(affines, affines, points)
+def test_composition(second: np.ndarray, first: np.ndarray, xy: np.ndarray) -> None:
+    composed = geometry.apply_affine(geometry.compose_affines(second, first), xy)
+    stepwise = geometry.apply_affine(second, geometry.apply_affine(first, xy))
+    np.testing.assert_allclose(composed, stepwise, rtol=1e-9, atol=1e-6)
+
+
+@given(
+    side=st.floats(25, 600),
+    size=st.integers(24, 160),
+    x=st.floats(60, 180),
+    y=st.floats(60, 140),
+    at=st.tuples(st.floats(0.3, 0.7), st.floats(0.3, 0.7)),
+)
+def test_extract_crop_moves_a_marker_to_the_predicted_place(
+    side: float, size: int, x: float, y: float, at: tuple[float, float]
+) -> None:
+    """Sub-pixel accuracy, enlarged and shrunk, for crops inside and partly outside the image."""
+    crop = Crop(x + (0.5 - at[0]) * side, y + (0.5 - at[1]) * side, side)
+    scale = size / side
+    sigma = min(max(1.2, 1.2 / scale), 0.06 * side)  # wide enough to sample, inside the crop
+    assume(sigma * scale > 0.7 and sigma < 15)
+    image = blob_image(240, 200, x, y, sigma)
+    found = centroid(geometry.extract_crop(image, crop, size))
+    expected = crop.to_unit(np.array([x, y])) * size - 0.5
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+@pytest.mark.parametrize("side", [20.0, 100.0, 900.0])
+def test_a_crop_that_misses_the_image_is_black(side: float) -> None:
+    image = np.full((60, 80, 3), 255, np.uint8)
+    for x, y in ((-1000, 30), (2000, 30), (40, -1000), (40, 2000)):
+        assert not geometry.extract_crop(image, Crop(x, y, side), 64).any()
+
+
+@given(st.floats(-400, 400), st.floats(-400, 400), st.floats(1, 1500), st.integers(1, 96))
+def test_any_crop_has_its_size(x: float, y: float, side: float, size: int) -> None:
+    image = np.full((60, 80, 3), 200, np.uint8)
+    crop = geometry.extract_crop(image, Crop(x, y, side), size)
+    assert crop.shape == (size, size, 3) and crop.dtype == np.uint8 and crop.max() <= 200
+
+
+@pytest.mark.parametrize(("side", "size"), [(120.0, 100), (400.0, 64), (300.0, 100)])
+def test_a_crop_half_outside_is_black_there_and_unchanged_inside(side: float, size: int) -> None:
+    image = np.full((1000, 1000, 3), 200, np.uint8)
+    crop = geometry.extract_crop(image, Crop(0, 500, side), size)
+    middle = size // 2
+    assert not crop[:, : middle - 2].any()
+    assert (crop[:, middle + 2 :] == 200).all()
+
+
+def test_shrinking_does_not_alias() -> None:
+    stripes = np.zeros((400, 400, 3), np.uint8)
+    stripes[:, ::2] = 255
+    crop = geometry.extract_crop(stripes, Crop(200, 200, 300), 60)
+    assert abs(crop.astype(float) - 127.5).max() < 30
+
+
+@given(
+    arrays(np.float64, (2,), elements=st.floats(12, 87)),
+    st.integers(100, 140),
+)
+def test_mirror_agrees_with_the_mirrored_image(xy: np.ndarray, width: int) -> None:
+    schema = schemas.get("mtfl5")
+    image = blob_image(width, 100, xy[0], xy[1], 2)
+    truth = np.tile(xy, (5, 1))
+    np.testing.assert_allclose(
+        centroid(image[:, ::-1]), schema.mirror(truth, width)[0], atol=0.02
+    )
+
+
+def test_mirror_exchanges_left_and_right() -> None:
+    schema = schemas.get("mtfl5")
+    face = np.array([[10, 10], [30, 11], [20, 20], [12, 30], [28, 31]], float)
+    expected = [[19, 11], [39, 10], [29, 20], [21, 31], [37, 30]]
+    np.testing.assert_array_equal(schema.mirror(face, 50), expected)
+
+
+def test_crop_rule() -> None:
+    rule = CropRule("points", "ibug68", scale=1.5, offset_x=0.1, offset_y=-0.2)
+    assert rule.name == "ibug68-points"
+    assert rule.crop(np.array([10, 20, 30, 60])) == Crop(20 + 4, 40 - 8, 60)
+    assert Crop(1, 2, 10).scaled(1.5) == Crop(1, 2, 15)
+
+
+@pytest.mark.parametrize(
+    "box", [[0, 0, 0, 0], [5, 5, 1, 1], [0, 0, np.nan, 1], [0, 0, np.inf, 1]]
+)
+def test_crop_rule_refuses_bad_boxes(box: list[float]) -> None:
+    with pytest.raises(EfldError, match="face box"):
+        CropRule("points", "ibug68", 1.5).crop(np.array(box, float))
+
+
+def test_crop_rule_checks_its_fields() -> None:
+    with pytest.raises(EfldError, match="box must be"):
+        CropRule("tight", "ibug68", 1.5)
+    for scale in (0, -1, float("nan")):
+        with pytest.raises(EfldError, match="scale must be positive"):
+            CropRule("file", "ibug68", scale)
+
+
+def test_tight_box() -> None:
+    box = geometry.tight_box(np.array([[3, 9], [1, 4], [2, 7]]))
+    np.testing.assert_array_equal(box, [1, 4, 3, 9])

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import metrics, schemas
+
+MTFL = schemas.get("mtfl5")
+# Eyes 10 apart.
+FACE = np.array([[0, 0], [10, 0], [5, 5], [1, 9], [9, 9]], float)
+
+
+def test_nme_by_hand() -> None:
+    predicted = FACE + [[3, 4], [0, 0], [0, 0], [0, 0], [0, -5]]  # errors 5, 0, 0, 0, 5
+    np.testing.assert_allclose(metrics.nme(predicted[None], FACE[None], MTFL), [2 / 10])
+
+
+def test_nme_with_each_normaliser_of_68_points() -> None:
+    schema = schemas.get("ibug68")
+    truth = np.zeros((1, 68, 2))
+    truth[0, 36:42] = [[0, 0], [2, 1], [4, 1], [6, 0], [4, -1], [2, -1]]  # centre (3, 0)
+    truth[0, 42:48] = [[14, 0], [16, 1], [18, 1], [20, 0], [18, -1], [16, -1]]  # centre (17, 0)
+    predicted = truth + [0, 1]
+    np.testing.assert_allclose(metrics.nme(predicted, truth, schema), [1 / 20])
+    np.testing.assert_allclose(metrics.nme(predicted, truth, schema, "interocular"), [1 / 20])
+    np.testing.assert_allclose(metrics.nme(predicted, truth, schema, "interpupil"), [1 / 14])
+    with pytest.raises(EfldError, match="no normaliser 'bbox'"):
+        metrics.nme(predicted, truth, schema, "bbox")
+
+
+@given(arrays(np.float64, (3, 5, 2), elements=st.floats(-2, 2)), st.floats(0.1, 50))
+def test_nme_does_not_depend_on_scale_and_place(noise: np.ndarray, scale: float) -> None:
+    truth = np.tile(FACE, (3, 1, 1))
+    expected = metrics.nme(truth + noise, truth, MTFL)
+    moved = metrics.nme((truth + noise) * scale + 7, truth * scale + 7, MTFL)
+    np.testing.assert_allclose(moved, expected, atol=1e-9)
+
+
+def test_points_without_annotation_do_not_count() -> None:
+    truth = np.stack([FACE, FACE])
+    truth[0, 2] = np.nan
+    truth[1, 3, 0] = np.nan
+    predicted = np.stack([FACE, FACE]) + [0, 2]
+    predicted[0, 2] = 1e9  # no truth to compare with
+    errors = metrics.point_errors(predicted, truth)
+    np.testing.assert_array_equal(errors[0], [2, 2, np.nan, 2, 2])
+    np.testing.assert_allclose(metrics.nme(predicted, truth, MTFL), [0.2, 0.2])
+    assert metrics.accuracy_within(predicted, truth, 2.0) == 1
+
+
+def test_mask() -> None:
+    predicted = FACE[None] + [[[0, 0], [0, 0], [0, 50], [0, 1], [0, 3]]]
+    mask = np.array([[False, True, False, True, True]])
+    np.testing.assert_allclose(metrics.nme(predicted, FACE[None], MTFL, mask=mask), [4 / 3 / 10])
+    assert metrics.accuracy_within(predicted, FACE[None], 1, mask) == pytest.approx(2 / 3)
+    with pytest.raises(EfldError, match=r"mask: expected shape \[1, 5\], got \[5\]"):
+        metrics.nme(predicted, FACE[None], MTFL, mask=mask[0])
+
+
+def test_errors_name_the_face() -> None:
+    truth = np.stack([FACE, FACE, FACE])
+    zero = truth.copy()
+    zero[1, 1] = zero[1, 0]
+    with pytest.raises(EfldError, match="face 1: the normaliser intereye has the distance 0"):
+        metrics.nme(truth, zero, MTFL)
+    unknown = truth.copy()
+    unknown[2, 0] = np.nan
+    with pytest.raises(EfldError, match="face 2: the normaliser intereye has the distance nan"):
+        metrics.nme(truth, unknown, MTFL)
+    for bad in (np.nan, np.inf):
+        predicted = truth.copy()
+        predicted[2, 4, 1] = bad
+        with pytest.raises(EfldError, match="face 2: the prediction of point 4 is not a finite"):
+            metrics.nme(predicted, truth, MTFL)
+    mask = np.ones((3, 5), bool)
+    mask[1] = False
+    with pytest.raises(EfldError, match="face 1: no annotated point"):
+        metrics.nme(truth, truth, MTFL, mask=mask)
+    with pytest.raises(EfldError, match="no annotated point"):
+        metrics.accuracy_within(truth, np.full_like(truth, np.nan))
+
+
+def test_shapes_are_checked() -> None:
+    with pytest.raises(EfldError, match="one shape"):
+        metrics.point_errors(FACE[None], FACE)
+    with pytest.raises(EfldError, match="one shape"):
+        metrics.point_errors(FACE, FACE)
+    with pytest.raises(EfldError, match="ibug68 has 68 points, got 5"):
+        metrics.nme(FACE[None], FACE[None], schemas.get("ibug68"))
+
+
+def test_failure_rate_by_hand() -> None:
+    assert metrics.failure_rate(np.array([0.05, 0.1, 0.11, 0.3]), 0.1) == 0.5
+
+
+def test_ced_auc_by_hand() -> None:
+    assert metrics.ced_auc(np.array([0.0, 0.05, 0.1, 0.2]), 0.1) == pytest.approx(1.5 / 4)
+    assert metrics.ced_auc(np.zeros(3), 0.08) == 1
+    assert metrics.ced_auc(np.ones(3), 0.08) == 0
+
+
+def test_ced_curve_by_hand() -> None:
+    errors, fractions = metrics.ced_curve(np.array([0.02, 0.01, 0.5, 0.03]), 0.04, steps=5)
+    np.testing.assert_allclose(errors, [0, 0.01, 0.02, 0.03, 0.04])
+    np.testing.assert_allclose(fractions, [0, 0.25, 0.5, 0.75, 0.75])
+
+
+face_errors = arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 0.5))
+
+
+@given(face_errors, st.floats(0.01, 0.4))
+def test_auc_is_the_area_under_the_curve(face_nme: np.ndarray, threshold: float) -> None:
+    errors, fractions = metrics.ced_curve(face_nme, threshold, steps=4001)
+    # The step curve lies between the sums of its left and right values.
+    width = errors[1] / threshold
+    auc = metrics.ced_auc(face_nme, threshold)
+    assert fractions[:-1].sum() * width - 1e-9 <= auc <= fractions[1:].sum() * width + 1e-9
+    assert fractions[-1] == pytest.approx(1 - metrics.failure_rate(face_nme, threshold))
+    assert (np.diff(fractions) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("face_nme", "threshold", "message"),
+    [
+        ([], 0.1, "one error a face"),
+        ([[0.1]], 0.1, "one error a face"),
+        ([0.1, np.nan], 0.1, "face 1"),
+        ([0.1], 0, "threshold"),
+        ([0.1], np.nan, "threshold"),
+    ],
+)
+def test_bad_summaries(face_nme: list[float], threshold: float, message: str) -> None:
+    for summary in (metrics.failure_rate, metrics.ced_auc, metrics.ced_curve):
+        with pytest.raises(EfldError, match=message):
+            summary(np.array(face_nme), threshold)
+    with pytest.raises(EfldError, match="steps"):
+        metrics.ced_curve(np.array([0.1]), 0.1, steps=1)
+
+
+def test_accuracy_within_includes_the_limit() -> None:
+    truth = np.zeros((1, 4, 2))
+    predicted = np.array([[[3, 4], [0, 5.01], [0, 0], [-5, 0]]], float)
+    assert metrics.accuracy_within(predicted, truth) == 0.75
+    assert metrics.accuracy_within(predicted, truth, pixels=4.9) == 0.25

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from efld_tf.annotations import sources
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
+
+NAMES = ["ibug51", "ibug68", "mtfl5", "scut86", "wflw98"]
+
+# The 98 points' pairs as mmpose and others publish them: (right, left) of the subject.
+WFLW_PAIRS = [
+    *((i, 32 - i) for i in range(16)),
+    (33, 46), (34, 45), (35, 44), (36, 43), (37, 42), (38, 50), (39, 49), (40, 48), (41, 47),
+    (55, 59), (56, 58),
+    (60, 72), (61, 71), (62, 70), (63, 69), (64, 68), (65, 75), (66, 74), (67, 73), (96, 97),
+    (76, 82), (77, 81), (78, 80), (87, 83), (86, 84), (88, 92), (89, 91), (95, 93),
+]  # fmt: skip
+WFLW_MIDDLE = [16, 51, 52, 53, 54, 57, 79, 85, 90, 94]
+
+
+@pytest.fixture(scope="module")
+def mean_shapes(shared_data: Path) -> dict[str, np.ndarray]:
+    """Mean shapes in units of the schema's normaliser, by source."""
+    helen = _mean_shape(f"ibug:{shared_data}/ibug/helen/trainset")
+    return {
+        "ibug68": helen,
+        "ibug51": helen[17:],
+        "youtube68": _mean_shape(f"youtube_faces:{shared_data}/youtube_faces"),
+        "scut86": _mean_shape(f"scut:{shared_data}/scut_fbp5500"),
+        "mtfl5": _mean_shape(f"mtfl:{shared_data}/net7876/trainImageList.txt"),
+    }
+
+
+def _mean_shape(source: str) -> np.ndarray:
+    found = sources.read(source, on_error="skip")
+    schema = schemas.get(found.schema)
+    points = np.stack([record.points for record in found.records]).astype(float)
+    centred = points - points.mean(axis=1, keepdims=True)
+    return (centred / schema.normaliser.distance(points)[:, None, None]).mean(axis=0)
+
+
+def test_the_built_in_schemas() -> None:
+    assert schemas.names() == NAMES
+    assert [schemas.get(name).num_points for name in NAMES] == [51, 68, 5, 86, 98]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_schema_is_consistent(name: str) -> None:
+    schema = schemas.get(name)
+    everything = list(range(schema.num_points))
+    assert schema.name == name
+    assert len(set(schema.names)) == schema.num_points
+    assert sorted(i for part in schema.parts for i in part.points) == everything
+    assert [schema.flip[i] for i in schema.flip] == everything
+    assert schema.normaliser.name == ("intereye" if name == "mtfl5" else "interocular")
+    for normaliser in schema.normalisers:
+        assert sorted(schema.flip[i] for i in normaliser.right) == sorted(normaliser.left)
+    for right, left in (("right_eye", "left_eye"), ("mouth_right", "mouth_left")):
+        flipped = sorted(schema.flip[i] for i in schema.anchors[right])
+        assert flipped == sorted(schema.anchors[left])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_flip_onto_parts_of_the_other_side(name: str) -> None:
+    schema = schemas.get(name)
+    by_name = {part.name: set(part.points) for part in schema.parts}
+    for part in schema.parts:
+        other = part.name.replace("right_", "LEFT_").replace("left_", "right_")
+        expected = by_name[other.replace("LEFT_", "left_")]
+        assert {schema.flip[i] for i in part.points} == expected, part.name
+
+
+@pytest.mark.parametrize("name", ["ibug68", "ibug51", "youtube68", "scut86", "mtfl5"])
+def test_flip_maps_the_mean_shape_onto_its_mirror(
+    mean_shapes: dict[str, np.ndarray], name: str
+) -> None:
+    shape = mean_shapes[name]
+    schema = schemas.get(name.replace("youtube", "ibug"))
+    mirrored = shape[list(schema.flip)] * [-1, 1]
+    mirrored[:, 0] += 2 * shape[:, 0].mean()
+    distance = np.linalg.norm(mirrored - shape, axis=1)
+    assert distance.max() < 0.08, (schema.names[distance.argmax()], distance.max())
+
+
+@pytest.mark.parametrize("name", ["ibug68", "ibug51", "youtube68", "scut86", "mtfl5"])
+def test_right_is_on_the_left_of_the_image(mean_shapes: dict[str, np.ndarray], name: str) -> None:
+    schema = schemas.get(name.replace("youtube", "ibug"))
+    shape = mean_shapes[name]
+    right_eye, left_eye, mouth_right, mouth_left = schema.anchor_points(shape)
+    assert right_eye[0] < left_eye[0] and mouth_right[0] < mouth_left[0]
+    assert max(right_eye[1], left_eye[1]) < min(mouth_right[1], mouth_left[1])
+    for index, point_name in enumerate(schema.names):
+        if point_name.startswith("right_") or "right_corner" in point_name:
+            assert shape[index, 0] < shape[schema.flip[index], 0], point_name
+
+
+@pytest.mark.parametrize("name", ["ibug68", "scut86"])
+def test_infer_flip_finds_the_committed_table(
+    mean_shapes: dict[str, np.ndarray], name: str
+) -> None:
+    assert schemas.infer_flip(mean_shapes[name]) == schemas.get(name).flip
+
+
+def test_infer_flip_refuses_a_shape_whose_matching_is_no_involution() -> None:
+    coinciding = np.array([[1, 0], [0, -1], [-1, -1], [-1, -1], [-1, 1], [0, 1]], float)
+    with pytest.raises(EfldError, match="not symmetric enough"):
+        schemas.infer_flip(coinciding)
+
+
+def test_wflw_flip_is_the_published_one() -> None:
+    flip = list(range(98))
+    for right, left in WFLW_PAIRS:
+        flip[right], flip[left] = left, right
+    assert [i for i in range(98) if flip[i] == i] == WFLW_MIDDLE
+    assert schemas.get("wflw98").flip == tuple(flip)
+
+
+def test_subset_68_to_51() -> None:
+    large, small = schemas.get("ibug68"), schemas.get("ibug51")
+    indices = large.subset_indices("ibug51")
+    assert indices == tuple(range(17, 68))
+    assert [large.names[i] for i in indices] == list(small.names)
+    # A subset flips, and normalises, as the whole does.
+    assert [indices[i] for i in small.flip] == [large.flip[i] for i in indices]
+    points = np.random.default_rng(0).normal(size=(3, 68, 2))
+    for normaliser in small.normalisers:
+        whole = large.find_normaliser(normaliser.name).distance(points)
+        np.testing.assert_allclose(normaliser.distance(points[:, list(indices)]), whole)
+    np.testing.assert_allclose(
+        small.anchor_points(points[:, list(indices)]), large.anchor_points(points)
+    )
+
+
+def test_subset_and_normaliser_errors_list_what_there_is() -> None:
+    with pytest.raises(EfldError, match="ibug51 does not contain ibug68.*can supervise ibug51"):
+        schemas.get("ibug51").subset_indices("ibug68")
+    with pytest.raises(EfldError, match="no normaliser 'bbox'; it has interocular, interpupil"):
+        schemas.get("ibug68").find_normaliser("bbox")
+    with pytest.raises(EfldError, match="unknown landmark schema 'ibug67'; known: ibug51"):
+        schemas.get("ibug67")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mirror_twice_is_the_identity(name: str) -> None:
+    schema = schemas.get(name)
+    points = np.random.default_rng(1).uniform(0, 300, (2, schema.num_points, 2))
+    twice = schema.mirror(schema.mirror(points, 301), 301)
+    np.testing.assert_allclose(twice, points, atol=1e-9)
+
+
+def _tiny() -> dict[str, object]:
+    anchors = {"right_eye": 0, "left_eye": 1, "mouth_right": 0, "mouth_left": "1"}
+    return {
+        "name": "tiny",
+        "title": "Two eyes",
+        "parts": {"eyes": {"points": "0-1"}},
+        "flip": [1, 0],
+        "normalisers": {"intereye": {"right": 0, "left": 1}},
+        "anchors": anchors,
+    }
+
+
+def test_load_a_schema_file(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(_tiny()))
+    schema = schemas.load(path)
+    assert (schema.names, schema.flip, schema.box) == (("eyes_0", "eyes_1"), (1, 0), "points")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"flip": [1, 1]}, "flip"),
+        ({"flip": [0]}, "flip"),
+        ({"flip": "1,0"}, "flip"),
+        ({"flip": None}, "flip"),
+        ({"parts": {"eyes": {"points": 0}}, "names": ["a", "b"]}, "parts"),
+        ({"parts": {"eyes": {"points": "0-1"}, "more": {"points": 1}}}, "parts"),
+        ({"parts": {"eyes": {"points": "one"}}}, r"parts\.eyes"),
+        ({"parts": {"eyes": {"points": "0-99999999999"}}}, r"parts\.eyes"),
+        ({"parts": {"eyes": "0-1"}}, r"parts\.eyes"),
+        ({"parts": [0, 1]}, "parts"),
+        ({"parts": {"eyes": {}}}, "points"),
+        ({"names": ["eye", "eye"]}, "names"),
+        ({"normalisers": {}}, "normalisers"),
+        ({"normalisers": {"intereye": {"right": 0}}}, "left"),
+        ({"normalisers": {"intereye": {"right": 0, "left": "x"}}}, r"normalisers\.intereye"),
+        ({"normalisers": {"intereye": {"right": 0, "left": 2}}}, "index"),
+        ({"anchors": {"right_eye": 0}}, "left_eye"),
+        ({"anchors": 3}, "anchors"),
+        ({"subsets": {"other": "0-5"}}, "index"),
+        ({"subsets": {"other": "5-0"}}, r"subsets\.other"),
+        ({"box": "tight"}, "box"),
+    ],
+)
+def test_bad_fields_are_named(tmp_path: Path, change: dict[str, object], named: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump({**_tiny(), **change}))
+    with pytest.raises(DataError, match=rf"bad\.yaml: .*{named}"):
+        schemas.load(path)
+
+
+@pytest.mark.parametrize("field", ["name", "title", "parts", "flip", "normalisers", "anchors"])
+def test_missing_fields_are_named(tmp_path: Path, field: str) -> None:
+    fields = _tiny()
+    del fields[field]
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump(fields))
+    with pytest.raises(DataError, match=f"the field '{field}' is missing"):
+        schemas.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"a: [", b"\xff\xfe\x00", b"- a\n- b", b"x"])
+def test_files_that_are_no_schema(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.yaml: "):
+        schemas.load(path)
+
+
+_YAML = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+@given(field=st.sampled_from([*_tiny(), "names", "subsets", "box"]), value=_YAML)
+def test_any_value_of_a_field_is_a_schema_or_a_data_error(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump({**_tiny(), field: value}))
+    try:
+        assert isinstance(schemas.load(path), schemas.LandmarkSchema)
+    except DataError as error:
+        assert error.path == path
