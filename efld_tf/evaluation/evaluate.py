@@ -85,7 +85,7 @@ class Evaluation:
         return metrics.nme(self.predicted, self.truth, self.schema, normaliser)
 
     def _by_point(self) -> Mapping[str, float]:
-        distance = np.linalg.norm(self.predicted - self.truth, axis=-1)
+        distance = metrics.point_errors(self.predicted, self.truth)
         normalised = distance / self.schema.normaliser.distance(self.truth)[:, None]
         return {
             name: percent(value)

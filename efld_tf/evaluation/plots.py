@@ -49,11 +49,10 @@ def predictions_sheet(
     tiles, captions = [], []
     for index in indices:
         tile = evaluation.faces.picture(index, TILE)
-        scale = lambda points: points * TILE - 0.5  # noqa: E731
-        tiles.append(drawing.draw_comparison(
-            tile, scale(evaluation.predicted[index]), scale(evaluation.truth[index]),
-            evaluation.schema,
-        ))
+        truth, predicted = (
+            points[index] * TILE - 0.5 for points in (evaluation.truth, evaluation.predicted)
+        )
+        tiles.append(drawing.draw_comparison(tile, truth, predicted, evaluation.schema))
         captions.append(f"{100 * evaluation.nme[index]:.1f}%  {evaluation.faces.names[index]}")
     sheet = drawing.contact_sheet(tiles, columns, TILE, captions)
     with atomic_path(path) as temporary:

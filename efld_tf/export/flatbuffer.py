@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -72,12 +70,3 @@ def add_metadata(tree: schema.ModelT, name: str, content: bytes) -> None:
     entry = schema.MetadataT()
     entry.name, entry.buffer = name, len(tree.buffers) - 1
     tree.metadata = [*(tree.metadata or []), entry]
-
-
-def drop_metadata(tree: schema.ModelT, names: Iterable[bytes]) -> None:
-    """Removes named metadata; its buffers stay, empty, because others are numbered after them."""
-    dropped = set(names)
-    for entry in tree.metadata or []:
-        if entry.name in dropped:
-            tree.buffers[entry.buffer].data = None
-    tree.metadata = [entry for entry in tree.metadata or [] if entry.name not in dropped]

@@ -92,6 +92,11 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
     return spec, model
 
 
+def read_spec(path: str | Path) -> ModelSpec:
+    """Reads what a model is, without building it; errors as in `load`."""
+    return _read(path)[0]
+
+
 def load_matching(path: str | Path, model: tf_keras.Model) -> list[str]:
     """Copies the weights that a file shares with `model`, to fine-tune it with other heads.
 

@@ -21,10 +21,10 @@ from efld_tf import config, files
 from efld_tf.data import pack
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
+from efld_tf.runs import BEST_MODEL
 from efld_tf.training import losses, task
 from efld_tf.training.recipe import Recipe
 
-BEST_MODEL = "best.h5"
 RECIPE_FILE = "recipe.yaml"
 VALIDATION_LOG = "validation.jsonl"
 CHECKPOINTS = "checkpoints"

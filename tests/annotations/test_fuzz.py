@@ -67,7 +67,7 @@ LAYOUTS = {
     ),
     "scut": Layout(
         scut.read, "facial landmark/a.pts", "", ("Images/a.jpg",),
-        lambda data: (data / "scut_fbp5500/facial landmark/AF1.pts").read_bytes(),
+        lambda data: (data / "scut_fbp5500/facial landmark/AF100.pts").read_bytes(),
     ),
     "mtfl": Layout(
         mtfl.read, "list.txt", "list.txt", ("images/_-20_1421_0.jpg", "images/8780_0_0.jpg"),

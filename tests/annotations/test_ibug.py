@@ -20,19 +20,20 @@ def _write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("split", "faces", "photos"), [("trainset", 870, 783), ("testset", 330, 298)])
+@pytest.mark.parametrize(
+    ("split", "faces", "photos"), [("trainset", 870, 783), ("testset", 330, 298)]
+)
 def test_helen(shared_data: Path, split: str, faces: int, photos: int) -> None:
     records = list(ibug.read(shared_data / "ibug" / "helen" / split))
     assert len(records) == faces
     assert all(record.schema == "ibug68" for record in records)
     assert len({record.identity for record in records}) == photos
     assert [record.image for record in records] == sorted(record.image for record in records)
-    # Each crop is centred on the tight box: where coordinates count from 0, at size / 2 within a
-    # pixel. Counting from 1 they would all be at size / 2 + 0.5.
+    # Each image is centred on the tight box: counted from 0, an image's centre is (size - 1) / 2.
     for record in records[::40]:
         height, width = read_image(record.image).shape[:2]
         x0, y0, x1, y1 = record.source_box("points")
-        np.testing.assert_allclose([x0 + x1, y0 + y1], [width, height], atol=0.02)
+        np.testing.assert_allclose([x0 + x1, y0 + y1], [width - 1, height - 1], atol=0.02)
 
 
 @pytest.mark.parametrize(("count", "schema"), [(68, "ibug68"), (51, "ibug51")])
@@ -108,7 +109,7 @@ def _replaced(line: int, text: str) -> str:
         (_replaced(72, ""), "a.pts: the file ends after 68 of 68 points"),
         (_replaced(1, "version: 2"), "a.pts: expected 'version: 1', got '2'"),
         (_replaced(1, ""), "a.pts: expected 'version: 1', got None"),
-        (_replaced(1, "hello"), "a.pts:1: expected 'version: 1', 'n_points: N' or '{', got 'hello'"),
+        (_replaced(1, "hi"), "a.pts:1: expected 'version: 1', 'n_points: N' or '{', got 'hi'"),
         (_replaced(2, "n_points: 29"), "a.pts: expected 'n_points: 68 or 51', got '29'"),
         (_replaced(2, "n_points: 9999999999"), "expected 'n_points: 68 or 51'"),
         (_replaced(2, "n_points: 51"), "a.pts:55: expected '}' after 51 points"),

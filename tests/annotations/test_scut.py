@@ -28,9 +28,9 @@ def test_real_data(shared_data: Path) -> None:
     assert len(records) == 3999
     assert error.path.name == "CM152.pts"
     assert "expected 692 bytes for 86 points, got 4" in str(error)
-    assert records[0].identity == "AF1" and records[0].schema == "scut86"
+    assert records[0].identity == "AF100" and records[0].schema == "scut86"
     points = np.stack([record.points for record in records])
-    assert -50 < points.min() and points.max() < 400
+    assert (np.abs(points - 112) < 224).all()  # in or near the images of 224 pixels
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_box() -> None:
 
 
 def test_comparison_shows_truth_prediction_and_error() -> None:
-    predicted = FACE + [8, 0]
+    predicted = FACE + np.array([8, 0])
     image = drawing.draw_comparison(_black(), FACE, predicted, MTFL)
     for (x, y), (u, v) in zip(FACE.astype(int), predicted.astype(int), strict=True):
         np.testing.assert_array_equal(image[v, u], drawing.ORANGE)

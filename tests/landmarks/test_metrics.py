@@ -15,7 +15,8 @@ FACE = np.array([[0, 0], [10, 0], [5, 5], [1, 9], [9, 9]], float)
 
 
 def test_nme_by_hand() -> None:
-    predicted = FACE + [[3, 4], [0, 0], [0, 0], [0, 0], [0, -5]]  # errors 5, 0, 0, 0, 5
+    noise = np.array([[3, 4], [0, 0], [0, 0], [0, 0], [0, -5]])  # of length 5, 0, 0, 0, 5
+    predicted = FACE + noise
     np.testing.assert_allclose(metrics.nme(predicted[None], FACE[None], MTFL), [2 / 10])
 
 
@@ -24,7 +25,7 @@ def test_nme_with_each_normaliser_of_68_points() -> None:
     truth = np.zeros((1, 68, 2))
     truth[0, 36:42] = [[0, 0], [2, 1], [4, 1], [6, 0], [4, -1], [2, -1]]  # centre (3, 0)
     truth[0, 42:48] = [[14, 0], [16, 1], [18, 1], [20, 0], [18, -1], [16, -1]]  # centre (17, 0)
-    predicted = truth + [0, 1]
+    predicted = truth + np.array([0, 1])
     np.testing.assert_allclose(metrics.nme(predicted, truth, schema), [1 / 20])
     np.testing.assert_allclose(metrics.nme(predicted, truth, schema, "interocular"), [1 / 20])
     np.testing.assert_allclose(metrics.nme(predicted, truth, schema, "interpupil"), [1 / 14])
@@ -44,7 +45,7 @@ def test_points_without_annotation_do_not_count() -> None:
     truth = np.stack([FACE, FACE])
     truth[0, 2] = np.nan
     truth[1, 3, 0] = np.nan
-    predicted = np.stack([FACE, FACE]) + [0, 2]
+    predicted = np.stack([FACE, FACE]) + np.array([0, 2])
     predicted[0, 2] = 1e9  # no truth to compare with
     errors = metrics.point_errors(predicted, truth)
     np.testing.assert_array_equal(errors[0], [2, 2, np.nan, 2, 2])

@@ -139,7 +139,7 @@ def test_subset_68_to_51() -> None:
 
 
 def test_subset_and_normaliser_errors_list_what_there_is() -> None:
-    with pytest.raises(EfldError, match="ibug51 does not contain ibug68.*can supervise ibug51"):
+    with pytest.raises(EfldError, match=r"ibug51 does not contain ibug68.*can supervise ibug51"):
         schemas.get("ibug51").subset_indices("ibug68")
     with pytest.raises(EfldError, match="no normaliser 'bbox'; it has interocular, interpupil"):
         schemas.get("ibug68").find_normaliser("bbox")

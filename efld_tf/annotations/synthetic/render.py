@@ -1,0 +1,182 @@
+"""One synthetic face: sample, paint, project, light, photograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from efld_tf.annotations.synthetic import glasses, scene, shading
+from efld_tf.annotations.synthetic.atlas import Atlas
+from efld_tf.annotations.synthetic.camera import Camera
+from efld_tf.annotations.synthetic.landmarks import all_points
+from efld_tf.annotations.synthetic.parameters import FaceParameters, sample_parameters
+from efld_tf.annotations.synthetic.rasterizer import grid_triangles, rasterize
+from efld_tf.annotations.synthetic.surface import Head
+from efld_tf.annotations.synthetic.texture import paint_face
+from efld_tf.errors import EfldError
+
+MIN_SIZE, MAX_SIZE = 32, 1024
+GENERATOR_VERSION = 1  # raise it whenever the same seed gives other pixels
+_MESH_STEP = 3  # in texels of the half-size grid
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticFace:
+    """A rendered face.
+
+    Attributes:
+      image: [size, size, 3] uint8 RGB.
+      points: by schema (`FORMATS`), [N, 2] float32 in pixels, pixel centres at whole numbers.
+      attributes: yaw, pitch, roll in degrees (positive: nose to the image's right, nose up, image
+        turned clockwise); eye_opening and mouth_opening in [0, 1]; smile in about [-1, 1];
+        skin_tone, the skin's mean albedo in [0, 255]; blur in pixels; glasses, occluded and
+        make_up, 0 or 1; light_contrast, key light / all light.
+    """
+
+    image: np.ndarray
+    points: dict[str, np.ndarray]
+    attributes: dict[str, float]
+
+
+def render_face(seed: int, index: int, size: int = 256) -> SyntheticFace:
+    """Renders face number `index` of the data set `seed`; the same arguments give the same bytes.
+
+    The tight box of the 68 points takes 45 to 65 % of the image's side, a little off its centre.
+
+    Args:
+      seed: the data set, not negative.
+      index: the face in it, not negative.
+      size: side of the image in pixels, 32 to 1024.
+
+    Raises:
+      EfldError: an argument is out of its range.
+    """
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise EfldError(f"synthetic faces: size must be {MIN_SIZE} to {MAX_SIZE}, got {size}")
+    if seed < 0 or index < 0:
+        raise EfldError(f"synthetic faces: seed and index must not be negative: {seed}, {index}")
+    rng = np.random.default_rng([seed, index])
+    return compose(sample_parameters(rng), rng, size)
+
+
+def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> SyntheticFace:
+    """Renders the given face in a random scene; see `render_face`."""
+    head = Head(face)
+    camera = _frame(head, rng, size)
+    points = all_points(head, camera.project)
+    lights = shading.sample_lights(rng)
+    # Draw larger than needed, so that edges come out smooth.
+    factor = 2.0 if size <= 200 else 1.5 if size <= 320 else 1.0
+    inner = round(size * factor)
+    factor = inner / size
+
+    def project(vertices: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
+        """To pixels of the larger image."""
+        placed = camera.project(vertices, s)
+        placed[..., :2] = (placed[..., :2] + 0.5) * factor - 0.5
+        return placed
+
+    image = scene.background(rng, inner)
+    _draw_head(head, rng, lights, project, image, min(2.2, 2.6 * camera.scale * factor))
+    worn = glasses.wear(rng, image, head, project, camera.scale * factor)
+    box = np.concatenate([points["ibug68"].min(0), points["ibug68"].max(0)]) * factor
+    occluder = scene.occlude(rng, image, box, face.look.skin)
+    if inner != size:
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    image, blur = scene.photograph(rng, image)
+    expression, look = face.expression, face.look
+    attributes = {
+        "yaw": face.pose.yaw,
+        "pitch": face.pose.pitch,
+        "roll": face.pose.roll,
+        "eye_opening": sum(expression.eye_opening) / 2,
+        "mouth_opening": expression.mouth_gap / 27,
+        "smile": sum(expression.smile) / 2,
+        "skin_tone": float(look.skin.mean()),
+        "blur": blur,
+        "glasses": float(bool(worn)),
+        "occluded": float(bool(occluder) or worn == "sunglasses"),
+        "make_up": float(look.eye_shadow > 0),
+        "light_contrast": float(lights.key_colour.sum() / (
+            lights.key_colour + lights.ambient + lights.fill_colour).sum()),
+    }  # fmt: skip
+    return SyntheticFace(image, points, attributes)
+
+
+def _frame(head: Head, rng: np.random.Generator, size: int) -> Camera:
+    """The camera that shows the face's points at a random part of the image."""
+    curves = head.curves
+    camera = Camera(head.face.pose, float(curves.lowered(77.5)))
+    part, offset = rng.uniform(0.45, 0.65), rng.uniform(-0.06, 0.06, 2)
+    # The box of the points themselves, which depends on the view: measured at unit scale.
+    flat = all_points(head, camera.project)["ibug68"]
+    low, high = flat.min(0), flat.max(0)
+    scale = part * size / float((high - low).max())
+    shift = (size - 1) / 2 + offset * size - scale * (low + high) / 2
+    return Camera(camera.pose, camera.chin, scale, (float(shift[0]), float(shift[1])))
+
+
+def _draw_head(head, rng, lights, project, image, texels) -> None:
+    """Draws the head over `image`; `texels` a millimetre are enough for its size on the screen."""
+    atlas = Atlas(texels)
+    texture = paint_face(head.face, atlas, rng)
+    # Geometry and light vary slowly: half the texture's resolution is enough.
+    columns, rows = np.arange(0.5, atlas.width, 2), np.arange(0.5, atlas.height, 2)
+    angle, s = atlas.angles(columns)[None], atlas.heights(rows)[:, None]
+    relief = head.relief(angle, s).astype(np.float32)
+    grid = head.with_relief(angle, s, relief)
+    pose, gloss = head.face.pose, head.face.look.gloss
+    texel = 2 / atlas.scale
+    light = np.zeros((atlas.shape[0] // 2, -(-atlas.shape[1] // 2), 4), np.float32)
+    light[:, : atlas.width // 2] = shading.irradiance(
+        shading.normals(grid), relief, lights, pose, gloss, texel
+    )
+    pick_rows = np.r_[0 : len(rows) - 1 : _MESH_STEP, len(rows) - 1]
+    pick_columns = np.r_[0 : len(columns) - 1 : _MESH_STEP, len(columns) - 1]
+    mesh = grid[np.ix_(pick_rows, pick_columns)]
+    placed = [project(mesh, np.broadcast_to(s[pick_rows], mesh.shape[:2])).reshape(-1, 3)]
+    uv = [np.stack(np.meshgrid(columns[pick_columns], rows[pick_rows]), -1).reshape(-1, 2)]
+    triangles = [grid_triangles(len(pick_rows), len(pick_columns))]
+    if ears_shown(head.face):
+        for side in (0, 1):
+            ear = head.ear(side)
+            patch_rows, patch_columns = atlas.ear_patch(side)
+            normal = shading.normals(ear) * (1 if side == 0 else -1)
+            lit = shading.irradiance(normal, None, lights, pose, gloss, texel)
+            target = light[patch_rows.start // 2 : patch_rows.stop // 2, atlas.width // 2 :]
+            target[:] = cv2.resize(lit, target.shape[1::-1])
+            place = np.meshgrid(
+                np.linspace(patch_columns.start + 1, atlas.shape[1] - 2, ear.shape[1]),
+                np.linspace(patch_rows.start + 1, patch_rows.stop - 2, ear.shape[0]),
+            )
+            faces = grid_triangles(*ear.shape[:2], first=sum(len(p) for p in placed))
+            placed.append(project(ear).reshape(-1, 3))
+            uv.append(np.stack(place, -1).reshape(-1, 2))
+            triangles += [faces, faces[:, ::-1]]
+    vertices = np.concatenate(placed)
+    lookup = rasterize(
+        vertices[:, :2], vertices[:, 2], np.concatenate(uv), np.concatenate(triangles),
+        image.shape[0],
+    )  # fmt: skip
+    _shade(image, texture, light, lookup, lights)
+
+
+def ears_shown(face: FaceParameters) -> bool:
+    """Whether the ears stick out of the hair."""
+    return face.look.hair_style not in ("bob", "long", "cover")
+
+
+def _shade(
+    image: np.ndarray, texture: np.ndarray, light: np.ndarray, lookup: np.ndarray,
+    lights: shading.Lights,
+) -> None:
+    """Colours the covered pixels of `image`."""
+    covered = lookup[..., 0] >= 0
+    u, v = lookup[..., 0], lookup[..., 1]
+    paint = cv2.remap(texture.astype(np.uint8), u, v, cv2.INTER_LINEAR)
+    lit = cv2.remap(light, (u - 0.5) / 2, (v - 0.5) / 2, cv2.INTER_LINEAR)[covered]
+    linear = shading.TO_LINEAR[paint[covered]] * lit[:, :3]
+    linear += lit[:, 3:] * lights.key_colour.astype(np.float32)
+    image[covered] = shading.to_srgb(linear)
