@@ -49,7 +49,9 @@ class FaceRecord:
         return self.box
 
 
-def checked_points(values: np.ndarray, schema: str, path: Path, line: int | None = None) -> np.ndarray:
+def checked_points(
+    values: np.ndarray, schema: str, path: Path, line: int | None = None
+) -> np.ndarray:
     """`values` as [N, 2] float32 of that schema.
 
     Raises:

@@ -63,7 +63,8 @@ def parse(text: str, known: tuple[str, ...] = ()) -> Source:
     reader, colon, rest = text.partition(":")
     names = sorted([*READERS, *known])
     if not colon or not rest:
-        raise EfldError(f"source {text!r}: expected reader:path, with a reader of {', '.join(names)}")
+        known_names = ", ".join(names)
+        raise EfldError(f"source {text!r}: expected reader:path, with a reader of {known_names}")
     if reader not in names:
         raise EfldError(f"source {text!r}: unknown reader {reader!r}; known: {', '.join(names)}")
     path, _, query = rest.partition("?")

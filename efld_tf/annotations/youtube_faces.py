@@ -31,9 +31,8 @@ def read(
       path: the data set's folder, or one CSV file in it.
       identities: `train` or `test` keeps the people of that side of `identity_split.json`.
       origin: what the files call the first pixel's centre: `0` as documented, or `1`. The labels
-        lie 1.3 px right and 1 px below where annotators of 300-W put the same points (measured by
-        mirror symmetry and by registration with HELEN; the eyes are 44 px apart), as if counted
-        from 1.
+        lie 1.0 px right of and 1.1 px below HELEN's (mean image around 12 points, registered; the
+        outer eye corners are 44 px apart), as if they counted from 1.
 
     Raises:
       DataError: a CSV file or the split is missing, or a header is not the expected one.

@@ -123,7 +123,8 @@ def read(path: str | Path) -> Graph:
     try:
         return _Reader(path, content).graph()
     except _DAMAGED as error:
-        raise DataError(path, f"a damaged TFLite model ({type(error).__name__}: {error})") from error
+        reason = f"a damaged TFLite model ({type(error).__name__}: {error})"
+        raise DataError(path, reason) from error
 
 
 def operators(path: str | Path) -> tuple[Operator, ...]:

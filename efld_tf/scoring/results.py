@@ -181,6 +181,29 @@ def validate(results: Any, path: str | Path) -> None:
             _check_tree(value, where, path, depth=2)
 
 
+def existing(path: str | Path, model: Mapping[str, Any]) -> dict[str, Any]:
+    """What a results file holds already; empty where there is none.
+
+    Commands call it before a long measurement, so that `merge` does not fail after it.
+
+    Args:
+      model: the `model` section of what is to be measured, with `sha256`.
+
+    Raises:
+      DataError: the file is not valid.
+      EfldError: it holds the results of another model.
+    """
+    found = read(path) if Path(path).exists() else {}
+    known = found.get("model", {})
+    if known.get("sha256", model["sha256"]) != model["sha256"]:
+        raise EfldError(
+            f"{path} holds results of {known.get('file', 'a model')} ({known['sha256'][:12]}), "
+            f"not of {model.get('file', 'this model')} ({model['sha256'][:12]}): "
+            "give another --output or delete it"
+        )
+    return found
+
+
 def merge(
     path: str | Path,
     *,
@@ -206,18 +229,11 @@ def merge(
         written.
       EfldError: the file holds the results of another model.
     """
-    existing = read(path) if Path(path).exists() else {}
-    known = existing.get("model", {})
-    if known.get("sha256", model["sha256"]) != model["sha256"]:
-        raise EfldError(
-            f"{path} holds results of {known.get('file', 'a model')} ({known['sha256'][:12]}), "
-            f"not of {model.get('file', 'this model')} ({model['sha256'][:12]}): "
-            "give another --output or delete it"
-        )
+    found = existing(path, model)
     merged = {
-        **existing,
+        **found,
         **factors,
-        "model": {**known, **model},
+        "model": {**found.get("model", {}), **model},
         section: dict(details),
     }
     validate(merged, path)

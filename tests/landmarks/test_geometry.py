@@ -72,7 +72,8 @@ def test_extract_crop_moves_a_marker_to_the_predicted_place(
     image = blob_image(240, 200, x, y, sigma)
     found = centroid(geometry.extract_crop(image, crop, size))
     expected = crop.to_unit(np.array([x, y])) * size - 0.5
-    np.testing.assert_allclose(found, expected, atol=0.1)
+    # OpenCV steps through the source in 1/32 pixels.
+    np.testing.assert_allclose(found, expected, atol=0.08 + scale / 32)
 
 
 @pytest.mark.parametrize("side", [20.0, 100.0, 900.0])

@@ -54,13 +54,11 @@ class Atlas:
         """Rows and columns of an ear's patch."""
         return slice(side * self.ear[0], (side + 1) * self.ear[0]), slice(self.width, None)
 
-    def angles(self, columns: np.ndarray) -> np.ndarray:
-        """Angles in radians of pixel columns."""
-        return np.interp(columns, self.column_knots, self.angle_knots)
-
-    def heights(self, rows: np.ndarray) -> np.ndarray:
-        """Heights s in mm of pixel rows."""
-        return np.interp(rows, self.row_knots, self.s_knots)
+    def places(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Angles [1, C] in radians and heights s [R, 1] in mm of pixels, float32."""
+        angle = np.interp(columns, self.column_knots, self.angle_knots)
+        s = np.interp(rows, self.row_knots, self.s_knots)
+        return angle[None].astype(np.float32), s[:, None].astype(np.float32)
 
     def place(self, plan: np.ndarray) -> np.ndarray:
         """Plan positions [N, 2] in mm as texture pixels [N, 2]."""
@@ -76,13 +74,13 @@ class Mask:
     weight: np.ndarray
 
     def of(self, image: np.ndarray) -> np.ndarray:
-        """The part of an image under the mask (a view)."""
+        """The part of an image [..., H, W] under the mask (a view)."""
         x, y = self.corner
-        return image[y : y + self.weight.shape[0], x : x + self.weight.shape[1]]
+        return image[..., y : y + self.weight.shape[0], x : x + self.weight.shape[1]]
 
 
 class Painter:
-    """Paints shapes, given in the plan's millimetres, on an atlas image [H, W, 3] float32."""
+    """Paints shapes, given in the plan's millimetres, on atlas planes [3, H, W] float32."""
 
     def __init__(self, atlas: Atlas, image: np.ndarray):
         self.atlas = atlas
@@ -97,16 +95,16 @@ class Painter:
 
     def line(self, plan: np.ndarray, width: float, blur: float = 0.0) -> Mask:
         """An open polyline [N, 2] of `width` mm."""
-        return self.strokes([plan], width, blur)
+        return self.strokes(np.asarray(plan)[None], width, blur)
 
-    def strokes(self, plans: list[np.ndarray], width: float, blur: float = 0.0) -> Mask:
-        """Many polylines at once."""
-        lines = [self.atlas.place(plan) for plan in plans]
+    def strokes(self, plans: np.ndarray, width: float, blur: float = 0.0) -> Mask:
+        """Many polylines [M, N, 2] at once."""
+        points = self.atlas.place(plans.reshape(-1, 2))
         pixels = width * self.atlas.scale
-        mask, corner = self._canvas(np.concatenate(lines), blur + width)
-        fixed = [_fixed(line - corner) for line in lines]
+        mask, corner = self._canvas(points, blur + width)
+        fixed = _fixed(points - corner).reshape(plans.shape)
         cv2.polylines(
-            mask, fixed, False, 255, max(1, round(pixels)), cv2.LINE_AA, _SUBPIXEL_BITS
+            mask, [*fixed], False, 255, max(1, round(pixels)), cv2.LINE_AA, _SUBPIXEL_BITS
         )
         done = self._finish(mask, corner, blur)
         # A line cannot be drawn thinner than a pixel: draw it fainter instead.
@@ -121,17 +119,18 @@ class Painter:
     def tint(self, mask: Mask, colour: np.ndarray, opacity: float = 1.0) -> None:
         """Mixes a colour in."""
         part = mask.of(self.image)
-        part += (np.asarray(colour, np.float32) - part) * (mask.weight * opacity)[..., None]
+        colour = np.asarray(colour, np.float32)[:, None, None]
+        part += (colour - part) * (mask.weight * np.float32(opacity))
 
     def shade(self, mask: Mask, factor: float | np.ndarray) -> None:
         """Multiplies by a factor (one, or one a channel)."""
-        change = np.asarray(factor, np.float32) - 1
+        change = np.broadcast_to(np.asarray(factor, np.float32) - 1, 3)[:, None, None]
         part = mask.of(self.image)
-        part *= 1 + mask.weight[..., None] * change
+        part *= 1 + mask.weight * change
 
     def clip(self, mask: Mask, other: Mask) -> Mask:
         """The common part of two masks."""
-        field = np.zeros(self.image.shape[:2], np.float32)
+        field = np.zeros(self.image.shape[1:], np.float32)
         other.of(field)[:] = other.weight
         return Mask(mask.corner, mask.weight * mask.of(field))
 
@@ -143,10 +142,23 @@ class Painter:
         return np.zeros((high - low)[::-1], np.uint8), low
 
     def _finish(self, mask: np.ndarray, corner: np.ndarray, blur: float) -> Mask:
-        if blur > 0:
-            mask = cv2.GaussianBlur(mask, (0, 0), blur * self.atlas.scale)
+        mask = blurred(mask, blur * self.atlas.scale)
         weight = mask.astype(np.float32) * (1 / 255)
         return Mask((int(corner[0]), int(corner[1])), weight)
+
+
+def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian blur of `sigma` pixels; wide ones are computed at a lower resolution."""
+    if sigma < 0.25:
+        return image
+    factor = int(sigma / 2)
+    height, width = image.shape[:2]
+    if factor < 2 or min(height, width) < 4 * factor:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    size = (-(-width // factor), -(-height // factor))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:

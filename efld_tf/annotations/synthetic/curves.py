@@ -15,10 +15,11 @@ import numpy as np
 from efld_tf.annotations.synthetic.parameters import FaceParameters
 
 PLAN_RADIUS = 71.0  # x = PLAN_RADIUS * sin(angle around the head)
+CHIN_Y = 70.5  # of the closed average face
 INNER_LIP_END = 0.88  # where the inner lip line ends, as a part of the half mouth
 
 _JAW_ANGLES = np.radians([80, 79, 77, 73.5, 66, 54, 37, 18.5, 0])
-_JAW_Y = np.array([-30, -11, 8, 26, 43, 57, 67.5, 75, 77.5])
+_JAW_Y = np.array([-37, -18, 1, 19, 35.5, 49, 60, 68, 70.5])
 _BROW_T = np.array([0, 0.2, 0.47, 0.75, 1.0])
 _BROW_Y = np.array([-49.5, -57.5, -61.0, -60.0, -55.5])
 
@@ -51,16 +52,16 @@ class Curves:
 
     def lowered(self, y: np.ndarray | float) -> np.ndarray:
         """Where the open jaw and a long chin bring the height y of the closed average face."""
-        return np.asarray(y) + self.jaw_shift * np.clip((np.asarray(y) - 26) / 50, 0, 1)
+        return np.asarray(y) + self.jaw_shift * np.clip((np.asarray(y) - 24) / 46, 0, 1)
 
     @property
     def nose(self) -> Nose:
         """The heights of the nose."""
         shape = self.face.shape
         smile = max(0.0, sum(self.face.expression.smile) / 2)
-        base = 5.5 + shape.nose_length - 0.8 * smile
+        base = 9.5 + shape.nose_length - 0.8 * smile
         return Nose(
-            nasion=-42.0 + 0.5 * (shape.eye_y + 37.5),
+            nasion=-40.5 + 0.5 * (shape.eye_y + 37.5),
             tip=base - 13.5,
             base=base,
             half_width=(14.3 + 1.0 * smile) * shape.nose_width,
@@ -129,7 +130,7 @@ class Curves:
         away = np.abs(q)
         smile = np.where(q < 0, expression.smile[0], expression.smile[1])
         gap = expression.mouth_gap
-        middle = shape.mouth_y + 0.5 * shape.nose_length + 0.25 * gap * away**2
+        middle = shape.mouth_y + 0.45 * shape.nose_length + 0.25 * gap * away**2
         middle = middle - 6.5 * smile * away**1.8 + 0.9 * np.maximum(smile, 0)
         middle = middle + 0.9 * (np.cos(3 * np.pi * np.minimum(away, 1)) - 1) * 0.4 * (1 - away)
         inner = np.maximum(0, 1 - (q / INNER_LIP_END) ** 2) ** 0.7

@@ -37,13 +37,13 @@ def hairline(look: Look, angle: np.ndarray) -> np.ndarray:
     swing = 9 * look.hair_part * np.sin(np.radians(np.clip(np.degrees(angle), -60, 60)) * 2.2)
     if look.hair_style in ("fringe", "bob", "long", "short"):
         line = line + swing
-    return line + look.hairline * front
+    return (line + look.hairline * front).astype(np.float32)
 
 
 def coverage(look: Look, angle: np.ndarray, s: np.ndarray) -> np.ndarray:
     """How much of a place is hair, in [0, 1]."""
     if look.hair_style == "bald":
-        return np.zeros(np.broadcast_shapes(np.shape(angle), np.shape(s)))
+        return np.zeros(np.broadcast_shapes(angle.shape, s.shape), np.float32)
     return np.clip((hairline(look, angle) - s) / 7 + 0.5, 0, 1)
 
 
@@ -51,9 +51,9 @@ def thickness(look: Look, angle: np.ndarray, s: np.ndarray) -> np.ndarray:
     """How far hair stands off the skin, in mm."""
     inward = np.clip((hairline(look, angle) - s) / 45, 0, 1) ** 0.7
     side = np.clip((np.abs(angle) - 1.15) / 0.5, 0, 1) * drapes(look)
-    wave = 1 + (0.08 + 0.22 * look.hair_curl) * np.sin(7 * angle + 2.5 * look.hair_part) * np.sin(
-        s / 13 + 9 * look.hair_part
-    )
+    wave = 1 + (0.08 + 0.22 * look.hair_curl) * np.sin(
+        7 * angle + 2.5 * look.hair_part
+    ) * np.sin(s / 13 + 9 * look.hair_part)
     amount = _THICKNESS[look.hair_style] * look.hair_thickness
     return amount * np.maximum(0.25 + 0.75 * inward, 0.9 * side) * wave
 
@@ -66,7 +66,8 @@ def drapes(look: Look) -> float:
 def skull_edge(angle: np.ndarray, curves: Curves) -> np.ndarray:
     """The height s below which the head turns in to the neck: the jaw's edge, then the nape."""
     degrees = np.abs(np.degrees(angle))
-    edge = curves.lowered([77.5, 75, 67.5, 57, 43])
-    return np.interp(
-        degrees, [0, 18.5, 37, 54, 66, 73, 82, 96, 180], [*edge, 30.0, 14.0, 4.0, 12.0]
+    edge = curves.lowered([70.5, 68, 60, 49, 35.5])
+    edge_at = np.interp(
+        degrees, [0, 18.5, 37, 54, 66, 73, 82, 96, 180], [*edge, 23.0, 8.0, 0.0, 10.0]
     )
+    return edge_at.astype(np.float32)

@@ -21,7 +21,8 @@ _LOWER_INNER = np.array([0.27, 0, -0.27])
 _QUARTERS = np.array([0, 0.25, 0.5, 0.75, 1])
 _IBUG_LIDS = np.array([0, 0.31, 0.68, 1])
 _IBUG_BROW = np.array([0, 0.2, 0.47, 0.75, 1])
-_JAW_SEARCH = np.linspace(0, 1, 33)
+_WFLW_INNER = 65
+_JAW_SEARCH = np.linspace(0, 1, 25)
 
 
 def inner_points(head: Head, project: Project) -> tuple[np.ndarray, np.ndarray]:
@@ -34,11 +35,9 @@ def inner_points(head: Head, project: Project) -> tuple[np.ndarray, np.ndarray]:
     ibug = [_ibug_brow(curves, 0), _ibug_brow(curves, 1)[::-1], nose]
     ibug += [_eye(curves, 0, _IBUG_LIDS), _eye(curves, 1, _IBUG_LIDS), mouth]
 
-    def lift(parts: list[np.ndarray]) -> np.ndarray:
-        plan = np.concatenate(parts)
-        return project(head.surface(plan_angle(plan[:, 0]), plan[:, 1]))[:, :2]
-
-    return lift(wflw), lift(ibug)
+    plan = np.concatenate(wflw + ibug)
+    points = project(head.surface(plan_angle(plan[:, 0]), plan[:, 1]))[:, :2]
+    return points[:_WFLW_INNER], points[_WFLW_INNER:]
 
 
 def jaw_points(head: Head, project: Project, count: int) -> np.ndarray:
@@ -55,15 +54,11 @@ def jaw_points(head: Head, project: Project, count: int) -> np.ndarray:
     angles = angle * (1 - 0.75 * inward)
     lower = np.clip((s - 20) / 40, 0, 1)
     heights = s + (middle - s) * 0.45 * inward * lower
-    xy = project(head.surface(angles, heights))[..., :2]
-    centre = project(head.surface(np.zeros(1), np.array([0.5 * middle - 10])))[0, :2]
-    line = xy[0]
-    tangent = np.gradient(_frontal(head, angle, s), axis=0)
-    outward = np.stack([-tangent[:, 1], tangent[:, 0]], -1)
-    roll = _image_axes(head, project)
-    outward = outward @ roll
-    outward /= np.linalg.norm(outward, axis=1, keepdims=True) + 1e-9
-    outward *= np.sign((outward * (line - centre)).sum(1, keepdims=True))
+    places = head.surface(angles, heights)
+    xy = project(places)[..., :2]
+    # Outwards is across the line as it looks from the front, turned with the image of the head.
+    tangent = np.gradient(places[0, :, :2], axis=0)
+    outward = np.stack([-tangent[:, 1], tangent[:, 0]], -1) @ _image_axes(project)
     best = (xy * outward).sum(-1).argmax(0)
     return xy[best, np.arange(count)]
 
@@ -80,15 +75,8 @@ def all_points(head: Head, project: Project) -> dict[str, np.ndarray]:
     return {name: value.astype(np.float32) for name, value in points.items()}
 
 
-def _frontal(head: Head, angle: np.ndarray, s: np.ndarray) -> np.ndarray:
-    return head.surface(angle, s)[:, :2]
-
-
-def _image_axes(head: Head, project: Project) -> np.ndarray:
-    """Rows: the image directions (unit) of the head's x and y axes in the image plane.
-
-    Only the turn in the image matters here, so y's direction is used for both.
-    """
+def _image_axes(project: Project) -> np.ndarray:
+    """The turn of the head's image, as a matrix [2, 2] for row vectors, from the head's y axis."""
     ends = project(np.array([[0, -40, -30], [0, 40, -30]], np.float32))[:, :2]
     down = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
     return np.array([[down[1], -down[0]], down])

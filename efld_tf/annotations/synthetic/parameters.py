@@ -12,8 +12,8 @@ import numpy as np
 
 SKIN_TONES = np.array(
     [
-        [250, 222, 205], [244, 205, 180], [232, 184, 152], [217, 164, 128], [196, 140, 102],
-        [165, 112, 78], [128, 82, 57], [94, 60, 43], [66, 42, 32],
+        [250, 224, 208], [248, 215, 194], [242, 204, 180], [234, 190, 160], [222, 172, 138],
+        [204, 150, 114], [178, 124, 90], [146, 98, 70], [110, 72, 52], [78, 51, 39],
     ]
 )  # fmt: skip
 HAIR_TONES = np.array(
@@ -158,34 +158,34 @@ def _sample_shape(rng: np.random.Generator, masculine: float) -> Shape:
         return float(mean + spread * np.clip(rng.normal(), -2.2, 2.2))
 
     return Shape(
-        width=around(1.0, 0.045),
-        length=around(1.0, 0.04),
-        chin_drop=around(1.0, 3.5),
-        jaw_width=around(4.0 * masculine - 2.0, 2.5),
+        width=around(1.0, 0.05),
+        length=around(1.0, 0.05),
+        chin_drop=around(1.5, 5.0),
+        jaw_width=around(4.0 * masculine - 2.0, 3.5),
         chin_height=around(3.0 + 2.5 * masculine, 1.5),
         cheek_height=around(4.0, 1.5),
         forehead_bulge=around(0.0, 2.5),
-        eye_distance=around(32.6, 1.5),
-        eye_y=around(-37.5, 1.5),
-        eye_half_width=around(13.4, 0.9),
-        eye_height=around(8.6, 1.3),
-        eye_tilt=around(0.6, 1.2),
+        eye_distance=around(32.8, 1.8),
+        eye_y=around(-37.5, 2.0),
+        eye_half_width=around(13.1, 1.0),
+        eye_height=around(10.4, 1.6),
+        eye_tilt=around(1.0, 1.3),
         eye_depth=around(6.5, 1.5),
         lid_crease=float(rng.uniform(0, 1)),
-        brow_y=around(0.0, 2.2),
+        brow_y=around(0.0, 2.8),
         brow_arch=around(1.0, 0.45),
         brow_thickness=around(5.6 + 2.2 * masculine, 1.3),
         brow_tilt=around(0.0, 1.6),
         brow_ridge=around(1.0 + 2.0 * masculine, 1.0),
-        nose_length=around(0.0, 3.0),
+        nose_length=around(0.0, 3.8),
         nose_width=around(1.0, 0.11),
         nose_height=around(1.0, 0.13),
         nose_bump=around(0.6, 1.3),
         nose_bridge_width=around(1.0, 0.15),
-        mouth_y=around(28.5, 1.8),
-        mouth_half_width=around(26.0, 2.2),
-        upper_lip=max(2.2, around(6.2 - masculine, 1.5)),
-        lower_lip=max(3.8, around(9.0 - masculine, 1.8)),
+        mouth_y=around(28.3, 2.4),
+        mouth_half_width=around(27.2, 2.4),
+        upper_lip=max(2.2, around(7.4 - 1.6 * masculine, 1.7)),
+        lower_lip=max(3.8, around(9.6 - masculine, 2.0)),
         cupid_bow=float(rng.uniform(0.2, 1.0)),
         ear_size=around(1.0, 0.1),
         ear_flare=float(rng.uniform(18, 45)),
@@ -231,7 +231,7 @@ def _sample_look(rng: np.random.Generator, masculine: float) -> Look:
     skin = _tone(rng, SKIN_TONES, 0.05)
     style = str(rng.choice(HAIR_STYLES, p=HAIR_STYLE_ODDS))
     dark = rng.random() < 0.5
-    hair = _tone(rng, HAIR_TONES[:4] if dark else HAIR_TONES, 0.06)
+    hair = _tone(rng, HAIR_TONES[:4] if dark or skin.mean() < 120 else HAIR_TONES, 0.06)
     if style == "cover":
         hair = rng.uniform(10, 245, 3)
     brow_base = _tone(rng, HAIR_TONES[:4], 0.06) if style == "cover" else hair
@@ -246,7 +246,7 @@ def _sample_look(rng: np.random.Generator, masculine: float) -> Look:
         freckles=float(rng.uniform(0, 1)) if rng.random() < 0.2 else 0.0,
         lips=lipstick if painted else natural,
         lip_opacity=float(rng.uniform(0.6, 0.95) if painted else rng.uniform(0.35, 0.85)),
-        iris=_tone(rng, IRIS_TONES[:3] if dark else IRIS_TONES, 0.1),
+        iris=_tone(rng, IRIS_TONES[:3] if dark or skin.mean() < 140 else IRIS_TONES, 0.1),
         hair=hair,
         brow=np.minimum(brow_base * rng.uniform(0.5, 0.9), skin * 0.72),
         brow_density=float(rng.uniform(0.45, 1.0)),

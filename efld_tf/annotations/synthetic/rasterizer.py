@@ -7,10 +7,12 @@ import numpy as np
 _TOUCH = 1e-3  # pixels; neighbouring triangles overlap by this much, so that no seam stays open
 
 
-def _spans(corners: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _spans(
+    corners: np.ndarray, top: np.ndarray, bottom: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The scan lines of triangles [T, 3, 2]: triangle, row, first and last column, each [S]."""
-    first_row = np.clip(np.ceil(corners[:, :, 1].min(1)), 0, size).astype(np.int64)
-    last_row = np.clip(np.floor(corners[:, :, 1].max(1)), -1, size - 1).astype(np.int64)
+    first_row = np.clip(np.ceil(top), 0, size).astype(np.int64)
+    last_row = np.clip(np.floor(bottom), -1, size - 1).astype(np.int64)
     rows = np.maximum(last_row - first_row + 1, 0)
     triangle = np.repeat(np.arange(len(corners)), rows)
     starts = np.cumsum(rows) - rows
@@ -53,10 +55,12 @@ def rasterize(
     corners = xy[triangles]
     edge1, edge2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]
-    lowest, highest = corners.min(1), corners.max(1)
-    keep = (area > 1e-4) & (highest >= 0).all(1) & (lowest <= size - 1).all(1)
-    kept = np.flatnonzero(keep)
-    kept = kept[np.argsort(depth[triangles[kept]].sum(1), kind="stable")]
+    lowest = np.minimum(np.minimum(corners[:, 0], corners[:, 1]), corners[:, 2])
+    highest = np.maximum(np.maximum(corners[:, 0], corners[:, 1]), corners[:, 2])
+    inside = (highest >= 0) & (lowest <= size - 1)
+    kept = np.flatnonzero((area > 1e-4) & inside[:, 0] & inside[:, 1])
+    near = depth[triangles[kept, 0]] + depth[triangles[kept, 1]] + depth[triangles[kept, 2]]
+    kept = kept[np.argsort(near, kind="stable")]
     corners, edge1, edge2, area = corners[kept], edge1[kept], edge2[kept], area[kept, None]
 
     values = uv[triangles[kept]].astype(np.float32)
@@ -65,16 +69,18 @@ def rasterize(
     along_y = (delta2 * edge1[:, :1] - delta1 * edge2[:, :1]) / area
     base = values[:, 0] - along_x * corners[:, 0, :1] - along_y * corners[:, 0, 1:]
 
-    triangle, y, first, last = _spans(corners, size)
+    triangle, y, first, last = _spans(corners, lowest[kept, 1], highest[kept, 1], size)
     counts = np.maximum(last - first + 1, 0)
-    span = np.repeat(np.arange(len(triangle)), counts)
     starts = np.cumsum(counts) - counts
-    offset = (np.arange(len(span)) - starts[span]).astype(np.float32)
+    offset = np.arange(counts.sum()) - np.repeat(starts, counts)
     left = base[triangle] + along_x[triangle] * first[:, None] + along_y[triangle] * y[:, None]
     result = np.full((size * size, 2), -1, np.float32)
-    pixel = (y * size + first)[span] + offset.astype(np.int64)
+    pixel = np.repeat(y * size + first, counts) + offset
+    offset = offset.astype(np.float32)
     # Where a pixel occurs more than once, NumPy keeps the last value: the nearest triangle's.
-    result[pixel] = left[span] + along_x[triangle][span] * offset[:, None]
+    for i in (0, 1):
+        slope = np.repeat(along_x[triangle, i], counts)
+        result[pixel, i] = np.repeat(left[:, i], counts) + slope * offset
     return result.reshape(size, size, 2)
 
 

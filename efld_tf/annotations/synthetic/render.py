@@ -10,6 +10,7 @@ import numpy as np
 from efld_tf.annotations.synthetic import glasses, scene, shading
 from efld_tf.annotations.synthetic.atlas import Atlas
 from efld_tf.annotations.synthetic.camera import Camera
+from efld_tf.annotations.synthetic.curves import CHIN_Y
 from efld_tf.annotations.synthetic.landmarks import all_points
 from efld_tf.annotations.synthetic.parameters import FaceParameters, sample_parameters
 from efld_tf.annotations.synthetic.rasterizer import grid_triangles, rasterize
@@ -64,11 +65,10 @@ def render_face(seed: int, index: int, size: int = 256) -> SyntheticFace:
 def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> SyntheticFace:
     """Renders the given face in a random scene; see `render_face`."""
     head = Head(face)
-    camera = _frame(head, rng, size)
-    points = all_points(head, camera.project)
+    camera, points = _frame(head, rng, size)
     lights = shading.sample_lights(rng)
     # Draw larger than needed, so that edges come out smooth.
-    factor = 2.0 if size <= 200 else 1.5 if size <= 320 else 1.0
+    factor = 1.5 if size <= 200 else 1.25 if size <= 320 else 1.0
     inner = round(size * factor)
     factor = inner / size
 
@@ -79,7 +79,7 @@ def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> Synthe
         return placed
 
     image = scene.background(rng, inner)
-    _draw_head(head, rng, lights, project, image, min(2.2, 2.6 * camera.scale * factor))
+    _draw_head(head, rng, lights, project, image, float(np.clip(1.5 * camera.scale * factor, 0.9, 4)))
     worn = glasses.wear(rng, image, head, project, camera.scale * factor)
     box = np.concatenate([points["ibug68"].min(0), points["ibug68"].max(0)]) * factor
     occluder = scene.occlude(rng, image, box, face.look.skin)
@@ -105,17 +105,18 @@ def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> Synthe
     return SyntheticFace(image, points, attributes)
 
 
-def _frame(head: Head, rng: np.random.Generator, size: int) -> Camera:
-    """The camera that shows the face's points at a random part of the image."""
+def _frame(head: Head, rng: np.random.Generator, size: int) -> tuple[Camera, dict[str, np.ndarray]]:
+    """The camera that shows the face's points at a random part of the image; and the points."""
     curves = head.curves
-    camera = Camera(head.face.pose, float(curves.lowered(77.5)))
+    camera = Camera(head.face.pose, float(curves.lowered(CHIN_Y)))
     part, offset = rng.uniform(0.45, 0.65), rng.uniform(-0.06, 0.06, 2)
     # The box of the points themselves, which depends on the view: measured at unit scale.
-    flat = all_points(head, camera.project)["ibug68"]
-    low, high = flat.min(0), flat.max(0)
+    flat = all_points(head, camera.project)
+    low, high = flat["ibug68"].min(0), flat["ibug68"].max(0)
     scale = part * size / float((high - low).max())
     shift = (size - 1) / 2 + offset * size - scale * (low + high) / 2
-    return Camera(camera.pose, camera.chin, scale, (float(shift[0]), float(shift[1])))
+    placed = {name: (scale * xy + shift).astype(np.float32) for name, xy in flat.items()}
+    return Camera(camera.pose, camera.chin, scale, (float(shift[0]), float(shift[1]))), placed
 
 
 def _draw_head(head, rng, lights, project, image, texels) -> None:
@@ -124,7 +125,7 @@ def _draw_head(head, rng, lights, project, image, texels) -> None:
     texture = paint_face(head.face, atlas, rng)
     # Geometry and light vary slowly: half the texture's resolution is enough.
     columns, rows = np.arange(0.5, atlas.width, 2), np.arange(0.5, atlas.height, 2)
-    angle, s = atlas.angles(columns)[None], atlas.heights(rows)[:, None]
+    angle, s = atlas.places(rows, columns)
     relief = head.relief(angle, s).astype(np.float32)
     grid = head.with_relief(angle, s, relief)
     pose, gloss = head.face.pose, head.face.look.gloss
@@ -160,23 +161,12 @@ def _draw_head(head, rng, lights, project, image, texels) -> None:
         vertices[:, :2], vertices[:, 2], np.concatenate(uv), np.concatenate(triangles),
         image.shape[0],
     )  # fmt: skip
-    _shade(image, texture, light, lookup, lights)
+    u, v = lookup[..., 0], lookup[..., 1]
+    paint = cv2.remap(texture, u, v, cv2.INTER_LINEAR)
+    lit = cv2.remap(light, (u - 0.5) / 2, (v - 0.5) / 2, cv2.INTER_LINEAR)
+    cv2.copyTo(shading.lit_image(paint, lit, lights), (u >= 0).astype(np.uint8), image)
 
 
 def ears_shown(face: FaceParameters) -> bool:
     """Whether the ears stick out of the hair."""
     return face.look.hair_style not in ("bob", "long", "cover")
-
-
-def _shade(
-    image: np.ndarray, texture: np.ndarray, light: np.ndarray, lookup: np.ndarray,
-    lights: shading.Lights,
-) -> None:
-    """Colours the covered pixels of `image`."""
-    covered = lookup[..., 0] >= 0
-    u, v = lookup[..., 0], lookup[..., 1]
-    paint = cv2.remap(texture.astype(np.uint8), u, v, cv2.INTER_LINEAR)
-    lit = cv2.remap(light, (u - 0.5) / 2, (v - 0.5) / 2, cv2.INTER_LINEAR)[covered]
-    linear = shading.TO_LINEAR[paint[covered]] * lit[:, :3]
-    linear += lit[:, 3:] * lights.key_colour.astype(np.float32)
-    image[covered] = shading.to_srgb(linear)

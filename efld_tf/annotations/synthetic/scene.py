@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from efld_tf.annotations.synthetic.atlas import smooth_noise
+from efld_tf.annotations.synthetic.atlas import blurred, smooth_noise
 
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -16,7 +16,7 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
         cell = float(np.exp(rng.uniform(np.log(size / 40), np.log(size / 3))))
         for _ in range(int(rng.integers(1, 3))):
             noise = smooth_noise(rng, (size, size), max(3.0, cell))
-            image += noise[..., None] * rng.normal(0, 26, 3).astype(np.float32)
+            image += noise[..., None] * _swing(rng, 26)
             cell /= 3
     image = np.clip(image, 0, 255).astype(np.uint8)
     if kind in ("shapes", "mixed"):
@@ -32,7 +32,7 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
             cv2.addWeighted(layer, 0.5, image, 0.5, 0, dst=image)
     if rng.random() < 0.6:
         sigma = size * float(np.exp(rng.uniform(np.log(0.002), np.log(0.03))))
-        image = _blur(image, sigma)
+        image = blurred(image, sigma)
     return image
 
 
@@ -83,7 +83,7 @@ def photograph(rng: np.random.Generator, image: np.ndarray) -> tuple[np.ndarray,
     size = image.shape[0]
     sigma = size / 256 * float(rng.choice([0.0, 0.5, 1.0, 1.9], p=[0.35, 0.35, 0.2, 0.1]))
     sigma *= rng.uniform(0.7, 1.3)
-    image = _blur(image, sigma)
+    image = blurred(image, sigma)
     if rng.random() < 0.06:
         image = _shake(rng, image)
     if rng.random() < 0.12:
@@ -127,7 +127,7 @@ def _shake(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _gradient(rng: np.random.Generator, size: int) -> np.ndarray:
-    corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
+    corners = np.array([_colour(rng) for _ in range(4)], np.float32).reshape(2, 2, 3)
     if rng.random() < 0.5:  # nearly plain
         corners = corners * 0.2 + corners[:1, :1] * 0.8
     return cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR)
@@ -159,16 +159,20 @@ def _draw_stripes(rng: np.random.Generator, image: np.ndarray) -> None:
     wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * (2 * np.pi / size) * rng.uniform(3, 40))
     if rng.random() < 0.5:
         wave = np.sign(wave)
-    changed = image + wave[..., None] * rng.normal(0, 30, 3)
+    changed = image + wave[..., None] * _swing(rng, 30)
     image[:] = np.clip(changed, 0, 255).astype(np.uint8)
 
 
-def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.25 else image
-
-
 def _colour(rng: np.random.Generator) -> tuple[float, float, float]:
-    return tuple(rng.uniform(0, 255, 3).tolist())
+    """Greys are likelier than bright colours, as in photographs."""
+    colour = rng.uniform(0, 255, 3)
+    colour = colour.mean() + (colour - colour.mean()) * rng.uniform(0, 1)
+    return tuple(colour.tolist())
+
+
+def _swing(rng: np.random.Generator, spread: float) -> np.ndarray:
+    """A colour difference [3] float32, mostly one of brightness."""
+    return (rng.normal(0, spread) + rng.normal(0, 0.35 * spread, 3)).astype(np.float32)
 
 
 def _point(place: np.ndarray) -> tuple[int, int]:

@@ -13,8 +13,8 @@ from efld_tf.annotations.synthetic.parameters import Pose
 # Skin scatters red light furthest, which softens the edge of its shadows.
 _WRAP = np.array([0.34, 0.2, 0.15], np.float32)
 _SHADOW_STEPS = (3.0, 6.0, 10.0, 15.0, 21.0)  # mm along the surface
-TO_LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
-_TO_SRGB = (255 * (np.arange(4096) / 4095.0) ** (1 / 2.2) + 0.5).astype(np.uint8)
+# A gamma of 2 is close enough to sRGB, and its inverse is a square root.
+_TO_LINEAR = ((np.arange(256) / 255.0) ** 2).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def normals(points: np.ndarray) -> np.ndarray:
     for i in range(3):
         j, k = (i + 1) % 3, (i + 2) % 3
         result[..., i] = along[..., j] * down[..., k] - along[..., k] * down[..., j]
-    return result / (np.sqrt((result * result).sum(-1, keepdims=True)) + 1e-6)
+    x, y, z = cv2.split(result)
+    length = np.sqrt(x * x + y * y + z * z) + 1e-6
+    return cv2.merge([x / length, y / length, z / length])
 
 
 def irradiance(
@@ -126,7 +128,11 @@ def _cast_shadow(relief: np.ndarray, key: np.ndarray, texel: float) -> np.ndarra
     return cv2.GaussianBlur(np.minimum(blocked, 1), (0, 0), 1.2 / texel)
 
 
-def to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Linear light in [0, 1] (clipped) as uint8 sRGB."""
-    index = np.clip(linear, 0, 1) * 4095
-    return _TO_SRGB[index.astype(np.int16)]
+def lit_image(paint: np.ndarray, light: np.ndarray, lights: Lights) -> np.ndarray:
+    """Paint [H, W, 3] uint8 under light [H, W, 4] (see `irradiance`) as [H, W, 3] uint8."""
+    *colour, shine = cv2.split(light)
+    planes = []
+    for i, albedo in enumerate(cv2.split(cv2.LUT(paint, _TO_LINEAR))):
+        linear = albedo * colour[i] + shine * np.float32(lights.key_colour[i])
+        planes.append(cv2.convertScaleAbs(cv2.sqrt(np.maximum(linear, 0)), alpha=255))
+    return cv2.merge(planes)

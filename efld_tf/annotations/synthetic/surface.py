@@ -14,7 +14,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from efld_tf.annotations.synthetic import hair
-from efld_tf.annotations.synthetic.curves import PLAN_RADIUS, Curves
+from efld_tf.annotations.synthetic.curves import CHIN_Y, PLAN_RADIUS, Curves
 from efld_tf.annotations.synthetic.parameters import FaceParameters
 
 AXIS_Z = -75.0  # the vertical axis of the head
@@ -47,11 +47,11 @@ class Head:
         """Half width and front depth of the head by height, without nose and neck."""
         shape, low = self.face.shape, self.curves.lowered
         width = PchipInterpolator(
-            [CAP_S, -40, -10, 15, float(low(40)), float(low(60)), float(low(84)), BOTTOM_S + 40],
+            [CAP_S, -40, -10, 15, float(low(34)), float(low(53)), float(low(77)), BOTTOM_S + 60],
             [69.5, 72, 72, 70, 66 + 0.7 * shape.jaw_width, 59.5 + shape.jaw_width, 54, 54],
         )
         depth = PchipInterpolator(
-            [CAP_S, -52, -42, -20, 0, 15, 30, *low([46, 62, 73, 82]), BOTTOM_S + 40],
+            [CAP_S, -52, -42, -20, 0, 15, 30, *low([43, 56, 67, 76]), BOTTOM_S + 60],
             [88.5 + shape.forehead_bulge, 87, 84.5, 87, 90, 92.5, 93.5, 89, 88, 84, 80, 80],
         )
         return width, depth
@@ -83,7 +83,8 @@ class Head:
             [6.5 * shape.nose_bridge_width, 7.6 * shape.nose_bridge_width,
              8.6 * shape.nose_width, 7.5 * shape.nose_width],
         )  # fmt: skip
-        height = np.nan_to_num(self._nose_height(s))
+        width = width.astype(np.float32)
+        height = np.nan_to_num(self._nose_height(s)).astype(np.float32)
         ridge = height * np.exp(-((away / width) ** 2) * 0.8)
         wing = _bump(away, s, nose.half_width - 4.2, nose.base - 6.0, 3.6, 4.6, 9.0)
         crease = _bump(away, s, nose.half_width + 2.2, nose.base - 7.0, 2.2, 6.0, -1.6)
@@ -93,7 +94,8 @@ class Head:
     def _soft_relief(self, x: np.ndarray, away: np.ndarray, s: np.ndarray) -> np.ndarray:
         shape, expression, low = self.face.shape, self.face.expression, self.curves.lowered
         eye_x, eye_y = shape.eye_distance, shape.eye_y
-        smile = np.where(x < 0, *(max(0.0, value) for value in expression.smile))
+        right, left = (np.float32(max(0.0, value)) for value in expression.smile)
+        smile = np.where(x < 0, right, left)
         aged = self.face.look.age
         fold = 15 + 0.78 * (s - self.curves.nose.base + 4)
         fold_depth = -(0.4 + 1.1 * aged + 1.3 * smile)
@@ -107,8 +109,8 @@ class Head:
             + _bump(away, s, 36, 2, 12, 11, 2.8) * smile
             + fold_depth * np.exp(-(((away - fold) / 2.4) ** 2)) * along
             + _bump(away, s, 0, 27, 22, 16, 2.5)
-            + _bump(away, s, 0, float(low(50)), 15, 4.5, -2.5)
-            + _bump(away, s, 0, float(low(64)), 12, 8.5, shape.chin_height)
+            + _bump(away, s, 0, float(low(45)), 15, 4.5, -2.5)
+            + _bump(away, s, 0, float(low(58)), 12, 8.5, shape.chin_height)
             + _bump(away, s, 0, self.curves.nose.base + 8, 2.2, 5, -0.9)
             + _bump(away, s, 48, 30, 14, 18, -2.0)
         )
@@ -116,7 +118,9 @@ class Head:
     def _lip_relief(self, x: np.ndarray, s: np.ndarray) -> np.ndarray:
         half = self.curves.mouth_half_width
         q = np.clip(x / half, -1, 1)
-        upper_out, upper_in, lower_in, lower_out = (edge[..., 1] for edge in self.curves.lips(q))
+        upper_out, upper_in, lower_in, lower_out = (
+            edge[..., 1].astype(np.float32) for edge in self.curves.lips(q)
+        )
         fade = np.clip(1 - q**2, 0, 1) ** 0.6
         pucker = 1 + 0.8 * self.face.expression.pucker
         top = _ridge(s, upper_out, upper_in) * 3.0
@@ -130,6 +134,7 @@ class Head:
 
     def surface(self, angle: np.ndarray, s: np.ndarray) -> np.ndarray:
         """Places (broadcast angle and s) as points [..., 3] in millimetres."""
+        angle, s = np.asarray(angle, np.float32), np.asarray(s, np.float32)
         return self.with_relief(angle, s, self.relief(angle, s))
 
     def with_relief(self, angle: np.ndarray, s: np.ndarray, relief: np.ndarray) -> np.ndarray:
@@ -139,10 +144,10 @@ class Head:
         cap = np.clip((CAP_S - s) / CAP_HEIGHT, 0, np.pi / 2)
         body = np.maximum(s, CAP_S)
         shrink = np.cos(cap)
-        width, depth = profile_width(body) * shrink, profile_depth(body) * shrink
+        width = profile_width(body).astype(np.float32) * shrink
+        depth = profile_depth(body).astype(np.float32) * shrink
         sine, cosine = np.sin(angle), np.cos(angle)
         back = _BACK_DEPTH * shrink
-        # A face is flatter in front of the cheeks than an ellipse.
         x = width * sine
         z = AXIS_Z + np.where(cosine > 0, depth, back) * cosine
         hair_alpha = hair.coverage(self.face.look, angle, s)
@@ -164,11 +169,11 @@ class Head:
     def _neck(
         self, sine: np.ndarray, cosine: np.ndarray, s: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        chin = float(self.curves.lowered(77))
-        shoulder = smoothstep((s - chin - 28) / 70) ** 1.3
-        width = 55 + 0.6 * self.face.shape.jaw_width + 115 * shoulder
+        chin = float(self.curves.lowered(CHIN_Y))
+        shoulder = smoothstep((s - chin - 28) / 70) ** np.float32(1.3)
+        width = 49 + 0.6 * self.face.shape.jaw_width + 115 * shoulder
         depth = np.where(cosine > 0, 46 + 12 * shoulder, 50 + 10 * shoulder)
-        return width * sine, AXIS_Z - 8 + depth * cosine
+        return width * sine, AXIS_Z - 12 + depth * cosine
 
     def ear(self, side: int, rows: int = 7, columns: int = 20) -> np.ndarray:
         """Points [rows, columns, 3] of an ear: rows from its middle to its rim."""
@@ -180,13 +185,13 @@ class Head:
         # An egg: wide on top, its lobe narrow.
         tall = 29 * shape.ear_size * radius * -np.cos(around)
         wide = 16.5 * shape.ear_size * radius * np.sin(around) * (1 - 0.28 * tall / 29)
-        wide = wide + 12 + 0.22 * tall * -1
+        wide = wide + 12 - 0.22 * tall
         lift = 3.0 * np.exp(-(((radius - 0.84) / 0.13) ** 2)) - 3.5 * np.exp(-((radius / 0.5) ** 2))
-        root = self.surface(np.array([sign * np.radians(86)]), np.array([-14.0]))[0]
+        root = self.surface(np.array([sign * np.radians(86)]), np.array([-17.0]))[0]
         out = wide * np.sin(flare) + lift * np.cos(flare)
         back = wide * np.cos(flare) - lift * np.sin(flare)
         x = root[0] + sign * out
-        return np.stack([x, root[1] + 2 + tall + 0 * wide, root[2] - 4 - back], -1).astype(
+        return np.stack(np.broadcast_arrays(x, root[1] + 2 + tall, root[2] - 4 - back), -1).astype(
             np.float32
         )
 

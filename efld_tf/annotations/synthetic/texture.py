@@ -7,7 +7,7 @@ import numpy as np
 
 from efld_tf.annotations.synthetic import hair
 from efld_tf.annotations.synthetic.atlas import Atlas, Mask, Painter, smooth_noise
-from efld_tf.annotations.synthetic.curves import Curves
+from efld_tf.annotations.synthetic.curves import CHIN_Y, Curves
 from efld_tf.annotations.synthetic.parameters import FaceParameters
 
 _T = np.linspace(0, 1, 25)
@@ -15,8 +15,8 @@ _Q = np.linspace(-1, 1, 41)
 
 
 def paint_face(face: FaceParameters, atlas: Atlas, rng: np.random.Generator) -> np.ndarray:
-    """The texture [H, W, 3] float32, sRGB values in 0..255."""
-    image = np.empty((*atlas.shape, 3), np.float32)
+    """The texture [H, W, 3] uint8 sRGB."""
+    image = np.empty((3, *atlas.shape), np.float32)
     curves = Curves(face)
     _paint_skin(image, face, atlas, rng)
     painter = Painter(atlas, image)
@@ -30,18 +30,18 @@ def paint_face(face: FaceParameters, atlas: Atlas, rng: np.random.Generator) -> 
     _paint_hair(image, face, atlas, rng)
     _paint_clothes(image, curves, atlas, rng)
     _paint_ears(image, face, atlas)
-    return np.clip(image, 0, 255, out=image)
+    np.clip(image, 0, 255, out=image)
+    return cv2.merge([plane.astype(np.uint8) for plane in image])
 
 
 def _paint_skin(
     image: np.ndarray, face: FaceParameters, atlas: Atlas, rng: np.random.Generator
 ) -> None:
-    look, shape = face.look, image.shape[:2]
+    look, shape = face.look, image.shape[1:]
     blotches = smooth_noise(rng, shape, 14 * atlas.scale) * 0.025
     pores = smooth_noise(rng, shape, 0.7 * atlas.scale) * (0.012 + 0.03 * look.age)
-    image[:] = look.skin * (1 + blotches + pores)[..., None]
-    red = smooth_noise(rng, shape, 9 * atlas.scale)
-    image[..., 0] += 3 * red
+    np.multiply(1 + blotches + pores, _planes(look.skin), out=image)
+    image[0] += 3 * smooth_noise(rng, shape, 9 * atlas.scale)
     painter = Painter(atlas, image)
     for sign in (-1, 1):
         flush = np.array([1.03, 1 - 0.22 * look.blush, 1 - 0.2 * look.blush])
@@ -50,7 +50,7 @@ def _paint_skin(
     painter.shade(tip, np.array([1.0, 1 - 0.12 * look.blush, 1 - 0.1 * look.blush]))
     if look.freckles:
         spots = rng.normal([0, -5], [34, 13], (int(70 * look.freckles) + 8, 2))
-        dots = [np.stack([spot, spot + 0.4]) for spot in spots if abs(spot[0]) < 60]
+        dots = np.stack([spots, spots + 0.4], 1)
         painter.shade(painter.strokes(dots, 1.3, 0.2), np.array([0.8, 0.7, 0.65]))
 
 
@@ -108,11 +108,11 @@ def _paint_beard(painter: Painter, curves: Curves, rng: np.random.Generator) -> 
         return
     half = curves.mouth_half_width
     upper_out, _, _, lower_out = curves.lips(_Q)
-    low, mouth = float(curves.lowered(108)), upper_out[0, 1]
+    low, mouth = float(curves.lowered(100)), upper_out[0, 1]
     side = np.array([[70.5, -22], [64, -14], [58, 12], [45, 26], [half + 7, mouth]])
     bare_chin = lower_out[::-1] + [0, 3]
     shape = np.concatenate([side, bare_chin, (side * [-1, 1])[::-1], [[-64, low], [64, low]]])
-    whiskers = 0.5 + 0.5 * _strands(rng, painter.image.shape[:2], 5)
+    whiskers = 0.5 + 0.5 * _strands(rng, painter.image.shape[1:], 5)
     colour = look.brow * 0.9
     masks = [(painter.polygon(shape, 4 - 2.5 * look.beard_length), look.beard)]
     if look.moustache:
@@ -172,7 +172,8 @@ def _paint_teeth(
         teeth = painter.polygon(np.concatenate([start, end[::-1]]), 0.25)
         painter.tint(painter.clip(teeth, inside), white, 0.95)
         places = np.linspace(-0.62, 0.62, 9) * curves.mouth_half_width
-        gaps = [np.array([[x, start[:, 1].min()], [x, start[:, 1].max() + reach]]) for x in places]
+        ends = start[:, 1].min(), start[:, 1].max() + reach
+        gaps = np.array([[[x, ends[0]], [x, ends[1]]] for x in places])
         painter.shade(painter.clip(painter.strokes(gaps, 0.4, 0.15), inside), 0.72)
 
 
@@ -207,7 +208,7 @@ def _paint_eye(
         roots = upper[1:16:2]
         reach = np.array([sign * 1.7, -1.6 if opening > 0.3 else 1.8])
         tips = roots + reach * np.linspace(1.2, 0.5, len(roots))[:, None]
-        painter.tint(painter.strokes([*np.stack([roots, tips], 1)], 0.35, 0.1), dark, 0.8)
+        painter.tint(painter.strokes(np.stack([roots, tips], 1), 0.35, 0.1), dark, 0.8)
 
 
 def _paint_eyeball(
@@ -250,7 +251,7 @@ def _paint_brow(
     sign = 2 * side - 1
     lean = np.stack([sign * (1.0 + 2.2 * (1 - t)), -2.4 * t**1.5 + 0.4], -1)
     tips = roots + lean * rng.uniform(0.8, 1.4, (count, 1))
-    hairs = painter.strokes([*np.stack([roots, tips], 1)], 0.45, 0.1)
+    hairs = painter.strokes(np.stack([roots, tips], 1), 0.45, 0.1)
     painter.tint(hairs, look.brow * 0.8, 0.7 * look.brow_density)
 
 
@@ -260,47 +261,45 @@ def _paint_hair(
     look = face.look
     if look.hair_style == "bald":
         return
-    head = image[:, : atlas.width]
-    angle = atlas.angles(np.arange(atlas.width))[None]
-    s = atlas.heights(np.arange(atlas.height))[:, None]
-    strands = _strands(rng, head.shape[:2], 18 if look.hair_curl < 0.6 else 5)
+    head = image[:, :, : atlas.width]
+    angle, s = atlas.places(np.arange(atlas.height), np.arange(atlas.width))
+    strands = _strands(rng, head.shape[1:], 18 if look.hair_curl < 0.6 else 5)
     covered = look.hair_style == "cover"
     ragged = 0.0 if covered else strands * (2.0 + 5.0 * (look.hair_style != "buzz"))
     line = hair.hairline(look, angle)
     alpha = np.clip((line - s + ragged) / (1.0 if covered else 5.0) + 0.5, 0, 1)
     if look.hair_style in ("buzz", "receding"):
         alpha = alpha * (0.62 + 0.15 * strands)
-    folds = smooth_noise(rng, head.shape[:2], 9 * atlas.scale)
+    folds = smooth_noise(rng, head.shape[1:], 9 * atlas.scale)
     tone = 1 + (0.05 * folds if covered else 0.24 * strands + 0.12 * folds)
     # Under the outer locks it is darker.
     tone = tone * (0.72 + 0.28 * np.clip((line - s) / 25, 0, 1))
-    alpha = np.clip(alpha, 0, 1).astype(np.float32)[..., None]
-    head += (look.hair.astype(np.float32) * tone[..., None].astype(np.float32) - head) * alpha
+    alpha = np.clip(alpha, 0, 1)
+    head += (_planes(look.hair) * tone - head) * alpha
 
 
 def _paint_clothes(
     image: np.ndarray, curves: Curves, atlas: Atlas, rng: np.random.Generator
 ) -> None:
     look = curves.face.look
-    angle = atlas.angles(np.arange(atlas.width))[None]
     first = int(atlas.row_knots[2] * 0.9)
-    s = atlas.heights(np.arange(first, atlas.height))[:, None]
-    neckline = float(curves.lowered(77)) + rng.uniform(24, 50) + rng.uniform(0, 22) * np.cos(angle)
+    angle, s = atlas.places(np.arange(first, atlas.height), np.arange(atlas.width))
+    neckline = float(curves.lowered(CHIN_Y)) + rng.uniform(24, 50) + rng.uniform(0, 22) * np.cos(angle)
     alpha = np.clip((s - neckline) / 1.5, 0, 1)
     alpha = alpha * (1 - hair.coverage(look, angle, s) * hair.drapes(look))
     stripes = 1 + rng.uniform(0, 0.35) * np.sign(np.sin(angle * rng.uniform(4, 30)))
-    part = image[first:, : atlas.width]
-    part += (look.cloth * np.broadcast_to(stripes, alpha.shape)[..., None] - part) * alpha[..., None]
+    part = image[:, first:, : atlas.width]
+    part += (_planes(look.cloth) * stripes.astype(np.float32) - part) * alpha.astype(np.float32)
 
 
 def _paint_ears(image: np.ndarray, face: FaceParameters, atlas: Atlas) -> None:
     """Patches whose rows run from the middle of the ear to its rim."""
     rows, columns = atlas.ear
-    radius = np.linspace(0, 1, rows)[:, None, None]
+    radius = np.linspace(0, 1, rows)[:, None]
     shade = 1 - 0.35 * np.exp(-((radius / 0.35) ** 2)) - 0.22 * np.exp(-(((radius - 0.66) / 0.1) ** 2))
-    colour = face.look.skin * [1.0, 0.86, 0.84] * shade
+    colour = _planes(face.look.skin * [1.0, 0.86, 0.84]) * shade
     for side in (0, 1):
-        image[atlas.ear_patch(side)] = np.broadcast_to(colour, (rows, columns, 3))
+        image[:, *atlas.ear_patch(side)] = np.broadcast_to(colour, (3, rows, columns))
 
 
 def _strands(rng: np.random.Generator, shape: tuple[int, int], length: float) -> np.ndarray:
@@ -311,6 +310,11 @@ def _strands(rng: np.random.Generator, shape: tuple[int, int], length: float) ->
     return 0.6 * cv2.resize(fine, size, interpolation=cv2.INTER_LINEAR) + 0.8 * cv2.resize(
         coarse, size, interpolation=cv2.INTER_LINEAR
     )
+
+
+def _planes(colour: np.ndarray) -> np.ndarray:
+    """A colour [3] as float32 [3, 1, 1], to meet planes."""
+    return colour.astype(np.float32)[:, None, None]
 
 
 def _curve(points: np.ndarray) -> np.ndarray:

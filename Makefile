@@ -1,0 +1,34 @@
+# make demo   the whole path on rendered faces, in minutes: runs/demo/
+# make test   the tests
+# make venv   the environment alone, in .venv
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint venv constraints
+
+demo: venv
+	$(BIN)/python tools/demo.py
+
+test: venv
+	$(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff check .
+
+venv: $(STAMP)
+
+# A half-made environment has no stamp, so that it is completed the next time.
+$(STAMP): setup.cfg constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else "Python 3.10 to 3.12 is needed, found %d.%d; set PYTHON=python3.11 or so" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+# Needs uv. 3.10 is the oldest Python: what runs there has releases for the newer ones too.
+constraints:
+	head -n 2 constraints.txt > constraints.new
+	uv pip compile setup.cfg --extra test --python-version 3.10 --no-header --no-annotate --quiet >> constraints.new
+	mv constraints.new constraints.txt

@@ -1,0 +1,216 @@
+"""Latency and memory of a `.tflite` on this machine, with the conditions they were measured in."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from efld_tf.benchmark import worker
+from efld_tf.errors import DataError, EfldError
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The latency of one configuration, in milliseconds of one invocation.
+
+    Attributes:
+      threads: of the interpreter.
+      xnnpack: whether the XNNPACK delegate was used; built-in kernels otherwise.
+      runs: how many invocations the numbers are from.
+      latency_ms_p50, latency_ms_p95: percentiles, interpolated linearly.
+      latency_ms_mean, latency_ms_min: as named.
+    """
+
+    threads: int
+    xnnpack: bool
+    runs: int
+    latency_ms_p50: float
+    latency_ms_p95: float
+    latency_ms_mean: float
+    latency_ms_min: float
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What has to be known to compare latencies.
+
+    Attributes:
+      device: CPU model.
+      os: system and release.
+      cores: CPUs that this process may use.
+      python, runtime: versions.
+      date: start of the measurement, UTC, ISO 8601.
+      load: average number of running processes over the last minute, before the measurement; None
+        where the system does not tell.
+    """
+
+    device: str
+    os: str
+    cores: int
+    python: str
+    runtime: str
+    date: str
+    load: float | None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A measured model.
+
+    Attributes:
+      conditions: where and when.
+      warmup_runs, runs: a configuration.
+      size_bytes: of the file.
+      peak_memory_bytes: what loading and running adds to the resident memory of a fresh process
+        that has imported the interpreter, the runtime's code used by the model included (one
+        thread, XNNPACK on); None where the system does not tell.
+      latencies: one a thread count, XNNPACK on before off.
+    """
+
+    conditions: Conditions
+    warmup_runs: int
+    runs: int
+    size_bytes: int
+    peak_memory_bytes: int | None
+    latencies: tuple[Latency, ...]
+
+    @property
+    def main(self) -> Latency:
+        """The one that `time_ms` is taken from: XNNPACK on, one thread, else the first count."""
+        with_xnnpack = [latency for latency in self.latencies if latency.xnnpack]
+        return next((lat for lat in with_xnnpack if lat.threads == 1), with_xnnpack[0])
+
+    def summary(self) -> dict[str, Any]:
+        """The `benchmark` section of `results.json`, without the MACs.
+
+        The configuration of `main` is at the top; all of them are under `measurements`.
+        """
+        conditions = {k: v for k, v in asdict(self.conditions).items() if v is not None}
+        result = {**conditions, "warmup_runs": self.warmup_runs, **asdict(self.main)}
+        result["size_bytes"] = self.size_bytes
+        if self.peak_memory_bytes is not None:
+            result["peak_memory_bytes"] = self.peak_memory_bytes
+        result["measurements"] = [asdict(latency) for latency in self.latencies]
+        return result
+
+
+def measure(
+    path: str | Path, threads: Sequence[int] = (1,), runs: int = 200, warmup: int = 20
+) -> Benchmark:
+    """Measures a model with XNNPACK on and off, in a process of its own.
+
+    Args:
+      path: the `.tflite`.
+      threads: thread counts, each above 0.
+      runs: timed invocations a configuration, above 0.
+      warmup: invocations before them.
+
+    Raises:
+      DataError: the file cannot be read, or the runtime cannot load or run it or crashes on it.
+      EfldError: the process could not be started.
+    """
+    if not threads or min(threads) < 1 or runs < 1 or warmup < 0:
+        raise EfldError("expected threads and runs from 1 on, and warm-up runs from 0 on")
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        path.open("rb").close()
+    except OSError as error:
+        raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
+    conditions = current_conditions()
+    job = {
+        "model": str(path),
+        "threads": list(dict.fromkeys(threads)),
+        "runs": runs,
+        "warmup": warmup,
+        "seed": SEED,
+    }
+    answer = _ask_worker(path, job)
+    return Benchmark(
+        conditions=conditions,
+        warmup_runs=warmup,
+        runs=runs,
+        size_bytes=size,
+        peak_memory_bytes=answer["peak_memory_bytes"],
+        latencies=tuple(
+            summarise(count, xnnpack, samples) for count, xnnpack, samples in answer["latencies_ns"]
+        ),
+    )
+
+
+def summarise(threads: int, xnnpack: bool, nanoseconds: Sequence[int]) -> Latency:
+    """The statistics of one configuration's runs, with microseconds to three digits."""
+    milliseconds = np.asarray(nanoseconds, np.float64) / 1e6
+    p50, p95 = np.percentile(milliseconds, (50, 95))
+    return Latency(
+        threads=threads,
+        xnnpack=xnnpack,
+        runs=len(milliseconds),
+        latency_ms_p50=round(float(p50), 6),
+        latency_ms_p95=round(float(p95), 6),
+        latency_ms_mean=round(float(milliseconds.mean()), 6),
+        latency_ms_min=round(float(milliseconds.min()), 6),
+    )
+
+
+def current_conditions() -> Conditions:
+    """The conditions on this machine now."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return Conditions(
+        device=_cpu_model(),
+        os=f"{platform.system()} {platform.release()}",
+        cores=len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1,
+        python=platform.python_version(),
+        runtime=f"ai-edge-litert {version('ai-edge-litert')}",
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    )
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                if line.startswith(("model name", "Model")):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass  # Not Linux.
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _ask_worker(path: Path, job: dict[str, Any]) -> dict[str, Any]:
+    try:
+        process = subprocess.run(
+            [sys.executable, worker.__file__],
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise EfldError(f"cannot start {sys.executable}: {error.strerror or error}") from error
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise DataError(path, f"the runtime crashed on this model ({name})")
+    if process.returncode > 0:
+        last = (process.stderr.strip() or "no message").splitlines()[-1]
+        raise EfldError(f"the benchmark's process failed: {last}")
+    answer = json.loads(process.stdout.splitlines()[-1])
+    if "error" in answer:
+        raise DataError(path, f"cannot be run: {answer['error']}")
+    return answer

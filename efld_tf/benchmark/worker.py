@@ -1,0 +1,135 @@
+"""The process in which a model is loaded, run and timed; started by `latency.measure`.
+
+A process of its own, because a damaged model can crash the runtime and take the process with it,
+and because only a process that does nothing else has a meaningful peak of memory. It is run as a
+file: `python worker.py` with the job as JSON on standard input and the answer on standard output.
+It imports nothing of the package, so that it works wherever the package is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+# Runs of one interpreter before the other one has its turn: short enough that a disturbance of a
+# second hits both, long enough that the caches are warm for most of them.
+ROUND = 20
+
+
+def main() -> None:
+    """Reads the job, runs it and writes `{"peak_memory_bytes", "latencies_ns"}` or `{"error"}`."""
+    job = json.load(sys.stdin)
+    try:
+        answer = run(job["model"], job["threads"], job["runs"], job["warmup"], job["seed"])
+    except (ValueError, RuntimeError, TypeError, MemoryError) as error:
+        # What the interpreter raises for models that it cannot load, prepare or invoke.
+        answer = {"error": (str(error).strip() or type(error).__name__).splitlines()[0]}
+    # On a line of its own: the runtime may have written before.
+    print("\n" + json.dumps(answer))
+
+
+def run(model: str, threads: list[int], runs: int, warmup: int, seed: int) -> dict[str, Any]:
+    """Measures one model.
+
+    Args:
+      model: path of the `.tflite`.
+      threads: thread counts, measured one after the other.
+      runs: timed runs a configuration.
+      warmup: runs before them.
+      seed: of the random input.
+
+    Returns:
+      `peak_memory_bytes`: what loading and running the model (one thread, XNNPACK on) adds to the
+      memory of the process, None where the system does not tell.
+      `latencies_ns`: one `[threads, XNNPACK on, nanoseconds of each run]` a configuration.
+    """
+    before = peak_memory_bytes()
+    interpreter = load(model, 1, True, seed)
+    for _ in range(3):
+        interpreter.invoke()
+    after = peak_memory_bytes()
+    del interpreter
+    latencies = []
+    for count in threads:
+        pair = {xnnpack: load(model, count, xnnpack, seed) for xnnpack in (True, False)}
+        for xnnpack, samples in time_interleaved(pair, runs, warmup).items():
+            latencies.append([count, xnnpack, samples])
+    return {
+        "peak_memory_bytes": None if before is None or after is None else after - before,
+        "latencies_ns": latencies,
+    }
+
+
+def load(model: str, threads: int, xnnpack: bool, seed: int) -> Interpreter:
+    """An interpreter with its tensors allocated and random inputs set."""
+    interpreter = Interpreter(
+        model_path=model,
+        num_threads=threads,
+        experimental_op_resolver_type=(
+            OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        ),
+    )
+    interpreter.allocate_tensors()
+    random = np.random.default_rng(seed)
+    for details in interpreter.get_input_details():
+        interpreter.set_tensor(
+            details["index"], random_input(random, tuple(details["shape"]), details["dtype"])
+        )
+    return interpreter
+
+
+def random_input(random: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Pixels for 8-bit types, [0, 1) for floats, zeros for what may be an index or a flag."""
+    if dtype in (np.uint8, np.int8):
+        limits = np.iinfo(dtype)
+        return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    if np.issubdtype(dtype, np.floating):
+        return random.random(shape).astype(dtype)
+    return np.zeros(shape, dtype)
+
+
+def time_interleaved(
+    interpreters: dict[bool, Interpreter], runs: int, warmup: int
+) -> dict[bool, list[int]]:
+    """Times interpreters in turns, so that other load on the machine hits them alike.
+
+    Returns:
+      For each, the nanoseconds of `runs` invocations; copying images in and out is not part.
+    """
+    for interpreter in interpreters.values():
+        for _ in range(warmup):
+            interpreter.invoke()
+    samples: dict[bool, list[int]] = {key: [] for key in interpreters}
+    for start in range(0, runs, ROUND):
+        for key, interpreter in interpreters.items():
+            interpreter.invoke()  # Untimed: brings this model's weights back into the caches.
+            for _ in range(min(ROUND, runs - start)):
+                begin = time.perf_counter_ns()
+                interpreter.invoke()
+                samples[key].append(time.perf_counter_ns() - begin)
+    return samples
+
+
+def peak_memory_bytes() -> int | None:
+    """The largest resident memory that this process ever had; None where it is not told."""
+    try:
+        # Not getrusage: on Linux that one inherits the peak of the process that started this one.
+        with open("/proc/self/status") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError):
+        pass
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Bytes, unlike elsewhere.
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""`efld-data`: packing annotated photos, looking at what was packed, rendering synthetic faces."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf.annotations import synthetic
+from efld_tf.cli import common
+from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Parses the arguments and runs the subcommand."""
+    parser = common.parser("efld-data", "Pack, inspect and render annotated faces.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_pack(commands)
+    _add_stats(commands)
+    _add_synth(commands)
+    arguments = parser.parse_args(argv)
+    return arguments.run(arguments)
+
+
+def _add_pack(commands: argparse._SubParsersAction) -> None:
+    defaults = PackOptions()
+    parser = commands.add_parser(
+        "pack", help="write shards of face crops from annotated photos",
+        description="Write shards of face crops with a manifest. Packing again what has not "
+        "changed does nothing.",
+    )
+    parser.add_argument("source", metavar="READER:PATH", help="e.g. ibug:helen/trainset")
+    parser.add_argument("folder", type=Path, help="where to write")
+    parser.add_argument("--validation-fraction", type=float, default=0.0,
+                        help="share of identities to hold out (default: %(default)s)")
+    parser.add_argument("--on-error", choices=("stop", "skip"), default="stop")
+    parser.add_argument("--size", type=int, default=defaults.size,
+                        help="side of a stored crop, pixels (default: %(default)s)")
+    parser.add_argument("--margin", type=float, default=defaults.margin,
+                        help="stored side / side that the model sees (default: %(default)s)")
+    parser.add_argument("--crop-scale", type=float,
+                        help="crop side / longest side of the box (default: fitted)")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    parser.set_defaults(run=_pack)
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    options = SourceOptions(
+        source=arguments.source,
+        name=arguments.folder.resolve().name,
+        heads=["-"],
+        validation_fraction=arguments.validation_fraction,
+        on_error=arguments.on_error,
+        crop=CropOptions(scale=arguments.crop_scale),
+    )
+    pack_options = PackOptions(size=arguments.size, margin=arguments.margin)
+    common.quiet_tensorflow()
+    from efld_tf.data import pack
+
+    manifest = pack.pack(
+        options, arguments.folder, pack_options,
+        workers=arguments.workers, progress=not arguments.quiet,
+    )
+    for reason in manifest.skipped:
+        print(f"skipped: {reason}")
+    print(f"{arguments.folder}: {_counts(manifest)}, {manifest.schema}")
+
+
+def _add_stats(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "stats", help="say and draw what a packed folder holds",
+        description="Say and draw what a packed folder holds.",
+    )
+    parser.add_argument("folder", type=Path, help="a packed folder")
+    parser.add_argument("--split", choices=("train", "validation"), default="train")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER",
+                        help="where to draw (default: the packed folder)")
+    parser.set_defaults(run=_stats)
+
+
+def _stats(arguments: argparse.Namespace) -> None:
+    common.quiet_tensorflow()
+    from efld_tf.data import pack, stats
+
+    folder = arguments.folder
+    manifest = pack.read_manifest(folder)
+    rule = manifest.crop_rule
+    print(f"source      {manifest.source}")
+    print(f"schema      {manifest.schema}")
+    print(f"faces       {_counts(manifest)}, {len(manifest.skipped)} skipped")
+    print(f"crop rule   {rule.name}: scale {rule.scale}, offset {rule.offset_x}, {rule.offset_y}")
+    print(f"stored as   {manifest.pack.size} px, margin {manifest.pack.margin}")
+    print(f"content     {manifest.content_sha256}")
+    if not manifest.faces(arguments.split):
+        print(f"the {arguments.split} split is empty")
+        return
+    found = stats.measure(folder, manifest, arguments.split)
+    for name, values in (("side, px", found.sides), ("roll, deg", found.roll),
+                         ("brightness", found.brightness)):
+        low, middle, high = np.percentile(values, (5, 50, 95))
+        print(f"{name:11} 5% {low:.1f}, median {middle:.1f}, 95% {high:.1f}")
+    plots = arguments.plots or folder
+    stats.draw(plots / f"{arguments.split}_stats.png", manifest, found)
+    stats.draw_faces(plots / f"{arguments.split}_faces.png", folder, manifest, arguments.split, 36)
+    print(f"drawn: {plots}/{arguments.split}_stats.png, {plots}/{arguments.split}_faces.png")
+
+
+def _add_synth(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "synth", help="render annotated synthetic faces",
+        description="Render annotated synthetic faces as ordinary images with annotation files: "
+        "the same seed gives the same faces.",
+    )
+    parser.add_argument("folder", type=Path, help="where to write")
+    parser.add_argument("--schema", choices=synthetic.FORMATS, default="ibug68")
+    parser.add_argument("--count", type=int, default=1000, help="faces (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
+    parser.add_argument("--size", type=int, default=256,
+                        help="side of an image, pixels (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    parser.set_defaults(run=_synth)
+
+
+def _synth(arguments: argparse.Namespace) -> None:
+    synthetic.write_dataset(
+        arguments.folder, arguments.schema, arguments.count, arguments.seed, arguments.size,
+        workers=arguments.workers, progress=not arguments.quiet,
+    )
+    reader = f"wflw:{arguments.folder}/list_98pt_rect_attr.txt" if arguments.schema == "wflw98" \
+        else f"ibug:{arguments.folder}"
+    print(f"{arguments.count} faces; read them as {reader}")
+
+
+def _counts(manifest) -> str:
+    return f"{manifest.faces('train')} train, {manifest.faces('validation')} validation"
+
+
+def entry() -> None:
+    """The console script."""
+    raise SystemExit(common.run(main))

@@ -1,0 +1,114 @@
+"""`efld-eval`: a trained or exported model measured on annotated faces."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from efld_tf import runs
+from efld_tf.cli import common
+from efld_tf.scoring import results
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Parses the arguments, evaluates, prints a table and merges it into the results file."""
+    arguments = _parser().parse_args(argv)
+    model = Path(arguments.model)
+    exported = model.suffix == ".tflite"
+    if not exported:
+        model = runs.trained_model(model)
+        common.quiet_tensorflow()
+
+    from efld_tf.evaluation import evaluate, faces
+
+    predictor = _load(model, exported, arguments)
+    found = faces.load(
+        arguments.source, predictor.crop_rule, predictor.input_size,
+        on_error=arguments.on_error, split=arguments.split, progress=not arguments.quiet,
+    )
+    for reason in found.skipped:
+        print(f"skipped: {reason}")
+    evaluation = evaluate.evaluate(predictor, found)
+    summary = evaluation.summary(tuple(sorted({10.0, *arguments.threshold})))
+    _print(summary)
+    if arguments.output:
+        results.merge(
+            arguments.output,
+            model=results.describe_model(model, schema=predictor.schema),
+            section="evaluation",
+            details=summary,
+            factors={"accuracy_percent": summary["accuracy_5px_percent"]},
+        )
+        print(f"merged into {arguments.output}")
+    if arguments.plots:
+        _draw(arguments.plots, evaluation)
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = common.parser(
+        "efld-eval",
+        "Measure a model on annotated faces: NME, failure rate, CED-AUC, accuracy at 5 pixels, "
+        "tables by point and by attribute.",
+        "example: efld-eval model.tflite --source ibug:helen/testset --output results.json",
+    )
+    parser.add_argument("model", help="a .tflite of efld-export, a run's folder or a trained .h5")
+    parser.add_argument(
+        "--source", required=True, metavar="READER:PATH",
+        help="annotated faces, e.g. ibug:FOLDER, wflw:LIST.txt, packed:FOLDER",
+    )
+    parser.add_argument("--head", help="of a trained model (default: its first)")
+    parser.add_argument("--output", type=Path, help="the results.json to merge into")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="where to draw CED and faces")
+    parser.add_argument(
+        "--threshold", type=_percent, nargs="+", default=[], metavar="PERCENT",
+        help="further NME thresholds of failure rate and CED-AUC, beside 10",
+    )
+    parser.add_argument("--split", default="validation", help="of a packed source")
+    parser.add_argument("--on-error", choices=("stop", "skip"), default="stop")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    return parser
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
+    return value
+
+
+def _load(model: Path, exported: bool, arguments: argparse.Namespace) -> Any:
+    """The predictor; TensorFlow is only imported for a trained model."""
+    if exported:
+        from efld_tf.runtime.predictor import LandmarkPredictor
+
+        return LandmarkPredictor(model)
+    from efld_tf.models.predictor import FloatPredictor
+
+    return FloatPredictor(model, arguments.head)
+
+
+def _print(summary: dict[str, Any]) -> None:
+    for name, value in summary.items():
+        if isinstance(value, dict):
+            continue
+        print(f"{name:28} {value:.2f}" if isinstance(value, float) else f"{name:28} {value}")
+    for name, groups in summary.get("by_attribute", {}).items():
+        for value, group in groups.items():
+            print(f"{f'{name}={value}':28} {group['nme_percent']:.2f}% ({group['faces']} faces)")
+
+
+def _draw(folder: Path, evaluation: Any) -> None:
+    from efld_tf.evaluation import plots
+
+    plots.ced_plot(folder / "ced.png", {evaluation.faces.source: evaluation})
+    plots.predictions_sheet(folder / "worst.png", evaluation, plots.worst(evaluation))
+    plots.predictions_sheet(folder / "sample.png", evaluation, plots.spread(evaluation))
+    print(f"drawn: {folder}/ced.png, {folder}/worst.png, {folder}/sample.png")
+
+
+def entry() -> None:
+    """The console script."""
+    raise SystemExit(common.run(main))
