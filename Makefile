@@ -24,11 +24,15 @@ venv: $(STAMP)
 $(STAMP): setup.cfg constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else "Python 3.10 to 3.12 is needed, found %d.%d; set PYTHON=python3.11 or so" % v)'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet 'pip>=24,<27'  # older ones cannot build every dependency
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-# Needs uv. 3.10 is the oldest Python: what runs there has releases for the newer ones too.
+# Needs uv. 3.10 is the oldest Python: what runs there has releases for the newer ones too, but for
+# one package, whose newer releases are for 3.10 alone.
 constraints:
 	head -n 2 constraints.txt > constraints.new
-	uv pip compile setup.cfg --extra test --python-version 3.10 --no-header --no-annotate --quiet >> constraints.new
+	uv pip compile setup.cfg --extra test --python-version 3.10 --no-header --no-annotate --quiet | \
+	  sed "s/^backports-strenum.*/& ; python_version < '3.11'\nbackports-strenum==1.2.8 ; python_version >= '3.11'/" \
+	  >> constraints.new
 	mv constraints.new constraints.txt

@@ -21,6 +21,8 @@ from efld_tf.benchmark import worker
 from efld_tf.errors import DataError, EfldError
 
 SEED = 0
+# For loading a model and running it a few times. A damaged one may take forever.
+TRIAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -109,18 +111,24 @@ class Benchmark:
 
 
 def measure(
-    path: str | Path, threads: Sequence[int] = (1,), runs: int = 200, warmup: int = 20
+    path: str | Path,
+    threads: Sequence[int] = (1,),
+    runs: int = 200,
+    warmup: int = 20,
+    trial_seconds: float = TRIAL_SECONDS,
 ) -> Benchmark:
-    """Measures a model with XNNPACK on and off, in a process of its own.
+    """Measures a model with XNNPACK on and off, in processes of its own.
 
     Args:
       path: the `.tflite`.
       threads: thread counts, each above 0.
       runs: timed invocations a configuration, above 0.
       warmup: invocations before them.
+      trial_seconds: how long the model may take to be loaded and run a few times.
 
     Raises:
-      DataError: the file cannot be read, or the runtime cannot load or run it or crashes on it.
+      DataError: the file cannot be read, or the runtime cannot load or run it, crashes on it or
+        takes too long.
       EfldError: the process could not be started.
     """
     if not threads or min(threads) < 1 or runs < 1 or warmup < 0:
@@ -139,13 +147,14 @@ def measure(
         "warmup": warmup,
         "seed": SEED,
     }
-    answer = _ask_worker(path, job)
+    trial = _ask_worker(path, {**job, "threads": [1], "runs": 1, "warmup": 0}, trial_seconds)
+    answer = _ask_worker(path, job, timeout=None)
     return Benchmark(
         conditions=conditions,
         warmup_runs=warmup,
         runs=runs,
         size_bytes=size,
-        peak_memory_bytes=answer["peak_memory_bytes"],
+        peak_memory_bytes=trial["peak_memory_bytes"],
         latencies=tuple(
             summarise(count, xnnpack, samples) for count, xnnpack, samples in answer["latencies_ns"]
         ),
@@ -192,7 +201,7 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def _ask_worker(path: Path, job: dict[str, Any]) -> dict[str, Any]:
+def _ask_worker(path: Path, job: dict[str, Any], timeout: float | None) -> dict[str, Any]:
     try:
         process = subprocess.run(
             [sys.executable, worker.__file__],
@@ -201,12 +210,15 @@ def _ask_worker(path: Path, job: dict[str, Any]) -> dict[str, Any]:
             text=True,
             errors="replace",
             check=False,
+            timeout=timeout,
         )
+    except subprocess.TimeoutExpired as error:
+        raise DataError(path, f"does not run within {timeout:g} seconds") from error
     except OSError as error:
         raise EfldError(f"cannot start {sys.executable}: {error.strerror or error}") from error
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
-        raise DataError(path, f"the runtime crashed on this model ({name})")
+        raise DataError(path, f"cannot be run: the runtime crashes on this model ({name})")
     if process.returncode > 0:
         last = (process.stderr.strip() or "no message").splitlines()[-1]
         raise EfldError(f"the benchmark's process failed: {last}")

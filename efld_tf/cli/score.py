@@ -8,7 +8,6 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from efld_tf.cli import common
@@ -25,7 +24,7 @@ class Entry:
     """One model of the leaderboard.
 
     Attributes:
-      name: the model's, or the file's.
+      name: the model's, or the file's path.
       file: where the numbers are from; None for a row of the paper.
       score: what they give.
       sources: for each known factor, how it came about.
@@ -104,8 +103,9 @@ def _entry(file: str, power: float | None) -> Entry:
         score = pair_score(factors)
     except EfldError as error:
         raise DataError(file, str(error)) from error
-    name = content.get("name") or Path(file).stem
-    return Entry(name, file, score, sources, {}, None)
+    shown = file if file.isprintable() else ascii(file)
+    # Not the file's stem as a name: in runs/*/results.json all have the same.
+    return Entry(content.get("name") or shown, shown, score, sources, {}, None)
 
 
 def _source(name: str, content: dict[str, Any]) -> str:
@@ -159,7 +159,8 @@ def _report(entry: Entry) -> str:
     for name in results.FACTORS:
         source = entry.sources.get(name, "missing")
         rows.append([name, _number(getattr(score, name)), results.UNITS[name], source])
-    lines = [f"{entry.name}  ({entry.file})", *_aligned(rows, right=(1,))]
+    title = entry.name if entry.name == entry.file else f"{entry.name} ({entry.file})"
+    lines = [title, *_aligned(rows, right=(1,))]
     if score.score is not None:
         lines.append(f"PAIR score: {_number(score.score)}  [{UNIT}]")
     return "\n".join(lines + _missing_lines(entry))

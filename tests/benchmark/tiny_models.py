@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -65,3 +66,15 @@ def convert(function, shapes: Sequence[Sequence[int | None]]) -> bytes:
         [module.call.get_concrete_function()], module
     )
     return converter.convert()
+
+
+def edited(model: bytes, edit: Callable[[Any], None]) -> bytes:
+    """A model with its flatbuffer taken apart, changed by `edit(ModelT)` and put together."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    edit(tree)
+    builder = flatbuffers.Builder(len(model))
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

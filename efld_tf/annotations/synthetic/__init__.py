@@ -1,1 +1,12 @@
-"""Procedurally rendered faces whose landmarks are known exactly, in three formats at once."""
+"""Procedurally rendered faces whose landmarks are known exactly, in three formats at once.
+
+`parameters` draws random faces, `curves` and `surface` (with `hair`) give them shape, `landmarks`
+reads the points off it, `texture` (on an `atlas`) paints them, `shading`, `camera` and `rasterizer`
+make the picture, `scene` and `glasses` add the rest, and `dataset` writes files.
+"""
+
+from efld_tf.annotations.synthetic.dataset import write_dataset
+from efld_tf.annotations.synthetic.landmarks import FORMATS
+from efld_tf.annotations.synthetic.render import SyntheticFace, render_face
+
+__all__ = ["FORMATS", "SyntheticFace", "render_face", "write_dataset"]

@@ -18,6 +18,8 @@ _FACE_ANGLE = np.radians(72.0)
 _BACK_ANGLE = np.radians(158.0)
 _FACE_TOP, _FACE_BOTTOM = -78.0, 106.0
 _SUBPIXEL_BITS = 4
+_AROUND = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+_CIRCLE = np.stack([np.cos(_AROUND), np.sin(_AROUND)], -1)
 
 
 @dataclass
@@ -62,8 +64,10 @@ class Atlas:
 
     def place(self, plan: np.ndarray) -> np.ndarray:
         """Plan positions [N, 2] in mm as texture pixels [N, 2]."""
-        column = np.interp(plan_angle(plan[:, 0]), self.angle_knots, self.column_knots)
-        return np.stack([column, np.interp(plan[:, 1], self.s_knots, self.row_knots)], -1)
+        pixels = np.empty(plan.shape)
+        pixels[:, 0] = np.interp(plan_angle(plan[:, 0]), self.angle_knots, self.column_knots)
+        pixels[:, 1] = np.interp(plan[:, 1], self.s_knots, self.row_knots)
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -112,9 +116,7 @@ class Painter:
 
     def ellipse(self, centre: np.ndarray, wide: float, tall: float, blur: float = 0.0) -> Mask:
         """An ellipse with half axes in mm."""
-        around = np.linspace(0, 2 * np.pi, 32, endpoint=False)
-        outline = np.stack([wide * np.cos(around), tall * np.sin(around)], -1)
-        return self.polygon(np.asarray(centre) + outline, blur)
+        return self.polygon(np.asarray(centre) + _CIRCLE * np.array([wide, tall]), blur)
 
     def tint(self, mask: Mask, colour: np.ndarray, opacity: float = 1.0) -> None:
         """Mixes a colour in."""
@@ -135,11 +137,14 @@ class Painter:
         return Mask(mask.corner, mask.weight * mask.of(field))
 
     def _canvas(self, points: np.ndarray, blur: float) -> tuple[np.ndarray, np.ndarray]:
+        # Plain numbers: arrays of two are slow, and this runs for every shape.
         margin = 3 * blur * self.atlas.scale + 3
-        limit = np.array([self.atlas.width, self.atlas.height])
-        low = np.clip(np.floor(points.min(0) - margin), 0, limit - 1).astype(int)
-        high = np.clip(np.ceil(points.max(0) + margin) + 1, low + 1, limit).astype(int)
-        return np.zeros((high - low)[::-1], np.uint8), low
+        low, high = [], []
+        for axis, limit in enumerate((self.atlas.width, self.atlas.height)):
+            values = points[:, axis]
+            low.append(min(max(int(values.min() - margin), 0), limit - 1))
+            high.append(min(max(int(values.max() + margin) + 2, low[-1] + 1), limit))
+        return np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8), np.array(low)
 
     def _finish(self, mask: np.ndarray, corner: np.ndarray, blur: float) -> Mask:
         mask = blurred(mask, blur * self.atlas.scale)

@@ -26,7 +26,7 @@ _BROW_Y = np.array([-49.5, -57.5, -61.0, -60.0, -55.5])
 
 def plan_angle(x: np.ndarray) -> np.ndarray:
     """The angle around the head, in radians, of a plan position x."""
-    return np.arcsin(np.clip(np.asarray(x) / PLAN_RADIUS, -1, 1))
+    return np.arcsin(np.minimum(np.maximum(np.asarray(x) / PLAN_RADIUS, -1), 1))
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class Curves:
     def iris_centre(self, side: int) -> np.ndarray:
         """[2] where the eye looks; a closed eye's lies between its lids."""
         shape, (gaze_x, gaze_y) = self.face.shape, self.face.expression.gaze
-        centre = self.eye_centre(side) + [4.6 * gaze_x, -0.2 * shape.eye_height + 1.6 * gaze_y]
+        centre = self.eye_centre(side)
+        centre += np.array([4.6 * gaze_x, -0.2 * shape.eye_height + 1.6 * gaze_y])
         t = np.linspace(0, 1, 33)
         upper, lower = self.eye_lids(side, t)
         order = np.argsort(upper[:, 0])

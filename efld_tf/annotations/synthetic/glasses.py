@@ -51,7 +51,7 @@ def wear(
         if head.face.pose.yaw * sign < 12:  # the other arm is behind the face
             hinge = rims[side][np.argmax(sign * rims[side][:, 0])] - [0, tall * 0.25, 0]
             ear = head.surface(np.array([sign * np.radians(88)]), np.array([-38.0]))[0]
-            arm = np.array([hinge, ear + [sign * 2, 0, 0]])
+            arm = np.array([hinge, ear + np.array([sign * 2, 0, 0])])
             cv2.polylines(image, [_fixed(project(arm))], False, tone, thick, cv2.LINE_AA, _BITS)
     return "sunglasses" if dark else "glasses"
 

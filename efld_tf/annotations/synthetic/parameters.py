@@ -181,7 +181,7 @@ def _sample_shape(rng: np.random.Generator, masculine: float) -> Shape:
         nose_width=around(1.0, 0.11),
         nose_height=around(1.0, 0.13),
         nose_bump=around(0.6, 1.3),
-        nose_bridge_width=around(1.0, 0.15),
+        nose_bridge_width=around(1.12, 0.15),
         mouth_y=around(28.3, 2.4),
         mouth_half_width=around(27.2, 2.4),
         upper_lip=max(2.2, around(7.4 - 1.6 * masculine, 1.7)),
@@ -195,8 +195,8 @@ def _sample_shape(rng: np.random.Generator, masculine: float) -> Shape:
 def sample_expression(rng: np.random.Generator) -> Expression:
     """Neutral, smiling, talking, laughing, surprised, frowning, blinking or winking."""
     blink = rng.random()
-    opening = float(rng.uniform(0.0, 0.12) if blink < 0.1 else rng.beta(6, 2))
-    opening = 0.0 if blink < 0.04 else opening
+    opening = float(rng.uniform(0.0, 0.12) if blink < 0.08 else rng.beta(6, 2))
+    opening = 0.0 if blink < 0.05 else opening
     other = opening
     if rng.random() < 0.06:
         other = float(rng.uniform(0, 1))
@@ -206,16 +206,18 @@ def sample_expression(rng: np.random.Generator) -> Expression:
     gap = 0.0 if speaking < 0.45 else float(rng.uniform(1, 9))
     gap = float(rng.uniform(8, 27)) if speaking > 0.86 else gap
     smile = float(np.clip(rng.normal(0.3, 0.5), -0.6, 1.2))
+    if smile > 0.45 and rng.random() < 0.5:  # a smile that shows the teeth
+        gap = float(rng.uniform(3, 9))
     lopsided = float(rng.normal(0, 0.1))
     surprise = float(np.clip(rng.normal(0.0, 0.45), -0.6, 1.4))
     return Expression(
         eye_opening=(opening, other),
-        gaze=(float(np.clip(rng.normal(0, 0.35), -1, 1)), float(np.clip(rng.normal(0, 0.3), -1, 1))),
+        gaze=(float(np.clip(rng.normal(0, 0.35), -1, 1)), float(rng.uniform(-0.6, 0.6))),
         mouth_gap=gap,
         smile=(smile + lopsided, smile - lopsided),
         pucker=float(rng.uniform(0.1, 0.9)) if smile < 0.2 and rng.random() < 0.3 else 0.0,
         brow_raise=(surprise + float(rng.normal(0, 0.15)), surprise + float(rng.normal(0, 0.15))),
-        frown=float(np.clip(rng.normal(0, 0.5), 0, 1.2)),
+        frown=float(np.clip(rng.normal(-0.1, 0.5), 0, 1.2)),
     )
 
 
@@ -253,7 +255,7 @@ def _sample_look(rng: np.random.Generator, masculine: float) -> Look:
         lashes=float(rng.uniform(0.5, 0.8) if masculine > 0.5 else rng.uniform(0.65, 1.0)),
         eye_shadow=float(rng.uniform(0.1, 0.5)) if painted else 0.0,
         hair_style=style,
-        hair_thickness=float(rng.uniform(0.6, 1.5)),
+        hair_thickness=float(rng.uniform(0.7, 2.0)),
         hairline=float(np.clip(rng.normal(0, 6), -12, 12)),
         hair_length=float(rng.uniform(50, 150)),
         hair_curl=float(rng.random()),
@@ -262,5 +264,5 @@ def _sample_look(rng: np.random.Generator, masculine: float) -> Look:
         beard_length=float(rng.uniform(0, 1)) if bearded else 0.0,
         moustache=float(rng.uniform(0.3, 1.0)) if bearded and rng.random() < 0.8 else 0.0,
         cloth=rng.uniform(8, 240, 3),
-        gloss=float(rng.uniform(0.05, 0.4)),
+        gloss=float(rng.uniform(0.02, 0.3)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -20,7 +21,7 @@ from efld_tf.errors import EfldError
 
 MIN_SIZE, MAX_SIZE = 32, 1024
 GENERATOR_VERSION = 1  # raise it whenever the same seed gives other pixels
-_MESH_STEP = 3  # in texels of the half-size grid
+_MESH_STEP = 4  # in texels of the half-size grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,8 @@ def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> Synthe
         return placed
 
     image = scene.background(rng, inner)
-    _draw_head(head, rng, lights, project, image, float(np.clip(1.5 * camera.scale * factor, 0.9, 4)))
+    texels = float(np.clip(1.5 * camera.scale * factor, 0.9, 4))
+    _draw_head(head, rng, lights, project, image, texels)
     worn = glasses.wear(rng, image, head, project, camera.scale * factor)
     box = np.concatenate([points["ibug68"].min(0), points["ibug68"].max(0)]) * factor
     occluder = scene.occlude(rng, image, box, face.look.skin)
@@ -119,20 +121,25 @@ def _frame(head: Head, rng: np.random.Generator, size: int) -> tuple[Camera, dic
     return Camera(camera.pose, camera.chin, scale, (float(shift[0]), float(shift[1]))), placed
 
 
-def _draw_head(head, rng, lights, project, image, texels) -> None:
-    """Draws the head over `image`; `texels` a millimetre are enough for its size on the screen."""
+def _draw_head(
+    head: Head, rng: np.random.Generator, lights: shading.Lights,
+    project: Callable[..., np.ndarray], image: np.ndarray, texels: float,
+) -> None:
+    """Draws the head over `image` [S, S, 3] uint8; `texels` are the texture's a millimetre.
+
+    `project(points, s)` gives (x, y, depth) in the image's pixels, see `Camera.project`.
+    """  # fmt: skip
     atlas = Atlas(texels)
     texture = paint_face(head.face, atlas, rng)
     # Geometry and light vary slowly: half the texture's resolution is enough.
     columns, rows = np.arange(0.5, atlas.width, 2), np.arange(0.5, atlas.height, 2)
     angle, s = atlas.places(rows, columns)
-    relief = head.relief(angle, s).astype(np.float32)
-    grid = head.with_relief(angle, s, relief)
+    relief = head.relief(angle, s)
+    grid = head.haired(angle, s, relief)
     pose, gloss = head.face.pose, head.face.look.gloss
-    texel = 2 / atlas.scale
     light = np.zeros((atlas.shape[0] // 2, -(-atlas.shape[1] // 2), 4), np.float32)
     light[:, : atlas.width // 2] = shading.irradiance(
-        shading.normals(grid), relief, lights, pose, gloss, texel
+        shading.normals(grid), relief, lights, pose, gloss, 2 / atlas.scale
     )
     pick_rows = np.r_[0 : len(rows) - 1 : _MESH_STEP, len(rows) - 1]
     pick_columns = np.r_[0 : len(columns) - 1 : _MESH_STEP, len(columns) - 1]
@@ -140,22 +147,20 @@ def _draw_head(head, rng, lights, project, image, texels) -> None:
     placed = [project(mesh, np.broadcast_to(s[pick_rows], mesh.shape[:2])).reshape(-1, 3)]
     uv = [np.stack(np.meshgrid(columns[pick_columns], rows[pick_rows]), -1).reshape(-1, 2)]
     triangles = [grid_triangles(len(pick_rows), len(pick_columns))]
-    if ears_shown(head.face):
-        for side in (0, 1):
-            ear = head.ear(side)
-            patch_rows, patch_columns = atlas.ear_patch(side)
-            normal = shading.normals(ear) * (1 if side == 0 else -1)
-            lit = shading.irradiance(normal, None, lights, pose, gloss, texel)
-            target = light[patch_rows.start // 2 : patch_rows.stop // 2, atlas.width // 2 :]
-            target[:] = cv2.resize(lit, target.shape[1::-1])
-            place = np.meshgrid(
-                np.linspace(patch_columns.start + 1, atlas.shape[1] - 2, ear.shape[1]),
-                np.linspace(patch_rows.start + 1, patch_rows.stop - 2, ear.shape[0]),
-            )
-            faces = grid_triangles(*ear.shape[:2], first=sum(len(p) for p in placed))
-            placed.append(project(ear).reshape(-1, 3))
-            uv.append(np.stack(place, -1).reshape(-1, 2))
-            triangles += [faces, faces[:, ::-1]]
+    for side in (0, 1) if ears_shown(head.face) else ():
+        ear = head.ear(side)
+        patch_rows, patch_columns = atlas.ear_patch(side)
+        # The two ears' grids wind in opposite ways.
+        normal = shading.normals(ear) * np.float32(1 - 2 * side)
+        lit = shading.irradiance(normal, None, lights, pose, gloss, 2 / atlas.scale)
+        target = light[patch_rows.start // 2 : patch_rows.stop // 2, atlas.width // 2 :]
+        target[:] = cv2.resize(lit, target.shape[1::-1])
+        across = np.linspace(patch_columns.start + 1, atlas.shape[1] - 2, ear.shape[1])
+        down = np.linspace(patch_rows.start + 1, patch_rows.stop - 2, ear.shape[0])
+        faces = grid_triangles(*ear.shape[:2], first=sum(len(part) for part in placed))
+        placed.append(project(ear).reshape(-1, 3))
+        uv.append(np.stack(np.meshgrid(across, down), -1).reshape(-1, 2))
+        triangles += [faces, faces[:, ::-1]]  # seen from both sides
     vertices = np.concatenate(placed)
     lookup = rasterize(
         vertices[:, :2], vertices[:, 2], np.concatenate(uv), np.concatenate(triangles),

@@ -65,8 +65,9 @@ def occlude(rng: np.random.Generator, image: np.ndarray, face: np.ndarray, skin:
     elif kind == "stick":
         angle = rng.uniform(0, np.pi)
         reach = np.array([np.cos(angle), np.sin(angle)]) * span * 2
-        cv2.line(image, _point(centre - reach), _point(centre + reach * rng.uniform(-0.1, 1)),
-                 _colour(rng), max(1, int(span * rng.uniform(0.02, 0.09))), cv2.LINE_AA)  # fmt: skip
+        start, end = centre - reach, centre + reach * rng.uniform(-0.1, 1)
+        width = max(1, int(span * rng.uniform(0.02, 0.09)))
+        cv2.line(image, _point(start), _point(end), _colour(rng), width, cv2.LINE_AA)
     elif kind == "card":
         sides = span * rng.uniform(0.15, 0.5, 2)
         box = cv2.boxPoints((centre.tolist(), sides.tolist(), float(rng.uniform(0, 90))))
@@ -74,7 +75,7 @@ def occlude(rng: np.random.Generator, image: np.ndarray, face: np.ndarray, skin:
     elif kind == "edge":
         side = int(image.shape[1] * rng.uniform(0.1, 0.3))
         part = image[:, :side] if rng.random() < 0.5 else image[:, -side:]
-        part[:] = rng.uniform(0, 255, 3) * rng.choice([0.0, 1.0])
+        part[:] = np.multiply(_colour(rng), rng.choice([0.0, 0.0, 1.0]))
     return kind
 
 
@@ -103,12 +104,12 @@ def photograph(rng: np.random.Generator, image: np.ndarray) -> tuple[np.ndarray,
 
 def _develop(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Contrast, brightness, white balance, sometimes grey, as one table a channel."""
-    gain = np.exp(rng.normal(0, 0.13)) * np.exp(rng.normal(0, 0.05, 3))
-    gamma = np.exp(rng.normal(0, 0.16))
+    gain = np.exp(np.clip(rng.normal(0, 0.13), -0.3, 0.2)) * np.exp(rng.normal(0, 0.04, 3))
+    gamma = np.exp(np.clip(rng.normal(0, 0.16), -0.3, 0.3))
     lift = rng.normal(0, 8)
     tone = np.arange(256)[:, None] / 255.0
     table = 255 * np.clip(gain * tone**gamma, 0, 2) + lift
-    contrast = np.exp(rng.normal(0, 0.12))
+    contrast = np.exp(np.clip(rng.normal(0, 0.12), -0.3, 0.25))
     table = np.clip((table - 118) * contrast + 118, 0, 255).astype(np.uint8)
     image = cv2.LUT(image, table[:, None, :])
     saturation = 0.0 if rng.random() < 0.08 else float(np.clip(rng.normal(0.95, 0.22), 0.2, 1.5))
@@ -166,7 +167,7 @@ def _draw_stripes(rng: np.random.Generator, image: np.ndarray) -> None:
 def _colour(rng: np.random.Generator) -> tuple[float, float, float]:
     """Greys are likelier than bright colours, as in photographs."""
     colour = rng.uniform(0, 255, 3)
-    colour = colour.mean() + (colour - colour.mean()) * rng.uniform(0, 1)
+    colour = colour.mean() + (colour - colour.mean()) * rng.uniform(0, 1) ** 1.5
     return tuple(colour.tolist())
 
 
@@ -176,4 +177,4 @@ def _swing(rng: np.random.Generator, spread: float) -> np.ndarray:
 
 
 def _point(place: np.ndarray) -> tuple[int, int]:
-    return int(round(float(place[0]))), int(round(float(place[1])))
+    return round(float(place[0])), round(float(place[1]))

@@ -134,5 +134,8 @@ def lit_image(paint: np.ndarray, light: np.ndarray, lights: Lights) -> np.ndarra
     planes = []
     for i, albedo in enumerate(cv2.split(cv2.LUT(paint, _TO_LINEAR))):
         linear = albedo * colour[i] + shine * np.float32(lights.key_colour[i])
-        planes.append(cv2.convertScaleAbs(cv2.sqrt(np.maximum(linear, 0)), alpha=255))
+        # A soft shoulder, as film has: bright skin keeps its shading.
+        linear = np.maximum(linear, 0)
+        linear *= 1.3 / (1 + 0.4 * linear)
+        planes.append(cv2.convertScaleAbs(cv2.sqrt(linear), alpha=255))
     return cv2.merge(planes)

@@ -38,8 +38,9 @@ def _paint_skin(
     image: np.ndarray, face: FaceParameters, atlas: Atlas, rng: np.random.Generator
 ) -> None:
     look, shape = face.look, image.shape[1:]
-    blotches = smooth_noise(rng, shape, 14 * atlas.scale) * 0.025
-    pores = smooth_noise(rng, shape, 0.7 * atlas.scale) * (0.012 + 0.03 * look.age)
+    blotches = smooth_noise(rng, shape, 14 * atlas.scale) * np.float32(0.025)
+    pores = _tiled(smooth_noise(rng, (96, 96), 0.7 * atlas.scale), shape)
+    pores = pores * np.float32(0.012 + 0.03 * look.age)
     np.multiply(1 + blotches + pores, _planes(look.skin), out=image)
     image[0] += 3 * smooth_noise(rng, shape, 9 * atlas.scale)
     painter = Painter(atlas, image)
@@ -68,9 +69,9 @@ def _paint_folds(painter: Painter, curves: Curves) -> None:
         strength = min(0.45, 0.05 + 0.22 * age + 0.28 * smile)
         painter.shade(painter.line(_curve(fold), 1.6, 1.0), 1 - strength * np.array([0.7, 1, 1]))
         _, lower = curves.eye_lids(side, _T)
-        bag = lower[3:-2] + [0, 4.5]
+        bag = _moved(lower[3:-2], 0, 4.5)
         painter.shade(painter.line(bag, 1.2, 1.0), 1 - (0.06 + 0.2 * age + 0.1 * smile))
-        hollow = painter.ellipse(curves.eye_centre(side) + [-sign * 11, 4], 6, 4, 3)
+        hollow = painter.ellipse(_moved(curves.eye_centre(side), -sign * 11, 4), 6, 4, 3)
         painter.shade(hollow, np.array([0.93, 0.88, 0.9]))
     frown = face.expression.frown
     if frown > 0.2:
@@ -110,7 +111,7 @@ def _paint_beard(painter: Painter, curves: Curves, rng: np.random.Generator) -> 
     upper_out, _, _, lower_out = curves.lips(_Q)
     low, mouth = float(curves.lowered(100)), upper_out[0, 1]
     side = np.array([[70.5, -22], [64, -14], [58, 12], [45, 26], [half + 7, mouth]])
-    bare_chin = lower_out[::-1] + [0, 3]
+    bare_chin = _moved(lower_out[::-1], 0, 3)
     shape = np.concatenate([side, bare_chin, (side * [-1, 1])[::-1], [[-64, low], [64, low]]])
     whiskers = 0.5 + 0.5 * _strands(rng, painter.image.shape[1:], 5)
     colour = look.brow * 0.9
@@ -138,7 +139,7 @@ def _paint_mouth(painter: Painter, curves: Curves, rng: np.random.Generator) -> 
     centre = (lower_in[20] + lower_out[20]) / 2 - [0, 0.6]
     shine = painter.ellipse(centre, 7, 1.4, 1.2)
     painter.tint(shine, np.minimum(look.lips + 60, 255), 0.3)
-    shadow = lower_out[8:-8] + [0, 2.0]
+    shadow = _moved(lower_out[8:-8], 0, 2)
     painter.shade(painter.line(shadow, 2.2, 1.4), np.array([0.86, 0.8, 0.78]))
     gap = expression.mouth_gap
     if gap > 0.6:
@@ -229,9 +230,9 @@ def _paint_eyeball(
         disc = painter.ellipse(centre, radius, radius, blur)
         painter.tint(painter.clip(disc, opening), np.minimum(colour, 255))
     # The upper lid's shadow falls on the ball.
-    shadow = painter.line(upper + [0, 0.7], 1.8, 0.7)
+    shadow = painter.line(_moved(upper, 0, 0.7), 1.8, 0.7)
     painter.shade(painter.clip(shadow, opening), 0.6)
-    glint = centre + [rng.uniform(-2.2, 2.2), rng.uniform(-2.4, -0.6)]
+    glint = _moved(centre, rng.uniform(-2.2, 2.2), rng.uniform(-2.4, -0.6))
     spot = painter.ellipse(glint, *rng.uniform(0.5, 1.2, 2), 0.15)
     painter.tint(painter.clip(spot, opening), np.array([252, 252, 252]), rng.uniform(0.3, 1))
 
@@ -284,7 +285,8 @@ def _paint_clothes(
     look = curves.face.look
     first = int(atlas.row_knots[2] * 0.9)
     angle, s = atlas.places(np.arange(first, atlas.height), np.arange(atlas.width))
-    neckline = float(curves.lowered(CHIN_Y)) + rng.uniform(24, 50) + rng.uniform(0, 22) * np.cos(angle)
+    neckline = float(curves.lowered(CHIN_Y)) + rng.uniform(16, 48)
+    neckline = neckline + rng.uniform(0, 22) * np.cos(angle)
     alpha = np.clip((s - neckline) / 1.5, 0, 1)
     alpha = alpha * (1 - hair.coverage(look, angle, s) * hair.drapes(look))
     stripes = 1 + rng.uniform(0, 0.35) * np.sign(np.sin(angle * rng.uniform(4, 30)))
@@ -296,10 +298,12 @@ def _paint_ears(image: np.ndarray, face: FaceParameters, atlas: Atlas) -> None:
     """Patches whose rows run from the middle of the ear to its rim."""
     rows, columns = atlas.ear
     radius = np.linspace(0, 1, rows)[:, None]
-    shade = 1 - 0.35 * np.exp(-((radius / 0.35) ** 2)) - 0.22 * np.exp(-(((radius - 0.66) / 0.1) ** 2))
+    shade = 1 - 0.35 * np.exp(-((radius / 0.35) ** 2))
+    shade -= 0.22 * np.exp(-(((radius - 0.66) / 0.1) ** 2))
     colour = _planes(face.look.skin * [1.0, 0.86, 0.84]) * shade
     for side in (0, 1):
-        image[:, *atlas.ear_patch(side)] = np.broadcast_to(colour, (3, rows, columns))
+        patch_rows, patch_columns = atlas.ear_patch(side)
+        image[:, patch_rows, patch_columns] = np.broadcast_to(colour, (3, rows, columns))
 
 
 def _strands(rng: np.random.Generator, shape: tuple[int, int], length: float) -> np.ndarray:
@@ -310,6 +314,16 @@ def _strands(rng: np.random.Generator, shape: tuple[int, int], length: float) ->
     return 0.6 * cv2.resize(fine, size, interpolation=cv2.INTER_LINEAR) + 0.8 * cv2.resize(
         coarse, size, interpolation=cv2.INTER_LINEAR
     )
+
+
+def _tiled(patch: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A small patch repeated to [H, W]."""
+    counts = [-(-shape[k] // patch.shape[k]) for k in (0, 1)]
+    return np.tile(patch, counts)[: shape[0], : shape[1]]
+
+
+def _moved(points: np.ndarray, x: float, y: float) -> np.ndarray:
+    return points + np.array([x, y])
 
 
 def _planes(colour: np.ndarray) -> np.ndarray:

@@ -1,0 +1,169 @@
+"""Writing synthetic faces as an ordinary data set: images and annotation files."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from efld_tf import files
+from efld_tf.annotations.synthetic.landmarks import FORMATS
+from efld_tf.annotations.synthetic.render import (
+    GENERATOR_VERSION,
+    MAX_SIZE,
+    MIN_SIZE,
+    SyntheticFace,
+    render_face,
+)
+from efld_tf.errors import EfldError
+
+WFLW_LIST = "list_98pt_rect_attr.txt"
+DESCRIPTION = "dataset.json"
+_JPEG_QUALITY = 95
+_CHUNK = 16  # faces a worker is given at a time
+
+
+def write_dataset(
+    folder: Path, schema: str, count: int, seed: int, size: int = 256,
+    workers: int | None = None, progress: bool = True,
+) -> None:
+    """Renders `count` faces into a folder that the readers of real data sets can read.
+
+    `ibug68` and `ibug51` give `NAME.jpg` and `NAME.pts`; `wflw98` gives images and a list file in
+    WFLW's own format. The folder appears only when it is complete. If it is there already and was
+    written with the same arguments, nothing is done. The files do not depend on `workers`.
+
+    Args:
+      folder: what to create; its parent is created too.
+      schema: one of `FORMATS`.
+      count: number of faces, at least 1.
+      seed: of the data set, not negative; faces 0..count-1 of it are written.
+      size: side of the images in pixels, 32 to 1024.
+      workers: processes, by default one a processor; 1 renders in this process.
+      progress: whether to show a progress bar.
+
+    Raises:
+      EfldError: an argument is out of its range, or the folder holds something else.
+    """  # fmt: skip
+    folder = Path(folder)
+    _check(schema, count, seed, size, workers)
+    description = {
+        "generator": "efld_tf.annotations.synthetic",
+        "version": GENERATOR_VERSION,
+        "schema": schema,
+        "count": count,
+        "seed": seed,
+        "size": size,
+    }
+    if _is_written(folder, description):
+        return
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        write = partial(_write_face, temporary, schema, seed, size)
+        faces = _run(write, count, workers or os.cpu_count() or 1)
+        lines = list(tqdm(faces, total=count, desc=f"{schema} faces", disable=not progress))
+        if schema == "wflw98":
+            files.write_text(temporary / WFLW_LIST, "".join(lines))
+        files.write_json(temporary / DESCRIPTION, description)
+        os.rename(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def pts_text(points: np.ndarray) -> str:
+    """Points [N, 2], pixel centres at whole numbers from 0, as an iBUG `.pts` file (from 1)."""
+    rows = "".join(f"{x + 1:.6f} {y + 1:.6f}\n" for x, y in points.astype(np.float64))
+    return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}}}\n"
+
+
+def wflw_line(face: SyntheticFace, name: str) -> str:
+    """A face as a line of a WFLW list; the box is the tight one in whole pixels."""
+    points = face.points["wflw98"].astype(np.float64)
+    coordinates = " ".join(f"{value:.6f}" for value in points.ravel())
+    box = [*np.floor(points.min(0)).astype(int), *np.ceil(points.max(0)).astype(int)]
+    flags = [int(flag) for flag in _wflw_flags(face.attributes)]
+    return f"{coordinates} {' '.join(map(str, [*box, *flags]))} {name}\n"
+
+
+def _wflw_flags(attributes: dict[str, float]) -> tuple[bool, ...]:
+    """Pose, expression, illumination, make-up, occlusion, blur: is each out of the usual?"""
+    yaw, pitch, roll = (abs(attributes[name]) for name in ("yaw", "pitch", "roll"))
+    return (
+        yaw > 25 or pitch > 15 or roll > 20,
+        attributes["mouth_opening"] > 0.3 or abs(attributes["smile"]) > 0.8,
+        attributes["light_contrast"] > 0.6,
+        attributes["make_up"] > 0,
+        attributes["occluded"] > 0,
+        attributes["blur"] > 1.2,
+    )
+
+
+def _check(schema: str, count: int, seed: int, size: int, workers: int | None) -> None:
+    if schema not in FORMATS:
+        raise EfldError(f"synthetic faces: schema must be one of {FORMATS}, got {schema!r}")
+    if count < 1:
+        raise EfldError(f"synthetic faces: count must be at least 1, got {count}")
+    if seed < 0:
+        raise EfldError(f"synthetic faces: seed must not be negative, got {seed}")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise EfldError(f"synthetic faces: size must be {MIN_SIZE} to {MAX_SIZE}, got {size}")
+    if workers is not None and workers < 1:
+        raise EfldError(f"synthetic faces: workers must be at least 1, got {workers}")
+
+
+def _is_written(folder: Path, description: dict[str, Any]) -> bool:
+    """Whether `folder` is the data set already.
+
+    Raises:
+      EfldError: it is something else.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    try:
+        found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        different = [key for key in description if found.get(key) != description[key]]
+    except (OSError, ValueError, AttributeError) as error:
+        raise EfldError(
+            f"{folder} exists and is not a synthetic data set (no readable {DESCRIPTION}); "
+            "choose another folder or delete it"
+        ) from error
+    if different:
+        changes = ", ".join(f"{key} {found.get(key)} not {description[key]}" for key in different)
+        raise EfldError(f"{folder} was written with {changes}; delete {folder} to write it anew")
+    return True
+
+
+def _run(write: partial[str], count: int, workers: int) -> Iterator[str]:
+    """`write(0)`, `write(1)`, ... in order."""
+    if workers == 1 or count == 1:
+        yield from map(write, range(count))
+        return
+    context = multiprocessing.get_context("spawn")
+    chunk = max(1, min(_CHUNK, count // workers))
+    pool = ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))
+    with pool:
+        yield from pool.map(write, range(count), chunksize=chunk)
+
+
+def _write_face(folder: Path, schema: str, seed: int, size: int, index: int) -> str:
+    """Writes one face's files; returns its line of a list file."""
+    face = render_face(seed, index, size)
+    name = f"face{index:06d}"
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR), quality)
+    (folder / f"{name}.jpg").write_bytes(encoded.tobytes())
+    if schema != "wflw98":
+        (folder / f"{name}.pts").write_text(pts_text(face.points[schema]), encoding="utf-8")
+    return wflw_line(face, f"{name}.jpg")

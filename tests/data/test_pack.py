@@ -1,0 +1,159 @@
+"""Packing: what goes in comes out, nothing is done twice, bad samples are told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from efld_tf.annotations import sources
+from efld_tf.data import pack, shards
+from efld_tf.data.crop_fit import REFERENCE_ANCHORS, crop_rule
+from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
+from tests import faces
+
+PACK = PackOptions(size=96, margin=1.5, shard_faces=8)
+
+
+def options(source: str, **changes) -> SourceOptions:
+    return replace(SourceOptions(source=source, name="s", heads=["ibug68"]), **changes)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return faces.write_ibug(tmp_path / "photos", 20)
+
+
+def test_packed_points_lie_where_they_were(tmp_path: Path, photos: Path) -> None:
+    manifest = pack.pack(options(f"ibug:{photos}"), tmp_path / "packed", PACK, progress=False)
+    assert (manifest.faces("train"), manifest.faces("validation")) == (20, 0)
+    assert [shard.faces for shard in manifest.shards["train"]] == [8, 8, 4]
+    records = sources.read(f"ibug:{photos}").records
+    stored = list(shards.read(tmp_path / "packed", manifest, "train").as_numpy_iterator())
+    assert [face["name"].decode() for face in stored] == [r.image.name for r in records]
+    for face, record in zip(stored, records, strict=True):
+        rule = manifest.crop_rule
+        crop = rule.crop(record.source_box("points")).scaled(PACK.margin)
+        np.testing.assert_allclose(crop.from_unit(face["points"]), record.points, atol=1e-3)
+        assert face["side"] == pytest.approx(crop.side, rel=1e-5)
+
+
+def test_mean_shape_is_that_of_the_model_s_crop(tmp_path: Path, photos: Path) -> None:
+    manifest = pack.pack(options(f"ibug:{photos}"), tmp_path / "packed", PACK, progress=False)
+    anchors = schemas.get("ibug68").anchor_points(np.array(manifest.mean_shape))
+    # The drawn faces have other proportions than real ones: the fit is the best, not perfect.
+    assert np.abs(anchors - REFERENCE_ANCHORS).max() < 0.08
+    np.testing.assert_allclose(anchors.mean(0), REFERENCE_ANCHORS.mean(0), atol=1e-3)
+
+
+def test_packing_again_changes_nothing(tmp_path: Path, photos: Path) -> None:
+    folder = tmp_path / "packed"
+    first = pack.pack(options(f"ibug:{photos}"), folder, PACK, progress=False)
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again = pack.pack(options(f"ibug:{photos}"), folder, PACK, progress=False)
+    assert again == first
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+
+
+def test_a_changed_annotation_is_packed_anew(tmp_path: Path, photos: Path) -> None:
+    folder = tmp_path / "packed"
+    first = pack.pack(options(f"ibug:{photos}"), folder, PACK, progress=False)
+    annotation = photos / "face_003x.pts"
+    lines = annotation.read_text().split("\n")
+    lines[13] = "40.0 41.0"
+    annotation.write_text("\n".join(lines))
+    second = pack.pack(options(f"ibug:{photos}"), folder, PACK, progress=False)
+    assert second.content_sha256 != first.content_sha256
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["packed", "photos"]
+
+
+def test_one_and_two_processes_write_the_same(tmp_path: Path) -> None:
+    photos = faces.write_ibug(tmp_path / "photos", 70)
+    results = [
+        pack.pack(options(f"ibug:{photos}"), tmp_path / str(n), PACK, workers=n, progress=False)
+        for n in (1, 2)
+    ]
+    assert results[0].content_sha256 == results[1].content_sha256
+
+
+def test_hold_out_goes_by_identity_and_is_stable(tmp_path: Path, photos: Path) -> None:
+    held = options(f"ibug:{photos}", validation_fraction=0.4)
+    manifest = pack.pack(held, tmp_path / "packed", PACK, progress=False)
+    assert 0 < manifest.faces("validation") < 20
+    records = sources.read(f"ibug:{photos}").records
+    expected = [r.image.name for r in records if pack.in_validation(r, 0.4)]
+    stored = shards.read(tmp_path / "packed", manifest, "validation").as_numpy_iterator()
+    assert [face["name"].decode() for face in stored] == expected
+    one = records[0]
+    same_person = replace(records[1], identity=one.identity)
+    assert pack.in_validation(one, 0.5) == pack.in_validation(same_person, 0.5)
+
+
+def test_a_bad_photo_stops_or_is_skipped_and_told(tmp_path: Path, photos: Path) -> None:
+    (photos / "face_005x.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match="face_005x.png: not an image"):
+        pack.pack(options(f"ibug:{photos}"), tmp_path / "packed", PACK, progress=False)
+    assert not (tmp_path / "packed").exists()
+    skipping = options(f"ibug:{photos}", on_error="skip")
+    manifest = pack.pack(skipping, tmp_path / "packed", PACK, progress=False)
+    assert manifest.faces("train") == 19
+    assert len(manifest.skipped) == 1 and "face_005x.png" in manifest.skipped[0]
+
+
+def test_a_foreign_folder_is_not_touched(tmp_path: Path, photos: Path) -> None:
+    foreign = tmp_path / "packed"
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("years of work")
+    with pytest.raises(EfldError, match="not a packed source"):
+        pack.pack(options(f"ibug:{photos}"), foreign, PACK, progress=False)
+    assert (foreign / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format_version": 1}', "\x00"])
+def test_a_broken_manifest_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / pack.MANIFEST).write_text(content)
+    with pytest.raises(DataError, match="manifest.json"):
+        pack.read_manifest(tmp_path)
+
+
+def test_another_version_is_refused(tmp_path: Path, photos: Path) -> None:
+    pack.pack(options(f"ibug:{photos}"), tmp_path / "packed", PACK, progress=False)
+    path = tmp_path / "packed" / pack.MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 0}))
+    with pytest.raises(DataError, match="another version"):
+        pack.read_manifest(tmp_path / "packed")
+
+
+def test_the_fitted_rule_is_exact_for_similar_faces() -> None:
+    """Five-point boxes of another size and place give the same crops."""
+    schema = schemas.get("mtfl5")
+    points = np.zeros((5, 2))
+    for name, place in zip(schema.anchors, REFERENCE_ANCHORS, strict=True):
+        points[list(schema.anchors[name])] = place * 50 + 100  # a crop of 50 px at (100, 100)
+    from efld_tf.annotations.record import FaceRecord
+
+    record = FaceRecord(Path("x.jpg"), points, "mtfl5", box=np.array([95.0, 90.0, 135.0, 120.0]))
+    crop = crop_rule([record], CropOptions()).crop(record.box)
+    assert (crop.center_x, crop.center_y, crop.side) == pytest.approx((125, 125, 50), abs=0.01)
+
+
+def test_real_sources_fill_the_crop_alike(shared_data: Path) -> None:
+    """The same part of a face is at the same place of the crop in all four real formats."""
+    for source in (
+        "ibug:ibug/helen/trainset", "youtube_faces:youtube_faces", "scut:scut_fbp5500",
+        "mtfl:net7876/trainImageList.txt",
+    ):
+        reader, _, path = source.partition(":")
+        found = sources.read(f"{reader}:{shared_data / path}", on_error="skip")
+        rule = crop_rule(found.records, CropOptions())
+        schema = schemas.get(found.schema)
+        anchors = np.mean([
+            schema.anchor_points(rule.crop(r.source_box(rule.box)).to_unit(r.points))
+            for r in found.records[::7]
+        ], axis=0)
+        assert np.abs(anchors - REFERENCE_ANCHORS).max() < 0.03, source

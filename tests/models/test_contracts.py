@@ -1,0 +1,112 @@
+"""What every model family and codec gets for free."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule
+from efld_tf.models import checkpoint, registry
+from efld_tf.models.predictor import FloatPredictor
+from tests import faces
+
+SIZE = 64
+
+
+def spec_of(family: str, *heads: str) -> checkpoint.ModelSpec:
+    return checkpoint.ModelSpec(
+        family, SIZE, {},
+        {
+            head: checkpoint.HeadSpec(faces.mean_shape(head).tolist(), CropRule("points", head, 1.2))
+            for head in heads
+        },
+    )
+
+
+def randomised(spec: checkpoint.ModelSpec):
+    model = spec.build()
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        noise = rng.normal(0, 0.05, weight.shape)
+        weight.assign(np.abs(weight + noise) if "variance" in weight.name else weight + noise)
+    return model
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_decode_inverts_encode(family: str) -> None:
+    rng = np.random.default_rng(0)
+    for head in schemas.names():
+        codec = registry.get(family).codec(faces.mean_shape(head))
+        points = rng.uniform(0, 1, (3, schemas.get(head).num_points, 2)).astype(np.float32)
+        np.testing.assert_allclose(codec.decode(codec.encode(tf.constant(points))), points,
+                                   atol=1e-6)
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_an_untrained_model_predicts_the_mean_shape(family: str) -> None:
+    spec = spec_of(family, "ibug51")
+    raw = spec.build()(tf.zeros([1, SIZE, SIZE, 3]))["ibug51"]
+    points = spec.codec("ibug51").decode(raw).numpy()[0]
+    assert np.abs(points - faces.mean_shape("ibug51")).max() < 0.05
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_save_and_load(family: str, tmp_path) -> None:
+    spec = spec_of(family, "ibug51", "mtfl5")
+    model = randomised(spec)
+    checkpoint.save(tmp_path / "m.h5", spec, model)
+    loaded_spec, loaded = checkpoint.load(tmp_path / "m.h5")
+    assert loaded_spec == spec
+    image = np.random.default_rng(2).uniform(0, 1, (2, SIZE, SIZE, 3)).astype(np.float32)
+    for head in spec.heads:
+        np.testing.assert_array_equal(loaded(image)[head], model(image)[head])
+    assert [p.name for p in tmp_path.iterdir()] == ["m.h5"]
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_fine_tuning_keeps_the_backbone_and_shared_heads(family: str, tmp_path) -> None:
+    source = randomised(spec_of(family, "ibug51", "mtfl5"))
+    checkpoint.save(tmp_path / "m.h5", spec_of(family, "ibug51", "mtfl5"), source)
+    model = spec_of(family, "ibug51", "wflw98").build()
+    missing = checkpoint.load_matching(tmp_path / "m.h5", model)
+    assert missing and all(name.startswith("wflw98") for name in missing)
+    image = tf.random.uniform([1, SIZE, SIZE, 3])
+    np.testing.assert_array_equal(model(image)["ibug51"], source(image)["ibug51"])
+
+
+def test_float_predictor_takes_pixels(tmp_path) -> None:
+    spec = spec_of("efld", "ibug51", "mtfl5")
+    model = randomised(spec)
+    checkpoint.save(tmp_path / "m.h5", spec, model)
+    predictor = FloatPredictor(tmp_path / "m.h5", "mtfl5")
+    crops = np.random.default_rng(3).integers(0, 256, (70, SIZE, SIZE, 3), np.uint8)
+    expected = spec.codec("mtfl5").decode(model(crops / np.float32(255))["mtfl5"])
+    np.testing.assert_allclose(predictor.predict_crops(crops), expected, atol=1e-5)
+    with pytest.raises(DataError, match="has no head 'wflw98'"):
+        FloatPredictor(tmp_path / "m.h5", "wflw98")
+
+
+def test_strange_files_are_refused(tmp_path) -> None:
+    spec = spec_of("efld", "mtfl5")
+    checkpoint.save(tmp_path / "good.h5", spec, spec.build())
+    good = (tmp_path / "good.h5").read_bytes()
+    (tmp_path / "text.h5").write_text("hello")
+    (tmp_path / "cut.h5").write_bytes(good[: len(good) // 2])
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.attrs["keras_version"] = "2"
+    with h5py.File(tmp_path / "less.h5", "w") as file, h5py.File(tmp_path / "good.h5") as source:
+        file.attrs.update(source.attrs)
+    for name in ("text", "cut", "other", "less", "absent"):
+        with pytest.raises(DataError, match=rf"{name}\.h5"):
+            checkpoint.load(tmp_path / f"{name}.h5")
+
+
+def test_unknown_families_and_options_are_named() -> None:
+    with pytest.raises(EfldError, match=r"unknown model family 'efdl'; known: .*efld"):
+        registry.get("efdl")
+    with pytest.raises(EfldError, match=r"model\.options\.activaton: unknown key"):
+        registry.build("efld", {"activaton": "relu"}, 64, {"mtfl5": 5})

