@@ -91,6 +91,8 @@ def read(source: str | Source, on_error: str = "stop") -> Annotations:
         raise EfldError(f"on_error must be one of {', '.join(ON_ERROR)}, got {on_error!r}")
     if isinstance(source, str):
         source = parse(source)
+    if source.reader not in READERS:
+        raise EfldError(f"source {source}: not a source of annotated photos")
     reader = READERS[source.reader]
     allowed = [
         name for name, parameter in inspect.signature(reader).parameters.items()

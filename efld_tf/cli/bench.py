@@ -6,8 +6,9 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 
-from efld_tf.benchmark import latency, macs
+from efld_tf.benchmark import latency
 from efld_tf.cli import common
+from efld_tf.runtime import graph
 from efld_tf.scoring import results
 
 
@@ -37,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser.add_argument("--json", action="store_true", help="print the benchmark as JSON")
     arguments = parser.parse_args(argv)
 
-    graph = macs.read(arguments.model)
+    found = graph.read(arguments.model)
     model = results.describe_model(arguments.model)
     if arguments.output:
         results.existing(arguments.output, model)
     measured = latency.measure(
         arguments.model, arguments.threads, arguments.runs, arguments.warmup
     )
-    details = {**measured.summary(), "macs": graph.total_macs}
+    details = {**measured.summary(), "macs": found.total_macs}
     if arguments.output:
         results.merge(
             arguments.output,
@@ -53,15 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             details=details,
             factors={
                 "time_ms": measured.main.latency_ms_p50,
-                "complexity_gflops": 2 * graph.total_macs / 1e9,
+                "complexity_gflops": 2 * found.total_macs / 1e9,
                 "size_mb": measured.size_bytes / 1e6,
             },
         )
     if arguments.json:
-        listed = {"operators": [_as_json(op) for op in graph.operators]}
+        listed = {"operators": [_as_json(op) for op in found.operators]}
         print(json.dumps({**details, **(listed if arguments.operators else {})}, indent=2))
     else:
-        print(_report(arguments.model, measured, graph, arguments.operators))
+        print(_report(arguments.model, measured, found, arguments.operators))
     return None
 
 
@@ -85,8 +86,8 @@ def _whole_from(lowest: int) -> Callable[[str], int]:
     return parse
 
 
-def _report(path: str, measured: latency.Benchmark, graph: macs.Graph, operators: bool) -> str:
-    conditions, total = measured.conditions, graph.total_macs
+def _report(path: str, measured: latency.Benchmark, found: graph.Graph, operators: bool) -> str:
+    conditions, total = measured.conditions, found.total_macs
     memory = measured.peak_memory_bytes
     lines = [
         f"{path}: {measured.size_bytes:,} bytes, {total:,} MACs = {2 * total / 1e6:.2f} MFLOPs, "
@@ -102,12 +103,12 @@ def _report(path: str, measured: latency.Benchmark, graph: macs.Graph, operators
         )
     if operators:
         lines.append(f"{'':5}  {'operator':24}  {'MACs':>12}  outputs")
-        for op in graph.operators:
+        for op in found.operators:
             lines.append(f"{op.index:5}  {op.name:24}  {op.macs:12,}  {_outputs(op)}")
     return "\n".join(lines)
 
 
-def _outputs(operator: macs.Operator) -> str:
+def _outputs(operator: graph.Operator) -> str:
     """Dtype and shape of each output, such as `int8[1,64,64,8]`."""
     shapes = (
         ",".join("?" if size is None else str(size) for size in tensor.shape)
@@ -118,7 +119,7 @@ def _outputs(operator: macs.Operator) -> str:
     )
 
 
-def _as_json(operator: macs.Operator) -> dict[str, object]:
+def _as_json(operator: graph.Operator) -> dict[str, object]:
     return {
         "subgraph": operator.subgraph,
         "index": operator.index,

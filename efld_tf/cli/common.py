@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from efld_tf import __version__
@@ -32,6 +34,9 @@ def run(command: Callable[[Sequence[str] | None], int | None], argv: Sequence[st
     Returns:
       The exit code: that of the command (None counts as 0), 2 for bad input, 130 for Ctrl-C.
     """
+    # A name that the terminal cannot show must not end a command.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return command(argv) or 0
     except EfldError as error:
@@ -52,12 +57,16 @@ def quiet_tensorflow() -> None:
     time of the import.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Model Garden's cloud clients announce which Python versions they will drop one day.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow
+
+            tensorflow.config.list_physical_devices()  # complains where there is no GPU
         finally:
             os.dup2(kept, 2)
             os.close(kept)

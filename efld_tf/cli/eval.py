@@ -24,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     from efld_tf.evaluation import evaluate, faces
 
     predictor = _load(model, exported, arguments)
+    about = results.describe_model(model, schema=predictor.schema)
+    if arguments.output:
+        results.existing(arguments.output, about)  # refuse another model's file before the work
     found = faces.load(
         arguments.source, predictor.crop_rule, predictor.input_size,
         on_error=arguments.on_error, split=arguments.split, progress=not arguments.quiet,
@@ -36,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments.output:
         results.merge(
             arguments.output,
-            model=results.describe_model(model, schema=predictor.schema),
+            model=about,
             section="evaluation",
             details=summary,
             factors={"accuracy_percent": summary["accuracy_5px_percent"]},

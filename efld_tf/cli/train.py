@@ -45,3 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 def entry() -> None:
     """The console script."""
     raise SystemExit(common.run(main))
+
+
+if __name__ == "__main__":
+    entry()

@@ -143,7 +143,7 @@ def _colour(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> tf.Te
 
 
 def _blur(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> tf.Tensor:
-    """Gaussian blur with up to `blur_sigma` pixels on some faces.
+    """Gaussian blur with up to `blur_sigma` pixels on a share `blur` of the faces.
 
     All faces of a batch share one kernel, each mixes it in by a share of its own: a depthwise
     convolution with a kernel a face would cost more than the training step.
@@ -152,15 +152,17 @@ def _blur(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> tf.Tens
     offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
     kernel = tf.exp(-(offsets**2) / (2 * options.blur_sigma**2))
     kernel = tf.tile((kernel / tf.reduce_sum(kernel))[:, None, None, None], [1, 1, 3, 1])
-    share = tf.where(random.chance(options.blur), random.uniform(0.0, 1.0), 0.0)
-    chosen = tf.where(share > 0)[:, 0]
+    # A fixed number of faces, at least one: some kernels mishandle an empty batch.
+    batch = tf.cast(tf.shape(crops)[0], tf.float32)
+    count = tf.cast(tf.maximum(tf.round(options.blur * batch), 1.0), tf.int32)
+    chosen = tf.argsort(random.uniform(0.0, 1.0))[:count]
     picked = tf.gather(crops, chosen)
     padded = tf.pad(picked, [[0, 0], [radius, radius], [radius, radius], [0, 0]], "SYMMETRIC")
     blurred = tf.nn.depthwise_conv2d(padded, kernel, [1, 1, 1, 1], "VALID")
     blurred = tf.nn.depthwise_conv2d(
         blurred, tf.transpose(kernel, [1, 0, 2, 3]), [1, 1, 1, 1], "VALID"
     )
-    weight = tf.gather(share, chosen)[:, None, None, None]
+    weight = random.uniform(0.0, 1.0)[:count, None, None, None]
     return tf.tensor_scatter_nd_update(
         crops, chosen[:, None], picked + weight * (blurred - picked)
     )

@@ -99,7 +99,7 @@ class AugmentOptions:
       saturation: largest change of the saturation factor.
       channel_gain: largest change of each channel's gain (colour temperature).
       grey: probability of a grey image.
-      blur: probability of a Gaussian blur with up to `blur_sigma` pixels.
+      blur: share of a batch that gets a Gaussian blur with up to `blur_sigma` pixels.
       blur_sigma: largest blur, pixels of the model's input.
       noise: largest standard deviation of pixel noise, of the full range.
       occlusion: probability of a filled rectangle over the face.

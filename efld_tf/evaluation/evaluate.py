@@ -87,10 +87,8 @@ class Evaluation:
     def _by_point(self) -> Mapping[str, float]:
         distance = metrics.point_errors(self.predicted, self.truth)
         normalised = distance / self.schema.normaliser.distance(self.truth)[:, None]
-        return {
-            name: percent(value)
-            for name, value in zip(self.schema.names, np.nanmean(normalised, axis=0), strict=True)
-        }
+        columns = zip(self.schema.names, normalised.T, strict=True)
+        return {name: percent(np.nanmean(v)) for name, v in columns if np.isfinite(v).any()}
 
     def _by_attribute(self) -> dict[str, Any]:
         """For each attribute and value, how many faces have it and their NME."""

@@ -8,7 +8,7 @@ import pytest
 from efld_tf.benchmark import latency, worker
 from efld_tf.errors import DataError, EfldError
 from efld_tf.scoring import results
-from tests.benchmark import tiny_models
+from tests import tiny_models
 
 
 def test_statistics_of_a_hand_case():

@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a `.tflite`, counted from the flatbuffer itself.
+"""What is inside a `.tflite`: tensors, operators, and multiply-accumulates counted from it.
 
 Counted are convolutions, dense layers and matrix products, as in EFLD's "FLOPs" (2 x MACs); any
 other operator counts 0. Nothing is executed and neither TensorFlow nor the interpreter is loaded,
@@ -59,6 +59,7 @@ class Operator:
       name: of the builtin operator, such as `CONV_2D`, or of the custom one.
       inputs, outputs: its tensors; None for an optional input that is absent.
       macs: multiply-accumulates of one invocation.
+      builtin: False for a custom operator, which not every runtime has.
     """
 
     subgraph: int
@@ -67,6 +68,7 @@ class Operator:
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     macs: int
+    builtin: bool
 
     @property
     def input_dtypes(self) -> tuple[str, ...]:
@@ -144,7 +146,7 @@ class _Reader:
         self.path = path
         self.size = len(content)
         self.model = schema.Model.GetRootAs(content, 0)
-        self.codes = [self._op_name(i) for i in self._range(self.model.OperatorCodesLength())]
+        self.codes = [self._op_code(i) for i in self._range(self.model.OperatorCodesLength())]
         # Touching every buffer finds a file that was cut off within its weights.
         buffers = [self.model.Buffers(i) for i in self._range(self.model.BuffersLength())]
         self.stored = [_vector(buffer.DataAsNumpy()).size > 0 for buffer in buffers]
@@ -173,13 +175,14 @@ class _Reader:
             raise ValueError(f"a list of {length} in {self.size} bytes")
         return range(length)
 
-    def _op_name(self, index: int) -> str:
+    def _op_code(self, index: int) -> tuple[str, bool]:
+        """Name of an operator code, and whether it is a builtin one."""
         code = self.model.OperatorCodes(index)
         # The deprecated field has 8 bits; the schema says to take the larger one.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if number == schema.BuiltinOperator.CUSTOM:
-            return code.CustomCode().decode()
-        return _BUILTIN_NAMES[number]
+            return code.CustomCode().decode(), False
+        return _BUILTIN_NAMES[number], True
 
     def _tensors(self, subgraph: int) -> list[Tensor]:
         table = self.model.Subgraphs(subgraph)
@@ -210,7 +213,7 @@ class _Reader:
         result = []
         for index in self._range(table.OperatorsLength()):
             operator = table.Operators(index)
-            name = self.codes[operator.OpcodeIndex()]
+            name, builtin = self.codes[operator.OpcodeIndex()]
             inputs = tuple(
                 _pick(tensors, i) if i >= 0 else None for i in _vector(operator.InputsAsNumpy())
             )
@@ -219,7 +222,7 @@ class _Reader:
             if name in _COUNTED:
                 place = f"operator {index} ({name})"
                 macs = _COUNTED[name](_Operands(self.path, place, operator, inputs, outputs))
-            result.append(Operator(subgraph, index, name, inputs, outputs, macs))
+            result.append(Operator(subgraph, index, name, inputs, outputs, macs, builtin))
         return result
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efld_tf.benchmark import macs
+from efld_tf.runtime import graph
 from efld_tf.errors import DataError
-from tests.benchmark import tiny_models
+from tests import tiny_models
 
 
 def _weights(*shape: int):
@@ -87,28 +87,28 @@ def _matmul_right_transposed(a, b):
 def test_each_operator_against_a_hand_count(tmp_path, name, function, shapes, expected):
     path = tmp_path / "op.tflite"
     path.write_bytes(tiny_models.convert(function, shapes))
-    operators = macs.operators(path)
+    operators = graph.operators(path)
     assert [(op.name, op.macs) for op in operators if op.macs] == [(name, expected)]
     assert name in [op.name for op in operators]
 
 
 def test_the_int8_network_against_a_hand_count(int8_model):
-    graph = macs.read(int8_model)
-    assert graph.total_macs == macs.total_macs(int8_model) == tiny_models.TINY_MACS
-    counted = {op.name: op for op in graph.operators}
+    found = graph.read(int8_model)
+    assert found.total_macs == graph.total_macs(int8_model) == tiny_models.TINY_MACS
+    counted = {op.name: op for op in found.operators}
     assert counted["DEPTHWISE_CONV_2D"].macs == 4 * 4 * 4 * 9
     assert counted["FULLY_CONNECTED"].output_shapes == ((1, 10),)
     assert counted["CONV_2D"].output_dtypes == ("int8",)
     assert counted["CONV_2D"].input_dtypes == ("int8", "int8", "int32")
     assert counted["QUANTIZE"].input_dtypes == ("uint8",)
-    assert [(t.dtype, t.shape) for t in graph.inputs] == [("uint8", (1, 16, 16, 3))]
-    assert [(t.dtype, t.shape) for t in graph.outputs] == [("float32", (1, 5, 2))]
+    assert [(t.dtype, t.shape) for t in found.inputs] == [("uint8", (1, 16, 16, 3))]
+    assert [(t.dtype, t.shape) for t in found.outputs] == [("float32", (1, 5, 2))]
     filters = counted["CONV_2D"].inputs[1]
-    assert filters.constant and not graph.inputs[0].constant
+    assert filters.constant and not found.inputs[0].constant
 
 
 def test_float_and_int8_count_the_same(float_model, int8_model):
-    assert macs.total_macs(float_model) == macs.total_macs(int8_model)
+    assert graph.total_macs(float_model) == graph.total_macs(int8_model)
 
 
 def test_a_dynamic_shape_is_refused_only_where_it_counts(tmp_path):
@@ -117,10 +117,10 @@ def test_a_dynamic_shape_is_refused_only_where_it_counts(tmp_path):
     path = tmp_path / "dynamic.tflite"
     path.write_bytes(tiny_models.convert(_conv, [(None, 8, 8, 3)]))
     with pytest.raises(DataError, match=r"0 \(CONV_2D\) has a dynamic shape \[\?, 4, 4, 5"):
-        macs.read(path)
+        graph.read(path)
     path.write_bytes(tiny_models.convert(lambda x: tf.nn.relu(x), [(None, 8)]))
-    assert macs.total_macs(path) == 0
-    assert macs.operators(path)[0].output_shapes == ((None, 8),)
+    assert graph.total_macs(path) == 0
+    assert graph.operators(path)[0].output_shapes == ((None, 8),)
 
 
 def test_files_that_are_no_models_are_refused(tmp_path):
@@ -128,13 +128,13 @@ def test_files_that_are_no_models_are_refused(tmp_path):
     for content in (b"", b"TFL3", b"PK\x03\x04" * 100):
         path.write_bytes(content)
         with pytest.raises(DataError, match="identifier TFL3"):
-            macs.read(path)
+            graph.read(path)
     for missing in (tmp_path / "none.tflite", tmp_path):
         with pytest.raises(DataError, match="cannot read the model"):
-            macs.read(missing)
+            graph.read(missing)
     path.write_bytes(b"\x08\0\0\0TFL3" + bytes(100))
     with pytest.raises(DataError):
-        macs.read(path)
+        graph.read(path)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_inconsistent_models_are_refused(tmp_path, edit):
     path = tmp_path / "m.tflite"
     path.write_bytes(tiny_models.edited(tiny_models.tiny_int8(), edit))
     with pytest.raises(DataError):
-        macs.read(path)
+        graph.read(path)
 
 
 @given(st.floats(0, 1, exclude_max=True))
@@ -164,7 +164,7 @@ def test_a_truncated_model_is_refused(tmp_path: Path, share):
     path = tmp_path / "cut.tflite"
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(DataError) as caught:
-        macs.read(path)
+        graph.read(path)
     assert "\n" not in str(caught.value)
 
 
@@ -176,6 +176,6 @@ def test_flipped_bits_never_end_in_a_traceback(tmp_path: Path, flips):
     path = tmp_path / "flipped.tflite"
     path.write_bytes(content)
     try:
-        assert macs.total_macs(path) >= 0
+        assert graph.total_macs(path) >= 0
     except DataError as error:
         assert "\n" not in str(error)

@@ -1,0 +1,125 @@
+"""Batches that mix formats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from efld_tf.data import pack, pipeline
+from efld_tf.data.options import AugmentOptions, PackOptions, SourceOptions
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import schemas
+from tests import faces
+
+HEADS = ("ibug51", "ibug68", "mtfl5")
+PACK = PackOptions(size=48, margin=1.5)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[pipeline.PackedSource]:
+    folder = tmp_path_factory.mktemp("mixed")
+    listed = [
+        ("big", f"ibug:{faces.write_ibug(folder / 'a', 60)}", ["ibug68"], 1.0),
+        ("inner", f"ibug:{faces.write_ibug(folder / 'b', 20, seed=1)}", ["ibug51"], 3.0),
+        ("five", f"mtfl:{faces.write_five_points(folder / 'c', 30)}", ["mtfl5"], 1.0),
+    ]
+    result = []
+    for name, source, heads, repeat in listed:
+        options = SourceOptions(source, name, heads, repeat, validation_fraction=0.2)
+        manifest = pack.pack(options, folder / name, PACK, progress=False)
+        supervised = pack.supervised_heads(options, manifest.schema)
+        result.append(pipeline.PackedSource(folder / name, manifest, supervised, repeat))
+    return result
+
+
+def options(**changes) -> pipeline.BatchOptions:
+    values = {"heads": HEADS, "size": 32, "batch_size": 16, "seed": 7, **changes}
+    return pipeline.BatchOptions(**values)
+
+
+def take(dataset, count: int) -> list[dict]:
+    return list(dataset.take(count).as_numpy_iterator())
+
+
+def test_shapes_and_that_each_face_has_one_format(sources) -> None:
+    for batch in take(pipeline.training_batches(sources, options()), 3):
+        assert batch["image"].shape == (16, 32, 32, 3) and batch["image"].dtype == np.float32
+        assert 0 <= batch["image"].min() and batch["image"].max() <= 1
+        masks = np.stack([batch["mask"][head].max(axis=1) for head in HEADS])
+        np.testing.assert_array_equal(masks.sum(axis=0), 1)
+        for head in HEADS:
+            points = schemas.get(head).num_points
+            assert batch["points"][head].shape == (16, points, 2)
+            assert batch["mask"][head].shape == (16, points)
+
+
+def test_sources_are_drawn_in_proportion_to_size_times_repeat(sources) -> None:
+    counts: Counter[str] = Counter()
+    for batch in take(pipeline.training_batches(sources, options()), 60):
+        for head in HEADS:
+            counts[head] += int(batch["mask"][head].max(axis=1).sum())
+    faces_of = {"ibug68": sources[0], "ibug51": sources[1], "mtfl5": sources[2]}
+    weights = {h: s.manifest.faces("train") * s.repeat for h, s in faces_of.items()}
+    for head in HEADS:
+        expected = weights[head] / sum(weights.values())
+        assert counts[head] / (60 * 16) == pytest.approx(expected, abs=0.06)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_later_start_continues_the_same_stream(sources, cache: bool) -> None:
+    whole = take(pipeline.training_batches(sources, options(cache=cache)), 12)
+    later = take(pipeline.training_batches(sources, options(cache=cache), start_step=9), 3)
+    for expected, found in zip(whole[9:], later, strict=True):
+        np.testing.assert_array_equal(found["image"], expected["image"])
+        for head in HEADS:
+            np.testing.assert_array_equal(found["points"][head], expected["points"][head])
+
+
+def test_caching_changes_nothing(sources) -> None:
+    cached, read = (
+        take(pipeline.training_batches(sources, options(cache=cache)), 2) for cache in (True, False)
+    )
+    np.testing.assert_array_equal(cached[1]["image"], read[1]["image"])
+
+
+def test_the_seed_changes_the_order(sources) -> None:
+    first, other = (
+        take(pipeline.training_batches(sources, options(seed=seed)), 1)[0] for seed in (1, 2)
+    )
+    assert np.abs(first["image"] - other["image"]).max() > 0.1
+
+
+def test_validation_goes_through_all_held_out_faces_once(sources) -> None:
+    batches = take(pipeline.validation_batches(sources, options()), -1)
+    total = sum(len(batch["image"]) for batch in batches)
+    assert total == sum(source.manifest.faces("validation") for source in sources) > 0
+    again = take(pipeline.validation_batches(sources, options(seed=9)), -1)
+    np.testing.assert_array_equal(batches[0]["image"], again[0]["image"])
+
+
+def test_points_of_a_subset_are_those_of_the_annotation(sources) -> None:
+    """The 51-point head sees points 17 to 67 of the 68-point files."""
+    inner = sources[1]
+    batch = take(pipeline.validation_batches([inner], options()), 1)[0]
+    both = pipeline.PackedSource(
+        inner.folder, inner.manifest, {"ibug68": tuple(range(68)), "ibug51": tuple(range(17, 68))}
+    )
+    full = take(pipeline.validation_batches([both], options()), 1)[0]
+    np.testing.assert_array_equal(batch["points"]["ibug51"], full["points"]["ibug68"][:, 17:])
+    assert full["mask"]["ibug51"].all() and full["mask"]["ibug68"].all()
+
+
+def test_sources_packed_differently_are_refused(sources, tmp_path: Path) -> None:
+    other = SourceOptions(f"ibug:{faces.write_ibug(tmp_path / 'x', 5)}", "x", ["ibug68"])
+    manifest = pack.pack(other, tmp_path / "p", PackOptions(size=64), progress=False)
+    mixed = [*sources, pipeline.PackedSource(tmp_path / "p", manifest, {"ibug68": tuple(range(68))})]
+    with pytest.raises(EfldError, match="different sizes or margins"):
+        pipeline.training_batches(mixed, options(augment=AugmentOptions.none()))
+
+
+def test_a_head_that_the_source_cannot_supervise_is_named() -> None:
+    with pytest.raises(EfldError, match=r"source x: schema mtfl5 does not contain ibug51"):
+        pack.supervised_heads(SourceOptions("mtfl:x", "x", ["ibug51"]), "mtfl5")

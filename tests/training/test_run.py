@@ -1,0 +1,168 @@
+"""Whole runs on drawn faces: they learn, and a killed one resumes to the same result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from efld_tf.errors import DataError, EfldError
+from efld_tf.models import checkpoint
+from efld_tf.training import recipe, run
+from tests import faces
+
+
+def write_recipe(folder: Path, **training) -> Path:
+    tree = {
+        "name": "small",
+        "output_dir": str(folder / "runs"),
+        "model": {"input_size": 32},
+        "heads": {"ibug51": {}, "mtfl5": {"weight": 0.5}},
+        "data": {
+            "cache_dir": str(folder / "packed"),
+            "pack": {"size": 48},
+            "sources": [
+                {"name": "a", "source": f"ibug:{folder / 'a'}", "heads": ["ibug51"],
+                 "validation_fraction": 0.25},
+                {"name": "b", "source": f"mtfl:{folder / 'b' / 'list.txt'}", "heads": ["mtfl5"]},
+            ],
+        },
+        "training": {
+            "target_head": "ibug51", "steps": 24, "batch_size": 8, "validation_interval": 8,
+            "checkpoint_interval": 4, "log_interval": 2, "deterministic": True, **training,
+        },
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    faces.write_ibug(folder / "a", 40, "ibug68")
+    faces.write_five_points(folder / "b", 20)
+    return folder
+
+
+def start(path: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "efld_tf.cli.train", str(path), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(photos: Path) -> Path:
+    process = start(write_recipe(photos), "--set", "name=whole")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "best validation NME" in out and out.count("\n") == 1
+    return photos / "runs" / "whole"
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]})
+                        if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def test_progress_is_shown_and_libraries_are_quiet(photos: Path) -> None:
+    process = start(write_recipe(photos), "--set", "name=shown", "--set", "training.steps=8")
+    _, err = process.communicate(timeout=300)
+    assert "images/s" in err and "loss" in err and "step 8: validation NME ibug51" in err
+    for noise in ("WARNING", "cuda", "absl", "FutureWarning", "retracing"):
+        assert noise not in err
+    assert "train | step:" in (photos / "runs" / "shown" / "train.log").read_text()
+
+
+def test_a_run_leaves_what_later_commands_need(uninterrupted: Path) -> None:
+    history = run.validation_history(uninterrupted)
+    assert [entry["step"] for entry in history] == [8, 16, 24]
+    assert set(history[0]["nme_percent"]) == {"ibug51", "mtfl5"}
+    spec, _ = checkpoint.load(uninterrupted / "best.h5")
+    best = min(history, key=lambda entry: entry["nme_percent"]["ibug51"])
+    assert spec.training["step"] == best["step"]
+    assert spec.heads["ibug51"].crop_rule.name == "ibug68-points"
+    assert spec.heads["mtfl5"].crop_rule.name == "mtfl5-file"
+    assert recipe.load(uninterrupted / "recipe.yaml").training.steps == 24
+    assert list((uninterrupted / "checkpoints" / "train").glob("events*"))  # TensorBoard
+
+
+def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupted: Path) -> None:
+    path = write_recipe(photos)
+    folder = photos / "runs" / "killed"
+    kills = 0
+    for trigger in ("ckpt-4.index", "ckpt-12.index"):
+        process = start(path, "--set", "name=killed")
+        deadline = time.monotonic() + 240
+        while not (folder / "checkpoints" / trigger).exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+    assert kills == 2
+    process = start(path, "--set", "name=killed")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    expected, found = weights(uninterrupted / "best.h5"), weights(folder / "best.h5")
+    assert expected.keys() == found.keys()
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    whole, resumed = run.validation_history(uninterrupted), run.validation_history(folder)
+    assert [e["nme_percent"] for e in whole] == [e["nme_percent"] for e in resumed]
+
+
+def test_a_finished_run_is_not_trained_again(photos: Path, uninterrupted: Path) -> None:
+    before = (uninterrupted / "best.h5").stat().st_mtime_ns
+    process = start(write_recipe(photos), "--set", "name=whole")
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0 and "best validation NME" in out
+    assert (uninterrupted / "best.h5").stat().st_mtime_ns == before
+
+
+def test_it_learns(photos: Path) -> None:
+    """The error of a mean shape more than halves: the drawn faces' features are found."""
+    path = write_recipe(photos, steps=250, validation_interval=125, checkpoint_interval=125,
+                        learning_rate=0.004, batch_size=16, deterministic=False)
+    result = run.train(recipe.load(path, ["name=learns"]), progress=False)
+    history = run.validation_history(result.folder)
+    spec, _ = checkpoint.load(result.folder / "best.h5")
+    assert result.nme_percent < 7.0
+    assert history[-1]["training_loss"] < 0.6 * history[0]["training_loss"]
+    assert spec.training["validation_nme_percent"]["ibug51"] == result.nme_percent
+
+
+def test_fine_tuning_starts_from_given_weights(photos: Path, uninterrupted: Path) -> None:
+    path = write_recipe(photos, steps=1, learning_rate=1e-9, validation_interval=1)
+    start_nme = min(e["nme_percent"]["ibug51"] for e in run.validation_history(uninterrupted))
+    init = f"training.init_from={uninterrupted / 'best.h5'}"
+    result = run.train(recipe.load(path, ["name=tuned", init]), progress=False)
+    # One step changes the batch norm statistics a little, nothing else.
+    assert result.nme_percent == pytest.approx(start_nme, rel=0.15)
+
+
+def test_another_recipe_does_not_overwrite_a_run(photos: Path, uninterrupted: Path) -> None:
+    path = write_recipe(photos, learning_rate=0.5)
+    with pytest.raises(EfldError, match="holds a run of another recipe"):
+        run.train(recipe.load(path, ["name=whole"]), progress=False)
+
+
+def test_bad_data_stops_before_training(photos: Path) -> None:
+    path = write_recipe(photos)
+    with pytest.raises(EfldError, match="does not exist"):
+        run.train(recipe.load(path, ["name=x", "data.sources.0.source=ibug:/nowhere"]),
+                  progress=False)
+    os.truncate(faces.write_ibug(photos / "bad", 3) / "face_001x.pts", 40)
+    with pytest.raises(DataError, match="face_001x.pts"):
+        run.train(recipe.load(path, ["name=y", f"data.sources.0.source=ibug:{photos / 'bad'}"]),
+                  progress=False)
