@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from efld_tf import __version__
 from efld_tf.errors import EfldError
+from efld_tf.quiet import silenced_stderr
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -51,22 +52,11 @@ def run(command: Callable[[Sequence[str] | None], int | None], argv: Sequence[st
 
 
 def quiet_tensorflow() -> None:
-    """Imports TensorFlow without the flood that its libraries write to stderr at start.
-
-    The messages come from C++ before any logging is set up, so the stream itself is closed for the
-    time of the import.
-    """
+    """Imports TensorFlow without the flood that its libraries write to stderr at start."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Model Garden's cloud clients announce which Python versions they will drop one day.
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), 2)
-        try:
-            import tensorflow
+    with silenced_stderr():
+        import tensorflow
 
-            tensorflow.config.list_physical_devices()  # complains where there is no GPU
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+        tensorflow.config.list_physical_devices()  # complains where there is no GPU

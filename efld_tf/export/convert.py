@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
-
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -13,6 +9,7 @@ import tf_keras
 from efld_tf.errors import EfldError
 from efld_tf.export import flatbuffer
 from efld_tf.models.checkpoint import ModelSpec
+from efld_tf.quiet import silenced_stderr
 
 
 def to_int8(
@@ -67,20 +64,7 @@ def _converter(spec: ModelSpec, model: tf_keras.Model, head: str) -> tf.lite.TFL
 
 
 def _convert(converter: tf.lite.TFLiteConverter) -> bytes:
-    with _silenced_stderr():
+    with silenced_stderr():
         tree = flatbuffer.read(converter.convert())
     flatbuffer.shorten_names(tree)
     return flatbuffer.write(tree)
-
-
-@contextlib.contextmanager
-def _silenced_stderr() -> Iterator[None]:
-    """The converter's C++ writes progress to stderr whatever the log level."""
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.errors import DataError
 from efld_tf.landmarks.geometry import CropRule, extract_crop
+from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import metadata
 
 
@@ -35,8 +36,9 @@ class LandmarkPredictor:
         self.schema: str = about.schema
         self.crop_rule: CropRule = about.crop_rule
         try:
-            self._interpreter = Interpreter(model_path=str(model), num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with silenced_stderr():  # it announces its delegate
+                self._interpreter = Interpreter(model_path=str(model), num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise DataError(model, f"LiteRT cannot load it: {error}") from error
         self._input = self._interpreter.get_input_details()[0]

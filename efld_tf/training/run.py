@@ -85,6 +85,11 @@ class _Run:
         self._forget_later_validations()
         params = task.experiment(recipe, self.start_step)
         self.task = task.LandmarkTask(params.task)
+        if training.target_head not in self.task.validated_heads():
+            raise EfldError(
+                f"no face of {training.target_head} is held out to choose the best weights by: "
+                f"raise validation_fraction of a source that supervises it"
+            )
         self.bar = tqdm(
             total=training.steps, initial=self.start_step, unit="step", disable=not progress,
             desc=f"training {recipe.name}", dynamic_ncols=True, file=sys.stderr,
@@ -130,7 +135,8 @@ class _Run:
     def _validate(self, step: int) -> None:
         """Measures all heads; keeps the weights if they are the best so far."""
         output = self.runner.controller.evaluate()
-        nme = {head: round(float(output[f"nme_{head}"]), 4) for head in self.recipe.heads}
+        heads = self.task.validated_heads()
+        nme = {head: round(float(output[f"nme_{head}"]), 4) for head in heads}
         entry = {"step": step, "training_loss": round(self.loss, 5), "nme_percent": nme}
         earlier = validation_history(self.folder)
         if self._target(entry) < min(map(self._target, earlier), default=float("inf")):

@@ -100,12 +100,22 @@ class LandmarkTask(base_task.Task):
         return total
 
     def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
-        """The NME of each head in percent."""
-        return [tf_keras.metrics.Mean(f"nme_{head}") for head in self.recipe.heads]
+        """The NME in percent of each head that has faces to measure it on."""
+        return [tf_keras.metrics.Mean(f"nme_{head}") for head in self._measured(training)]
+
+    def validated_heads(self) -> list[str]:
+        """The heads that some held-out faces are annotated for."""
+        return self._measured(training=False)
+
+    def _measured(self, training: bool) -> list[str]:
+        split = "train" if training else "validation"
+        found = {h for s in self.sources if s.manifest.faces(split) for h in s.heads}
+        return [head for head in self.recipe.heads if head in found]
 
     def process_metrics(self, metrics, labels, model_outputs, **kwargs) -> None:
         """Updates each head's NME with the faces that are annotated in its format."""
-        for head, metric in zip(self.recipe.heads, metrics, strict=True):
+        for metric in metrics:
+            head = metric.name.removeprefix("nme_")
             points, mask = labels["points"][head], labels["mask"][head]
             predicted = self._codecs[head].decode(model_outputs[head])
             nme = losses.nme(predicted, points, mask, normalising_distance(points, head))

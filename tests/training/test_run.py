@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 from efld_tf.errors import DataError, EfldError
+from efld_tf.evaluation import faces as faces_of
+from efld_tf.landmarks import metrics, schemas
 from efld_tf.models import checkpoint
 from efld_tf.training import recipe, run
 from tests import faces
@@ -36,7 +38,7 @@ def write_recipe(folder: Path, **training) -> Path:
             ],
         },
         "training": {
-            "target_head": "ibug51", "steps": 24, "batch_size": 8, "validation_interval": 8,
+            "target_head": "ibug51", "steps": 48, "batch_size": 8, "validation_interval": 8,
             "checkpoint_interval": 4, "log_interval": 2, "deterministic": True, **training,
         },
     }
@@ -75,6 +77,12 @@ def weights(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
+def newest_checkpoint(folder: Path) -> int:
+    """The step of the newest complete checkpoint, 0 without one."""
+    found = (folder / "checkpoints").glob("ckpt-*.index")
+    return max((int(path.stem.rpartition("-")[2]) for path in found), default=0)
+
+
 def test_progress_is_shown_and_libraries_are_quiet(photos: Path) -> None:
     process = start(write_recipe(photos), "--set", "name=shown", "--set", "training.steps=8")
     _, err = process.communicate(timeout=300)
@@ -86,31 +94,29 @@ def test_progress_is_shown_and_libraries_are_quiet(photos: Path) -> None:
 
 def test_a_run_leaves_what_later_commands_need(uninterrupted: Path) -> None:
     history = run.validation_history(uninterrupted)
-    assert [entry["step"] for entry in history] == [8, 16, 24]
-    assert set(history[0]["nme_percent"]) == {"ibug51", "mtfl5"}
+    assert [entry["step"] for entry in history] == [8, 16, 24, 32, 40, 48]
+    # The five-point source holds out no faces, so nothing is said of that head.
+    assert set(history[0]["nme_percent"]) == {"ibug51"}
     spec, _ = checkpoint.load(uninterrupted / "best.h5")
     best = min(history, key=lambda entry: entry["nme_percent"]["ibug51"])
     assert spec.training["step"] == best["step"]
     assert spec.heads["ibug51"].crop_rule.name == "ibug68-points"
     assert spec.heads["mtfl5"].crop_rule.name == "mtfl5-file"
-    assert recipe.load(uninterrupted / "recipe.yaml").training.steps == 24
+    assert recipe.load(uninterrupted / "recipe.yaml").training.steps == 48
     assert list((uninterrupted / "checkpoints" / "train").glob("events*"))  # TensorBoard
 
 
 def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupted: Path) -> None:
     path = write_recipe(photos)
     folder = photos / "runs" / "killed"
-    kills = 0
-    for trigger in ("ckpt-4.index", "ckpt-12.index"):
+    for least_step in (4, 20):
         process = start(path, "--set", "name=killed")
-        deadline = time.monotonic() + 240
-        while not (folder / "checkpoints" / trigger).exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
+        while newest_checkpoint(folder) < least_step:
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-    assert kills == 2
+        assert process.returncode == -signal.SIGKILL
     process = start(path, "--set", "name=killed")
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -131,14 +137,18 @@ def test_a_finished_run_is_not_trained_again(photos: Path, uninterrupted: Path) 
 
 
 def test_it_learns(photos: Path) -> None:
-    """The error of a mean shape more than halves: the drawn faces' features are found."""
+    """Held-out faces are met far better than by the mean shape: features are found."""
     path = write_recipe(photos, steps=250, validation_interval=125, checkpoint_interval=125,
                         learning_rate=0.004, batch_size=16, deterministic=False)
     result = run.train(recipe.load(path, ["name=learns"]), progress=False)
-    history = run.validation_history(result.folder)
     spec, _ = checkpoint.load(result.folder / "best.h5")
-    assert result.nme_percent < 7.0
-    assert history[-1]["training_loss"] < 0.6 * history[0]["training_loss"]
+    held_out = faces_of.load(
+        f"packed:{photos / 'packed' / 'a'}", spec.heads["ibug51"].crop_rule, 32
+    )
+    truth = held_out.points[:, 17:]
+    mean_shape = np.broadcast_to(spec.heads["ibug51"].mean_shape, truth.shape)
+    baseline = 100 * metrics.nme(mean_shape, truth, schemas.get("ibug51")).mean()
+    assert result.nme_percent < 0.7 * baseline
     assert spec.training["validation_nme_percent"]["ibug51"] == result.nme_percent
 
 

@@ -1,0 +1,151 @@
+"""The whole path by its commands, from any folder: synth, pack, train, export, eval, bench, score."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import yaml
+
+import efld_tf
+from efld_tf.cli import common
+from efld_tf.scoring import results
+
+COMMANDS = ("data", "train", "export", "eval", "bench", "score")
+
+
+def run(folder: Path, command: str, *arguments: object, code: int = 0) -> tuple[str, str]:
+    """Runs `efld-COMMAND` in `folder`; returns what it printed."""
+    program = Path(sys.executable).parent / f"efld-{command}"
+    done = subprocess.run(
+        [str(program), *map(str, arguments)],
+        cwd=folder, capture_output=True, text=True, timeout=400, check=False,
+    )
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a tiny model was trained on rendered faces."""
+    folder = tmp_path_factory.mktemp("work")
+    for name, schema, count in (("train", "ibug68", 48), ("other", "wflw98", 24),
+                                ("test", "ibug51", 12)):
+        out, _ = run(folder, "data", "synth", name, "--schema", schema, "--count", count,
+                     "--seed", len(name), "--size", 96, "--quiet")
+        assert f"{count} faces; read them as" in out
+    recipe = {
+        "name": "tiny",
+        "model": {"input_size": 64},
+        "heads": {"ibug51": {}, "wflw98": {}},
+        "data": {
+            "pack": {"size": 96},
+            "sources": [
+                {"name": "train", "source": "ibug:train", "heads": ["ibug51"],
+                 "validation_fraction": 0.2},
+                {"name": "other", "source": "wflw:other/list_98pt_rect_attr.txt",
+                 "heads": ["wflw98"]},
+            ],
+        },
+        "training": {"target_head": "ibug51", "steps": 30, "batch_size": 8, "log_interval": 10,
+                     "validation_interval": 30, "checkpoint_interval": 30},
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    run(folder, "train", "tiny.yaml", "--quiet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Path:
+    out, err = run(folder, "export", "--int8", "--head", "ibug51", "--calibration", 20,
+                   "--compare", "ibug:test")
+    assert "newest run: runs/tiny" in out and "int8_nme_percent" in out
+    assert "M MACs" in out and not err
+    return folder / "runs" / "tiny" / "efld_ibug51_int8.tflite"
+
+
+def test_version_and_help_everywhere(tmp_path: Path) -> None:
+    for command in COMMANDS:
+        out, _ = run(tmp_path, command, "--version")
+        assert out == f"efld-{command} {efld_tf.__version__}\n"
+        out, _ = run(tmp_path, command, "--help")
+        assert out.startswith(f"usage: efld-{command}")
+
+
+def test_pack_and_stats(folder: Path) -> None:
+    out, _ = run(folder, "data", "pack", "ibug:train", "p", "--validation-fraction", 0.25,
+                 "--size", 96)
+    assert "ibug68" in out and "validation" in out
+    out, _ = run(folder, "data", "stats", "p")
+    assert "crop rule   ibug68-points" in out and "median" in out
+    for name in ("train_stats.png", "train_faces.png"):
+        assert cv2.imread(str(folder / "p" / name)).std() > 10
+
+
+def test_results_of_the_commands_come_together(folder: Path, model: Path) -> None:
+    out, _ = run(folder, "eval", model, "--source", "ibug:test", "--output", "r.json",
+                 "--plots", "plots")
+    assert "nme_interocular_percent" in out and "faces                        12" in out
+    run(folder, "bench", model, "--runs", 20, "--warmup", 2, "--output", "r.json")
+    found = results.read(folder / "r.json")
+    assert set(results.FACTORS) - set(found) == {"power_w"}
+    assert found["evaluation"]["faces"] == 12
+    assert found["complexity_gflops"] == pytest.approx(2e-9 * found["benchmark"]["macs"])
+    assert found["size_mb"] == pytest.approx(model.stat().st_size / 1e6)
+    for name in ("ced", "worst", "sample"):
+        assert cv2.imread(str(folder / "plots" / f"{name}.png")).std() > 5
+    out, err = run(folder, "score", "r.json", code=3)
+    assert "power" in out + err
+    out, _ = run(folder, "score", "r.json", "--power", 2)
+    assert "score" in out.lower()
+
+
+def test_float_and_int8_are_evaluated_alike(folder: Path, model: Path) -> None:
+    figures = {}
+    for name, what in (("float", "runs/tiny"), ("int8", model)):
+        run(folder, "eval", what, "--source", "ibug:test", "--output", f"{name}.json", "--quiet")
+        evaluation = json.loads((folder / f"{name}.json").read_text())["evaluation"]
+        figures[name] = evaluation["nme_interocular_percent"]
+    assert figures["int8"] == pytest.approx(figures["float"], abs=0.3)
+
+
+def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> None:
+    run(folder, "eval", "runs/tiny", "--source", "ibug:test", "--output", "mixed.json")
+    before = (folder / "mixed.json").read_text()
+    _, err = run(folder, "eval", model, "--source", "ibug:test", "--output", "mixed.json", code=2)
+    assert err.startswith("error:") and "mixed.json" in err and err.count("\n") == 1
+    assert (folder / "mixed.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("train", ["absent.yaml"], "absent.yaml: cannot read the configuration"),
+        ("train", ["tiny.yaml", "--set", "training.step=3"], "training.step: unknown key"),
+        ("export", ["nowhere", "--int8"], "nowhere: no trained model there"),
+        ("export", ["runs/tiny", "--int8", "--head", "mtfl5"], "has no head 'mtfl5'"),
+        ("export", ["runs/tiny", "--int8", "--output", "x.bin"], "ends in .tflite"),
+        ("export", ["runs/tiny", "--int8", "--calibration", "m.json"], "m.json: cannot read"),
+        ("eval", ["runs/tiny", "--source", "helen"], "expected reader:path"),
+        ("eval", ["runs/tiny", "--source", "ibug:absent"], "absent does not exist"),
+        ("eval", ["tiny.tflite", "--source", "ibug:test"], "tiny.tflite: cannot read the model"),
+        ("eval", ["tiny.yaml", "--source", "ibug:test"], "cannot be read as a model file"),
+        ("data", ["pack", "ibug:train", "train"], "not a packed source"),
+        ("data", ["stats", "train"], "not a packed folder"),
+        ("data", ["synth", "s", "--count", "0"], "count"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(
+    folder: Path, command: str, arguments: list[str], message: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(folder)
+    module = importlib.import_module(f"efld_tf.cli.{command}")
+    assert common.run(module.main, arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1

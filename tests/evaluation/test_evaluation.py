@@ -1,0 +1,151 @@
+"""Metrics of predictors whose error is known, from photos and from packed crops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from efld_tf.annotations import sources
+from efld_tf.data import pack
+from efld_tf.data.options import PackOptions, SourceOptions
+from efld_tf.errors import DataError, EfldError
+from efld_tf.evaluation import evaluate, plots
+from efld_tf.evaluation import faces as faces_of
+from efld_tf.landmarks import metrics, schemas
+from efld_tf.landmarks.geometry import CropRule
+from tests import faces
+
+RULE = CropRule("points", "ibug68", 1.25)
+SIZE = 64
+
+
+class Shifted:
+    """Predicts the truth of given faces, moved by `pixels` of the photo to the right."""
+
+    schema, crop_rule, input_size = "ibug51", RULE, SIZE
+
+    def __init__(self, truth: faces_of.EvaluationFaces, pixels: float):
+        points = truth.points[:, 17:] if truth.schema == "ibug68" else truth.points
+        self.points = points + np.stack([pixels / truth.sides, 0 * truth.sides], -1)[:, None]
+
+    def predict_crops(self, crops: np.ndarray) -> np.ndarray:
+        return self.points
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return faces.write_ibug(tmp_path_factory.mktemp("photos"), 12)
+
+
+@pytest.fixture(scope="module")
+def found(photos: Path) -> faces_of.EvaluationFaces:
+    return faces_of.load(f"ibug:{photos}", RULE, SIZE, progress=False)
+
+
+def test_a_perfect_prediction(found) -> None:
+    summary = evaluate.evaluate(Shifted(found, 0.0), found).summary()
+    assert summary["nme_interocular_percent"] == pytest.approx(0, abs=1e-4)
+    assert summary["accuracy_5px_percent"] == 100
+    assert summary["failure_rate_10_percent"] == 0
+    assert summary["ced_auc_10_percent"] == pytest.approx(100, abs=1e-3)
+
+
+@pytest.mark.parametrize(("pixels", "accuracy"), [(4.9, 100.0), (5.1, 0.0)])
+def test_a_known_shift(found, photos: Path, pixels: float, accuracy: float) -> None:
+    """A shift by p pixels is p / (distance of the outer eye corners) of every face."""
+    result = evaluate.evaluate(Shifted(found, pixels), found)
+    records = sources.read(f"ibug:{photos}").records
+    corners = np.array([np.linalg.norm(r.points[36] - r.points[45]) for r in records])
+    np.testing.assert_allclose(result.nme, pixels / corners, rtol=1e-4)
+    summary = result.summary((8.0, 10.0))
+    assert summary["accuracy_5px_percent"] == accuracy
+    assert summary["nme_interocular_percent"] == pytest.approx(100 * np.mean(pixels / corners), 1e-3)
+    assert summary["failure_rate_8_percent"] == pytest.approx(
+        100 * np.mean(pixels / corners > 0.08)
+    )
+    centres = [np.linalg.norm(r.points[36:42].mean(0) - r.points[42:48].mean(0)) for r in records]
+    assert summary["nme_interpupil_percent"] == pytest.approx(
+        100 * np.mean(pixels / np.array(centres)), rel=1e-3
+    )
+    assert set(summary["nme_by_point_percent"]) == set(schemas.get("ibug51").names)
+
+
+def test_crops_show_the_points(found, photos: Path) -> None:
+    """The dark dots that are drawn on the anchors are there in the crop."""
+    anchors = schemas.get("ibug68").anchor_points(found.points)
+    for crop, points in zip(found.crops, anchors, strict=True):
+        for x, y in np.clip((points * SIZE).astype(int), 0, SIZE - 1):
+            assert crop[y, x].mean() < 80
+    picture = found.picture(3, 2 * SIZE)
+    small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(float) - found.crops[3]).mean() < 8
+
+
+def test_packed_faces_are_the_same_faces(found, photos: Path, tmp_path: Path) -> None:
+    options = SourceOptions(f"ibug:{photos}", "p", ["ibug68"])
+    options = replace(options, crop=replace(options.crop, scale=1.25))
+    pack.pack(options, tmp_path / "p", PackOptions(size=96, jpeg_quality=100), progress=False)
+    packed = faces_of.load(f"packed:{tmp_path / 'p'}", RULE, SIZE, split="train")
+    assert packed.names == found.names
+    np.testing.assert_allclose(packed.points, found.points, atol=1e-4)
+    np.testing.assert_allclose(packed.sides, found.sides, rtol=1e-4)
+    assert np.abs(packed.crops.astype(float) - found.crops).mean() < 3
+
+
+def test_a_five_point_source_gets_a_rule_of_its_own(tmp_path: Path) -> None:
+    listed = faces.write_five_points(tmp_path, 8)
+    found = faces_of.load(f"mtfl:{listed}", RULE, SIZE, progress=False)
+    assert found.crop_rule.name == "mtfl5-file"
+    with pytest.raises(EfldError, match="ibug51 cannot be compared with annotations of mtfl5"):
+        evaluate.evaluate(Shifted(found, 0.0), found)
+
+
+def test_bad_photos_stop_or_are_counted(photos: Path, tmp_path: Path) -> None:
+    faces.write_ibug(tmp_path, 4)
+    (tmp_path / "face_002x.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="face_002x.png"):
+        faces_of.load(f"ibug:{tmp_path}", RULE, SIZE, progress=False)
+    found = faces_of.load(f"ibug:{tmp_path}", RULE, SIZE, on_error="skip", progress=False)
+    assert len(found) == 3 and "face_002x.png" in found.skipped[0]
+
+
+def test_attributes_are_grouped(found) -> None:
+    attributes = [{"blur": str(i % 2), "same": "1"} for i in range(len(found))]
+    tagged = replace(found, attributes=attributes)
+    result = evaluate.evaluate(Shifted(tagged, 3.0), tagged)
+    groups = result.summary()["by_attribute"]
+    assert list(groups) == ["blur"] and groups["blur"]["1"]["faces"] == 6
+    assert groups["blur"]["0"]["nme_percent"] == pytest.approx(100 * result.nme[::2].mean(), 1e-3)
+
+
+def test_pictures_are_drawn(found, tmp_path: Path) -> None:
+    result = evaluate.evaluate(Shifted(found, 4.0), found)
+    plots.ced_plot(tmp_path / "ced.png", {"a": result})
+    plots.predictions_sheet(tmp_path / "worst.png", result, plots.worst(result, 6), columns=3)
+    sheet = cv2.imread(str(tmp_path / "worst.png"))
+    assert sheet.shape[1] >= 3 * plots.TILE and sheet.std() > 10
+    assert cv2.imread(str(tmp_path / "ced.png")).std() > 10
+    order = plots.worst(result, 12)
+    assert (np.diff(result.nme[order]) <= 0).all()
+    assert plots.spread(result, 3)[0] == order[-1] and plots.spread(result, 3)[-1] == order[0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"), [("ibug68", "ibug51", "ibug51"), ("ibug51", "ibug51", "ibug51")]
+)
+def test_common_points(first: str, second: str, name: str) -> None:
+    for one, other in ((first, second), (second, first)):
+        common, left, right = faces_of.common_points(one, other)
+        assert common == name and len(left) == len(right) == 51
+        assert [schemas.get(one).names[i] for i in left][0].startswith("right_eyebrow")
+
+
+def test_ced_auc_is_the_area_under_the_drawn_curve(found) -> None:
+    nme = evaluate.evaluate(Shifted(found, 3.0), found).nme
+    errors, shares = metrics.ced_curve(nme, 0.1, 20001)
+    area = ((shares[1:] + shares[:-1]) / 2 * np.diff(errors)).sum() / 0.1
+    assert metrics.ced_auc(nme, 0.1) == pytest.approx(area, abs=1e-3)

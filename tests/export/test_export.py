@@ -1,0 +1,252 @@
+"""From a trained model to an audited `.tflite` that says what it is."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import flatbuffers
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
+
+from efld_tf import files
+from efld_tf.errors import DataError, EfldError
+from efld_tf.export import audit, calibration, convert, export, flatbuffer
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule
+from efld_tf.models import checkpoint, registry
+from efld_tf.models.predictor import FloatPredictor
+from efld_tf.runtime import graph, metadata
+from efld_tf.runtime.predictor import LandmarkPredictor
+from tests import faces
+
+SIZE = 64
+RULE = CropRule("points", "ibug68", 1.25)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = faces.write_ibug(tmp_path_factory.mktemp("photos"), 24)
+    image = cv2.imread(str(folder / "face_000x.png"))
+    image[40:44, 40:44], image[50:54, 50:54] = 0, 255  # black and white, as real photos have
+    cv2.imwrite(str(folder / "face_000x.png"), image)
+    return folder
+
+
+@pytest.fixture(scope="module", params=sorted(registry.FAMILIES))
+def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with weights of a plausible size, of every family."""
+    spec = checkpoint.ModelSpec(
+        request.param, SIZE, {},
+        {head: checkpoint.HeadSpec(faces.mean_shape(head).tolist(), RULE, f"ibug:{photos}")
+         for head in ("ibug51", "ibug68")},
+    )
+    model = spec.build()
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if "points/kernel" in weight.name:
+            weight.assign(rng.normal(0, 0.02, weight.shape))
+        elif weight.name.endswith("bias:0"):
+            weight.assign(rng.normal(0, 0.02, weight.shape))
+    path = tmp_path_factory.mktemp("run") / "best.h5"
+    checkpoint.save(path, spec, model)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path) -> tuple[Path, export.ExportReport]:
+    output = trained.parent / "model.tflite"
+    return output, export.export_int8(trained, output, head="ibug51")
+
+
+def test_the_report_is_of_the_file(exported) -> None:
+    path, report = exported
+    assert report.size_bytes == path.stat().st_size
+    assert report.macs == graph.total_macs(path)
+    assert report.calibration_faces == 24
+    assert json.loads(path.with_suffix(".report.json").read_text())["macs"] == report.macs
+    assert {"CONV_2D", "NEG", "ADD_N"} <= report.operators.keys()
+
+
+def test_only_the_tail_is_float(exported) -> None:
+    path, _ = exported
+    found = audit.check_int8(path)
+    floats = [op.name for op in found.operators if "float32" in op.output_dtypes]
+    assert floats[0] == "DEQUANTIZE" and set(floats) <= audit.FLOAT_TAIL
+    assert [op.name for op in found.operators][-len(floats):] == floats  # and at the end
+
+
+def test_int8_gives_the_points_of_float(exported, trained: Path, photos: Path) -> None:
+    """The grid of residuals is fine: half a hundredth of the crop for the worst point."""
+    path, report = exported
+    crops = calibration.crops(calibration.choose(f"ibug:{photos}"), RULE, SIZE)
+    expected = FloatPredictor(trained, "ibug51").predict_crops(crops)
+    found = LandmarkPredictor(path).predict_crops(crops)
+    spread = np.abs(expected - expected.mean(axis=0)).max()
+    assert np.abs(found - expected).max() < 0.2 * spread + 0.005
+    assert len(np.unique(found[0])) > 90  # not the 255 steps of one coordinate grid
+    distance = np.linalg.norm(found - expected, axis=-1) * SIZE
+    assert report.comparison["point_difference_px_median"] == pytest.approx(
+        np.median(distance), abs=1e-3
+    )
+
+
+def test_pixels_go_in_as_they_are(exported) -> None:
+    details = Interpreter(model_path=str(exported[0])).get_input_details()[0]
+    assert details["dtype"] == np.uint8
+    assert details["quantization"] == (pytest.approx(1 / 255, rel=1e-6), 0)
+
+
+def test_our_metadata_is_read_back(exported) -> None:
+    about = metadata.read(exported[0])
+    assert (about.schema, about.crop_rule) == ("ibug51", RULE)
+    assert about.names == schemas.get("ibug51").names
+
+
+def test_mediapipe_reads_the_metadata(exported) -> None:
+    displayer = MetadataDisplayer.with_model_file(str(exported[0]))
+    assert set(displayer.get_packed_associated_file_list()) == {"landmarks.txt", "efld.json"}
+    shown = json.loads(displayer.get_metadata_json())
+    graph_shown = shown["subgraph_metadata"][0]
+    image, points = graph_shown["input_tensor_metadata"][0], graph_shown["output_tensor_metadata"][0]
+    assert image["content"]["content_properties"]["color_space"] == "RGB"
+    assert image["process_units"][0]["options"] == {"mean": [0.0], "std": [255.0]}
+    assert points["dimension_names"] == ["batch", "point", "xy"]
+    assert points["associated_files"][0]["name"] == "landmarks.txt"
+
+
+def test_the_same_export_gives_the_same_bytes(exported, trained: Path, tmp_path: Path) -> None:
+    export.export_int8(trained, tmp_path / "again.tflite", head="ibug51")
+    assert (tmp_path / "again.tflite").read_bytes() == exported[0].read_bytes()
+
+
+def test_float_export_computes_the_same(trained: Path, tmp_path: Path) -> None:
+    spec, model = checkpoint.load(trained)
+    path = tmp_path / "float.tflite"
+    path.write_bytes(convert.to_float32(spec, model, "ibug68"))
+    audit.check_float32(path)
+    crops = np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    expected = FloatPredictor(trained, "ibug68").predict_crops(crops)
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    for crop, points in zip(crops, expected, strict=True):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"],
+                               crop[None].astype(np.float32) / 255)
+        interpreter.invoke()
+        found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
+        np.testing.assert_allclose(found, points, atol=1e-5)
+    with pytest.raises(DataError, match="computes in float|expected an input"):
+        audit.check_int8(path)
+
+
+def test_a_hidden_float_operator_fails_the_audit(tmp_path: Path) -> None:
+    """EXP is silently left in float by a full int8 conversion."""
+    kernel = tf.constant(np.random.default_rng(0).normal(0, 1, (3, 3, 3, 10)), tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 16, 16, 3], tf.float32)])
+    def network(x):
+        x = tf.exp(-tf.nn.relu(tf.nn.conv2d(x, kernel, 4, "SAME")))
+        x = tf.nn.conv2d(x, tf.ones([4, 4, 10, 10]), 1, "VALID")
+        return tf.reshape(x, [1, 5, 2])
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    rng = np.random.default_rng(0)
+    converter.representative_dataset = lambda: (
+        [rng.uniform(0, 1, (1, 16, 16, 3)).astype(np.float32)] for _ in range(8)
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
+    (tmp_path / "exp.tflite").write_bytes(converter.convert())
+    with pytest.raises(DataError, match=r"operator \d+ \((EXP|QUANTIZE)\)"):
+        audit.check_int8(tmp_path / "exp.tflite")
+
+
+def test_rewriting_shares_arrays_and_changes_no_result(exported, tmp_path: Path) -> None:
+    content = exported[0].read_bytes()
+    tree = flatbuffer.read(content)
+    rewritten = flatbuffer.write(tree)
+    outputs = []
+    image = np.random.default_rng(2).integers(0, 256, (1, SIZE, SIZE, 3), np.uint8)
+    for model in (content, rewritten):
+        interpreter = Interpreter(model_content=model)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+    np.testing.assert_array_equal(*outputs)
+    plain = flatbuffers.Builder(1 << 20)
+    plain.Finish(tree.Pack(plain), flatbuffer.IDENTIFIER)
+    assert len(rewritten) < 0.95 * len(plain.Output())
+    # Tensor data is aligned as the schema asks.
+    model = schema.Model.GetRootAs(rewritten, 0)
+    for buffer in (model.Buffers(i)._tab for i in range(model.BuffersLength())):
+        if field := buffer.Offset(4):
+            assert buffer.Vector(field) % flatbuffer.DATA_ALIGNMENT == 0
+
+
+def test_calibration_is_chosen_by_name_not_by_order(photos: Path, tmp_path: Path) -> None:
+    few, all_of_them = (calibration.choose(f"ibug:{photos}", n) for n in (5, None))
+    assert (len(few.images), len(all_of_them.images)) == (5, 24)
+    assert few.images == all_of_them.images[:5]
+    assert len({image.image for image in all_of_them.images}) == 24
+    assert few.images[0].sha256 == files.sha256(photos / few.images[0].image)
+    calibration.write_manifest(tmp_path / "m.json", few)
+    assert calibration.read_manifest(tmp_path / "m.json") == few
+
+
+def test_calibration_crops_are_in_the_manifest_s_order(photos: Path) -> None:
+    manifest = calibration.choose(f"ibug:{photos}", 6)
+    crops = calibration.crops(manifest, RULE, SIZE)
+    backwards = replace(manifest, images=manifest.images[::-1])
+    np.testing.assert_array_equal(calibration.crops(backwards, RULE, SIZE), crops[::-1])
+    assert len({crop.tobytes() for crop in crops}) == 6
+
+
+def test_a_changed_or_missing_calibration_photo_is_named(photos: Path) -> None:
+    manifest = calibration.choose(f"ibug:{photos}", 3)
+    other = replace(manifest.images[1], sha256="0" * 64)
+    with pytest.raises(DataError, match="is not the file that the calibration manifest names"):
+        calibration.crops(replace(manifest, images=[other]), RULE, SIZE)
+    gone = replace(manifest.images[0], image="gone.png")
+    with pytest.raises(DataError, match="gone.png: named for calibration"):
+        calibration.crops(replace(manifest, images=[gone]), RULE, SIZE)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"source": 1, "images": []}', "\x00"])
+def test_a_broken_calibration_manifest_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.json").write_text(text)
+    with pytest.raises(DataError, match="m.json"):
+        calibration.read_manifest(tmp_path / "m.json")
+
+
+def test_dim_calibration_is_refused(trained: Path) -> None:
+    spec, model = checkpoint.load(trained)
+    dim = np.full((2, SIZE, SIZE, 3), 100, np.uint8)
+    with pytest.raises(EfldError, match="black to white"):
+        convert.to_int8(spec, model, "ibug51", dim)
+
+
+def test_a_failed_export_leaves_nothing(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no head 'wflw98'"):
+        export.export_int8(trained, tmp_path / "x.tflite", head="wflw98")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_metadata_of_strange_files(exported, tmp_path: Path) -> None:
+    content = exported[0].read_bytes()
+    (tmp_path / "cut.tflite").write_bytes(content[:-100])
+    (tmp_path / "plain.tflite").write_bytes(content[: content.rindex(b"PK\x03\x04") - 2000])
+    with zipfile.ZipFile(tmp_path / "wrong.tflite", "w") as archive:
+        archive.writestr("landmarks.txt", "a")
+        archive.writestr("efld.json", '{"schema": 3}')
+    for name in ("cut", "plain", "wrong", "absent"):
+        with pytest.raises(DataError, match=f"{name}.tflite"):
+            metadata.read(tmp_path / f"{name}.tflite")
