@@ -76,7 +76,8 @@ def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or "nested too deeply or malformed"
-        raise DataError(path, f"not valid YAML: {reason}", mark.line + 1 if mark else None) from error
+        line = mark.line + 1 if mark else None
+        raise DataError(path, f"not valid YAML: {reason}", line) from error
     for override in overrides:
         _apply_override(tree, override)
     try:

@@ -29,7 +29,9 @@ def parser(prog: str, description: str, epilog: str | None = None) -> argparse.A
     return result
 
 
-def run(command: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
+def run(
+    command: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None
+) -> int:
     """Runs `command(argv)` and turns the errors that users cause into one line.
 
     Returns:

@@ -50,7 +50,7 @@ def augment(
     size: int,
     options: AugmentOptions,
     seed: tf.Tensor,
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
     """Turns stored crops into training crops.
 
     Args:
@@ -63,7 +63,8 @@ def augment(
       seed: [2] int32 or int64, of the stateless generators.
 
     Returns:
-      Images [B, S, S, 3] float32 in [0, 1] and by head, points [B, N, 2] in their unit square.
+      Images [B, S, S, 3] float32 in [0, 1]; by head, points [B, N, 2] in their unit square; and
+      [B] bool, which faces were mirrored (and so have their points reordered).
     """
     random = _Random(seed, tf.shape(images)[0])
     mirrored = random.chance(options.flip)
@@ -77,7 +78,7 @@ def augment(
         crops = _noise(crops, random, options, size)
     if options.occlusion:
         crops = _occlude(crops, random, options, size)
-    return tf.clip_by_value(crops, 0.0, 1.0), moved
+    return tf.clip_by_value(crops, 0.0, 1.0), moved, mirrored
 
 
 def _random_affine(

@@ -13,7 +13,9 @@ from efld_tf.landmarks.geometry import CropRule
 # Where the schemas' ANCHORS (eye centres, mouth corners) lie on average in the unit square of a
 # crop: the mean over HELEN's training faces of the crop with 1.25 times the tight box of the 68
 # iBUG points, made symmetric. It is the definition of "how much of the crop a face fills".
-REFERENCE_ANCHORS = np.array([[0.3317, 0.2790], [0.6683, 0.2790], [0.3517, 0.6255], [0.6483, 0.6255]])
+REFERENCE_ANCHORS = np.array(
+    [[0.3317, 0.2790], [0.6683, 0.2790], [0.3517, 0.6255], [0.6483, 0.6255]]
+)
 
 
 def crop_rule(records: list[FaceRecord], options: CropOptions) -> CropRule:
@@ -43,5 +45,5 @@ def crop_rule(records: list[FaceRecord], options: CropOptions) -> CropRule:
     scale = float((spread * (found - found.mean(axis=0))).sum() / (spread**2).sum())
     if not scale > 0:
         raise EfldError("the crop rule cannot be fitted: eyes and mouths are upside down")
-    offset_x, offset_y = (float(v) for v in found.mean(axis=0) - scale * wanted.mean(axis=0))
-    return CropRule(schema.box, schema.name, round(scale, 4), round(offset_x, 4), round(offset_y, 4))
+    offset = found.mean(axis=0) - scale * wanted.mean(axis=0)
+    return CropRule(schema.box, schema.name, *(round(float(v), 4) for v in (scale, *offset)))

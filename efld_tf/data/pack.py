@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -146,7 +145,7 @@ def pack(
     fingerprint = _fingerprint(annotations, rule, options, pack_options)
     if folder.exists():
         if not (folder / MANIFEST).exists():
-            raise EfldError(f"{folder} exists and is not a packed source; choose another or delete it")
+            raise EfldError(f"{folder} exists and is not a packed source; choose another folder")
         if (existing := read_manifest(folder)).fingerprint == fingerprint:
             return existing
     # The content goes to a sibling that only its complete version leaves; see `_replace_folder`.

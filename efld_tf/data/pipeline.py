@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tensorflow as tf
@@ -51,7 +51,7 @@ class BatchOptions:
     heads: tuple[str, ...]
     size: int
     batch_size: int
-    augment: AugmentOptions = AugmentOptions()
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
     seed: int = 0
     cache: bool = True
 
@@ -157,12 +157,12 @@ def _augmented(
 ) -> dict:
     seed = tf.stack([tf.cast(options.seed, tf.int64), tf.cast(step, tf.int64)])
     flips = {head: schemas.get(head).flip for head in options.heads}
-    image, points = augment.augment(
+    image, points, mirrored = augment.augment(
         batch["image"], batch["points"], flips=flips, margin=margin, size=options.size,
         options=how, seed=seed,
     )
-    mask = batch["mask"]
-    # A face may be mirrored: a point's mask follows its flip permutation only if all its format's
-    # points share it, so a format with single missing points keeps both of a mirrored pair out.
-    mask = {head: tf.minimum(mask[head], tf.gather(mask[head], flips[head], axis=1)) for head in mask}
+    mask = {
+        head: tf.where(mirrored[:, None], tf.gather(value, flips[head], axis=1), value)
+        for head, value in batch["mask"].items()
+    }
     return {"image": image, "points": points, "mask": mask}

@@ -14,7 +14,7 @@ from efld_tf.files import atomic_path
 from efld_tf.landmarks import drawing, schemas
 
 matplotlib.use("agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 TILE = 192
 

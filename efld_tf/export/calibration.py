@@ -98,8 +98,9 @@ def crops(manifest: CalibrationManifest, rule: CropRule, size: int) -> np.ndarra
     for image in manifest.images:
         if image.image not in by_name:
             raise DataError(base / image.image, "named for calibration, but not in the source")
-        if files.sha256(base / image.image) != image.sha256:
-            raise DataError(base / image.image, "is not the file that the calibration manifest names")
+        path = base / image.image
+        if files.sha256(path) != image.sha256:
+            raise DataError(path, "is not the file that the calibration manifest names")
     # Bad samples elsewhere in the source do not matter here: only named photos are read.
     found = faces.load(
         manifest.source, rule, size, on_error="skip", progress=False,
@@ -111,7 +112,7 @@ def crops(manifest: CalibrationManifest, rule: CropRule, size: int) -> np.ndarra
 
 def _records(source: str) -> tuple[Path, Sequence[FaceRecord]]:
     if not source:
-        raise EfldError("the model does not say what it was trained on; give --calibration MANIFEST")
+        raise EfldError("the model does not say what it was trained on: give a --calibration")
     annotations = sources.read(source, on_error="skip")
     path = annotations.source.path
     return (path if path.is_dir() else path.parent), annotations.records

@@ -23,7 +23,7 @@ class _SharingBuilder(flatbuffers.Builder):
         super().__init__(size)
         self._written: dict[tuple[str, bytes], int] = {}
 
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (flatbuffers' name)
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
         key = (x.dtype.str, x.tobytes())
         if key not in self._written:
             self._written[key] = self._aligned(x) if x.dtype == np.uint8 else \

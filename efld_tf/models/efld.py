@@ -95,7 +95,7 @@ def pfld_features(x, blocks: Blocks):
 
 
 def concat_linear_head(x, schema: str, blocks: Blocks):
-    """Head (Section 3.3): [B, 256] -> [B, 352], three dense layers each concatenated to its input."""
+    """Head (Section 3.3): [B, 256] -> [B, 352], each dense layer is concatenated to its input."""
     for block in range(HEAD_BLOCKS):
         y = blocks.dense(x, HEAD_UNITS, name=f"{schema}_dense{block + 1}")
         x = tf_keras.layers.Concatenate(name=f"{schema}_concat{block + 1}")([x, y])

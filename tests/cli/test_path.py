@@ -1,4 +1,4 @@
-"""The whole path by its commands, from any folder: synth, pack, train, export, eval, bench, score."""
+"""The whole path by its commands, from any folder."""
 
 from __future__ import annotations
 

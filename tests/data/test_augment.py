@@ -36,7 +36,7 @@ def run(options: AugmentOptions, inside_dataset: bool, seed: int = 3):
     images, points = markers(np.random.default_rng(seed))
 
     def work(images, points):
-        result, moved = augment(
+        result, moved, _ = augment(
             images, {"mtfl5": points}, flips={"mtfl5": schemas.get("mtfl5").flip}, margin=MARGIN,
             size=SIZE, options=options, seed=tf.constant([seed, 7], tf.int64),
         )

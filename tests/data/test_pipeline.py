@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from efld_tf.data import pack, pipeline
+from efld_tf.data import pack, pipeline, shards
 from efld_tf.data.options import AugmentOptions, PackOptions, SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
@@ -47,7 +48,7 @@ def take(dataset, count: int) -> list[dict]:
 def test_shapes_and_that_each_face_has_one_format(sources) -> None:
     for batch in take(pipeline.training_batches(sources, options()), 3):
         assert batch["image"].shape == (16, 32, 32, 3) and batch["image"].dtype == np.float32
-        assert 0 <= batch["image"].min() and batch["image"].max() <= 1
+        assert batch["image"].min() >= 0 and batch["image"].max() <= 1
         masks = np.stack([batch["mask"][head].max(axis=1) for head in HEADS])
         np.testing.assert_array_equal(masks.sum(axis=0), 1)
         for head in HEADS:
@@ -115,7 +116,8 @@ def test_points_of_a_subset_are_those_of_the_annotation(sources) -> None:
 def test_sources_packed_differently_are_refused(sources, tmp_path: Path) -> None:
     other = SourceOptions(f"ibug:{faces.write_ibug(tmp_path / 'x', 5)}", "x", ["ibug68"])
     manifest = pack.pack(other, tmp_path / "p", PackOptions(size=64), progress=False)
-    mixed = [*sources, pipeline.PackedSource(tmp_path / "p", manifest, {"ibug68": tuple(range(68))})]
+    added = pipeline.PackedSource(tmp_path / "p", manifest, {"ibug68": tuple(range(68))})
+    mixed = [*sources, added]
     with pytest.raises(EfldError, match="different sizes or margins"):
         pipeline.training_batches(mixed, options(augment=AugmentOptions.none()))
 
@@ -123,3 +125,23 @@ def test_sources_packed_differently_are_refused(sources, tmp_path: Path) -> None
 def test_a_head_that_the_source_cannot_supervise_is_named() -> None:
     with pytest.raises(EfldError, match=r"source x: schema mtfl5 does not contain ibug51"):
         pack.supervised_heads(SourceOptions("mtfl:x", "x", ["ibug51"]), "mtfl5")
+
+
+def test_the_mask_follows_a_mirrored_face(tmp_path: Path) -> None:
+    """A missing right outer eye corner is a missing left one in the mirrored image."""
+    folder = faces.write_ibug(tmp_path / "x", 3)
+    source = SourceOptions(f"ibug:{folder}", "x", ["ibug68"])
+    manifest = pack.pack(source, tmp_path / "p", PACK, progress=False)
+    records = list(shards.read(tmp_path / "p", manifest, "train").as_numpy_iterator())
+    for face in records:
+        face["points"] = face["points"].copy()
+        face["points"][36] = np.nan
+    shards.write(tmp_path / "p" / manifest.shards["train"][0].file, [
+        pack.PackedFace(f["jpeg"], f["points"], float(f["side"]), "x") for f in records
+    ])
+    packed = pipeline.PackedSource(tmp_path / "p", manifest, {"ibug68": tuple(range(68))})
+    for flip, missing in ((0.0, 36), (1.0, 45)):
+        how = replace(AugmentOptions.none(), flip=flip)
+        wanted = options(heads=("ibug68",), batch_size=3, augment=how)
+        mask = take(pipeline.training_batches([packed], wanted), 1)[0]["mask"]["ibug68"]
+        assert np.flatnonzero(mask[0] == 0).tolist() == [missing]

@@ -51,9 +51,7 @@ def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     model = spec.build()
     rng = np.random.default_rng(0)
     for weight in model.weights:
-        if "points/kernel" in weight.name:
-            weight.assign(rng.normal(0, 0.02, weight.shape))
-        elif weight.name.endswith("bias:0"):
+        if "points/kernel" in weight.name or weight.name.endswith("bias:0"):
             weight.assign(rng.normal(0, 0.02, weight.shape))
     path = tmp_path_factory.mktemp("run") / "best.h5"
     checkpoint.save(path, spec, model)
@@ -115,7 +113,7 @@ def test_mediapipe_reads_the_metadata(exported) -> None:
     assert set(displayer.get_packed_associated_file_list()) == {"landmarks.txt", "efld.json"}
     shown = json.loads(displayer.get_metadata_json())
     graph_shown = shown["subgraph_metadata"][0]
-    image, points = graph_shown["input_tensor_metadata"][0], graph_shown["output_tensor_metadata"][0]
+    image, points = (graph_shown[f"{end}_tensor_metadata"][0] for end in ("input", "output"))
     assert image["content"]["content_properties"]["color_space"] == "RGB"
     assert image["process_units"][0]["options"] == {"mean": [0.0], "std": [255.0]}
     assert points["dimension_names"] == ["batch", "point", "xy"]

@@ -21,7 +21,9 @@ def spec_of(family: str, *heads: str) -> checkpoint.ModelSpec:
     return checkpoint.ModelSpec(
         family, SIZE, {},
         {
-            head: checkpoint.HeadSpec(faces.mean_shape(head).tolist(), CropRule("points", head, 1.2))
+            head: checkpoint.HeadSpec(
+                faces.mean_shape(head).tolist(), CropRule("points", head, 1.2)
+            )
             for head in heads
         },
     )

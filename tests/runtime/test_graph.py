@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efld_tf.runtime import graph
 from efld_tf.errors import DataError
+from efld_tf.runtime import graph
 from tests import tiny_models
 
 
