@@ -66,7 +66,7 @@ def summary(seconds: float) -> None:
 EFLD on rendered faces, {seconds / 60:.1f} minutes on {os.cpu_count()} cores
 
   accuracy    NME {evaluation['nme_interocular_percent']:.2f}% on {evaluation['faces']} test faces \
-(float {comparison['float_nme_percent']:.2f}%)
+(float {comparison['trained_nme_percent']:.2f}%)
               {evaluation['failure_rate_10_percent']:.1f}% of faces above 10%, \
 CED-AUC@10% {evaluation['ced_auc_10_percent']:.1f}
               {results['accuracy_percent']:.1f}% of points within 5 pixels

@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser.add_argument(
         "run", nargs="?", help="a run's folder or a trained .h5 (default: the newest run)"
     )
-    parser.add_argument(
-        "--int8", action="store_true", required=True, help="full int8 with a float tail"
-    )
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--int8", action="store_true", help="full int8 with a float tail")
+    mode.add_argument("--float32", action="store_true", help="float throughout, to compare with")
     parser.add_argument("--head", help="the landmark format to keep (default: the model's first)")
     parser.add_argument(
         "--calibration", metavar="MANIFEST|N|all", default="256",
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     )
     parser.add_argument(
         "--compare", metavar="READER:PATH",
-        help="compare float and int8 on these faces (default: only the calibration's points)",
+        help="compare with the trained model on these faces (default: on the calibration's)",
     )
     parser.add_argument(
         "--output", type=Path, help="the .tflite to write (default: beside the model)"
@@ -47,16 +47,23 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     from efld_tf.models import checkpoint
 
     head = checkpoint.chosen_head(model, checkpoint.read_spec(model), arguments.head)
-    output = arguments.output or model.parent / f"efld_{head}_int8.tflite"
+    kind = "int8" if arguments.int8 else "float32"
+    output = arguments.output or model.parent / f"efld_{head}_{kind}.tflite"
     if output.suffix != ".tflite":
         raise EfldError(f"--output {output}: expected a name that ends in .tflite")
-    manifest, count = _calibration(arguments.calibration, calibration)
-    report = export.export_int8(
-        model, output, head=head, manifest=manifest, faces_to_calibrate=count,
-        compare_source=arguments.compare,
-    )
+    if arguments.int8:
+        manifest, count = _calibration(arguments.calibration, calibration)
+        report = export.export_int8(
+            model, output, head=head, manifest=manifest, faces_to_calibrate=count,
+            compare_source=arguments.compare,
+        )
+    else:
+        report = export.export_float32(
+            model, output, head=head, compare_source=arguments.compare
+        )
     print(f"{output}: {report.size_bytes:,} bytes, {report.macs / 1e6:.2f} M MACs, {report.head}")
-    print(f"calibrated on {report.calibration_faces} faces of {report.calibration_source}")
+    if report.calibration_faces:
+        print(f"calibrated on {report.calibration_faces} faces of {report.calibration_source}")
     print("operators: " + ", ".join(f"{n} {name}" for name, n in report.operators.items()))
     for name, value in report.comparison.items():
         print(f"  {name}: {value}")

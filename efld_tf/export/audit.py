@@ -35,12 +35,12 @@ def check_int8(path: str | Path) -> graph.Graph:
             raise DataError(path, f"{where} computes in float; allowed: {', '.join(FLOAT_TAIL)}")
         if floats_in and not floats_out:
             raise DataError(path, f"{where} goes back from float to integers: not a tail")
-    _check_ends(found, path, "uint8")
+    _check_ends(found, path)
     return found
 
 
 def check_float32(path: str | Path) -> graph.Graph:
-    """Checks a float model: float32 throughout, apart from the shapes of RESHAPE.
+    """Checks a float model: the pixels are cast once, everything else is float32.
 
     Raises:
       DataError: an operator or a shape that does not belong there.
@@ -50,7 +50,7 @@ def check_float32(path: str | Path) -> graph.Graph:
         for dtype in operator.output_dtypes:
             if dtype != "float32":
                 raise DataError(path, f"operator {operator.index} ({operator.name}) gives {dtype}")
-    _check_ends(found, path, "float32")
+    _check_ends(found, path)
     return found
 
 
@@ -75,13 +75,13 @@ def _check_builtin_and_static(path: str | Path) -> graph.Graph:
     return found
 
 
-def _check_ends(found: graph.Graph, path: str | Path, image_type: str) -> None:
-    """Checks the contract of the ends: one image in, float32 points out."""
+def _check_ends(found: graph.Graph, path: str | Path) -> None:
+    """Checks the contract of the ends: one uint8 image in, float32 points out."""
     ends = [(tensor.dtype, tensor.shape) for tensor in (*found.inputs, *found.outputs)]
     if len(found.inputs) != 1 or len(found.outputs) != 1:
         raise DataError(path, "expected one input and one output")
     (image, image_shape), (points, points_shape) = ends
-    if image != image_type or len(image_shape) != 4 or image_shape[0] != 1 or image_shape[3] != 3:
-        raise DataError(path, f"expected an input [1, S, S, 3] of {image_type}, got {ends[0]}")
+    if image != "uint8" or len(image_shape) != 4 or image_shape[0] != 1 or image_shape[3] != 3:
+        raise DataError(path, f"expected an input [1, S, S, 3] of uint8, got {ends[0]}")
     if points != "float32" or len(points_shape) != 3 or points_shape[::2] != (1, 2):
         raise DataError(path, f"expected an output [1, N, 2] of float32, got {ends[1]}")

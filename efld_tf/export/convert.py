@@ -32,38 +32,43 @@ def to_int8(
             "the calibration crops do not reach from black to white: add images, so that pixel "
             "values map exactly to the input's int8 grid"
         )
-    converter = _converter(spec, model, head)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: (
-        [crop[None].astype(np.float32) / 255.0] for crop in calibration
-    )
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.float32
-    return _convert(converter)
-
-
-def to_float32(spec: ModelSpec, model: tf_keras.Model, head: str) -> bytes:
-    """Converts in float: images [1, S, S, 3] in [0, 1] in, points out. For comparisons."""
-    return _convert(_converter(spec, model, head))
-
-
-def _converter(spec: ModelSpec, model: tf_keras.Model, head: str) -> tf.lite.TFLiteConverter:
-    """A converter of the function from one image to one head's points; other heads drop out."""
-    codec = spec.codec(head)
     # A fixed batch of 1: a free one would add shape arithmetic and split the delegate's partition.
     shape = [1, spec.input_size, spec.input_size, 3]
+    codec = spec.codec(head)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def landmarks(image):
         return {"points": codec.decode(model(image, training=False)[head])}
 
-    return tf.lite.TFLiteConverter.from_concrete_functions(
-        [landmarks.get_concrete_function()], model
+    return _convert(landmarks, model, calibration)
+
+
+def to_float32(spec: ModelSpec, model: tf_keras.Model, head: str) -> bytes:
+    """Converts in float, with the same ends as int8: a uint8 image in, float32 points out."""
+    shape = [1, spec.input_size, spec.input_size, 3]
+    codec = spec.codec(head)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])
+    def landmarks(image):
+        pixels = tf.cast(image, tf.float32) / 255.0
+        return {"points": codec.decode(model(pixels, training=False)[head])}
+
+    return _convert(landmarks, model)
+
+
+def _convert(function, model: tf_keras.Model, calibration: np.ndarray | None = None) -> bytes:
+    """Converts a function of one image; to full int8 where there are calibration crops."""
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], model
     )
-
-
-def _convert(converter: tf.lite.TFLiteConverter) -> bytes:
+    if calibration is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (
+            [crop[None].astype(np.float32) / 255.0] for crop in calibration
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.float32
     with silenced_stderr():
         tree = flatbuffer.read(converter.convert())
     flatbuffer.shorten_names(tree)

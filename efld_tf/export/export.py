@@ -1,7 +1,8 @@
-"""The export of one head: calibrate, convert, add metadata, audit, measure against float."""
+"""The export of one head: calibrate, convert, add metadata, audit, compare."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,34 @@ import numpy as np
 
 from efld_tf import files
 from efld_tf.evaluation import faces
-from efld_tf.evaluation.evaluate import Evaluation, evaluate
+from efld_tf.evaluation.evaluate import Evaluation, evaluate, percent
 from efld_tf.export import audit, calibration, convert, metadata
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
+from efld_tf.runtime import graph
 from efld_tf.runtime.metadata import ModelMetadata
 from efld_tf.runtime.predictor import LandmarkPredictor
+
+MODES = ("int8", "float32")
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written, and what int8 costs.
+    """What was written, and what the mode costs.
 
     Attributes:
       model: the `.tflite`.
+      mode: of `MODES`.
       head: its schema.
       size_bytes, macs: of the file.
-      calibration_source, calibration_faces: what it was calibrated on.
+      calibration_source, calibration_faces: what it was calibrated on; "" and 0 for float32.
       operators, types: how many of each the file has.
-      comparison: float against int8, see `compare`; empty where no faces were given.
+      comparison: the trained model in float against the file, see `compare`.
     """
 
     model: str
+    mode: str
     head: str
     size_bytes: int
     macs: int
@@ -60,7 +66,8 @@ def export_int8(
       head: which head to keep; None for the model's first.
       manifest: photos to calibrate on; None to choose them from the head's training source.
       faces_to_calibrate: how many to choose then; None for all.
-      compare_source: faces on which float and int8 are compared; None for the calibration's.
+      compare_source: faces on which the file is compared with the trained model; None for the
+        calibration's.
 
     Raises:
       EfldError: a source cannot be read, or the result is not what an int8 model must be; then
@@ -69,49 +76,100 @@ def export_int8(
     output = Path(output)
     spec, network = checkpoint.load(model)
     head = checkpoint.chosen_head(model, spec, head)
-    rule = spec.heads[head].crop_rule
     manifest = manifest or calibration.choose(spec.heads[head].source, faces_to_calibrate)
-    crops = calibration.crops(manifest, rule, spec.input_size)
-    about = ModelMetadata(spec.family, head, rule, schemas.get(head).names)
-    content = metadata.add(convert.to_int8(spec, network, head, crops), about)
-    with files.atomic_path(output) as temporary:
-        temporary.write_bytes(content)
-        found = audit.check_int8(temporary)
-    float_model = FloatPredictor(model, head)
-    int8_model = LandmarkPredictor(output)
-    if compare_source is None:
-        comparison = {"on": "calibration", **point_differences(
-            float_model.predict_crops(crops), int8_model.predict_crops(crops), spec.input_size
-        )}
-    else:
-        shown = faces.load(compare_source, rule, spec.input_size, on_error="skip", progress=False)
-        comparison = compare(evaluate(float_model, shown), evaluate(int8_model, shown))
-    report = ExportReport(
-        model=output.name,
-        head=head,
-        size_bytes=len(content),
-        macs=found.total_macs,
-        calibration_source=manifest.source,
-        calibration_faces=len(crops),
-        operators=audit.operator_counts(found),
-        types=audit.type_counts(found),
-        comparison=comparison,
-    )
+    crops = calibration.crops(manifest, spec.heads[head].crop_rule, spec.input_size)
+    content = convert.to_int8(spec, network, head, crops)
+    found = _write(output, content, spec, head, audit.check_int8)
     calibration.write_manifest(output.with_suffix(".calibration.json"), manifest)
+    comparison = _comparison(model, output, head, spec, compare_source, crops)
+    report = _report(output, "int8", head, found, comparison, manifest.source, len(crops))
     files.write_json(output.with_suffix(".report.json"), asdict(report))
     return report
 
 
-def compare(float_result: Evaluation, int8_result: Evaluation) -> dict[str, Any]:
-    """The NME of both on the same faces, in percent, and how far their points lie apart."""
-    size = float_result.faces.crops.shape[1]
+def export_float32(
+    model: str | Path,
+    output: str | Path,
+    *,
+    head: str | None = None,
+    compare_source: str | None = None,
+) -> ExportReport:
+    """Writes one head as a float `.tflite` with a `.report.json`; arguments as in `export_int8`.
+
+    Raises:
+      EfldError: as in `export_int8`.
+    """
+    output = Path(output)
+    spec, network = checkpoint.load(model)
+    head = checkpoint.chosen_head(model, spec, head)
+    content = convert.to_float32(spec, network, head)
+    found = _write(output, content, spec, head, audit.check_float32)
+    comparison = _comparison(model, output, head, spec, compare_source, None)
+    report = _report(output, "float32", head, found, comparison, "", 0)
+    files.write_json(output.with_suffix(".report.json"), asdict(report))
+    return report
+
+
+def _write(
+    output: Path,
+    content: bytes,
+    spec: checkpoint.ModelSpec,
+    head: str,
+    check: Callable[[Path], graph.Graph],
+) -> graph.Graph:
+    """Adds the metadata, audits, and only then gives the file its name."""
+    rule = spec.heads[head].crop_rule
+    about = ModelMetadata(spec.family, head, rule, schemas.get(head).names)
+    with files.atomic_path(output) as temporary:
+        temporary.write_bytes(metadata.add(content, about))
+        return check(temporary)
+
+
+def _report(
+    output: Path, mode: str, head: str, found: graph.Graph, comparison: dict[str, Any],
+    calibration_source: str, calibration_faces: int,
+) -> ExportReport:
+    return ExportReport(
+        model=output.name,
+        mode=mode,
+        head=head,
+        size_bytes=output.stat().st_size,
+        macs=found.total_macs,
+        calibration_source=calibration_source,
+        calibration_faces=calibration_faces,
+        operators=audit.operator_counts(found),
+        types=audit.type_counts(found),
+        comparison=comparison,
+    )
+
+
+def _comparison(
+    model: str | Path, output: Path, head: str, spec: checkpoint.ModelSpec,
+    source: str | None, crops: np.ndarray | None,
+) -> dict[str, Any]:
+    """The trained model against the file: NME on a source, or only the points on given crops."""
+    trained, exported = FloatPredictor(model, head), LandmarkPredictor(output)
+    if source is not None:
+        rule = spec.heads[head].crop_rule
+        shown = faces.load(source, rule, spec.input_size, on_error="skip", progress=False)
+        return compare(evaluate(trained, shown), evaluate(exported, shown))
+    if crops is None:
+        return {}
+    predicted = (predictor.predict_crops(crops) for predictor in (trained, exported))
+    return {"on": "calibration", **point_differences(*predicted, spec.input_size)}
+
+
+def compare(trained: Evaluation, exported: Evaluation) -> dict[str, Any]:
+    """The NME of both on the same faces, and how far their points lie apart."""
     return {
-        "on": float_result.faces.source,
-        "faces": len(float_result.faces),
-        "normaliser": float_result.normaliser,
-        "float_nme_percent": round(100 * float(float_result.nme.mean()), 4),
-        "int8_nme_percent": round(100 * float(int8_result.nme.mean()), 4),
-        **point_differences(float_result.predicted, int8_result.predicted, size),
+        "on": trained.faces.source,
+        "faces": len(trained.faces),
+        "normaliser": trained.normaliser,
+        "trained_nme_percent": percent(trained.nme.mean()),
+        "exported_nme_percent": percent(exported.nme.mean()),
+        **point_differences(
+            trained.predicted, exported.predicted, trained.faces.crops.shape[1]
+        ),
     }
 
 

@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(folder: Path) -> Path:
     out, err = run(folder, "export", "--int8", "--head", "ibug51", "--calibration", 20,
                    "--compare", "ibug:test")
-    assert "newest run: runs/tiny" in out and "int8_nme_percent" in out
+    assert "newest run: runs/tiny" in out and "exported_nme_percent" in out
     assert "M MACs" in out and not err
     return folder / "runs" / "tiny" / "efld_ibug51_int8.tflite"
 
