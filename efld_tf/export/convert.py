@@ -8,6 +8,7 @@ import tf_keras
 
 from efld_tf.errors import EfldError
 from efld_tf.export import flatbuffer
+from efld_tf.export.equalize import equalise
 from efld_tf.models.checkpoint import ModelSpec
 from efld_tf.quiet import silenced_stderr
 
@@ -32,6 +33,7 @@ def to_int8(
             "the calibration crops do not reach from black to white: add images, so that pixel "
             "values map exactly to the input's int8 grid"
         )
+    model = equalise(model, calibration)
     # A fixed batch of 1: a free one would add shape arithmetic and split the delegate's partition.
     shape = [1, spec.input_size, spec.input_size, 3]
     codec = spec.codec(head)
