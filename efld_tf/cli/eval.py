@@ -106,7 +106,8 @@ def _print(summary: dict[str, Any]) -> None:
 def _draw(folder: Path, evaluation: Any) -> None:
     from efld_tf.evaluation import plots
 
-    plots.ced_plot(folder / "ced.png", {evaluation.faces.source: evaluation})
+    label = "/".join(evaluation.faces.source.split("/")[-2:])
+    plots.ced_plot(folder / "ced.png", {label: evaluation})
     plots.predictions_sheet(folder / "worst.png", evaluation, plots.worst(evaluation))
     plots.predictions_sheet(folder / "sample.png", evaluation, plots.spread(evaluation))
     print(f"drawn: {folder}/ced.png, {folder}/worst.png, {folder}/sample.png")

@@ -35,7 +35,7 @@ def ced_plot(path: Path, curves: Mapping[str, Evaluation], threshold: float = 0.
         xlim=(0, 100 * threshold), ylim=(0, 100),
     )
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", fontsize="small")
     figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary)
