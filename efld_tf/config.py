@@ -75,7 +75,7 @@ def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
         raise DataError(path, "not a UTF-8 text file") from error
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or "nested too deeply or malformed"
+        reason = getattr(error, "problem", None) or "a value is malformed or nested too deeply"
         line = mark.line + 1 if mark else None
         raise DataError(path, f"not valid YAML: {reason}", line) from error
     for override in overrides:
@@ -100,6 +100,11 @@ def to_tree(value: Any) -> Any:
     return dataclasses.asdict(value)
 
 
+def loads(text: str, kind: type[T]) -> T:
+    """Reads a configuration from YAML text; errors as in `from_tree`."""
+    return from_tree(_parse(text), kind)
+
+
 def dump(value: Any) -> str:
     """A configuration as YAML."""
     return yaml.safe_dump(to_tree(value), sort_keys=False, width=100)
@@ -120,7 +125,10 @@ def expand(text: str) -> str:
 
 
 def _parse(text: str) -> Any:
-    return yaml.load(text, _StrictLoader)
+    try:
+        return yaml.load(text, _StrictLoader)
+    except (KeyError, ValueError) as error:  # a malformed date or `!!int x`
+        raise yaml.YAMLError(str(error)) from error
 
 
 def _apply_override(tree: Any, override: str) -> None:

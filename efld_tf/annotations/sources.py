@@ -11,6 +11,7 @@ from efld_tf import config
 from efld_tf.annotations import ibug, mtfl, scut, wflw, youtube_faces
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
 
 # A reader yields a FaceRecord for each face, or the DataError that says why there is none.
 # Its keyword-only parameters are the options that a source may give.
@@ -109,6 +110,8 @@ def read(source: str | Source, on_error: str = "stop") -> Annotations:
     records: list[FaceRecord] = []
     skipped: list[DataError] = []
     for item in reader(source.path, **source.options):
+        if isinstance(item, FaceRecord) and not _normalisable(item):
+            item = DataError(item.image, "its eyes coincide: there is no distance to normalise by")
         if isinstance(item, FaceRecord):
             records.append(item)
         elif on_error == "stop":
@@ -121,3 +124,7 @@ def read(source: str | Source, on_error: str = "stop") -> Annotations:
     if len(found) > 1:
         raise EfldError(f"source {source}: annotations of several schemas: {', '.join(found)}")
     return Annotations(source, found[0], records, skipped)
+
+
+def _normalisable(record: FaceRecord) -> bool:
+    return schemas.get(record.schema).normaliser.distance(record.points) != 0

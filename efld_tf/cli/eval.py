@@ -9,6 +9,7 @@ from typing import Any
 
 from efld_tf import runs
 from efld_tf.cli import common
+from efld_tf.errors import EfldError
 from efld_tf.scoring import results
 
 
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     evaluation = evaluate.evaluate(predictor, found)
     summary = evaluation.summary(tuple(sorted({10.0, *arguments.threshold})))
     _print(summary)
+    if summary["crop_rule_from"] != "model":
+        print(f"note: the faces are cropped by a rule {summary['crop_rule_from']}, not the model's")
     if arguments.output:
         results.merge(
             arguments.output,
@@ -69,22 +72,30 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold", type=_percent, nargs="+", default=[], metavar="PERCENT",
         help="further NME thresholds of failure rate and CED-AUC, beside 10",
     )
-    parser.add_argument("--split", default="validation", help="of a packed source")
+    parser.add_argument(
+        "--split", choices=("train", "validation"),
+        help="of a packed source (default: validation)",
+    )
     parser.add_argument("--on-error", choices=("stop", "skip"), default="stop")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     return parser
 
 
 def _percent(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
     return value
 
 
 def _load(model: Path, exported: bool, arguments: argparse.Namespace) -> Any:
     """The predictor; TensorFlow is only imported for a trained model."""
     if exported:
+        if arguments.head:
+            raise EfldError(f"--head: {model} has one head only; it goes with a trained model")
         from efld_tf.runtime.predictor import LandmarkPredictor
 
         return LandmarkPredictor(model)

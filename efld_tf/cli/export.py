@@ -26,18 +26,20 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     mode.add_argument("--float32", action="store_true", help="float throughout, to compare with")
     parser.add_argument("--head", help="the landmark format to keep (default: the model's first)")
     parser.add_argument(
-        "--calibration", metavar="MANIFEST|N|all", default="256",
+        "--calibration", metavar="MANIFEST|N|all",
         help="photos for the int8 ranges: a manifest (.json), or how many of the head's training "
-        "source, or all of them as in the EFLD paper (default: %(default)s)",
+        "source, or all of them as in the EFLD paper (default: 256)",
     )
     parser.add_argument(
         "--compare", metavar="READER:PATH",
-        help="compare with the trained model on these faces (default: on the calibration's)",
+        help="compare with the trained model on these faces (default: those of the calibration)",
     )
     parser.add_argument(
         "--output", type=Path, help="the .tflite to write (default: beside the model)"
     )
     arguments = parser.parse_args(argv)
+    if arguments.float32 and arguments.calibration:
+        raise EfldError("--calibration: a float32 export is not calibrated")
     run = arguments.run or runs.newest_run()
     model = runs.trained_model(run)
     if not arguments.run:
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if output.suffix != ".tflite":
         raise EfldError(f"--output {output}: expected a name that ends in .tflite")
     if arguments.int8:
-        manifest, count = _calibration(arguments.calibration, calibration)
+        manifest, count = _calibration(arguments.calibration or "256", calibration)
         report = export.export_int8(
             model, output, head=head, manifest=manifest, faces_to_calibrate=count,
             compare_source=arguments.compare,

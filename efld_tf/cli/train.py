@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from efld_tf.cli import common
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments = parser.parse_args(argv)
     overrides = list(arguments.overrides)
     if arguments.init_from:
-        overrides.append(f"training.init_from={arguments.init_from!r}")
+        overrides.append(f"training.init_from={json.dumps(arguments.init_from)}")
     recipe = recipes.load(arguments.config, overrides)
 
     common.quiet_tensorflow()

@@ -77,8 +77,8 @@ class PackOptions:
     def __post_init__(self) -> None:
         if not 16 <= self.size <= 2048:
             raise EfldError(f"size: expected 16 to 2048 pixels, got {self.size}")
-        if not self.margin >= 1:
-            raise EfldError(f"margin: expected at least 1, got {self.margin}")
+        if not 1 <= self.margin <= 8:
+            raise EfldError(f"margin: expected 1 to 8, got {self.margin}")
         if not 1 <= self.jpeg_quality <= 100:
             raise EfldError(f"jpeg_quality: expected 1 to 100, got {self.jpeg_quality}")
         if self.shard_faces < 1:

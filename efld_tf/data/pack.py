@@ -103,7 +103,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION:
             raise DataError(path, f"packed by another version; delete {folder} and pack again")
-        return Manifest(
+        manifest = Manifest(
             source=content["source"],
             schema=content["schema"],
             crop_rule=CropRule(**content["crop_rule"]),
@@ -113,6 +113,10 @@ def read_manifest(folder: str | Path) -> Manifest:
             skipped=content["skipped"],
             fingerprint=content["fingerprint"],
         )
+        for shard in (shard for split in SPLITS for shard in manifest.shards[split]):
+            if not (Path(folder) / shard.file).is_file():
+                raise DataError(path, f"its shard {shard.file} is missing; delete the folder")
+        return manifest
     except OSError as error:
         raise DataError(path, "not a packed folder: its manifest cannot be read") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -146,29 +150,36 @@ def pack(
     if folder.exists():
         if not (folder / MANIFEST).exists():
             raise EfldError(f"{folder} exists and is not a packed source; choose another folder")
-        if (existing := read_manifest(folder)).fingerprint == fingerprint:
+        existing = read_manifest(folder)
+        if existing.source != options.source:
+            raise EfldError(
+                f"{folder} holds {existing.source}, not {options.source}; choose another folder"
+            )
+        if existing.fingerprint == fingerprint:
             return existing
     # The content goes to a sibling that only its complete version leaves; see `_replace_folder`.
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
-    shards, mean_shape, skipped = _write_splits(
-        annotations, rule, options, pack_options, temporary, workers, progress
-    )
-    manifest = Manifest(
-        source=options.source,
-        schema=annotations.schema,
-        crop_rule=rule,
-        pack=pack_options,
-        shards=shards,
-        mean_shape=mean_shape,
-        skipped=skipped,
-        fingerprint=fingerprint,
-    )
-    content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
-    content["content_sha256"] = manifest.content_sha256
-    files.write_json(temporary / MANIFEST, content)
-    _replace_folder(temporary, folder)
+    try:
+        shards, mean_shape, skipped = _write_splits(
+            annotations, rule, options, pack_options, temporary, workers, progress
+        )
+        manifest = Manifest(
+            source=options.source,
+            schema=annotations.schema,
+            crop_rule=rule,
+            pack=pack_options,
+            shards=shards,
+            mean_shape=mean_shape,
+            skipped=skipped,
+            fingerprint=fingerprint,
+        )
+        content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
+        content["content_sha256"] = manifest.content_sha256
+        files.write_json(temporary / MANIFEST, content)
+        _replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return manifest
 
 
@@ -258,11 +269,11 @@ def pack_face(
     try:
         image = read_image(record.image)
         crop = rule.crop(record.source_box(rule.box)).scaled(options.margin)
+        pixels = extract_crop(image, crop, options.size)
     except DataError as error:
         return error
     except EfldError as error:
         return DataError(record.image, str(error))
-    pixels = extract_crop(image, crop, options.size)
     _, jpeg = cv2.imencode(
         ".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]
     )
@@ -293,6 +304,8 @@ def _fingerprint(
     for record in annotations.records:
         digest.update(f"{record.image}\0{record.identity}\0".encode())
         digest.update(record.points.tobytes())
+        if record.box is not None:
+            digest.update(record.box.tobytes())
         if record.image.exists():
             stat = record.image.stat()
             digest.update(f"{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
@@ -302,7 +315,7 @@ def _fingerprint(
 def _replace_folder(new: Path, old: Path) -> None:
     """Puts `new` in the place of `old`; a kill in between leaves nothing half-written there."""
     if old.exists():
-        retired = old.with_name(f".{old.name}.old")
+        retired = old.with_name(f".{old.name}.{os.getpid()}.old")
         shutil.rmtree(retired, ignore_errors=True)
         old.rename(retired)
         new.rename(old)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
 from efld_tf.data.pack import Manifest, PackedFace
+from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 
 
@@ -25,6 +26,18 @@ def write(path: Path, faces: Iterable[PackedFace]) -> None:
             }
             example = tf.train.Example(features=tf.train.Features(feature=feature))
             writer.write(example.SerializeToString())
+
+
+def load(folder: str | Path, manifest: Manifest, split: str) -> Iterator[dict]:
+    """The faces of a split one by one, as NumPy; elements as in `read`.
+
+    Raises:
+      DataError: a shard is damaged.
+    """
+    try:
+        yield from read(folder, manifest, split).as_numpy_iterator()
+    except tf.errors.OpError as error:
+        raise DataError(folder, f"a damaged shard; delete the folder: {error.message}") from error
 
 
 def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:

@@ -42,7 +42,7 @@ def measure(folder: Path, manifest: pack.Manifest, split: str) -> SplitStats:
     """Reads every face of a split and measures it."""
     schema, margin = schemas.get(manifest.schema), manifest.pack.margin
     sides, brightness, points = [], [], []
-    for face in shards.read(folder, manifest, split).as_numpy_iterator():
+    for face in shards.load(folder, manifest, split):
         sides.append(face["side"] / margin)
         brightness.append(_decode(face["jpeg"]).mean())
         points.append((face["points"] - 0.5) * margin + 0.5)
@@ -89,7 +89,7 @@ def draw_faces(path: Path, folder: Path, manifest: pack.Manifest, split: str, co
     total = manifest.faces(split)
     wanted = set(np.linspace(0, total - 1, min(count, total)).astype(int).tolist())
     tiles, captions = [], []
-    for index, face in enumerate(shards.read(folder, manifest, split).as_numpy_iterator()):
+    for index, face in enumerate(shards.load(folder, manifest, split)):
         if index in wanted:
             image = cv2.resize(_decode(face["jpeg"]), (TILE, TILE), interpolation=cv2.INTER_AREA)
             points = face["points"] * TILE - 0.5

@@ -54,6 +54,8 @@ class Evaluation:
             "skipped": len(self.faces.skipped),
             "schema": self.schema.name,
             "crop_rule": self.faces.crop_rule.name,
+            "crop_scale": self.faces.crop_rule.scale,
+            "crop_rule_from": self.faces.crop_rule_from,
             "normaliser": self.normaliser,
         }
         for normaliser in self.schema.normalisers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import CropOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import CropRule, extract_crop
+from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 
 PACKED = "packed"
 
@@ -29,6 +29,7 @@ class EvaluationFaces:
       source: where they come from.
       schema: of their points.
       crop_rule: how they were cropped.
+      crop_rule_from: `model`; `fitted` to these annotations; or `packed`, as they were packed.
       crops: [F, S, S, 3] uint8 RGB.
       points: [F, N, 2] in the crops' unit squares; NaN where not annotated.
       sides: [F] sides of the crops in pixels of the photos.
@@ -41,6 +42,7 @@ class EvaluationFaces:
     source: str
     schema: str
     crop_rule: CropRule
+    crop_rule_from: str
     crops: np.ndarray
     points: np.ndarray
     sides: np.ndarray
@@ -52,6 +54,18 @@ class EvaluationFaces:
     def __len__(self) -> int:
         return len(self.names)
 
+    def ordered(self, indices: list[int]) -> EvaluationFaces:
+        """These faces in another order."""
+        return replace(
+            self,
+            crops=self.crops[indices],
+            points=self.points[indices],
+            sides=self.sides[indices],
+            names=[self.names[i] for i in indices],
+            attributes=[self.attributes[i] for i in indices],
+            picture=lambda index, size: self.picture(indices[index], size),
+        )
+
 
 def load(
     source: str,
@@ -59,7 +73,7 @@ def load(
     size: int,
     *,
     on_error: str = "stop",
-    split: str = "validation",
+    split: str | None = None,
     keep: Callable[[FaceRecord], bool] | None = None,
     progress: bool = True,
 ) -> EvaluationFaces:
@@ -70,7 +84,7 @@ def load(
         of another format are cropped by a rule fitted to them, packed ones as they were packed.
       size: side of the model's input in pixels.
       on_error: `stop` or `skip`.
-      split: of a packed source.
+      split: of a packed source; None for `validation`.
       keep: which records of an unpacked source to use; None for all.
 
     Raises:
@@ -78,58 +92,56 @@ def load(
     """
     parsed = sources.parse(source, known=(PACKED,))
     if parsed.reader == PACKED:
-        return _from_packed(source, parsed, size, split)
+        return _from_packed(source, parsed, rule, size, split or "validation")
+    if split is not None:
+        raise EfldError(f"source {source}: only packed sources have splits")
     annotations = sources.read(parsed, on_error)
     records = [record for record in annotations.records if keep is None or keep(record)]
     if not records:
         raise EfldError(f"source {source}: none of its faces is asked for")
+    origin = "model"
     if rule.schema != annotations.schema:
-        rule = crop_rule(records, CropOptions())
-    base = parsed.path if parsed.path.is_dir() else parsed.path.parent
+        rule, origin = crop_rule(records, CropOptions()), "fitted"
     skipped = [str(error) for error in annotations.skipped]
-    used, crops, points, sides = [], [], [], []
+    used: list[tuple[FaceRecord, Crop, np.ndarray]] = []
     for record in tqdm(records, desc="reading faces", unit="face", disable=not progress):
         try:
-            crop = _crop(record, rule)
-            crops.append(extract_crop(read_image(record.image), crop, size))
+            used.append((record, *_crop(record, rule, size)))
         except DataError as error:
             if on_error == "stop":
                 raise
             skipped.append(str(error))
-            continue
-        used.append(record)
-        points.append(crop.to_unit(record.points))
-        sides.append(crop.side)
     if not used:
         raise EfldError(f"source {source}: no face could be read")
-
-    def picture(index: int, side: int) -> np.ndarray:
-        return extract_crop(read_image(used[index].image), _crop(used[index], rule), side)
-
+    base = parsed.path if parsed.path.is_dir() else parsed.path.parent
     return EvaluationFaces(
         source=source,
         schema=annotations.schema,
         crop_rule=rule,
-        crops=np.stack(crops),
-        points=np.stack(points).astype(np.float32),
-        sides=np.array(sides),
-        names=[os.path.relpath(record.image, base) for record in used],
-        attributes=[record.attributes for record in used],
+        crop_rule_from=origin,
+        crops=np.stack([pixels for _, _, pixels in used]),
+        points=np.stack([crop.to_unit(r.points) for r, crop, _ in used]).astype(np.float32),
+        sides=np.array([crop.side for _, crop, _ in used]),
+        names=[os.path.relpath(record.image, base) for record, _, _ in used],
+        attributes=[record.attributes for record, _, _ in used],
         skipped=skipped,
-        picture=picture,
+        picture=lambda index, side: _crop(used[index][0], rule, side)[1],
     )
 
 
-def _crop(record: FaceRecord, rule: CropRule):
+def _crop(record: FaceRecord, rule: CropRule, size: int) -> tuple[Crop, np.ndarray]:
+    """A record's crop, and its pixels [size, size, 3]."""
+    image = read_image(record.image)
     try:
-        return rule.crop(record.source_box(rule.box))
-    except DataError:
-        raise
+        crop = rule.crop(record.source_box(rule.box))
+        return crop, extract_crop(image, crop, size)
     except EfldError as error:
         raise DataError(record.image, str(error)) from error
 
 
-def _from_packed(source: str, parsed: sources.Source, size: int, split: str) -> EvaluationFaces:
+def _from_packed(
+    source: str, parsed: sources.Source, rule: CropRule, size: int, split: str
+) -> EvaluationFaces:
     from efld_tf.data import pack, shards  # TensorFlow reads records
 
     manifest = pack.read_manifest(parsed.path)
@@ -138,7 +150,7 @@ def _from_packed(source: str, parsed: sources.Source, size: int, split: str) -> 
     if not manifest.faces(split):
         raise EfldError(f"source {source}: its {split} split is empty")
     margin = manifest.pack.margin
-    stored = list(shards.read(parsed.path, manifest, split).as_numpy_iterator())
+    stored = list(shards.load(parsed.path, manifest, split))
 
     def picture(index: int, side: int) -> np.ndarray:
         image = cv2.imdecode(np.frombuffer(stored[index]["jpeg"], np.uint8), cv2.IMREAD_COLOR)
@@ -151,6 +163,7 @@ def _from_packed(source: str, parsed: sources.Source, size: int, split: str) -> 
         source=source,
         schema=manifest.schema,
         crop_rule=manifest.crop_rule,
+        crop_rule_from="model" if manifest.crop_rule == rule else "packed",
         crops=np.stack([picture(i, size) for i in range(len(stored))]),
         points=(points - 0.5) * margin + 0.5,
         sides=np.array([face["side"] for face in stored]) / margin,

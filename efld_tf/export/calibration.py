@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from efld_tf import files
 from efld_tf.annotations import sources
 from efld_tf.annotations.record import FaceRecord
@@ -81,24 +79,24 @@ def write_manifest(path: str | Path, manifest: CalibrationManifest) -> None:
     files.write_json(path, asdict(manifest))
 
 
-def crops(manifest: CalibrationManifest, rule: CropRule, size: int) -> np.ndarray:
-    """The manifest's faces as the model sees them: [F, size, size, 3] uint8 RGB.
+def load_faces(
+    manifest: CalibrationManifest, rule: CropRule, size: int
+) -> faces.EvaluationFaces:
+    """The manifest's faces as the model sees them, in its order.
 
     Raises:
-      DataError: a photo is missing, or is not the one that the manifest names.
+      DataError: a photo is missing, unreadable, or not the one that the manifest names.
       EfldError: the source cannot be read.
     """
     base, records = _records(manifest.source)
     if not manifest.images:
         raise EfldError("the calibration manifest names no image")
-    by_name: dict[str, list[FaceRecord]] = {}
-    for record in records:
-        by_name.setdefault(os.path.relpath(record.image, base), []).append(record)
+    known = {os.path.relpath(record.image, base) for record in records}
     order = {image.image: index for index, image in enumerate(manifest.images)}
     for image in manifest.images:
-        if image.image not in by_name:
-            raise DataError(base / image.image, "named for calibration, but not in the source")
         path = base / image.image
+        if image.image not in known:
+            raise DataError(path, "named for calibration, but not in the source")
         if files.sha256(path) != image.sha256:
             raise DataError(path, "is not the file that the calibration manifest names")
     # Bad samples elsewhere in the source do not matter here: only named photos are read.
@@ -106,8 +104,9 @@ def crops(manifest: CalibrationManifest, rule: CropRule, size: int) -> np.ndarra
         manifest.source, rule, size, on_error="skip", progress=False,
         keep=lambda record: os.path.relpath(record.image, base) in order,
     )
-    used = sorted(range(len(found)), key=lambda index: order[found.names[index]])
-    return found.crops[used]
+    for name in order.keys() - set(found.names):
+        raise DataError(base / name, "named for calibration, but its face cannot be read")
+    return found.ordered(sorted(range(len(found)), key=lambda index: order[found.names[index]]))
 
 
 def _records(source: str) -> tuple[Path, Sequence[FaceRecord]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from efld_tf import files
+from efld_tf.errors import EfldError
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import Evaluation, evaluate, percent
 from efld_tf.export import audit, calibration, convert, metadata
@@ -34,7 +35,8 @@ class ExportReport:
       size_bytes, macs: of the file.
       calibration_source, calibration_faces: what it was calibrated on; "" and 0 for float32.
       operators, types: how many of each the file has.
-      comparison: the trained model in float against the file, see `compare`.
+      comparison: the trained model in float against the file, see `compare`; empty for float32
+        without faces to compare on.
     """
 
     model: str
@@ -77,12 +79,14 @@ def export_int8(
     spec, network = checkpoint.load(model)
     head = checkpoint.chosen_head(model, spec, head)
     manifest = manifest or calibration.choose(spec.heads[head].source, faces_to_calibrate)
-    crops = calibration.crops(manifest, spec.heads[head].crop_rule, spec.input_size)
-    content = convert.to_int8(spec, network, head, crops)
+    rule = spec.heads[head].crop_rule
+    calibrated_on = calibration.load_faces(manifest, rule, spec.input_size)
+    shown = _faces_to_compare(compare_source, spec, head) or calibrated_on
+    content = convert.to_int8(spec, network, head, calibrated_on.crops)
     found = _write(output, content, spec, head, audit.check_int8)
     calibration.write_manifest(output.with_suffix(".calibration.json"), manifest)
-    comparison = _comparison(model, output, head, spec, compare_source, crops)
-    report = _report(output, "int8", head, found, comparison, manifest.source, len(crops))
+    comparison = _comparison(model, output, head, shown)
+    report = _report(output, "int8", head, found, comparison, manifest.source, len(calibrated_on))
     files.write_json(output.with_suffix(".report.json"), asdict(report))
     return report
 
@@ -102,9 +106,10 @@ def export_float32(
     output = Path(output)
     spec, network = checkpoint.load(model)
     head = checkpoint.chosen_head(model, spec, head)
+    shown = _faces_to_compare(compare_source, spec, head)
     content = convert.to_float32(spec, network, head)
     found = _write(output, content, spec, head, audit.check_float32)
-    comparison = _comparison(model, output, head, spec, compare_source, None)
+    comparison = _comparison(model, output, head, shown) if shown else {}
     report = _report(output, "float32", head, found, comparison, "", 0)
     files.write_json(output.with_suffix(".report.json"), asdict(report))
     return report
@@ -119,7 +124,7 @@ def _write(
 ) -> graph.Graph:
     """Adds the metadata, audits, and only then gives the file its name."""
     rule = spec.heads[head].crop_rule
-    about = ModelMetadata(spec.family, head, rule, schemas.get(head).names)
+    about = ModelMetadata(spec.family, head, rule, schemas.get(head).names, spec.license)
     with files.atomic_path(output) as temporary:
         temporary.write_bytes(metadata.add(content, about))
         return check(temporary)
@@ -143,20 +148,25 @@ def _report(
     )
 
 
+def _faces_to_compare(
+    source: str | None, spec: checkpoint.ModelSpec, head: str
+) -> faces.EvaluationFaces | None:
+    if source is None:
+        return None
+    return faces.load(source, spec.heads[head].crop_rule, spec.input_size, progress=False)
+
+
 def _comparison(
-    model: str | Path, output: Path, head: str, spec: checkpoint.ModelSpec,
-    source: str | None, crops: np.ndarray | None,
+    model: str | Path, output: Path, head: str, shown: faces.EvaluationFaces
 ) -> dict[str, Any]:
-    """The trained model against the file: NME on a source, or only the points on given crops."""
+    """The trained model against the file on the same faces."""
     trained, exported = FloatPredictor(model, head), LandmarkPredictor(output)
-    if source is not None:
-        rule = spec.heads[head].crop_rule
-        shown = faces.load(source, rule, spec.input_size, on_error="skip", progress=False)
-        return compare(evaluate(trained, shown), evaluate(exported, shown))
-    if crops is None:
-        return {}
-    predicted = (predictor.predict_crops(crops) for predictor in (trained, exported))
-    return {"on": "calibration", **point_differences(*predicted, spec.input_size)}
+    try:
+        faces.common_points(head, shown.schema)
+    except EfldError:  # calibrated on faces of another format: they have no truth for this head
+        points = (predictor.predict_crops(shown.crops) for predictor in (trained, exported))
+        return {"on": shown.source, **point_differences(*points, shown.crops.shape[1])}
+    return compare(evaluate(trained, shown), evaluate(exported, shown))
 
 
 def compare(trained: Evaluation, exported: Evaluation) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from efld_tf.export import flatbuffer
 from efld_tf.landmarks import schemas
 from efld_tf.runtime.metadata import MODEL_FILE, NAMES_FILE, ModelMetadata
 
-LICENSE = "Apache-2.0; weights as their training data allow, see the model card"
-
 METADATA_NAME = "TFLITE_METADATA"
 FILE_IDENTIFIER = b"M001"
 
@@ -60,7 +58,8 @@ def _model_metadata(about: ModelMetadata) -> schema.ModelMetadataT:
     result.description = f"{title} of the face in a square crop"
     result.version = __version__
     result.author = "efld_tf"
-    result.license = LICENSE
+    if about.license:
+        result.license = about.license
     result.associatedFiles = [_file(MODEL_FILE, schema.AssociatedFileType.DESCRIPTIONS)]
     graph = schema.SubGraphMetadataT()
     graph.inputTensorMetadata = [_image_metadata()]

@@ -15,6 +15,9 @@ import numpy as np
 
 from efld_tf.errors import EfldError
 
+# Crop sides or offsets of so many boxes, or of so many images, come from damaged annotations.
+LARGEST = 100.0
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -69,8 +72,10 @@ class CropRule:
     def __post_init__(self) -> None:
         if self.box not in ("points", "file"):
             raise EfldError(f"crop rule: box must be 'points' or 'file', got {self.box!r}")
-        if not self.scale > 0:
+        if not 0 < self.scale < LARGEST:
             raise EfldError(f"crop rule: scale must be positive, got {self.scale}")
+        if not max(abs(self.offset_x), abs(self.offset_y)) < LARGEST:
+            raise EfldError(f"crop rule: offsets out of range: {self.offset_x}, {self.offset_y}")
 
     @property
     def name(self) -> str:
@@ -121,31 +126,27 @@ def extract_crop(image: np.ndarray, crop: Crop, size: int) -> np.ndarray:
 
     Where the crop shrinks by two or more, whole blocks of pixels are averaged first, so that fine
     texture does not alias; the remaining factor (below 2) and the sub-pixel shift are bilinear.
+
+    Raises:
+      EfldError: the crop is absurdly larger than the image.
     """
-    matrix = crop.affine(size)
-    block = int(crop.side // size)
-    if block >= 2:
-        image, matrix = _average_blocks(image, crop, matrix, block)
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
-
-
-def _average_blocks(
-    image: np.ndarray, crop: Crop, matrix: np.ndarray, block: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the image around the crop, shrunk by `block`, and the affine that reads it."""
     height, width = image.shape[:2]
+    if crop.side > LARGEST * max(height, width):
+        raise EfldError(f"a crop of {crop.side:.0f} px in an image of {width} x {height}")
+    block = max(1, int(crop.side // size))
+    # Only the part around the crop is looked at.
     first = np.maximum(np.floor(crop.origin).astype(int) - block, 0)
     last = np.minimum(np.ceil(crop.origin + crop.side).astype(int) + block + 1, [width, height])
-    if (last - first <= 0).any():  # the crop misses the image: leave the black to warpAffine
-        return image, matrix
+    if (last - first <= 0).any():
+        return np.zeros((size, size, 3), np.uint8)
     part = image[first[1] : last[1], first[0] : last[0]]
-    pad = -(last - first) % block
-    part = cv2.copyMakeBorder(part, 0, int(pad[1]), 0, int(pad[0]), cv2.BORDER_REPLICATE)
-    small = cv2.resize(
-        part, (part.shape[1] // block, part.shape[0] // block), interpolation=cv2.INTER_AREA
-    )
-    # Pixel s of the small image has its centre at block * s + (block - 1) / 2 + first.
-    to_image = np.array(
-        [[block, 0, (block - 1) / 2 + first[0]], [0, block, (block - 1) / 2 + first[1]]]
-    )
-    return small, compose_affines(matrix, to_image)
+    if block > 1:
+        right, bottom = (int(n) for n in -(last - first) % block)
+        part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+        shrunk = (part.shape[1] // block, part.shape[0] // block)
+        part = cv2.resize(part, shrunk, interpolation=cv2.INTER_AREA)
+    # Pixel s of the part, shrunk or not, has its centre at block * s + (block - 1) / 2 + first.
+    x, y = (block - 1) / 2 + first
+    to_image = np.array([[block, 0, x], [0, block, y]])
+    matrix = compose_affines(crop.affine(size), to_image)
+    return cv2.warpAffine(part, matrix, (size, size), flags=cv2.INTER_LINEAR)

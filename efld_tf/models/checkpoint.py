@@ -47,7 +47,8 @@ class ModelSpec:
     Attributes:
       family, input_size, options: as in the recipe.
       heads: by schema.
-      training: free text fields about where it comes from: recipe, step, validation NME.
+      training: where it comes from: recipe, step, validation NME.
+      license: of the weights, as their training data allow.
     """
 
     family: str
@@ -55,6 +56,16 @@ class ModelSpec:
     options: dict[str, Any]
     heads: dict[str, HeadSpec]
     training: dict[str, Any] = field(default_factory=dict)
+    license: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.heads:
+            raise EfldError("heads: at least one is needed")
+        for name, head in self.heads.items():
+            expected = (schemas.get(name).num_points, 2)
+            if [len(head.mean_shape), *{len(p) for p in head.mean_shape}] != list(expected):
+                raise EfldError(f"heads.{name}.mean_shape: expected {expected[0]} points (x, y)")
+            schemas.get(head.crop_rule.schema)
 
     def build(self) -> tf_keras.Model:
         """The model with fresh weights."""
@@ -68,7 +79,7 @@ class ModelSpec:
 
 def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
     """Writes spec and weights to one file, atomically."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         file.attrs["efld_format"] = FORMAT_VERSION
         file.attrs["spec"] = json.dumps(asdict(spec))
         for weight in model.weights:
@@ -148,6 +159,8 @@ def _read(path: str | Path) -> tuple[ModelSpec, dict[str, np.ndarray]]:
 
             def collect(name: str, item: object) -> None:
                 if isinstance(item, h5py.Dataset):
+                    if item.dtype.kind != "f":
+                        raise ValueError(f"{name} is not an array of numbers")
                     weights[name] = item[()]
 
             file.visititems(collect)

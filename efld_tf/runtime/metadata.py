@@ -31,17 +31,19 @@ class ModelMetadata:
       schema: of the points that come out.
       crop_rule: of the crop that goes in.
       names: one name a point.
+      license: of the weights; stands in the TFLite metadata only.
     """
 
     family: str
     schema: str
     crop_rule: CropRule
     names: tuple[str, ...] = ()
+    license: str = ""
 
     def json(self) -> str:
         """The content of `MODEL_FILE`."""
         fields = asdict(self)
-        del fields["names"]
+        del fields["names"], fields["license"]
         return json.dumps(fields, separators=(",", ":"))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,10 @@ class HeadRecipe:
     """
 
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.weight < 0:
+            raise EfldError(f"weight: expected 0 or more, got {self.weight}")
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,12 @@ class TrainingRecipe:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise EfldError(f"{name}: expected a positive number, got {getattr(self, name)}")
-        if self.warmup_steps < 0 or self.weight_decay < 0:
-            raise EfldError("warmup_steps and weight_decay: expected 0 or more")
+        if not 0 <= self.warmup_steps < self.steps:
+            raise EfldError(f"warmup_steps: expected 0 up to steps, got {self.warmup_steps}")
+        if self.weight_decay < 0:
+            raise EfldError(f"weight_decay: expected 0 or more, got {self.weight_decay}")
+        if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
+            raise EfldError("gradient_clip_norm: expected a positive number or null")
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,7 @@ class Recipe:
       heads: by schema.
       data, training, model: see their classes.
       output_dir: where runs are kept.
+      license: of the weights, as the data allow; goes into every exported model.
     """
 
     name: str
@@ -122,6 +133,7 @@ class Recipe:
     training: TrainingRecipe
     model: ModelRecipe = field(default_factory=ModelRecipe)
     output_dir: str = "runs"
+    license: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
@@ -130,6 +142,12 @@ class Recipe:
             schemas.get(head)
         if self.training.target_head not in self.heads:
             raise EfldError(f"training.target_head: {self.training.target_head!r} is not in heads")
+        stored, needed = self.data.pack.size, self.model.input_size * self.data.pack.margin
+        if stored < needed:
+            raise EfldError(
+                f"data.pack.size: {stored} px hold less detail than the model sees; with "
+                f"model.input_size and data.pack.margin it must be at least {needed:g}"
+            )
         names = [source.name for source in self.data.sources]
         if len(set(names)) < len(names):
             raise EfldError("data.sources: two sources have the same name")
@@ -150,11 +168,18 @@ class Recipe:
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        return Path(self.output_dir) / self.name
+        return Path(config.expand(self.output_dir)) / self.name
 
     def pack_folder(self, source: SourceOptions) -> Path:
-        """Where a source of this recipe is packed."""
-        return Path(config.expand(self.data.cache_dir)) / source.name
+        """Where a source of this recipe is packed.
+
+        The name ends in a hash of the options, so that two recipes that want the same source
+        packed differently do not replace each other's.
+        """
+        options = [source.source, source.validation_fraction, source.on_error,
+                   asdict(source.crop), asdict(self.data.pack)]
+        digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()
+        return Path(config.expand(self.data.cache_dir)) / f"{source.name}-{digest[:8]}"
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

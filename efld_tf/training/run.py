@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from efld_tf import config, files
 from efld_tf.data import pack
+from efld_tf.data.pipeline import PackedSource
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL
@@ -26,6 +27,7 @@ from efld_tf.training import losses, task
 from efld_tf.training.recipe import Recipe
 
 RECIPE_FILE = "recipe.yaml"
+DATA_FILE = "data.json"
 VALIDATION_LOG = "validation.jsonl"
 CHECKPOINTS = "checkpoints"
 
@@ -49,14 +51,23 @@ def train(recipe: Recipe, *, progress: bool = True) -> RunResult:
     """Trains a recipe, or carries on where an earlier, killed run of it stopped.
 
     Raises:
-      EfldError: the run's folder holds another recipe, the data cannot be read, or the loss is no
-        longer a finite number.
+      EfldError: the run's folder holds another recipe or was begun with other data, the data cannot
+        be read, or the loss is no longer a finite number.
     """
     registry.build(recipe.model.family, recipe.model.options, recipe.model.input_size, {"mtfl5": 5})
     losses.get(recipe.training.loss)
-    _claim_folder(recipe)
+    if recipe.training.init_from:
+        checkpoint.read_spec(recipe.training.init_from)
+    _check_folder(recipe)
     for source in recipe.data.sources:
         pack.pack(source, recipe.pack_folder(source), recipe.data.pack, progress=progress)
+    sources = task.packed_sources(recipe)
+    if recipe.training.target_head not in task.validated_heads(sources):
+        raise EfldError(
+            f"no face of {recipe.training.target_head} is held out to choose the best weights by: "
+            f"raise validation_fraction of a source that supervises it"
+        )
+    _claim_folder(recipe, sources)
     with _logs_to(recipe.folder / "train.log"):
         return _Run(recipe, progress).run()
 
@@ -85,16 +96,11 @@ class _Run:
         self._forget_later_validations()
         params = task.experiment(recipe, self.start_step)
         self.task = task.LandmarkTask(params.task)
-        if training.target_head not in self.task.validated_heads():
-            raise EfldError(
-                f"no face of {training.target_head} is held out to choose the best weights by: "
-                f"raise validation_fraction of a source that supervises it"
-            )
         self.bar = tqdm(
             total=training.steps, initial=self.start_step, unit="step", disable=not progress,
             desc=f"training {recipe.name}", dynamic_ncols=True, file=sys.stderr,
         )
-        self.loss = float("nan")
+        self.loss: float | None = None  # until the first steps of this process
         self.runner = train_lib.OrbitExperimentRunner(
             # A single device needs no strategy's bookkeeping.
             distribution_strategy=tf.distribute.OneDeviceStrategy("/cpu:0")
@@ -110,18 +116,23 @@ class _Run:
         """Trains to the last step, validating at multiples of the interval and at the end."""
         training, controller = self.recipe.training, self.runner.controller
         step, interval = self.start_step, self.recipe.training.validation_interval
+        if self.task.started_anew:
+            heads = sorted({name.split("/")[0].split("_")[0] for name in self.task.started_anew})
+            self._say(f"{training.init_from} has no weights for: {', '.join(heads)}")
         if step and (step % interval == 0 or step == training.steps) and not self._validated(step):
             self._validate(step)  # killed between a checkpoint and its validation
         while step < training.steps:
             step = min((step // interval + 1) * interval, training.steps)
             try:
-                controller.train(step, checkpoint_at_completion=step == training.steps)
-            except RuntimeError as error:
-                raise EfldError(f"training stopped near step {step}: {error}") from error
+                # The checkpoint comes before the validation, so that a resumed run never goes
+                # back behind weights that it has already called the best.
+                controller.train(step, checkpoint_at_completion=True)
+            except (RuntimeError, tf.errors.OpError) as error:
+                first_line = str(error).partition("\n")[0]
+                raise EfldError(f"training stopped before step {step}: {first_line}") from error
             self._validate(step)
         self.bar.close()
-        best = min(validation_history(self.folder), key=self._target)
-        return RunResult(self.folder, best["step"], self._target(best))
+        return RunResult(self.folder, *self._best())
 
     def _show_progress(self, output: dict[str, Any]) -> None:
         step = int(self.runner.trainer.global_step.numpy())
@@ -135,20 +146,28 @@ class _Run:
     def _validate(self, step: int) -> None:
         """Measures all heads; keeps the weights if they are the best so far."""
         output = self.runner.controller.evaluate()
-        heads = self.task.validated_heads()
-        nme = {head: round(float(output[f"nme_{head}"]), 4) for head in heads}
-        entry = {"step": step, "training_loss": round(self.loss, 5), "nme_percent": nme}
-        earlier = validation_history(self.folder)
-        if self._target(entry) < min(map(self._target, earlier), default=float("inf")):
+        names = [f"nme_{head}" for head in self.recipe.heads]
+        nme = {n.removeprefix("nme_"): round(float(output[n]), 4) for n in names if n in output}
+        if nme[self.recipe.training.target_head] < self._best()[1]:
             training = {"recipe": self.recipe.name, "step": step, "validation_nme_percent": nme}
             spec = replace(self.task.spec, training=training)
             checkpoint.save(self.folder / BEST_MODEL, spec, self.runner.trainer.model)
-        self._write_history([*earlier, entry])
+        loss = None if self.loss is None else round(self.loss, 5)
+        entry = {"step": step, "training_loss": loss, "nme_percent": nme}
+        self._write_history([*validation_history(self.folder), entry])
         shown = ", ".join(f"{head} {value:.2f}%" for head, value in nme.items())
-        self.bar.write(f"step {step}: validation NME {shown}", file=sys.stderr)
+        self._say(f"step {step}: validation NME {shown}")
 
-    def _target(self, entry: dict[str, Any]) -> float:
-        return entry["nme_percent"][self.recipe.training.target_head]
+    def _best(self) -> tuple[int, float]:
+        """Step and validation NME of the target head of the best weights so far."""
+        path = self.folder / BEST_MODEL
+        if not path.exists():
+            return 0, float("inf")
+        found = checkpoint.read_spec(path).training
+        return found["step"], found["validation_nme_percent"][self.recipe.training.target_head]
+
+    def _say(self, line: str) -> None:
+        self.bar.write(line, file=sys.stderr)
 
     def _validated(self, step: int) -> bool:
         return any(entry["step"] == step for entry in validation_history(self.folder))
@@ -163,18 +182,36 @@ class _Run:
         files.write_text(self.folder / VALIDATION_LOG, text)
 
 
-def _claim_folder(recipe: Recipe) -> None:
-    """Saves the resolved recipe with the run, or checks that it is the one already there."""
+def _check_folder(recipe: Recipe) -> None:
+    """Refuses a folder in which another recipe was trained."""
     path = recipe.folder / RECIPE_FILE
-    text = config.dump(recipe)
-    if path.exists():
-        if path.read_text() != text:
-            raise EfldError(
-                f"{recipe.folder} holds a run of another recipe (compare {path}); "
-                f"choose another name (--set name=...) or delete the folder"
-            )
-        return
-    files.write_text(path, text)
+    if path.exists() and path.read_text() != config.dump(recipe):
+        raise EfldError(
+            f"{recipe.folder} holds a run of another recipe (compare {path}); "
+            f"choose another name (--set name=...) or delete the folder"
+        )
+
+
+def _claim_folder(recipe: Recipe, sources: list[PackedSource]) -> None:
+    """Saves the resolved recipe and what its data are, or checks that they are still the same."""
+    names = [source.name for source in recipe.data.sources]
+    data = {
+        name: {
+            "train": source.manifest.faces("train"),
+            "validation": source.manifest.faces("validation"),
+            "skipped": len(source.manifest.skipped),
+            "content_sha256": source.manifest.content_sha256,
+        }
+        for name, source in zip(names, sources, strict=True)
+    }
+    path = recipe.folder / DATA_FILE
+    if path.exists() and json.loads(path.read_text()) != data:
+        raise EfldError(
+            f"the data of {recipe.folder} have changed since it was begun; "
+            f"choose another name (--set name=...) or delete the folder"
+        )
+    files.write_json(path, data)
+    files.write_text(recipe.folder / RECIPE_FILE, config.dump(recipe))
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -27,11 +26,12 @@ class LandmarkTaskConfig(cfg.TaskConfig):
     """Model Garden's view of a recipe.
 
     Attributes:
-      recipe: the recipe as nested dicts (`config.to_tree`).
+      recipe: the recipe as YAML: Model Garden would sort the keys of a dict, but the order of the
+        heads is theirs.
       start_step: the step of the checkpoint that a run resumes from.
     """
 
-    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+    recipe: str = ""
     start_step: int = 0
 
 
@@ -42,13 +42,12 @@ class LandmarkTask(base_task.Task):
     def __init__(self, params: LandmarkTaskConfig, logging_dir: str | None = None,
                  name: str | None = None):
         super().__init__(params, logging_dir, name)
-        # Model Garden wraps nested dicts in its own class.
-        tree = params.as_dict()["recipe"]
-        self.recipe = config.from_tree(tree, Recipe)
+        self.recipe = config.loads(params.recipe, Recipe)
         self.sources = packed_sources(self.recipe)
         self.spec = model_spec(self.recipe, self.sources)
         self._loss = losses.get(self.recipe.training.loss)
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
+        self.started_anew: list[str] = []  # weights that `init_from` did not supply
 
     def build_model(self) -> tf_keras.Model:
         """The model with fresh weights."""
@@ -57,7 +56,7 @@ class LandmarkTask(base_task.Task):
     def initialize(self, model: tf_keras.Model) -> None:
         """Loads `init_from` into a run that has no checkpoint yet."""
         if self.recipe.training.init_from:
-            checkpoint.load_matching(self.recipe.training.init_from, model)
+            self.started_anew = checkpoint.load_matching(self.recipe.training.init_from, model)
 
     @classmethod
     def create_optimizer(cls, optimizer_config, runtime_config=None, dp_config=None):
@@ -80,7 +79,9 @@ class LandmarkTask(base_task.Task):
             cache=data.cache_decoded,
         )
         if params.is_training:
-            batches = pipeline.training_batches(self.sources, options, self.task_config.start_step)
+            # A step takes one batch a replica.
+            first = self.task_config.start_step * replicas
+            batches = pipeline.training_batches(self.sources, options, first)
         else:
             batches = pipeline.validation_batches(self.sources, options)
         return batches.map(
@@ -100,17 +101,9 @@ class LandmarkTask(base_task.Task):
         return total
 
     def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
-        """The NME in percent of each head that has faces to measure it on."""
-        return [tf_keras.metrics.Mean(f"nme_{head}") for head in self._measured(training)]
-
-    def validated_heads(self) -> list[str]:
-        """The heads that some held-out faces are annotated for."""
-        return self._measured(training=False)
-
-    def _measured(self, training: bool) -> list[str]:
-        split = "train" if training else "validation"
-        found = {h for s in self.sources if s.manifest.faces(split) for h in s.heads}
-        return [head for head in self.recipe.heads if head in found]
+        """The NME in percent of each head; in validation, of those that have held-out faces."""
+        measured = self.spec.heads if training else validated_heads(self.sources)
+        return [tf_keras.metrics.Mean(f"nme_{h}") for h in self.recipe.heads if h in measured]
 
     def process_metrics(self, metrics, labels, model_outputs, **kwargs) -> None:
         """Updates each head's NME with the faces that are annotated in its format."""
@@ -128,6 +121,11 @@ def normalising_distance(points: tf.Tensor, head: str) -> tf.Tensor:
     right = tf.reduce_mean(tf.gather(points, normaliser.right, axis=1), axis=1)
     left = tf.reduce_mean(tf.gather(points, normaliser.left, axis=1), axis=1)
     return tf.norm(right - left, axis=-1)
+
+
+def validated_heads(sources: list[pipeline.PackedSource]) -> set[str]:
+    """The heads that some held-out faces are annotated for."""
+    return {head for s in sources if s.manifest.faces("validation") for head in s.heads}
 
 
 def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
@@ -157,7 +155,9 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
             source=first.manifest.source,
         )
     model = recipe.model
-    return checkpoint.ModelSpec(model.family, model.input_size, dict(model.options), heads)
+    return checkpoint.ModelSpec(
+        model.family, model.input_size, dict(model.options), heads, license=recipe.license
+    )
 
 
 @exp_factory.register_config_factory("efld_landmarks")
@@ -205,7 +205,7 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
     batch = {"global_batch_size": training.batch_size}
     params.override({
         "task": {
-            "recipe": config.to_tree(recipe),
+            "recipe": config.dump(recipe),
             "start_step": start_step,
             "train_data": batch,
             "validation_data": batch,

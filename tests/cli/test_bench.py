@@ -11,7 +11,7 @@ import pytest
 
 from efld_tf.cli import bench, common
 from efld_tf.scoring import results
-from tests.benchmark import tiny_models
+from tests import tiny_models
 
 QUICK = ["--runs", "3", "--warmup", "1"]
 

@@ -114,6 +114,14 @@ def test_float_and_int8_are_evaluated_alike(folder: Path, model: Path) -> None:
     assert figures["int8"] == pytest.approx(figures["float"], abs=0.3)
 
 
+def test_a_source_cropped_otherwise_is_pointed_out(folder: Path) -> None:
+    run(folder, "data", "pack", "ibug:test", "wide", "--crop-scale", 3, "--size", 96, "--quiet")
+    out, _ = run(folder, "eval", "runs/tiny", "--source", "packed:wide", "--split", "train",
+                 "--output", "wide.json")
+    assert "note: the faces are cropped by a rule packed" in out
+    assert json.loads((folder / "wide.json").read_text())["evaluation"]["crop_scale"] == 3
+
+
 def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> None:
     run(folder, "eval", "runs/tiny", "--source", "ibug:test", "--output", "mixed.json")
     before = (folder / "mixed.json").read_text()
@@ -138,6 +146,14 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("data", ["pack", "ibug:train", "train"], "not a packed source"),
         ("data", ["stats", "train"], "not a packed folder"),
         ("data", ["synth", "s", "--count", "0"], "count"),
+        ("data", ["synth", "tiny.yaml/s"], "tiny.yaml"),
+        ("data", ["pack", "ibug:train", "tiny.yaml/p"], "tiny.yaml"),
+        ("data", ["pack", "ibug:train", "q", "--margin", "inf"], "margin: expected 1 to 8"),
+        ("data", ["pack", "ibug:train", "q", "--crop-scale", "inf"], "scale must be positive"),
+        ("eval", ["runs/tiny", "--source", "ibug:test", "--split", "train"], "only packed sources"),
+        ("eval", ["x.tflite", "--source", "ibug:test", "--head", "ibug51"], "one head only"),
+        ("export", ["runs/tiny", "--float32", "--calibration", "8"], "not calibrated"),
+        ("train", ["tiny.yaml", "--set", "name=z", "--set", "output_dir=tiny.yaml/x"], "tiny.yaml"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(

@@ -157,3 +157,47 @@ def test_real_sources_fill_the_crop_alike(shared_data: Path) -> None:
             for r in found.records[::7]
         ], axis=0)
         assert np.abs(anchors - REFERENCE_ANCHORS).max() < 0.03, source
+
+
+def test_a_changed_box_is_packed_anew(tmp_path: Path) -> None:
+    listed = faces.write_five_points(tmp_path / "five", 6)
+    source = options(f"mtfl:{listed}", crop=CropOptions(scale=1.5))
+    first = pack.pack(source, tmp_path / "p", PACK, progress=False)
+    name, x0, x1, *rest = listed.read_text().split("\n")[0].split()
+    lines = listed.read_text().split("\n")
+    lines[0] = " ".join([name, x0, str(float(x1) + 20), *rest])
+    listed.write_text("\n".join(lines))
+    second = pack.pack(source, tmp_path / "p", PACK, progress=False)
+    assert second.content_sha256 != first.content_sha256
+
+
+def test_another_source_is_not_replaced(tmp_path: Path, photos: Path) -> None:
+    pack.pack(options(f"ibug:{photos}"), tmp_path / "p", PACK, progress=False)
+    listed = faces.write_five_points(tmp_path / "five", 6)
+    with pytest.raises(EfldError, match="holds ibug:.*, not mtfl:"):
+        pack.pack(options(f"mtfl:{listed}"), tmp_path / "p", PACK, progress=False)
+    assert pack.read_manifest(tmp_path / "p").schema == "ibug68"
+
+
+def test_damaged_shards_are_named(tmp_path: Path, photos: Path) -> None:
+    folder = tmp_path / "p"
+    manifest = pack.pack(options(f"ibug:{photos}"), folder, PACK, progress=False)
+    shard = folder / manifest.shards["train"][1].file
+    shard.write_bytes(shard.read_bytes()[:-50])
+    with pytest.raises(DataError, match="a damaged shard"):
+        list(shards.load(folder, manifest, "train"))
+    shard.unlink()
+    with pytest.raises(DataError, match=f"its shard {shard.name} is missing"):
+        pack.read_manifest(folder)
+
+
+def test_coinciding_eyes_are_a_bad_sample(tmp_path: Path, photos: Path) -> None:
+    annotation = photos / "face_003x.pts"
+    lines = annotation.read_text().split("\n")
+    lines[3 + 36] = lines[3 + 45] = "40.0 41.0"
+    annotation.write_text("\n".join(lines))
+    with pytest.raises(DataError, match="face_003x.png: its eyes coincide"):
+        pack.pack(options(f"ibug:{photos}"), tmp_path / "p", PACK, progress=False)
+    skipping = options(f"ibug:{photos}", on_error="skip")
+    manifest = pack.pack(skipping, tmp_path / "p", PACK, progress=False)
+    assert manifest.faces("train") == 19 and "eyes coincide" in manifest.skipped[0]

@@ -91,6 +91,7 @@ def test_packed_faces_are_the_same_faces(found, photos: Path, tmp_path: Path) ->
     pack.pack(options, tmp_path / "p", PackOptions(size=96, jpeg_quality=100), progress=False)
     packed = faces_of.load(f"packed:{tmp_path / 'p'}", RULE, SIZE, split="train")
     assert packed.names == found.names
+    assert (packed.crop_rule_from, found.crop_rule_from) == ("model", "model")
     np.testing.assert_allclose(packed.points, found.points, atol=1e-4)
     np.testing.assert_allclose(packed.sides, found.sides, rtol=1e-4)
     assert np.abs(packed.crops.astype(float) - found.crops).mean() < 3
@@ -99,7 +100,7 @@ def test_packed_faces_are_the_same_faces(found, photos: Path, tmp_path: Path) ->
 def test_a_five_point_source_gets_a_rule_of_its_own(tmp_path: Path) -> None:
     listed = faces.write_five_points(tmp_path, 8)
     found = faces_of.load(f"mtfl:{listed}", RULE, SIZE, progress=False)
-    assert found.crop_rule.name == "mtfl5-file"
+    assert (found.crop_rule.name, found.crop_rule_from) == ("mtfl5-file", "fitted")
     with pytest.raises(EfldError, match="ibug51 cannot be compared with annotations of mtfl5"):
         evaluate.evaluate(Shifted(found, 0.0), found)
 

@@ -7,7 +7,6 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import flatbuffers
 import numpy as np
 import pytest
@@ -33,11 +32,7 @@ RULE = CropRule("points", "ibug68", 1.25)
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = faces.write_ibug(tmp_path_factory.mktemp("photos"), 24)
-    image = cv2.imread(str(folder / "face_000x.png"))
-    image[40:44, 40:44], image[50:54, 50:54] = 0, 255  # black and white, as real photos have
-    cv2.imwrite(str(folder / "face_000x.png"), image)
-    return folder
+    return faces.write_ibug(tmp_path_factory.mktemp("photos"), 24)
 
 
 @pytest.fixture(scope="module", params=sorted(registry.FAMILIES))
@@ -47,6 +42,7 @@ def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         request.param, SIZE, {},
         {head: checkpoint.HeadSpec(faces.mean_shape(head).tolist(), RULE, f"ibug:{photos}")
          for head in ("ibug51", "ibug68")},
+        license="for tests alone",
     )
     model = spec.build()
     rng = np.random.default_rng(0)
@@ -84,7 +80,7 @@ def test_only_the_tail_is_float(exported) -> None:
 def test_int8_gives_the_points_of_float(exported, trained: Path, photos: Path) -> None:
     """The grid of residuals is fine: half a hundredth of the crop for the worst point."""
     path, report = exported
-    crops = calibration.crops(calibration.choose(f"ibug:{photos}"), RULE, SIZE)
+    crops = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE)
     expected = FloatPredictor(trained, "ibug51").predict_crops(crops)
     found = LandmarkPredictor(path).predict_crops(crops)
     spread = np.abs(expected - expected.mean(axis=0)).max()
@@ -94,6 +90,7 @@ def test_int8_gives_the_points_of_float(exported, trained: Path, photos: Path) -
     assert report.comparison["point_difference_px_median"] == pytest.approx(
         np.median(distance), abs=1e-3
     )
+    assert report.comparison["faces"] == 24 and "trained_nme_percent" in report.comparison
 
 
 def test_pixels_go_in_as_they_are(exported) -> None:
@@ -112,6 +109,7 @@ def test_mediapipe_reads_the_metadata(exported) -> None:
     displayer = MetadataDisplayer.with_model_file(str(exported[0]))
     assert set(displayer.get_packed_associated_file_list()) == {"landmarks.txt", "efld.json"}
     shown = json.loads(displayer.get_metadata_json())
+    assert shown["license"] == "for tests alone"
     graph_shown = shown["subgraph_metadata"][0]
     image, points = (graph_shown[f"{end}_tensor_metadata"][0] for end in ("input", "output"))
     assert image["content"]["content_properties"]["color_space"] == "RGB"
@@ -194,9 +192,9 @@ def test_calibration_is_chosen_by_name_not_by_order(photos: Path, tmp_path: Path
 
 def test_calibration_crops_are_in_the_manifest_s_order(photos: Path) -> None:
     manifest = calibration.choose(f"ibug:{photos}", 6)
-    crops = calibration.crops(manifest, RULE, SIZE)
+    crops = calibration.load_faces(manifest, RULE, SIZE)
     backwards = replace(manifest, images=manifest.images[::-1])
-    np.testing.assert_array_equal(calibration.crops(backwards, RULE, SIZE), crops[::-1])
+    np.testing.assert_array_equal(calibration.load_faces(backwards, RULE, SIZE).crops, crops[::-1])
     assert len({crop.tobytes() for crop in crops}) == 6
 
 
@@ -204,10 +202,10 @@ def test_a_changed_or_missing_calibration_photo_is_named(photos: Path) -> None:
     manifest = calibration.choose(f"ibug:{photos}", 3)
     other = replace(manifest.images[1], sha256="0" * 64)
     with pytest.raises(DataError, match="is not the file that the calibration manifest names"):
-        calibration.crops(replace(manifest, images=[other]), RULE, SIZE)
+        calibration.load_faces(replace(manifest, images=[other]), RULE, SIZE)
     gone = replace(manifest.images[0], image="gone.png")
     with pytest.raises(DataError, match="gone.png: named for calibration"):
-        calibration.crops(replace(manifest, images=[gone]), RULE, SIZE)
+        calibration.load_faces(replace(manifest, images=[gone]), RULE, SIZE)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"source": 1, "images": []}', "\x00"])
@@ -217,16 +215,27 @@ def test_a_broken_calibration_manifest_is_named(tmp_path: Path, text: str) -> No
         calibration.read_manifest(tmp_path / "m.json")
 
 
-def test_dim_calibration_is_refused(trained: Path) -> None:
+def test_dim_calibration_photos_keep_the_pixel_grid(trained: Path, tmp_path: Path) -> None:
     spec, model = checkpoint.load(trained)
     dim = np.full((2, SIZE, SIZE, 3), 100, np.uint8)
-    with pytest.raises(EfldError, match="black to white"):
-        convert.to_int8(spec, model, "ibug51", dim)
+    content = convert.to_int8(spec, model, "ibug51", dim)
+    details = Interpreter(model_content=content).get_input_details()[0]
+    assert details["quantization"] == (pytest.approx(1 / 255, rel=1e-6), 0)
+    assert (dim == 100).all()
+
+
+def test_an_undecodable_calibration_photo_is_named(tmp_path: Path) -> None:
+    folder = faces.write_ibug(tmp_path, 3)
+    (folder / "face_001x.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match="face_001x.png: named for calibration, but"):
+        calibration.load_faces(calibration.choose(f"ibug:{folder}"), RULE, SIZE)
 
 
 def test_a_failed_export_leaves_nothing(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no head 'wflw98'"):
         export.export_int8(trained, tmp_path / "x.tflite", head="wflw98")
+    with pytest.raises(EfldError, match="does not exist"):
+        export.export_int8(trained, tmp_path / "x.tflite", compare_source="ibug:/nowhere")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -152,3 +152,18 @@ def test_crop_rule_checks_its_fields() -> None:
 def test_tight_box() -> None:
     box = geometry.tight_box(np.array([[3, 9], [1, 4], [2, 7]]))
     np.testing.assert_array_equal(box, [1, 4, 3, 9])
+
+
+def test_an_absurd_crop_is_refused_and_a_distant_one_is_black() -> None:
+    image = np.full((20, 30, 3), 200, np.uint8)
+    with pytest.raises(EfldError, match="a crop of 1000000 px in an image of 30 x 20"):
+        geometry.extract_crop(image, geometry.Crop(10, 10, 1e6), 64)
+    assert not geometry.extract_crop(image, geometry.Crop(1e5, 10, 50), 64).any()
+
+
+def test_a_very_wide_image_can_be_cropped() -> None:
+    """OpenCV's warp alone refuses more than 32767 pixels."""
+    image = np.zeros((60, 40000, 3), np.uint8)
+    image[20:40, 39000:39020] = 255
+    found = geometry.extract_crop(image, geometry.Crop(39009.5, 29.5, 40), 40)
+    assert found[12:28, 12:28].min() == 255 and found[:8].max() == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -105,6 +107,42 @@ def test_strange_files_are_refused(tmp_path) -> None:
     for name in ("text", "cut", "other", "less", "absent"):
         with pytest.raises(DataError, match=rf"{name}\.h5"):
             checkpoint.load(tmp_path / f"{name}.h5")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"heads": {}},
+        {"heads": {"mtfl5": {"mean_shape": [[0, 0]] * 7, "crop_rule": "same", "source": ""}}},
+        {"heads": {"mtfl5": {"mean_shape": [[0, 0]] * 4 + [[0]], "crop_rule": "same"}}},
+        {"heads": {"nose3": {"mean_shape": [[0, 0]] * 3, "crop_rule": "same"}}},
+        {"options": {"activation": 3}},
+        {"input_size": 50},
+        {"family": "other"},
+    ],
+)
+def test_descriptions_that_do_not_fit_are_refused(tmp_path, change: dict) -> None:
+    spec = spec_of("efld", "mtfl5")
+    checkpoint.save(tmp_path / "m.h5", spec, spec.build())
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        tree = json.loads(file.attrs["spec"])
+        rule = tree["heads"]["mtfl5"]["crop_rule"]
+        tree.update(change)
+        for head in tree["heads"].values():
+            head["crop_rule"] = rule
+        file.attrs["spec"] = json.dumps(tree)
+    with pytest.raises(DataError, match=r"m\.h5"):
+        checkpoint.load(tmp_path / "m.h5")
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path) -> None:
+    spec = spec_of("efld", "mtfl5")
+    checkpoint.save(tmp_path / "m.h5", spec, spec.build())
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        del file["mtfl5_points/bias:0"]
+        file["mtfl5_points/bias:0"] = "text"
+    with pytest.raises(DataError, match="not an array of numbers"):
+        checkpoint.load(tmp_path / "m.h5")
 
 
 def test_unknown_families_and_options_are_named() -> None:

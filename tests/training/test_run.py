@@ -27,7 +27,7 @@ def write_recipe(folder: Path, **training) -> Path:
         "name": "small",
         "output_dir": str(folder / "runs"),
         "model": {"input_size": 32},
-        "heads": {"ibug51": {}, "mtfl5": {"weight": 0.5}},
+        "heads": {"mtfl5": {"weight": 0.5}, "ibug51": {}},
         "data": {
             "cache_dir": str(folder / "packed"),
             "pack": {"size": 48},
@@ -43,7 +43,7 @@ def write_recipe(folder: Path, **training) -> Path:
         },
     }
     path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(tree))
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
     return path
 
 
@@ -110,9 +110,11 @@ def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupt
     path = write_recipe(photos)
     folder = photos / "runs" / "killed"
     for least_step in (4, 20):
-        process = start(path, "--set", "name=killed")
+        process = start(path, "--set", "name=killed", "--quiet")
+        deadline = time.monotonic() + 300
         while newest_checkpoint(folder) < least_step:
             assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline, "it does not get on"
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -143,7 +145,7 @@ def test_it_learns(photos: Path) -> None:
     result = run.train(recipe.load(path, ["name=learns"]), progress=False)
     spec, _ = checkpoint.load(result.folder / "best.h5")
     held_out = faces_of.load(
-        f"packed:{photos / 'packed' / 'a'}", spec.heads["ibug51"].crop_rule, 32
+        f"packed:{next((photos / 'packed').glob('a-*'))}", spec.heads["ibug51"].crop_rule, 32
     )
     truth = held_out.points[:, 17:]
     mean_shape = np.broadcast_to(spec.heads["ibug51"].mean_shape, truth.shape)
@@ -167,12 +169,38 @@ def test_another_recipe_does_not_overwrite_a_run(photos: Path, uninterrupted: Pa
         run.train(recipe.load(path, ["name=whole"]), progress=False)
 
 
-def test_bad_data_stops_before_training(photos: Path) -> None:
+def test_changed_data_are_noticed_when_a_run_goes_on(photos: Path, tmp_path: Path) -> None:
+    """A checkpoint belongs to the mean shapes and faces that it was trained on."""
+    faces.write_ibug(tmp_path / "a", 12)
+    source = f"data.sources.0.source=ibug:{tmp_path / 'a'}"
+    path = write_recipe(photos, steps=2, validation_interval=2)
+    run.train(recipe.load(path, ["name=changing", source]), progress=False)
+    faces.write_ibug(tmp_path / "a", 13)
+    with pytest.raises(EfldError, match="have changed since it was begun"):
+        run.train(recipe.load(path, ["name=changing", source]), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.sources.0.source=ibug:/nowhere", "does not exist"),
+        ("training.init_from=/nowhere.h5", "nowhere.h5"),
+        ("data.sources.0.validation_fraction=1e-9", "is held out to choose"),
+    ],
+)
+def test_a_mistake_does_not_take_the_run_s_name(photos: Path, override: str, message: str) -> None:
     path = write_recipe(photos)
-    with pytest.raises(EfldError, match="does not exist"):
-        run.train(recipe.load(path, ["name=x", "data.sources.0.source=ibug:/nowhere"]),
-                  progress=False)
+    with pytest.raises(EfldError, match=message):
+        run.train(recipe.load(path, ["name=mistaken", override]), progress=False)
+    assert not (photos / "runs" / "mistaken").exists()
+
+
+def test_a_bad_annotation_stops_before_training(photos: Path) -> None:
     os.truncate(faces.write_ibug(photos / "bad", 3) / "face_001x.pts", 40)
+    source = f"data.sources.0.source=ibug:{photos / 'bad'}"
     with pytest.raises(DataError, match="face_001x.pts"):
-        run.train(recipe.load(path, ["name=y", f"data.sources.0.source=ibug:{photos / 'bad'}"]),
-                  progress=False)
+        run.train(recipe.load(write_recipe(photos), ["name=bad", source]), progress=False)
+
+
+def test_heads_keep_the_order_of_the_recipe(uninterrupted: Path) -> None:
+    assert list(checkpoint.read_spec(uninterrupted / "best.h5").heads) == ["mtfl5", "ibug51"]

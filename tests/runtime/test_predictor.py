@@ -1,0 +1,68 @@
+"""The runtime's predictor on photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from efld_tf import assets
+from efld_tf.annotations import sources
+from efld_tf.annotations.record import read_image
+from efld_tf.errors import DataError
+from efld_tf.landmarks import metrics, schemas
+from efld_tf.landmarks.geometry import extract_crop
+from efld_tf.runtime.predictor import LandmarkPredictor
+
+
+@pytest.fixture(scope="module")
+def predictor() -> LandmarkPredictor:
+    return LandmarkPredictor(assets.INT8_MODEL)
+
+
+def test_points_of_a_photo_are_where_the_annotation_has_them(
+    predictor: LandmarkPredictor, shared_data: Path
+) -> None:
+    schema = schemas.get(predictor.schema)
+    for record in sources.read(f"ibug:{shared_data / 'ibug/helen/testset'}").records[:20]:
+        image = read_image(record.image)
+        points = predictor.predict(image, [record.source_box("points")])
+        assert points.shape == (1, 51, 2)
+        assert metrics.nme(points, record.points[None, 17:], schema)[0] < 0.09
+
+
+def test_several_faces_of_one_photo(predictor: LandmarkPredictor, shared_data: Path) -> None:
+    """Two photos side by side: each face's points are those of its own photo, moved."""
+    records = sources.read(f"ibug:{shared_data / 'ibug/helen/testset'}").records[:2]
+    images = [read_image(record.image) for record in records]
+    boxes = [record.source_box("points") for record in records]
+    alone = [predictor.predict(i, [b])[0] for i, b in zip(images, boxes, strict=True)]
+    gap = 2 * max(image.shape[1] for image in images)
+    canvas = np.zeros((max(i.shape[0] for i in images), gap + images[1].shape[1], 3), np.uint8)
+    for image, x in zip(images, (0, gap), strict=True):
+        canvas[: image.shape[0], x : x + image.shape[1]] = image
+    both = predictor.predict(canvas, [boxes[0], boxes[1] + [gap, 0, gap, 0]])
+    np.testing.assert_allclose(both, [alone[0], alone[1] + [gap, 0]], atol=0.3)
+
+
+def test_the_same_pixels_give_the_same_points(predictor: LandmarkPredictor) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (200, 150, 3), np.uint8)
+    box = np.array([30.0, 40.0, 110.0, 120.0])
+    first, again = (predictor.predict(image, [box, box]) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first[0], first[1])
+    crop = predictor.crop_rule.crop(box)
+    pixels = extract_crop(image, crop, predictor.input_size)
+    expected = crop.from_unit(predictor.predict_crops(pixels[None])[0])
+    np.testing.assert_allclose(first[0], expected, atol=1e-4)
+
+
+def test_no_face_is_no_points(predictor: LandmarkPredictor) -> None:
+    assert predictor.predict(np.zeros((9, 9, 3), np.uint8), []).shape[0] == 0
+    assert predictor.predict_crops(np.zeros((0, 128, 128, 3), np.uint8)).shape == (0, 51, 2)
+
+
+def test_other_models_are_refused(int8_model: Path) -> None:
+    with pytest.raises(DataError, match="has no landmark metadata"):
+        LandmarkPredictor(int8_model)
