@@ -49,9 +49,13 @@ def test_imports_only_go_up(path: Path) -> None:
     parts = path.relative_to(PACKAGE).parts
     room = parts[0] if len(parts) > 1 else None
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("efld_tf"):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "efld_tf":
             names = node.module.split(".")[1:] or [alias.name for alias in node.names]
-            imported = names[0]
-            if imported in ROOMS:
-                assert room is not None, f"{path.name} serves all rooms and knows none"
-                assert ROOMS.index(imported) <= ROOMS.index(room), f"{room} imports {imported}"
+            imported = [names[0]]
+        elif isinstance(node, ast.Import):
+            imported = [a.name.split(".")[1] for a in node.names if a.name.startswith("efld_tf.")]
+        else:
+            continue
+        for name in set(imported) & set(ROOMS):
+            assert room is not None, f"{path.name} serves all rooms and knows none"
+            assert ROOMS.index(name) <= ROOMS.index(room), f"{room} imports {name}"

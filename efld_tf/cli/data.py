@@ -11,6 +11,7 @@ import numpy as np
 from efld_tf.annotations import synthetic
 from efld_tf.cli import common
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
+from efld_tf.data.pack import Manifest
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -135,7 +136,7 @@ def _synth(arguments: argparse.Namespace) -> None:
     print(f"{arguments.count} faces; read them as {reader}")
 
 
-def _counts(manifest) -> str:
+def _counts(manifest: Manifest) -> str:
     return f"{manifest.faces('train')} train, {manifest.faces('validation')} validation"
 
 

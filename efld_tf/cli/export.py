@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from efld_tf import runs
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
+
+if TYPE_CHECKING:
+    from efld_tf.export.calibration import CalibrationManifest
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -72,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     return None
 
 
-def _calibration(text: str, calibration) -> tuple:
+def _calibration(
+    text: str, calibration: ModuleType
+) -> tuple[CalibrationManifest | None, int | None]:
     """(manifest, number of faces) of the option; a number of None means all."""
     if text == "all":
         return None, None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import tensorflow as tf
 import tf_keras
 
 from efld_tf.errors import EfldError
@@ -56,7 +57,7 @@ class EFLDOptions:
             raise EfldError("batch_norm_momentum: expected a number between 0 and 1")
 
 
-def eosa(x, module: int, blocks: Blocks, separable: bool):
+def eosa(x: tf.Tensor, module: int, blocks: Blocks, separable: bool) -> tf.Tensor:
     """EOSA module (Figure 2a): [B, 2S, 2S, C] -> [B, S, S, N_OSA * F_OSA + F_conv].
 
     The OSA branch halves the resolution in its first layer; all its outputs and the low-level
@@ -72,14 +73,14 @@ def eosa(x, module: int, blocks: Blocks, separable: bool):
     return tf_keras.layers.Concatenate(name=f"{name}_concat")(outputs)
 
 
-def decoder(x, blocks: Blocks):
+def decoder(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
     """Decoder (Figure 2b): [B, S, S, C] -> [B, 256] by a 1x1 and a depthwise S x S convolution."""
     x = blocks.conv(x, DECODER_CHANNELS, 1, name="decoder_pointwise")
     x = blocks.depthwise(x, x.shape[1], padding="valid", name="decoder_depthwise")
     return tf_keras.layers.Flatten(name="decoder_flatten")(x)
 
 
-def pfld_features(x, blocks: Blocks):
+def pfld_features(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
     """PFLD's multi-scale features: [B, S, S, C] -> [B, C + 96 + 48].
 
     As in X. Guo et al., "PFLD: A Practical Facial Landmark Detector", Table 1: averages of two
@@ -94,7 +95,7 @@ def pfld_features(x, blocks: Blocks):
     )
 
 
-def concat_linear_head(x, schema: str, blocks: Blocks):
+def concat_linear_head(x: tf.Tensor, schema: str, blocks: Blocks) -> tf.Tensor:
     """Head (Section 3.3): [B, 256] -> [B, 352], each dense layer is concatenated to its input."""
     for block in range(HEAD_BLOCKS):
         y = blocks.dense(x, HEAD_UNITS, name=f"{schema}_dense{block + 1}")

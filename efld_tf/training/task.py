@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import tensorflow as tf
 import tf_keras
@@ -16,6 +17,9 @@ from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 from efld_tf.training import losses
 from efld_tf.training.recipe import Recipe
+
+# `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}}`.
+Labels = Mapping[str, Mapping[str, tf.Tensor]]
 
 # Batch norm and biases are not decayed: decay there changes the function, not its complexity.
 NOT_DECAYED = ("bias", "beta", "gamma")
@@ -59,7 +63,12 @@ class LandmarkTask(base_task.Task):
             self.started_anew = checkpoint.load_matching(self.recipe.training.init_from, model)
 
     @classmethod
-    def create_optimizer(cls, optimizer_config, runtime_config=None, dp_config=None):
+    def create_optimizer(
+        cls,
+        optimizer_config: optimization.OptimizationConfig,
+        runtime_config: cfg.RuntimeConfig | None = None,
+        dp_config: object | None = None,
+    ) -> tf_keras.optimizers.Optimizer:
         """Model Garden's optimizer, with batch norm and biases kept out of weight decay."""
         optimizer = super().create_optimizer(optimizer_config, runtime_config, dp_config)
         optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
@@ -88,7 +97,12 @@ class LandmarkTask(base_task.Task):
             lambda batch: (batch["image"], {"points": batch["points"], "mask": batch["mask"]})
         )
 
-    def build_losses(self, labels, model_outputs, aux_losses=None) -> tf.Tensor:
+    def build_losses(
+        self,
+        labels: Labels,
+        model_outputs: Mapping[str, tf.Tensor],
+        aux_losses: list[tf.Tensor] | None = None,
+    ) -> tf.Tensor:
         """Sum over heads of weight * (sum over annotated faces of the loss) / batch size."""
         total = tf.add_n(aux_losses) if aux_losses else 0.0
         for head, recipe in self.recipe.heads.items():
@@ -105,7 +119,13 @@ class LandmarkTask(base_task.Task):
         measured = self.spec.heads if training else validated_heads(self.sources)
         return [tf_keras.metrics.Mean(f"nme_{h}") for h in self.recipe.heads if h in measured]
 
-    def process_metrics(self, metrics, labels, model_outputs, **kwargs) -> None:
+    def process_metrics(
+        self,
+        metrics: list[tf_keras.metrics.Metric],
+        labels: Labels,
+        model_outputs: Mapping[str, tf.Tensor],
+        **kwargs: object,
+    ) -> None:
         """Updates each head's NME with the faces that are annotated in its format."""
         for metric in metrics:
             head = metric.name.removeprefix("nme_")

@@ -80,7 +80,7 @@ def test_only_the_tail_is_float(exported) -> None:
 def test_int8_gives_the_points_of_float(exported, trained: Path, photos: Path) -> None:
     """The grid of residuals is fine: half a hundredth of the crop for the worst point."""
     path, report = exported
-    crops = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE)
+    crops = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
     expected = FloatPredictor(trained, "ibug51").predict_crops(crops)
     found = LandmarkPredictor(path).predict_crops(crops)
     spread = np.abs(expected - expected.mean(axis=0)).max()
@@ -192,7 +192,7 @@ def test_calibration_is_chosen_by_name_not_by_order(photos: Path, tmp_path: Path
 
 def test_calibration_crops_are_in_the_manifest_s_order(photos: Path) -> None:
     manifest = calibration.choose(f"ibug:{photos}", 6)
-    crops = calibration.load_faces(manifest, RULE, SIZE)
+    crops = calibration.load_faces(manifest, RULE, SIZE).crops
     backwards = replace(manifest, images=manifest.images[::-1])
     np.testing.assert_array_equal(calibration.load_faces(backwards, RULE, SIZE).crops, crops[::-1])
     assert len({crop.tobytes() for crop in crops}) == 6
