@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 from tqdm import tqdm
 
 from efld_tf import files
@@ -159,6 +160,7 @@ def pack(
             return existing
     # The content goes to a sibling that only its complete version leaves; see `_replace_folder`.
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    _sweep(folder)
     temporary.mkdir(parents=True)
     try:
         shards, mean_shape, skipped = _write_splits(
@@ -322,6 +324,14 @@ def _replace_folder(new: Path, old: Path) -> None:
         shutil.rmtree(retired)
     else:
         new.rename(old)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed packings of this folder left beside it."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        pid = left.name.removeprefix(f".{folder.name}.").partition(".")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def supervised_heads(options: SourceOptions, schema: str) -> dict[str, tuple[int, ...]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,3 +204,15 @@ def test_coinciding_eyes_are_a_bad_sample(tmp_path: Path, photos: Path) -> None:
     skipping = options(f"ibug:{photos}", on_error="skip")
     manifest = pack.pack(skipping, tmp_path / "p", PACK, progress=False)
     assert manifest.faces("train") == 19 and "eyes coincide" in manifest.skipped[0]
+
+
+def test_what_a_killed_packing_left_is_removed(tmp_path: Path, photos: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    left = tmp_path / f".p.{process.pid}.tmp"
+    left.mkdir()
+    (left / "train-00000.tfrecord").write_bytes(b"half")
+    running = tmp_path / f".p.{os.getpid()}.old"
+    running.mkdir()
+    pack.pack(options(f"ibug:{photos}"), tmp_path / "p", PACK, progress=False)
+    assert not left.exists() and running.exists()
