@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from efld_tf.benchmark import latency
 from efld_tf.cli import common
@@ -21,14 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     )
     parser.add_argument("model", metavar="MODEL.tflite")
     parser.add_argument(
-        "--threads", type=_whole_from(1), nargs="+", default=[1], metavar="N",
+        "--threads", type=common.whole_from(1), nargs="+", default=[1], metavar="N",
         help="thread counts (default: 1)",
     )
     parser.add_argument(
-        "--runs", type=_whole_from(1), default=200, help="timed runs each (default: 200)"
+        "--runs", type=common.whole_from(1), default=200, help="timed runs each (default: 200)"
     )
     parser.add_argument(
-        "--warmup", type=_whole_from(0), default=20, help="runs before them (default: 20)"
+        "--warmup", type=common.whole_from(0), default=20, help="runs before them (default: 20)"
     )
     parser.add_argument(
         "--output", metavar="results.json",
@@ -69,21 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 def entry() -> None:
     """The console script."""
     raise SystemExit(common.run(main))
-
-
-def _whole_from(lowest: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = lowest - 1
-        if value < lowest:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {lowest} on, got {text!r}"
-            )
-        return value
-
-    return parse
 
 
 def _report(path: str, measured: latency.Benchmark, found: graph.Graph, operators: bool) -> str:

@@ -29,11 +29,21 @@ def parser(prog: str, description: str, epilog: str | None = None) -> argparse.A
     return result
 
 
-def positive(text: str) -> int:
-    """An argument that is a whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
+def whole_from(lowest: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from `lowest` on."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = lowest - 1
+        if value < lowest:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number from {lowest} on, got {text!r}"
+            )
+        return value
+
+    return parse
 
 
 def run(

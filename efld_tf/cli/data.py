@@ -43,7 +43,8 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
                         help="stored side / side that the model sees (default: %(default)s)")
     parser.add_argument("--crop-scale", type=float,
                         help="crop side / longest side of the box (default: fitted)")
-    parser.add_argument("--workers", type=common.positive, help="processes (default: one a core)")
+    parser.add_argument("--workers", type=common.whole_from(1),
+                        help="processes (default: one a core)")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     parser.set_defaults(run=_pack)
 
@@ -121,7 +122,8 @@ def _add_synth(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--size", type=int, default=256,
                         help="side of an image, pixels (default: %(default)s)")
-    parser.add_argument("--workers", type=common.positive, help="processes (default: one a core)")
+    parser.add_argument("--workers", type=common.whole_from(1),
+                        help="processes (default: one a core)")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     parser.set_defaults(run=_synth)
 
