@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     exported = model.suffix == ".tflite"
     if not exported:
         model = runs.trained_model(model)
+    if not exported or arguments.source.startswith("packed:"):
         common.quiet_tensorflow()
 
     from efld_tf.evaluation import evaluate, faces

@@ -148,7 +148,7 @@ def _from_packed(
     if parsed.options or split not in pack.SPLITS:
         raise EfldError(f"source {source}: expected packed:FOLDER and a split of {pack.SPLITS}")
     if not manifest.faces(split):
-        raise EfldError(f"source {source}: its {split} split is empty")
+        raise EfldError(f"source {source}: its {split} split is empty; see --split")
     margin = manifest.pack.margin
     stored = list(shards.load(parsed.path, manifest, split))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from efld_tf.errors import DataError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks.geometry import CropRule, extract_crop
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import metadata
@@ -65,7 +65,15 @@ class LandmarkPredictor:
 
         Returns:
           [F, N, 2] float32 in pixels of the image, pixel centres at whole numbers.
+
+        Raises:
+          EfldError: the image or the boxes are not of that form.
         """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise EfldError(f"image: expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
+        for box in boxes:
+            if np.shape(box) != (4,) or box[2] <= box[0] or box[3] <= box[1]:
+                raise EfldError(f"boxes: expected x0, y0, x1, y1 with x0 < x1, y0 < y1, got {box}")
         crops = [self.crop_rule.crop(box) for box in boxes]
         pixels = [extract_crop(image, crop, self.input_size) for crop in crops]
         points = self.predict_crops(np.array(pixels, np.uint8))

@@ -108,7 +108,9 @@ class TrainingRecipe:
             if not getattr(self, name) > 0:
                 raise EfldError(f"{name}: expected a positive number, got {getattr(self, name)}")
         if not 0 <= self.warmup_steps < self.steps:
-            raise EfldError(f"warmup_steps: expected 0 up to steps, got {self.warmup_steps}")
+            raise EfldError(
+                f"warmup_steps: expected 0 up to steps ({self.steps}), got {self.warmup_steps}"
+            )
         if self.weight_decay < 0:
             raise EfldError(f"weight_decay: expected 0 or more, got {self.weight_decay}")
         if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:

@@ -10,7 +10,7 @@ import pytest
 from efld_tf import assets
 from efld_tf.annotations import sources
 from efld_tf.annotations.record import read_image
-from efld_tf.errors import DataError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import extract_crop
 from efld_tf.runtime.predictor import LandmarkPredictor
@@ -61,6 +61,17 @@ def test_the_same_pixels_give_the_same_points(predictor: LandmarkPredictor) -> N
 def test_no_face_is_no_points(predictor: LandmarkPredictor) -> None:
     assert predictor.predict(np.zeros((9, 9, 3), np.uint8), []).shape[0] == 0
     assert predictor.predict_crops(np.zeros((0, 128, 128, 3), np.uint8)).shape == (0, 51, 2)
+
+
+@pytest.mark.parametrize("boxes", [[1, 2, 3, 4], [(5, 5, 3, 9)], [(1, 2, 3)]])
+def test_boxes_of_another_form_are_refused(predictor: LandmarkPredictor, boxes: list) -> None:
+    with pytest.raises(EfldError, match="boxes: expected x0, y0, x1, y1"):
+        predictor.predict(np.zeros((9, 9, 3), np.uint8), boxes)
+
+
+def test_images_of_another_form_are_refused(predictor: LandmarkPredictor) -> None:
+    with pytest.raises(EfldError, match="image: expected"):
+        predictor.predict(np.zeros((9, 9), np.uint8), [])
 
 
 def test_other_models_are_refused(int8_model: Path) -> None:
