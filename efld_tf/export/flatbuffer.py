@@ -16,7 +16,7 @@ class _SharingBuilder(flatbuffers.Builder):
     """Writes equal arrays once. Readers follow offsets, so they cannot tell.
 
     The per-channel quantisation of this many small layers is mostly zero points that are all 0:
-    sharing them takes a tenth off the file.
+    sharing them, with shorter names, takes 8% off the file.
     """
 
     def __init__(self, size: int):
