@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf.annotations import parsing
+from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
 
@@ -121,3 +122,10 @@ def _read_header(lines: Iterator[tuple[int, str]], path: Path) -> int:
             return count
     known = " or ".join(str(count) for count in SCHEMAS)
     raise DataError(path, f"expected 'n_points: {known}', got {fields.get('n_points')!r}")
+
+
+FORMAT = Format(
+    "ibug", "iBUG .pts files: HELEN, LFPW, AFW, iBUG, XM2VTS, FRGC, IVSFD", read,
+    ("ibug68", "ibug51"), "FOLDER", "NAME.pts beside NAME.jpg or .png, in any sub-folders",
+    "research only, not for commercial use",
+)

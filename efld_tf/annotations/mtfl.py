@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from efld_tf.annotations import parsing
+from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
 
@@ -60,3 +61,10 @@ def _record(text: str, path: Path, line: int) -> FaceRecord:
     points = checked_points(values[4:], SCHEMA, path, line)
     image = parsing.find_image([path.parent], name, path, line)
     return FaceRecord(image, points, SCHEMA, box=box, identity=photo(name))
+
+
+FORMAT = Format(
+    "mtfl", "five-point lists of the CUHK face alignment database (LFW, net images)", read,
+    ("mtfl5",), "LIST.txt", "PATH, box x1 x2 y1 y2, five points a line; images beside the list",
+    "research only; the photos belong to their owners",
+)

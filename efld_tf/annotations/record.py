@@ -1,4 +1,4 @@
-"""One annotated face, and how its image is read."""
+"""One annotated face."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from efld_tf.errors import DataError, EfldError
@@ -18,7 +17,7 @@ class FaceRecord:
     """One annotated face.
 
     Attributes:
-      image: the image file.
+      image: the image file, or the file that holds the image.
       points: [N, 2] float32 in image pixels, pixel centres at whole numbers; NaN where a format
         says that a point is not annotated.
       schema: the name of the landmark schema, which fixes N.
@@ -26,6 +25,11 @@ class FaceRecord:
       visible: [N] bool, False where the annotation says occluded; None where it says nothing.
       attributes: what else the annotation says, e.g. `{"blur": "1"}`.
       identity: the person or photo; faces that share it never end up in different splits.
+      frame: which image of a file that holds several: a frame of a video or an index, as
+        `images.py` counts them; None for an ordinary photo.
+      key: `PATH[#FRAME][@K]`, unique in its source and the same wherever the source lies: the
+        image's path in it, and for the second and further faces of an image their number from 1
+        on. Sources set it.
     """
 
     image: Path
@@ -35,6 +39,8 @@ class FaceRecord:
     visible: np.ndarray | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     identity: str | None = None
+    frame: int | None = None
+    key: str = ""
 
     def source_box(self, kind: str) -> np.ndarray:
         """The box (x0, y0, x1, y1) that a crop rule of that kind starts from.
@@ -50,36 +56,50 @@ class FaceRecord:
 
 
 def checked_points(
-    values: np.ndarray, schema: str, path: Path, line: int | None = None
+    values: np.ndarray,
+    schema: str,
+    path: Path,
+    line: int | None = None,
+    *,
+    missing: bool = False,
 ) -> np.ndarray:
     """`values` as [N, 2] float32 of that schema.
 
+    Args:
+      missing: accept NaN for points that are not annotated (both of a point's values become NaN).
+
     Raises:
-      DataError: the number of values is not 2 N, or one is not finite.
+      DataError: the number of values is not 2 N, one is not finite, or all points are missing.
     """
     expected = schemas.get(schema).num_points
     if values.size != 2 * expected:
         raise DataError(path, f"expected {expected} points, got {values.size / 2:g}", line)
-    points = np.asarray(values, dtype=np.float32).reshape(expected, 2)
+    points = np.array(values, dtype=np.float32).reshape(expected, 2)
+    if missing:
+        absent = np.isnan(points).any(axis=-1)
+        points[absent] = np.nan
+        if absent.all():
+            raise DataError(path, "no point is annotated", line)
+        if np.isinf(points).any():
+            raise DataError(path, "a coordinate is not a finite number", line)
+        return points
     if not np.isfinite(points).all():
         raise DataError(path, "a coordinate is not a finite number", line)
     return points
 
 
-def read_image(path: Path) -> np.ndarray:
-    """The image as [H, W, 3] uint8 RGB, in the pixel order that annotators saw.
+def box_around(anchors: np.ndarray) -> np.ndarray:
+    """A square box (x0, y0, x1, y1) for formats whose few points span no face and that give none.
 
-    EXIF orientation is ignored: the field's annotation tools read raw pixels.
+    Its centre is the mean of the anchors, its side 2.4 times the larger of the distances between
+    the eyes and from the eyes to the mouth: about the face from brows to chin, whatever the roll.
+    Crop rules are fitted to a source, so that only the constancy of this matters.
 
-    Raises:
-      DataError: the file is missing or not an image that OpenCV can decode.
+    Args:
+      anchors: [4, 2], the schema's `anchor_points`.
     """
-    try:
-        encoded = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DataError(path, f"cannot read the image: {error.strerror}") from error
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(encoded, flags) if encoded.size else None
-    if image is None:
-        raise DataError(path, "not an image that can be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    eyes, mouth = anchors[:2].mean(axis=0), anchors[2:].mean(axis=0)
+    across = np.linalg.norm(anchors[1] - anchors[0])
+    half = 1.2 * max(across, np.linalg.norm(mouth - eyes))
+    centre = anchors.mean(axis=0)
+    return np.concatenate([centre - half, centre + half]).astype(np.float32)

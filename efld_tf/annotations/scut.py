@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf.annotations import parsing
+from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
 
@@ -58,3 +59,9 @@ def read_points(path: Path) -> np.ndarray:
     if (np.abs(values) > parsing.MAX_COORDINATE).any():
         raise DataError(path, f"a coordinate is beyond {parsing.MAX_COORDINATE:g} pixels")
     return checked_points(values, SCHEMA, path)
+
+
+FORMAT = Format(
+    "scut", "SCUT-FBP5500", read, ("scut86",), "FOLDER",
+    "Images/NAME.jpg and binary 'facial landmark/NAME.pts'", "research only",
+)

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from efld_tf import config
 from efld_tf.annotations import ibug, mtfl, scut, wflw, youtube_faces
+from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 
-# A reader yields a FaceRecord for each face, or the DataError that says why there is none.
-# Its keyword-only parameters are the options that a source may give.
-Reader = Callable[..., Iterator[FaceRecord | DataError]]
-
-READERS: dict[str, Reader] = {
-    "ibug": ibug.read,
-    "mtfl": mtfl.read,
-    "scut": scut.read,
-    "wflw": wflw.read,
-    "youtube_faces": youtube_faces.read,
+# The registration of every format. To add one, write its reader and name it here.
+FORMATS: dict[str, Format] = {
+    format.name: format
+    for format in (
+        ibug.FORMAT,
+        mtfl.FORMAT,
+        scut.FORMAT,
+        wflw.FORMAT,
+        youtube_faces.FORMAT,
+    )
 }
+
+# Options that every source has.
+COMMON_OPTIONS = ("convert",)
 
 ON_ERROR = ("stop", "skip")
 
@@ -36,6 +41,11 @@ class Source:
     path: Path
     options: dict[str, str]
 
+    @property
+    def folder(self) -> Path:
+        """The folder that the names of its images are relative to."""
+        return self.path if self.path.is_dir() else self.path.parent
+
     def __str__(self) -> str:
         options = "&".join(f"{name}={value}" for name, value in self.options.items())
         return f"{self.reader}:{self.path}" + (f"?{options}" if options else "")
@@ -43,26 +53,35 @@ class Source:
 
 @dataclass(frozen=True)
 class Annotations:
-    """The faces of a source, and the errors of those that were skipped."""
+    """The faces of a source.
+
+    Attributes:
+      source: where they come from.
+      schema: of all of them.
+      records: in the order of the source.
+      skipped: the errors that were passed over.
+      excluded: those of the keys to exclude that were met.
+    """
 
     source: Source
     schema: str
     records: list[FaceRecord]
     skipped: list[DataError]
+    excluded: frozenset[str] = frozenset()
 
 
 def parse(text: str, known: tuple[str, ...] = ()) -> Source:
     """Parses `reader:path[?option=value&...]`; `${NAME}` in it is that environment variable.
 
     Args:
-      known: names to accept beside those of `READERS`.
+      known: names to accept beside those of `FORMATS`.
 
     Raises:
       EfldError: the form or the reader's name is wrong, or a variable is not set.
     """
     text = config.expand(text)
     reader, colon, rest = text.partition(":")
-    names = sorted([*READERS, *known])
+    names = sorted([*FORMATS, *known])
     if not colon or not rest:
         known_names = ", ".join(names)
         raise EfldError(f"source {text!r}: expected reader:path, with a reader of {known_names}")
@@ -78,11 +97,40 @@ def parse(text: str, known: tuple[str, ...] = ()) -> Source:
     return Source(reader, Path(path).expanduser(), options)
 
 
-def read(source: str | Source, on_error: str = "stop") -> Annotations:
+def stream(source: str | Source) -> Iterator[FaceRecord | DataError]:
+    """The faces of a source one by one, in a fixed order and with their keys, or why there is none.
+
+    The errors are yielded, not raised, so that a caller may go on behind them.
+
+    Raises:
+      EfldError: the source is malformed or does not exist, or has an unknown option.
+    """
+    if isinstance(source, str):
+        source = parse(source)
+    if source.reader not in FORMATS:
+        raise EfldError(f"source {source}: not a source of annotated photos")
+    format = FORMATS[source.reader]
+    common = {name: source.options[name] for name in COMMON_OPTIONS if name in source.options}
+    own = {name: value for name, value in source.options.items() if name not in common}
+    for name in own:
+        if name not in format.options:
+            known = ", ".join([*format.options, *COMMON_OPTIONS])
+            raise EfldError(
+                f"source {source}: unknown option {name!r}; reader {source.reader} has {known}"
+            )
+    if not source.path.exists():
+        raise EfldError(f"source {source}: {source.path} does not exist")
+    return _checked(format.read(source.path, **own), source.folder, **common)
+
+
+def read(
+    source: str | Source, on_error: str = "stop", exclude: frozenset[str] = frozenset()
+) -> Annotations:
     """Reads every face of a source, in a fixed order.
 
     Args:
       on_error: `stop` raises the first bad annotation, `skip` collects them.
+      exclude: keys of faces to leave out, and `error_key`s of errors to pass over.
 
     Raises:
       EfldError: the source is malformed, does not exist, has no faces or mixes schemas.
@@ -92,27 +140,14 @@ def read(source: str | Source, on_error: str = "stop") -> Annotations:
         raise EfldError(f"on_error must be one of {', '.join(ON_ERROR)}, got {on_error!r}")
     if isinstance(source, str):
         source = parse(source)
-    if source.reader not in READERS:
-        raise EfldError(f"source {source}: not a source of annotated photos")
-    reader = READERS[source.reader]
-    allowed = [
-        name for name, parameter in inspect.signature(reader).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
-    for name in source.options:
-        if name not in allowed:
-            raise EfldError(
-                f"source {source}: unknown option {name!r}; "
-                f"reader {source.reader} has {', '.join(allowed) or 'none'}"
-            )
-    if not source.path.exists():
-        raise EfldError(f"source {source}: {source.path} does not exist")
     records: list[FaceRecord] = []
     skipped: list[DataError] = []
-    for item in reader(source.path, **source.options):
-        if isinstance(item, FaceRecord) and not _normalisable(item):
-            item = DataError(item.image, "its eyes coincide: there is no distance to normalise by")
-        if isinstance(item, FaceRecord):
+    excluded: set[str] = set()
+    for item in stream(source):
+        key = item.key if isinstance(item, FaceRecord) else error_key(item, source.folder)
+        if key in exclude:
+            excluded.add(key)
+        elif isinstance(item, FaceRecord):
             records.append(item)
         elif on_error == "stop":
             raise item
@@ -123,7 +158,36 @@ def read(source: str | Source, on_error: str = "stop") -> Annotations:
         raise EfldError(f"source {source}: no annotated face found")
     if len(found) > 1:
         raise EfldError(f"source {source}: annotations of several schemas: {', '.join(found)}")
-    return Annotations(source, found[0], records, skipped)
+    return Annotations(source, found[0], records, skipped, frozenset(excluded))
+
+
+def error_key(error: DataError, folder: Path) -> str:
+    """What an exclusion list calls an error: `PATH[:LINE]`, the path relative to the source."""
+    path = os.path.relpath(error.path, folder)
+    return path if error.line is None else f"{path}:{error.line}"
+
+
+def _checked(
+    items: Iterator[FaceRecord | DataError], folder: Path, convert: str | None = None
+) -> Iterator[FaceRecord | DataError]:
+    """Adds keys, converts, and turns faces that nothing can be measured on into errors."""
+    faces: Counter[tuple[Path, int | None]] = Counter()
+    for item in items:
+        if isinstance(item, DataError):
+            yield item
+            continue
+        image = (item.image, item.frame)
+        key = os.path.relpath(item.image, folder)
+        key += f"#{item.frame}" if item.frame is not None else ""
+        key += f"@{faces[image]}" if faces[image] else ""
+        faces[image] += 1
+        if convert is not None:
+            points, visible = schemas.get(item.schema).convert(item.points, item.visible, convert)
+            item = replace(item, points=points, visible=visible, schema=convert)
+        if not _normalisable(item):
+            yield DataError(item.image, "its eyes coincide: there is no distance to normalise by")
+        else:
+            yield replace(item, key=key)
 
 
 def _normalisable(record: FaceRecord) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from efld_tf.annotations import parsing
+from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
 
@@ -67,3 +68,9 @@ def _record(text: str, folders: list[Path], path: Path, line: int) -> FaceRecord
         attributes=dict(zip(ATTRIBUTES, flags, strict=True)),
         identity=name,
     )
+
+
+FORMAT = Format(
+    "wflw", "WFLW", read, ("wflw98",), "LIST.txt",
+    "list_98pt_rect_attr_{train,test}.txt; images in WFLW_images/", "research only",
+)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from efld_tf.annotations import parsing
+from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
 
@@ -85,3 +86,10 @@ def _read_csv(path: Path, origin: int) -> Iterator[tuple[FaceRecord | DataError,
             yield error, name
         else:
             yield FaceRecord(image, points, SCHEMA, identity=person(name)), name
+
+
+FORMAT = Format(
+    "youtube_faces", "YouTube Faces with facial keypoints", read, ("ibug68",), "FOLDER",
+    "{training,test}_frames_keypoints.csv, images in training/ and test/",
+    "research only; the frames belong to their owners",
+)

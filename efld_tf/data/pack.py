@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from efld_tf import files
 from efld_tf.annotations import sources
-from efld_tf.annotations.record import FaceRecord, read_image
+from efld_tf.annotations.images import read_image
+from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
@@ -269,7 +270,7 @@ def pack_face(
     """Crops one face with its margin; returns, not raises, the reason why that fails."""
     cv2.setNumThreads(1)  # one process a core already
     try:
-        image = read_image(record.image)
+        image = read_image(record)
         crop = rule.crop(record.source_box(rule.box)).scaled(options.margin)
         pixels = extract_crop(image, crop, options.size)
     except DataError as error:

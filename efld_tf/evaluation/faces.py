@@ -11,7 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from efld_tf.annotations import sources
-from efld_tf.annotations.record import FaceRecord, read_image
+from efld_tf.annotations.images import ImageReader
+from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import CropOptions
 from efld_tf.errors import DataError, EfldError
@@ -103,10 +104,11 @@ def load(
     if rule.schema != annotations.schema:
         rule, origin = crop_rule(records, CropOptions()), "fitted"
     skipped = [str(error) for error in annotations.skipped]
+    images = ImageReader()
     used: list[tuple[FaceRecord, Crop, np.ndarray]] = []
     for record in tqdm(records, desc="reading faces", unit="face", disable=not progress):
         try:
-            used.append((record, *_crop(record, rule, size)))
+            used.append((record, *_crop(images, record, rule, size)))
         except DataError as error:
             if on_error == "stop":
                 raise
@@ -125,13 +127,15 @@ def load(
         names=[os.path.relpath(record.image, base) for record, _, _ in used],
         attributes=[record.attributes for record, _, _ in used],
         skipped=skipped,
-        picture=lambda index, side: _crop(used[index][0], rule, side)[1],
+        picture=lambda index, side: _crop(images, used[index][0], rule, side)[1],
     )
 
 
-def _crop(record: FaceRecord, rule: CropRule, size: int) -> tuple[Crop, np.ndarray]:
+def _crop(
+    images: ImageReader, record: FaceRecord, rule: CropRule, size: int
+) -> tuple[Crop, np.ndarray]:
     """A record's crop, and its pixels [size, size, 3]."""
-    image = read_image(record.image)
+    image = images.read(record)
     try:
         crop = rule.crop(record.source_box(rule.box))
         return crop, extract_crop(image, crop, size)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efld_tf.annotations import ibug
-from efld_tf.annotations.record import FaceRecord, read_image
+from efld_tf.annotations.images import read_image
+from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 from tests.annotations.writers import ibug_text, some_points, write_image
 
@@ -31,7 +32,7 @@ def test_helen(shared_data: Path, split: str, faces: int, photos: int) -> None:
     assert [record.image for record in records] == sorted(record.image for record in records)
     # Each image is centred on the tight box: counted from 0, an image's centre is (size - 1) / 2.
     for record in records[::40]:
-        height, width = read_image(record.image).shape[:2]
+        height, width = read_image(record).shape[:2]
         x0, y0, x1, y1 = record.source_box("points")
         np.testing.assert_allclose([x0 + x1, y0 + y1], [width - 1, height - 1], atol=0.02)
 

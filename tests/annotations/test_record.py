@@ -6,14 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from efld_tf.annotations.record import FaceRecord, checked_points, read_image
+from efld_tf.annotations.images import read_photo
+from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
 
 
-def test_read_image_is_rgb(tmp_path: Path) -> None:
+def test_read_photo_is_rgb(tmp_path: Path) -> None:
     path = tmp_path / "ä.png"
     path.write_bytes(cv2.imencode(".png", np.full((2, 3, 3), (0, 0, 255), np.uint8))[1].tobytes())
-    image = read_image(path)
+    image = read_photo(path)
     assert image.shape == (2, 3, 3) and image.dtype == np.uint8
     assert (image == [255, 0, 0]).all()
 
@@ -21,16 +22,16 @@ def test_read_image_is_rgb(tmp_path: Path) -> None:
 def test_grey_images_become_rgb(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), np.full((2, 3), 77, np.uint8))
-    assert (read_image(path) == np.full((2, 3, 3), 77)).all()
+    assert (read_photo(path) == np.full((2, 3, 3), 77)).all()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not an image", b"\xff\xd8\xff\xe0"])
-def test_read_image_errors(tmp_path: Path, content: bytes | None) -> None:
+def test_read_photo_errors(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.jpg"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.jpg: "):
-        read_image(path)
+        read_photo(path)
 
 
 def test_source_box() -> None:

@@ -60,7 +60,7 @@ def test_stop_and_skip(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("ibug:{}?deep=1", "unknown option 'deep'; reader ibug has none"),
+        ("ibug:{}?deep=1", "unknown option 'deep'; reader ibug has convert"),
         ("wflw:{}?image=x", "unknown option 'image'; reader wflw has images"),
         ("youtube_faces:{}?split=x", "reader youtube_faces has identities, origin"),
         ("ibug:{}/nothing", "nothing does not exist"),

@@ -9,7 +9,7 @@ import pytest
 
 from efld_tf import assets
 from efld_tf.annotations import sources
-from efld_tf.annotations.record import read_image
+from efld_tf.annotations.images import read_image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import extract_crop
@@ -26,7 +26,7 @@ def test_points_of_a_photo_are_where_the_annotation_has_them(
 ) -> None:
     schema = schemas.get(predictor.schema)
     for record in sources.read(f"ibug:{shared_data / 'ibug/helen/testset'}").records[:20]:
-        image = read_image(record.image)
+        image = read_image(record)
         points = predictor.predict(image, [record.source_box("points")])
         assert points.shape == (1, 51, 2)
         assert metrics.nme(points, record.points[None, 17:], schema)[0] < 0.09
@@ -35,7 +35,7 @@ def test_points_of_a_photo_are_where_the_annotation_has_them(
 def test_several_faces_of_one_photo(predictor: LandmarkPredictor, shared_data: Path) -> None:
     """Two photos side by side: each face's points are those of its own photo, moved."""
     records = sources.read(f"ibug:{shared_data / 'ibug/helen/testset'}").records[:2]
-    images = [read_image(record.image) for record in records]
+    images = [read_image(record) for record in records]
     boxes = [record.source_box("points") for record in records]
     alone = [predictor.predict(i, [b])[0] for i, b in zip(images, boxes, strict=True)]
     gap = 2 * max(image.shape[1] for image in images)

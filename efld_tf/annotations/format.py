@@ -1,0 +1,45 @@
+"""What a reader says of itself: everything that `efld-data formats` lists."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.errors import DataError
+
+# A reader yields a FaceRecord for each face, or the DataError that says why there is none.
+# Its keyword-only parameters are the options that a source may give.
+Reader = Callable[..., Iterator[FaceRecord | DataError]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A data set format.
+
+    Attributes:
+      name: what stands before the colon of a source.
+      title: what people call the data.
+      read: the reader.
+      schemas: the schemas that its faces may have; empty where the user declares one.
+      path: what stands behind the colon, e.g. `FOLDER` or `LIST.txt`.
+      layout: the files it expects there, in one line.
+      licence: what its publishers allow, in one line.
+    """
+
+    name: str
+    title: str
+    read: Reader
+    schemas: tuple[str, ...]
+    path: str
+    layout: str
+    licence: str
+
+    @property
+    def options(self) -> list[str]:
+        """The names of the options that a source of this format may give."""
+        return [
+            name for name, parameter in inspect.signature(self.read).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        ]

@@ -1,0 +1,200 @@
+"""The pixels of a face's image: a photo, a frame of a video, or an image inside another file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import h5py
+import numpy as np
+
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.errors import DataError
+
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm")
+
+# The largest image of any data set here has 60 million pixels; what claims more is damage.
+MAX_PIXELS = 1 << 28
+
+
+class Container(Protocol):
+    """An open file that holds several images."""
+
+    def read(self, frame: int) -> np.ndarray:
+        """Image `frame` as [H, W, 3] uint8 RGB; raises DataError."""
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """A photo as [H, W, 3] uint8 RGB, in the pixel order that annotators saw.
+
+    EXIF orientation is ignored: the field's annotation tools read raw pixels.
+
+    Raises:
+      DataError: the file is missing or not an image that OpenCV can decode.
+    """
+    try:
+        encoded = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError(path, f"cannot read the image: {error.strerror}") from error
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(encoded, flags) if encoded.size else None
+    except cv2.error as error:  # a header that promises more pixels than OpenCV accepts
+        raise DataError(path, "not an image that can be decoded: too large") from error
+    if image is None:
+        raise DataError(path, "not an image that can be decoded")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+class ImageReader:
+    """Reads the images of records one after the other.
+
+    Faces of one photo that follow each other decode it once, and a video is decoded forwards:
+    hand records over in the order of the source.
+    """
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._frame: int | None = None
+        self._container: Container | None = None
+        self._image: np.ndarray | None = None
+
+    def read(self, record: FaceRecord) -> np.ndarray:
+        """The record's image as [H, W, 3] uint8 RGB; do not change it.
+
+        Raises:
+          DataError: the file or the image in it cannot be read.
+        """
+        same_file = record.image == self._path
+        if same_file and record.frame == self._frame and self._image is not None:
+            return self._image
+        self._image = None
+        if not same_file:
+            self._container = None
+        self._path, self._frame = record.image, record.frame
+        if record.frame is None:
+            self._image = read_photo(record.image)
+        else:
+            if self._container is None:
+                self._container = open_container(record.image)
+            self._image = self._container.read(record.frame)
+        return self._image
+
+
+def read_image(record: FaceRecord) -> np.ndarray:
+    """One record's image as [H, W, 3] uint8 RGB; for several, an `ImageReader` is faster.
+
+    Raises:
+      DataError: the file or the image in it cannot be read.
+    """
+    return ImageReader().read(record)
+
+
+def open_container(path: Path) -> Container:
+    """Opens a file that holds several images, by its suffix.
+
+    Raises:
+      DataError: it cannot be read, or its suffix is not one of such files.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return Video(path)
+    if suffix not in _CONTAINERS:
+        known = ", ".join([*VIDEO_SUFFIXES, *_CONTAINERS])
+        raise DataError(path, f"expected a file that holds images ({known})")
+    return _CONTAINERS[suffix](path)
+
+
+class Video:
+    """The frames of a video, counted from 0."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise DataError(path, "not a video that can be decoded")
+        self._next = 0
+
+    def read(self, frame: int) -> np.ndarray:
+        """Frame `frame`: decodes on from the last one; going back starts anew.
+
+        Frames are counted while decoding: seeking by number is off by some frames in videos
+        without an index.
+        """
+        if frame < self._next:
+            self.__init__(self._path)
+        while self._next < frame:
+            if not self._capture.grab():
+                raise DataError(self._path, f"the video ends before frame {frame}")
+            self._next += 1
+        found, image = self._capture.read()
+        self._next += 1
+        if not found:
+            raise DataError(self._path, f"frame {frame} cannot be decoded")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+class CofwImages:
+    """The images in a COFW `.mat` file (MATLAB 7.3, which is HDF5): cells `IsTr` or `IsT`."""
+
+    CELLS = ("IsTr", "IsT")
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            self._file = h5py.File(path, "r")
+            self._cells = next(self._file[name] for name in self.CELLS if name in self._file)
+        except (OSError, RuntimeError, ValueError, KeyError, StopIteration) as error:
+            raise DataError(path, "not a MATLAB 7.3 file with the cells IsTr or IsT") from error
+
+    def read(self, frame: int) -> np.ndarray:
+        """Image `frame` of the cell array, counted from 0; grey ones become RGB."""
+        try:
+            data = self._file[self._cells[:].ravel()[frame]]
+            if data.dtype != np.uint8 or data.ndim not in (2, 3) or data.size > MAX_PIXELS * 3:
+                raise ValueError(f"of shape {data.shape}, {data.dtype}")
+            image = data[()].T  # MATLAB stores columns first
+        except (OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError,
+                TypeError) as error:
+            raise DataError(self._path, f"image {frame} cannot be read: {error}") from error
+        if image.ndim == 2:
+            return np.repeat(image[..., None], 3, axis=-1)
+        if image.shape[-1] != 3:
+            raise DataError(self._path, f"image {frame} has {image.shape[-1]} channels, not 3")
+        return np.ascontiguousarray(image)
+
+
+class CsvPixels:
+    """Square grey images written as numbers in the last column of a CSV file (Kaggle's).
+
+    A frame is the byte offset of its line.
+    """
+
+    MAX_LINE_BYTES = 1 << 17
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            self._file = open(path, "rb")  # noqa: SIM115 - open as long as the container is used
+        except OSError as error:
+            raise DataError(path, f"cannot be read: {error.strerror}") from error
+
+    def read(self, frame: int) -> np.ndarray:
+        """The image in the line that starts at byte `frame`."""
+        self._file.seek(frame)
+        line = self._file.readline(self.MAX_LINE_BYTES)
+        words = re.split(rb"\s+", line.rpartition(b",")[2].strip())
+        side = round(len(words) ** 0.5)
+        if side * side != len(words) or not all(word.isdigit() for word in words):
+            raise DataError(self._path, "expected the grey values of a square image at the line's "
+                            f"end, got {len(words)} words (line at byte {frame})")
+        values = np.array([int(word[:4]) for word in words])
+        if values.max() > 255:
+            raise DataError(self._path, f"a grey value above 255 (line at byte {frame})")
+        return np.repeat(values.astype(np.uint8).reshape(side, side, 1), 3, axis=-1)
+
+
+_CONTAINERS: dict[str, Callable[[Path], Container]] = {".mat": CofwImages, ".csv": CsvPixels}

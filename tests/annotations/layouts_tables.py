@@ -1,0 +1,7 @@
+"""Native layouts of the tables formats, for the fuzz tests."""
+
+from __future__ import annotations
+
+from tests.annotations.layouts import Layout
+
+LAYOUTS: dict[str, Layout] = {}
