@@ -24,3 +24,7 @@ class DataError(EfldError):
         self.line = line
         place = f"{path}:{line}" if line is not None else f"{path}"
         super().__init__(f"{place}: {reason}")
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str, int | None]]:
+        """Pickled by its parts: exceptions are otherwise made anew from their message alone."""
+        return type(self), (self.path, self.reason, self.line)
