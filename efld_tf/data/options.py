@@ -131,3 +131,21 @@ class AugmentOptions:
     def none(cls) -> AugmentOptions:
         """No change at all: the crop as the model sees it when it is evaluated."""
         return cls(**{option.name: 0.0 for option in fields(cls)})
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """Decoding and augmentation on other hosts, by the `tf.data` service.
+
+    Attributes:
+      address: of the dispatcher, `grpc://HOST:PORT`; its workers must see the packed folders under
+        the same paths.
+      job: a name that several trainings give to share one stream of batches, or None.
+    """
+
+    address: str
+    job: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"grpc://[^/\s]+:\d+", self.address):
+            raise EfldError(f"address: expected grpc://HOST:PORT, got {self.address!r}")

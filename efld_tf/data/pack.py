@@ -7,11 +7,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -20,17 +19,25 @@ from tqdm import tqdm
 
 from efld_tf import files
 from efld_tf.annotations import sources
-from efld_tf.annotations.images import read_image
+from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule, extract_crop
+from efld_tf.parallel import bounded_map
+
+if TYPE_CHECKING:
+    from efld_tf.data import shards as shards_io
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation")
+
+# Faces that a worker process crops at a time: enough to hide the cost of handing them over.
+BATCH_FACES = 16
+BATCH_FACES_MOST = 256
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class PackedFace:
       jpeg: the crop with its margin, RGB.
       points: [N, 2] float32 in the unit square of the stored crop; NaN where not annotated.
       side: of the stored crop, in pixels of the photo.
-      name: the image's path relative to the source, for reports.
+      name: the record's key: the image's path relative to the source, for reports.
     """
 
     jpeg: bytes
@@ -204,73 +211,126 @@ def _write_splits(
 ) -> tuple[dict[str, list[Shard]], list[list[float]], list[str]]:
     """Writes the shards of both splits; returns them, the mean shape and what was skipped."""
     skipped = [str(error) for error in annotations.skipped]
-    splits: dict[str, list[FaceRecord]] = {split: [] for split in SPLITS}
-    for record in annotations.records:
-        held_out = in_validation(record, options.validation_fraction)
-        splits["validation" if held_out else "train"].append(record)
-    shards: dict[str, list[Shard]] = {}
-    shapes: list[np.ndarray] = []
-    with tqdm(
-        total=len(annotations.records), unit="face", desc=f"packing {options.name}",
-        disable=not progress,
-    ) as bar:
-        for split, records in splits.items():
-            faces = _packed_faces(records, rule, pack_options, annotations.source.path, workers)
-            kept: list[PackedFace] = []
-            shards[split] = []
-            for face in faces:
-                bar.update()
-                if isinstance(face, DataError):
-                    if options.on_error == "stop":
-                        raise face
-                    skipped.append(str(face))
-                    continue
-                if split == "train":
-                    shapes.append((face.points - 0.5) * pack_options.margin + 0.5)
-                kept.append(face)
-                if len(kept) == pack_options.shard_faces:
-                    shards[split].append(_write_shard(folder, split, len(shards[split]), kept))
-                    kept = []
-            if kept:
-                shards[split].append(_write_shard(folder, split, len(shards[split]), kept))
-    if not shapes:
+    faces = _packed_faces(annotations, rule, pack_options, workers)
+    total, count = 0.0, 0.0  # of the training faces, point by point
+    with (
+        tqdm(total=len(annotations.records), unit="face", desc=f"packing {options.name}",
+             disable=not progress) as bar,
+        _SplitWriters(folder, pack_options.shard_faces) as writers,
+    ):
+        for record, face in faces:
+            bar.update()
+            if isinstance(face, DataError):
+                if options.on_error == "stop":
+                    raise face
+                skipped.append(str(face))
+                continue
+            split = "train"
+            if in_validation(record, options.validation_fraction):
+                split = "validation"
+            writers.add(split, face)
+            if split == "train":
+                shape = (face.points.astype(float) - 0.5) * pack_options.margin + 0.5
+                total = total + np.nan_to_num(shape)
+                count = count + np.isfinite(shape)
+    if not writers.shards["train"]:
         raise EfldError(f"source {annotations.source}: no face is left for training")
-    return shards, np.nanmean(shapes, axis=0).round(6).tolist(), skipped
+    with np.errstate(invalid="ignore"):
+        mean_shape = np.asarray(total / count)
+    if not np.isfinite(mean_shape).all():
+        missing = np.flatnonzero(~np.isfinite(mean_shape).all(axis=-1)).tolist()
+        raise EfldError(f"source {annotations.source}: no face is annotated with points {missing}")
+    return writers.shards, mean_shape.round(6).tolist(), skipped
 
 
-def _write_shard(folder: Path, split: str, index: int, faces: list[PackedFace]) -> Shard:
-    from efld_tf.data import shards  # TensorFlow writes records; packing workers must not load it.
+class _SplitWriters:
+    """Writes faces to the shards of their splits as they come: memory does not grow with them."""
 
-    path = folder / f"{split}-{index:05d}.tfrecord"
-    shards.write(path, faces)
-    return Shard(path.name, len(faces), files.sha256(path))
+    def __init__(self, folder: Path, shard_faces: int):
+        self._folder, self._shard_faces = folder, shard_faces
+        self._open: dict[str, shards_io.ShardWriter] = {}
+        self.shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
+
+    def __enter__(self) -> _SplitWriters:
+        return self
+
+    def add(self, split: str, face: PackedFace) -> None:
+        """Appends a face to the last shard of its split."""
+        from efld_tf.data import shards as shards_io  # TensorFlow; packing workers must not load it
+
+        if split not in self._open:
+            name = f"{split}-{len(self.shards[split]):05d}.tfrecord"
+            self._open[split] = shards_io.ShardWriter(self._folder / name)
+        writer = self._open[split]
+        writer.add(face)
+        if writer.faces == self._shard_faces:
+            self._finish(split)
+
+    def __exit__(self, *_: object) -> None:
+        for split in list(self._open):
+            self._finish(split)
+
+    def _finish(self, split: str) -> None:
+        writer = self._open.pop(split)
+        writer.close()
+        self.shards[split].append(
+            Shard(writer.path.name, writer.faces, files.sha256(writer.path))
+        )
 
 
 def _packed_faces(
-    records: list[FaceRecord],
-    rule: CropRule,
-    options: PackOptions,
-    root: Path,
-    workers: int | None,
-) -> Iterator[PackedFace | DataError]:
-    """The records as stored faces, in their order."""
-    work = partial(pack_face, rule=rule, options=options, root=root)
+    annotations: sources.Annotations, rule: CropRule, options: PackOptions, workers: int | None
+) -> Iterator[tuple[FaceRecord, PackedFace | DataError]]:
+    """The records with their stored faces; those of one image follow each other."""
+    work = partial(pack_faces, rule=rule, options=options, folder=annotations.source.folder)
     workers = workers or os.cpu_count() or 1
-    if workers == 1 or len(records) < 64:
-        yield from map(work, records)
-        return
-    # Spawned, because a fork of a process that runs TensorFlow can hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, records, chunksize=16)
+    if len(annotations.records) < 64:  # starting processes takes longer
+        workers = 1
+    for pairs in bounded_map(work, _batches(annotations.records), workers, 3 * workers):
+        yield from pairs
 
 
-def pack_face(
-    record: FaceRecord, rule: CropRule, options: PackOptions, root: Path
-) -> PackedFace | DataError:
-    """Crops one face with its margin; returns, not raises, the reason why that fails."""
+def _batches(records: list[FaceRecord]) -> Iterator[list[FaceRecord]]:
+    """The records in pieces of work: the faces of an image together, so that it is read once.
+
+    Images come in the order of their first faces; a video's frames are cut into pieces that are
+    long enough for decoding up to their start not to matter.
+    """
+    images: dict[Path, list[FaceRecord]] = {}
+    for record in records:
+        images.setdefault(record.image, []).append(record)
+    batch: list[FaceRecord] = []
+    for faces in images.values():
+        # Stable: faces of a frame keep their order.
+        batch.extend(sorted(faces, key=lambda record: record.frame or 0))
+        while len(batch) > BATCH_FACES_MOST:
+            yield batch[:BATCH_FACES_MOST]
+            batch = batch[BATCH_FACES_MOST:]
+        if len(batch) >= BATCH_FACES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def pack_faces(
+    records: list[FaceRecord], rule: CropRule, options: PackOptions, folder: Path
+) -> list[tuple[FaceRecord, PackedFace | DataError]]:
+    """Crops faces with their margin; each comes with the reason where that fails.
+
+    Args:
+      folder: what the names of stored faces are relative to.
+    """
     cv2.setNumThreads(1)  # one process a core already
+    images = ImageReader()
+    return [(record, _pack_face(record, images, rule, options, folder)) for record in records]
+
+
+def _pack_face(
+    record: FaceRecord, images: ImageReader, rule: CropRule, options: PackOptions, folder: Path
+) -> PackedFace | DataError:
     try:
-        image = read_image(record)
+        image = images.read(record)
         crop = rule.crop(record.source_box(rule.box)).scaled(options.margin)
         pixels = extract_crop(image, crop, options.size)
     except DataError as error:
@@ -280,12 +340,11 @@ def pack_face(
     _, jpeg = cv2.imencode(
         ".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]
     )
-    base = root if root.is_dir() else root.parent
     return PackedFace(
         jpeg=jpeg.tobytes(),
         points=crop.to_unit(record.points).astype(np.float32),
         side=crop.side,
-        name=os.path.relpath(record.image, base),
+        name=record.key or os.path.relpath(record.image, folder),
     )
 
 
@@ -305,7 +364,7 @@ def _fingerprint(
     ]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for record in annotations.records:
-        digest.update(f"{record.image}\0{record.identity}\0".encode())
+        digest.update(f"{record.key}\0{record.identity}\0".encode())
         digest.update(record.points.tobytes())
         if record.box is not None:
             digest.update(record.box.tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from efld_tf.data import augment, shards
-from efld_tf.data.options import AugmentOptions, PackOptions
+from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions
 from efld_tf.data.pack import Manifest
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
@@ -46,6 +47,7 @@ class BatchOptions:
       augment: random changes, for training.
       seed: of the order and the augmentation.
       cache: keep decoded crops in memory (P * P * 3 bytes a face) instead of decoding each time.
+      parallel_calls: batches that are augmented at the same time; None for one a core.
     """
 
     heads: tuple[str, ...]
@@ -54,6 +56,7 @@ class BatchOptions:
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     seed: int = 0
     cache: bool = True
+    parallel_calls: int | None = None
 
 
 def training_batches(
@@ -96,8 +99,60 @@ def training_batches(
     batches = mixed.batch(options.batch_size, drop_remainder=True).enumerate(start_step)
     return batches.map(
         lambda step, batch: _augmented(batch, options, pack.margin, options.augment, step),
-        num_parallel_calls=2,
+        num_parallel_calls=options.parallel_calls or os.cpu_count() or 1,
     ).prefetch(2)
+
+
+def service_batches(
+    sources: Sequence[PackedSource], options: BatchOptions, service: ServiceOptions
+) -> tf.data.Dataset:
+    """Endless training batches that the workers of a `tf.data` service decode and augment.
+
+    Elements as in `training_batches`. In every round each face comes `repeat` times, whichever
+    worker has it; the order depends on the workers' speed, so that the stream is not repeatable.
+
+    Raises:
+      EfldError: as in `training_batches`, or a source's `repeat` is not a whole number.
+    """
+    return _service_round(sources, options, service).repeat().unbatch().batch(
+        options.batch_size, drop_remainder=True
+    ).prefetch(2)
+
+
+def _service_round(
+    sources: Sequence[PackedSource], options: BatchOptions, service: ServiceOptions
+) -> tf.data.Dataset:
+    """One round over all faces as batches; the last ones of each worker may be smaller."""
+    pack = _common_pack(sources)
+    streams = []
+    for source in sources:
+        if source.repeat != int(source.repeat):
+            raise EfldError(
+                f"source {source.manifest.source}: with the tf.data service, repeat must be a "
+                f"whole number, got {source.repeat}"
+            )
+        # Workers are handed shards, one at a time: what one has, no other gets.
+        stream = _faces(source, "train", options).repeat(int(source.repeat))
+        streams.append(stream.shuffle(min(source.manifest.faces("train"), SHUFFLE_BUFFER)))
+    weights = [source.manifest.faces("train") * source.repeat for source in sources]
+    mixed = tf.data.Dataset.sample_from_datasets(
+        streams, [weight / sum(weights) for weight in weights], stop_on_empty_dataset=False
+    )
+    batches = _decoded(mixed, pack.size).batch(options.batch_size)
+
+    def augmented(batch: dict) -> dict:
+        # Workers start anew with every round: a counter would repeat its random numbers.
+        step = tf.random.uniform([], maxval=tf.int32.max, dtype=tf.int32)
+        return _augmented(batch, options, pack.margin, options.augment, step)
+
+    batches = batches.map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.apply(
+        tf.data.experimental.service.distribute(
+            processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC,
+            service=service.address,
+            job_name=service.job,
+        )
+    )
 
 
 def validation_batches(

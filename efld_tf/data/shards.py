@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -12,20 +12,35 @@ from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 
 
-def write(path: Path, faces: Iterable[PackedFace]) -> None:
-    """Writes faces to one TFRecord file."""
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for face in faces:
-            feature = {
-                "jpeg": tf.train.Feature(bytes_list=tf.train.BytesList(value=[face.jpeg])),
-                "name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[face.name.encode()])),
-                "points": tf.train.Feature(
-                    float_list=tf.train.FloatList(value=face.points.ravel().tolist())
-                ),
-                "side": tf.train.Feature(float_list=tf.train.FloatList(value=[face.side])),
-            }
-            example = tf.train.Example(features=tf.train.Features(feature=feature))
-            writer.write(example.SerializeToString())
+class ShardWriter:
+    """Writes faces to one TFRecord file, one by one.
+
+    Attributes:
+      path: of the file.
+      faces: how many were written.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.faces = path, 0
+        self._writer = tf.io.TFRecordWriter(str(path))
+
+    def add(self, face: PackedFace) -> None:
+        """Appends a face."""
+        feature = {
+            "jpeg": tf.train.Feature(bytes_list=tf.train.BytesList(value=[face.jpeg])),
+            "name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[face.name.encode()])),
+            "points": tf.train.Feature(
+                float_list=tf.train.FloatList(value=face.points.ravel().tolist())
+            ),
+            "side": tf.train.Feature(float_list=tf.train.FloatList(value=[face.side])),
+        }
+        example = tf.train.Example(features=tf.train.Features(feature=feature))
+        self._writer.write(example.SerializeToString())
+        self.faces += 1
+
+    def close(self) -> None:
+        """Completes the file."""
+        self._writer.close()
 
 
 def load(folder: str | Path, manifest: Manifest, split: str) -> Iterator[dict]:

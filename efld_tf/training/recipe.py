@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from efld_tf import config
-from efld_tf.data.options import AugmentOptions, PackOptions, SourceOptions
+from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions, SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 
@@ -56,6 +56,7 @@ class DataRecipe:
       pack: how crops are stored.
       augment: random changes of training crops.
       cache_decoded: keep all decoded crops in memory.
+      service: let a `tf.data` service on other hosts decode and augment.
     """
 
     sources: list[SourceOptions]
@@ -63,6 +64,7 @@ class DataRecipe:
     pack: PackOptions = field(default_factory=PackOptions)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     cache_decoded: bool = True
+    service: ServiceOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,11 @@ class Recipe:
             raise EfldError(
                 f"data.pack.size: {stored} px hold less detail than the model sees; with "
                 f"model.input_size and data.pack.margin it must be at least {needed:g}"
+            )
+        if self.data.service and self.training.deterministic:
+            raise EfldError(
+                "data.service: the order of its batches depends on the workers' speed; "
+                "it cannot be combined with training.deterministic"
             )
         names = [source.name for source in self.data.sources]
         if len(set(names)) < len(names):

@@ -90,7 +90,10 @@ class LandmarkTask(base_task.Task):
         if params.is_training:
             # A step takes one batch a replica.
             first = self.task_config.start_step * replicas
-            batches = pipeline.training_batches(self.sources, options, first)
+            if data.service:
+                batches = pipeline.service_batches(self.sources, options, data.service)
+            else:
+                batches = pipeline.training_batches(self.sources, options, first)
         else:
             batches = pipeline.validation_batches(self.sources, options)
         return batches.map(

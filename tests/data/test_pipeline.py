@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from efld_tf.data import pack, pipeline, shards
-from efld_tf.data.options import AugmentOptions, PackOptions, SourceOptions
+from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions, SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from tests import faces
@@ -136,12 +138,74 @@ def test_the_mask_follows_a_mirrored_face(tmp_path: Path) -> None:
     for face in records:
         face["points"] = face["points"].copy()
         face["points"][36] = np.nan
-    shards.write(tmp_path / "p" / manifest.shards["train"][0].file, [
-        pack.PackedFace(f["jpeg"], f["points"], float(f["side"]), "x") for f in records
-    ])
+    writer = shards.ShardWriter(tmp_path / "p" / manifest.shards["train"][0].file)
+    for face in records:
+        writer.add(pack.PackedFace(face["jpeg"], face["points"], float(face["side"]), "x"))
+    writer.close()
     packed = pipeline.PackedSource(tmp_path / "p", manifest, {"ibug68": tuple(range(68))})
     for flip, missing in ((0.0, 36), (1.0, 45)):
         how = replace(AugmentOptions.none(), flip=flip)
         wanted = options(heads=("ibug68",), batch_size=3, augment=how)
         mask = take(pipeline.training_batches([packed], wanted), 1)[0]["mask"]["ibug68"]
         assert np.flatnonzero(mask[0] == 0).tolist() == [missing]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[ServiceOptions]:
+    """A dispatcher with two workers in this process."""
+    dispatcher = tf.data.experimental.service.DispatchServer()
+    address = dispatcher.target.partition("://")[2]
+    config = tf.data.experimental.service.WorkerConfig(dispatcher_address=address)
+    workers = [tf.data.experimental.service.WorkerServer(config) for _ in range(2)]
+    yield ServiceOptions(dispatcher.target)
+    del workers, dispatcher
+
+
+@pytest.fixture(scope="module")
+def many_shards(tmp_path_factory: pytest.TempPathFactory) -> list[pipeline.PackedSource]:
+    folder = tmp_path_factory.mktemp("shards")
+    result = []
+    for name, count, repeat, seed in (("a", 50, 1.0, 0), ("b", 21, 2.0, 1)):
+        options = SourceOptions(
+            f"ibug:{faces.write_ibug(folder / name, count, seed=seed)}", name, ["ibug68"], repeat
+        )
+        small = replace(PACK, shard_faces=8)
+        manifest = pack.pack(options, folder / f"packed_{name}", small, progress=False)
+        supervised = pack.supervised_heads(options, manifest.schema)
+        result.append(
+            pipeline.PackedSource(folder / f"packed_{name}", manifest, supervised, repeat)
+        )
+    return result
+
+
+def test_two_workers_of_a_service_lose_and_double_no_face(many_shards, service) -> None:
+    still = options(heads=("ibug68",), augment=AugmentOptions.none())
+    expected: Counter[bytes] = Counter()
+    for source in many_shards:
+        for batch in pipeline.validation_batches([source], still, split="train"):
+            for points in batch["points"]["ibug68"].numpy():
+                expected[points.round(4).tobytes()] += int(source.repeat)
+    batches = pipeline._service_round(many_shards, still, service)
+    for _ in range(2):  # and in a second round again
+        found: Counter[bytes] = Counter()
+        for batch in batches:
+            assert batch["image"].shape[1:] == (32, 32, 3)
+            found.update(points.round(4).tobytes() for points in batch["points"]["ibug68"].numpy())
+        assert found == expected
+        assert sum(found.values()) == 50 + 2 * 21
+
+
+def test_a_service_gives_full_augmented_batches_without_end(many_shards, service) -> None:
+    how = options(heads=("ibug68",))
+    batches = take(pipeline.service_batches(many_shards, how, service), 14)
+    assert {batch["image"].shape for batch in batches} == {(16, 32, 32, 3)}  # 92 faces a round
+    flat = [points.tobytes() for batch in batches for points in batch["points"]["ibug68"]]
+    assert len(set(flat)) == len(flat)  # the second round is augmented anew
+
+
+def test_a_service_wants_whole_repeats(many_shards, service) -> None:
+    halves = [replace(many_shards[0], repeat=1.5)]
+    with pytest.raises(EfldError, match=r"repeat must be a whole number, got 1\.5"):
+        pipeline.service_batches(halves, options(heads=("ibug68",)), service)
+    with pytest.raises(EfldError, match="address: expected grpc://HOST:PORT"):
+        ServiceOptions("localhost:5000")
