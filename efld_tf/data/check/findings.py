@@ -1,0 +1,95 @@
+"""What a check can find."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from efld_tf.errors import EfldError
+
+ANNOTATION = "annotation"
+IMAGE = "image"
+TRUNCATED = "truncated"
+OUTSIDE = "outside"
+SWAPPED = "swapped"
+SHIFT = "shift"
+OUTLIER = "outlier"
+BOX = "box"
+DUPLICATE = "duplicate"
+NEAR_DUPLICATE = "near_duplicate"
+TEST_DUPLICATE = "test_duplicate"
+TEST_NEAR_DUPLICATE = "test_near_duplicate"
+TEST_PHOTO = "test_photo"
+TEST_IDENTITY = "test_identity"
+
+# Every kind in the order of reports, with what it means.
+KINDS = {
+    ANNOTATION: "the annotation cannot be used",
+    IMAGE: "the image cannot be read",
+    TRUNCATED: "the image file is cut off",
+    OUTSIDE: "points outside the image",
+    SWAPPED: "left and right labels are exchanged",
+    SHIFT: "labels are shifted by some indices",
+    OUTLIER: "the shape is unlike the source's other faces",
+    BOX: "the face box misses its points",
+    DUPLICATE: "the same pixels as an earlier face",
+    NEAR_DUPLICATE: "nearly the same picture as an earlier face",
+    TEST_DUPLICATE: "the same pixels as a test face",
+    TEST_NEAR_DUPLICATE: "nearly the same picture as a test face",
+    TEST_PHOTO: "another face of a photo that test data has",
+    TEST_IDENTITY: "a person or photo that test data has",
+}
+
+# What training is better without. Points outside, odd boxes and similar pictures (the frames of a
+# video are) may be as they should.
+EXCLUDED = frozenset({
+    ANNOTATION, IMAGE, TRUNCATED, SWAPPED, SHIFT, OUTLIER, DUPLICATE,
+    TEST_DUPLICATE, TEST_NEAR_DUPLICATE, TEST_PHOTO, TEST_IDENTITY,
+})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or looks it.
+
+    Attributes:
+      source: the index of the source in the check, the corpus' before those it is checked against.
+      key: the face's key in it, or the `error_key` of an error.
+      kind: one of `KINDS`.
+      score: how bad, comparable within a kind.
+      message: one line that says what is wrong.
+      other: for pairs, the index of the source and the key of the other face.
+    """
+
+    source: int
+    key: str
+    kind: str
+    score: float
+    message: str
+    other: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From where on something is a finding. Face sizes are sides of `faces.face_box`.
+
+    Attributes:
+      outside: how far a point may lie outside the image, face sizes.
+      outlier: robust standard deviations of the log of a source's shape residuals.
+      box: the smallest intersection over union of a box and the face that its points span.
+      near: the largest Hamming distance of 64-bit hashes of near-duplicates, 0 to 7.
+      similar: the smallest correlation of the face thumbnails of near-duplicates.
+    """
+
+    outside: float = 0.05
+    outlier: float = 6.0
+    box: float = 0.2
+    near: int = 6
+    similar: float = 0.97
+
+    def __post_init__(self) -> None:
+        ranges = {"outside": (0, 100), "outlier": (1, 100), "box": (0, 1), "near": (0, 7),
+                  "similar": (0.5, 1)}
+        for option in fields(self):
+            low, high = ranges[option.name]
+            if not low <= (value := getattr(self, option.name)) <= high:
+                raise EfldError(f"{option.name}: expected {low} to {high}, got {value}")
