@@ -37,6 +37,8 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--validation-fraction", type=float, default=0.0,
                         help="share of identities to hold out (default: %(default)s)")
     parser.add_argument("--on-error", choices=("stop", "skip"), default="stop")
+    parser.add_argument("--exclude", metavar="FILE",
+                        help="leave out the faces on this list of efld-data check")
     parser.add_argument("--size", type=int, default=defaults.size,
                         help="side of a stored crop, pixels (default: %(default)s)")
     parser.add_argument("--margin", type=float, default=defaults.margin,
@@ -57,6 +59,7 @@ def _pack(arguments: argparse.Namespace) -> None:
         validation_fraction=arguments.validation_fraction,
         on_error=arguments.on_error,
         crop=CropOptions(scale=arguments.crop_scale),
+        exclude=arguments.exclude,
     )
     pack_options = PackOptions(size=arguments.size, margin=arguments.margin)
     common.quiet_tensorflow()

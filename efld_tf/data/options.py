@@ -35,6 +35,7 @@ class SourceOptions:
       validation_fraction: share of its identities (or photos) held out for validation.
       on_error: `stop` at a bad sample, or `skip` and count.
       crop: the crop rule.
+      exclude: the list of faces to leave out that `efld-data check` wrote; `${NAME}` as in source.
     """
 
     source: str
@@ -44,6 +45,7 @@ class SourceOptions:
     validation_fraction: float = 0.0
     on_error: str = "stop"
     crop: CropOptions = field(default_factory=CropOptions)
+    exclude: str | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):

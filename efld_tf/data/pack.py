@@ -21,6 +21,7 @@ from efld_tf import files
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.data.check import exclusions
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
@@ -153,9 +154,9 @@ def pack(
         something that is not a packed source.
     """
     folder = Path(folder)
-    annotations = sources.read(options.source, options.on_error)
+    annotations, excluded = _read_source(options)
     rule = crop_rule(annotations.records, options.crop)
-    fingerprint = _fingerprint(annotations, rule, options, pack_options)
+    fingerprint = _fingerprint(annotations, rule, options, pack_options, excluded)
     if folder.exists():
         if not (folder / MANIFEST).exists():
             raise EfldError(f"{folder} exists and is not a packed source; choose another folder")
@@ -181,7 +182,7 @@ def pack(
             pack=pack_options,
             shards=shards,
             mean_shape=mean_shape,
-            skipped=skipped,
+            skipped=[*excluded, *skipped],
             fingerprint=fingerprint,
         )
         content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
@@ -198,6 +199,18 @@ def in_validation(record: FaceRecord, fraction: float) -> bool:
     key = record.identity or record.image.stem
     digest = hashlib.sha256(key.encode()).digest()
     return int.from_bytes(digest[:8], "big") < fraction * 2**64
+
+
+def _read_source(options: SourceOptions) -> tuple[sources.Annotations, list[str]]:
+    """The faces to pack, and one line for each that the source's list excludes."""
+    if options.exclude is None:
+        return sources.read(options.source, options.on_error), []
+    reasons = exclusions.read(options.exclude, options.source)
+    annotations = sources.read(options.source, options.on_error, frozenset(reasons))
+    met = annotations.excluded
+    lines = [f"excluded: {key}: {reason}" for key, reason in reasons.items() if key in met]
+    unknown = exclusions.unknown(reasons, met, options.exclude)
+    return annotations, [*lines, *([unknown] if unknown else [])]
 
 
 def _write_splits(
@@ -353,6 +366,7 @@ def _fingerprint(
     rule: CropRule,
     options: SourceOptions,
     pack_options: PackOptions,
+    excluded: list[str],
 ) -> str:
     """A hash of everything that the packed content depends on.
 
@@ -360,7 +374,7 @@ def _fingerprint(
     """
     settings = [
         FORMAT_VERSION, options.source, options.validation_fraction, options.on_error,
-        asdict(rule), asdict(pack_options),
+        asdict(rule), asdict(pack_options), excluded,
     ]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for record in annotations.records:

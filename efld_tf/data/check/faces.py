@@ -1,0 +1,169 @@
+"""What is measured on the pixels of each face, in worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from efld_tf.annotations.images import ImageReader
+from efld_tf.annotations.record import FaceRecord, box_around
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import geometry, schemas
+from efld_tf.landmarks.geometry import Crop
+from efld_tf.quiet import silenced_stderr
+
+# Photos handed to a worker at once; the images of a video or container stay together up to this.
+BATCH_PHOTOS = 16
+BATCH_FRAMES = 1024
+
+# Side of the crops that face hashes and thumbnails are made of.
+FACE_PIXELS = 64
+THUMBNAIL = 16
+
+# No photo has more bytes; a longer file's end is not looked for.
+MOST_BYTES = 1 << 28
+
+JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # an empty chunk, whose checksum is always the same
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the pixels say of one face.
+
+    Attributes:
+      error: why there are no pixels; all else is None or 0 then.
+      truncated: what is missing at the image file's end, or None.
+      width, height: of the image in pixels.
+      digest: of the decoded pixels.
+      photo_hash, face_hash: 64-bit perceptual hashes; the face's is None where it has no crop.
+      thumbnail: [THUMBNAIL, THUMBNAIL] uint8, the grey face crop; None as `face_hash`.
+    """
+
+    error: str | None = None
+    truncated: str | None = None
+    width: int = 0
+    height: int = 0
+    digest: bytes = b""
+    photo_hash: int | None = None
+    face_hash: int | None = None
+    thumbnail: np.ndarray | None = None
+
+
+def batches(records: Iterable[FaceRecord]) -> Iterator[list[FaceRecord]]:
+    """Consecutive records as work items that never split a photo."""
+    batch: list[FaceRecord] = []
+    photos = 0
+    for record in records:
+        if batch:
+            last = batch[-1]
+            same_file = record.image == last.image
+            photos += not (same_file and record.frame == last.frame)
+            if photos > (BATCH_FRAMES if same_file else BATCH_PHOTOS):
+                yield batch
+                batch = []
+        photos = photos if batch else 1
+        batch.append(record)
+    if batch:
+        yield batch
+
+
+def measure(records: list[FaceRecord]) -> list[Measured]:
+    """Measures the faces of some photos; errors are part of the result."""
+    cv2.setNumThreads(1)  # one process a core already
+    reader = ImageReader()
+    measured: list[Measured] = []
+    photo: tuple[Path, int | None] | None = None
+    with silenced_stderr():  # libjpeg tells there what `truncated` says
+        for record in records:
+            if (record.image, record.frame) != photo:
+                photo = (record.image, record.frame)
+                whole = _measure_photo(reader, record)
+            measured.append(whole if whole.error else _measure_face(reader, record, whole))
+    return measured
+
+
+def face_box(record: FaceRecord) -> np.ndarray:
+    """The square (x0, y0, x1, y1) around eyes and mouth, in pixels, alike in all formats.
+
+    It is that of all points where an eye or a mouth corner is not annotated.
+    """
+    anchors = schemas.get(record.schema).anchor_points(record.points)
+    if np.isfinite(anchors).all():
+        return box_around(anchors).astype(np.float64)
+    x0, y0, x1, y1 = record.source_box("points").astype(np.float64)
+    half = max(x1 - x0, y1 - y0) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return np.array([x - half, y - half, x + half, y + half])
+
+
+def perceptual_hash(grey: np.ndarray) -> int:
+    """64 bits of a grey picture: which of its lowest frequencies are above their median.
+
+    The picture is shrunk to 32 x 32 pixels; of its cosine transform the 8 x 8 lowest frequencies
+    without the first row and column's mean level are taken (pHash).
+    """
+    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:8, :8].ravel()
+    low[0] = 0  # the brightness
+    return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
+
+
+def truncation(content: bytes) -> str | None:
+    """What is missing at the end of a JPEG or PNG file; None for whole files and other formats.
+
+    OpenCV decodes files that were cut off and paints the rest grey.
+    """
+    if content.startswith(PNG_START):
+        return None if PNG_END in content else "no IEND chunk"
+    if not content.startswith(JPEG_START):
+        return None
+    # Segments say their length; a thumbnail in one of them has an end marker of its own. In the
+    # scan behind them 0xFF is always followed by 0 or a restart's number.
+    place = 2
+    while place + 4 <= len(content) and content[place] == 0xFF and content[place + 1] != JPEG_SCAN:
+        if content[place + 1] == 0xFF:  # padding
+            place += 1
+        else:
+            place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return None if content.find(JPEG_END, place) >= 0 else "no end-of-image marker"
+
+
+def _measure_photo(reader: ImageReader, record: FaceRecord) -> Measured:
+    try:
+        image = reader.read(record)
+    except DataError as error:
+        return Measured(error=error.reason)
+    truncated = None
+    if record.frame is None and record.image.stat().st_size <= MOST_BYTES:
+        truncated = truncation(record.image.read_bytes())
+    height, width = image.shape[:2]
+    digest = hashlib.sha256(f"{width} {height} ".encode())
+    digest.update(np.ascontiguousarray(image))
+    photo_hash = perceptual_hash(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    return Measured(None, truncated, width, height, digest.digest(), photo_hash)
+
+
+def _measure_face(reader: ImageReader, record: FaceRecord, photo: Measured) -> Measured:
+    x0, y0, x1, y1 = face_box(record)
+    try:
+        crop = Crop((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0)
+        if not crop.side > 0:
+            return photo
+        pixels = geometry.extract_crop(reader.read(record), crop, FACE_PIXELS)
+    except EfldError:  # absurdly large: its points are far outside, which is told
+        return photo
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    if grey.min() == grey.max():  # outside the image, or a blank one
+        return photo
+    return Measured(
+        None, photo.truncated, photo.width, photo.height, photo.digest, photo.photo_hash,
+        perceptual_hash(grey),
+        cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA),
+    )
