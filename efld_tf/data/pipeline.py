@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tensorflow as tf
@@ -48,6 +48,7 @@ class BatchOptions:
       seed: of the order and the augmentation.
       cache: keep decoded crops in memory (P * P * 3 bytes a face) instead of decoding each time.
       parallel_calls: batches that are augmented at the same time; None for one a core.
+      portable: augment with TensorFlow's kernels alone, for other processes; slower.
     """
 
     heads: tuple[str, ...]
@@ -57,6 +58,7 @@ class BatchOptions:
     seed: int = 0
     cache: bool = True
     parallel_calls: int | None = None
+    portable: bool = False
 
 
 def training_batches(
@@ -124,6 +126,7 @@ def _service_round(
 ) -> tf.data.Dataset:
     """One round over all faces as batches; the last ones of each worker may be smaller."""
     pack = _common_pack(sources)
+    options = replace(options, portable=True)
     streams = []
     for source in sources:
         if source.repeat != int(source.repeat):
@@ -214,7 +217,7 @@ def _augmented(
     flips = {head: schemas.get(head).flip for head in options.heads}
     image, points, mirrored = augment.augment(
         batch["image"], batch["points"], flips=flips, margin=margin, size=options.size,
-        options=how, seed=seed,
+        options=how, seed=seed, portable=options.portable,
     )
     mask = {
         head: tf.where(mirrored[:, None], tf.gather(value, flips[head], axis=1), value)
