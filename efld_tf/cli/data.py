@@ -1,4 +1,4 @@
-"""`efld-data`: packing annotated photos, looking at what was packed, rendering synthetic faces."""
+"""`efld-data`: checking and packing annotated photos, looking at them, rendering faces."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf.annotations import synthetic
-from efld_tf.cli import common
+from efld_tf.cli import common, data_check
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
 from efld_tf.data.pack import Manifest
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments and runs the subcommand."""
-    parser = common.parser("efld-data", "Pack, inspect and render annotated faces.")
+    parser = common.parser("efld-data", "Check, pack, inspect and render annotated faces.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_pack(commands)
     _add_stats(commands)
     _add_synth(commands)
+    data_check.add_check(commands)
+    data_check.add_formats(commands)
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
 

@@ -76,6 +76,13 @@ def copies(
     return own, test, photo
 
 
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Correlation of two thumbnails of one shape, -1 to 1."""
+    both = [picture.ravel() - picture.mean() for picture in (first, second)]
+    sizes = np.prod([np.linalg.norm(picture) for picture in both])
+    return float(both[0] @ both[1] / max(sizes, 1e-6))
+
+
 def similar_pairs(
     hashes: Sequence[np.ndarray], thumbnails: np.ndarray, most_bits: int, least: float
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

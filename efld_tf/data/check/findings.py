@@ -84,7 +84,7 @@ class Thresholds:
     outlier: float = 6.0
     box: float = 0.2
     near: int = 6
-    similar: float = 0.955
+    similar: float = 0.965
 
     def __post_init__(self) -> None:
         ranges = {"outside": (0, 100), "outlier": (1, 100), "box": (0, 1), "near": (0, 7),

@@ -243,7 +243,10 @@ def _pair_findings(checked: list[CheckedSource], limits: Thresholds) -> Iterator
                 continue
             (index, record), (there, match) = place[face], place[other]
             where = "" if index == there else f" in {checked[there].source.path.name}"
-            yield Finding(index, record.key, kind, 1.0, f"{words} {match.key}{where}",
+            score = 1.0
+            if kind in (findings.NEAR_DUPLICATE, findings.TEST_NEAR_DUPLICATE):
+                score = duplicates.correlation(measured[face].thumbnail, measured[other].thumbnail)
+            yield Finding(index, record.key, kind, score, f"{words} {match.key}{where}",
                           (there, match.key))
 
 

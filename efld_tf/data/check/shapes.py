@@ -161,10 +161,14 @@ def _unusual(values: np.ndarray, deviations: float, least: float = 0.0) -> np.nd
     Residuals are skewed; their logs are nearly normal, so that the long tail of profiles and
     expressions is not mistaken for errors.
     """
+    return values > max(least, _limit(values, deviations))
+
+
+def _limit(values: np.ndarray, deviations: float) -> float:
     logs = np.log(np.maximum(values, 1e-9))
     median = np.median(logs)
     spread = 1.4826 * np.median(abs(logs - median))
-    return (values > least) & (logs > median + deviations * spread)
+    return float(np.exp(median + deviations * spread))
 
 
 def _model_distance(aligned: np.ndarray, known: np.ndarray, deviations: float) -> np.ndarray:
@@ -232,9 +236,13 @@ def _part_misfits(
 
 
 def _better(misfit: np.ndarray) -> list[tuple[int, int]]:
-    """The faces that fit much better with their labels shifted, and by how many indices."""
+    """The faces that fit badly and, with their labels shifted by so many indices, well.
+
+    A better fit alone would not do: the hidden eyebrow of a profile fits no labels.
+    """
     as_is, best = misfit[:, 0], misfit[:, 1:].min(axis=1)
     shift = misfit[:, 1:].argmin(axis=1) + 1
     shift = np.where(shift > misfit.shape[1] / 2, shift - misfit.shape[1], shift)
-    found = (best < SHIFT_RATIO * as_is) & _unusual(as_is, SHIFT_UNUSUAL)
+    usual = _limit(as_is, SHIFT_UNUSUAL)
+    found = (best < SHIFT_RATIO * as_is) & (as_is > usual) & (best < usual)
     return [(int(face), int(shift[face])) for face in np.flatnonzero(found)]

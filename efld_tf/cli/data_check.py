@@ -1,0 +1,135 @@
+"""`efld-data check` and `efld-data formats`: mistakes in sources, and what sources can be."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from efld_tf.annotations import sources
+from efld_tf.cli import common
+from efld_tf.data.check.findings import KINDS, Thresholds
+from efld_tf.landmarks import schemas
+
+REPORT, SHEET, EXCLUSIONS = "report.json", "worst.jpg", "exclude.json"
+
+# How many findings of a kind are printed where there is no folder to write them to.
+PRINTED = 3
+
+THRESHOLDS = {
+    "outside": "points farther outside the image, in face sizes",
+    "outlier": "shapes so many robust deviations from the others",
+    "box": "boxes with a smaller intersection over union with the face",
+    "near": "near-duplicates: bits of 64 that the hashes may differ in, 0 to 7",
+    "similar": "near-duplicates: least correlation of the faces",
+}
+
+
+def add_check(commands: argparse._SubParsersAction) -> None:
+    """Adds `check` to the subcommands of `efld-data`."""
+    kinds = "\n".join(f"  {kind:20} {meaning}" for kind, meaning in KINDS.items())
+    parser = commands.add_parser(
+        "check", help="look for mistakes in annotated sources",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Look for mistakes in annotated sources: every annotation and image is read.",
+        epilog=f"findings:\n{kinds}",
+    )
+    parser.add_argument("source", nargs="+", metavar="READER:PATH",
+                        help="what is trained on; several are one corpus")
+    parser.add_argument("--against", action="append", default=[], metavar="READER:PATH",
+                        help="test data that the corpus must not contain; may be repeated")
+    parser.add_argument("--output", type=Path, metavar="FOLDER",
+                        help=f"where to write {REPORT}, {SHEET} (the worst of each kind) and "
+                        f"{EXCLUSIONS} (for efld-data pack --exclude)")
+    for option in fields(Thresholds):
+        parser.add_argument(f"--{option.name}", type=int if option.name == "near" else float,
+                            default=option.default, metavar="NUMBER",
+                            help=f"{THRESHOLDS[option.name]} (default: %(default)s)")
+    parser.add_argument("--strict", action="store_true",
+                        help="exit with code 1 if anything is found")
+    parser.add_argument("--workers", type=common.whole_from(1),
+                        help="processes (default: one a core)")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    parser.set_defaults(run=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from efld_tf.data.check import report as reports
+    from efld_tf.data.check import run
+
+    chosen = {option.name: getattr(arguments, option.name) for option in fields(Thresholds)}
+    report = run.check(
+        arguments.source, arguments.against, Thresholds(**chosen),
+        workers=arguments.workers, progress=not arguments.quiet,
+    )
+    if arguments.output is None:
+        for found in reports.worst(report.findings, PRINTED):
+            print(f"{found.kind}: {report.sources[found.source].source.path.name}: "
+                  f"{found.key}: {found.message}")
+    else:
+        _write(arguments.output, report)
+    print(reports.summary(report))
+    return 1 if arguments.strict and report.findings else 0
+
+
+def _write(folder: Path, report: Any) -> None:
+    from efld_tf import files
+    from efld_tf.data.check import exclusions
+    from efld_tf.data.check import report as reports
+
+    files.write_json(folder / REPORT, reports.to_json(report))
+    files.write_json(folder / EXCLUSIONS, exclusions.from_report(report))
+    written = [REPORT, EXCLUSIONS]
+    if reports.write_sheet(folder / SHEET, report):
+        written.append(SHEET)
+    else:
+        (folder / SHEET).unlink(missing_ok=True)  # of an earlier check
+    print(f"written: {', '.join(str(folder / name) for name in written)}")
+
+
+def add_formats(commands: argparse._SubParsersAction) -> None:
+    """Adds `formats` to the subcommands of `efld-data`."""
+    parser = commands.add_parser(
+        "formats", help="list the data set formats that can be read",
+        description="List the data set formats that can be read: what stands before the colon of "
+        "a source, and what must lie where.",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(run=_formats)
+
+
+def _formats(arguments: argparse.Namespace) -> None:
+    listed = [_described(name) for name in sorted(sources.FORMATS)]
+    if arguments.json:
+        print(json.dumps(listed, indent=2))
+        return
+    for entry in listed:
+        known = ", ".join(
+            f"{schema['name']} ({schema['points']} points)" for schema in entry["schemas"]
+        )
+        print(f"{entry['name']}:{entry['path']}")
+        print(f"    {entry['title']}")
+        print(f"    points   {known or 'a schema that you declare'}")
+        print(f"    files    {entry['layout']}")
+        if entry["options"]:
+            print(f"    options  {', '.join(entry['options'])}")
+        print(f"    licence  {entry['licence']}")
+    print(f"\noptions of all: {', '.join(sources.COMMON_OPTIONS)}; "
+          "written as READER:PATH?option=value&option=value")
+
+
+def _described(name: str) -> dict[str, Any]:
+    found = sources.FORMATS[name]
+    return {
+        "name": found.name,
+        "title": found.title,
+        "path": found.path,
+        "schemas": [
+            {"name": schema, "points": schemas.get(schema).num_points} for schema in found.schemas
+        ],
+        "options": found.options,
+        "layout": found.layout,
+        "licence": found.licence,
+    }
