@@ -38,7 +38,7 @@ class Measured:
     """What the pixels say of one face.
 
     Attributes:
-      error: why there are no pixels; all else is None or 0 then.
+      error: why there are no pixels; all below `truncated` is None or 0 then.
       truncated: what is missing at the image file's end, or None.
       width, height: of the image in pixels.
       digest: of the decoded pixels.
@@ -118,7 +118,7 @@ def perceptual_hash(grey: np.ndarray) -> int:
 def truncation(content: bytes) -> str | None:
     """What is missing at the end of a JPEG or PNG file; None for whole files and other formats.
 
-    OpenCV decodes files that were cut off and paints the rest grey.
+    `cv2.imread` decodes JPEG files that were cut off without a word and paints the rest grey.
     """
     if content.startswith(PNG_START):
         return None if PNG_END in content else "no IEND chunk"
@@ -136,18 +136,26 @@ def truncation(content: bytes) -> str | None:
 
 
 def _measure_photo(reader: ImageReader, record: FaceRecord) -> Measured:
+    truncated = _missing_end(record)
     try:
         image = reader.read(record)
     except DataError as error:
-        return Measured(error=error.reason)
-    truncated = None
-    if record.frame is None and record.image.stat().st_size <= MOST_BYTES:
-        truncated = truncation(record.image.read_bytes())
+        return Measured(error=error.reason, truncated=truncated)
     height, width = image.shape[:2]
     digest = hashlib.sha256(f"{width} {height} ".encode())
     digest.update(np.ascontiguousarray(image))
     photo_hash = perceptual_hash(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     return Measured(None, truncated, width, height, digest.digest(), photo_hash)
+
+
+def _missing_end(record: FaceRecord) -> str | None:
+    """`truncation` of a photo's file; None for files that hold several images."""
+    try:
+        if record.frame is None and record.image.stat().st_size <= MOST_BYTES:
+            return truncation(record.image.read_bytes())
+    except OSError:  # reading the image says why
+        pass
+    return None
 
 
 def _measure_face(reader: ImageReader, record: FaceRecord, photo: Measured) -> Measured:

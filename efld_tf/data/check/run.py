@@ -144,11 +144,12 @@ def _file_findings(index: int, one: CheckedSource) -> Iterator[Finding]:
         key = sources.error_key(error, one.source.folder)
         yield Finding(index, key, findings.ANNOTATION, 1.0, error.reason)
     for record, measured in zip(one.records, one.measured, strict=True):
-        if measured.error:
-            yield Finding(index, record.key, findings.IMAGE, 1.0, measured.error)
         if measured.truncated:
-            message = f"the file is cut off: {measured.truncated}"
+            effect = "" if measured.error is None else f" ({measured.error})"
+            message = f"the file is cut off: {measured.truncated}{effect}"
             yield Finding(index, record.key, findings.TRUNCATED, 1.0, message)
+        elif measured.error:
+            yield Finding(index, record.key, findings.IMAGE, 1.0, measured.error)
 
 
 def _place_findings(index: int, one: CheckedSource, limits: Thresholds) -> Iterator[Finding]:

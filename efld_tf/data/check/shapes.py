@@ -29,6 +29,9 @@ MOST_MODES = 12
 # How far a mode may explain a face, in its standard deviations over the source.
 MODE_REACH = 4.0
 
+# Faces this far off do not shape the model, in robust deviations of the log of the residual.
+MODEL_DEVIATIONS = 3.0
+
 # Below these a shape is never an outlier, in face sizes: the RMS over all points, one point.
 LEAST_RESIDUAL = 0.025
 LEAST_POINT = 0.14
@@ -80,7 +83,7 @@ def shape_tests(
     mean = mean_shape(shapes, schema)
     aligned = align(shapes, mean)
     aligned = np.where(known, aligned, mean)  # what is missing is as expected
-    distance = np.where(known, _model_distance(aligned, known, deviations), 0) / 4
+    distance = _model_distance(aligned, known, mean) / 4
     residual = _rms(distance, known)
     largest = distance.max(axis=1)
     swapped = _swapped(aligned, mean, schema)
@@ -134,9 +137,10 @@ def align(shapes: np.ndarray, mean: np.ndarray, by: np.ndarray | None = None) ->
 
 
 def _normalised(shapes: np.ndarray) -> np.ndarray:
-    """Shapes [F, N] centred and of RMS size 1."""
+    """Shapes [F, N] centred and of RMS size 1; points that coincide stay in the centre."""
     offset = shapes - np.nanmean(shapes, axis=1, keepdims=True)
-    return offset / np.sqrt(np.nanmean(abs(offset) ** 2, axis=1, keepdims=True))
+    size = np.sqrt(np.nanmean(abs(offset) ** 2, axis=1, keepdims=True))
+    return offset / np.maximum(size, 1e-9)
 
 
 def _median(shapes: np.ndarray) -> np.ndarray:
@@ -171,19 +175,22 @@ def _limit(values: np.ndarray, deviations: float) -> float:
     return float(np.exp(median + deviations * spread))
 
 
-def _model_distance(aligned: np.ndarray, known: np.ndarray, deviations: float) -> np.ndarray:
+def _model_distance(aligned: np.ndarray, known: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """[F, N] distance of each point from the fit of a PCA that leaves out unusual faces."""
     flat = np.concatenate([aligned.real, aligned.imag], axis=1)
-    kept = np.ones(len(flat), bool)
+    distance = abs(aligned - mean)  # before there is a model that a gross error could bend
     for _ in range(3):
+        distance = np.where(known, distance, 0)
+        kept = ~_unusual(_rms(distance, known), MODEL_DEVIATIONS)
+        kept &= ~_unusual(distance.max(axis=1), MODEL_DEVIATIONS)
         centre = flat[kept].mean(axis=0)
         variance, modes = np.linalg.eigh(np.cov(flat[kept].T, bias=True))
         count = min(MOST_MODES, aligned.shape[1] - 2, int(kept.sum()) // FACES_A_MODE)
+        count = max(count, 1)
         modes, reach = modes[:, -count:], MODE_REACH * np.sqrt(np.maximum(variance[-count:], 0))
         fit = np.clip((flat - centre) @ modes, -reach, reach) @ modes.T + centre
         distance = np.hypot(*np.split(flat - fit, 2, axis=1))
-        kept = ~_unusual(_rms(np.where(known, distance, 0), known), deviations * 2 / 3)
-    return distance
+    return np.where(known, distance, 0)
 
 
 def _misfit(aligned: np.ndarray, labelled: np.ndarray) -> np.ndarray:
@@ -229,7 +236,7 @@ def _part_misfits(
         others[index] = False
         if len(index) < FEWEST_SHIFTED or others.sum() < FEWEST_SHIFTED:
             continue
-        own = _normalised(align(aligned, mean, others)[:, index] + 1e-12 * np.arange(len(index)))
+        own = _normalised(align(aligned, mean, others)[:, index])
         wanted = _normalised(np.stack([np.roll(mean[index], k) for k in range(len(index))]))
         fit = (own @ wanted.conj().T).real / len(index)
         yield part.name, np.sqrt(1 - np.clip(fit, 0, 1) ** 2)
