@@ -24,6 +24,7 @@ from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from tests import faces as drawn
+from tests.test_imports import loaded_by
 
 
 def kinds_of(found: Report, source: int = 0) -> dict[str, set[str]]:
@@ -486,3 +487,8 @@ def test_equal_shapes_and_lines_do_no_harm() -> None:
         tests = shapes.shape_tests(points, schema)
         assert np.isfinite(tests.residual).all()
         assert not tests.outlier[:25].any()
+
+
+def test_checking_needs_no_tensorflow() -> None:
+    modules = "from efld_tf.data.check import exclusions, report, run"
+    assert not loaded_by(modules) & {"tensorflow", "tf_keras", "keras", "matplotlib"}
