@@ -44,7 +44,7 @@ def quick(corpus: list[str], against: tuple[str, ...] = (), **options) -> Report
 
 
 def test_helen_is_clean(shared_data: Path) -> None:
-    """No face is flagged but 13 near-duplicates, which show the same people at the same time."""
+    """Nothing is found but 11 near-duplicates: files of one photo, and photos of one moment."""
     helen = shared_data / "ibug/helen"
     found = quick([f"ibug:{helen}/trainset"], (f"ibug:{helen}/testset",))
     assert found.faces == 1200
