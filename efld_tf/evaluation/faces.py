@@ -108,6 +108,10 @@ def load(
     used: list[tuple[FaceRecord, Crop, np.ndarray]] = []
     for record in tqdm(records, desc="reading faces", unit="face", disable=not progress):
         try:
+            if not np.isfinite(schemas.get(record.schema).normaliser.distance(record.points)):
+                raise DataError(
+                    record.image, "its eyes are not annotated: there is no distance to normalise by"
+                )
             used.append((record, *_crop(images, record, rule, size)))
         except DataError as error:
             if on_error == "stop":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from official.core import base_task, exp_factory, task_factory
@@ -100,6 +101,12 @@ class LandmarkTask(base_task.Task):
             lambda batch: (batch["image"], {"points": batch["points"], "mask": batch["mask"]})
         )
 
+    def _distance(self, head: str, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """The normalising distance [B] of a head's faces; the mean face's where it is unknown."""
+        normaliser = schemas.get(head).normaliser
+        usual = normaliser.distance(np.array(self.spec.heads[head].mean_shape))
+        return normalising_distance(points, mask, normaliser, float(usual))
+
     def build_losses(
         self,
         labels: Labels,
@@ -112,7 +119,7 @@ class LandmarkTask(base_task.Task):
             points, mask = labels["points"][head], labels["mask"][head]
             loss = self._loss(
                 model_outputs[head], self._codecs[head].encode(points), mask,
-                normalising_distance(points, head),
+                self._distance(head, points, mask),
             )
             total += recipe.weight * tf.reduce_mean(loss)
         return total
@@ -134,16 +141,25 @@ class LandmarkTask(base_task.Task):
             head = metric.name.removeprefix("nme_")
             points, mask = labels["points"][head], labels["mask"][head]
             predicted = self._codecs[head].decode(model_outputs[head])
-            nme = losses.nme(predicted, points, mask, normalising_distance(points, head))
+            nme = losses.nme(predicted, points, mask, self._distance(head, points, mask))
             metric.update_state(100.0 * nme, sample_weight=tf.reduce_max(mask, axis=-1))
 
 
-def normalising_distance(points: tf.Tensor, head: str) -> tf.Tensor:
-    """The schema's own normaliser of points [B, N, 2], in their unit: [B]."""
-    normaliser = schemas.get(head).normaliser
-    right = tf.reduce_mean(tf.gather(points, normaliser.right, axis=1), axis=1)
-    left = tf.reduce_mean(tf.gather(points, normaliser.left, axis=1), axis=1)
-    return tf.norm(right - left, axis=-1)
+def normalising_distance(
+    points: tf.Tensor, mask: tf.Tensor, normaliser: schemas.Normaliser, usual: float
+) -> tf.Tensor:
+    """The normalising distance of points [B, N, 2], in their unit: [B].
+
+    Args:
+      mask: [B, N], 1 where a point is annotated.
+      usual: the distance for faces where one of the normaliser's points is not annotated.
+    """
+    right, left = (
+        tf.reduce_mean(tf.gather(points, end, axis=1), axis=1)
+        for end in (normaliser.right, normaliser.left)
+    )
+    needed = tf.gather(mask, [*normaliser.right, *normaliser.left], axis=1)
+    return tf.where(tf.reduce_min(needed, axis=1) > 0, tf.norm(right - left, axis=-1), usual)
 
 
 def validated_heads(sources: list[pipeline.PackedSource]) -> set[str]:

@@ -44,12 +44,23 @@ def test_it_is_the_metric(head: str) -> None:
     rng = np.random.default_rng(5)
     truth = np.stack([faces.mean_shape(head)] * 3) + rng.normal(0, 0.02, (3, 1, 2))
     predicted = truth + rng.normal(0, 0.03, truth.shape)
-    points = tf.constant(truth, tf.float32)
+    points, mask = tf.constant(truth, tf.float32), tf.ones(truth.shape[:2])
     found = losses.nme(
-        tf.constant(predicted, tf.float32), points, tf.ones(truth.shape[:2]),
-        task.normalising_distance(points, head),
+        tf.constant(predicted, tf.float32), points, mask,
+        task.normalising_distance(points, mask, schemas.get(head).normaliser, usual=0.0),
     )
     np.testing.assert_allclose(found, metrics.nme(predicted, truth, schemas.get(head)), rtol=1e-4)
+
+
+def test_a_face_without_an_eye_corner_is_normalised_by_the_usual_distance() -> None:
+    points = np.tile(faces.mean_shape("ibug68"), (3, 1, 1)).astype(np.float32)
+    mask = np.ones((3, 68), np.float32)
+    mask[1, 36] = mask[2, 0] = 0
+    points[mask == 0] = 0  # as batches have it
+    normaliser = schemas.get("ibug68").normaliser
+    found = task.normalising_distance(points, mask, normaliser, usual=0.123).numpy()
+    true = normaliser.distance(points[0])
+    np.testing.assert_allclose(found, [true, 0.123, true], rtol=1e-5)
 
 
 def test_an_unknown_loss_is_named() -> None:
