@@ -20,6 +20,7 @@ def mean_shape(schema: str) -> np.ndarray:
         "outer_lips": (0.5, 0.72), "inner_lips": (0.5, 0.72), "mouth": (0.5, 0.72),
         "nose": (0.5, 0.55), "nose_bridge": (0.5, 0.48), "nose_base": (0.5, 0.58),
         "jaw": (0.5, 0.45), "face_contour": (0.5, 0.5),
+        "chin": (0.5, 0.95),
     }
     for part in found.parts:
         count, centre = len(part.points), np.array(centres[part.name])

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 import cv2
-import h5py
 import numpy as np
 
+from efld_tf.annotations import matlab, parsing
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 
@@ -18,6 +18,10 @@ VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm")
 
 # The largest image of any data set here has 60 million pixels; what claims more is damage.
 MAX_PIXELS = 1 << 28
+
+# No file of one image here is larger, and no file of many holds more of them.
+MAX_IMAGE_BYTES = 1 << 28
+MAX_IMAGES = 1 << 20
 
 
 class Container(Protocol):
@@ -35,10 +39,7 @@ def read_photo(path: Path) -> np.ndarray:
     Raises:
       DataError: the file is missing or not an image that OpenCV can decode.
     """
-    try:
-        encoded = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DataError(path, f"cannot read the image: {error.strerror}") from error
+    encoded = np.frombuffer(parsing.read_bytes(path, MAX_IMAGE_BYTES), dtype=np.uint8)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(encoded, flags) if encoded.size else None
@@ -144,26 +145,24 @@ class CofwImages:
 
     def __init__(self, path: Path):
         self._path = path
+        self._file = matlab.open_hdf5(path)
         try:
-            self._file = h5py.File(path, "r")
-            self._cells = next(self._file[name] for name in self.CELLS if name in self._file)
-        except (OSError, RuntimeError, ValueError, KeyError, StopIteration) as error:
+            cells = next(name for name in self.CELLS if name in self._file)
+            self._cells = matlab.read_hdf5(self._file, cells, "O", MAX_IMAGES).ravel()
+        except (*matlab.HDF5_ERRORS, StopIteration) as error:
             raise DataError(path, "not a MATLAB 7.3 file with the cells IsTr or IsT") from error
 
     def read(self, frame: int) -> np.ndarray:
         """Image `frame` of the cell array, counted from 0; grey ones become RGB."""
         try:
-            data = self._file[self._cells[:].ravel()[frame]]
-            if data.dtype != np.uint8 or data.ndim not in (2, 3) or data.size > MAX_PIXELS * 3:
-                raise ValueError(f"of shape {data.shape}, {data.dtype}")
-            image = data[()].T  # MATLAB stores columns first
-        except (OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError,
-                TypeError) as error:
-            raise DataError(self._path, f"image {frame} cannot be read: {error}") from error
+            image = matlab.read_hdf5(self._file, self._cells[frame], "u", MAX_PIXELS * 3)
+            if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] == (3,)):
+                raise ValueError(f"of shape {image.shape}, {image.dtype}")
+        except matlab.HDF5_ERRORS as error:
+            reason = parsing.shorten(str(error), 200)
+            raise DataError(self._path, f"image {frame} cannot be read: {reason}") from error
         if image.ndim == 2:
             return np.repeat(image[..., None], 3, axis=-1)
-        if image.shape[-1] != 3:
-            raise DataError(self._path, f"image {frame} has {image.shape[-1]} channels, not 3")
         return np.ascontiguousarray(image)
 
 

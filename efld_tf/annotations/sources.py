@@ -9,7 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from efld_tf import config
-from efld_tf.annotations import ibug, mtfl, scut, wflw, youtube_faces
+from efld_tf.annotations import (
+    aflw,
+    aflw2000,
+    cofw,
+    cofw68,
+    ibug,
+    mtfl,
+    scut,
+    vw300,
+    w300lp,
+    wflw,
+    youtube_faces,
+)
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
@@ -19,9 +31,15 @@ from efld_tf.landmarks import schemas
 FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
+        aflw.FORMAT,
+        aflw2000.FORMAT,
+        cofw.FORMAT,
+        cofw68.FORMAT,
         ibug.FORMAT,
         mtfl.FORMAT,
         scut.FORMAT,
+        vw300.FORMAT,
+        w300lp.FORMAT,
         wflw.FORMAT,
         youtube_faces.FORMAT,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 
 
@@ -52,3 +54,35 @@ def wflw_line(
     attributes: str = "0 1 0 0 1 0",
 ) -> str:
     return f"{numbers(points)} {' '.join(f'{v:g}' for v in box)} {attributes} {name}\n"
+
+
+def mat_bytes(compress: bool = True, **arrays: object) -> bytes:
+    """A MATLAB file of version 5 with those variables."""
+    from scipy.io import savemat
+
+    file = io.BytesIO()
+    savemat(file, arrays, do_compression=compress)
+    return file.getvalue()
+
+
+def write_cofw(path: Path, images: list[np.ndarray], faces: np.ndarray, boxes: np.ndarray) -> Path:
+    """COFW's training or test file, by its name, as MATLAB 7.3 writes it.
+
+    Args:
+      images: [H, W, 3] or [H, W] uint8.
+      faces: [F, 87] x, y, occluded, counted from 1.
+      boxes: [F, 4] x, y, width, height.
+    """
+    suffix = "Tr" if "train" in path.name else "T"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w", userblock_size=512) as file:
+        cells = file.create_group("#refs#")
+        references = [
+            cells.create_dataset(f"i{index}", data=image.T, compression="gzip").ref
+            for index, image in enumerate(images)
+        ]
+        dataset = file.create_dataset(f"Is{suffix}", (1, len(images)), dtype=h5py.ref_dtype)
+        dataset[0] = references
+        file.create_dataset(f"phis{suffix}", data=faces.T, compression="gzip")
+        file.create_dataset(f"bboxes{suffix}", data=boxes.T)
+    return path
