@@ -76,8 +76,9 @@ def _record(path: Path, image: Path, boxes: np.ndarray | None) -> FaceRecord:
     if boxes is not None:
         if frame >= len(boxes):
             raise DataError(path, f"{BOXES} has no box {frame + 1}, it ends at {len(boxes)}")
-        x, y, width, height = matlab.pixels(boxes[frame], path, "its box")
-        box = parsing.box_of([x, y, x + width, y + height], path)
+        x, y, width, height = boxes[frame]
+        corners = np.array([x, y, x + width, y + height])
+        box = parsing.box_of(matlab.pixels(corners, path, "its box"), path)
     return FaceRecord(
         image,
         checked_points(points, SCHEMA, path),

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import loadmat
+
+from efld_tf.annotations import aflw2000, images
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.errors import DataError
+from efld_tf.landmarks import schemas
+from tests.annotations.writers import mat_bytes, some_points, write_image
+
+
+def _arrays(points: np.ndarray, **changes: object) -> dict[str, object]:
+    return {
+        "pt3d_68": np.concatenate([points.T + 1, np.ones((1, 68))]).astype(np.float32),
+        "Pose_Para": np.array([[0.5, -1, 0.25, 200, 100, -90, 1e-3]], np.float32),
+        "roi": np.array([[1, 2, 300, 400]], np.int16),
+        "pt2d": -np.ones((2, 21)),
+        **changes,
+    }
+
+
+def _write(folder: Path, **changes: object) -> Path:
+    for index, name in enumerate(("image00002", "image00004", "image00006")):
+        write_image(folder / f"{name}.jpg")
+        own = changes if index == 1 else {}
+        content = mat_bytes(**_arrays(some_points(68, index), **own))
+        (folder / f"{name}.mat").write_bytes(content)
+    return folder
+
+
+def test_real_files(shared_data: Path) -> None:
+    records = list(aflw2000.read(shared_data / "aflw2000"))
+    assert len(records) == 16
+    schema = schemas.get("ibug68")
+    for record in records:
+        truth = loadmat(record.image.with_suffix(".mat"))
+        np.testing.assert_allclose(record.points, truth["pt3d_68"][:2].T - 1, atol=1e-3)
+        assert record.identity == record.image.stem
+        height, width, _ = images.read_image(record).shape
+        assert (record.points > 0).all() and (record.points < [width, height]).all()
+        # The pose agrees with the points: a face with a positive yaw is turned to its right, so
+        # that its nose is nearer to the right eye.
+        right_eye, left_eye, *_ = schema.anchor_points(record.points)
+        nose = record.points[30, 0]
+        yaw = float(record.attributes["yaw"])
+        if abs(yaw) > 30:
+            assert (abs(nose - right_eye[0]) > abs(nose - left_eye[0])) == (yaw < 0), record.image
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    write_image(_write(tmp_path) / "Code" / "other.jpg")
+    (tmp_path / "Code" / "other.mat").write_bytes(b"of no face")
+    records = list(aflw2000.read(tmp_path))
+    assert [record.identity for record in records] == ["image00002", "image00004", "image00006"]
+    for index, record in enumerate(records):
+        assert record.image == tmp_path / f"{record.identity}.jpg"
+        assert (record.schema, record.box, record.visible) == ("ibug68", None, None)
+        np.testing.assert_allclose(record.points, some_points(68, index), atol=1e-3)
+        assert record.attributes == {"pitch": "28.6", "yaw": "-57.3", "roll": "14.3"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pt3d_68": np.ones((3, 21))}, "an array pt3d_68 of 3 x 68 numbers, got 3 x 21"),
+        ({"pt3d_68": "x"}, "an array pt3d_68 of 3 x 68 numbers; there is none"),
+        ({"pt3d_68": np.full((3, 68), np.nan)}, "pt3d_68: expected coordinates in pixels"),
+        ({"Pose_Para": np.ones((1, 3))}, "an array Pose_Para of 1 x 7 numbers, got 1 x 3"),
+        ({"Pose_Para": np.full((1, 7), np.nan)}, "expected three angles first in Pose_Para"),
+        ({"Pose_Para": np.full((1, 7), 100)}, "expected three angles first in Pose_Para"),
+    ],
+)
+def test_a_bad_file_is_one_error(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    first, error, last = aflw2000.read(_write(tmp_path, **changes))
+    assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
+    assert isinstance(error, DataError) and message in str(error)
+    assert error.path.name == "image00004.mat"
+
+
+def test_other_errors(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "data")
+    (folder / "image00004.jpg").unlink()
+    (folder / "image00006.mat").write_bytes(b"")
+    first, missing, empty = aflw2000.read(folder)
+    assert isinstance(first, FaceRecord)
+    assert "image00004.jpg' does not exist" in str(missing)
+    assert "image00006.mat: expected a MATLAB file of version 5 to 7" in str(empty)
+    with pytest.raises(DataError, match="expected a folder with .mat files"):
+        list(aflw2000.read(folder / "image00002.mat"))
