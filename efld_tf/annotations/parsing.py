@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 
@@ -30,10 +32,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(limit + 1)
+            # Asked first, because even refusing would read `limit` bytes; a pipe has no size.
+            too_long = os.fstat(file.fileno()).st_size > limit
+            content = b"" if too_long else file.read(limit + 1)
     except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read: {error}") from error
-    if len(content) > limit:
+    if too_long or len(content) > limit:
         raise DataError(path, f"expected at most {limit} bytes; this is not such a file")
     return content
 
@@ -48,20 +52,42 @@ def text_lines(path: Path, limit: int | None = None) -> Iterator[tuple[int, str]
       DataError: the file cannot be read, is longer than `limit` bytes, or has a line longer than
         `MAX_LINE_BYTES`.
     """
+    for number, _, text in lines_with_offsets(path, limit):
+        if text := text.strip():
+            yield number, text
+
+
+def lines_with_offsets(path: Path, limit: int | None = None) -> Iterator[tuple[int, int, str]]:
+    """All lines of a text file as they are, with their 1-based numbers and their byte offsets.
+
+    Decoding and errors are those of `text_lines`.
+    """
     try:
-        with open(path, "rb") as file:
-            if limit is not None and (size := os.fstat(file.fileno()).st_size) > limit:
-                raise DataError(path, f"expected at most {limit} bytes, got {size}")
-            number = 0
+        with open_limited(path, limit) as file:
+            number = offset = 0
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
                     raise DataError(path, f"a line longer than {MAX_LINE_BYTES} bytes", number)
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip()
-                if text:
-                    yield number, text
+                encoding = "utf-8-sig" if number == 1 else "utf-8"
+                yield number, offset, line.decode(encoding, "replace")
+                offset += len(line)
     except OSError as error:
         raise DataError(path, f"cannot be read: {error.strerror}") from error
+
+
+def open_limited(path: Path, limit: int | None = None) -> BinaryIO:
+    """Opens a file for reading bytes.
+
+    Raises:
+      DataError: it is longer than `limit` bytes.
+      OSError: it cannot be opened.
+    """
+    file = open(path, "rb")  # noqa: SIM115 - the caller's to close
+    if limit is not None and (size := os.fstat(file.fileno()).st_size) > limit:
+        file.close()
+        raise DataError(path, f"expected at most {limit} bytes, got {size}")
+    return file
 
 
 def coordinates(words: Sequence[str], path: Path, line: int | None = None) -> np.ndarray:
@@ -80,6 +106,30 @@ def coordinates(words: Sequence[str], path: Path, line: int | None = None) -> np
             raise DataError(path, f"expected a coordinate in pixels, got {shorten(word)}", line)
         values.append(value)
     return np.array(values, dtype=np.float64)
+
+
+def point(text: str, path: Path, line: int | None = None) -> np.ndarray:
+    """A line of two numbers as a point [2], float64.
+
+    Raises:
+      DataError: it is anything else.
+    """
+    words = text.split()
+    if len(words) != 2:
+        raise DataError(path, f"expected 2 numbers, got {shorten(text)}", line)
+    return coordinates(words, path, line)
+
+
+def points(lines: Iterator[tuple[int, str]], count: int, path: Path) -> np.ndarray:
+    """The next `count` lines (from `text_lines`) as points [count, 2], float64.
+
+    Raises:
+      DataError: a line is no point, or there are fewer.
+    """
+    rows = [point(text, path, number) for number, text in islice(lines, count)]
+    if len(rows) != count:
+        raise DataError(path, f"the file ends after {len(rows)} of {count} points")
+    return np.array(rows)
 
 
 def box_of(corners: Sequence[float], path: Path, line: int | None = None) -> np.ndarray:

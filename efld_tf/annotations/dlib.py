@@ -1,0 +1,220 @@
+"""dlib's XML files, as its `imglab` writes them: boxes with named parts.
+
+    <dataset><images>
+      <image file='helen/trainset/1.jpg'>
+        <box top='224' left='78' width='138' height='139'>
+          <part name='00' x='55' y='254'/>
+          ...
+
+Coordinates count from 0, as in dlib. Its 68-point files come from iBUG's, which count from 1, by
+rounding; whether 1 was subtracted is not documented. dlib's own five points (eye corners and nose
+base) say nothing of the mouth and have no schema here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.parsers import expat
+
+import numpy as np
+
+from efld_tf.annotations import parsing
+from efld_tf.annotations.declared import image_folders, schema_named
+from efld_tf.annotations.format import Format
+from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.errors import DataError
+from efld_tf.landmarks import schemas
+
+SCHEMAS = {68: "ibug68", 194: "helen194"}
+
+# dlib's file of all of 300-W has 29 MB; the largest other one known has 100 MB.
+MAX_FILE_BYTES = 1 << 30
+CHUNK_BYTES = 1 << 16
+
+# A tag of imglab has about 100 bytes. What is longer would be collected in memory.
+MAX_TAG_BYTES = 1 << 20
+MAX_PARTS = 1 << 12
+
+PLACE = ("left", "top", "width", "height")
+
+
+def read(
+    path: Path, *, schema: str | None = None, images: str | None = None
+) -> Iterator[FaceRecord | DataError]:
+    """The boxes of a file, in its order, but those with `ignore='1'`; the identity is the image.
+
+    Parts are matched with points by their number, or by the schema's names. Points without a part
+    are not annotated. The file is read piece by piece.
+
+    Args:
+      schema: `NAME` or `FILE.yaml`; by default the one with as many points as the first box that
+        has 68 or 194 parts.
+      images: the folder that image paths are relative to; by default the file's.
+
+    Raises:
+      DataError: `path` is not a readable file.
+      EfldError: `images` is not a folder, or there is no such schema.
+    """
+    name = None if schema is None else schema_named(schema)
+    folders = image_folders(images, [path.parent])
+    for box in _boxes(path):
+        if isinstance(box, DataError):
+            yield box
+            continue
+        if name is None:
+            name = SCHEMAS.get(len(box.parts))
+        try:
+            if name is None:
+                known = " or ".join(str(count) for count in SCHEMAS)
+                raise DataError(path, f"expected {known} parts, got {len(box.parts)}; name the "
+                                "points with schema=", box.line)
+            yield _record(box, name, folders, path)
+        except DataError as error:
+            yield error
+
+
+@dataclass
+class _Box:
+    """A `box` element: its image's path, its attributes, and (name, x, y, line) of its parts."""
+
+    image: str
+    attributes: dict[str, str]
+    line: int
+    parts: list[tuple[str, str, str, int]] = field(default_factory=list)
+
+
+def _record(box: _Box, schema: str, folders: list[Path], path: Path) -> FaceRecord:
+    names = schemas.get(schema).names
+    points = np.full((len(names), 2), np.nan)
+    for name, x, y, line in box.parts:
+        index = int(name) if name.isascii() and name.isdigit() and len(name) < 6 else None
+        if index is None and name in names:
+            index = names.index(name)
+        if index is None or index >= len(names):
+            got = parsing.shorten(name)
+            raise DataError(path, f"expected a part of {schema}: 0 to {len(names) - 1} or one of "
+                            f"its names, got {got}", line)
+        if not np.isnan(points[index, 0]):
+            raise DataError(path, f"the part {parsing.shorten(name)} stands twice", line)
+        points[index] = parsing.coordinates([x, y], path, line)
+    missing = [name for name in PLACE if name not in box.attributes]
+    if missing:
+        raise DataError(path, f"the box has no {missing[0]}", box.line)
+    left, top, width, height = parsing.coordinates(
+        [box.attributes[name] for name in PLACE], path, box.line
+    )
+    # A dlib rectangle's last pixel is left + width - 1.
+    corners = parsing.box_of([left, top, left + width - 1, top + height - 1], path, box.line)
+    image = parsing.relative_name(box.image, path, box.line)
+    others = {k: v for k, v in box.attributes.items() if k not in (*PLACE, "ignore")}
+    return FaceRecord(
+        image=parsing.find_image(folders, image, path, box.line),
+        points=checked_points(points, schema, path, box.line, missing=True),
+        schema=schema,
+        box=corners,
+        attributes=others,
+        identity=image,
+    )
+
+
+def _boxes(path: Path) -> Iterator[_Box | DataError]:
+    """The boxes of a file; an error of the XML is the last item, as nothing follows it.
+
+    Raises:
+      DataError: the file cannot be read or is too large.
+    """
+    events = _Events(path)
+    try:
+        with parsing.open_limited(path, MAX_FILE_BYTES) as file:
+            done = False
+            while not done:
+                chunk = file.read(CHUNK_BYTES)
+                done = not chunk
+                error = events.feed(chunk, done)
+                while events.boxes:
+                    yield events.boxes.popleft()
+                if error:
+                    yield error
+                    return
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror}") from error
+
+
+class _Events:
+    """Collects boxes from the events of expat, without building a tree."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._image: str | None = None
+        self._box: _Box | None = None
+        self._depth = 0
+        self._fed = self._reached = 0
+        self.boxes: deque[_Box] = deque()
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text
+        self._parser.CommentHandler = self._text
+        # Entities can only be declared in a document type: without one there is nothing to expand.
+        self._parser.StartDoctypeDeclHandler = self._doctype
+
+    def feed(self, chunk: bytes, done: bool) -> DataError | None:
+        """Parses on; returns what is wrong, after which no more may be fed."""
+        try:
+            self._parser.Parse(chunk, done)
+        except DataError as error:
+            return error
+        except expat.ExpatError as error:
+            message = expat.errors.messages.get(error.code, "malformed")
+            return DataError(self._path, f"not XML that can be read: {message}", error.lineno)
+        except (LookupError, ValueError):
+            return DataError(self._path, "not XML that can be read: of an unknown encoding", 1)
+        self._fed += len(chunk)
+        if self._fed - self._reached > MAX_TAG_BYTES:
+            return self._error(f"expected tags, got more than {MAX_TAG_BYTES} bytes without one")
+        return None
+
+    def _error(self, reason: str) -> DataError:
+        return DataError(self._path, reason, self._parser.CurrentLineNumber)
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._reached = self._parser.CurrentByteIndex
+        self._depth += 1
+        if self._depth == 1 and tag != "dataset":
+            raise self._error(f"expected dlib's <dataset>, got <{parsing.shorten(tag)}>")
+        if tag == "image":
+            self._image = attributes.get("file", "")
+        elif tag == "box" and self._image is not None:
+            self._box = _Box(self._image, attributes, self._parser.CurrentLineNumber)
+        elif tag == "part" and self._box is not None:
+            if len(self._box.parts) == MAX_PARTS:
+                raise self._error(f"expected at most {MAX_PARTS} parts in a box")
+            values = (attributes.get(name, "") for name in ("name", "x", "y"))
+            self._box.parts.append((*values, self._parser.CurrentLineNumber))
+
+    def _end(self, tag: str) -> None:
+        self._reached = self._parser.CurrentByteIndex
+        self._depth -= 1
+        if tag == "box" and self._box is not None:
+            if self._box.attributes.get("ignore", "0") in ("", "0"):
+                self.boxes.append(self._box)
+            self._box = None
+        elif tag == "image":
+            self._image = None
+
+    def _text(self, _: str) -> None:
+        self._reached = self._parser.CurrentByteIndex
+
+    def _doctype(self, *_: object) -> None:
+        raise self._error("a document type is not accepted: dlib's files have none")
+
+
+FORMAT = Format(
+    "dlib", "dlib's imglab XML (ibug_300W_large_face_landmark_dataset)", read,
+    tuple(SCHEMAS.values()), "FILE.xml",
+    "dataset/images/image[file]/box/part[name,x,y]; images relative to the file",
+    "its 300-W file: research only; else check the publisher's terms",
+)

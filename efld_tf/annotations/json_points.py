@@ -1,0 +1,152 @@
+"""Landmarks as JSON objects, one a line (JSON lines) or in one list.
+
+    {"image": "a.jpg", "points": [[10.5, 20], null, ...], "box": [0, 0, 90, 90]}
+
+`image` and `points` are required; a point that is null is not annotated. `box` (x0, y0, x1, y1),
+`visible` (a boolean for each point), `identity` and `attributes` are optional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from efld_tf.annotations import json_values, parsing
+from efld_tf.annotations.declared import choice, image_folders, schema_named
+from efld_tf.annotations.format import Format
+from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.errors import DataError
+from efld_tf.landmarks import schemas
+
+FIELDS = ("image", "points", "box", "visible", "identity", "attributes")
+
+
+def read(
+    path: Path, *, schema: str | None = None, images: str | None = None, origin: str = "0"
+) -> Iterator[FaceRecord | DataError]:
+    """The faces of a file, in its order; lines are read one by one, a list at once.
+
+    Args:
+      schema: `NAME` or `FILE.yaml`; required.
+      images: the folder that image paths are relative to; by default the file's.
+      origin: what the file calls the first pixel's centre, `0` or `1`.
+
+    Raises:
+      DataError: `path` is not a readable file.
+      EfldError: an option has an unknown value.
+    """
+    name = schema_named(schema)
+    folders = image_folders(images, [path.parent])
+    first = int(choice("origin", origin, ("0", "1")))
+    listed = _is_list(path)
+    for place, entry in _list_entries(path) if listed else _line_entries(path):
+        where, line = (f"entry {place}: ", None) if listed else ("", place)
+        try:
+            if isinstance(entry, DataError):
+                raise entry
+            yield _record(entry, name, folders, first, path, where, line)
+        except DataError as error:
+            yield error
+
+
+def _is_list(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1 << 10)
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror}") from error
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+
+
+def _list_entries(path: Path) -> Iterator[tuple[int, Any]]:
+    """The entries of a list, counted from 0."""
+    yield from enumerate(json_values.load(path))
+
+
+def _line_entries(path: Path) -> Iterator[tuple[int, Any]]:
+    """The values of the lines with their numbers; a DataError where a line is not JSON."""
+    for line, text in parsing.text_lines(path):
+        try:
+            yield line, json_values.parse(text, path, line)
+        except DataError as error:
+            yield line, error
+
+
+def _record(
+    entry: Any, schema: str, folders: list[Path], origin: int, path: Path, where: str,
+    line: int | None,
+) -> FaceRecord:
+    def wrong(reason: str) -> DataError:
+        return DataError(path, where + reason, line)
+
+    if not isinstance(entry, dict):
+        raise wrong("expected an object")
+    for field in entry:
+        if field not in FIELDS:
+            raise wrong(f"unknown field {parsing.shorten(field)}; known: {', '.join(FIELDS)}")
+    name = entry.get("image")
+    if not isinstance(name, str):
+        raise wrong("expected a text as 'image'")
+    count = schemas.get(schema).num_points
+    visible = entry.get("visible")
+    if visible is not None and not (
+        isinstance(visible, list) and len(visible) == count and all(v in (0, 1) for v in visible)
+    ):
+        raise wrong(f"visible: expected {count} times true or false")
+    attributes = entry.get("attributes", {})
+    if not isinstance(attributes, dict) or not all(
+        isinstance(value, str | int | float) for value in attributes.values()
+    ):
+        raise wrong("attributes: expected an object of texts and numbers")
+    identity = entry.get("identity", name)
+    if not isinstance(identity, str | int):
+        raise wrong("expected a text as 'identity'")
+    name = parsing.relative_name(name, path, line)
+    return FaceRecord(
+        image=parsing.find_image(folders, name, path, line),
+        points=_points(entry.get("points"), schema, origin, path, where, line),
+        schema=schema,
+        box=_box(entry.get("box"), origin, path, where, line),
+        visible=None if visible is None else np.array(visible, dtype=bool),
+        attributes={key: str(value) for key, value in attributes.items()},
+        identity=str(identity),
+    )
+
+
+def _points(
+    value: Any, schema: str, origin: int, path: Path, where: str, line: int | None
+) -> np.ndarray:
+    count = schemas.get(schema).num_points
+    if not isinstance(value, list) or len(value) != count:
+        got = f"{len(value)}" if isinstance(value, list) else "none"
+        raise DataError(path, f"{where}points: expected {count} of {schema}, got {got}", line)
+    points = np.full((count, 2), np.nan)
+    for index, pair in enumerate(value):
+        if pair is None:
+            continue
+        pair = json_values.numbers(pair, path, f"{where}point {index}", line)
+        if len(pair) != 2:
+            raise DataError(path, f"{where}point {index}: expected x and y, or null", line)
+        points[index] = pair - origin
+    return checked_points(points, schema, path, line, missing=True)
+
+
+def _box(
+    value: Any, origin: int, path: Path, where: str, line: int | None
+) -> np.ndarray | None:
+    if value is None:
+        return None
+    corners = json_values.numbers(value, path, f"{where}box", line)
+    if len(corners) != 4:
+        raise DataError(path, f"{where}box: expected x0, y0, x1, y1", line)
+    return parsing.box_of(corners - origin, path, line)
+
+
+FORMAT = Format(
+    "json", "JSON lines of your own", read, (), "FILE.jsonl",
+    'an object with "image" and "points" a line (or a list of them); needs schema=',
+    "yours",
+)
