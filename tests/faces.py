@@ -21,9 +21,11 @@ def mean_shape(schema: str) -> np.ndarray:
         "nose": (0.5, 0.55), "nose_bridge": (0.5, 0.48), "nose_base": (0.5, 0.58),
         "jaw": (0.5, 0.45), "face_contour": (0.5, 0.5),
         "chin": (0.5, 0.95),
+        "eyebrow": (0.5, 0.28), "eye": (0.5, 0.38), "head": (0.5, 0.45), "hairline": (0.5, 0.1),
+        "right_eye_centre": (0.33, 0.38), "left_eye_centre": (0.67, 0.38),
     }
     for part in found.parts:
-        count, centre = len(part.points), np.array(centres[part.name])
+        count, centre = len(part.points), np.array(centres.get(part.name, (0.5, 0.5)))
         radius = np.array({
             "jaw": (0.42, 0.5), "face_contour": (0.42, 0.5), "outer_lips": (0.14, 0.06),
             "inner_lips": (0.1, 0.03), "mouth": (0.14, 0.0),

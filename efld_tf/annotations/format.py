@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
@@ -26,6 +26,7 @@ class Format:
       path: what stands behind the colon, e.g. `FOLDER` or `LIST.txt`.
       layout: the files it expects there, in one line.
       licence: what its publishers allow, in one line.
+      faces: how many faces the publishers count in each split, for formats with that option.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Format:
     path: str
     layout: str
     licence: str
+    faces: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def options(self) -> list[str]:
@@ -43,3 +45,7 @@ class Format:
             name for name, parameter in inspect.signature(self.read).parameters.items()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         ]
+
+    def default(self, option: str) -> str | None:
+        """The value of an option that a source does not give."""
+        return inspect.signature(self.read).parameters[option].default

@@ -1,5 +1,7 @@
 """iBUG `.pts` files: 68 points (300-W, HELEN, LFPW, AFW, iBUG) or 51 (IVSFD, the PAIR data set).
 
+Other formats of `.pts` files (300-W by its splits, Menpo, IVSFD) are read by the functions here.
+
 A folder holds `NAME.pts` beside an image of the same stem. Coordinates count from 1 (they were made
 with MATLAB): the first pixel's centre is (1, 1).
 
@@ -14,9 +16,10 @@ with MATLAB): the first pixel's centre is (1, 1).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -40,45 +43,59 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
     Raises:
       DataError: `path` is not a folder.
     """
+    return read_folder(path, SCHEMAS)
+
+
+def read_folder(path: Path, schemas: Mapping[int, str]) -> Iterator[FaceRecord | DataError]:
+    """The faces of a folder and its sub-folders, sorted by path.
+
+    Args:
+      schemas: the numbers of points that a file may have, and the schema of each.
+
+    Raises:
+      DataError: `path` is not a folder.
+    """
     if not path.is_dir():
         raise DataError(path, "expected a folder with .pts files and their images")
     for folder, files in groupby(sorted(path.rglob("*.pts")), key=lambda file: file.parent):
-        images = _images_by_stem(folder)
+        images = images_by_stem(folder)
         for file in files:
             try:
                 if file.stem not in images:
                     kinds = ", ".join(IMAGE_SUFFIXES)
                     raise DataError(file, f"there is no image of that name ({kinds}) beside it")
-                points, schema = read_points(file)
+                points, schema = read_points(file, schemas)
             except DataError as error:
                 yield error
             else:
                 yield FaceRecord(images[file.stem], points, schema, identity=photo(file.stem))
 
 
-def read_points(path: Path) -> tuple[np.ndarray, str]:
+def read_points(
+    path: Path, schemas: Mapping[int, str] = MappingProxyType(SCHEMAS)
+) -> tuple[np.ndarray, str]:
     """The points [N, 2] float32 of a `.pts` file, counted from 0, and the name of their schema.
 
+    Args:
+      schemas: the numbers of points that the file may have, and the schema of each.
+
     Raises:
-      DataError: the file does not follow the format, or has neither 68 nor 51 points.
+      DataError: the file does not follow the format, or has none of the numbers of points.
     """
     lines = parsing.text_lines(path, MAX_FILE_BYTES)
-    count = _read_header(lines, path)
+    count = _read_header(lines, path, schemas)
     rows = []
     for number, text in lines:
         if text == "}":
             break
         if len(rows) == count:
             raise DataError(path, f"expected '}}' after {count} points", number)
-        words = text.split()
-        if len(words) != 2:
-            raise DataError(path, f"expected 2 numbers, got {parsing.shorten(text)}", number)
-        rows.append(parsing.coordinates(words, path, number))
+        rows.append(parsing.point(text, path, number))
     else:
         raise DataError(path, f"the file ends after {len(rows)} of {count} points")
     if len(rows) != count:
         raise DataError(path, f"expected {count} points, got {len(rows)}", number)
-    return checked_points(np.array(rows) - 1, SCHEMAS[count], path), SCHEMAS[count]
+    return checked_points(np.array(rows) - 1, schemas[count], path), schemas[count]
 
 
 def photo(stem: str) -> str:
@@ -93,7 +110,7 @@ def photo(stem: str) -> str:
     return match[1] if match else stem
 
 
-def _images_by_stem(folder: Path) -> dict[str, Path]:
+def images_by_stem(folder: Path) -> dict[str, Path]:
     """The images of a folder by stem; of two with one stem the first in alphabetical order."""
     images: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
@@ -102,7 +119,9 @@ def _images_by_stem(folder: Path) -> dict[str, Path]:
     return images
 
 
-def _read_header(lines: Iterator[tuple[int, str]], path: Path) -> int:
+def _read_header(
+    lines: Iterator[tuple[int, str]], path: Path, schemas: Mapping[int, str]
+) -> int:
     """Consumes the lines up to `{`; the number of points they promise."""
     fields: dict[str, str] = {}
     for number, text in lines:
@@ -117,10 +136,10 @@ def _read_header(lines: Iterator[tuple[int, str]], path: Path) -> int:
         raise DataError(path, "expected '{' before the points")
     if fields.get("version") != "1":
         raise DataError(path, f"expected 'version: 1', got {fields.get('version')!r}")
-    for count in SCHEMAS:
+    for count in schemas:
         if fields.get("n_points") == str(count):
             return count
-    known = " or ".join(str(count) for count in SCHEMAS)
+    known = " or ".join(str(count) for count in schemas)
     raise DataError(path, f"expected 'n_points: {known}', got {fields.get('n_points')!r}")
 
 

@@ -5,20 +5,34 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from efld_tf import config
 from efld_tf.annotations import (
     aflw,
     aflw2000,
+    celeba,
+    coco,
     cofw,
     cofw68,
+    dlib,
+    face_synthetics,
+    helen194,
     ibug,
+    ivsfd,
+    json_points,
+    kaggle15,
+    lapa,
+    menpo,
     mtfl,
+    muct76,
     scut,
+    table,
     vw300,
+    w300,
     w300lp,
+    webmorph,
     wflw,
     youtube_faces,
 )
@@ -33,13 +47,27 @@ FORMATS: dict[str, Format] = {
     for format in (
         aflw.FORMAT,
         aflw2000.FORMAT,
+        celeba.FORMAT,
+        coco.FORMAT,
         cofw.FORMAT,
         cofw68.FORMAT,
+        table.FORMAT,
+        dlib.FORMAT,
+        face_synthetics.FORMAT,
+        helen194.FORMAT,
         ibug.FORMAT,
+        ivsfd.FORMAT,
+        json_points.FORMAT,
+        kaggle15.FORMAT,
+        lapa.FORMAT,
+        menpo.FORMAT,
         mtfl.FORMAT,
+        muct76.FORMAT,
         scut.FORMAT,
         vw300.FORMAT,
+        w300.FORMAT,
         w300lp.FORMAT,
+        webmorph.FORMAT,
         wflw.FORMAT,
         youtube_faces.FORMAT,
     )
@@ -79,6 +107,8 @@ class Annotations:
       records: in the order of the source.
       skipped: the errors that were passed over.
       excluded: those of the keys to exclude that were met.
+      notes: what the user should know of them: how they were converted, or that they are not as
+        many as the publishers count.
     """
 
     source: Source
@@ -86,6 +116,7 @@ class Annotations:
     records: list[FaceRecord]
     skipped: list[DataError]
     excluded: frozenset[str] = frozenset()
+    notes: list[str] = field(default_factory=list)
 
 
 def parse(text: str, known: tuple[str, ...] = ()) -> Source:
@@ -115,10 +146,15 @@ def parse(text: str, known: tuple[str, ...] = ()) -> Source:
     return Source(reader, Path(path).expanduser(), options)
 
 
-def stream(source: str | Source) -> Iterator[FaceRecord | DataError]:
+def stream(
+    source: str | Source, notes: list[str] | None = None
+) -> Iterator[FaceRecord | DataError]:
     """The faces of a source one by one, in a fixed order and with their keys, or why there is none.
 
     The errors are yielded, not raised, so that a caller may go on behind them.
+
+    Args:
+      notes: gets what the user should know of the faces.
 
     Raises:
       EfldError: the source is malformed or does not exist, or has an unknown option.
@@ -138,7 +174,8 @@ def stream(source: str | Source) -> Iterator[FaceRecord | DataError]:
             )
     if not source.path.exists():
         raise EfldError(f"source {source}: {source.path} does not exist")
-    return _checked(format.read(source.path, **own), source.folder, **common)
+    notes = [] if notes is None else notes
+    return _checked(format.read(source.path, **own), source.folder, notes, **common)
 
 
 def read(
@@ -161,7 +198,8 @@ def read(
     records: list[FaceRecord] = []
     skipped: list[DataError] = []
     excluded: set[str] = set()
-    for item in stream(source):
+    notes: list[str] = []
+    for item in stream(source, notes):
         key = item.key if isinstance(item, FaceRecord) else error_key(item, source.folder)
         if key in exclude:
             excluded.add(key)
@@ -176,7 +214,8 @@ def read(
         raise EfldError(f"source {source}: no annotated face found")
     if len(found) > 1:
         raise EfldError(f"source {source}: annotations of several schemas: {', '.join(found)}")
-    return Annotations(source, found[0], records, skipped, frozenset(excluded))
+    notes += _count_note(source, len(records) + len(skipped) + len(excluded))
+    return Annotations(source, found[0], records, skipped, frozenset(excluded), notes)
 
 
 def error_key(error: DataError, folder: Path) -> str:
@@ -185,8 +224,22 @@ def error_key(error: DataError, folder: Path) -> str:
     return path if error.line is None else f"{path}:{error.line}"
 
 
+def _count_note(source: Source, faces: int) -> list[str]:
+    """Says so where a split does not have as many faces as its publishers count."""
+    format = FORMATS[source.reader]
+    if not format.faces:
+        return []
+    split = source.options.get("split", format.default("split"))
+    if faces == format.faces[split]:
+        return []
+    return [f"the split {split} has {faces} faces here and {format.faces[split]} officially"]
+
+
 def _checked(
-    items: Iterator[FaceRecord | DataError], folder: Path, convert: str | None = None
+    items: Iterator[FaceRecord | DataError],
+    folder: Path,
+    notes: list[str],
+    convert: str | None = None,
 ) -> Iterator[FaceRecord | DataError]:
     """Adds keys, converts, and turns faces that nothing can be measured on into errors."""
     faces: Counter[tuple[Path, int | None]] = Counter()
@@ -200,7 +253,12 @@ def _checked(
         key += f"@{faces[image]}" if faces[image] else ""
         faces[image] += 1
         if convert is not None:
-            points, visible = schemas.get(item.schema).convert(item.points, item.visible, convert)
+            schema = schemas.get(item.schema)
+            points, visible = schema.convert(item.points, item.visible, convert)
+            if convert in schema.conversions:
+                how = schema.conversions[convert].note
+                note = f"{schema.name} is converted to {convert}: {how}"
+                notes += [note] if note not in notes else []
             item = replace(item, points=points, visible=visible, schema=convert)
         if not _normalisable(item):
             yield DataError(item.image, "its eyes coincide: there is no distance to normalise by")

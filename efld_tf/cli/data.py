@@ -73,6 +73,8 @@ def _pack(arguments: argparse.Namespace) -> None:
     )
     for reason in manifest.skipped:
         print(f"skipped: {reason}")
+    for note in manifest.notes:
+        print(f"note: {note}")
     print(f"{arguments.folder}: {_counts(manifest)}, {manifest.schema}")
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +63,7 @@ class Manifest:
       mean_shape: [N, 2] mean of the training faces' points in the unit square of the model's crop.
       skipped: one line for each sample that could not be used.
       fingerprint: of everything that went in; equal means that packing again changes nothing.
+      notes: what the user should know of the source.
     """
 
     source: str
@@ -73,6 +74,7 @@ class Manifest:
     mean_shape: list[list[float]]
     skipped: list[str]
     fingerprint: str
+    notes: list[str] = field(default_factory=list)
 
     def faces(self, split: str) -> int:
         """How many faces a split has."""
@@ -122,6 +124,7 @@ def read_manifest(folder: str | Path) -> Manifest:
             mean_shape=content["mean_shape"],
             skipped=content["skipped"],
             fingerprint=content["fingerprint"],
+            notes=content.get("notes", []),
         )
         for shard in (shard for split in SPLITS for shard in manifest.shards[split]):
             if not (Path(folder) / shard.file).is_file():
@@ -184,6 +187,7 @@ def pack(
             mean_shape=mean_shape,
             skipped=[*excluded, *skipped],
             fingerprint=fingerprint,
+            notes=annotations.notes,
         )
         content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
         content["content_sha256"] = manifest.content_sha256

@@ -35,10 +35,10 @@ def test_parse() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected reader:path, with a reader of ibug, mtfl, scut"),
+        ("", "expected reader:path, with a reader of 300vw, 300w,"),
         ("ibug", "expected reader:path"),
         ("ibug:", "expected reader:path"),
-        ("ibag:/data", "unknown reader 'ibag'; known: ibug, mtfl, scut"),
+        ("ibag:/data", "unknown reader 'ibag'; known: 300vw, 300w,"),
         ("ibug:/data?deep", "expected option=value after '?', got 'deep'"),
     ],
 )

@@ -12,7 +12,28 @@ from efld_tf.annotations import sources
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 
-NAMES = ["aflw19", "cofw29", "ibug51", "ibug68", "mtfl5", "scut86", "wflw98"]
+# How many points each built-in schema has.
+POINTS = {
+    "aflw19": 19,
+    "cofw29": 29,
+    "face_synthetics70": 70,
+    "helen194": 194,
+    "ibug51": 51,
+    "ibug68": 68,
+    "kaggle15": 15,
+    "lapa106": 106,
+    "menpo39": 39,
+    "mtfl5": 5,
+    "muct76": 76,
+    "scut86": 86,
+    "webmorph189": 189,
+    "wflw98": 98,
+}
+NAMES = list(POINTS)
+
+# Schemas of half a face: nothing in them is exchanged by a mirror.
+PROFILES = ["menpo39"]
+REAL = ["ibug68", "ibug51", "youtube68", "scut86", "mtfl5", "webmorph189", "face_synthetics70"]
 
 # The 98 points' pairs as mmpose and others publish them: (right, left) of the subject.
 WFLW_PAIRS = [
@@ -35,6 +56,8 @@ def mean_shapes(shared_data: Path) -> dict[str, np.ndarray]:
         "youtube68": _mean_shape(f"youtube_faces:{shared_data}/youtube_faces"),
         "scut86": _mean_shape(f"scut:{shared_data}/scut_fbp5500"),
         "mtfl5": _mean_shape(f"mtfl:{shared_data}/net7876/trainImageList.txt"),
+        "webmorph189": _mean_shape(f"webmorph:{shared_data}/webmorph"),
+        "face_synthetics70": _mean_shape(f"face_synthetics:{shared_data}/face_synthetics"),
     }
 
 
@@ -48,7 +71,7 @@ def _mean_shape(source: str) -> np.ndarray:
 
 def test_the_built_in_schemas() -> None:
     assert schemas.names() == NAMES
-    assert [schemas.get(name).num_points for name in NAMES] == [19, 29, 51, 68, 5, 86, 98]
+    assert {name: schemas.get(name).num_points for name in NAMES} == POINTS
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -77,7 +100,7 @@ def test_parts_flip_onto_parts_of_the_other_side(name: str) -> None:
         assert {schema.flip[i] for i in part.points} == expected, part.name
 
 
-@pytest.mark.parametrize("name", ["ibug68", "ibug51", "youtube68", "scut86", "mtfl5"])
+@pytest.mark.parametrize("name", REAL)
 def test_flip_maps_the_mean_shape_onto_its_mirror(
     mean_shapes: dict[str, np.ndarray], name: str
 ) -> None:
@@ -89,7 +112,7 @@ def test_flip_maps_the_mean_shape_onto_its_mirror(
     assert distance.max() < 0.08, (schema.names[distance.argmax()], distance.max())
 
 
-@pytest.mark.parametrize("name", ["ibug68", "ibug51", "youtube68", "scut86", "mtfl5"])
+@pytest.mark.parametrize("name", REAL)
 def test_right_is_on_the_left_of_the_image(mean_shapes: dict[str, np.ndarray], name: str) -> None:
     schema = schemas.get(name.replace("youtube", "ibug"))
     shape = mean_shapes[name]
@@ -101,7 +124,7 @@ def test_right_is_on_the_left_of_the_image(mean_shapes: dict[str, np.ndarray], n
             assert shape[index, 0] < shape[schema.flip[index], 0], point_name
 
 
-@pytest.mark.parametrize("name", ["ibug68", "scut86"])
+@pytest.mark.parametrize("name", ["ibug68", "scut86", "webmorph189"])
 def test_infer_flip_finds_the_committed_table(
     mean_shapes: dict[str, np.ndarray], name: str
 ) -> None:

@@ -1,0 +1,61 @@
+"""Poses estimated from landmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given
+from hypothesis import strategies as st
+
+from efld_tf.landmarks import pose, schemas
+
+angle = st.floats(-60, 60)
+
+
+def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """Rx(pitch) Ry(yaw) Rz(roll), written out as 3DDFA does."""
+    (sx, sy, sz), (cx, cy, cz) = (f(np.radians([pitch, yaw, roll])) for f in (np.sin, np.cos))
+    about_x = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
+    about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    about_z = np.array([[cz, sz, 0], [-sz, cz, 0], [0, 0, 1]])
+    return about_x @ about_y @ about_z
+
+
+@given(yaw=angle, pitch=angle, roll=angle, scale=st.floats(1, 500), x=angle, y=angle)
+def test_a_turned_mean_face_gives_its_angles(yaw, pitch, roll, scale, x, y) -> None:
+    turned = scale * pose.MEAN_FACE @ rotation(yaw, pitch, roll).T
+    flat = turned[:, :2] * [1, -1] + [x, y]
+    points = np.zeros((1, 5, 2))
+    schema = schemas.get("mtfl5")
+    for group, place in zip([*schema.anchors.values(), schema.nose_tip], flat, strict=True):
+        points[0, list(group)] = place
+    np.testing.assert_allclose(pose.estimate(points, schema)[0], [yaw, pitch, roll], atol=1e-6)
+
+
+def test_real_faces_against_their_fitted_3d_models(shared_data: Path) -> None:
+    truths, points = [], []
+    for file in sorted((shared_data / "aflw2000").glob("*.mat")):
+        content = scipy.io.loadmat(file)
+        pitch, yaw, roll = np.degrees(content["Pose_Para"][0, :3])
+        truths.append([yaw, pitch, roll])
+        points.append(content["pt3d_68"][:2].T)
+    error = np.abs(pose.estimate(np.array(points), schemas.get("ibug68")) - truths)
+    assert len(truths) == 16 and np.ptp(np.array(truths)[:, 0]) > 90
+    assert (error.mean(axis=0) < [5, 5, 4]).all()
+
+
+def test_what_is_missing_gives_no_pose() -> None:
+    points = np.random.default_rng(0).uniform(0, 1, (3, 68, 2))
+    points[1, 30] = np.nan
+    found = pose.estimate(points, schemas.get("ibug68"))
+    assert np.isnan(found).any(axis=1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_few_faces(count: int) -> None:
+    found = pose.estimate(np.random.default_rng(0).uniform(0, 1, (count, 68, 2)),
+                          schemas.get("ibug68"))
+    assert found.shape == (count, 3)
