@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from efld_tf.errors import EfldError
-from efld_tf.landmarks.schemas import LandmarkSchema, Part
+from efld_tf.landmarks.schema import LandmarkSchema, Part
 
 Colour = tuple[int, int, int]
 

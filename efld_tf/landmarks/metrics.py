@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from efld_tf.errors import EfldError
-from efld_tf.landmarks.schemas import LandmarkSchema
+from efld_tf.landmarks.schema import LandmarkSchema
 
 
 def point_errors(

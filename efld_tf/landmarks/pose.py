@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from efld_tf.landmarks.schemas import LandmarkSchema
+from efld_tf.landmarks.schema import LandmarkSchema
 
 # The `ANCHORS` and the tip of the nose of an average face: x to the image's right, y up, z towards
 # the camera, in distances between the eye centres. Means over faces of AFLW2000-3D (`pt3d_68`

@@ -1,9 +1,9 @@
 """A robust shape model of a source, and the labels that contradict it.
 
-Shapes are complex numbers x + iy, so that a proper similarity (rotation, scale and shift, no
-reflection) is z -> a z + b, and a mirrored face cannot pass for one that is merely turned. A face
-whose left and right labels are exchanged therefore fits badly until they are changed back; so does
-a mirrored photo whose labels were not exchanged with it, which looks the same.
+Shapes are complex numbers, as in `landmarks.shapes`: a mirrored face cannot pass for one that is
+merely turned. A face whose left and right labels are exchanged therefore fits badly until they are
+changed back; so does a mirrored photo whose labels were not exchanged with it, which looks the
+same.
 
 The thresholds were chosen on HELEN, YouTube Faces, SCUT-FBP5500 and the CUHK five-point lists
 (13,000 faces with profiles): relabelling a right face makes it 1.35 (a scrambled one) to 4 times
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from efld_tf.landmarks.schemas import ANCHORS, LandmarkSchema
+from efld_tf.landmarks.schema import LandmarkSchema
+from efld_tf.landmarks.shapes import align, as_complex, mean_shape, normalised
 
 # Fewer shapes do not say which one is unusual.
 FEWEST_FACES = 20
@@ -78,7 +79,7 @@ def shape_tests(
       points: [F, N, 2] in pixels, at least `FEWEST_FACES` faces; NaN where not annotated.
       deviations: how many robust standard deviations of the log of the residuals are unusual.
     """
-    shapes = points.astype(np.float64) @ np.array([1, 1j])
+    shapes = as_complex(points)
     known = np.isfinite(shapes)
     mean = mean_shape(shapes, schema)
     aligned = align(shapes, mean)
@@ -96,63 +97,6 @@ def shape_tests(
         swapped=swapped,
         shifts=_shifts(aligned, mean, schema, ~swapped),
     )
-
-
-def mean_shape(shapes: np.ndarray, schema: LandmarkSchema) -> np.ndarray:
-    """The median shape [N] of shapes [F, N], centred and of RMS size 1.
-
-    Faces that the places of eyes and mouth show to be mirrored enter it relabelled, so that even a
-    source of nothing but exchanged labels is measured by a right face.
-    """
-    eyes_mouth = [shapes[:, list(schema.anchors[name])].mean(axis=1) for name in ANCHORS]
-    right, left = eyes_mouth[:2]
-    down = sum(eyes_mouth[2:]) / 2 - (right + left) / 2
-    if schema.flip is not None:
-        mirrored = ((left - right).conj() * down).imag < 0
-        shapes = np.where(mirrored[:, None], shapes[:, list(schema.flip)], shapes)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        upright = _normalised(shapes) * (1j * down.conj() / abs(down))[:, None]
-    mean = _median(upright[np.isfinite(down) & (down != 0)])
-    for _ in range(5):
-        mean = _median(align(shapes, mean))
-    return mean
-
-
-def align(shapes: np.ndarray, mean: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
-    """Shapes [F, N] brought onto `mean` [N] by each one's best similarity; NaN stays NaN.
-
-    Args:
-      by: [N] bool, the points that the fit goes by; None for all.
-    """
-    known = np.isfinite(shapes)
-    if by is not None:
-        known = known & by
-    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    centre = np.where(known, shapes, 0).sum(axis=1, keepdims=True) / count
-    target = np.where(known, mean, 0).sum(axis=1, keepdims=True) / count
-    offset = np.where(known, shapes - centre, 0)
-    size = np.maximum((abs(offset) ** 2).sum(axis=1, keepdims=True), 1e-12)
-    turn = (offset.conj() * np.where(known, mean - target, 0)).sum(axis=1, keepdims=True) / size
-    return (shapes - centre) * turn + target
-
-
-def _normalised(shapes: np.ndarray) -> np.ndarray:
-    """Shapes [F, N] centred and of RMS size 1; points that coincide stay in the centre."""
-    offset = shapes - np.nanmean(shapes, axis=1, keepdims=True)
-    size = np.sqrt(np.nanmean(abs(offset) ** 2, axis=1, keepdims=True))
-    return offset / np.maximum(size, 1e-9)
-
-
-def _median(shapes: np.ndarray) -> np.ndarray:
-    """The median [N] of shapes [F, N], each coordinate for itself, normalised.
-
-    A point that no face has lies in the centre.
-    """
-    present = np.isfinite(shapes).any(axis=0)
-    median = np.zeros(shapes.shape[1], complex)
-    found = shapes[:, present]
-    median[present] = np.nanmedian(found.real, axis=0) + 1j * np.nanmedian(found.imag, axis=0)
-    return _normalised(median[None])[0]
 
 
 def _rms(distance: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -195,7 +139,7 @@ def _model_distance(aligned: np.ndarray, known: np.ndarray, mean: np.ndarray) ->
 
 def _misfit(aligned: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     """[F, K] residual, 0 to 1, of the best similarity between shapes [F, N] and [K, N]."""
-    fit = abs(_normalised(aligned) @ _normalised(labelled).conj().T) / aligned.shape[1]
+    fit = abs(normalised(aligned) @ normalised(labelled).conj().T) / aligned.shape[1]
     return np.sqrt(1 - np.clip(fit, 0, 1) ** 2)
 
 
@@ -236,8 +180,8 @@ def _part_misfits(
         others[index] = False
         if len(index) < FEWEST_SHIFTED or others.sum() < FEWEST_SHIFTED:
             continue
-        own = _normalised(align(aligned, mean, others)[:, index])
-        wanted = _normalised(np.stack([np.roll(mean[index], k) for k in range(len(index))]))
+        own = normalised(align(aligned, mean, others)[:, index])
+        wanted = normalised(np.stack([np.roll(mean[index], k) for k in range(len(index))]))
         fit = (own @ wanted.conj().T).real / len(index)
         yield part.name, np.sqrt(1 - np.clip(fit, 0, 1) ** 2)
 

@@ -1,0 +1,192 @@
+"""One landmark format: the names of its points, mirror, normalisers, lines, subsets.
+
+Left and right are always the subject's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from efld_tf.errors import EfldError
+
+# The four places that every format can point at; they align crops across formats.
+ANCHORS = ("right_eye", "left_eye", "mouth_right", "mouth_left")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named run of points; `closed` says whether its polyline returns to its start."""
+
+    name: str
+    points: tuple[int, ...]
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """The distance between two places, each the mean of a group of points."""
+
+    name: str
+    right: tuple[int, ...]
+    left: tuple[int, ...]
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """Distance for points [..., N, 2], in their unit: [...]."""
+        right = points[..., list(self.right), :].mean(axis=-2)
+        left = points[..., list(self.left), :].mean(axis=-2)
+        return np.linalg.norm(right - left, axis=-1)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How annotations become those of another schema whose definitions differ.
+
+    Attributes:
+      points: for each point of the target, the indices of the points whose mean it is.
+      note: how the definitions differ.
+    """
+
+    points: tuple[tuple[int, ...], ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class LandmarkSchema:
+    """One landmark format.
+
+    Attributes:
+      name: the identifier used in configs, file names and metadata.
+      title: what people call it.
+      names: one name a point, in order.
+      parts: runs of points for drawing and per-region figures; together they cover every point.
+      flip: `points[flip]`, mirrored in x, is the annotation of the mirrored image (an involution);
+        None until it is inferred from the first faces that are read (`with_flip`).
+      normalisers: by name; the first is the schema's own (`interocular` wherever it has the outer
+        eye corners).
+      anchors: groups of points whose means are the `ANCHORS`, shared by all formats.
+      subsets: for each schema that is a true subset, the indices of its points in this one.
+      box: what a face's crop is made from: `points`, their tight box, or `file`, the annotation's
+        own box, where the points do not span a face.
+      nose_tip: the points whose mean is the tip of the nose; empty where there is none.
+      conversions: by target schema, how annotations are converted to it, inexactly.
+    """
+
+    name: str
+    title: str
+    names: tuple[str, ...]
+    parts: tuple[Part, ...]
+    flip: tuple[int, ...] | None
+    normalisers: tuple[Normaliser, ...]
+    anchors: Mapping[str, tuple[int, ...]]
+    subsets: Mapping[str, tuple[int, ...]]
+    box: str = "points"
+    nose_tip: tuple[int, ...] = ()
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
+
+    @property
+    def num_points(self) -> int:
+        """How many points an annotation has."""
+        return len(self.names)
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """The schema's own normaliser."""
+        return self.normalisers[0]
+
+    def find_normaliser(self, name: str | None = None) -> Normaliser:
+        """The normaliser of that name, or the schema's own for None.
+
+        Raises:
+          EfldError: the schema does not define it.
+        """
+        if name is None:
+            return self.normaliser
+        for normaliser in self.normalisers:
+            if normaliser.name == name:
+                return normaliser
+        known = ", ".join(n.name for n in self.normalisers)
+        raise EfldError(f"schema {self.name} has no normaliser {name!r}; it has {known}")
+
+    def mirror(self, points: np.ndarray, width: float) -> np.ndarray:
+        """The annotation of the mirrored image: points [..., N, 2] in pixels, image `width` pixels.
+
+        Pixel centres are whole numbers, so x becomes width - 1 - x.
+
+        Raises:
+          EfldError: the flip has not been inferred yet.
+        """
+        if self.flip is None:
+            raise EfldError(f"schema {self.name}: its flip is not inferred yet")
+        flipped = np.array(points[..., list(self.flip), :])
+        flipped[..., 0] = width - 1 - flipped[..., 0]
+        return flipped
+
+    def anchor_points(self, points: np.ndarray) -> np.ndarray:
+        """The `ANCHORS` of points [..., N, 2]: [..., 4, 2]."""
+        return np.stack(
+            [points[..., list(self.anchors[name]), :].mean(axis=-2) for name in ANCHORS], axis=-2
+        )
+
+    def subset_indices(self, target: str) -> tuple[int, ...]:
+        """Indices of the points of schema `target` in this one.
+
+        Raises:
+          EfldError: `target` is neither this schema nor a true subset of it.
+        """
+        if target == self.name:
+            return tuple(range(self.num_points))
+        if target not in self.subsets:
+            raise EfldError(
+                f"schema {self.name} does not contain {target}; "
+                f"it can supervise {', '.join([self.name, *self.subsets])}"
+            )
+        return self.subsets[target]
+
+    def convert(
+        self, points: np.ndarray, visible: np.ndarray | None, target: str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """An annotation [N, 2], [N] as one of schema `target`: [M, 2], [M].
+
+        A point that is the mean of several is visible where all of them are, and missing where one
+        is.
+
+        Raises:
+          EfldError: there is neither a conversion to `target` nor is it a subset.
+        """
+        if target in self.conversions:
+            groups = self.conversions[target].points
+        elif target == self.name or target in self.subsets:
+            groups = tuple((index,) for index in self.subset_indices(target))
+        else:
+            known = ", ".join([*self.subsets, *self.conversions]) or "none"
+            raise EfldError(f"schema {self.name} cannot be converted to {target}; known: {known}")
+        converted = np.stack([points[list(group)].mean(axis=0) for group in groups])
+        if visible is not None:
+            visible = np.array([visible[list(group)].all() for group in groups])
+        return converted.astype(points.dtype), visible
+
+    def with_flip(self, mean_shape: np.ndarray) -> LandmarkSchema:
+        """This schema with the flip that follows from a mean shape [N, 2]; errors: `infer_flip`."""
+        return replace(self, flip=infer_flip(mean_shape))
+
+
+def infer_flip(mean_shape: np.ndarray) -> tuple[int, ...]:
+    """The flip permutation of a format without a published one, from its mean shape [N, 2].
+
+    The shape is mirrored about its centre and its points are matched one to one by distance
+    (linear assignment).
+
+    Raises:
+      EfldError: the matching is not an involution, so the shape is not symmetric enough.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    mirrored = mean_shape * [-1, 1] + [2 * mean_shape[:, 0].mean(), 0]
+    distance = np.linalg.norm(mean_shape[:, None] - mirrored[None], axis=-1)
+    _, flip = linear_sum_assignment(distance**2)
+    if not np.array_equal(flip[flip], np.arange(len(flip))):
+        raise EfldError("the mean shape is not symmetric enough to infer its flip; declare it")
+    return tuple(int(i) for i in flip)

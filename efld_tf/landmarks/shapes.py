@@ -1,0 +1,73 @@
+"""Shapes up to similarity: alignment, and the mean face of many annotations.
+
+Shapes are complex numbers x + iy, so that a proper similarity (rotation, scale and shift, no
+reflection) is z -> a z + b.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from efld_tf.landmarks.schema import ANCHORS, LandmarkSchema
+
+
+def as_complex(points: np.ndarray) -> np.ndarray:
+    """Points [..., N, 2] as shapes [..., N]; NaN stays NaN."""
+    return points.astype(np.float64) @ np.array([1, 1j])
+
+
+def mean_shape(shapes: np.ndarray, schema: LandmarkSchema) -> np.ndarray:
+    """The median shape [N] of shapes [F, N], centred and of RMS size 1.
+
+    Faces that the places of eyes and mouth show to be mirrored enter it relabelled, so that even a
+    source of nothing but exchanged labels is measured by a right face.
+    """
+    eyes_mouth = [shapes[:, list(schema.anchors[name])].mean(axis=1) for name in ANCHORS]
+    right, left = eyes_mouth[:2]
+    down = sum(eyes_mouth[2:]) / 2 - (right + left) / 2
+    if schema.flip is not None:
+        mirrored = ((left - right).conj() * down).imag < 0
+        shapes = np.where(mirrored[:, None], shapes[:, list(schema.flip)], shapes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        upright = normalised(shapes) * (1j * down.conj() / abs(down))[:, None]
+    mean = median(upright[np.isfinite(down) & (down != 0)])
+    for _ in range(5):
+        mean = median(align(shapes, mean))
+    return mean
+
+
+def align(shapes: np.ndarray, mean: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
+    """Shapes [F, N] brought onto `mean` [N] by each one's best similarity; NaN stays NaN.
+
+    Args:
+      by: [N] bool, the points that the fit goes by; None for all.
+    """
+    known = np.isfinite(shapes)
+    if by is not None:
+        known = known & by
+    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    centre = np.where(known, shapes, 0).sum(axis=1, keepdims=True) / count
+    target = np.where(known, mean, 0).sum(axis=1, keepdims=True) / count
+    offset = np.where(known, shapes - centre, 0)
+    size = np.maximum((abs(offset) ** 2).sum(axis=1, keepdims=True), 1e-12)
+    turn = (offset.conj() * np.where(known, mean - target, 0)).sum(axis=1, keepdims=True) / size
+    return (shapes - centre) * turn + target
+
+
+def normalised(shapes: np.ndarray) -> np.ndarray:
+    """Shapes [F, N] centred and of RMS size 1; points that coincide stay in the centre."""
+    offset = shapes - np.nanmean(shapes, axis=1, keepdims=True)
+    size = np.sqrt(np.nanmean(abs(offset) ** 2, axis=1, keepdims=True))
+    return offset / np.maximum(size, 1e-9)
+
+
+def median(shapes: np.ndarray) -> np.ndarray:
+    """The median [N] of shapes [F, N], each coordinate for itself, normalised.
+
+    A point that no face has lies in the centre.
+    """
+    present = np.isfinite(shapes).any(axis=0)
+    median = np.zeros(shapes.shape[1], complex)
+    found = shapes[:, present]
+    median[present] = np.nanmedian(found.real, axis=0) + 1j * np.nanmedian(found.imag, axis=0)
+    return normalised(median[None])[0]
