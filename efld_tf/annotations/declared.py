@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import EfldError
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import schemas, shapes
 
 SCHEMA_SUFFIXES = (".yaml", ".yml")
 
@@ -28,6 +31,35 @@ def schema_named(option: str | None) -> str:
     if Path(option).suffix.lower() in SCHEMA_SUFFIXES:
         return schemas.register(schemas.load(Path(option).expanduser())).name
     return schemas.get(option).name
+
+
+def infer_flip(records: Sequence[FaceRecord]) -> str:
+    """Finds the flip of a declared schema that leaves it open, from the mean of its faces.
+
+    Everything in this process knows it from then on.
+
+    Args:
+      records: of that schema.
+
+    Returns:
+      What the user should know of it.
+
+    Raises:
+      EfldError: the faces are not symmetric enough on average.
+    """
+    schema = schemas.get(records[0].schema)
+    points = np.stack([record.points for record in records])
+    mean = shapes.mean_shape(shapes.as_complex(points), schema)
+    try:
+        schema = schemas.register(schema.with_flip(np.stack([mean.real, mean.imag], axis=-1)))
+    except EfldError as error:
+        raise EfldError(f"schema {schema.name}: flip: {error}") from error
+    alone = [name for i, name in enumerate(schema.names) if schema.flip[i] == i]
+    pairs = (schema.num_points - len(alone)) // 2
+    return (
+        f"schema {schema.name}: flip inferred from {len(records)} faces: {list(schema.flip)}: "
+        f"{pairs} pairs; in the middle: {', '.join(alone) or 'no point'}"
+    )
 
 
 def image_folders(images: str | None, places: Sequence[Path]) -> list[Path]:

@@ -36,6 +36,7 @@ from efld_tf.annotations import (
     wflw,
     youtube_faces,
 )
+from efld_tf.annotations.declared import infer_flip, schema_named
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
@@ -146,6 +147,16 @@ def parse(text: str, known: tuple[str, ...] = ()) -> Source:
     return Source(reader, Path(path).expanduser(), options)
 
 
+def declare_schema(source: str) -> None:
+    """Registers the schema file that a source's option `schema` names, if it has one.
+
+    Raises:
+      EfldError: the source is malformed, or the file is not a schema.
+    """
+    if "schema=" in source.partition("?")[2]:
+        schema_named(parse(source).options["schema"])
+
+
 def stream(
     source: str | Source, notes: list[str] | None = None
 ) -> Iterator[FaceRecord | DataError]:
@@ -214,6 +225,8 @@ def read(
         raise EfldError(f"source {source}: no annotated face found")
     if len(found) > 1:
         raise EfldError(f"source {source}: annotations of several schemas: {', '.join(found)}")
+    if schemas.get(found[0]).flip is None:
+        notes.append(infer_flip(records))
     notes += _count_note(source, len(records) + len(skipped) + len(excluded))
     return Annotations(source, found[0], records, skipped, frozenset(excluded), notes)
 

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.check import exclusions
 from efld_tf.data.crop_fit import crop_rule
+from efld_tf.data.manifest import FORMAT_VERSION, MANIFEST, SPLITS, Manifest, Shard, read_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -32,59 +34,9 @@ from efld_tf.parallel import bounded_map
 if TYPE_CHECKING:
     from efld_tf.data import shards as shards_io
 
-MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
-SPLITS = ("train", "validation")
-
 # Faces that a worker process crops at a time: enough to hide the cost of handing them over.
 BATCH_FACES = 16
 BATCH_FACES_MOST = 256
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One file of packed faces."""
-
-    file: str
-    faces: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a packed folder holds.
-
-    Attributes:
-      source: the `reader:path` it was made from.
-      schema: of its annotations.
-      crop_rule: how a face's crop follows from its box.
-      pack: how crops are stored.
-      shards: by split, `train` and `validation`.
-      mean_shape: [N, 2] mean of the training faces' points in the unit square of the model's crop.
-      skipped: one line for each sample that could not be used.
-      fingerprint: of everything that went in; equal means that packing again changes nothing.
-      notes: what the user should know of the source.
-    """
-
-    source: str
-    schema: str
-    crop_rule: CropRule
-    pack: PackOptions
-    shards: dict[str, list[Shard]]
-    mean_shape: list[list[float]]
-    skipped: list[str]
-    fingerprint: str
-    notes: list[str] = field(default_factory=list)
-
-    def faces(self, split: str) -> int:
-        """How many faces a split has."""
-        return sum(shard.faces for shard in self.shards[split])
-
-    @property
-    def content_sha256(self) -> str:
-        """A hash of all packed faces."""
-        shards = [shard.sha256 for split in SPLITS for shard in self.shards[split]]
-        return hashlib.sha256("".join(shards).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -102,38 +54,6 @@ class PackedFace:
     points: np.ndarray
     side: float
     name: str
-
-
-def read_manifest(folder: str | Path) -> Manifest:
-    """Reads the manifest of a packed folder.
-
-    Raises:
-      DataError: it is missing, unreadable or of another format version.
-    """
-    path = Path(folder) / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format_version"] != FORMAT_VERSION:
-            raise DataError(path, f"packed by another version; delete {folder} and pack again")
-        manifest = Manifest(
-            source=content["source"],
-            schema=content["schema"],
-            crop_rule=CropRule(**content["crop_rule"]),
-            pack=PackOptions(**content["pack"]),
-            shards={s: [Shard(**shard) for shard in content["shards"][s]] for s in SPLITS},
-            mean_shape=content["mean_shape"],
-            skipped=content["skipped"],
-            fingerprint=content["fingerprint"],
-            notes=content.get("notes", []),
-        )
-        for shard in (shard for split in SPLITS for shard in manifest.shards[split]):
-            if not (Path(folder) / shard.file).is_file():
-                raise DataError(path, f"its shard {shard.file} is missing; delete the folder")
-        return manifest
-    except OSError as error:
-        raise DataError(path, "not a packed folder: its manifest cannot be read") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(path, f"not a manifest of packed faces: {error}") from error
 
 
 def pack(
@@ -188,6 +108,7 @@ def pack(
             skipped=[*excluded, *skipped],
             fingerprint=fingerprint,
             notes=annotations.notes,
+            schema_fields=schemas.declared_fields(annotations.schema),
         )
         content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
         content["content_sha256"] = manifest.content_sha256
@@ -250,6 +171,10 @@ def _write_splits(
                 shape = (face.points.astype(float) - 0.5) * pack_options.margin + 0.5
                 total = total + np.nan_to_num(shape)
                 count = count + np.isfinite(shape)
+    if progress:
+        seconds = bar.format_dict["elapsed"]
+        print(f"packed {bar.n} faces in {seconds:.1f} s: {bar.n / seconds:.0f} faces/s",
+              file=sys.stderr)
     if not writers.shards["train"]:
         raise EfldError(f"source {annotations.source}: no face is left for training")
     with np.errstate(invalid="ignore"):
@@ -378,7 +303,7 @@ def _fingerprint(
     """
     settings = [
         FORMAT_VERSION, options.source, options.validation_fraction, options.on_error,
-        asdict(rule), asdict(pack_options), excluded,
+        asdict(rule), asdict(pack_options), excluded, schemas.declared_fields(annotations.schema),
     ]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for record in annotations.records:

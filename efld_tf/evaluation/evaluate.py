@@ -59,8 +59,10 @@ class Evaluation:
             "normaliser": self.normaliser,
         }
         for normaliser in self.schema.normalisers:
-            nme = self._nme(normaliser.name)
-            result[f"nme_{normaliser.name}_percent"] = percent(nme.mean())
+            # Faces have the schema's own; another's points may not be annotated on all of them.
+            if (normaliser.distance(self.truth) > 0).all():
+                nme = self._nme(normaliser.name)
+                result[f"nme_{normaliser.name}_percent"] = percent(nme.mean())
         for threshold in thresholds_percent:
             result[f"failure_rate_{threshold:g}_percent"] = percent(
                 metrics.failure_rate(self.nme, threshold / 100)

@@ -14,6 +14,7 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.crop_fit import crop_rule
+from efld_tf.data.manifest import SPLITS, read_manifest
 from efld_tf.data.options import CropOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -150,11 +151,11 @@ def _crop(
 def _from_packed(
     source: str, parsed: sources.Source, rule: CropRule, size: int, split: str
 ) -> EvaluationFaces:
-    from efld_tf.data import pack, shards  # TensorFlow reads records
+    from efld_tf.data import shards  # TensorFlow reads records
 
-    manifest = pack.read_manifest(parsed.path)
-    if parsed.options or split not in pack.SPLITS:
-        raise EfldError(f"source {source}: expected packed:FOLDER and a split of {pack.SPLITS}")
+    manifest = read_manifest(parsed.path)
+    if parsed.options or split not in SPLITS:
+        raise EfldError(f"source {source}: expected packed:FOLDER and a split of {SPLITS}")
     if not manifest.faces(split):
         raise EfldError(f"source {source}: its {split} split is empty; see --split")
     margin = manifest.pack.margin

@@ -124,7 +124,10 @@ def _write(
 ) -> graph.Graph:
     """Adds the metadata, audits, and only then gives the file its name."""
     rule = spec.heads[head].crop_rule
-    about = ModelMetadata(spec.family, head, rule, schemas.get(head).names, spec.license)
+    about = ModelMetadata(
+        spec.family, head, rule, schemas.get(head).names, spec.license,
+        schemas.declared_fields(head),
+    )
     with files.atomic_path(output) as temporary:
         temporary.write_bytes(metadata.add(content, about))
         return check(temporary)

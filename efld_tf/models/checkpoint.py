@@ -20,6 +20,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.schema_fields import from_fields
 from efld_tf.models import registry
 
 FORMAT_VERSION = 1
@@ -47,6 +48,7 @@ class ModelSpec:
     Attributes:
       family, input_size, options: as in the recipe.
       heads: by schema.
+      schemas: those of them that are not built in, as their fields.
       training: where it comes from: recipe, step, validation NME.
       license: of the weights, as their training data allow.
     """
@@ -55,12 +57,15 @@ class ModelSpec:
     input_size: int
     options: dict[str, Any]
     heads: dict[str, HeadSpec]
+    schemas: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     license: str = ""
 
     def __post_init__(self) -> None:
         if not self.heads:
             raise EfldError("heads: at least one is needed")
+        for fields in self.schemas.values():
+            schemas.register(from_fields(fields))
         for name, head in self.heads.items():
             expected = (schemas.get(name).num_points, 2)
             if [len(head.mean_shape), *{len(p) for p in head.mean_shape}] != list(expected):

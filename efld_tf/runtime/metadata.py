@@ -10,10 +10,13 @@ import json
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from efld_tf import config
 from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.schema_fields import from_fields
 
 NAMES_FILE = "landmarks.txt"
 MODEL_FILE = "efld.json"
@@ -32,6 +35,7 @@ class ModelMetadata:
       crop_rule: of the crop that goes in.
       names: one name a point.
       license: of the weights; stands in the TFLite metadata only.
+      schema_fields: what a schema that is not built in stands for (`schema_fields.to_fields`).
     """
 
     family: str
@@ -39,16 +43,19 @@ class ModelMetadata:
     crop_rule: CropRule
     names: tuple[str, ...] = ()
     license: str = ""
+    schema_fields: dict[str, Any] | None = None
 
     def json(self) -> str:
         """The content of `MODEL_FILE`."""
         fields = asdict(self)
         del fields["names"], fields["license"]
+        if self.schema_fields is None:
+            del fields["schema_fields"]
         return json.dumps(fields, separators=(",", ":"))
 
 
 def read(path: str | Path) -> ModelMetadata:
-    """Reads the metadata of a model.
+    """Reads the metadata of a model, and registers the schema that it declares.
 
     Raises:
       DataError: the file is missing, or has no metadata of this toolkit.
@@ -61,13 +68,18 @@ def read(path: str | Path) -> ModelMetadata:
             names = archive.read(NAMES_FILE).decode().split("\n")
             tree = json.loads(archive.read(MODEL_FILE))
         stored = config.from_tree(tree, _Stored)
+        if stored.schema_fields is not None:
+            schemas.register(from_fields(stored.schema_fields))
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise DataError(path, "has no landmark metadata: not exported by efld-export") from error
     except (ValueError, TypeError, NotImplementedError, RuntimeError, EfldError) as error:
         raise DataError(path, f"its landmark metadata cannot be read: {error}") from error
-    return ModelMetadata(stored.family, stored.schema, stored.crop_rule, tuple(names))
+    return ModelMetadata(
+        stored.family, stored.schema, stored.crop_rule, tuple(names),
+        schema_fields=stored.schema_fields,
+    )
 
 
 @dataclass(frozen=True)
@@ -77,3 +89,4 @@ class _Stored:
     family: str
     schema: str
     crop_rule: CropRule
+    schema_fields: dict[str, Any] | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from efld_tf import config
+from efld_tf.annotations.sources import declare_schema
 from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions, SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
@@ -142,6 +143,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
             raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
+        for source in self.data.sources:
+            declare_schema(source.source)
         for head in self.heads:
             schemas.get(head)
         if self.training.target_head not in self.heads:

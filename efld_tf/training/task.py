@@ -14,6 +14,7 @@ from official.modeling import optimization
 
 from efld_tf import config
 from efld_tf.data import pack, pipeline
+from efld_tf.data.manifest import read_manifest
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 from efld_tf.training import losses
@@ -172,7 +173,7 @@ def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
     result = []
     for source in recipe.data.sources:
         folder = recipe.pack_folder(source)
-        manifest = pack.read_manifest(folder)
+        manifest = read_manifest(folder)
         heads = pack.supervised_heads(source, manifest.schema)
         result.append(pipeline.PackedSource(folder, manifest, heads, source.repeat))
     return result
@@ -194,8 +195,12 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
             source=first.manifest.source,
         )
     model = recipe.model
+    used = {*heads, *(head.crop_rule.schema for head in heads.values())}
+    declared = {name: schemas.declared_fields(name) for name in sorted(used)}
     return checkpoint.ModelSpec(
-        model.family, model.input_size, dict(model.options), heads, license=recipe.license
+        model.family, model.input_size, dict(model.options), heads,
+        schemas={name: fields for name, fields in declared.items() if fields},
+        license=recipe.license,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,8 +79,9 @@ def test_version_and_help_everywhere(tmp_path: Path) -> None:
 
 
 def test_pack_and_stats(folder: Path) -> None:
-    out, _ = run(folder, "data", "pack", "ibug:train", "p", "--validation-fraction", 0.25,
-                 "--size", 96)
+    out, err = run(folder, "data", "pack", "ibug:train", "p", "--validation-fraction", 0.25,
+                   "--size", 96)
+    assert re.search(r"packed 48 faces in [\d.]+ s: \d+ faces/s", err)
     assert "ibug68" in out and "validation" in out
     out, _ = run(folder, "data", "stats", "p")
     assert "crop rule   ibug68-points" in out and "median" in out

@@ -312,9 +312,9 @@ def test_batches_never_split_a_photo() -> None:
         sources.FaceRecord(Path(f"{i // 3}.jpg"), points, "mtfl5") for i in range(300)
     ] + [sources.FaceRecord(Path("v.avi"), points, "mtfl5", frame=i // 2) for i in range(4100)]
     grouped = list(faces.batches(records))
-    assert [r for batch in grouped for r in batch] == records
-    ends = [(batch[-1].image, batch[-1].frame) for batch in grouped]
-    starts = [(batch[0].image, batch[0].frame) for batch in grouped]
+    assert [record for batch in grouped for record, _ in batch] == records
+    ends = [(record.image, record.frame) for record, _ in (batch[-1] for batch in grouped)]
+    starts = [(record.image, record.frame) for record, _ in (batch[0] for batch in grouped)]
     assert not set(ends[:-1]) & set(starts[1:])
     assert all(len(batch) <= 3 * faces.BATCH_PHOTOS for batch in grouped[:6])
     assert max(map(len, grouped)) <= 2 * (faces.BATCH_FRAMES + faces.BATCH_PHOTOS)

@@ -15,6 +15,7 @@ import pytest
 from efld_tf.annotations import sources
 from efld_tf.data import pack, shards
 from efld_tf.data.crop_fit import REFERENCE_ANCHORS, crop_rule
+from efld_tf.data.manifest import MANIFEST, read_manifest
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -119,17 +120,17 @@ def test_a_foreign_folder_is_not_touched(tmp_path: Path, photos: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format_version": 1}', "\x00"])
 def test_a_broken_manifest_is_named(tmp_path: Path, content: str) -> None:
-    (tmp_path / pack.MANIFEST).write_text(content)
+    (tmp_path / MANIFEST).write_text(content)
     with pytest.raises(DataError, match="manifest.json"):
-        pack.read_manifest(tmp_path)
+        read_manifest(tmp_path)
 
 
 def test_another_version_is_refused(tmp_path: Path, photos: Path) -> None:
     pack.pack(options(f"ibug:{photos}"), tmp_path / "packed", PACK, progress=False)
-    path = tmp_path / "packed" / pack.MANIFEST
+    path = tmp_path / "packed" / MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 0}))
     with pytest.raises(DataError, match="another version"):
-        pack.read_manifest(tmp_path / "packed")
+        read_manifest(tmp_path / "packed")
 
 
 def test_the_fitted_rule_is_exact_for_similar_faces() -> None:
@@ -179,7 +180,7 @@ def test_another_source_is_not_replaced(tmp_path: Path, photos: Path) -> None:
     listed = faces.write_five_points(tmp_path / "five", 6)
     with pytest.raises(EfldError, match="holds ibug:.*, not mtfl:"):
         pack.pack(options(f"mtfl:{listed}"), tmp_path / "p", PACK, progress=False)
-    assert pack.read_manifest(tmp_path / "p").schema == "ibug68"
+    assert read_manifest(tmp_path / "p").schema == "ibug68"
 
 
 def test_damaged_shards_are_named(tmp_path: Path, photos: Path) -> None:
@@ -191,7 +192,7 @@ def test_damaged_shards_are_named(tmp_path: Path, photos: Path) -> None:
         list(shards.load(folder, manifest, "train"))
     shard.unlink()
     with pytest.raises(DataError, match=f"its shard {shard.name} is missing"):
-        pack.read_manifest(folder)
+        read_manifest(folder)
 
 
 def test_coinciding_eyes_are_a_bad_sample(tmp_path: Path, photos: Path) -> None:

@@ -56,36 +56,39 @@ class Measured:
     thumbnail: np.ndarray | None = None
 
 
-def batches(records: Iterable[FaceRecord]) -> Iterator[list[FaceRecord]]:
-    """Consecutive records as work items that never split a photo."""
-    batch: list[FaceRecord] = []
+def batches(records: Iterable[FaceRecord]) -> Iterator[list[tuple[FaceRecord, np.ndarray]]]:
+    """Consecutive records with their face boxes, as work items that never split a photo.
+
+    The boxes are found here because worker processes do not know the schemas that users declare.
+    """
+    batch: list[tuple[FaceRecord, np.ndarray]] = []
     photos = 0
     for record in records:
         if batch:
-            last = batch[-1]
+            last, _ = batch[-1]
             same_file = record.image == last.image
             photos += not (same_file and record.frame == last.frame)
             if photos > (BATCH_FRAMES if same_file else BATCH_PHOTOS):
                 yield batch
                 batch = []
         photos = photos if batch else 1
-        batch.append(record)
+        batch.append((record, face_box(record)))
     if batch:
         yield batch
 
 
-def measure(records: list[FaceRecord]) -> list[Measured]:
-    """Measures the faces of some photos; errors are part of the result."""
+def measure(faces: list[tuple[FaceRecord, np.ndarray]]) -> list[Measured]:
+    """Measures the faces (from `batches`) of some photos; errors are part of the result."""
     cv2.setNumThreads(1)  # one process a core already
     reader = ImageReader()
     measured: list[Measured] = []
     photo: tuple[Path, int | None] | None = None
     with silenced_stderr():  # libjpeg tells there what `truncated` says
-        for record in records:
+        for record, box in faces:
             if (record.image, record.frame) != photo:
                 photo = (record.image, record.frame)
                 whole = _measure_photo(reader, record)
-            measured.append(whole if whole.error else _measure_face(reader, record, whole))
+            measured.append(whole if whole.error else _measure_face(reader, record, box, whole))
     return measured
 
 
@@ -158,8 +161,10 @@ def _missing_end(record: FaceRecord) -> str | None:
     return None
 
 
-def _measure_face(reader: ImageReader, record: FaceRecord, photo: Measured) -> Measured:
-    x0, y0, x1, y1 = face_box(record)
+def _measure_face(
+    reader: ImageReader, record: FaceRecord, box: np.ndarray, photo: Measured
+) -> Measured:
+    x0, y0, x1, y1 = box
     try:
         crop = Crop((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0)
         if not crop.side > 0:

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efld_tf.annotations import sources
+from efld_tf.annotations.declared import infer_flip
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.sources import Source
 from efld_tf.data.check import duplicates, faces, findings, shapes
@@ -194,9 +195,12 @@ def _shape_findings(
             notes.append(f"{one.source}: shapes not tested: {len(records)} faces of {name}, "
                          f"{shapes.FEWEST_FACES} are needed")
             continue
+        if schemas.get(name).flip is None:
+            try:
+                notes.append(infer_flip(records))
+            except EfldError as error:
+                notes.append(f"{one.source}: exchanged labels not looked for: {error}")
         schema = schemas.get(name)
-        if schema.flip is None:
-            notes.append(f"{one.source}: exchanged labels not looked for: {name} has no flip yet")
         points = np.stack([record.points for record in records])
         tests = shapes.shape_tests(points, schema, limits.outlier)
         for face, record in enumerate(records):

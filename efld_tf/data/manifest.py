@@ -1,0 +1,105 @@
+"""What a packed folder says that it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from efld_tf.data.options import PackOptions
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.schema_fields import from_fields
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of packed faces."""
+
+    file: str
+    faces: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a packed folder holds.
+
+    Attributes:
+      source: the `reader:path` it was made from.
+      schema: of its annotations.
+      crop_rule: how a face's crop follows from its box.
+      pack: how crops are stored.
+      shards: by split, `train` and `validation`.
+      mean_shape: [N, 2] mean of the training faces' points in the unit square of the model's crop.
+      skipped: one line for each sample that could not be used.
+      fingerprint: of everything that went in; equal means that packing again changes nothing.
+      notes: what the user should know of the source.
+      schema_fields: what a schema that is not built in stands for (`schema_fields.to_fields`).
+    """
+
+    source: str
+    schema: str
+    crop_rule: CropRule
+    pack: PackOptions
+    shards: dict[str, list[Shard]]
+    mean_shape: list[list[float]]
+    skipped: list[str]
+    fingerprint: str
+    notes: list[str] = field(default_factory=list)
+    schema_fields: dict[str, Any] | None = None
+
+    def faces(self, split: str) -> int:
+        """How many faces a split has."""
+        return sum(shard.faces for shard in self.shards[split])
+
+    @property
+    def content_sha256(self) -> str:
+        """A hash of all packed faces."""
+        shards = [shard.sha256 for split in SPLITS for shard in self.shards[split]]
+        return hashlib.sha256("".join(shards).encode()).hexdigest()
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Reads the manifest of a packed folder, and registers the schema that it declares.
+
+    Raises:
+      DataError: it is missing, unreadable or of another format version, or its schema contradicts
+        another of that name.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format_version"] != FORMAT_VERSION:
+            raise DataError(path, f"packed by another version; delete {folder} and pack again")
+        manifest = Manifest(
+            source=content["source"],
+            schema=content["schema"],
+            crop_rule=CropRule(**content["crop_rule"]),
+            pack=PackOptions(**content["pack"]),
+            shards={s: [Shard(**shard) for shard in content["shards"][s]] for s in SPLITS},
+            mean_shape=content["mean_shape"],
+            skipped=content["skipped"],
+            fingerprint=content["fingerprint"],
+            notes=content.get("notes", []),
+            schema_fields=content.get("schema_fields"),
+        )
+        if manifest.schema_fields is not None:
+            schemas.register(from_fields(manifest.schema_fields))
+        for shard in (shard for split in SPLITS for shard in manifest.shards[split]):
+            if not (Path(folder) / shard.file).is_file():
+                raise DataError(path, f"its shard {shard.file} is missing; delete the folder")
+        return manifest
+    except OSError as error:
+        raise DataError(path, "not a packed folder: its manifest cannot be read") from error
+    except (KeyError, TypeError, ValueError, EfldError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(path, f"not a manifest of packed faces: {error}") from error
