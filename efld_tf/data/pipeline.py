@@ -116,9 +116,12 @@ def service_batches(
     Raises:
       EfldError: as in `training_batches`, or a source's `repeat` is not a whole number.
     """
-    return _service_round(sources, options, service).repeat().unbatch().batch(
-        options.batch_size, drop_remainder=True
-    ).prefetch(2)
+    # Workers start anew with every round. With a global seed, random operations made now would give
+    # every round the same order and the same augmentation.
+    tf.random.set_seed(None)
+    batches = _service_round(sources, options, service).repeat()
+    tf.random.set_seed(options.seed)
+    return batches.unbatch().batch(options.batch_size, drop_remainder=True).prefetch(2)
 
 
 def _service_round(
@@ -144,7 +147,7 @@ def _service_round(
     batches = _decoded(mixed, pack.size).batch(options.batch_size)
 
     def augmented(batch: dict) -> dict:
-        # Workers start anew with every round: a counter would repeat its random numbers.
+        # A counter would start anew with every round, as the workers do.
         step = tf.random.uniform([], maxval=tf.int32.max, dtype=tf.int32)
         return _augmented(batch, options, pack.margin, options.augment, step)
 
