@@ -54,13 +54,7 @@ def _measure(photos: Path, packed: Path) -> dict[str, float]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     all_processes = writer = 0
     while process.poll() is None:
-        sizes = []
-        for running in _family(process.pid):
-            try:
-                sizes.append(running.memory_full_info().uss)
-            except psutil.Error:  # it has just ended
-                continue
-        if sizes:
+        if sizes := _memory(process.pid):
             all_processes, writer = max(all_processes, sum(sizes)), max(writer, sizes[0])
         time.sleep(0.2)
     if process.returncode:
@@ -73,12 +67,19 @@ def _measure(photos: Path, packed: Path) -> dict[str, float]:
     }
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def _memory(pid: int) -> list[int]:
+    """The unique set sizes of a process and of what it started, in bytes; the process first."""
+    sizes = []
     try:
         parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.Error:
-        return []
+        command = parent.cmdline()
+        for process in [parent, *parent.children(recursive=True)]:
+            # Between fork and exec, a child has its parent's memory and command.
+            if process is parent or process.cmdline() != command:
+                sizes.append(process.memory_full_info().uss)
+    except psutil.Error:  # it has just ended
+        pass
+    return sizes
 
 
 def _table(results: dict) -> str:

@@ -16,8 +16,8 @@ from efld_tf.errors import DataError
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm")
 
-# The largest image of any data set here has 60 million pixels; what claims more is damage.
-MAX_PIXELS = 1 << 28
+# For images in other files what OPENCV_IO_MAX_IMAGE_PIXELS is for photos.
+MAX_PIXELS = 1 << 27
 
 # No file of one image here is larger, and no file of many holds more of them.
 MAX_IMAGE_BYTES = 1 << 28

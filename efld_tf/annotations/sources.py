@@ -274,7 +274,8 @@ def _checked(
                 notes += [note] if note not in notes else []
             item = replace(item, points=points, visible=visible, schema=convert)
         if not _normalisable(item):
-            yield DataError(item.image, "its eyes coincide: there is no distance to normalise by")
+            # The key, not the image: the photo's other faces may be good.
+            yield DataError(folder / key, "its eyes coincide: there is no distance to normalise by")
         else:
             yield replace(item, key=key)
 

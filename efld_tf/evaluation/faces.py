@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -35,7 +34,7 @@ class EvaluationFaces:
       crops: [F, S, S, 3] uint8 RGB.
       points: [F, N, 2] in the crops' unit squares; NaN where not annotated.
       sides: [F] sides of the crops in pixels of the photos.
-      names: of the photos.
+      names: the faces' keys in their source.
       attributes: of the annotations.
       skipped: one line for each sample that could not be used.
       picture: (index, size) -> the face's crop [size, size, 3] at its best resolution, for drawing.
@@ -120,7 +119,6 @@ def load(
             skipped.append(str(error))
     if not used:
         raise EfldError(f"source {source}: no face could be read")
-    base = parsed.path if parsed.path.is_dir() else parsed.path.parent
     return EvaluationFaces(
         source=source,
         schema=annotations.schema,
@@ -129,7 +127,7 @@ def load(
         crops=np.stack([pixels for _, _, pixels in used]),
         points=np.stack([crop.to_unit(r.points) for r, crop, _ in used]).astype(np.float32),
         sides=np.array([crop.side for _, crop, _ in used]),
-        names=[os.path.relpath(record.image, base) for record, _, _ in used],
+        names=[record.key for record, _, _ in used],
         attributes=[record.attributes for record, _, _ in used],
         skipped=skipped,
         picture=lambda index, side: _crop(images, used[index][0], rule, side)[1],

@@ -1,14 +1,13 @@
-"""Which photos an int8 export is calibrated on: a manifest of paths and hashes that can be kept.
+"""Which faces an int8 export is calibrated on: a manifest of keys and hashes that can be kept.
 
 Only evaluation preprocessing is used: the crop that the model will see, never an augmented one.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +24,7 @@ DEFAULT_FACES = 256
 
 @dataclass(frozen=True)
 class CalibrationImage:
-    """One photo: its path below the source's folder, and the SHA-256 of the file."""
+    """One face: its key in the source (its photo's path, for most), and the file's SHA-256."""
 
     image: str
     sha256: str
@@ -33,7 +32,7 @@ class CalibrationImage:
 
 @dataclass(frozen=True)
 class CalibrationManifest:
-    """The photos of a calibration.
+    """The faces of a calibration.
 
     Attributes:
       source: their `reader:path`; the annotation says where the face is.
@@ -45,18 +44,17 @@ class CalibrationManifest:
 
 
 def choose(source: str, count: int | None = DEFAULT_FACES) -> CalibrationManifest:
-    """Chooses photos of a source: `count` of them spread evenly by the hash of their path, or all.
+    """Chooses faces of a source: `count` of them spread evenly by the hash of their key, or all.
 
-    The same photos are chosen wherever the data set lies, whatever the order of files.
+    The same faces are chosen wherever the data set lies, whatever the order of files.
 
     Raises:
-      EfldError: the source cannot be read, or has fewer than one photo.
+      EfldError: the source cannot be read, or has no face.
     """
-    base, records = _records(source)
-    names = sorted({os.path.relpath(record.image, base) for record in records}, key=_order)
-    chosen = names if count is None else names[:count]
+    records = sorted(_records(source), key=lambda record: _order(record.key))[:count]
+    sha256 = functools.cache(files.sha256)  # a video or a .mat file holds many faces
     return CalibrationManifest(
-        source, [CalibrationImage(name, files.sha256(base / name)) for name in chosen]
+        source, [CalibrationImage(record.key, sha256(record.image)) for record in records]
     )
 
 
@@ -88,33 +86,31 @@ def load_faces(
       DataError: a photo is missing, unreadable, or not the one that the manifest names.
       EfldError: the source cannot be read.
     """
-    base, records = _records(manifest.source)
+    records = {record.key: record for record in _records(manifest.source)}
     if not manifest.images:
         raise EfldError("the calibration manifest names no image")
-    known = {os.path.relpath(record.image, base) for record in records}
     order = {image.image: index for index, image in enumerate(manifest.images)}
+    sha256 = functools.cache(files.sha256)
     for image in manifest.images:
-        path = base / image.image
-        if image.image not in known:
-            raise DataError(path, "named for calibration, but not in the source")
-        if files.sha256(path) != image.sha256:
+        if image.image not in records:
+            raise DataError(image.image, "named for calibration, but not in the source")
+        path = records[image.image].image
+        if sha256(path) != image.sha256:
             raise DataError(path, "is not the file that the calibration manifest names")
     # Bad samples elsewhere in the source do not matter here: only named photos are read.
     found = faces.load(
         manifest.source, rule, size, on_error="skip", progress=False,
-        keep=lambda record: os.path.relpath(record.image, base) in order,
+        keep=lambda record: record.key in order,
     )
     for name in order.keys() - set(found.names):
-        raise DataError(base / name, "named for calibration, but its face cannot be read")
+        raise DataError(name, "named for calibration, but it cannot be read")
     return found.ordered(sorted(range(len(found)), key=lambda index: order[found.names[index]]))
 
 
-def _records(source: str) -> tuple[Path, Sequence[FaceRecord]]:
+def _records(source: str) -> list[FaceRecord]:
     if not source:
         raise EfldError("the model does not say what it was trained on: give a --calibration")
-    annotations = sources.read(source, on_error="skip")
-    path = annotations.source.path
-    return (path if path.is_dir() else path.parent), annotations.records
+    return sources.read(source, on_error="skip").records
 
 
 def _order(name: str) -> bytes:

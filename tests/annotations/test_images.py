@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import os
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -54,6 +58,30 @@ def test_a_real_photo_and_its_truncations(shared_data: Path, tmp_path: Path) -> 
         path.write_bytes(content[:length])
         with pytest.raises(DataError, match="a.jpg: not an image that can be decoded"):
             images.read_photo(path)
+
+
+def test_a_photo_that_claims_too_many_pixels_is_refused_unread(tmp_path: Path) -> None:
+    """400 million pixels in a file of 50 kB would take 2.4 GB."""
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(20_001 * 20_000 // 8), 9)
+    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    ))
+    # In a process of its own: OpenCV looks at its limit when it is loaded.
+    code = (
+        "import sys; from efld_tf.annotations import images; from pathlib import Path\n"
+        "from efld_tf.errors import DataError\n"
+        "try:\n    images.read_photo(Path(sys.argv[1]))\n"
+        "except DataError as error:\n    print(error.reason)\n"
+        "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
+    )
+    out = subprocess.run([sys.executable, "-c", code, str(tmp_path / "bomb.png")],
+                         capture_output=True, text=True, check=True).stdout
+    reason, peak_kb = out.splitlines()
+    assert reason == "not an image that can be decoded: too large"
+    assert int(peak_kb) < 300_000
 
 
 def test_photos_that_cannot_be_read(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from efld_tf.annotations import sources
 from efld_tf.errors import DataError, EfldError
-from tests.annotations.writers import ibug_text, some_points, write_image
+from tests.annotations.writers import ibug_text, mtfl_line, some_points, write_image
 
 
 @pytest.fixture
@@ -77,6 +77,22 @@ def test_mixed_schemas_are_refused(folder: Path) -> None:
     (folder / "c.pts").write_text(ibug_text(some_points(51)))
     with pytest.raises(EfldError, match="several schemas: ibug51, ibug68"):
         sources.read(f"ibug:{folder}", on_error="skip")
+
+
+def test_excluding_a_face_without_a_distance_keeps_the_others_of_its_photo(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    good, bad = some_points(5), some_points(5)
+    bad[:2] = 7
+    lines = [mtfl_line("a.jpg", (0, 0, 90, 90), points) for points in (good, bad)]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    source = f"mtfl:{tmp_path}/list.txt"
+    with pytest.raises(DataError, match="a.jpg@1: its eyes coincide") as caught:
+        sources.read(source)
+    key = sources.error_key(caught.value, tmp_path)
+    assert key == "a.jpg@1"
+    found = sources.read(source, exclude=frozenset([key]))
+    assert [record.key for record in found.records] == ["a.jpg"]
+    assert found.excluded == {"a.jpg@1"}
 
 
 def test_on_error_is_checked(folder: Path) -> None:

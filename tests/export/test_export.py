@@ -25,6 +25,7 @@ from efld_tf.models.predictor import FloatPredictor
 from efld_tf.runtime import graph, metadata
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
+from tests.annotations import writers
 
 SIZE = 64
 RULE = CropRule("points", "ibug68", 1.25)
@@ -196,6 +197,21 @@ def test_calibration_crops_are_in_the_manifest_s_order(photos: Path) -> None:
     backwards = replace(manifest, images=manifest.images[::-1])
     np.testing.assert_array_equal(calibration.load_faces(backwards, RULE, SIZE).crops, crops[::-1])
     assert len({crop.tobytes() for crop in crops}) == 6
+
+
+def test_faces_inside_one_file_are_chosen_one_by_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    cells = [rng.integers(0, 256, (60, 60, 3)).astype(np.uint8) for _ in range(9)]
+    points = np.concatenate([rng.uniform(5, 55, (9, 58)), np.zeros((9, 29))], axis=1)
+    writers.write_cofw(tmp_path / "COFW_train_color.mat", cells, points, np.tile([5.0, 5, 50, 50],
+                                                                                 (9, 1)))
+    source = f"cofw:{tmp_path}/COFW_train_color.mat"
+    manifest = calibration.choose(source, 4)
+    names = [image.image for image in manifest.images]
+    assert len(set(names)) == 4
+    assert all(name.startswith("COFW_train_color.mat#") for name in names)
+    rule = CropRule("file", "cofw29", 1.2)
+    assert calibration.load_faces(manifest, rule, SIZE).names == names
 
 
 def test_a_changed_or_missing_calibration_photo_is_named(photos: Path) -> None:
