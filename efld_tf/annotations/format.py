@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -39,12 +40,17 @@ class Format:
     faces: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def options(self) -> list[str]:
-        """The names of the options that a source of this format may give."""
-        return [
-            name for name, parameter in inspect.signature(self.read).parameters.items()
+    def options(self) -> dict[str, str]:
+        """What each option means that a source of this format may give, as its reader says."""
+        described = re.findall(
+            r"^      (\w+): (.*?)(?=^      \w+: |^\s*$|\Z)", self.read.__doc__ or "", re.M | re.S
+        )
+        meanings = {name: " ".join(text.split()) for name, text in described}
+        return {
+            name: meanings.get(name, "")
+            for name, parameter in inspect.signature(self.read).parameters.items()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        ]
+        }
 
     def default(self, option: str) -> str | None:
         """The value of an option that a source does not give."""

@@ -74,8 +74,11 @@ FORMATS: dict[str, Format] = {
     )
 }
 
-# Options that every source has.
-COMMON_OPTIONS = ("convert",)
+# Options that every source has, and what they mean.
+COMMON_OPTIONS = {
+    "convert": "a schema to convert to: a subset of the source's, or one that it has a conversion "
+    "for (wflw98 to ibug68, as PIPNet makes WFLW-68).",
+}
 
 ON_ERROR = ("stop", "skip")
 

@@ -30,8 +30,9 @@ def read(
     Args:
       images: the folder that image paths are relative to; by default the list's folder, or
         `WFLW_images` in it or up to two folders above it.
-      subset: only faces with that attribute (`ATTRIBUTES`); of the test list these are WFLW's
-        test subsets, of 326, 314, 698, 206, 736 and 773 faces.
+      subset: only faces with that attribute: `pose`, `expression`, `illumination`, `make-up`,
+        `occlusion` or `blur`; of the test list these are WFLW's test subsets, of 326, 314, 698,
+        206, 736 and 773 faces.
       box_top: lower the top of the file's box by that share of its height, at least 0 and below 1.
         PIPNet (Jin et al., IJCV 2021) leaves out 0.2 of what it would crop otherwise.
 

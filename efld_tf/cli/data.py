@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf.annotations import synthetic
-from efld_tf.cli import common, data_check
+from efld_tf.cli import common, data_check, data_formats
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
 from efld_tf.data.pack import Manifest
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     _add_stats(commands)
     _add_synth(commands)
     data_check.add_check(commands)
-    data_check.add_formats(commands)
+    data_formats.add_formats(commands)
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
 

@@ -1,17 +1,17 @@
-"""`efld-data check` and `efld-data formats`: mistakes in sources, and what sources can be."""
+"""`efld-data check`: mistakes in sources."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from efld_tf.annotations import sources
 from efld_tf.cli import common
 from efld_tf.data.check.findings import KINDS, Thresholds
-from efld_tf.landmarks import schemas
+
+if TYPE_CHECKING:
+    from efld_tf.data.check.run import Report
 
 REPORT, SHEET, EXCLUSIONS = "report.json", "worst.jpg", "exclude.json"
 
@@ -74,7 +74,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return 1 if arguments.strict and report.findings else 0
 
 
-def _write(folder: Path, report: Any) -> None:
+def _write(folder: Path, report: Report) -> None:
     from efld_tf import files
     from efld_tf.data.check import exclusions
     from efld_tf.data.check import report as reports
@@ -87,49 +87,3 @@ def _write(folder: Path, report: Any) -> None:
     else:
         (folder / SHEET).unlink(missing_ok=True)  # of an earlier check
     print(f"written: {', '.join(str(folder / name) for name in written)}")
-
-
-def add_formats(commands: argparse._SubParsersAction) -> None:
-    """Adds `formats` to the subcommands of `efld-data`."""
-    parser = commands.add_parser(
-        "formats", help="list the data set formats that can be read",
-        description="List the data set formats that can be read: what stands before the colon of "
-        "a source, and what must lie where.",
-    )
-    parser.add_argument("--json", action="store_true", help="for programs")
-    parser.set_defaults(run=_formats)
-
-
-def _formats(arguments: argparse.Namespace) -> None:
-    listed = [_described(name) for name in sorted(sources.FORMATS)]
-    if arguments.json:
-        print(json.dumps(listed, indent=2))
-        return
-    for entry in listed:
-        known = ", ".join(
-            f"{schema['name']} ({schema['points']} points)" for schema in entry["schemas"]
-        )
-        print(f"{entry['name']}:{entry['path']}")
-        print(f"    {entry['title']}")
-        print(f"    points   {known or 'a schema that you declare'}")
-        print(f"    files    {entry['layout']}")
-        if entry["options"]:
-            print(f"    options  {', '.join(entry['options'])}")
-        print(f"    licence  {entry['licence']}")
-    print(f"\noptions of all: {', '.join(sources.COMMON_OPTIONS)}; "
-          "written as READER:PATH?option=value&option=value")
-
-
-def _described(name: str) -> dict[str, Any]:
-    found = sources.FORMATS[name]
-    return {
-        "name": found.name,
-        "title": found.title,
-        "path": found.path,
-        "schemas": [
-            {"name": schema, "points": schemas.get(schema).num_points} for schema in found.schemas
-        ],
-        "options": found.options,
-        "layout": found.layout,
-        "licence": found.licence,
-    }

@@ -471,6 +471,15 @@ def test_formats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     for name, format in sources.FORMATS.items():
         assert f"{name}:{format.path}" in text
         assert format.layout in text and format.licence in text
+        assert all(format.options.values()), f"{name}: an option is not described"
+
+
+def test_formats_say_what_options_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    text = formats(capsys, "wflw", "300w")
+    assert "?subset=only faces with that attribute" in text
+    assert "?split=`train` (AFW" in text and "?convert=" in text
+    with pytest.raises(EfldError, match="unknown format 'wlfw'; known: 300vw, 300w, "):
+        formats(capsys, "wlfw")
 
 
 def test_thresholds_change_what_is_found(faulty: Path) -> None:
