@@ -10,8 +10,8 @@ import numpy as np
 
 from efld_tf.annotations import synthetic
 from efld_tf.cli import common, data_check, data_formats
+from efld_tf.data.manifest import Manifest
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
-from efld_tf.data.pack import Manifest
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:

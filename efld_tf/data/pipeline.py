@@ -10,8 +10,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from efld_tf.data import augment, shards
+from efld_tf.data.manifest import Manifest
 from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions
-from efld_tf.data.pack import Manifest
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from efld_tf.data.pack import Manifest, PackedFace
+from efld_tf.data.manifest import Manifest
+from efld_tf.data.pack import PackedFace
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 

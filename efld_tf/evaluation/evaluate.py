@@ -11,6 +11,7 @@ import numpy as np
 from efld_tf.evaluation.faces import EvaluationFaces, common_points
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.schema import LandmarkSchema
 
 # The PAIR competition's tolerance (EFLD, Section 4.2), in pixels of the photo.
 ACCURACY_PIXELS = 5.0
@@ -40,7 +41,7 @@ class Evaluation:
     """
 
     faces: EvaluationFaces
-    schema: schemas.LandmarkSchema
+    schema: LandmarkSchema
     predicted: np.ndarray
     truth: np.ndarray
     normaliser: str

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from efld_tf.errors import DataError, EfldError
-from efld_tf.landmarks.schema import LandmarkSchema, Normaliser, infer_flip  # noqa: F401
+from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.landmarks.schema_fields import from_fields, to_fields
 
 SCHEMA_FILES = Path(__file__).parent / "schema_files"

@@ -16,6 +16,7 @@ from efld_tf import config
 from efld_tf.data import pack, pipeline
 from efld_tf.data.manifest import read_manifest
 from efld_tf.landmarks import schemas
+from efld_tf.landmarks.schema import Normaliser
 from efld_tf.models import checkpoint
 from efld_tf.training import losses
 from efld_tf.training.recipe import Recipe
@@ -147,7 +148,7 @@ class LandmarkTask(base_task.Task):
 
 
 def normalising_distance(
-    points: tf.Tensor, mask: tf.Tensor, normaliser: schemas.Normaliser, usual: float
+    points: tf.Tensor, mask: tf.Tensor, normaliser: Normaliser, usual: float
 ) -> tf.Tensor:
     """The normalising distance of points [B, N, 2], in their unit: [B].
 
