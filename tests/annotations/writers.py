@@ -86,3 +86,22 @@ def write_cofw(path: Path, images: list[np.ndarray], faces: np.ndarray, boxes: n
         file.create_dataset(f"phis{suffix}", data=faces.T, compression="gzip")
         file.create_dataset(f"bboxes{suffix}", data=boxes.T)
     return path
+
+
+def dlib_box(
+    points: np.ndarray, *, left: int = 1, top: int = 2, width: int = 30, height: int = 40,
+    **attributes: str,
+) -> str:
+    """A `box` element of dlib's XML with whole coordinates, a line for each part."""
+    more = "".join(f" {name}='{value}'" for name, value in attributes.items())
+    place = f"top='{top}' left='{left}' width='{width}' height='{height}'{more}"
+    parts = (f"<part name='{i:02d}' x='{x:.0f}' y='{y:.0f}'/>" for i, (x, y) in enumerate(points))
+    return "\n".join([f"<box {place}>", *parts, "</box>"])
+
+
+def dlib_text(images: list[tuple[str, list[str]]]) -> str:
+    """dlib's XML of those image paths and boxes; the first image stands in line 4."""
+    lines = ["<?xml version='1.0' encoding='ISO-8859-1'?>", "<dataset>", "<images>"]
+    for name, boxes in images:
+        lines += [f"<image file='{name}'>", *boxes, "</image>"]
+    return "\n".join([*lines, "</images>", "</dataset>", ""])

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from efld_tf.annotations import coco
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.errors import DataError, EfldError
+from tests.annotations.real import assert_upright, coco_faces
+from tests.annotations.writers import some_points, write_image
+
+POINTS = some_points(68)
+
+
+def _annotation(flags: int | list[int] = 1, **fields: Any) -> dict[str, Any]:
+    values = np.column_stack([POINTS.astype(float), np.broadcast_to(flags, 68)])
+    return {
+        "id": 7, "image_id": 3, "category_id": 1, "iscrowd": 0, "num_keypoints": 68,
+        "keypoints": values.ravel().tolist(), "bbox": [1.5, 2, 30, 40],
+    } | fields  # fmt: skip
+
+
+def _write(folder: Path, *annotations: Any, images: Any = None) -> Path:
+    write_image(folder / "sub" / "a.jpg")
+    listed = [{"id": 3, "file_name": "sub/a.jpg", "height": 8, "width": 8}]
+    content = {"images": listed if images is None else images, "annotations": list(annotations)}
+    path = folder / "face_landmarks.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "faces"),
+    [
+        ("300w", "ibug68", 2),
+        ("300wlp", "ibug68", 2),
+        ("aflw", "aflw19", 2),
+        ("cofw", "cofw29", 2),
+        ("lapa", "lapa106", 2),
+        ("wflw", "wflw98", 4),
+    ],
+)
+def test_real_files(shared_data: Path, name: str, schema: str, faces: int) -> None:
+    records = list(coco.read(shared_data / "format_samples" / name / f"test_{name}.json"))
+    assert len(records) == faces
+    truths = coco_faces(shared_data, name)
+    for record, (image, points, box) in zip(records, truths, strict=True):
+        assert (record.schema, record.image, record.identity) == (schema, image, image.name)
+        np.testing.assert_allclose(record.points, points, atol=1e-3)
+        if box.any():
+            np.testing.assert_allclose(record.box, box, atol=1e-3)
+        assert_upright(record)
+
+
+def test_flags_speak_of_occlusion_in_cofw_alone(shared_data: Path) -> None:
+    samples = shared_data / "format_samples"
+    content = json.loads((samples / "cofw" / "test_cofw.json").read_text())
+    for record, truth in zip(
+        coco.read(samples / "cofw" / "test_cofw.json"), content["annotations"], strict=True
+    ):
+        np.testing.assert_array_equal(record.visible, np.array(truth["keypoints"][2::3]) == 2)
+        assert not record.visible.all() and np.isfinite(record.points).all()
+    for name in ("300w", "aflw", "lapa", "wflw"):
+        for record in coco.read(samples / name / f"test_{name}.json"):
+            assert record.visible is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "missing", "hidden"),
+    [
+        ([0] * 68, 0, None),  # as files write it whose flags say nothing
+        ([1] * 68, 0, None),
+        ([2] * 68, 0, None),
+        ([0] * 3 + [2] * 65, 3, None),
+        ([1] * 3 + [2] * 65, 0, 3),
+        ([0] * 3 + [1] * 4 + [2] * 61, 3, 7),  # what is missing is not visible either
+    ],
+)
+def test_flags(tmp_path: Path, flags: list[int], missing: int, hidden: int | None) -> None:
+    (record,) = coco.read(_write(tmp_path, _annotation(flags)))
+    assert np.isnan(record.points).all(axis=1).sum() == missing
+    np.testing.assert_allclose(record.points[missing:], POINTS[missing:], atol=1e-3)
+    assert (None if record.visible is None else (~record.visible).sum()) == hidden
+
+
+def test_one_file_has_one_meaning_of_flags(tmp_path: Path) -> None:
+    """A face all of whose points have 1 is occluded, if another one has 2."""
+    first, second = coco.read(_write(tmp_path, _annotation(1), _annotation(2)))
+    assert not first.visible.any() and second.visible.all()
+
+
+def test_boxes_origin_and_images(tmp_path: Path) -> None:
+    path = _write(tmp_path, _annotation(), _annotation(bbox=[0, 0, 0, 0]), _annotation(bbox=None))
+    records = list(coco.read(path))
+    np.testing.assert_array_equal(records[0].box, [1.5, 2, 31.5, 42])
+    assert [record.box is None for record in records] == [False, True, True]
+    assert records[0].image == tmp_path / "sub" / "a.jpg"
+    from_one = next(iter(coco.read(path, origin="1")))
+    np.testing.assert_allclose(from_one.points, POINTS - 1, atol=1e-3)
+    np.testing.assert_array_equal(from_one.box, [0.5, 1, 30.5, 41])
+    elsewhere = write_image(tmp_path / "elsewhere" / "sub" / "a.jpg")
+    assert next(iter(coco.read(path, images=str(elsewhere.parents[1])))).image == elsewhere
+
+
+def test_crowds_and_faces_without_points_are_passed_over(tmp_path: Path) -> None:
+    path = _write(tmp_path, _annotation(iscrowd=1), _annotation(num_keypoints=0), _annotation())
+    assert len(list(coco.read(path))) == 1
+
+
+def _changed(place: int, value: Any) -> list[Any]:
+    keypoints = _annotation()["keypoints"]
+    keypoints[place] = value
+    return keypoints
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        (5, "annotation number 1: expected an object"),
+        (_annotation(keypoints=None), "annotation '7': keypoints: expected a list of numbers"),
+        (_annotation(keypoints=[1.0] * 203), "annotation '7': expected x, y, v for each keypoint"),
+        (_annotation(keypoints=[1.0] * 15), "5 keypoints are none of 19, 29, 51, 68, 98, 106; "
+         "name the points with schema="),
+        (_annotation(keypoints=_changed(4, "9")), "keypoints: expected numbers, got a str"),
+        (_annotation(keypoints=_changed(4, True)), "keypoints: expected numbers, got a bool"),
+        (_annotation(keypoints=_changed(4, 10**400)), "a coordinate is NaN or too large"),
+        (_annotation(keypoints=_changed(4, float("nan"))), "a coordinate is NaN or too large"),
+        (_annotation(keypoints=_changed(5, 3)), "expected 0, 1 or 2 as v of a keypoint"),
+        (_annotation(image_id=4), "annotation '7': there is no image with the id '4'"),
+        (_annotation(image_id=[3]), "there is no image with the id '[3]'"),
+        (_annotation(bbox=[1, 2, 3]), "annotation '7': bbox: expected x, y, width, height"),
+        (_annotation(bbox=[1, 2, -3, 4]), "annotation '7': an empty face box: x 1 to -2"),
+    ],
+)  # fmt: skip
+def test_a_bad_annotation_is_one_error(tmp_path: Path, annotation: Any, message: str) -> None:
+    path = _write(tmp_path, _annotation(), annotation, _annotation())
+    first, error, last = coco.read(path)
+    assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
+    assert isinstance(error, DataError) and "face_landmarks.json: " in str(error)
+    assert message in str(error)
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "/etc/passwd", "sub/../../a.jpg", "C:\\a.jpg"])
+def test_images_lie_inside_the_folder(tmp_path: Path, name: str) -> None:
+    write_image(tmp_path / "a.jpg")
+    path = _write(tmp_path / "data", _annotation(), images=[{"id": 3, "file_name": name}])
+    (error,) = coco.read(path)
+    assert "expected an image path inside the data set's folder" in str(error)
+
+
+def test_the_file_must_be_one_of_keypoints(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for text, message in (
+        ("[1]", "expected an object with the lists 'images' and 'annotations'"),
+        ('{"images": []}', "expected a list as 'annotations'"),
+        ('{"images": [],\n "annotations": [}', "a.json:2: not valid JSON"),
+        ("[" * 100_000, "nested too deeply"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError) as caught:
+            list(coco.read(path))
+        assert message in str(caught.value)
+
+
+def test_options_are_checked(tmp_path: Path) -> None:
+    path = _write(tmp_path, _annotation())
+    with pytest.raises(EfldError, match="origin: expected 0 or 1, got '2'"):
+        list(coco.read(path, origin="2"))
+    (error,) = coco.read(path, schema="wflw98")
+    assert "annotation '7': expected 98 keypoints of wflw98, got 68" in str(error)
