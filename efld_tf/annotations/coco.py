@@ -60,9 +60,11 @@ def read(
                      _flags(content["annotations"]))
     for number, annotation in enumerate(content["annotations"]):
         try:
-            record = reader.record(number, annotation)
+            record = reader.record(annotation)
         except DataError as error:
-            yield error
+            known = isinstance(annotation, dict) and "id" in annotation
+            which = parsing.shorten(str(annotation["id"]), 40) if known else f"number {number}"
+            yield DataError(path, f"annotation {which}: {error.reason}")
         else:
             if record is not None:
                 yield record
@@ -102,74 +104,63 @@ class _Reader:
     origin: int
     flags: frozenset[int]
 
-    def record(self, number: int, annotation: Any) -> FaceRecord | None:
+    def record(self, annotation: Any) -> FaceRecord | None:
         """The face of the annotation, or None for one that is none; raises DataError."""
         if not isinstance(annotation, dict):
-            raise DataError(self.path, f"annotation number {number}: expected an object")
-        where = f"annotation {parsing.shorten(str(annotation.get('id', f'number {number}')), 40)}"
+            raise DataError(self.path, "expected an object")
         if annotation.get("iscrowd") == 1 or annotation.get("num_keypoints") == 0:
             return None
-        values = json_values.numbers(annotation.get("keypoints"), self.path, f"{where}: keypoints")
+        values = json_values.numbers(annotation.get("keypoints"), self.path, "keypoints")
         if len(values) % 3:
-            raise DataError(self.path, f"{where}: expected x, y, v for each keypoint")
-        schema = self._schema(len(values) // 3, where)
-        points, visible = self._points(values.reshape(-1, 3), schema, where)
+            raise DataError(self.path, "expected x, y, v for each keypoint")
+        schema = self._schema(len(values) // 3)
+        points, visible = self._points(values.reshape(-1, 3), schema)
         image = annotation.get("image_id")
         if not isinstance(image, int | str) or image not in self.names:
             got = parsing.shorten(str(image))
-            raise DataError(self.path, f"{where}: there is no image with the id {got}")
+            raise DataError(self.path, f"there is no image with the id {got}")
         name = parsing.relative_name(self.names[image], self.path)
         return FaceRecord(
             image=parsing.find_image(self.folders, name, self.path),
             points=points,
             schema=schema,
-            box=self._box(annotation.get("bbox"), where),
+            box=self._box(annotation.get("bbox")),
             visible=visible,
             identity=name,
         )
 
-    def _schema(self, count: int, where: str) -> str:
+    def _schema(self, count: int) -> str:
         name = self.schema or SCHEMAS.get(count)
         if name is None:
             known = ", ".join(str(count) for count in SCHEMAS)
-            raise DataError(self.path, f"{where}: {count} keypoints are none of {known}; name the "
-                            "points with schema=")
+            raise DataError(self.path, f"{count} keypoints are none of {known}; name the points "
+                            "with schema=")
         if (expected := schemas.get(name).num_points) != count:
-            raise DataError(
-                self.path, f"{where}: expected {expected} keypoints of {name}, got {count}"
-            )
+            raise DataError(self.path, f"expected {expected} keypoints of {name}, got {count}")
         return name
 
-    def _points(
-        self, values: np.ndarray, schema: str, where: str
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def _points(self, values: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray | None]:
         flags = values[:, 2]
         if not np.isin(flags, (UNLABELLED, OCCLUDED, VISIBLE)).all():
-            raise DataError(self.path, f"{where}: expected 0, 1 or 2 as v of a keypoint")
+            raise DataError(self.path, "expected 0, 1 or 2 as v of a keypoint")
         points = values[:, :2] - self.origin
         if self.flags != {UNLABELLED}:
             points[flags == UNLABELLED] = np.nan
-        try:
-            checked = checked_points(points, schema, self.path, missing=True)
-        except DataError as error:
-            raise DataError(self.path, f"{where}: {error.reason}") from error
         both = {OCCLUDED, VISIBLE} <= self.flags
+        checked = checked_points(points, schema, self.path, missing=True)
         return checked, flags == VISIBLE if both else None
 
-    def _box(self, value: Any, where: str) -> np.ndarray | None:
+    def _box(self, value: Any) -> np.ndarray | None:
         if value is None:
             return None
-        box = json_values.numbers(value, self.path, f"{where}: bbox")
+        box = json_values.numbers(value, self.path, "bbox")
         if not box.any():  # written for "no box"
             return None
         if len(box) != 4:
-            raise DataError(self.path, f"{where}: bbox: expected x, y, width, height")
+            raise DataError(self.path, "bbox: expected x, y, width, height")
         x, y, width, height = box
         corners = np.array([x, y, x + width, y + height]) - self.origin
-        try:
-            return parsing.box_of(corners, self.path)
-        except DataError as error:
-            raise DataError(self.path, f"{where}: {error.reason}") from error
+        return parsing.box_of(corners, self.path)
 
 
 FORMAT = Format(

@@ -44,12 +44,13 @@ def read(
     listed = _is_list(path)
     for place, entry in _list_entries(path) if listed else _line_entries(path):
         where, line = (f"entry {place}: ", None) if listed else ("", place)
+        if isinstance(entry, DataError):
+            yield entry
+            continue
         try:
-            if isinstance(entry, DataError):
-                raise entry
-            yield _record(entry, name, folders, first, path, where, line)
+            yield _record(entry, name, folders, first, path, line)
         except DataError as error:
-            yield error
+            yield DataError(path, where + error.reason, line)
 
 
 def _is_list(path: Path) -> bool:
@@ -76,11 +77,10 @@ def _line_entries(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _record(
-    entry: Any, schema: str, folders: list[Path], origin: int, path: Path, where: str,
-    line: int | None,
+    entry: Any, schema: str, folders: list[Path], origin: int, path: Path, line: int | None
 ) -> FaceRecord:
     def wrong(reason: str) -> DataError:
-        return DataError(path, where + reason, line)
+        return DataError(path, reason, line)
 
     if not isinstance(entry, dict):
         raise wrong("expected an object")
@@ -107,41 +107,37 @@ def _record(
     name = parsing.relative_name(name, path, line)
     return FaceRecord(
         image=parsing.find_image(folders, name, path, line),
-        points=_points(entry.get("points"), schema, origin, path, where, line),
+        points=_points(entry.get("points"), schema, origin, path, line),
         schema=schema,
-        box=_box(entry.get("box"), origin, path, where, line),
+        box=_box(entry.get("box"), origin, path, line),
         visible=None if visible is None else np.array(visible, dtype=bool),
         attributes={key: str(value) for key, value in attributes.items()},
         identity=str(identity),
     )
 
 
-def _points(
-    value: Any, schema: str, origin: int, path: Path, where: str, line: int | None
-) -> np.ndarray:
+def _points(value: Any, schema: str, origin: int, path: Path, line: int | None) -> np.ndarray:
     count = schemas.get(schema).num_points
     if not isinstance(value, list) or len(value) != count:
         got = f"{len(value)}" if isinstance(value, list) else "none"
-        raise DataError(path, f"{where}points: expected {count} of {schema}, got {got}", line)
+        raise DataError(path, f"points: expected {count} of {schema}, got {got}", line)
     points = np.full((count, 2), np.nan)
     for index, pair in enumerate(value):
         if pair is None:
             continue
-        pair = json_values.numbers(pair, path, f"{where}point {index}", line)
+        pair = json_values.numbers(pair, path, f"point {index}", line)
         if len(pair) != 2:
-            raise DataError(path, f"{where}point {index}: expected x and y, or null", line)
+            raise DataError(path, f"point {index}: expected x and y, or null", line)
         points[index] = pair - origin
     return checked_points(points, schema, path, line, missing=True)
 
 
-def _box(
-    value: Any, origin: int, path: Path, where: str, line: int | None
-) -> np.ndarray | None:
+def _box(value: Any, origin: int, path: Path, line: int | None) -> np.ndarray | None:
     if value is None:
         return None
-    corners = json_values.numbers(value, path, f"{where}box", line)
+    corners = json_values.numbers(value, path, "box", line)
     if len(corners) != 4:
-        raise DataError(path, f"{where}box: expected x0, y0, x1, y1", line)
+        raise DataError(path, "box: expected x0, y0, x1, y1", line)
     return parsing.box_of(corners - origin, path, line)
 
 

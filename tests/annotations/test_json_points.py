@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from efld_tf.annotations import json_points
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.errors import DataError, EfldError
+from tests.annotations.real import coco_faces
+from tests.annotations.writers import some_points, write_image
+
+POINTS = some_points(5).astype(float).tolist()
+SCHEMA = "mtfl5"
+
+
+def _entry(**fields: Any) -> dict[str, Any]:
+    return {"image": "a.jpg", "points": POINTS} | fields
+
+
+def _write(folder: Path, *entries: Any, as_list: bool = False) -> Path:
+    write_image(folder / "a.jpg")
+    path = folder / "faces.jsonl"
+    lines = [entry if isinstance(entry, str) else json.dumps(entry) for entry in entries]
+    path.write_text(f"[{','.join(lines)}]" if as_list else "\n".join(lines))
+    return path
+
+
+both = pytest.mark.parametrize("as_list", [False, True])
+
+
+@both
+def test_round_trip(tmp_path: Path, as_list: bool) -> None:
+    full = _entry(
+        box=[1, 2, 30, 40.5], visible=[True, False, 1, 0, True], identity="Ann",
+        attributes={"blur": 1, "camera": "b"},
+    )  # fmt: skip
+    first, second = json_points.read(_write(tmp_path, _entry(), full, as_list=as_list),
+                                     schema=SCHEMA)
+    assert (first.schema, first.identity, first.image) == (SCHEMA, "a.jpg", tmp_path / "a.jpg")
+    assert first.box is None and first.visible is None and first.attributes == {}
+    np.testing.assert_allclose(first.points, POINTS, atol=1e-3)
+    np.testing.assert_array_equal(second.box, [1, 2, 30, 40.5])
+    np.testing.assert_array_equal(second.visible, [True, False, True, False, True])
+    assert (second.identity, second.attributes) == ("Ann", {"blur": "1", "camera": "b"})
+
+
+def test_real_faces(shared_data: Path, tmp_path: Path) -> None:
+    faces = list(coco_faces(shared_data, "lapa"))
+    path = tmp_path / "faces.jsonl"
+    path.write_text("\n".join(
+        json.dumps({"image": image.name, "points": points.tolist(), "box": box.tolist()})
+        for image, points, box in faces
+    ))
+    images = str(faces[0][0].parent)
+    records = list(json_points.read(path, schema="lapa106", images=images))
+    for record, (image, points, box) in zip(records, faces, strict=True):
+        assert record.image == image
+        np.testing.assert_allclose(record.points, points, atol=1e-3)
+        np.testing.assert_allclose(record.box, box)
+
+
+def test_points_that_are_not_annotated_and_origin(tmp_path: Path) -> None:
+    points = [[1, 2], None, [5, 6], [7, 8], [9, 10]]
+    path = _write(tmp_path, _entry(points=points, box=[1, 1, 3, 3]))
+    (record,) = json_points.read(path, schema=SCHEMA, origin="1")
+    assert np.isnan(record.points[1]).all()
+    np.testing.assert_array_equal(record.points[[0, 4]], [[0, 1], [8, 9]])
+    np.testing.assert_array_equal(record.box, [0, 0, 2, 2])
+
+
+@both
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (5, "expected an object"),
+        (_entry(colour="red"), "unknown field 'colour'; known: image, points, box, visible"),
+        ({"points": POINTS}, "expected a text as 'image'"),
+        (_entry(image=7), "expected a text as 'image'"),
+        (_entry(image="../a.jpg"), "expected an image path inside"),
+        (_entry(image="b.jpg"), "b.jpg' does not exist"),
+        ({"image": "a.jpg"}, "points: expected 5 of mtfl5, got none"),
+        (_entry(points=POINTS[1:]), "points: expected 5 of mtfl5, got 4"),
+        (_entry(points=[None] * 5), "no point is annotated"),
+        (_entry(points=[[1], *POINTS[1:]]), "point 0: expected x and y, or null"),
+        (_entry(points=[[1, "2"], *POINTS[1:]]), "point 0: expected numbers, got a str"),
+        (_entry(points=[[1, 1e7], *POINTS[1:]]), "point 0: a coordinate is NaN or too large"),
+        (_entry(points=[[1, float("nan")], *POINTS[1:]]), "point 0: a coordinate is NaN or too"),
+        (_entry(visible=[True]), "visible: expected 5 times true or false"),
+        (_entry(visible=[2] * 5), "visible: expected 5 times true or false"),
+        (_entry(box=[1, 2, 3]), "box: expected x0, y0, x1, y1"),
+        (_entry(box=[5, 2, 3, 4]), "an empty face box: x 5 to 3"),
+        (_entry(attributes={"a": []}), "attributes: expected an object of texts and numbers"),
+        (_entry(identity=None), "expected a text as 'identity'"),
+    ],
+)
+def test_a_bad_entry_is_one_error(
+    tmp_path: Path, as_list: bool, entry: Any, message: str
+) -> None:
+    write_image(tmp_path / "a.jpg")
+    path = _write(tmp_path / "data", _entry(), entry, _entry(), as_list=as_list)
+    first, error, last = json_points.read(path, schema=SCHEMA)
+    assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
+    assert isinstance(error, DataError) and message in str(error)
+    assert f"faces.jsonl{': entry 1: ' if as_list else ':2: '}" in str(error)
+
+
+def test_a_line_that_is_not_json_is_one_error(tmp_path: Path) -> None:
+    path = _write(tmp_path, _entry(), '{"image": ', "[" * 50_000, _entry())
+    first, broken, deep, last = json_points.read(path, schema=SCHEMA)
+    assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
+    assert "faces.jsonl:2: not valid JSON" in str(broken)
+    assert "faces.jsonl:3: not valid JSON: nested too deeply" in str(deep)
+
+
+def test_wrong_use(tmp_path: Path) -> None:
+    path = _write(tmp_path, _entry())
+    with pytest.raises(EfldError, match="schema: say what the points are"):
+        list(json_points.read(path))
+    with pytest.raises(EfldError, match="origin: expected 0 or 1, got 'one'"):
+        list(json_points.read(path, schema=SCHEMA, origin="one"))
+    with pytest.raises(DataError, match="cannot be read"):
+        list(json_points.read(tmp_path / "none.jsonl", schema=SCHEMA))
+    path.write_text("[1, 2")
+    with pytest.raises(DataError, match="not valid JSON"):
+        list(json_points.read(path, schema=SCHEMA))
