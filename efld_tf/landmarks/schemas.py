@@ -58,8 +58,10 @@ def register(schema: LandmarkSchema) -> LandmarkSchema:
     One whose flip is still to be inferred may follow or be followed by the same one with its flip.
 
     Raises:
-      EfldError: another schema has that name.
+      EfldError: another schema has that name, or it says of a known schema that it can be made of
+        another number of points than it has.
     """
+    _check_targets(schema)
     if schema.name in _built_in():
         known = _load_built_in(schema.name)
     else:
@@ -71,6 +73,14 @@ def register(schema: LandmarkSchema) -> LandmarkSchema:
     if schema.name not in _built_in():
         _registered[schema.name] = known
     return known
+
+
+def _check_targets(schema: LandmarkSchema) -> None:
+    made = dict(schema.subsets) | {name: how.points for name, how in schema.conversions.items()}
+    for name, points in made.items():
+        if name in names() and len(points) != (expected := get(name).num_points):
+            got = len(points)
+            raise EfldError(f"schema {schema.name}: {name} has {expected} points, got {got}")
 
 
 @functools.cache

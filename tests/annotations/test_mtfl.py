@@ -61,6 +61,30 @@ def test_a_made_face(tmp_path: Path) -> None:
     np.testing.assert_array_equal(record.points, [[3, 4], [7, 4], [5, 5], [4, 7], [6, 7]])
 
 
+def test_mtfl_s_own_lists(tmp_path: Path) -> None:
+    """All x before all y, counted from 1, and attributes; the first line as published."""
+    line = (
+        "lfw_5590\\Aaron_Eckhart_0001.jpg 107.25 146.75 125.25 114.75 144.75 "
+        "108.75 111.25 129.25 159.75 158.75 1 2 2 3"
+    )
+    image = write_image(tmp_path / "lfw_5590" / "Aaron_Eckhart_0001.jpg")
+    path = tmp_path / "training.txt"
+    path.write_text(line + "\n")
+    (record,) = mtfl.read(path)
+    assert (record.image, record.identity) == (image, "Aaron_Eckhart")
+    np.testing.assert_allclose(
+        record.points,
+        [[106.25, 107.75], [145.75, 110.25], [124.25, 128.25], [113.75, 158.75], [143.75, 157.75]],
+    )
+    assert record.attributes == {"gender": "1", "smile": "2", "glasses": "2", "pose": "3"}
+    # No box in the file: a square around the face, 2.4 times as high as the eyes are from the
+    # mouth: (106.25 + 145.75 + 113.75 + 143.75) / 4 and (107.75 + ... + 157.75) / 4 its centre.
+    x0, y0, x1, y1 = record.box
+    assert ((x0 + x1) / 2, (y0 + y1) / 2) == pytest.approx((127.375, 133.625))
+    away = np.hypot(126 - 128.75, 109 - 158.25)
+    assert (x1 - x0, y1 - y0) == pytest.approx((2.4 * away, 2.4 * away))
+
+
 @pytest.mark.parametrize(
     ("name", "photo"),
     [
@@ -70,6 +94,7 @@ def test_a_made_face(tmp_path: Path) -> None:
         ("images/_-20_1421_3.jpg", "_-20_1421"),
         ("images/_0_1421_0.jpg", "_0_1421"),  # another search, another photo
         ("lfw_5590/Aaron_Eckhart_0001.jpg", "Aaron_Eckhart"),
+        ("AFLW/0001-image20056.jpg", "image20056"),  # MTFL's testing list
         ("one.jpg", "one"),
     ],
 )

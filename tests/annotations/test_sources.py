@@ -2,10 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from efld_tf.annotations import sources
+from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
+from tests.annotations.real import assert_upright
 from tests.annotations.writers import ibug_text, mtfl_line, some_points, write_image
 
 
@@ -93,6 +97,59 @@ def test_excluding_a_face_without_a_distance_keeps_the_others_of_its_photo(tmp_p
     found = sources.read(source, exclude=frozenset([key]))
     assert [record.key for record in found.records] == ["a.jpg"]
     assert found.excluded == {"a.jpg@1"}
+
+
+def test_conversion_to_a_subset(folder: Path) -> None:
+    (folder / "b.pts").unlink()
+    found = sources.read(f"ibug:{folder}?convert=ibug51")
+    assert (found.schema, found.notes) == ("ibug51", [])
+    for record in found.records:
+        assert record.schema == "ibug51"
+        np.testing.assert_allclose(record.points, some_points(68)[17:], atol=1e-4)
+
+
+def test_conversion_says_once_how_it_is_made(shared_data: Path) -> None:
+    path = shared_data / "format_samples" / "wflw" / "test_wflw.json"
+    whole = sources.read(f"coco:{path}")
+    found = sources.read(f"coco:{path}?convert=ibug68")
+    assert whole.notes == [] and found.schema == "ibug68"
+    (note,) = found.notes
+    assert note.startswith("wflw98 is converted to ibug68: ") and "definitions differ" in note
+    for record, source in zip(found.records, whole.records, strict=True):
+        assert_upright(record)
+        np.testing.assert_allclose(record.points[48:60], source.points[76:88])
+        assert (record.key, record.image) == (source.key, source.image)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("wflw98", "schema ibug68 cannot be converted to wflw98; known: .*ibug51"),
+        ("nonsense", "schema ibug68 cannot be converted to nonsense"),
+    ],
+)
+def test_conversions_that_there_are_not(folder: Path, target: str, message: str) -> None:
+    with pytest.raises(EfldError, match=message):
+        sources.read(f"ibug:{folder}?convert={target}")
+
+
+def test_stream_yields_errors_in_their_place(folder: Path) -> None:
+    first, error, last = sources.stream(f"ibug:{folder}")
+    assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
+    assert (first.key, last.key) == ("a.jpg", "c.jpg")
+    assert isinstance(error, DataError) and error.path.name == "b.pts"
+    assert sources.error_key(error, folder) == "b.pts:1"
+
+
+def test_every_format_says_what_it_is() -> None:
+    assert list(sources.FORMATS) == [format.name for format in sources.FORMATS.values()]
+    for format in sources.FORMATS.values():
+        assert format.title and format.path and format.layout and format.licence
+        for schema in format.schemas:
+            assert schemas.get(schema).name == schema
+        assert all(meaning.endswith(".") for meaning in format.options.values()), format.name
+    declared = [format.name for format in sources.FORMATS.values() if not format.schemas]
+    assert declared == ["csv", "json"]
 
 
 def test_on_error_is_checked(folder: Path) -> None:

@@ -123,6 +123,53 @@ def test_a_bad_line_is_one_error(tmp_path: Path, line: str, message: str) -> Non
     assert isinstance(error, DataError) and message in str(error)
 
 
+def test_subsets_are_the_faces_with_an_attribute(tmp_path: Path) -> None:
+    write_image(tmp_path / "WFLW_images" / NAME)
+    flags = ["1 0 0 0 0 0", "0 1 0 0 0 1", "0 0 1 0 0 1", "0 0 0 1 0 0", "0 0 0 0 1 0"]
+    points = [some_points(98, seed) for seed in range(5)]
+    lines = [wflw_line(NAME, xy, attributes=text) for xy, text in zip(points, flags, strict=True)]
+    path = _write(tmp_path / LIST, *lines)
+    members = {
+        "pose": [0], "expression": [1], "illumination": [2], "make-up": [3], "occlusion": [4],
+        "blur": [1, 2],
+    }  # fmt: skip
+    for subset, expected in members.items():
+        found = np.stack([record.points for record in wflw.read(path, subset=subset)])
+        np.testing.assert_allclose(found, np.stack([points[k] for k in expected]), atol=1e-4)
+    assert len(list(wflw.read(path))) == 5
+
+
+def test_a_bad_line_is_reported_in_every_subset(tmp_path: Path) -> None:
+    write_image(tmp_path / "WFLW_images" / NAME)
+    path = _write(tmp_path / LIST, _GOOD, "1 2 3\n")
+    (error,) = wflw.read(path, subset="pose")
+    assert "list.txt:2: expected 206 numbers" in str(error)
+
+
+def test_the_top_of_the_box_is_lowered(tmp_path: Path) -> None:
+    write_image(tmp_path / "WFLW_images" / NAME)
+    path = _write(tmp_path / LIST, wflw_line(NAME, some_points(98), (10, 20, 110, 140)))
+    (record,) = wflw.read(path, box_top="0.2")
+    np.testing.assert_allclose(record.box, [10, 20 + 0.2 * 120, 110, 140])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"subset": "blurred"}, "subset: expected one of pose, expression, illumination, make-up, "
+         "occlusion, blur, got 'blurred'"),
+        ({"box_top": "1"}, "box_top: expected a number from 0 to below 1, got '1'"),
+        ({"box_top": "-0.1"}, "box_top: expected a number from 0 to below 1"),
+        ({"box_top": "nan"}, "box_top: expected a number from 0 to below 1"),
+        ({"box_top": "a bit"}, "box_top: expected a number from 0 to below 1"),
+    ],
+)  # fmt: skip
+def test_options_are_checked(tmp_path: Path, options: dict[str, str], message: str) -> None:
+    with pytest.raises(EfldError) as caught:
+        list(wflw.read(_write(tmp_path / LIST, _GOOD), **options))
+    assert message in str(caught.value)
+
+
 def test_the_list_must_exist(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         list(wflw.read(tmp_path / "list.txt"))

@@ -105,3 +105,49 @@ def dlib_text(images: list[tuple[str, list[str]]]) -> str:
     for name, boxes in images:
         lines += [f"<image file='{name}'>", *boxes, "</image>"]
     return "\n".join([*lines, "</images>", "</dataset>", ""])
+
+
+def helen_text(name: str, points: np.ndarray) -> str:
+    """A file of HELEN's own 194 points."""
+    return f"{name}\n" + "".join(f"{x:.6f} , {y:.6f}\n" for x, y in points.astype(float))
+
+
+def muct_header() -> str:
+    return ",".join(["name", "tag", *(f"{axis}{i:02d}" for i in range(76) for axis in "xy")])
+
+
+def muct_line(name: str, points: np.ndarray) -> str:
+    """A line of MUCT's table, whose coordinates are whole."""
+    return f"{name},0000," + ",".join(f"{value:.0f}" for value in points.ravel())
+
+
+def kaggle_line(points: np.ndarray, image: np.ndarray) -> str:
+    """A line of Kaggle's table: [15, 2] (NaN becomes an empty cell), [96, 96] uint8."""
+    cells = ["" if np.isnan(value) else f"{value:.10f}" for value in points.ravel()]
+    return ",".join([*cells, " ".join(map(str, image.ravel()))])
+
+
+def kaggle_text(*lines: str) -> str:
+    header = (
+        "left_eye_center_x,left_eye_center_y,right_eye_center_x,right_eye_center_y,"
+        "left_eye_inner_corner_x,left_eye_inner_corner_y,left_eye_outer_corner_x,"
+        "left_eye_outer_corner_y,right_eye_inner_corner_x,right_eye_inner_corner_y,"
+        "right_eye_outer_corner_x,right_eye_outer_corner_y,left_eyebrow_inner_end_x,"
+        "left_eyebrow_inner_end_y,left_eyebrow_outer_end_x,left_eyebrow_outer_end_y,"
+        "right_eyebrow_inner_end_x,right_eyebrow_inner_end_y,right_eyebrow_outer_end_x,"
+        "right_eyebrow_outer_end_y,nose_tip_x,nose_tip_y,mouth_left_corner_x,"
+        "mouth_left_corner_y,mouth_right_corner_x,mouth_right_corner_y,mouth_center_top_lip_x,"
+        "mouth_center_top_lip_y,mouth_center_bottom_lip_x,mouth_center_bottom_lip_y,Image"
+    )
+    return "\n".join([header, *lines, ""])
+
+
+def celeba_text(rows: list[tuple[str, np.ndarray]], separator: str = " ") -> str:
+    """CelebA's list of landmarks; with commas as Kaggle distributes it."""
+    places = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+    header = [f"{place}_{axis}" for place in places for axis in "xy"]
+    lines = [separator.join([name, *(f"{v:.0f}" for v in xy.ravel())]) for name, xy in rows]
+    head = [f"{len(rows)}", " ".join(header)]
+    if separator == ",":
+        head = [",".join(["image_id", *header])]
+    return "\n".join([*head, *lines, ""])

@@ -240,6 +240,23 @@ def test_bad_fields_are_named(tmp_path: Path, change: dict[str, object], named: 
         schemas.load(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"subsets": {"ibug51": "0-1"}},
+        {"conversions": {"ibug51": {"points": [0, "0,1"], "note": "by halves"}}},
+    ],
+)
+def test_what_a_schema_turns_into_has_that_many_points(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump({**_tiny(), "name": "short", **change}))
+    with pytest.raises(EfldError, match="schema short: ibug51 has 51 points, got 2"):
+        schemas.register(schemas.load(path))
+    assert "short" not in schemas.names()
+
+
 @pytest.mark.parametrize("field", ["name", "title", "parts", "flip", "normalisers", "anchors"])
 def test_missing_fields_are_named(tmp_path: Path, field: str) -> None:
     fields = _tiny()
