@@ -54,6 +54,19 @@ class FaceRecord:
             raise EfldError(f"{self.image}: the annotation has no face box of its own")
         return self.box
 
+    def face_box(self) -> np.ndarray:
+        """The square (x0, y0, x1, y1) around eyes and mouth, in pixels, alike in all formats.
+
+        It is that of all points where an eye or a mouth corner is not annotated.
+        """
+        anchors = schemas.get(self.schema).anchor_points(self.points)
+        if np.isfinite(anchors).all():
+            return box_around(anchors).astype(np.float64)
+        x0, y0, x1, y1 = self.source_box("points").astype(np.float64)
+        half = max(x1 - x0, y1 - y0) / 2
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        return np.array([x - half, y - half, x + half, y + half])
+
 
 def checked_points(
     values: np.ndarray,

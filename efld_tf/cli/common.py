@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from efld_tf import __version__
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.quiet import silenced_stderr
 
 EXIT_BAD_INPUT = 2
@@ -83,3 +83,16 @@ def quiet_tensorflow() -> None:
         import tensorflow
 
         tensorflow.config.list_physical_devices()  # complains where there is no GPU
+
+
+def quiet_tensorflow_for(*sources: str) -> None:
+    """`quiet_tensorflow` where one of the sources is a packed folder, which TensorFlow reads."""
+    if any(source.startswith("packed:") for source in sources):
+        quiet_tensorflow()
+
+
+def say_unusable(source: str, errors: Sequence[DataError]) -> None:
+    """Tells of the annotations that a command for looking at data passed over."""
+    if errors:
+        print(f"annotations that cannot be used: {len(errors)}; the first: {errors[0]}\n"
+              f"  all of them: efld-data check {source}")

@@ -6,10 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from efld_tf.annotations import synthetic
-from efld_tf.cli import common, data_check, data_formats
+from efld_tf.cli import common, data_check, data_formats, data_show, data_stats
 from efld_tf.data.manifest import Manifest
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
 
@@ -19,10 +17,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser = common.parser("efld-data", "Check, pack, inspect and render annotated faces.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_pack(commands)
-    _add_stats(commands)
     _add_synth(commands)
     data_check.add_check(commands)
     data_formats.add_formats(commands)
+    data_show.add_show(commands)
+    data_stats.add_stats(commands)
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
 
@@ -76,45 +75,6 @@ def _pack(arguments: argparse.Namespace) -> None:
     for note in manifest.notes:
         print(f"note: {note}")
     print(f"{arguments.folder}: {_counts(manifest)}, {manifest.schema}")
-
-
-def _add_stats(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "stats", help="say and draw what a packed folder holds",
-        description="Say and draw what a packed folder holds.",
-    )
-    parser.add_argument("folder", type=Path, help="a packed folder")
-    parser.add_argument("--split", choices=("train", "validation"), default="train")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER",
-                        help="where to draw (default: the packed folder)")
-    parser.set_defaults(run=_stats)
-
-
-def _stats(arguments: argparse.Namespace) -> None:
-    common.quiet_tensorflow()
-    from efld_tf.data import pack, stats
-
-    folder = arguments.folder
-    manifest = pack.read_manifest(folder)
-    rule = manifest.crop_rule
-    print(f"source      {manifest.source}")
-    print(f"schema      {manifest.schema}")
-    print(f"faces       {_counts(manifest)}, {len(manifest.skipped)} skipped")
-    print(f"crop rule   {rule.name}: scale {rule.scale}, offset {rule.offset_x}, {rule.offset_y}")
-    print(f"stored as   {manifest.pack.size} px, margin {manifest.pack.margin}")
-    print(f"content     {manifest.content_sha256}")
-    if not manifest.faces(arguments.split):
-        print(f"the {arguments.split} split is empty")
-        return
-    found = stats.measure(folder, manifest, arguments.split)
-    for name, values in (("side, px", found.sides), ("roll, deg", found.roll),
-                         ("brightness", found.brightness)):
-        low, middle, high = np.percentile(values, (5, 50, 95))
-        print(f"{name:11} 5% {low:.1f}, median {middle:.1f}, 95% {high:.1f}")
-    plots = arguments.plots or folder
-    stats.draw(plots / f"{arguments.split}_stats.png", manifest, found)
-    stats.draw_faces(plots / f"{arguments.split}_faces.png", folder, manifest, arguments.split, 36)
-    print(f"drawn: {plots}/{arguments.split}_stats.png, {plots}/{arguments.split}_faces.png")
 
 
 def _add_synth(commands: argparse._SubParsersAction) -> None:

@@ -20,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     exported = model.suffix == ".tflite"
     if not exported:
         model = runs.trained_model(model)
-    if not exported or arguments.source.startswith("packed:"):
+    if exported:
+        common.quiet_tensorflow_for(arguments.source)
+    else:
         common.quiet_tensorflow()
 
     from efld_tf.evaluation import evaluate, faces

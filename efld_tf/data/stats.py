@@ -1,103 +1,216 @@
-"""What is in a packed source: numbers and pictures."""
+"""What faces a source holds: poses, sizes, shapes and brightness, in numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
+from tqdm import tqdm
 
-from efld_tf.data import pack, shards
-from efld_tf.files import atomic_path
-from efld_tf.landmarks import drawing, schemas
+from efld_tf.annotations.declared import infer_flip
+from efld_tf.annotations.record import FaceRecord, box_around
+from efld_tf.data import look
+from efld_tf.data.look import Face
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import geometry, pose, schemas, shapes
+from efld_tf.landmarks.geometry import Crop
 
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
+# Pixels are read, and shapes are compared, of so many faces at most, drawn by lot.
+MOST_IMAGES = 500
+MOST_SHAPES = 20_000
 
-TILE = 192
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+# What is measured on each face, and its title in pictures and tables.
+MEASURES = {
+    "yaw": "yaw, degrees",
+    "pitch": "pitch, degrees",
+    "roll": "roll, degrees",
+    "size": "face size in the photo, px",
+    "residual": "distance from the mean shape, face sizes",
+    "brightness": "mean brightness of the face",
+}
 
 
 @dataclass(frozen=True, eq=False)
-class SplitStats:
-    """The faces of one split.
+class SourceStats:
+    """The faces of one source. A face size is the side of `FaceRecord.face_box`.
 
     Attributes:
-      faces: how many.
-      sides: [F] sides of the model's crops in pixels of the photos.
-      roll: [F] angle of the line between the eyes, degrees, positive clockwise.
-      brightness: [F] mean pixel value of the stored crops, 0 to 255.
-      points: [F, N, 2] in the unit square of the model's crop.
+      source: as it was given.
+      schema: of its points.
+      errors: of the annotations that cannot be used.
+      faces, identities: how many; identities are None where the source does not say.
+      occluded, missing: shares of all points; occluded is None where the source does not say.
+      values: by the keys of `MEASURES`, one for each face that it could be measured on.
+      mean: [N, 2] the mean shape in face sizes, upright, y down, its centre at 0.
+      covariance: [N, 2, 2] of the points about it after each face's best similarity; NaN for
+        points of fewer than two faces.
     """
 
+    source: str
+    schema: str
+    errors: list[DataError]
     faces: int
-    sides: np.ndarray
-    roll: np.ndarray
-    brightness: np.ndarray
-    points: np.ndarray
+    identities: int | None
+    occluded: float | None
+    missing: float
+    values: dict[str, np.ndarray]
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """[N] the RMS distance of each point from its mean, in face sizes."""
+        return np.sqrt(np.trace(self.covariance, axis1=1, axis2=2))
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers as they stand in a file; NaN is None."""
+        return {
+            "source": self.source,
+            "schema": self.schema,
+            "faces": self.faces,
+            "unusable_annotations": len(self.errors),
+            "identities": self.identities,
+            "occluded_share": None if self.occluded is None else round(self.occluded, 4),
+            "missing_share": round(self.missing, 4),
+            "measures": {
+                name: {
+                    "title": MEASURES[name],
+                    "faces": len(values),
+                    "percentiles": dict(zip(
+                        map(str, PERCENTILES), np.percentile(values, PERCENTILES).round(4).tolist(),
+                        strict=True,
+                    )),
+                }
+                for name, values in self.values.items() if len(values)
+            },
+            "points": [
+                {"name": name, "mean": _rounded(mean), "deviation": _rounded(deviation)}
+                for name, mean, deviation in zip(
+                    schemas.get(self.schema).names, self.mean, self.deviation, strict=True
+                )
+            ],
+        }
 
 
-def measure(folder: Path, manifest: pack.Manifest, split: str) -> SplitStats:
-    """Reads every face of a split and measures it."""
-    schema, margin = schemas.get(manifest.schema), manifest.pack.margin
-    sides, brightness, points = [], [], []
-    for face in shards.load(folder, manifest, split):
-        sides.append(face["side"] / margin)
-        brightness.append(_decode(face["jpeg"]).mean())
-        points.append((face["points"] - 0.5) * margin + 0.5)
-    shape = np.array(points, np.float32).reshape(-1, schema.num_points, 2)
-    eyes = schema.anchor_points(shape)[:, :2]
-    across = eyes[:, 1] - eyes[:, 0]
-    return SplitStats(
-        faces=len(sides),
-        sides=np.array(sides),
-        roll=np.degrees(np.arctan2(across[:, 1], across[:, 0])),
-        brightness=np.array(brightness),
-        points=shape,
+def measure(source: str, split: str | None = None, *, progress: bool = True) -> SourceStats:
+    """Reads every annotation of a source and the images of some.
+
+    Args:
+      source: `reader:path` or `packed:folder`.
+      split: of a packed folder; None for `train`.
+
+    Raises:
+      EfldError: the source is malformed, does not exist, holds no face or mixes schemas.
+    """
+    errors: list[DataError] = []
+    records: list[FaceRecord] = []
+    sizes: list[float] = []
+    found = look.faces(source, errors, split)
+    bar = tqdm(found, unit="face", desc=f"annotations of {Path(source).name}",
+               disable=not progress, leave=False)
+
+    def kept() -> Any:
+        for face in bar:
+            x0, _, x1, _ = face.record.face_box()
+            records.append(face.record)
+            sizes.append((x1 - x0) * face.scale)
+            yield face
+
+    imaged = look.sample(kept(), MOST_IMAGES)
+    if not records:
+        raise errors[0] if errors else EfldError(f"source {source}: no face found")
+    names = sorted({record.schema for record in records})
+    if len(names) > 1:
+        raise EfldError(f"source {source}: annotations of several schemas: {', '.join(names)}")
+    if schemas.get(names[0]).flip is None:
+        infer_flip(records)
+    points = np.stack([record.points for record in records])
+    mean, covariance, residual = _shape(points, names[0])
+    identities = {record.identity for record in records} - {None}
+    visible = [record.visible for record in records if record.visible is not None]
+    return SourceStats(
+        source=source,
+        schema=names[0],
+        errors=errors,
+        faces=len(records),
+        identities=len(identities) or None,
+        occluded=1 - float(np.mean(visible)) if visible else None,
+        missing=float(np.isnan(points).any(axis=-1).mean()),
+        values=angles(points, names[0])
+        | {"size": np.array(sizes), "residual": residual,
+           "brightness": _brightness(imaged, progress)},
+        mean=mean,
+        covariance=covariance,
     )
 
 
-def draw(path: Path, manifest: pack.Manifest, stats: SplitStats) -> None:
-    """Draws mean shape and spread, face sizes, roll and brightness of a split as PNG."""
-    schema = schemas.get(manifest.schema)
-    figure, axes = plt.subplots(2, 2, figsize=(9, 8), dpi=110)
-    cloud = stats.points[:: max(1, stats.faces // 300)].reshape(-1, 2)
-    axes[0, 0].scatter(*cloud.T, s=1, alpha=0.15, color="grey")
-    mean = np.nanmean(stats.points, axis=0)
-    for part in schema.parts:
-        order = [*part.points, part.points[0]] if part.closed else list(part.points)
-        axes[0, 0].plot(*mean[order].T, "-o", markersize=2)
-    axes[0, 0].set(title="points in the crop, and their mean", xlim=(0, 1), ylim=(1, 0), aspect=1)
-    for place, values, title in (
-        (axes[0, 1], stats.sides, "crop side in the photo, px"),
-        (axes[1, 0], stats.roll, "roll, degrees"),
-        (axes[1, 1], stats.brightness, "mean brightness"),
-    ):
-        place.hist(values, bins=40)
-        place.set(title=title, ylabel="faces")
-    figure.suptitle(f"{manifest.source}: {stats.faces} faces, {schema.title}")
-    figure.tight_layout()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)
-    plt.close(figure)
+def angles(points: np.ndarray, schema: str) -> dict[str, np.ndarray]:
+    """Yaw, pitch and roll of points [F, N, 2] in degrees, of the faces where they are known.
+
+    Where the schema has no tip of the nose, only the roll, positive clockwise, by the eyes.
+    """
+    found = schemas.get(schema)
+    estimated = pose.estimate(points, found)
+    if estimated is None:
+        eyes = found.anchor_points(points)[:, :2]
+        across = eyes[:, 1] - eyes[:, 0]
+        roll = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+        estimated = np.stack([roll * np.nan, roll * np.nan, roll], axis=1)
+    return {
+        name: column[np.isfinite(column)]
+        for name, column in zip(("yaw", "pitch", "roll"), estimated.T, strict=True)
+    }
 
 
-def draw_faces(path: Path, folder: Path, manifest: pack.Manifest, split: str, count: int) -> None:
-    """Draws faces spread evenly over a split, with their annotation, as PNG."""
-    schema = schemas.get(manifest.schema)
-    total = manifest.faces(split)
-    wanted = set(np.linspace(0, total - 1, min(count, total)).astype(int).tolist())
-    tiles, captions = [], []
-    for index, face in enumerate(shards.load(folder, manifest, split)):
-        if index in wanted:
-            image = cv2.resize(_decode(face["jpeg"]), (TILE, TILE), interpolation=cv2.INTER_AREA)
-            points = face["points"] * TILE - 0.5
-            tiles.append(drawing.draw_landmarks(image, points, schema))
-            captions.append(face["name"].decode())
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), drawing.contact_sheet(tiles, 6, TILE, captions)[..., ::-1])
+def _shape(points: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean shape [N, 2], covariances [N, 2, 2], and each face's RMS distance from it."""
+    if len(points) > MOST_SHAPES:
+        points = np.stack(look.sample(points, MOST_SHAPES))
+    found = schemas.get(schema)
+    faces = shapes.as_complex(points)
+    mean = shapes.mean_shape(faces, found)
+    aligned = shapes.align(faces, mean)
+    offset = np.stack([(aligned - mean).real, (aligned - mean).imag], axis=-1)
+    mean = np.stack([mean.real, mean.imag], axis=-1)
+    x0, _, x1, _ = box_around(found.anchor_points(mean)).astype(np.float64)
+    mean, offset = mean / (x1 - x0), offset / (x1 - x0)
+    known = np.isfinite(offset).all(axis=-1)
+    offset = np.where(known[..., None], offset, 0)
+    residual = np.sqrt((offset**2).sum(axis=(1, 2)) / known.sum(axis=1))
+    return mean, _covariance(offset, known), residual
 
 
-def _decode(jpeg: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+def _covariance(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[N, 2, 2] of values [F, N, 2] (0 where not `known` [F, N]); NaN for fewer than two faces."""
+    counts = known.sum(axis=0)[:, None]
+    centred = np.where(known[..., None], values - values.sum(axis=0) / np.maximum(counts, 1), 0)
+    products = np.einsum("fni,fnj->nij", centred, centred)
+    return products / np.where(counts > 1, counts - 1, np.nan)[..., None]
+
+
+def _brightness(faces: Sequence[Face], progress: bool) -> np.ndarray:
+    """Mean grey values of the faces, 0 to 255, of those whose images can be read."""
+    values = []
+    for face in tqdm(faces, unit="face", desc="images", disable=not progress, leave=False):
+        x0, y0, x1, y1 = face.record.face_box()
+        try:
+            crop = geometry.extract_crop(
+                face.pixels(), Crop((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0), 32
+            )
+        except EfldError:  # `efld-data check` is where broken images are reported
+            continue
+        values.append(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).mean())
+    return np.array(values)
+
+
+def _rounded(values: np.ndarray) -> Any:
+    """As a list (or number) of four decimals, None for NaN."""
+    if np.ndim(values):
+        return [_rounded(value) for value in values]
+    return round(float(values), 4) if np.isfinite(values) else None

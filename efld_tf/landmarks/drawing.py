@@ -24,6 +24,7 @@ YELLOW: Colour = (255, 225, 60)
 WHITE: Colour = (255, 255, 255)
 BACKGROUND: Colour = (32, 32, 32)
 
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 _FARTHEST = 1e5  # pixels; OpenCV's coordinates are 32-bit
 
@@ -37,6 +38,8 @@ def draw_landmarks(
     lines: bool = True,
     radius: float | None = None,
     numbers: bool = False,
+    visible: np.ndarray | None = None,
+    part_colours: Sequence[Colour] | None = None,
 ) -> np.ndarray:
     """Draws the polylines of the schema's parts and a dot for each point.
 
@@ -46,6 +49,8 @@ def draw_landmarks(
       lines: whether to draw the polylines.
       radius: of the dots in pixels, 1/160 of the longer side by default.
       numbers: whether to write each point's index beside it.
+      visible: [N] bool; points where it is False are rings instead of dots.
+      part_colours: one for each part of the schema, instead of `colour` for all.
 
     Raises:
       EfldError: the number of points is not the schema's.
@@ -55,18 +60,57 @@ def draw_landmarks(
             f"schema {schema.name} has {schema.num_points} points, got shape {np.shape(points)}"
         )
     result = image.copy()
+    colours = [colour] * len(schema.parts) if part_colours is None else list(part_colours)
     if lines:
-        faded = tuple(int(0.75 * channel) for channel in colour)
-        for part in schema.parts:
-            _draw_part(result, points, part, faded)
+        for part, own in zip(schema.parts, colours, strict=True):
+            _draw_part(result, points, part, tuple(int(0.75 * channel) for channel in own))
     radius = max(0.8, max(image.shape[:2]) / 160) if radius is None else radius
+    size = round(radius * (1 << _SHIFT))
+    # Of the parts that share a point, the first has it.
+    own = {i: c for part, c in reversed(list(zip(schema.parts, colours, strict=True)))
+           for i in part.points}
     for index, point in enumerate(points):
-        if np.isfinite(point).all():
-            size = round(radius * (1 << _SHIFT))
-            cv2.circle(result, _fixed(point), size, colour, -1, cv2.LINE_AA, _SHIFT)
-            if numbers:
-                _write_number(result, index, point, radius)
+        if not np.isfinite(point).all():
+            continue
+        ring = visible is not None and not visible[index]
+        thickness = max(1, round(radius / 3)) if ring else -1
+        cv2.circle(result, _fixed(point), size, own[index], thickness, cv2.LINE_AA, _SHIFT)
+        if numbers:
+            _write_number(result, index, point, radius)
     return result
+
+
+def part_colours(schema: LandmarkSchema) -> list[Colour]:
+    """A bright colour for each part of a schema; neighbours in the list differ most."""
+    # Steps of the golden angle never come close to an earlier hue soon.
+    hues = [int(180 * (0.33 + 0.618034 * index) % 180) for index in range(len(schema.parts))]
+    hsv = np.array([[[hue, 190, 255] for hue in hues]], np.uint8)
+    return [tuple(map(int, rgb)) for rgb in cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]]
+
+
+def legend(schema: LandmarkSchema, width: int, row: int = 18) -> np.ndarray:
+    """The points' indices and names in the colours of their parts, in columns.
+
+    Args:
+      width, row: of the picture and of a line of text, in pixels.
+
+    Returns:
+      [H, width, 3] uint8; H follows from the number of points.
+    """
+    scale = cv2.getFontScaleFromHeight(_FONT, round(row * 0.5))
+    texts = [f"{index} {name}" for index, name in enumerate(schema.names)]
+    widest = max(cv2.getTextSize(text, _FONT, scale, 1)[0][0] for text in texts) + row
+    columns = max(1, width // widest)
+    rows = -(-len(texts) // columns)
+    picture = np.full((rows * row + row // 2, width, 3), BACKGROUND, np.uint8)
+    for part, colour in reversed(list(zip(schema.parts, part_colours(schema), strict=True))):
+        for index in part.points:
+            left, top = index // rows * widest, index % rows * row
+            cell = picture[top : top + row, left : left + widest]
+            cell[:] = BACKGROUND
+            cv2.putText(cell, texts[index], (row // 3, round(row * 0.8)), _FONT, scale, colour, 1,
+                        cv2.LINE_AA)
+    return picture
 
 
 def draw_box(image: np.ndarray, box: np.ndarray, colour: Colour = YELLOW) -> np.ndarray:
@@ -117,7 +161,7 @@ def contact_sheet(
         raise EfldError("a contact sheet needs an image, a column and a size")
     if captions is not None and len(captions) != len(images):
         raise EfldError(f"expected {len(images)} captions, got {len(captions)}")
-    strip = 0 if captions is None else max(16, size // 10)
+    strip = 0 if captions is None else min(24, max(16, size // 10))
     rows = -(-len(images) // columns)
     sheet = np.full((rows * (size + strip), columns * size, 3), BACKGROUND, np.uint8)
     for index, image in enumerate(images):
@@ -151,7 +195,8 @@ def _write_number(image: np.ndarray, index: int, point: np.ndarray, radius: floa
     scale = max(0.3, max(image.shape[:2]) / 2500)
     shifted = np.clip(point, -_FARTHEST, _FARTHEST) + np.array([radius + 1, -radius])
     place = (int(shifted[0]), int(shifted[1]))
-    cv2.putText(image, str(index), place, cv2.FONT_HERSHEY_SIMPLEX, scale, WHITE, 1, cv2.LINE_AA)
+    for colour, thickness in ((BACKGROUND, 3), (WHITE, 1)):  # legible on any skin
+        cv2.putText(image, str(index), place, _FONT, scale, colour, thickness, cv2.LINE_AA)
 
 
 def _letterbox(image: np.ndarray, tile: np.ndarray) -> None:
@@ -168,10 +213,9 @@ def _letterbox(image: np.ndarray, tile: np.ndarray) -> None:
 
 def _caption(text: str, width: int, height: int) -> np.ndarray:
     """One line of text [height, width, 3], cut where it gets too long."""
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    scale = cv2.getFontScaleFromHeight(font, round(height * 0.5))
-    while text and cv2.getTextSize(text, font, scale, 1)[0][0] > width - 6:
+    scale = cv2.getFontScaleFromHeight(_FONT, round(height * 0.5))
+    while text and cv2.getTextSize(text, _FONT, scale, 1)[0][0] > width - 6:
         text = text[:-1]
     strip = np.full((height, width, 3), BACKGROUND, np.uint8)
-    cv2.putText(strip, text, (3, round(height * 0.75)), font, scale, WHITE, 1, cv2.LINE_AA)
+    cv2.putText(strip, text, (3, round(height * 0.75)), _FONT, scale, WHITE, 1, cv2.LINE_AA)
     return strip

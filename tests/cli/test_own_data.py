@@ -93,7 +93,7 @@ def test_the_model_carries_the_schema(folder: Path) -> None:
     assert "M MACs" in out
     (folder / "nine.yaml").rename(folder / "elsewhere.yaml")
     try:
-        run(folder, "data", "stats", "packed_nine")
+        run(folder, "data", "stats", "packed:packed_nine")
         code = (
             "from efld_tf.landmarks import schemas; from efld_tf.runtime import metadata; "
             "about = metadata.read('runs/nine/efld_nine_int8.tflite'); "

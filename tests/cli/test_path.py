@@ -83,10 +83,13 @@ def test_pack_and_stats(folder: Path) -> None:
                    "--size", 96)
     assert re.search(r"packed 48 faces in [\d.]+ s: \d+ faces/s", err)
     assert "ibug68" in out and "validation" in out
-    out, _ = run(folder, "data", "stats", "p")
+    out, _ = run(folder, "data", "stats", "packed:p", "ibug:train")
     assert "crop rule   ibug68-points" in out and "median" in out
-    for name in ("train_stats.png", "train_faces.png"):
-        assert cv2.imread(str(folder / "p" / name)).std() > 10
+    run(folder, "data", "show", "packed:p", "--split", "validation")
+    for name in ("stats.png", "faces.jpg"):
+        assert cv2.imread(str(folder / name)).std() > 10
+    packed, photos = json.loads((folder / "stats.json").read_text())
+    assert 0 < packed["faces"] < photos["faces"] == 48
 
 
 def test_results_of_the_commands_come_together(folder: Path, model: Path) -> None:
@@ -146,7 +149,12 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("eval", ["tiny.tflite", "--source", "ibug:test"], "tiny.tflite: cannot read the model"),
         ("eval", ["tiny.yaml", "--source", "ibug:test"], "cannot be read as a model file"),
         ("data", ["pack", "ibug:train", "train"], "not a packed source"),
-        ("data", ["stats", "train"], "not a packed folder"),
+        ("data", ["stats", "packed:train"], "not a packed folder"),
+        ("data", ["stats", "train"], "expected reader:path"),
+        ("data", ["stats", "ibug:train", "--output", "a.jpg"], "a name that ends in .png"),
+        ("data", ["stats", "ibug:train", "--split", "train"], "only packed sources have splits"),
+        ("data", ["show", "ibug:train", "--output", "a.gif"], "a name that ends in .jpg, .jpeg,"),
+        ("data", ["show", "packed:train"], "not a packed folder"),
         ("data", ["synth", "s", "--count", "0"], "count"),
         ("data", ["synth", "tiny.yaml/s"], "tiny.yaml"),
         ("data", ["pack", "ibug:train", "tiny.yaml/p"], "tiny.yaml"),

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from efld_tf.annotations.images import ImageReader
-from efld_tf.annotations.record import FaceRecord, box_around
+from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
-from efld_tf.landmarks import geometry, schemas
+from efld_tf.landmarks import geometry
 from efld_tf.landmarks.geometry import Crop
 from efld_tf.quiet import silenced_stderr
 
@@ -72,7 +72,7 @@ def batches(records: Iterable[FaceRecord]) -> Iterator[list[tuple[FaceRecord, np
                 yield batch
                 batch = []
         photos = photos if batch else 1
-        batch.append((record, face_box(record)))
+        batch.append((record, record.face_box()))
     if batch:
         yield batch
 
@@ -90,20 +90,6 @@ def measure(faces: list[tuple[FaceRecord, np.ndarray]]) -> list[Measured]:
                 whole = _measure_photo(reader, record)
             measured.append(whole if whole.error else _measure_face(reader, record, box, whole))
     return measured
-
-
-def face_box(record: FaceRecord) -> np.ndarray:
-    """The square (x0, y0, x1, y1) around eyes and mouth, in pixels, alike in all formats.
-
-    It is that of all points where an eye or a mouth corner is not annotated.
-    """
-    anchors = schemas.get(record.schema).anchor_points(record.points)
-    if np.isfinite(anchors).all():
-        return box_around(anchors).astype(np.float64)
-    x0, y0, x1, y1 = record.source_box("points").astype(np.float64)
-    half = max(x1 - x0, y1 - y0) / 2
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    return np.array([x - half, y - half, x + half, y + half])
 
 
 def perceptual_hash(grey: np.ndarray) -> int:

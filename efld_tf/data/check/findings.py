@@ -70,7 +70,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From where on something is a finding. Face sizes are sides of `faces.face_box`.
+    """From where on something is a finding. Face sizes are sides of `FaceRecord.face_box`.
 
     Attributes:
       outside: how far a point may lie outside the image, face sizes.

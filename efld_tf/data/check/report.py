@@ -14,11 +14,12 @@ import numpy as np
 from efld_tf import files
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.data.check import faces, findings
+from efld_tf.data import look
+from efld_tf.data.check import findings
 from efld_tf.data.check.findings import Finding
 from efld_tf.data.check.run import Report
 from efld_tf.errors import EfldError
-from efld_tf.landmarks import drawing, schemas
+from efld_tf.landmarks import drawing
 
 # The contact sheet: so many of the worst of each kind, tiles a row, pixels a tile.
 WORST = 8
@@ -116,29 +117,10 @@ def _tile(found: Finding, records: dict[tuple[int, str], FaceRecord]) -> np.ndar
     """The face with its points, beside the other one of a pair; None where there are no pixels."""
     places = [(found.source, found.key), *([found.other] if found.other else [])]
     try:
-        pictures = [_picture(records[place]) for place in places if place in records]
+        pictures = [
+            look.picture(records[place], read_image(records[place]), DRAWN, SHOWN)
+            for place in places if place in records
+        ]
     except EfldError:
         return None
     return np.hstack(pictures) if pictures else None
-
-
-def _picture(record: FaceRecord) -> np.ndarray:
-    """[DRAWN, DRAWN, 3] the face, or the whole photo where most of its points are elsewhere."""
-    image = read_image(record)
-    height, width = image.shape[:2]
-    x0, _, x1, _ = faces.face_box(record)
-    known = record.points[np.isfinite(record.points).all(axis=-1)]
-    # The median is where the face is, even if some points are far off.
-    x, y = np.median(known, axis=0)
-    side = float(np.clip(SHOWN * (x1 - x0), 16, 1.2 * max(width, height)))
-    if not (0 <= x < width and 0 <= y < height):
-        x, y, side = width / 2, height / 2, 1.2 * max(width, height)
-    scale = DRAWN / side
-    matrix = np.array([[scale, 0, DRAWN / 2 - x * scale], [0, scale, DRAWN / 2 - y * scale]])
-    shown = cv2.warpAffine(image, matrix, (DRAWN, DRAWN), flags=cv2.INTER_LINEAR,
-                           borderValue=drawing.BACKGROUND)
-    points = record.points * scale + matrix[:, 2]
-    shown = drawing.draw_landmarks(shown, points, schemas.get(record.schema))
-    if record.box is not None:
-        shown = drawing.draw_box(shown, record.box * scale + np.tile(matrix[:, 2], 2))
-    return shown

@@ -156,7 +156,7 @@ def _file_findings(index: int, one: CheckedSource) -> Iterator[Finding]:
 def _place_findings(index: int, one: CheckedSource, limits: Thresholds) -> Iterator[Finding]:
     """Points outside the image, and boxes away from their points."""
     for record, measured in zip(one.records, one.measured, strict=True):
-        box = faces.face_box(record)
+        box = record.face_box()
         if not measured.error:
             far, count = _outside(record.points, measured.width, measured.height)
             relative = far / max(float(box[2] - box[0]), 1e-6)
@@ -224,7 +224,7 @@ def _pair_findings(checked: list[CheckedSource], limits: Thresholds) -> Iterator
     measured = [m for one in checked for m in one.measured]
     against = np.array([checked[i].against for i, _ in place], bool)
     digests = [m.digest for m in measured]
-    boxes = np.array([faces.face_box(record) for _, record in place]).reshape(-1, 4)
+    boxes = np.array([record.face_box() for _, record in place]).reshape(-1, 4)
     own, test, photo = duplicates.copies(digests, boxes, against)
     hashed = [i for i, m in enumerate(measured) if m.face_hash is not None]
     near_own, near_test = duplicates.near_duplicates(

@@ -1,0 +1,53 @@
+"""`efld-data show`: a look at the faces of a source."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from efld_tf.cli import common
+from efld_tf.errors import DataError, EfldError
+
+
+def add_show(commands: argparse._SubParsersAction) -> None:
+    """Adds `show` to the subcommands of `efld-data`."""
+    parser = commands.add_parser(
+        "show", help="draw faces of a source with their points",
+        description="Draw faces of a source with their points: each part of the face in its own "
+        "colour, occluded points as rings, the file's own box in yellow.",
+    )
+    parser.add_argument("source", metavar="READER:PATH", help="e.g. ibug:FOLDER, packed:FOLDER")
+    parser.add_argument("--output", type=Path, default=Path("faces.jpg"), metavar="FILE",
+                        help="a .jpg or .png (default: %(default)s)")
+    parser.add_argument("--count", type=common.whole_from(1), default=24, metavar="N",
+                        help="faces, drawn by lot (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N",
+                        help="of the lot (default: %(default)s)")
+    parser.add_argument("--columns", type=common.whole_from(1), default=6, metavar="N",
+                        help="faces a row (default: %(default)s)")
+    parser.add_argument("--tile", type=common.whole_from(32), default=320, metavar="PIXELS",
+                        help="side of a face's picture (default: %(default)s)")
+    parser.add_argument("--numbers", action="store_true", help="write the points' indices")
+    parser.add_argument("--names", action="store_true", help="list the points' names below")
+    parser.add_argument("--split", choices=("train", "validation"),
+                        help="of a packed source (default: train)")
+    parser.set_defaults(run=_show)
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    common.quiet_tensorflow_for(arguments.source)
+    from efld_tf.data import look, show
+
+    show.check_suffix(arguments.output)
+    errors: list[DataError] = []
+    found = look.faces(arguments.source, errors, arguments.split)
+    chosen = look.sample(found, arguments.count, arguments.seed)
+    if not chosen:
+        raise errors[0] if errors else EfldError(f"source {arguments.source}: no face found")
+    drawn = show.sheet(chosen, columns=arguments.columns, tile=arguments.tile,
+                       numbers=arguments.numbers, names=arguments.names)
+    show.write(arguments.output, drawn.image)
+    for error in drawn.unreadable:
+        print(f"not shown: {error}")
+    common.say_unusable(arguments.source, errors)
+    print(f"{arguments.output}: {drawn.faces} faces")

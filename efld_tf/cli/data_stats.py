@@ -1,0 +1,82 @@
+"""`efld-data stats`: what faces sources hold."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from efld_tf.cli import common
+from efld_tf.errors import EfldError
+
+if TYPE_CHECKING:
+    from efld_tf.data.stats import SourceStats
+
+
+def add_stats(commands: argparse._SubParsersAction) -> None:
+    """Adds `stats` to the subcommands of `efld-data`."""
+    parser = commands.add_parser(
+        "stats", help="say and draw what faces sources hold",
+        description="Say and draw what faces sources hold: mean shape and spread of the points, "
+        "poses, sizes, brightness. Several sources are drawn side by side.",
+    )
+    parser.add_argument("source", nargs="+", metavar="READER:PATH",
+                        help="e.g. ibug:FOLDER, packed:FOLDER")
+    parser.add_argument("--output", type=Path, default=Path("stats.png"), metavar="FILE.png",
+                        help="the picture; the numbers go to FILE.json (default: %(default)s)")
+    parser.add_argument("--split", choices=("train", "validation"),
+                        help="of packed sources (default: train)")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    parser.set_defaults(run=_stats)
+
+
+def _stats(arguments: argparse.Namespace) -> None:
+    common.quiet_tensorflow_for(*arguments.source)
+    from efld_tf import files
+    from efld_tf.data import stats, stats_plot
+
+    picture, numbers = arguments.output, arguments.output.with_suffix(".json")
+    if picture.suffix.lower() != ".png":
+        raise EfldError(f"{picture}: expected a name that ends in .png")
+    found = [
+        stats.measure(source, arguments.split, progress=not arguments.quiet)
+        for source in arguments.source
+    ]
+    for one in found:
+        _print(one)
+    stats_plot.draw(picture, found)
+    files.write_json(numbers, [one.to_json() for one in found])
+    print(f"written: {picture}, {numbers}")
+
+
+def _print(one: SourceStats) -> None:
+    from efld_tf.data.stats import MEASURES
+
+    print(f"source      {one.source}")
+    if one.source.startswith("packed:"):
+        _print_manifest(Path(one.source.partition(":")[2]))
+    identities = "" if one.identities is None else f" of {one.identities} people or photos"
+    print(f"faces       {one.faces}{identities}, {one.schema}")
+    shares = [f"{one.missing:.1%} not annotated"]
+    shares += [] if one.occluded is None else [f"{one.occluded:.1%} occluded"]
+    print(f"points      {', '.join(shares)}")
+    for name, values in one.values.items():
+        if len(values):
+            low, middle, high = np.percentile(values, (5, 50, 95))
+            print(f"{name:11} 5% {low:.4g}, median {middle:.4g}, 95% {high:.4g}"
+                  f"  ({MEASURES[name]})")
+    common.say_unusable(one.source, one.errors)
+
+
+def _print_manifest(folder: Path) -> None:
+    from efld_tf.data.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    rule = manifest.crop_rule
+    print(f"packed from {manifest.source}: {manifest.faces('train')} train, "
+          f"{manifest.faces('validation')} validation, {len(manifest.skipped)} skipped")
+    print(f"crop rule   {rule.name}: scale {rule.scale}, offset {rule.offset_x}, {rule.offset_y}")
+    print(f"stored as   {manifest.pack.size} px, margin {manifest.pack.margin}")
+    print(f"content     {manifest.content_sha256}")

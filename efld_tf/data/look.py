@@ -1,0 +1,145 @@
+"""Faces of any source, annotated photos or packed crops, for looking at them and measuring them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from efld_tf.annotations import sources
+from efld_tf.annotations.images import ImageReader
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.data.manifest import PACKED, SPLITS, read_manifest
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import drawing, schemas
+from efld_tf.landmarks.drawing import Colour
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face to look at.
+
+    Attributes:
+      record: its annotation, in pixels of the image that `pixels` gives.
+      pixels: reads its image, [H, W, 3] uint8 RGB; raises DataError.
+      scale: pixels of the photo for one of that image; 1 but for packed crops.
+      packed: whether the image is a stored crop of the face.
+    """
+
+    record: FaceRecord
+    pixels: Callable[[], np.ndarray]
+    scale: float = 1.0
+    packed: bool = False
+
+
+def faces(source: str, errors: list[DataError], split: str | None = None) -> Iterator[Face]:
+    """The faces of `reader:path` or `packed:folder` one by one.
+
+    Args:
+      errors: gets why others cannot be used.
+      split: of a packed folder; None for `train`.
+
+    Raises:
+      EfldError: the source is malformed or does not exist, or has no splits.
+    """
+    parsed = sources.parse(source, known=(PACKED,))
+    if parsed.reader == PACKED:
+        if parsed.options:
+            raise EfldError(f"source {source}: packed folders have no options")
+        return _packed_faces(parsed, split or "train")
+    if split is not None:
+        raise EfldError(f"source {source}: only packed sources have splits")
+    return _source_faces(parsed, errors)
+
+
+def _source_faces(source: sources.Source, errors: list[DataError]) -> Iterator[Face]:
+    reader = ImageReader()
+    for item in sources.stream(source):
+        if isinstance(item, DataError):
+            errors.append(item)
+        else:
+            yield Face(item, partial(reader.read, item))
+
+
+def _packed_faces(source: sources.Source, split: str) -> Iterator[Face]:
+    if split not in SPLITS:
+        raise EfldError(f"source {source}: expected a split of {', '.join(SPLITS)}, got {split!r}")
+    manifest = read_manifest(source.path)
+    from efld_tf.data import shards  # TensorFlow reads records
+
+    size = manifest.pack.size
+    for face in shards.load(source.path, manifest, split):
+        name = face["name"].decode()
+        record = FaceRecord(
+            source.path, face["points"] * size - 0.5, manifest.schema, key=name
+        )
+        yield Face(record, partial(_decode, face["jpeg"]), float(face["side"]) / size, packed=True)
+
+
+def _decode(jpeg: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def sample(items: Iterable[Item], count: int, seed: int = 0) -> list[Item]:
+    """`count` items of a stream of any length, each equally likely, in the order of the stream.
+
+    The same seed gives the same places of equally long streams (reservoir sampling, algorithm R;
+    Vitter, ACM TOMS 1985).
+    """
+    chosen: list[tuple[int, Item]] = []
+    generator = random.Random(seed)
+    for index, item in enumerate(items):
+        if len(chosen) < count:
+            chosen.append((index, item))
+        elif (place := generator.randrange(index + 1)) < count:
+            chosen[place] = (index, item)
+    return [item for _, item in sorted(chosen, key=lambda pair: pair[0])]
+
+
+def picture(
+    record: FaceRecord,
+    image: np.ndarray,
+    side: int,
+    shown: float | None,
+    *,
+    numbers: bool = False,
+    part_colours: Sequence[Colour] | None = None,
+) -> np.ndarray:
+    """The face with its points, and its box where it has one: [side, side, 3] uint8 RGB.
+
+    Args:
+      image: the record's, [H, W, 3] uint8 RGB.
+      shown: how much of the image, in face boxes; the whole image where most of the face's points
+        are elsewhere, or for None.
+      numbers, part_colours: as in `drawing.draw_landmarks`.
+    """
+    height, width = image.shape[:2]
+    x, y, extent = width / 2 - 0.5, height / 2 - 0.5, float(max(width, height))
+    if shown is not None:
+        known = record.points[np.isfinite(record.points).all(axis=-1)]
+        # The median is where the face is, even if some points are far off.
+        middle = np.median(known, axis=0)
+        x0, _, x1, _ = record.face_box()
+        if 0 <= middle[0] < width and 0 <= middle[1] < height:
+            (x, y), extent = middle, float(np.clip(shown * (x1 - x0), 16, 1.2 * extent))
+        else:
+            extent *= 1.2
+    scale = side / extent
+    shift = side / 2 - 0.5 - np.array([x, y]) * scale
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    drawn = cv2.warpAffine(image, matrix, (side, side), flags=how, borderValue=drawing.BACKGROUND)
+    drawn = drawing.draw_landmarks(
+        drawn, record.points * scale + shift, schemas.get(record.schema), numbers=numbers,
+        visible=record.visible, part_colours=part_colours,
+    )
+    if record.box is not None:
+        drawn = drawing.draw_box(drawn, record.box * scale + np.tile(shift, 2))
+    return drawn
