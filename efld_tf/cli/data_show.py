@@ -31,16 +31,20 @@ def add_show(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--names", action="store_true", help="list the points' names below")
     parser.add_argument("--split", choices=("train", "validation"),
                         help="of a packed source (default: train)")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
     parser.set_defaults(run=_show)
 
 
 def _show(arguments: argparse.Namespace) -> None:
     common.quiet_tensorflow_for(arguments.source)
+    from tqdm import tqdm
+
     from efld_tf.data import look, show
 
     show.check_suffix(arguments.output)
     errors: list[DataError] = []
-    found = look.faces(arguments.source, errors, arguments.split)
+    found = tqdm(look.faces(arguments.source, errors, arguments.split), desc="annotations",
+                 unit="face", disable=arguments.quiet, leave=False, delay=1)
     chosen = look.sample(found, arguments.count, arguments.seed)
     if not chosen:
         raise errors[0] if errors else EfldError(f"source {arguments.source}: no face found")

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
@@ -14,7 +15,7 @@ import numpy as np
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.data.manifest import PACKED, SPLITS, read_manifest
+from efld_tf.data.manifest import PACKED, SPLITS, Manifest, read_manifest
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import drawing, schemas
 from efld_tf.landmarks.drawing import Colour
@@ -53,7 +54,10 @@ def faces(source: str, errors: list[DataError], split: str | None = None) -> Ite
     if parsed.reader == PACKED:
         if parsed.options:
             raise EfldError(f"source {source}: packed folders have no options")
-        return _packed_faces(parsed, split or "train")
+        if split not in (None, *SPLITS):
+            known = ", ".join(SPLITS)
+            raise EfldError(f"source {source}: expected a split of {known}, got {split!r}")
+        return _packed_faces(parsed.path, read_manifest(parsed.path), split or "train")
     if split is not None:
         raise EfldError(f"source {source}: only packed sources have splits")
     return _source_faces(parsed, errors)
@@ -68,17 +72,14 @@ def _source_faces(source: sources.Source, errors: list[DataError]) -> Iterator[F
             yield Face(item, partial(reader.read, item))
 
 
-def _packed_faces(source: sources.Source, split: str) -> Iterator[Face]:
-    if split not in SPLITS:
-        raise EfldError(f"source {source}: expected a split of {', '.join(SPLITS)}, got {split!r}")
-    manifest = read_manifest(source.path)
+def _packed_faces(folder: Path, manifest: Manifest, split: str) -> Iterator[Face]:
     from efld_tf.data import shards  # TensorFlow reads records
 
     size = manifest.pack.size
-    for face in shards.load(source.path, manifest, split):
+    for face in shards.load(folder, manifest, split):
         name = face["name"].decode()
         record = FaceRecord(
-            source.path, face["points"] * size - 0.5, manifest.schema, key=name
+            folder, face["points"] * size - 0.5, manifest.schema, key=name
         )
         yield Face(record, partial(_decode, face["jpeg"]), float(face["side"]) / size, packed=True)
 

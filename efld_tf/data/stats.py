@@ -113,7 +113,7 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
     sizes: list[float] = []
     found = look.faces(source, errors, split)
     bar = tqdm(found, unit="face", desc=f"annotations of {Path(source).name}",
-               disable=not progress, leave=False)
+               disable=not progress, leave=False, delay=1)
 
     def kept() -> Any:
         for face in bar:
@@ -197,7 +197,7 @@ def _covariance(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _brightness(faces: Sequence[Face], progress: bool) -> np.ndarray:
     """Mean grey values of the faces, 0 to 255, of those whose images can be read."""
     values = []
-    for face in tqdm(faces, unit="face", desc="images", disable=not progress, leave=False):
+    for face in tqdm(faces, unit="face", desc="images", disable=not progress, leave=False, delay=1):
         x0, y0, x1, y1 = face.record.face_box()
         try:
             crop = geometry.extract_crop(

@@ -116,7 +116,7 @@ def check(
 
 def _read_annotations(one: CheckedSource, progress: bool) -> None:
     description = f"annotations of {one.source.path.name}"
-    with tqdm(unit="face", desc=description, disable=not progress, leave=False) as bar:
+    with tqdm(unit="face", desc=description, disable=not progress, leave=False, delay=1) as bar:
         for item in sources.stream(one.source):
             bar.update()
             if isinstance(item, DataError):
