@@ -35,6 +35,10 @@ def main() -> None:
     for folder, schema, count, seed in RENDERED:
         run("efld-data", "synth", DATA / folder, "--schema", schema, "--count", count,
             "--seed", seed, "--size", 192)
+    wflw, *others = (f"wflw:{DATA}/wflw98/list_98pt_rect_attr.txt", f"ibug:{DATA}/ibug68",
+                     f"ibug:{DATA}/ibug51")
+    run("efld-data", "show", wflw, "--output", RUN / "faces.jpg", "--count", 12, "--tile", 240)
+    run("efld-data", "stats", wflw, *others, "--output", RUN / "stats.png")
     run("efld-train", CONFIG)
     run("efld-export", RUN, "--int8", "--head", "ibug68", "--compare", TEST, "--output", MODEL)
     run("efld-eval", MODEL, "--source", TEST, "--output", RESULTS, "--plots", RUN)
@@ -77,7 +81,8 @@ CED-AUC@10% {evaluation['ced_auc_10_percent']:.1f}
 
   model       {MODEL}
   results     {RESULTS}
-  look at     {RUN}/sample.png  {RUN}/worst.png  {RUN}/ced.png
+  look at     {RUN}/faces.jpg  {RUN}/stats.png  {RUN}/sample.png  {RUN}/worst.png
+              {RUN}/ced.png
 {'=' * 72}""")
 
 

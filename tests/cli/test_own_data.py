@@ -1,9 +1,11 @@
-"""A user's own table of points with a schema of their own, from annotation to predictions."""
+"""A user's own table of points with a schema of their own: what the README says, as it says it."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,28 +13,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import yaml
 
+from efld_tf.annotations import sources
 from tests import faces
 from tests.cli.test_path import run
 
-# Eyes' centres and corners, nose tip and mouth corners of the 68 points, in an order of its own.
+README = (Path(__file__).parents[2] / "README.md").read_text()
+OWN = README.split("### Bring your own data")[1].split("\n### ")[0]
+SCHEMA, RECIPE = re.findall(r"```yaml\n(.*?)```", OWN, re.S)
+COMMANDS = re.search(r"```sh\n(.*?)```", OWN, re.S)[1].splitlines()
+SOURCE = "csv:photos/faces.csv?schema=nine.yaml"
+
+# The points of the README's schema as iBUG's 68 has them.
 POINTS = [45, 36, 42, 39, 30, 48, 54, 57, 51]
-SCHEMA = """\
-name: nine
-title: Nine points
-parts:
-  left_eye: {points: "0,2"}
-  right_eye: {points: "1,3"}
-  nose: {points: 4}
-  mouth: {points: "5,8,6,7", closed: true}
-flip: infer
-normalisers:
-  interocular: {right: 1, left: 0}
-anchors: {right_eye: "1,3", left_eye: "0,2", mouth_right: 5, mouth_left: 6}
-nose_tip: 4
-"""
-SOURCE = "csv:train/faces.csv?schema=nine.yaml"
+
+# What keeps the training of a test short.
+SHORT = (
+    "model.input_size=64", "data.pack.size=96", "training.steps=40", "training.batch_size=8",
+    "training.log_interval=10", "training.validation_interval=20",
+    "training.checkpoint_interval=20",
+)  # fmt: skip
 
 
 def write_table(folder: Path, count: int, seed: int) -> None:
@@ -53,26 +53,36 @@ def write_table(folder: Path, count: int, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model trained on the table, and the schema's file gone."""
+    """A folder in which the README's commands were run."""
     folder = tmp_path_factory.mktemp("own")
-    write_table(folder / "train", 40, 0)
+    write_table(folder / "photos", 40, 0)
     write_table(folder / "test", 10, 1)
     (folder / "nine.yaml").write_text(SCHEMA)
-    recipe = {
-        "name": "nine",
-        "model": {"input_size": 64},
-        "heads": {"nine": {}},
-        "data": {
-            "pack": {"size": 96},
-            "sources": [{"name": "own", "source": SOURCE, "heads": ["nine"],
-                         "validation_fraction": 0.2}],
-        },
-        "training": {"target_head": "nine", "steps": 40, "batch_size": 8, "log_interval": 10,
-                     "validation_interval": 20, "checkpoint_interval": 20},
-    }  # fmt: skip
-    (folder / "nine_recipe.yaml").write_text(yaml.safe_dump(recipe))
-    run(folder, "train", "nine_recipe.yaml", "--quiet")
+    (folder / "mine.yaml").write_text(RECIPE)
+    for line in COMMANDS:
+        program, *arguments = shlex.split(line, comments=True)
+        if program == "efld-train":
+            arguments += ["--quiet", *(word for value in SHORT for word in ("--set", value))]
+        if program == "efld-export":
+            arguments += ["--calibration", "16"]
+        out, _ = run(folder, program.removeprefix("efld-"), *arguments)
+        (folder / f"{program}_{arguments[0]}.txt".replace("/", "_")).write_text(out)
     return folder
+
+
+def test_every_step_leaves_what_the_readme_says(folder: Path) -> None:
+    assert cv2.imread(str(folder / "faces.jpg")).std() > 10
+    report = json.loads((folder / "report" / "report.json").read_text())
+    assert report["sources"][0]["faces"] == 40
+    assert (folder / "report" / "exclude.json").is_file()
+    assert (folder / "runs" / "mine" / "efld_nine_int8.tflite").stat().st_size > 10_000
+
+
+def test_the_readme_names_every_reader() -> None:
+    table = README.split("## Your data")[1].split("### Bring")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+)`", " ".join(rows))
+    assert sorted(named) == sorted([*sources.FORMATS, "packed"])
 
 
 def test_the_flip_is_inferred_and_said(folder: Path) -> None:
@@ -83,20 +93,17 @@ def test_the_flip_is_inferred_and_said(folder: Path) -> None:
 
 
 def test_the_check_infers_the_flip_too(folder: Path) -> None:
-    out, _ = run(folder, "data", "check", SOURCE, "--output", "report", "--quiet")
-    assert "flip inferred from 40 faces" in out
+    assert "flip inferred from 40 faces" in (folder / "efld-data_check.txt").read_text()
 
 
 def test_the_model_carries_the_schema(folder: Path) -> None:
     """Everything behind training works where the schema's file does not exist."""
-    out, _ = run(folder, "export", "runs/nine", "--int8", "--calibration", 16)
-    assert "M MACs" in out
     (folder / "nine.yaml").rename(folder / "elsewhere.yaml")
     try:
         run(folder, "data", "stats", "packed:packed_nine")
         code = (
             "from efld_tf.landmarks import schemas; from efld_tf.runtime import metadata; "
-            "about = metadata.read('runs/nine/efld_nine_int8.tflite'); "
+            "about = metadata.read('runs/mine/efld_nine_int8.tflite'); "
             "schema = schemas.get(about.schema); print(schema.flip, schema.num_points)"
         )
         out = subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, text=True,
@@ -105,13 +112,13 @@ def test_the_model_carries_the_schema(folder: Path) -> None:
     finally:
         (folder / "elsewhere.yaml").rename(folder / "nine.yaml")
     test = "csv:test/faces.csv?schema=nine.yaml"
-    for index, model in enumerate(("runs/nine", "runs/nine/efld_nine_int8.tflite")):
+    for index, model in enumerate(("runs/mine", "runs/mine/efld_nine_int8.tflite")):
         out, _ = run(folder, "eval", model, "--source", test, "--output", f"{index}.json")
         assert "faces                        10" in out
 
 
 def test_a_name_that_means_two_things_is_refused(folder: Path) -> None:
     (folder / "other.yaml").write_text(SCHEMA.replace("nose_tip: 4", "nose_tip: 3"))
-    _, err = run(folder, "eval", "runs/nine", "--source",
+    _, err = run(folder, "eval", "runs/mine", "--source",
                  "csv:test/faces.csv?schema=other.yaml", code=2)
     assert err == "error: there is another schema named 'nine': choose another name\n"
