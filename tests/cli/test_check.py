@@ -1,0 +1,99 @@
+"""`efld-data check` and its lists of exclusions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from efld_tf.cli import data
+from efld_tf.data.check import exclusions, findings
+from efld_tf.data.check.findings import Thresholds
+from efld_tf.errors import DataError, EfldError
+from tests import faces as drawn
+from tests.data.check.checking import kinds_of, quick
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Path:
+    folder = drawn.write_ibug(tmp_path / "faulty", 25)
+    shutil.copyfile(folder / "face_003x.png", folder / "face_999x.png")
+    shutil.copyfile(folder / "face_003x.pts", folder / "face_999x.pts")
+    return folder
+
+
+def test_the_command_writes_and_says(
+    faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["check", f"ibug:{faulty}", "--quiet", "--workers", "1"]
+    assert data.main([*arguments, "--output", str(out)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["exclude.json", "report.json", "worst.jpg"]
+    printed = capsys.readouterr().out
+    assert f"ibug:{faulty}: 26 faces" in printed
+    assert data.main([*arguments, "--strict"]) == 1
+    assert "face_999x.png: the same pixels as face_003x.png" in capsys.readouterr().out
+    packed = ["pack", f"ibug:{faulty}", str(tmp_path / "p"), "--quiet", "--size", "32",
+              "--exclude", str(out / "exclude.json")]
+    assert data.main(packed) is None or data.main(packed) == 0
+    assert "skipped: excluded: face_999x.png: duplicate" in capsys.readouterr().out
+
+
+def test_a_clean_source_passes_strictly(tmp_path: Path) -> None:
+    folder = drawn.write_ibug(tmp_path / "clean", 3)
+    assert data.main(["check", f"ibug:{folder}", "--quiet", "--workers", "1", "--strict"]) in (0, 1)
+    found = quick([f"ibug:{folder}"], workers=1)
+    assert found.notes and "3 faces of ibug68, 20 are needed" in found.notes[0]
+
+
+@pytest.mark.parametrize("extra, words", [
+    (["ibug:{folder}"], "given twice"),
+    (["--against", "ibug:{folder}"], "given twice"),
+    (["nosuch:{folder}"], "unknown reader"),
+    (["ibug:{folder}/absent"], "does not exist"),
+    (["--near", "9"], "near: expected 0 to 7"),
+    (["--box", "nan"], "box: expected 0 to 1"),
+])
+def test_bad_input_is_told(faulty: Path, extra: list[str], words: str) -> None:
+    extra = [word.format(folder=faulty) for word in extra]
+    with pytest.raises(EfldError, match=words):
+        data.main(["check", f"ibug:{faulty}", *extra, "--quiet"])
+
+
+@pytest.mark.parametrize("content", [
+    "", "[]", "{}", '{"sources": [{"source": "ibug:a"}]}', '{"sources": 3}', "[" * 9999,
+    '{"sources": [{"source": "ibug:a", "exclude": [1]}]}',
+])
+def test_a_broken_list_of_exclusions_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "exclude.json").write_text(content)
+    with pytest.raises(DataError, match="exclude.json: not a list of exclusions"):
+        exclusions.read(tmp_path / "exclude.json", "ibug:a")
+
+
+def test_lists_follow_their_source_and_no_other(tmp_path: Path) -> None:
+    def entry(source: str, key: str) -> dict:
+        return {"source": source, "exclude": [{"key": key, "reason": "r"}]}
+
+    path = tmp_path / "exclude.json"
+    path.write_text(json.dumps({"sources": [
+        entry("ibug:/old/helen/trainset", "h"), entry("ibug:/old/lfpw/trainset", "l"),
+        entry("youtube_faces:/old/yt?identities=train", "t"), entry("wflw:/old/list.txt", "w"),
+    ]}))
+    assert exclusions.read(path, "ibug:/new/lfpw/trainset") == {"l": "r"}
+    assert exclusions.read(path, "youtube_faces:/new/yt?identities=train") == {"t": "r"}
+    assert exclusions.read(path, "wflw:list.txt") == {"w": "r"}
+    with pytest.raises(DataError, match="not a list for mtfl:.*list.txt: it is for ibug"):
+        exclusions.read(path, "mtfl:/old/list.txt")
+    with pytest.raises(DataError, match="not a list for ibug:"):
+        exclusions.read(path, "ibug:/old/helen/testset")
+    with pytest.raises(DataError, match="two of its entries"):
+        exclusions.read(path, "ibug:/new/trainset")
+    with pytest.raises(EfldError, match="none of its 1 keys"):
+        exclusions.unknown({"h": "r"}, frozenset(), path)
+
+
+def test_thresholds_change_what_is_found(faulty: Path) -> None:
+    strict = quick([f"ibug:{faulty}"], workers=1, thresholds=Thresholds(similar=1.0, near=0))
+    assert findings.NEAR_DUPLICATE not in kinds_of(strict)
