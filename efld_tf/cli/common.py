@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -91,8 +92,10 @@ def quiet_tensorflow_for(*sources: str) -> None:
         quiet_tensorflow()
 
 
-def say_unusable(source: str, errors: Sequence[DataError]) -> None:
-    """Tells of the annotations that a command for looking at data passed over."""
+def tell(source: str, errors: Sequence[DataError], notes: Sequence[str]) -> None:
+    """Tells what a command for looking at data passed over, and what is to be known of it."""
     if errors:
-        print(f"annotations that cannot be used: {len(errors)}; the first: {errors[0]}\n"
-              f"  all of them: efld-data check {source}")
+        print(f"cannot be used: {len(errors)}; the first: {errors[0]}\n"
+              f"  all of them: efld-data check {shlex.quote(source)}")
+    for note in notes:
+        print(f"note: {note}")

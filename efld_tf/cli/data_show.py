@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from efld_tf.cli import common
-from efld_tf.errors import DataError, EfldError
+from efld_tf.errors import EfldError
 
 
 def add_show(commands: argparse._SubParsersAction) -> None:
@@ -42,16 +42,15 @@ def _show(arguments: argparse.Namespace) -> None:
     from efld_tf.data import look, show
 
     show.check_suffix(arguments.output)
-    errors: list[DataError] = []
-    found = tqdm(look.faces(arguments.source, errors, arguments.split), desc="annotations",
+    told = look.Told()
+    found = tqdm(look.faces(arguments.source, told, arguments.split), desc="annotations",
                  unit="face", disable=arguments.quiet, leave=False, delay=1)
     chosen = look.sample(found, arguments.count, arguments.seed)
     if not chosen:
-        raise errors[0] if errors else EfldError(f"source {arguments.source}: no face found")
-    drawn = show.sheet(chosen, columns=arguments.columns, tile=arguments.tile,
+        raise told.errors[0] if told.errors \
+            else EfldError(f"source {arguments.source}: no face found")
+    sheet = show.sheet(chosen, told, columns=arguments.columns, tile=arguments.tile,
                        numbers=arguments.numbers, names=arguments.names)
-    show.write(arguments.output, drawn.image)
-    for error in drawn.unreadable:
-        print(f"not shown: {error}")
-    common.say_unusable(arguments.source, errors)
-    print(f"{arguments.output}: {drawn.faces} faces")
+    show.write(arguments.output, sheet)
+    common.tell(arguments.source, told.errors, told.notes)
+    print(f"written: {arguments.output}")

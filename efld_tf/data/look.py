@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -40,11 +40,24 @@ class Face:
     packed: bool = False
 
 
-def faces(source: str, errors: list[DataError], split: str | None = None) -> Iterator[Face]:
+@dataclass(frozen=True)
+class Told:
+    """What is to be told of a source beside its faces.
+
+    Attributes:
+      errors: of the annotations, and of the images, that cannot be used.
+      notes: what the user should know of the faces.
+    """
+
+    errors: list[DataError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def faces(source: str, told: Told, split: str | None = None) -> Iterator[Face]:
     """The faces of `reader:path` or `packed:folder` one by one.
 
     Args:
-      errors: gets why others cannot be used.
+      told: gets the errors of others, and notes.
       split: of a packed folder; None for `train`.
 
     Raises:
@@ -60,14 +73,14 @@ def faces(source: str, errors: list[DataError], split: str | None = None) -> Ite
         return _packed_faces(parsed.path, read_manifest(parsed.path), split or "train")
     if split is not None:
         raise EfldError(f"source {source}: only packed sources have splits")
-    return _source_faces(parsed, errors)
+    return _source_faces(sources.stream(parsed, told.notes), told)
 
 
-def _source_faces(source: sources.Source, errors: list[DataError]) -> Iterator[Face]:
+def _source_faces(items: Iterable[FaceRecord | DataError], told: Told) -> Iterator[Face]:
     reader = ImageReader()
-    for item in sources.stream(source):
+    for item in items:
         if isinstance(item, DataError):
-            errors.append(item)
+            told.errors.append(item)
         else:
             yield Face(item, partial(reader.read, item))
 

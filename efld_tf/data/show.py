@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,7 @@ import numpy as np
 
 from efld_tf import files
 from efld_tf.data import look
-from efld_tf.data.look import Face
+from efld_tf.data.look import Face, Told
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import drawing, schemas
 
@@ -21,63 +20,53 @@ SHOWN = 1.8
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-@dataclass(frozen=True, eq=False)
-class Sheet:
-    """A picture, and what is not in it.
-
-    Attributes:
-      image: [H, W, 3] uint8 RGB.
-      faces: how many are on it.
-      unreadable: the errors of the chosen faces whose images cannot be read.
-    """
-
-    image: np.ndarray
-    faces: int
-    unreadable: list[DataError]
-
-
 def sheet(
     chosen: Sequence[Face],
+    told: Told,
     *,
     columns: int = 6,
     tile: int = 320,
     numbers: bool = False,
     names: bool = False,
-) -> Sheet:
+) -> np.ndarray:
     """Draws faces side by side, each part of their schema in its colour.
 
     Occluded points are rings, points that are not annotated are left out, a box of the file's own
     is yellow.
 
     Args:
+      told: gets the errors of faces whose images cannot be read; they are left out.
       columns, tile: tiles a row, and a tile's side in pixels.
       numbers: whether to write each point's index beside it.
       names: whether to list the names of the points below.
 
+    Returns:
+      [H, W, 3] uint8 RGB.
+
     Raises:
       EfldError: there is no face whose image can be read.
     """
-    tiles, captions, unreadable = [], [], []
+    tiles, captions = [], []
     for face in chosen:
         record = face.record
         colours = drawing.part_colours(schemas.get(record.schema))
         try:
             image = face.pixels()
         except DataError as error:
-            unreadable.append(error)
+            told.errors.append(error)
             continue
         tiles.append(look.picture(record, image, tile, None if face.packed else SHOWN,
                                   numbers=numbers, part_colours=colours))
         captions.append(Path(record.key).name)
     if not tiles:
-        raise unreadable[0] if unreadable else EfldError("there is no face to show")
+        raise told.errors[-1] if chosen else EfldError("there is no face to show")
     columns = min(columns, len(tiles))
     image = drawing.contact_sheet(tiles, columns, tile, captions)
     if names:
         found = sorted({face.record.schema for face in chosen})
         legends = [drawing.legend(schemas.get(name), image.shape[1]) for name in found]
         image = np.concatenate([image, *legends])
-    return Sheet(image, len(tiles), unreadable)
+    return image
 
 
 def check_suffix(path: Path) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from efld_tf.annotations.declared import infer_flip
 from efld_tf.annotations.record import FaceRecord, box_around
 from efld_tf.data import look
-from efld_tf.data.look import Face
+from efld_tf.data.look import Face, Told
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, pose, schemas, shapes
 from efld_tf.landmarks.geometry import Crop
@@ -43,7 +41,7 @@ class SourceStats:
     Attributes:
       source: as it was given.
       schema: of its points.
-      errors: of the annotations that cannot be used.
+      told: the annotations and images that cannot be used, and notes.
       faces, identities: how many; identities are None where the source does not say.
       occluded, missing: shares of all points; occluded is None where the source does not say.
       values: by the keys of `MEASURES`, one for each face that it could be measured on.
@@ -54,7 +52,7 @@ class SourceStats:
 
     source: str
     schema: str
-    errors: list[DataError]
+    told: Told
     faces: int
     identities: int | None
     occluded: float | None
@@ -74,7 +72,8 @@ class SourceStats:
             "source": self.source,
             "schema": self.schema,
             "faces": self.faces,
-            "unusable_annotations": len(self.errors),
+            "unusable": [str(error) for error in self.told.errors],
+            "notes": self.told.notes,
             "identities": self.identities,
             "occluded_share": None if self.occluded is None else round(self.occluded, 4),
             "missing_share": round(self.missing, 4),
@@ -108,15 +107,14 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
     Raises:
       EfldError: the source is malformed, does not exist, holds no face or mixes schemas.
     """
-    errors: list[DataError] = []
+    told = look.Told()
     records: list[FaceRecord] = []
     sizes: list[float] = []
-    found = look.faces(source, errors, split)
-    bar = tqdm(found, unit="face", desc=f"annotations of {Path(source).name}",
-               disable=not progress, leave=False, delay=1)
+    found = tqdm(look.faces(source, told, split), unit="face", desc=f"annotations of {source}",
+                 disable=not progress, leave=False, delay=1)
 
-    def kept() -> Any:
-        for face in bar:
+    def kept() -> Iterator[Face]:
+        for face in found:
             x0, _, x1, _ = face.record.face_box()
             records.append(face.record)
             sizes.append((x1 - x0) * face.scale)
@@ -124,12 +122,10 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
 
     imaged = look.sample(kept(), MOST_IMAGES)
     if not records:
-        raise errors[0] if errors else EfldError(f"source {source}: no face found")
+        raise told.errors[0] if told.errors else EfldError(f"source {source}: no face found")
     names = sorted({record.schema for record in records})
     if len(names) > 1:
         raise EfldError(f"source {source}: annotations of several schemas: {', '.join(names)}")
-    if schemas.get(names[0]).flip is None:
-        infer_flip(records)
     points = np.stack([record.points for record in records])
     mean, covariance, residual = _shape(points, names[0])
     identities = {record.identity for record in records} - {None}
@@ -137,14 +133,14 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
     return SourceStats(
         source=source,
         schema=names[0],
-        errors=errors,
+        told=told,
         faces=len(records),
         identities=len(identities) or None,
         occluded=1 - float(np.mean(visible)) if visible else None,
         missing=float(np.isnan(points).any(axis=-1).mean()),
         values=angles(points, names[0])
         | {"size": np.array(sizes), "residual": residual,
-           "brightness": _brightness(imaged, progress)},
+           "brightness": _brightness(imaged, told, progress)},
         mean=mean,
         covariance=covariance,
     )
@@ -194,8 +190,8 @@ def _covariance(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return products / np.where(counts > 1, counts - 1, np.nan)[..., None]
 
 
-def _brightness(faces: Sequence[Face], progress: bool) -> np.ndarray:
-    """Mean grey values of the faces, 0 to 255, of those whose images can be read."""
+def _brightness(faces: Sequence[Face], told: Told, progress: bool) -> np.ndarray:
+    """Mean grey values of the faces, 0 to 255; `told` gets why others have none."""
     values = []
     for face in tqdm(faces, unit="face", desc="images", disable=not progress, leave=False, delay=1):
         x0, y0, x1, y1 = face.record.face_box()
@@ -203,7 +199,11 @@ def _brightness(faces: Sequence[Face], progress: bool) -> np.ndarray:
             crop = geometry.extract_crop(
                 face.pixels(), Crop((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0), 32
             )
-        except EfldError:  # `efld-data check` is where broken images are reported
+        except DataError as error:
+            told.errors.append(error)
+            continue
+        except EfldError as error:  # a face of no size, or of an absurd one
+            told.errors.append(DataError(face.record.image, str(error)))
             continue
         values.append(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).mean())
     return np.array(values)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.cli import data
 from efld_tf.data import look, pack, show
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
@@ -41,18 +43,18 @@ def photos(tmp_path: Path) -> Path:
 
 def test_faces_of_a_source(photos: Path) -> None:
     (photos / "face_002x.pts").write_text("damaged")
-    errors: list[DataError] = []
-    found = list(look.faces(f"ibug:{photos}", errors))
+    told = look.Told()
+    found = list(look.faces(f"ibug:{photos}", told))
     assert [face.record.key for face in found] == [f"face_{k:03d}x.png" for k in (0, 1, 3, 4, 5)]
-    assert [error.path.name for error in errors] == ["face_002x.pts"]
+    assert [error.path.name for error in told.errors] == ["face_002x.pts"]
     assert found[0].pixels().shape == (96, 96, 3) and found[0].scale == 1
 
 
 def test_packed_faces_are_those_of_the_photos(tmp_path: Path, photos: Path) -> None:
     options = SourceOptions(source=f"ibug:{photos}", name="s", heads=["ibug68"])
     pack.pack(options, tmp_path / "p", PackOptions(size=128, margin=1.5), progress=False)
-    packed = list(look.faces(f"packed:{tmp_path / 'p'}", []))
-    original = list(look.faces(f"ibug:{photos}", []))
+    packed = list(look.faces(f"packed:{tmp_path / 'p'}", look.Told()))
+    original = list(look.faces(f"ibug:{photos}", look.Told()))
     for face, photo in zip(packed, original, strict=True):
         assert face.record.key == photo.record.key and face.packed
         # Distances in pixels of the photo, and the same pixels at the eyes.
@@ -74,7 +76,7 @@ def test_wrong_use(tmp_path: Path, photos: Path) -> None:
         (f"ibag:{photos}", None, "unknown reader 'ibag'"),
     ):
         with pytest.raises(EfldError, match=message):
-            list(look.faces(source, [], split))
+            list(look.faces(source, look.Told(), split))
 
 
 def _record(points: np.ndarray, **fields) -> FaceRecord:
@@ -120,32 +122,41 @@ def test_a_face_outside_the_image_shows_the_whole_image() -> None:
 
 @pytest.fixture
 def chosen(photos: Path) -> list[look.Face]:
-    return list(look.faces(f"ibug:{photos}", []))
+    return list(look.faces(f"ibug:{photos}", look.Told()))
 
 
 def test_a_sheet(chosen: list[look.Face]) -> None:
-    drawn = show.sheet(chosen, columns=4, tile=100)
-    assert drawn.faces == 6 and drawn.unreadable == []
-    assert drawn.image.shape == (2 * (100 + 16), 400, 3)
-    assert drawn.image[:100, :100].std() > 20
-    assert (drawn.image[120:210, 250:] == drawing.BACKGROUND).all()  # the sheet's empty end
-    named = show.sheet(chosen, columns=4, tile=100, names=True).image
-    np.testing.assert_array_equal(named[: len(drawn.image)], drawn.image)
-    assert len(named) > len(drawn.image)
-    numbered = show.sheet(chosen, columns=4, tile=100, numbers=True).image
-    assert (numbered != drawn.image).any()
+    plain = show.sheet(chosen, look.Told(), columns=4, tile=100)
+    assert plain.shape == (2 * (100 + 16), 400, 3)
+    assert plain[:100, :100].std() > 20
+    assert (plain[120:210, 250:] == drawing.BACKGROUND).all()  # the sheet's empty end
+    named = show.sheet(chosen, look.Told(), columns=4, tile=100, names=True)
+    np.testing.assert_array_equal(named[: len(plain)], plain)
+    assert len(named) > len(plain)
+    numbered = show.sheet(chosen, look.Told(), columns=4, tile=100, numbers=True)
+    assert (numbered != plain).any()
 
 
 def test_faces_without_pixels_are_told(photos: Path, chosen: list[look.Face]) -> None:
     (photos / "face_001x.png").write_bytes(b"no image")
-    drawn = show.sheet(chosen)
-    assert drawn.faces == 5
-    (error,) = drawn.unreadable
-    assert error.path.name == "face_001x.png"
+    told = look.Told()
+    assert show.sheet(chosen, told, columns=6, tile=64).shape[1] == 5 * 64
+    assert [error.path.name for error in told.errors] == ["face_001x.png"]
     with pytest.raises(DataError, match="not an image"):
-        show.sheet(chosen[1:2])
+        show.sheet(chosen[1:2], look.Told())
     with pytest.raises(EfldError, match="no face to show"):
-        show.sheet([])
+        show.sheet([], look.Told())
+
+
+def test_the_command_tells_how_points_were_made(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    source = f"coco:{shared_data}/format_samples/wflw/test_wflw.json?convert=ibug68"
+    output = tmp_path / "new" / "faces.png"
+    assert not data.main(["show", source, "--output", str(output), "--tile", "64"])
+    assert cv2.imread(str(output)).shape == (64 + 16, 4 * 64, 3)
+    out = capsys.readouterr().out
+    assert "note: wflw98 is converted to ibug68" in out and f"written: {output}" in out
 
 
 def test_every_schema_has_a_sheet_and_a_legend() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from efld_tf.annotations import sources
 from efld_tf.cli import data
-from efld_tf.data import pack, stats, stats_plot
+from efld_tf.data import look, pack, stats, stats_plot
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -56,7 +56,7 @@ def found(source: str) -> stats.SourceStats:
 
 def test_counts(found: stats.SourceStats) -> None:
     assert (found.faces, found.identities, found.schema) == (FACES, FACES, "ibug68")
-    assert (found.missing, found.occluded, found.errors) == (0, None, [])
+    assert (found.missing, found.occluded, found.told) == (0, None, look.Told())
     assert {len(values) for values in found.values.values()} == {FACES}
 
 
@@ -143,8 +143,10 @@ def test_real_poses(shared_data: Path) -> None:
 def test_errors_are_kept(tmp_path: Path) -> None:
     source = _write(tmp_path, [MEAN, MEAN + 3, MEAN + 5])
     (tmp_path / "0001_1.pts").write_text("damaged")
+    (tmp_path / "0002_1.png").write_bytes(b"no image")
     found = stats.measure(source, progress=False)
-    assert found.faces == 2 and [error.path.name for error in found.errors] == ["0001_1.pts"]
+    assert found.faces == 2 and len(found.values["brightness"]) == 1
+    assert [error.path.name for error in found.told.errors] == ["0001_1.pts", "0002_1.png"]
     for path in tmp_path.glob("*.pts"):
         path.write_text("damaged")
     with pytest.raises(DataError, match=r"0000_1\.pts:1"):
@@ -171,10 +173,10 @@ def test_the_command_writes_and_says(
     assert not data.main(["stats", source, scut, "--output", str(picture), "--quiet"])
     out = capsys.readouterr().out
     assert f"faces       {FACES} of {FACES} people or photos, ibug68" in out
-    assert "annotations that cannot be used: 1; the first: " in out and "CM152.pts" in out
+    assert "cannot be used: 1; the first: " in out and "CM152.pts" in out
     assert f"efld-data check {scut}" in out
     known, other = json.loads(picture.with_suffix(".json").read_text())
     assert known["measures"]["brightness"]["percentiles"]["50"] == 77
     assert set(other["measures"]) == {"roll", "size", "residual", "brightness"}
-    assert other["unusable_annotations"] == 1 and other["faces"] == 3999
+    assert len(other["unusable"]) == 1 and other["faces"] == 3999
     assert cv2.imread(str(picture)).std() > 10
