@@ -36,7 +36,8 @@ def read_bytes(path: Path, limit: int) -> bytes:
             too_long = os.fstat(file.fileno()).st_size > limit
             content = b"" if too_long else file.read(limit + 1)
     except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(path, f"cannot be read: {reason}") from error
     if too_long or len(content) > limit:
         raise DataError(path, f"expected at most {limit} bytes; this is not such a file")
     return content

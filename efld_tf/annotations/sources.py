@@ -225,13 +225,21 @@ def read(
             skipped.append(item)
     found = sorted({record.schema for record in records})
     if not found:
-        raise EfldError(f"source {source}: no annotated face found")
+        raise no_face(source)
     if len(found) > 1:
         raise EfldError(f"source {source}: annotations of several schemas: {', '.join(found)}")
     if schemas.get(found[0]).flip is None:
         notes.append(infer_flip(records))
     notes += _count_note(source, len(records) + len(skipped) + len(excluded))
     return Annotations(source, found[0], records, skipped, frozenset(excluded), notes)
+
+
+def no_face(source: Source) -> EfldError:
+    """The error of a source in which there is nothing that its reader reads."""
+    format = FORMATS[source.reader]
+    return EfldError(
+        f"source {source}: no annotated face found; expected {format.path}: {format.layout}"
+    )
 
 
 def error_key(error: DataError, folder: Path) -> str:

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from efld_tf.cli import common
-from efld_tf.errors import EfldError
 
 
 def add_show(commands: argparse._SubParsersAction) -> None:
@@ -47,8 +46,7 @@ def _show(arguments: argparse.Namespace) -> None:
                  unit="face", disable=arguments.quiet, leave=False, delay=1)
     chosen = look.sample(found, arguments.count, arguments.seed)
     if not chosen:
-        raise told.errors[0] if told.errors \
-            else EfldError(f"source {arguments.source}: no face found")
+        raise look.no_face(arguments.source, told)
     sheet = show.sheet(chosen, told, columns=arguments.columns, tile=arguments.tile,
                        numbers=arguments.numbers, names=arguments.names)
     show.write(arguments.output, sheet)

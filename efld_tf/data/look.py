@@ -70,10 +70,18 @@ def faces(source: str, told: Told, split: str | None = None) -> Iterator[Face]:
         if split not in (None, *SPLITS):
             known = ", ".join(SPLITS)
             raise EfldError(f"source {source}: expected a split of {known}, got {split!r}")
-        return _packed_faces(parsed.path, read_manifest(parsed.path), split or "train")
+        manifest = read_manifest(parsed.path)
+        if not manifest.faces(split or "train"):
+            raise EfldError(f"source {source}: its {split or 'train'} split is empty; see --split")
+        return _packed_faces(parsed.path, manifest, split or "train")
     if split is not None:
         raise EfldError(f"source {source}: only packed sources have splits")
     return _source_faces(sources.stream(parsed, told.notes), told)
+
+
+def no_face(source: str, told: Told) -> EfldError:
+    """Why there is no face of a source, after all of `faces`: its first error, or it is empty."""
+    return told.errors[0] if told.errors else sources.no_face(sources.parse(source))
 
 
 def _source_faces(items: Iterable[FaceRecord | DataError], told: Told) -> Iterator[Face]:

@@ -122,7 +122,7 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
 
     imaged = look.sample(kept(), MOST_IMAGES)
     if not records:
-        raise told.errors[0] if told.errors else EfldError(f"source {source}: no face found")
+        raise look.no_face(source, told)
     names = sorted({record.schema for record in records})
     if len(names) > 1:
         raise EfldError(f"source {source}: annotations of several schemas: {', '.join(names)}")

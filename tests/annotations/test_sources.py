@@ -68,7 +68,7 @@ def test_stop_and_skip(folder: Path) -> None:
         ("wflw:{}?image=x", "unknown option 'image'; reader wflw has images"),
         ("youtube_faces:{}?split=x", "reader youtube_faces has identities, origin"),
         ("ibug:{}/nothing", "nothing does not exist"),
-        ("ibug:{}/empty", "no annotated face found"),
+        ("ibug:{}/empty", "no annotated face found; expected FOLDER: NAME.pts beside"),
     ],
 )
 def test_read_errors(folder: Path, source: str, message: str) -> None:

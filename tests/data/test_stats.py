@@ -151,7 +151,7 @@ def test_errors_are_kept(tmp_path: Path) -> None:
         path.write_text("damaged")
     with pytest.raises(DataError, match=r"0000_1\.pts:1"):
         stats.measure(source, progress=False)
-    with pytest.raises(EfldError, match="no face found"):
+    with pytest.raises(EfldError, match="no annotated face found"):
         (tmp_path / "empty").mkdir()
         stats.measure(f"ibug:{tmp_path / 'empty'}", progress=False)
 

@@ -124,7 +124,7 @@ def _read_annotations(one: CheckedSource, progress: bool) -> None:
             else:
                 one.records.append(item)
     if not one.records and not one.errors:
-        raise EfldError(f"source {one.source}: no annotated face found")
+        raise sources.no_face(one.source)
 
 
 def _measure(checked: list[CheckedSource], workers: int, progress: bool) -> None:
