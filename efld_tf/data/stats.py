@@ -149,7 +149,8 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
 def angles(points: np.ndarray, schema: str) -> dict[str, np.ndarray]:
     """Yaw, pitch and roll of points [F, N, 2] in degrees, of the faces where they are known.
 
-    Where the schema has no tip of the nose, only the roll, positive clockwise, by the eyes.
+    Where the schema has no tip of the nose, only the roll, positive clockwise, by the eyes; nothing
+    where it has one eye.
     """
     found = schemas.get(schema)
     estimated = pose.estimate(points, found)
@@ -157,6 +158,7 @@ def angles(points: np.ndarray, schema: str) -> dict[str, np.ndarray]:
         eyes = found.anchor_points(points)[:, :2]
         across = eyes[:, 1] - eyes[:, 0]
         roll = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+        roll[~across.any(axis=1)] = np.nan
         estimated = np.stack([roll * np.nan, roll * np.nan, roll], axis=1)
     return {
         name: column[np.isfinite(column)]

@@ -27,9 +27,9 @@ def estimate(points: np.ndarray, schema: LandmarkSchema) -> np.ndarray | None:
 
     Returns:
       [F, 3] (yaw, pitch, roll), NaN where a needed point is missing; None where the schema has no
-      tip of the nose.
+      tip of the nose, or one eye only (half faces).
     """
-    if not schema.nose_tip:
+    if not schema.nose_tip or schema.anchors["right_eye"] == schema.anchors["left_eye"]:
         return None
     nose = points[:, list(schema.nose_tip)].mean(axis=1, keepdims=True)
     seen = np.concatenate([schema.anchor_points(points), nose], axis=1) * [1, -1]

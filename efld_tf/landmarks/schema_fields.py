@@ -170,5 +170,8 @@ def _check(schema: LandmarkSchema) -> None:
     groups = [*schema.anchors.values(), *schema.subsets.values(), schema.nose_tip]
     groups += [group for c in schema.conversions.values() for group in c.points]
     groups += [group for n in schema.normalisers for group in (n.left, n.right)]
+    eyes, mouth = ({*schema.anchors[a], *schema.anchors[b]} for a, b in (ANCHORS[:2], ANCHORS[2:]))
+    if eyes & mouth:
+        raise ValueError(f"anchors: point {min(eyes & mouth)} is both of an eye and of the mouth")
     if any(i >= schema.num_points for group in groups for i in group):
         raise ValueError(f"an index is not below the number of points, {schema.num_points}")

@@ -109,6 +109,13 @@ def test_the_eyes_show_roll_where_there_is_no_nose() -> None:
     np.testing.assert_allclose(stats.angles(points, "scut86")["roll"], [-20, 0, 20], atol=1e-6)
 
 
+def test_half_faces_have_no_known_angles() -> None:
+    points = np.random.default_rng(0).uniform(0, 100, (3, 39, 2))
+    assert {name: len(values) for name, values in stats.angles(points, "menpo39").items()} == {
+        "yaw": 0, "pitch": 0, "roll": 0
+    }  # fmt: skip
+
+
 def test_a_packed_source_has_the_same_faces(
     tmp_path: Path, source: str, found: stats.SourceStats
 ) -> None:

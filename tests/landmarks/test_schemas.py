@@ -189,12 +189,12 @@ def test_mirror_twice_is_the_identity(name: str) -> None:
 
 
 def _tiny() -> dict[str, object]:
-    anchors = {"right_eye": 0, "left_eye": 1, "mouth_right": 0, "mouth_left": "1"}
+    anchors = {"right_eye": 0, "left_eye": 1, "mouth_right": 2, "mouth_left": "2"}
     return {
         "name": "tiny",
-        "title": "Two eyes",
-        "parts": {"eyes": {"points": "0-1"}},
-        "flip": [1, 0],
+        "title": "Two eyes and a mouth",
+        "parts": {"eyes": {"points": "0-1"}, "mouth": {"points": 2}},
+        "flip": [1, 0, 2],
         "normalisers": {"intereye": {"right": 0, "left": 1}},
         "anchors": anchors,
     }
@@ -204,13 +204,14 @@ def test_load_a_schema_file(tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(_tiny()))
     schema = schemas.load(path)
-    assert (schema.names, schema.flip, schema.box) == (("eyes_0", "eyes_1"), (1, 0), "points")
+    assert (schema.names, schema.flip) == (("eyes_0", "eyes_1", "mouth"), (1, 0, 2))
+    assert schema.box == "points"
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"flip": [1, 1]}, "flip"),
+        ({"flip": [1, 1, 2]}, "flip"),
         ({"flip": [0]}, "flip"),
         ({"flip": "1,0"}, "flip"),
         ({"flip": None}, "flip"),
@@ -221,13 +222,15 @@ def test_load_a_schema_file(tmp_path: Path) -> None:
         ({"parts": {"eyes": "0-1"}}, r"parts\.eyes"),
         ({"parts": [0, 1]}, "parts"),
         ({"parts": {"eyes": {}}}, "points"),
-        ({"names": ["eye", "eye"]}, "names"),
+        ({"names": ["eye", "eye", "mouth"]}, "names"),
         ({"normalisers": {}}, "normalisers"),
         ({"normalisers": {"intereye": {"right": 0}}}, "left"),
         ({"normalisers": {"intereye": {"right": 0, "left": "x"}}}, r"normalisers\.intereye"),
-        ({"normalisers": {"intereye": {"right": 0, "left": 2}}}, "index"),
+        ({"normalisers": {"intereye": {"right": 0, "left": 3}}}, "index"),
         ({"anchors": {"right_eye": 0}}, "left_eye"),
         ({"anchors": 3}, "anchors"),
+        ({"anchors": {"right_eye": 0, "left_eye": 1, "mouth_right": 0, "mouth_left": 2}},
+         "anchors: point 0 is both of an eye and of the mouth"),
         ({"subsets": {"other": "0-5"}}, "index"),
         ({"subsets": {"other": "5-0"}}, r"subsets\.other"),
         ({"box": "tight"}, "box"),
