@@ -55,7 +55,7 @@ def read(
 
 def _is_list(path: Path) -> bool:
     try:
-        with open(path, "rb") as file:
+        with parsing.open_limited(path) as file:
             start = file.read(1 << 10)
     except OSError as error:
         raise DataError(path, f"cannot be read: {error.strerror}") from error

@@ -8,7 +8,6 @@ parser with bounds is short.
 from __future__ import annotations
 
 import math
-import os
 import struct
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -107,9 +106,7 @@ def open_hdf5(path: Path) -> h5py.File:
       DataError: it cannot be read, is too large or no HDF5 file.
     """
     try:
-        size = os.stat(path).st_size
-        if size > MAX_HDF5_BYTES:
-            raise DataError(path, f"expected at most {MAX_HDF5_BYTES} bytes, got {size}")
+        parsing.check_file(path, MAX_HDF5_BYTES)
         return h5py.File(path, "r")
     except HDF5_ERRORS as error:
         raise DataError(path, "not a MATLAB 7.3 file that can be read") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -31,15 +32,13 @@ def read_bytes(path: Path, limit: int) -> bytes:
       DataError: it cannot be read, or is longer than `limit` bytes.
     """
     try:
-        with open(path, "rb") as file:
-            # Asked first, because even refusing would read `limit` bytes; a pipe has no size.
-            too_long = os.fstat(file.fileno()).st_size > limit
-            content = b"" if too_long else file.read(limit + 1)
+        with open_limited(path, limit) as file:
+            content = file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(path, f"cannot be read: {reason}") from error
-    if too_long or len(content) > limit:
-        raise DataError(path, f"expected at most {limit} bytes; this is not such a file")
+    if len(content) > limit:  # it grew, or is a device
+        raise DataError(path, f"expected at most {limit} bytes, got more")
     return content
 
 
@@ -78,17 +77,24 @@ def lines_with_offsets(path: Path, limit: int | None = None) -> Iterator[tuple[i
 
 
 def open_limited(path: Path, limit: int | None = None) -> BinaryIO:
-    """Opens a file for reading bytes.
+    """Opens a file for reading bytes; errors: `check_file`."""
+    check_file(path, limit)
+    return open(path, "rb")
+
+
+def check_file(path: Path, limit: int | None = None) -> None:
+    """Looks at a file before it is opened.
 
     Raises:
-      DataError: it is longer than `limit` bytes.
-      OSError: it cannot be opened.
+      DataError: it is longer than `limit` bytes, or a pipe, which one might wait for for ever.
+      OSError: it does not exist.
     """
-    file = open(path, "rb")  # noqa: SIM115 - the caller's to close
-    if limit is not None and (size := os.fstat(file.fileno()).st_size) > limit:
-        file.close()
-        raise DataError(path, f"expected at most {limit} bytes, got {size}")
-    return file
+    about = os.stat(path)
+    if stat.S_ISFIFO(about.st_mode):
+        raise DataError(path, "expected a file, got a pipe")
+    # Asked first, because even refusing would read `limit` bytes.
+    if limit is not None and about.st_size > limit:
+        raise DataError(path, f"expected at most {limit} bytes, got {about.st_size}")
 
 
 def coordinates(words: Sequence[str], path: Path, line: int | None = None) -> np.ndarray:

@@ -107,3 +107,15 @@ def test_a_file_of_16_gb_is_refused_at_once(layout: Layout, tmp_path: Path) -> N
         items = [error]
     assert len(items) == 1 and isinstance(items[0], DataError)
     assert "bytes" in str(items[0])
+
+
+@every_layout
+def test_a_pipe_is_refused_instead_of_waited_for(layout: Layout, tmp_path: Path) -> None:
+    layout.build(tmp_path, b"")
+    (tmp_path / layout.file).unlink()
+    os.mkfifo(tmp_path / layout.file)
+    try:
+        items = list(layout.read(tmp_path / layout.source))
+    except DataError as error:
+        items = [error]
+    assert not any(isinstance(item, FaceRecord) for item in items)
