@@ -64,13 +64,29 @@ def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
         message has the file, the dotted path and what was expected.
       EfldError: an override is malformed.
     """
+    tree = read_tree(path)
+    for override in overrides:
+        _apply_override(tree, override)
+    try:
+        return from_tree(tree, kind)
+    except EfldError as error:
+        raise DataError(path, str(error)) from error
+
+
+def read_tree(path: str | Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+      DataError: it cannot be read, is too large, or is not YAML without aliases, keys that stand
+        twice and keys that are no words.
+    """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise DataError(path, "too large for a configuration file")
-        tree = _parse(path.read_text(encoding="utf-8"))
+            raise DataError(path, f"expected at most {MAX_CONFIG_BYTES} bytes of YAML")
+        return _parse(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(path, f"cannot read the configuration: {error.strerror}") from error
+        raise DataError(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(path, "not a UTF-8 text file") from error
     except (yaml.YAMLError, RecursionError) as error:
@@ -78,12 +94,6 @@ def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
         reason = getattr(error, "problem", None) or "a value is malformed or nested too deeply"
         line = mark.line + 1 if mark else None
         raise DataError(path, f"not valid YAML: {reason}", line) from error
-    for override in overrides:
-        _apply_override(tree, override)
-    try:
-        return from_tree(tree, kind)
-    except EfldError as error:
-        raise DataError(path, str(error)) from error
 
 
 def from_tree(tree: Any, kind: type[T], path: str = "") -> T:

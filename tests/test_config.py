@@ -119,7 +119,7 @@ def test_any_bytes_give_a_config_or_the_project_s_error(tmp_path: Path, content:
 
 
 def test_a_large_or_deep_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="too large"):
+    with pytest.raises(DataError, match="at most 1048576 bytes"):
         load(tmp_path, "#" * (config.MAX_CONFIG_BYTES + 1))
     with pytest.raises(DataError, match="not valid YAML"):
         load(tmp_path, "[" * 10000)

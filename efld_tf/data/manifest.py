@@ -97,6 +97,8 @@ def read_manifest(folder: str | Path) -> Manifest:
         if manifest.schema_fields is not None:
             schemas.register(from_fields(manifest.schema_fields))
         for shard in (shard for split in SPLITS for shard in manifest.shards[split]):
+            if Path(shard.file).name != shard.file:
+                raise DataError(path, f"its shard {shard.file} is not in the folder itself")
             if not (Path(folder) / shard.file).is_file():
                 raise DataError(path, f"its shard {shard.file} is missing; delete the folder")
         return manifest

@@ -14,6 +14,8 @@ INFER = "infer"
 # No format has more points; it also bounds what a stranger's file can make of `0-999,0-999,...`.
 MAX_POINTS = 1000
 
+MAX_MESSAGE = 400
+
 
 def from_fields(fields: Any) -> LandmarkSchema:
     """Makes a schema from the content of its file.
@@ -26,7 +28,8 @@ def from_fields(fields: Any) -> LandmarkSchema:
     except KeyError as error:
         raise EfldError(f"the field {error} is missing") from error
     except (TypeError, ValueError) as error:
-        raise EfldError(str(error)) from error
+        # Messages quote values, and those of strangers may be long.
+        raise EfldError(str(error)[:MAX_MESSAGE]) from error
 
 
 def to_fields(schema: LandmarkSchema) -> dict[str, Any]:

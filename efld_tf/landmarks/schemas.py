@@ -11,15 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from efld_tf import config
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.landmarks.schema_fields import from_fields, to_fields
 
 SCHEMA_FILES = Path(__file__).parent / "schema_files"
-
-MAX_FILE_CHARACTERS = 1 << 18
 
 # Schemas of users: by name, from their files or from the packed folders and models that carry them.
 _registered: dict[str, LandmarkSchema] = {}
@@ -99,16 +96,7 @@ def load(path: str | Path) -> LandmarkSchema:
     Raises:
       DataError: the file is not YAML, or a field is missing or inconsistent.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(MAX_FILE_CHARACTERS + 1)
-        if len(text) > MAX_FILE_CHARACTERS:
-            raise DataError(path, "too large for a schema file")
-        fields = yaml.safe_load(text)
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise DataError(path, f"not a readable YAML file: {error}") from error
+    fields = config.read_tree(path)
     try:
         return from_fields(fields)
     except EfldError as error:

@@ -138,7 +138,7 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
 @pytest.mark.parametrize(
     ("command", "arguments", "message"),
     [
-        ("train", ["absent.yaml"], "absent.yaml: cannot read the configuration"),
+        ("train", ["absent.yaml"], "absent.yaml: cannot be read"),
         ("train", ["tiny.yaml", "--set", "training.step=3"], "training.step: unknown key"),
         ("export", ["nowhere", "--int8"], "nowhere: no trained model there"),
         ("export", ["runs/tiny", "--int8", "--head", "mtfl5"], "has no head 'mtfl5'"),

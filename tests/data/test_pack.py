@@ -195,6 +195,20 @@ def test_damaged_shards_are_named(tmp_path: Path, photos: Path) -> None:
         read_manifest(folder)
 
 
+def test_shards_lie_in_their_folder(tmp_path: Path, photos: Path) -> None:
+    """A manifest is a stranger's file as much as any other."""
+    folder = tmp_path / "packed"
+    pack.pack(options(f"ibug:{photos}"), folder, PACK, progress=False)
+    content = json.loads((folder / MANIFEST).read_text())
+    first = content["shards"]["train"][0]
+    (folder / first["file"]).rename(tmp_path / "elsewhere")
+    first["file"] = "../elsewhere"
+    (folder / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(DataError, match="its shard ../elsewhere is not in the folder itself"):
+        read_manifest(folder)
+
+
+
 def test_coinciding_eyes_are_a_bad_sample(tmp_path: Path, photos: Path) -> None:
     annotation = photos / "face_003x.pts"
     lines = annotation.read_text().split("\n")

@@ -274,8 +274,24 @@ def test_missing_fields_are_named(tmp_path: Path, field: str) -> None:
 def test_files_that_are_no_schema(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"bad\.yaml: "):
+    with pytest.raises(DataError, match=r"bad\.yaml(:1)?: "):
         schemas.load(path)
+
+
+@pytest.mark.parametrize("field", ["flip", "anchors", "names", "parts", "title", "box", "nose_tip"])
+def test_no_field_of_a_schema_explodes(tmp_path: Path, field: str) -> None:
+    """Aliases of aliases: a kilobyte that means 10 to the 9 words."""
+    lines = ["x0: &x0 [a, b]"]
+    lines += [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]" for n in range(1, 10)]
+    rest = yaml.safe_dump({key: value for key, value in _tiny().items() if key != field})
+    path = tmp_path / "bad.yaml"
+    path.write_text("\n".join([*lines, rest, f"{field}: *x9"]))
+    with pytest.raises(DataError, match=r"bad\.yaml:2: .*aliases are not supported"):
+        schemas.load(path)
+    path.write_text(yaml.safe_dump({**_tiny(), field: ["x" * 100_000]}))
+    with pytest.raises(DataError) as caught:
+        schemas.load(path)
+    assert len(str(caught.value)) < 500 + len(str(path))
 
 
 _YAML = st.recursive(
