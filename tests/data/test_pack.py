@@ -208,7 +208,6 @@ def test_shards_lie_in_their_folder(tmp_path: Path, photos: Path) -> None:
         read_manifest(folder)
 
 
-
 def test_coinciding_eyes_are_a_bad_sample(tmp_path: Path, photos: Path) -> None:
     annotation = photos / "face_003x.pts"
     lines = annotation.read_text().split("\n")
