@@ -46,6 +46,9 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
                         help="stored side / side that the model sees (default: %(default)s)")
     parser.add_argument("--crop-scale", type=float,
                         help="crop side / longest side of the box (default: fitted)")
+    parser.add_argument("--crop-box", choices=("points", "file"),
+                        help="crop around all points, or the file's own box (default: what the "
+                        "schema says)")
     parser.add_argument("--workers", type=common.whole_from(1),
                         help="processes (default: one a core)")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
@@ -59,7 +62,7 @@ def _pack(arguments: argparse.Namespace) -> None:
         heads=["-"],
         validation_fraction=arguments.validation_fraction,
         on_error=arguments.on_error,
-        crop=CropOptions(scale=arguments.crop_scale),
+        crop=CropOptions(scale=arguments.crop_scale, box=arguments.crop_box),
         exclude=arguments.exclude,
     )
     pack_options = PackOptions(size=arguments.size, margin=arguments.margin)

@@ -31,11 +31,12 @@ def crop_rule(records: list[FaceRecord], options: CropOptions) -> CropRule:
       EfldError: an annotation lacks the box that the rule needs.
     """
     schema = schemas.get(records[0].schema)
+    box = options.box or schema.box
     if options.scale is not None:
-        return CropRule(schema.box, schema.name, options.scale, options.offset_x, options.offset_y)
+        return CropRule(box, schema.name, options.scale, options.offset_x, options.offset_y)
     anchors = []
     for record in records:
-        x0, y0, x1, y1 = record.source_box(schema.box)
+        x0, y0, x1, y1 = record.source_box(box)
         centre = np.array([x0 + x1, y0 + y1]) / 2
         anchors.append((schema.anchor_points(record.points) - centre) / max(x1 - x0, y1 - y0))
     # In units of the box: anchors - offset = scale * (reference - 0.5).
@@ -46,4 +47,4 @@ def crop_rule(records: list[FaceRecord], options: CropOptions) -> CropRule:
     if not scale > 0:
         raise EfldError("the crop rule cannot be fitted: eyes and mouths are upside down")
     offset = found.mean(axis=0) - scale * wanted.mean(axis=0)
-    return CropRule(schema.box, schema.name, *(round(float(v), 4) for v in (scale, *offset)))
+    return CropRule(box, schema.name, *(round(float(v), 4) for v in (scale, *offset)))

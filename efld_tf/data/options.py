@@ -16,11 +16,18 @@ class CropOptions:
     Attributes:
       scale: side of the crop / longest side of the box, or None to fit it and the offsets.
       offset_x, offset_y: crop centre minus box centre, / longest side of the box.
+      box: `points`, the tight box of all points, or `file`, the annotation's own; None for the one
+        that the schema names.
     """
 
     scale: float | None = None
     offset_x: float = 0.0
     offset_y: float = 0.0
+    box: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.box not in (None, "points", "file"):
+            raise EfldError(f"box: expected 'points' or 'file', got {self.box!r}")
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,26 @@ def test_another_source_is_not_replaced(tmp_path: Path, photos: Path) -> None:
     assert read_manifest(tmp_path / "p").schema == "ibug68"
 
 
+def test_crops_by_the_file_s_own_boxes(shared_data: Path) -> None:
+    """WFLW-68 as PIPNet crops it: 98 points made 68, the file's box without its upper fifth."""
+    samples = shared_data / "format_samples" / "wflw"
+    records = sources.read(f"coco:{samples}/test_wflw.json?convert=ibug68").records
+    rule = crop_rule(records, CropOptions(scale=1.2, box="file"))
+    assert rule.name == "ibug68-file"
+    x0, y0, x1, y1 = box = records[0].box
+    crop = rule.crop(records[0].source_box(rule.box))
+    assert (crop.center_x, crop.center_y) == pytest.approx(((x0 + x1) / 2, (y0 + y1) / 2))
+    assert crop.side == pytest.approx(1.2 * max(x1 - x0, y1 - y0))
+    assert crop_rule(records, CropOptions(scale=1.2)).name == "ibug68-points"
+    lowered = rule.crop(box + np.array([0, 0.2 * (y1 - y0), 0, 0]))
+    assert lowered.center_y > crop.center_y
+    with pytest.raises(EfldError, match="box: expected 'points' or 'file', got 'tight'"):
+        CropOptions(box="tight")
+    boxless = [replace(record, box=None) for record in records]
+    with pytest.raises(EfldError, match="has no face box of its own"):
+        crop_rule(boxless, CropOptions(box="file"))
+
+
 def test_damaged_shards_are_named(tmp_path: Path, photos: Path) -> None:
     folder = tmp_path / "p"
     manifest = pack.pack(options(f"ibug:{photos}"), folder, PACK, progress=False)
