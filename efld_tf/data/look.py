@@ -71,6 +71,7 @@ def faces(source: str, told: Told, split: str | None = None) -> Iterator[Face]:
             known = ", ".join(SPLITS)
             raise EfldError(f"source {source}: expected a split of {known}, got {split!r}")
         manifest = read_manifest(parsed.path)
+        told.notes.extend(manifest.notes)
         if not manifest.faces(split or "train"):
             raise EfldError(f"source {source}: its {split or 'train'} split is empty; see --split")
         return _packed_faces(parsed.path, manifest, split or "train")

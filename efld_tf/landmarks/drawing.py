@@ -149,7 +149,7 @@ def contact_sheet(
       images: [H, W, 3] uint8 each, of any size.
       columns: tiles a row; the last row may be partly empty.
       size: side of a tile in pixels.
-      captions: one line a tile, written under it and cut to its width.
+      captions: one line a tile, written under it, without its middle where it is too long.
 
     Returns:
       [rows * tile height, columns * size, 3] uint8.
@@ -212,10 +212,12 @@ def _letterbox(image: np.ndarray, tile: np.ndarray) -> None:
 
 
 def _caption(text: str, width: int, height: int) -> np.ndarray:
-    """One line of text [height, width, 3], cut where it gets too long."""
+    """One line of text [height, width, 3]; the middle of one that is too long is left out."""
     scale = cv2.getFontScaleFromHeight(_FONT, round(height * 0.5))
-    while text and cv2.getTextSize(text, _FONT, scale, 1)[0][0] > width - 6:
-        text = text[:-1]
+    shown, kept = text, len(text)
+    while kept and cv2.getTextSize(shown, _FONT, scale, 1)[0][0] > width - 6:
+        kept -= 1
+        shown = f"{text[: (kept + 1) // 2]}..{text[len(text) - kept // 2 :]}"
     strip = np.full((height, width, 3), BACKGROUND, np.uint8)
-    cv2.putText(strip, text, (3, round(height * 0.75)), _FONT, scale, WHITE, 1, cv2.LINE_AA)
+    cv2.putText(strip, shown, (3, round(height * 0.75)), _FONT, scale, WHITE, 1, cv2.LINE_AA)
     return strip
