@@ -141,14 +141,15 @@ def measure(
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     conditions = current_conditions()
     job = {
-        "model": str(path),
+        "models": [str(path)],
         "threads": list(dict.fromkeys(threads)),
+        "kernels": [True, False],
         "runs": runs,
         "warmup": warmup,
         "seed": SEED,
     }
-    trial = _ask_worker(path, {**job, "threads": [1], "runs": 1, "warmup": 0}, trial_seconds)
-    answer = _ask_worker(path, job, timeout=None)
+    trial = ask_worker(path, {**job, "threads": [1], "runs": 1, "warmup": 0}, trial_seconds)
+    answer = ask_worker(path, job, timeout=None)
     return Benchmark(
         conditions=conditions,
         warmup_runs=warmup,
@@ -156,7 +157,8 @@ def measure(
         size_bytes=size,
         peak_memory_bytes=trial["peak_memory_bytes"],
         latencies=tuple(
-            summarise(count, xnnpack, samples) for count, xnnpack, samples in answer["latencies_ns"]
+            summarise(count, xnnpack, samples)
+            for _, count, xnnpack, samples in answer["latencies_ns"]
         ),
     )
 
@@ -201,7 +203,12 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def _ask_worker(path: Path, job: dict[str, Any], timeout: float | None) -> dict[str, Any]:
+def ask_worker(path: Path, job: dict[str, Any], timeout: float | None) -> dict[str, Any]:
+    """What `worker` answers to a job; `path` is named in messages.
+
+    Raises:
+      DataError, EfldError: as in `measure`.
+    """
     try:
         process = subprocess.run(
             [sys.executable, worker.__file__],

@@ -9,12 +9,15 @@ It imports nothing of the package, so that it works wherever the package is.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+Key = TypeVar("Key")
 
 # Runs of one interpreter before the other one has its turn: short enough that a disturbance of a
 # second hits both, long enough that the caches are warm for most of them.
@@ -31,8 +34,11 @@ def main() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_BYTES, MAX_ADDRESS_BYTES))
+    if job.get("core") is not None:
+        os.sched_setaffinity(0, {job["core"]})
     try:
-        answer = run(job["model"], job["threads"], job["runs"], job["warmup"], job["seed"])
+        answer = run(job["models"], job["threads"], job["kernels"], job["runs"], job["warmup"],
+                     job["seed"])
     except (ValueError, RuntimeError, TypeError, MemoryError) as error:
         # What the interpreter raises for models that it cannot load, prepare or invoke.
         answer = {"error": (str(error).strip() or type(error).__name__).splitlines()[0]}
@@ -40,32 +46,39 @@ def main() -> None:
     print("\n" + json.dumps(answer))
 
 
-def run(model: str, threads: list[int], runs: int, warmup: int, seed: int) -> dict[str, Any]:
-    """Measures one model.
+def run(
+    models: list[str], threads: list[int], kernels: list[bool], runs: int, warmup: int, seed: int
+) -> dict[str, Any]:
+    """Measures models, in turns for each thread count.
 
     Args:
-      model: path of the `.tflite`.
+      models: paths of the `.tflite` files.
       threads: thread counts, measured one after the other.
+      kernels: with XNNPACK (True), with the built-in kernels (False), or both.
       runs: timed runs a configuration.
       warmup: runs before them.
       seed: of the random input.
 
     Returns:
-      `peak_memory_bytes`: what loading and running the model (one thread, XNNPACK on) adds to the
-      memory of the process, None where the system does not tell.
-      `latencies_ns`: one `[threads, XNNPACK on, nanoseconds of each run]` a configuration.
+      `peak_memory_bytes`: what loading and running the first model (one thread, XNNPACK on) adds to
+      the memory of the process, None where the system does not tell.
+      `latencies_ns`: one `[model's index, threads, XNNPACK on, nanoseconds of each run]` a
+      configuration.
     """
     before = peak_memory_bytes()
-    interpreter = load(model, 1, True, seed)
+    interpreter = load(models[0], 1, True, seed)
     for _ in range(3):
         interpreter.invoke()
     after = peak_memory_bytes()
     del interpreter
     latencies = []
     for count in threads:
-        pair = {xnnpack: load(model, count, xnnpack, seed) for xnnpack in (True, False)}
-        for xnnpack, samples in time_interleaved(pair, runs, warmup).items():
-            latencies.append([count, xnnpack, samples])
+        loaded = {
+            (index, xnnpack): load(model, count, xnnpack, seed)
+            for index, model in enumerate(models) for xnnpack in kernels
+        }
+        for (index, xnnpack), samples in time_interleaved(loaded, runs, warmup).items():
+            latencies.append([index, count, xnnpack, samples])
     return {
         "peak_memory_bytes": None if before is None or after is None else after - before,
         "latencies_ns": latencies,
@@ -101,8 +114,8 @@ def random_input(random: np.random.Generator, shape: tuple[int, ...], dtype: typ
 
 
 def time_interleaved(
-    interpreters: dict[bool, Interpreter], runs: int, warmup: int
-) -> dict[bool, list[int]]:
+    interpreters: dict[Key, Interpreter], runs: int, warmup: int
+) -> dict[Key, list[int]]:
     """Times interpreters in turns, so that other load on the machine hits them alike.
 
     Returns:
@@ -111,7 +124,7 @@ def time_interleaved(
     for interpreter in interpreters.values():
         for _ in range(warmup):
             interpreter.invoke()
-    samples: dict[bool, list[int]] = {key: [] for key in interpreters}
+    samples: dict[Key, list[int]] = {key: [] for key in interpreters}
     for start in range(0, runs, ROUND):
         for key, interpreter in interpreters.items():
             interpreter.invoke()  # Untimed: brings this model's weights back into the caches.

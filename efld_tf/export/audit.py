@@ -5,53 +5,98 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from efld_tf.errors import DataError
+from ai_edge_litert.interpreter import Interpreter
+
+from efld_tf.errors import DataError, EfldError
+from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
-# What may follow the integer part of an int8 model: the last dequantisation, then these in float
-# (see `models.codecs` for why they are what they are).
-FLOAT_TAIL = frozenset({"DEQUANTIZE", "NEG", "ADD_N", "RESHAPE"})
-INTEGERS = frozenset({"int8", "int32", "uint8"})
+# What may follow the integer part of an integer model, in float: a dense layer of int8 weights,
+# which gives the points without an output grid, and their decoding.
+FLOAT_TAIL = frozenset({"DEQUANTIZE", "FULLY_CONNECTED", "RESHAPE", "SUB"})
+WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
+
+# Of the operators' results and of their weights, for each mode; the tail's are float32 anywhere.
+ACTIVATIONS = {
+    "float32": "float32", "float16": "float32", "dynamic": "float32", "int8": "int8",
+    "int16x8": "int16",
+}
+WEIGHTS = {
+    "float32": "float32", "float16": "float16", "dynamic": "int8", "int8": "int8",
+    "int16x8": "int8",
+}
+# XNNPACK has no kernels for 16-bit activations.
+WITHOUT_XNNPACK = frozenset({"int16x8"})
 
 
-def check_int8(path: str | Path) -> graph.Graph:
-    """Checks a full-int8 model: integer operators, then nothing but the declared float tail.
+def check(path: str | Path, mode: str) -> graph.Graph:
+    """Checks a model against the promises of its mode.
+
+    Builtin operators and static shapes; a uint8 image in, float32 points out; DEQUANTIZE first,
+    which divides the pixels by 255; then results and weights of the mode's types, but for the tail
+    of an integer model, `FLOAT_TAIL`; and all of it in one partition of XNNPACK where that has
+    kernels for the mode.
+
+    Args:
+      mode: of `convert.MODES`.
 
     Returns:
       Its graph.
 
     Raises:
-      DataError: an operator or a shape that does not belong there.
+      DataError: what does not hold.
     """
-    found = _check_builtin_and_static(path)
-    for operator in found.operators:
-        where = f"operator {operator.index} ({operator.name})"
-        floats_in = [t for t in operator.inputs if t and t.dtype not in INTEGERS]
-        floats_out = [t for t in operator.outputs if t.dtype not in INTEGERS]
-        for tensor in (*floats_in, *floats_out):
-            if tensor.dtype != "float32":
-                raise DataError(path, f"{where} has the type {tensor.dtype}")
-        if (floats_in or floats_out) and operator.name not in FLOAT_TAIL:
-            raise DataError(path, f"{where} computes in float; allowed: {', '.join(FLOAT_TAIL)}")
-        if floats_in and not floats_out:
-            raise DataError(path, f"{where} goes back from float to integers: not a tail")
+    if mode not in ACTIVATIONS:
+        raise EfldError(f"mode: expected one of {', '.join(ACTIVATIONS)}, got {mode!r}")
+    found = graph.read(path)
+    _check_builtin_and_static(found, path)
     _check_ends(found, path)
+    _check_types(found, path, mode)
+    if mode not in WITHOUT_XNNPACK:
+        outside = outside_xnnpack(path, found)
+        if outside:
+            raise DataError(path, f"outside XNNPACK's partition: {_listed(outside)}")
     return found
 
 
-def check_float32(path: str | Path) -> graph.Graph:
-    """Checks a float model: the pixels are cast once, everything else is float32.
+def tail_of(found: graph.Graph) -> list[graph.Operator]:
+    """What an integer model computes after its last integers; empty for one that has none."""
+    operators = list(found.operators)
+    last = max((op.index for op in operators if op.output_dtypes[0].startswith("int")), default=-1)
+    return operators[last + 1 :] if last >= 0 else []
+
+
+def outside_xnnpack(path: str | Path, found: graph.Graph) -> list[graph.Operator]:
+    """The operators that XNNPACK leaves to the built-in kernels, and those of further partitions.
 
     Raises:
-      DataError: an operator or a shape that does not belong there.
+      DataError: the runtime cannot load the model.
     """
-    found = _check_builtin_and_static(path)
-    for operator in found.operators:
-        for dtype in operator.output_dtypes:
-            if dtype != "float32":
-                raise DataError(path, f"operator {operator.index} ({operator.name}) gives {dtype}")
-    _check_ends(found, path)
-    return found
+    try:
+        with silenced_stderr():
+            interpreter = Interpreter(model_path=str(path), num_threads=1)
+            interpreter.allocate_tensors()
+            # The only place where the runtime tells its partitions.
+            nodes = interpreter._get_ops_details()  # noqa: SLF001
+    except (ValueError, RuntimeError) as error:
+        raise DataError(path, f"LiteRT cannot load it: {error}") from error
+    partitions = [node for node in nodes if node["op_name"] == "DELEGATE"]
+    if not partitions:
+        return list(found.operators)
+    largest = max(partitions, key=lambda node: len(node["inputs"]))
+    known = {tensor.index for tensor in found.tensors if tensor.constant}
+    known |= {tensor.index for tensor in found.inputs}
+    producers = {t.index: op for op in found.operators for t in op.outputs}
+    inside: set[int] = set()
+    wanted = [int(index) for index in largest["outputs"]]
+    borders = {int(index) for index in largest["inputs"]} - known
+    while wanted:
+        index = wanted.pop()
+        if index in borders or index not in producers or producers[index].index in inside:
+            continue
+        inside.add(producers[index].index)
+        wanted += [tensor.index for tensor in producers[index].inputs if tensor]
+    return [operator for operator in found.operators if operator.index not in inside]
 
 
 def operator_counts(found: graph.Graph) -> dict[str, int]:
@@ -64,24 +109,56 @@ def type_counts(found: graph.Graph) -> dict[str, int]:
     return dict(sorted(Counter(tensor.dtype for tensor in found.tensors).items()))
 
 
-def _check_builtin_and_static(path: str | Path) -> graph.Graph:
-    found = graph.read(path)
+def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
+    first, *rest = found.operators
+    if first.name != "DEQUANTIZE" or first.output_dtypes != ("float32",):
+        raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
+    integer = ACTIVATIONS[mode] != "float32"
+    tail = tail_of(found) if integer else []
+    if integer and (not tail or tail[0].name != "DEQUANTIZE"):
+        raise DataError(path, f"{mode}: its integers do not end in DEQUANTIZE")
+    for operator in rest:
+        weights = operator.inputs[1] if operator.name in WEIGHTED else None
+        if weights and weights.dtype != WEIGHTS[mode] and not _unpacked(found, weights, mode):
+            raise DataError(path, f"{mode}: {_listed([operator])} has {weights.dtype} weights")
+        in_tail = operator in tail
+        if in_tail and operator.name not in FLOAT_TAIL:
+            raise DataError(path, f"{mode}: {_listed([operator])} does not belong to a float tail")
+        expected = "float32" if in_tail else ACTIVATIONS[mode]
+        for dtype in operator.output_dtypes:
+            if dtype != expected:
+                raise DataError(path, f"{mode}: {_listed([operator])} gives {dtype}")
+
+
+def _unpacked(found: graph.Graph, weights: graph.Tensor, mode: str) -> bool:
+    """Whether weights are the mode's, brought to float32 by a DEQUANTIZE of their own."""
+    return any(
+        operator.name == "DEQUANTIZE" and weights in operator.outputs
+        and operator.input_dtypes == (WEIGHTS[mode],)
+        for operator in found.operators
+    )
+
+
+def _check_builtin_and_static(found: graph.Graph, path: str | Path) -> None:
     for operator in found.operators:
         if not operator.builtin:
-            raise DataError(path, f"operator {operator.index} ({operator.name}) is not a builtin")
+            raise DataError(path, f"{_listed([operator])} is not a builtin")
     for tensor in found.tensors:
         if None in tensor.shape:
             raise DataError(path, f"tensor {tensor.name} has no static shape")
-    return found
 
 
 def _check_ends(found: graph.Graph, path: str | Path) -> None:
     """Checks the contract of the ends: one uint8 image in, float32 points out."""
     ends = [(tensor.dtype, tensor.shape) for tensor in (*found.inputs, *found.outputs)]
-    if len(found.inputs) != 1 or len(found.outputs) != 1:
+    if len(found.inputs) != 1 or len(found.outputs) != 1 or not found.operators:
         raise DataError(path, "expected one input and one output")
     (image, image_shape), (points, points_shape) = ends
     if image != "uint8" or len(image_shape) != 4 or image_shape[0] != 1 or image_shape[3] != 3:
         raise DataError(path, f"expected an input [1, S, S, 3] of uint8, got {ends[0]}")
     if points != "float32" or len(points_shape) != 3 or points_shape[::2] != (1, 2):
         raise DataError(path, f"expected an output [1, N, 2] of float32, got {ends[1]}")
+
+
+def _listed(operators: list[graph.Operator]) -> str:
+    return ", ".join(f"operator {op.index} ({op.name})" for op in operators)

@@ -1,73 +1,128 @@
-"""One head of a trained model -> a TensorFlow Lite flatbuffer."""
+"""One head of a trained model -> a TensorFlow Lite flatbuffer of an export mode."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from efld_tf.export import flatbuffer
-from efld_tf.export.equalize import equalise
+from efld_tf.export import equalise, flatbuffer, optimise, quantise, ranges, rounding
 from efld_tf.models.checkpoint import ModelSpec
 from efld_tf.quiet import silenced_stderr
 
+MODES = ("float32", "float16", "dynamic", "int8", "int16x8")
+CALIBRATED = frozenset({"int8", "int16x8"})
 
-def to_int8(
-    spec: ModelSpec, model: tf_keras.Model, head: str, calibration: np.ndarray
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to the network on its way; for comparisons, each can be left out.
+
+    Attributes:
+      split, merge, planes: the steps of `optimise`, in order; planes need merged siblings.
+      equalise, round: see `equalise.equalise` and `rounding.round_weights`.
+      clip_percentile: see `ranges.choose`.
+    """
+
+    split: bool = True
+    merge: bool = True
+    planes: bool = True
+    equalise: bool = True
+    round: bool = True
+    clip_percentile: float = 100.0
+
+
+def convert(
+    spec: ModelSpec,
+    model: tf_keras.Model,
+    head: str,
+    mode: str,
+    crops: np.ndarray | None = None,
+    steps: Steps = Steps(),
 ) -> bytes:
-    """Converts to full int8 with a uint8 image in and float32 points out.
-
-    The points leave the integer part as residuals; the mean shape is added in a float tail (see
-    `models.codecs`), so that the output grid is that of the residuals.
+    """Converts one head: uint8 image [1, S, S, 3] in, float32 points [1, N, 2] out.
 
     Args:
-      calibration: [F, S, S, 3] uint8 crops, evaluation preprocessing only.
+      spec, model: a trained model.
+      head: of its heads.
+      mode: of `MODES`.
+      crops: [F, S, S, 3] uint8, evaluation preprocessing only; for the modes in `CALIBRATED`.
+      steps: what to leave out.
     """
-    model = equalise(model, calibration)
+    network = rewritten(tf_keras.Model(model.input, model.output[head]), mode, crops, steps)
+    return lowered(spec, network, head, mode, crops, steps)[0]
+
+
+def rewritten(
+    network: tf_keras.Model, mode: str, crops: np.ndarray | None, steps: Steps = Steps()
+) -> tf_keras.Model:
+    """The network as it is best computed in a mode: the same function, see `convert`."""
+    int8 = mode == "int8"
+    network = optimise.fold_batch_norms(network)
+    if int8 and steps.equalise:
+        network = equalise.equalise(network, crops)
+    if steps.split and mode != "int16x8":
+        network = optimise.split_depthwise(network)
+        if int8 and steps.equalise:
+            network = equalise.balance_parts(network, crops)
+    if steps.merge and mode != "int16x8":
+        network = optimise.merge_siblings(network)
+    if int8 and steps.planes:
+        network = optimise.interleave_as_planes(network)
+    if steps.round and mode != "float32" and crops is not None:
+        network = rounding.round_weights(network, crops)
+    return network
+
+
+def lowered(
+    spec: ModelSpec,
+    network: tf_keras.Model,
+    head: str,
+    mode: str,
+    crops: np.ndarray | None,
+    steps: Steps = Steps(),
+) -> tuple[bytes, ranges.Observed | None]:
+    """A rewritten network as a flatbuffer in the numbers of a mode; arguments as in `convert`.
+
+    Returns:
+      The flatbuffer, and for the modes in `CALIBRATED` what its tensors held.
+    """
+    content, observed = to_float(spec, network, head, half=mode == "float16"), None
+    if mode in CALIBRATED:
+        observed = ranges.observe(content, crops)
+        chosen = ranges.choose(observed, steps.clip_percentile)
+        content = quantise.to_int(content, chosen, activation_bits=8 if mode == "int8" else 16)
+    elif mode == "dynamic":
+        content = quantise.to_dynamic(content)
+    tree = flatbuffer.read(content)
+    flatbuffer.take_pixels(tree, "image")
+    flatbuffer.shorten_names(tree)
+    flatbuffer.remove_metadata(tree, b"CONVERSION_METADATA")
+    return flatbuffer.write(tree), observed
+
+
+def to_float(spec: ModelSpec, network: tf_keras.Model, head: str, half: bool = False) -> bytes:
+    """The network and its decoding in float, for a float image in [0, 1].
+
+    Args:
+      half: store the weights as float16.
+    """
     # A fixed batch of 1: a free one would add shape arithmetic and split the delegate's partition.
     shape = [1, spec.input_size, spec.input_size, 3]
     codec = spec.codec(head)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def landmarks(image):
-        return {"points": codec.decode(model(image, training=False)[head])}
+        return {"points": codec.decode(network(image, training=False))}
 
-    return _convert(landmarks, model, _with_black_and_white(calibration))
-
-
-def _with_black_and_white(crops: np.ndarray) -> np.ndarray:
-    """The crops with one black and one white pixel: the input's grid must be that of the pixels."""
-    result = crops.copy()
-    result[0, 0, 0], result[0, 0, 1] = 0, 255
-    return result
-
-
-def to_float32(spec: ModelSpec, model: tf_keras.Model, head: str) -> bytes:
-    """Converts in float, with the same ends as int8: a uint8 image in, float32 points out."""
-    shape = [1, spec.input_size, spec.input_size, 3]
-    codec = spec.codec(head)
-
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])
-    def landmarks(image):
-        pixels = tf.cast(image, tf.float32) / 255.0
-        return {"points": codec.decode(model(pixels, training=False)[head])}
-
-    return _convert(landmarks, model)
-
-
-def _convert(function, model: tf_keras.Model, calibration: np.ndarray | None = None) -> bytes:
-    """Converts a function of one image; to full int8 where there are calibration crops."""
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [function.get_concrete_function()], model
+        [landmarks.get_concrete_function()], network
     )
-    if calibration is not None:
+    if half:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: (
-            [crop[None].astype(np.float32) / 255.0] for crop in calibration
-        )
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.float32
+        converter.target_spec.supported_types = [tf.float16]
     with silenced_stderr():
         tree = flatbuffer.read(converter.convert())
     flatbuffer.shorten_names(tree)

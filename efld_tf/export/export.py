@@ -1,27 +1,32 @@
-"""The export of one head: calibrate, convert, add metadata, audit, compare."""
+"""The export of one head: calibrate, convert, add metadata, audit, compare, bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tf_keras
 
 from efld_tf import files
 from efld_tf.errors import EfldError
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import Evaluation, evaluate, percent
-from efld_tf.export import audit, calibration, convert, metadata
+from efld_tf.export import audit, bundle, calibration, convert, layers, metadata, qat, ranges
+from efld_tf.export.layers import LayerError
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
-from efld_tf.runtime import graph
 from efld_tf.runtime.metadata import ModelMetadata
 from efld_tf.runtime.predictor import LandmarkPredictor
 
-MODES = ("int8", "float32")
+QAT = "qat"
+MODES = (*convert.MODES, QAT)
+CALIBRATED = (*sorted(convert.CALIBRATED), QAT)
+# An input of a concatenation that uses fewer of its grid's 255 levels is worth a word.
+FEW_LEVELS = 64
+DEBUG_FACES = 32
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,12 @@ class ExportReport:
       mode: of `MODES`.
       head: its schema.
       size_bytes, macs: of the file.
-      calibration_source, calibration_faces: what it was calibrated on; "" and 0 for float32.
+      calibration_source, calibration_faces: what it was calibrated on; "" and 0 where it was not.
       operators, types: how many of each the file has.
-      comparison: the trained model in float against the file, see `compare`; empty for float32
-        without faces to compare on.
+      comparison: the trained model in float against the file, see `compare`; empty without faces
+        to compare on.
+      concatenations: how well the inputs of each fill its int8 grid, see
+        `ranges.spread_at_concatenations`; of integer modes.
     """
 
     model: str
@@ -49,121 +56,117 @@ class ExportReport:
     operators: dict[str, int]
     types: dict[str, int]
     comparison: dict[str, Any]
+    concatenations: list[dict[str, Any]] = field(default_factory=list)
 
 
-def export_int8(
+def export(
     model: str | Path,
-    output: str | Path,
+    folder: str | Path,
+    mode: str,
     *,
     head: str | None = None,
     manifest: calibration.CalibrationManifest | None = None,
     faces_to_calibrate: int | None = calibration.DEFAULT_FACES,
     compare_source: str | None = None,
+    steps: convert.Steps = convert.Steps(),
+    epochs: int = qat.EPOCHS,
 ) -> ExportReport:
-    """Writes one head as an int8 `.tflite`, with `.calibration.json` and `.report.json` beside it.
+    """Writes one head as a bundle: `.tflite`, card, schema, golden files, report, calibration.
 
     Args:
       model: a trained model file.
-      output: the `.tflite` to write.
+      folder: the bundle to write; a bundle that is there is replaced.
+      mode: of `MODES`.
       head: which head to keep; None for the model's first.
       manifest: photos to calibrate on; None to choose them from the head's training source.
       faces_to_calibrate: how many to choose then; None for all.
       compare_source: faces on which the file is compared with the trained model; None for the
         calibration's.
+      steps: what to leave out, for comparisons.
+      epochs: of quantisation-aware training.
 
     Raises:
-      EfldError: a source cannot be read, or the result is not what an int8 model must be; then
-        nothing is written.
+      EfldError: a source cannot be read, or the result is not what its mode promises; then nothing
+        is written.
     """
-    output = Path(output)
+    folder = Path(folder)
     spec, network = checkpoint.load(model)
     head = checkpoint.chosen_head(model, spec, head)
-    manifest = manifest or calibration.choose(spec.heads[head].source, faces_to_calibrate)
     rule = spec.heads[head].crop_rule
-    calibrated_on = calibration.load_faces(manifest, rule, spec.input_size)
-    shown = _faces_to_compare(compare_source, spec, head) or calibrated_on
-    content = convert.to_int8(spec, network, head, calibrated_on.crops)
-    found = _write(output, content, spec, head, audit.check_int8)
-    calibration.write_manifest(output.with_suffix(".calibration.json"), manifest)
-    comparison = _comparison(model, output, head, shown)
-    report = _report(output, "int8", head, found, comparison, manifest.source, len(calibrated_on))
-    files.write_json(output.with_suffix(".report.json"), asdict(report))
-    return report
-
-
-def export_float32(
-    model: str | Path,
-    output: str | Path,
-    *,
-    head: str | None = None,
-    compare_source: str | None = None,
-) -> ExportReport:
-    """Writes one head as a float `.tflite` with a `.report.json`; arguments as in `export_int8`.
-
-    Raises:
-      EfldError: as in `export_int8`.
-    """
-    output = Path(output)
-    spec, network = checkpoint.load(model)
-    head = checkpoint.chosen_head(model, spec, head)
-    shown = _faces_to_compare(compare_source, spec, head)
-    content = convert.to_float32(spec, network, head)
-    found = _write(output, content, spec, head, audit.check_float32)
-    comparison = _comparison(model, output, head, shown) if shown else {}
-    report = _report(output, "float32", head, found, comparison, "", 0)
-    files.write_json(output.with_suffix(".report.json"), asdict(report))
-    return report
-
-
-def _write(
-    output: Path,
-    content: bytes,
-    spec: checkpoint.ModelSpec,
-    head: str,
-    check: Callable[[Path], graph.Graph],
-) -> graph.Graph:
-    """Adds the metadata, audits, and only then gives the file its name."""
-    rule = spec.heads[head].crop_rule
+    calibrated_on = None
+    if mode in CALIBRATED:
+        manifest = manifest or calibration.choose(spec.heads[head].source, faces_to_calibrate)
+        calibrated_on = calibration.load_faces(manifest, rule, spec.input_size)
+    shown = calibrated_on
+    if compare_source is not None:
+        shown = faces.load(compare_source, rule, spec.input_size, progress=False)
+    crops = calibrated_on.crops if calibrated_on else None
+    if mode == QAT:
+        all_of_them = calibration.choose(spec.heads[head].source, None)
+        training = calibration.load_faces(all_of_them, rule, spec.input_size).crops
+        network = qat.fine_tuned(network, head, training, epochs)
+    numbers = "int8" if mode == QAT else mode
+    single = tf_keras.Model(network.input, network.output[head])
+    single = convert.rewritten(single, numbers, crops, steps)
+    content, observed = convert.lowered(spec, single, head, numbers, crops, steps)
     about = ModelMetadata(
         spec.family, head, rule, schemas.get(head).names, spec.license,
         schemas.declared_fields(head),
     )
-    with files.atomic_path(output) as temporary:
-        temporary.write_bytes(metadata.add(content, about))
-        return check(temporary)
+    with bundle.new_folder(folder) as temporary:
+        path = temporary / f"{spec.family}_{head}_{mode}.tflite"
+        path.write_bytes(metadata.add(content, about))
+        found = audit.check(path, numbers)
+        report = ExportReport(
+            model=path.name,
+            mode=numbers,
+            head=head,
+            size_bytes=path.stat().st_size,
+            macs=found.total_macs,
+            calibration_source=manifest.source if calibrated_on else "",
+            calibration_faces=len(calibrated_on) if calibrated_on else 0,
+            operators=audit.operator_counts(found),
+            types=audit.type_counts(found),
+            comparison=_comparison(model, path, head, shown) if shown else {},
+            concatenations=ranges.spread_at_concatenations(observed) if observed else [],
+        )
+        if calibrated_on:
+            calibration.write_manifest(temporary / bundle.CALIBRATION, manifest)
+        bundle.complete(path, spec, asdict(report))
+    return report
 
 
-def _report(
-    output: Path, mode: str, head: str, found: graph.Graph, comparison: dict[str, Any],
-    calibration_source: str, calibration_faces: int,
-) -> ExportReport:
-    return ExportReport(
-        model=output.name,
-        mode=mode,
-        head=head,
-        size_bytes=output.stat().st_size,
-        macs=found.total_macs,
-        calibration_source=calibration_source,
-        calibration_faces=calibration_faces,
-        operators=audit.operator_counts(found),
-        types=audit.type_counts(found),
-        comparison=comparison,
-    )
+def debug(model: str | Path, folder: str | Path, report: ExportReport) -> list[LayerError]:
+    """What each layer of an int8 export lost on its calibration faces; writes `layers.json`.
+
+    Args:
+      model: the trained model.
+      folder: the bundle of it.
+      report: what `export` returned.
+    """
+    folder = Path(folder)
+    spec, network = checkpoint.load(model)
+    manifest = calibration.read_manifest(folder / bundle.CALIBRATION)
+    rule = spec.heads[report.head].crop_rule
+    crops = calibration.load_faces(manifest, rule, spec.input_size).crops
+    network = tf_keras.Model(network.input, network.output[report.head])
+    network = convert.rewritten(network, "int8", crops, convert.Steps(round=False))
+    reference = convert.to_float(spec, network, report.head)
+    rows = layers.compare(reference, (folder / report.model).read_bytes(), crops[:DEBUG_FACES])
+    files.write_json(folder / "layers.json", [asdict(row) for row in rows])
+    return rows
 
 
-def _faces_to_compare(
-    source: str | None, spec: checkpoint.ModelSpec, head: str
-) -> faces.EvaluationFaces | None:
-    if source is None:
-        return None
-    return faces.load(source, spec.heads[head].crop_rule, spec.input_size, progress=False)
+def training_source(model: str | Path, head: str) -> str:
+    """The `reader:path` that a head was trained on first of all."""
+    return checkpoint.read_spec(model).heads[head].source
 
 
 def _comparison(
-    model: str | Path, output: Path, head: str, shown: faces.EvaluationFaces
+    model: str | Path, path: Path, head: str, shown: faces.EvaluationFaces
 ) -> dict[str, Any]:
     """The trained model against the file on the same faces."""
-    trained, exported = FloatPredictor(model, head), LandmarkPredictor(output)
+    trained, exported = FloatPredictor(model, head), LandmarkPredictor(path)
     try:
         faces.common_points(head, shown.schema)
     except EfldError:  # calibrated on faces of another format: they have no truth for this head

@@ -1,6 +1,8 @@
-"""Rewriting a TensorFlow Lite flatbuffer without loss: shorter, and with metadata."""
+"""Rewriting a TensorFlow Lite flatbuffer: shorter, from pixels, and with metadata."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import flatbuffers
 import numpy as np
@@ -50,16 +52,72 @@ def write(tree: schema.ModelT) -> bytes:
 
 
 def shorten_names(tree: schema.ModelT) -> None:
-    """Names tensors by their layer alone: the converter joins the names of all fused operations.
+    """Names tensors by their layer alone, each differently, and constants by number.
 
-    Inputs and outputs keep theirs.
+    The converter joins the names of all fused operations. Inputs and outputs keep theirs.
     """
     for graph in tree.subgraphs:
         ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
+        computed = {int(index) for operator in graph.operators for index in operator.outputs}
+        taken = Counter[str]()
         for index, tensor in enumerate(graph.tensors):
-            if index not in ends and tensor.name:
+            if index in ends:
+                continue
+            name = f"c{index}"
+            if index in computed:
                 parts = tensor.name.decode().split(";")[0].split("/")
-                tensor.name = parts[min(1, len(parts) - 1)].encode()
+                name = parts[min(1, len(parts) - 1)]
+                taken[name] += 1
+                name += f"_{taken[name]}" if taken[name] > 1 else ""
+            tensor.name = name.encode()
+
+
+def take_pixels(tree: schema.ModelT, name: str) -> None:
+    """Puts uint8 pixels before a float input of [0, 1]: DEQUANTIZE is the division by 255.
+
+    XNNPACK has this operator and QUANTIZE from float, but none from uint8 to int8, which would
+    stay outside its partition and take five times as long as the two.
+    """
+    graph = tree.subgraphs[0]
+    (image,) = map(int, graph.inputs)
+    pixels = schema.TensorT()
+    pixels.name, pixels.shape = name, graph.tensors[image].shape
+    pixels.type, pixels.buffer = schema.TensorType.UINT8, 0
+    pixels.quantization = schema.QuantizationParametersT()
+    pixels.quantization.scale = np.array([1 / 255], np.float32)
+    pixels.quantization.zeroPoint = np.array([0], np.int64)
+    graph.tensors[image].name = b"float_image"
+    graph.tensors.append(pixels)
+    added = len(graph.tensors) - 1
+    operator = schema.OperatorT()
+    operator.opcodeIndex = _operator_code(tree, schema.BuiltinOperator.DEQUANTIZE, version=2)
+    operator.inputs = np.array([added], np.int32)
+    operator.outputs = np.array([image], np.int32)
+    graph.operators.insert(0, operator)
+    graph.inputs = np.array([added], np.int32)
+    for signature in tree.signatureDefs or []:
+        for entry in signature.inputs:
+            entry.tensorIndex = added
+
+
+def _operator_code(tree: schema.ModelT, builtin: int, version: int) -> int:
+    """The index of a builtin operator among those of a model, added where it is missing."""
+    for index, code in enumerate(tree.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
+            code.version = max(code.version, version)
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
+    tree.operatorCodes.append(code)
+    return len(tree.operatorCodes) - 1
+
+
+def remove_metadata(tree: schema.ModelT, name: bytes) -> None:
+    """Empties a named metadata buffer and removes its entry."""
+    for entry in tree.metadata or []:
+        if entry.name == name:
+            tree.buffers[entry.buffer].data = None
+    tree.metadata = [entry for entry in tree.metadata or [] if entry.name != name]
 
 
 def add_metadata(tree: schema.ModelT, name: str, content: bytes) -> None:

@@ -12,11 +12,6 @@ class MeanResidualCodec:
     The int8 grid of a residual is four to five times finer than that of a coordinate, and training
     starts from a face.
 
-    The sign and the sum of three are what keeps the last step in float after full int8
-    conversion: the converter quantises an addition of two and would put the points on the coarse
-    grid of coordinates; it leaves NEG and ADD_N alone, but lets the range of ADD_N's result spread
-    to its operands unless another float operation (NEG) stands between.
-
     Attributes:
       mean_shape: [N, 2] float32, in the crop's unit square.
     """
@@ -30,5 +25,4 @@ class MeanResidualCodec:
 
     def decode(self, raw: tf.Tensor) -> tf.Tensor:
         """Raw residuals [B, N, 2] -> points [B, N, 2] in the crop's unit square."""
-        half = tf.broadcast_to(self.mean_shape / 2, tf.shape(raw))
-        return tf.add_n([tf.negative(raw), half, half])
+        return tf.subtract(self.mean_shape, raw)

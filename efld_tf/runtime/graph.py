@@ -118,6 +118,11 @@ def read(path: str | Path) -> Graph:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
+    return parse(content, path)
+
+
+def parse(content: bytes, path: str | Path = "model") -> Graph:
+    """The graph of a model in memory; `path` is its name in messages. Errors as in `read`."""
     if content[4:8] != IDENTIFIER:
         raise DataError(path, "not a TFLite model: the identifier TFL3 is missing")
     if len(content) > MAX_BYTES:

@@ -26,6 +26,7 @@ from efld_tf.runtime import graph, metadata
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
 from tests.annotations import writers
+from tests.tiny_models import edited
 
 SIZE = 64
 RULE = CropRule("points", "ibug68", 1.25)
@@ -57,8 +58,9 @@ def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def exported(trained: Path) -> tuple[Path, export.ExportReport]:
-    output = trained.parent / "model.tflite"
-    return output, export.export_int8(trained, output, head="ibug51")
+    folder = trained.parent / "bundle"
+    report = export.export(trained, folder, "int8", head="ibug51")
+    return folder / report.model, report
 
 
 def test_the_report_is_of_the_file(exported) -> None:
@@ -66,16 +68,19 @@ def test_the_report_is_of_the_file(exported) -> None:
     assert report.size_bytes == path.stat().st_size
     assert report.macs == graph.total_macs(path)
     assert report.calibration_faces == 24
-    assert json.loads(path.with_suffix(".report.json").read_text())["macs"] == report.macs
-    assert {"CONV_2D", "NEG", "ADD_N"} <= report.operators.keys()
+    assert json.loads((path.parent / "report.json").read_text())["macs"] == report.macs
+    assert {"CONV_2D", "FULLY_CONNECTED", "SUB"} <= report.operators.keys()
 
 
 def test_only_the_tail_is_float(exported) -> None:
     path, _ = exported
-    found = audit.check_int8(path)
-    floats = [op.name for op in found.operators if "float32" in op.output_dtypes]
-    assert floats[0] == "DEQUANTIZE" and set(floats) <= audit.FLOAT_TAIL
-    assert [op.name for op in found.operators][-len(floats):] == floats  # and at the end
+    found = audit.check(path, "int8")
+    names = [op.name for op in found.operators]
+    floats = [op.index for op in found.operators if "float32" in op.output_dtypes]
+    assert names[:2] == ["DEQUANTIZE", "QUANTIZE"] and floats[0] == 0
+    assert names[-4:] == ["DEQUANTIZE", "FULLY_CONNECTED", "RESHAPE", "SUB"]
+    assert floats[1:] == list(range(len(names) - 4, len(names)))
+    assert found.operators[-3].inputs[1].dtype == "int8"
 
 
 def test_int8_gives_the_points_of_float(exported, trained: Path, photos: Path) -> None:
@@ -120,42 +125,81 @@ def test_mediapipe_reads_the_metadata(exported) -> None:
 
 
 def test_the_same_export_gives_the_same_bytes(exported, trained: Path, tmp_path: Path) -> None:
-    export.export_int8(trained, tmp_path / "again.tflite", head="ibug51")
-    assert (tmp_path / "again.tflite").read_bytes() == exported[0].read_bytes()
+    report = export.export(trained, tmp_path / "again", "int8", head="ibug51")
+    assert (tmp_path / "again" / report.model).read_bytes() == exported[0].read_bytes()
 
 
 def test_float_export_computes_the_same(trained: Path, tmp_path: Path) -> None:
-    path = tmp_path / "float.tflite"
-    report = export.export_float32(trained, path, head="ibug68")
+    report = export.export(trained, tmp_path / "float", "float32", head="ibug68")
+    path = tmp_path / "float" / report.model
     assert (report.mode, report.head, report.calibration_faces) == ("float32", "ibug68", 0)
     crops = np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
     expected = FloatPredictor(trained, "ibug68").predict_crops(crops)
     np.testing.assert_allclose(LandmarkPredictor(path).predict_crops(crops), expected, atol=1e-5)
-    with pytest.raises(DataError, match="computes in float"):
-        audit.check_int8(path)
+    with pytest.raises(DataError, match="float32"):
+        audit.check(path, "int8")
 
 
-def test_a_hidden_float_operator_fails_the_audit(tmp_path: Path) -> None:
-    """EXP is silently left in float by a full int8 conversion."""
-    kernel = tf.constant(np.random.default_rng(0).normal(0, 1, (3, 3, 3, 10)), tf.float32)
+@pytest.mark.parametrize("mode", [m for m in export.MODES if m not in ("int8", "float32")])
+def test_every_mode_is_what_it_promises(
+    mode: str, trained: Path, photos: Path, tmp_path: Path
+) -> None:
+    """Exporting audits; here also: no other mode's audit lets it pass, and it gives the points."""
+    report = export.export(trained, tmp_path / mode, mode, head="ibug51", epochs=1)
+    path = tmp_path / mode / report.model
+    for other in audit.ACTIVATIONS:
+        if other != report.mode:
+            with pytest.raises(DataError):
+                audit.check(path, other)
+    crops = calibration.load_faces(calibration.choose(f"ibug:{photos}", 4), RULE, SIZE).crops
+    expected = FloatPredictor(trained, "ibug51").predict_crops(crops)
+    assert np.abs(LandmarkPredictor(path).predict_crops(crops) - expected).max() < 0.03
 
-    @tf.function(input_signature=[tf.TensorSpec([1, 16, 16, 3], tf.float32)])
+
+def test_a_hidden_float_operator_fails_the_audit(exported, tmp_path: Path) -> None:
+    """EXP, which a full int8 conversion leaves in float without a word, amid the integers."""
+    content = edited(exported[0].read_bytes(), _exponential)
+    (tmp_path / "exp.tflite").write_bytes(content)
+    with pytest.raises(DataError, match=r"int8: operator \d+ \(EXP\) gives float32"):
+        audit.check(tmp_path / "exp.tflite", "int8")
+
+
+def _exponential(tree) -> None:
+    """Inserts DEQUANTIZE and EXP behind the first convolution; nothing reads them."""
+    main = tree.subgraphs[0]
+    first = next(i for i, op in enumerate(main.operators) if len(op.inputs) == 3)
+    read = int(main.operators[first].outputs[0])
+    for builtin in (schema.BuiltinOperator.DEQUANTIZE, schema.BuiltinOperator.EXP):
+        tensor = schema.TensorT()
+        tensor.name, tensor.type, tensor.buffer = b"x", schema.TensorType.FLOAT32, 0
+        tensor.shape = main.tensors[read].shape
+        main.tensors.append(tensor)
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, builtin, 2
+        tree.operatorCodes.append(code)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = len(tree.operatorCodes) - 1
+        operator.inputs = np.array([read], np.int32)
+        read = len(main.tensors) - 1
+        operator.outputs = np.array([read], np.int32)
+        first += 1
+        main.operators.insert(first, operator)
+
+
+def test_a_graph_in_two_partitions_fails_the_audit(trained: Path, tmp_path: Path) -> None:
+    """ADD_N is a builtin, but not of XNNPACK."""
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 16, 16, 3], tf.float32, name="image")])
     def network(x):
-        x = tf.exp(-tf.nn.relu(tf.nn.conv2d(x, kernel, 4, "SAME")))
-        x = tf.nn.conv2d(x, tf.ones([4, 4, 10, 10]), 1, "VALID")
+        x = tf.nn.conv2d(tf.add_n([x, x, x]), tf.ones([16, 16, 3, 10]), 1, "VALID")
         return tf.reshape(x, [1, 5, 2])
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    rng = np.random.default_rng(0)
-    converter.representative_dataset = lambda: (
-        [rng.uniform(0, 1, (1, 16, 16, 3)).astype(np.float32)] for _ in range(8)
-    )
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
-    (tmp_path / "exp.tflite").write_bytes(converter.convert())
-    with pytest.raises(DataError, match=r"operator \d+ \((EXP|QUANTIZE)\)"):
-        audit.check_int8(tmp_path / "exp.tflite")
+    tree = flatbuffer.read(converter.convert())
+    flatbuffer.take_pixels(tree, "image")
+    (tmp_path / "two.tflite").write_bytes(flatbuffer.write(tree))
+    with pytest.raises(DataError, match=r"outside XNNPACK's partition: .*\(ADD_N\)"):
+        audit.check(tmp_path / "two.tflite", "float32")
 
 
 def test_rewriting_shares_arrays_and_changes_no_result(exported, tmp_path: Path) -> None:
@@ -234,7 +278,7 @@ def test_a_broken_calibration_manifest_is_named(tmp_path: Path, text: str) -> No
 def test_dim_calibration_photos_keep_the_pixel_grid(trained: Path, tmp_path: Path) -> None:
     spec, model = checkpoint.load(trained)
     dim = np.full((2, SIZE, SIZE, 3), 100, np.uint8)
-    content = convert.to_int8(spec, model, "ibug51", dim)
+    content = convert.convert(spec, model, "ibug51", "int8", dim)
     details = Interpreter(model_content=content).get_input_details()[0]
     assert details["quantization"] == (pytest.approx(1 / 255, rel=1e-6), 0)
     assert (dim == 100).all()
@@ -249,9 +293,9 @@ def test_an_undecodable_calibration_photo_is_named(tmp_path: Path) -> None:
 
 def test_a_failed_export_leaves_nothing(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no head 'wflw98'"):
-        export.export_int8(trained, tmp_path / "x.tflite", head="wflw98")
+        export.export(trained, tmp_path / "x", "int8", head="wflw98")
     with pytest.raises(EfldError, match="does not exist"):
-        export.export_int8(trained, tmp_path / "x.tflite", compare_source="ibug:/nowhere")
+        export.export(trained, tmp_path / "x", "int8", compare_source="ibug:/nowhere")
     assert list(tmp_path.iterdir()) == []
 
 

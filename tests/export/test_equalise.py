@@ -7,7 +7,7 @@ import pytest
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export import equalize
+from efld_tf.export import equalise
 
 
 @pytest.fixture
@@ -42,21 +42,21 @@ def reached(model: tf_keras.Model, crops: np.ndarray) -> np.ndarray:
 def test_the_same_function_with_full_channels(limit: float | None, crops: np.ndarray) -> None:
     model = network(limit)
     before = model.get_weights()
-    equalised = equalize.equalise(model, crops)
+    equalised = equalise.equalise(model, crops)
     pixels = crops.astype(np.float32) / 255.0
     np.testing.assert_allclose(equalised(pixels), model(pixels), rtol=1e-4, atol=1e-5)
     for kept, weight in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, kept)
-    full = limit or reached(model, crops).max() * equalize.HEADROOM
+    full = limit or reached(model, crops).max() * equalise.HEADROOM
     plain = reached(model, crops)
     assert plain.min() < 0.2 * full
-    expected = np.clip(full / equalize.HEADROOM, plain, equalize.LARGEST_STRETCH * plain)
+    expected = np.clip(full / equalise.HEADROOM, plain, equalise.LARGEST_STRETCH * plain)
     np.testing.assert_allclose(reached(equalised, crops), expected, rtol=1e-4)
 
 
 def test_a_channel_that_others_read_is_left_alone(crops: np.ndarray) -> None:
     model = network(6.0, shared=True)
-    equalised = equalize.equalise(model, crops)
+    equalised = equalise.equalise(model, crops)
     for kept, weight in zip(model.get_weights(), equalised.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, kept)
 
@@ -67,7 +67,7 @@ def test_a_dead_channel_stays_finite(crops: np.ndarray) -> None:
     gamma, beta, mean, variance = norm.get_weights()
     gamma[0], beta[0] = 0, -1
     norm.set_weights([gamma, beta, mean, variance])
-    equalised = equalize.equalise(model, crops)
+    equalised = equalise.equalise(model, crops)
     assert all(np.isfinite(weight).all() for weight in equalised.get_weights())
     pixels = crops.astype(np.float32) / 255.0
     np.testing.assert_allclose(equalised(pixels), model(pixels), rtol=1e-4, atol=1e-5)

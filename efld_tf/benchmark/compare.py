@@ -1,0 +1,107 @@
+"""Models against each other in one run: the machine's moods hit all of them alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf.benchmark import energy, worker
+from efld_tf.benchmark.latency import SEED, Conditions, ask_worker, current_conditions
+from efld_tf.errors import EfldError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of a comparison; times in milliseconds, one thread, XNNPACK on.
+
+    Attributes:
+      model: the file.
+      latency_ms_p50: median of all runs.
+      latency_ms_low, latency_ms_high: its 95% confidence interval, from the medians of the rounds.
+      speedup: how many times faster than the first model, the median over the rounds.
+      speedup_low, speedup_high: its 95% confidence interval.
+      energy_mj: of one invocation; None where the processor does not tell.
+    """
+
+    model: str
+    latency_ms_p50: float
+    latency_ms_low: float
+    latency_ms_high: float
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    energy_mj: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models that were measured in turns.
+
+    Attributes:
+      conditions: where and when.
+      core: the core that the process was kept on; None where that cannot be asked for.
+      runs, warmup_runs: for each model.
+      rows: in the order asked for.
+    """
+
+    conditions: Conditions
+    core: int | None
+    runs: int
+    warmup_runs: int
+    rows: tuple[Row, ...]
+
+
+def measure(
+    models: Sequence[str | Path], runs: int = 2000, warmup: int = 50, core: int | None = None
+) -> Comparison:
+    """Measures models in rounds of a few runs each, on one core.
+
+    Args:
+      models: `.tflite` files.
+      runs: timed runs of each, a multiple of `worker.ROUND` and at least ten rounds.
+      warmup: runs before them.
+      core: to stay on; None for the last one that this process may use.
+
+    Raises:
+      DataError: a model cannot be loaded or run.
+      EfldError: too few runs.
+    """
+    rounds = runs // worker.ROUND
+    if runs % worker.ROUND or rounds < 10:
+        raise EfldError(f"runs: expected a multiple of {worker.ROUND} from {10 * worker.ROUND} on")
+    if core is None and hasattr(os, "sched_getaffinity"):
+        core = max(os.sched_getaffinity(0))
+    conditions = current_conditions()
+    paths = [str(model) for model in models]
+    job = {"models": paths, "threads": [1], "kernels": [True], "runs": runs, "warmup": warmup,
+           "seed": SEED, "core": core}
+    answer = ask_worker(Path(paths[0]), job, timeout=None)
+    samples = np.array([row[3] for row in answer["latencies_ns"]], np.float64) / 1e6
+    medians = np.median(samples.reshape(len(paths), rounds, worker.ROUND), axis=2)
+    rows = []
+    for index, path in enumerate(paths):
+        low, high = interval(medians[index])
+        ratios = medians[0] / medians[index]
+        rows.append(Row(
+            path, *(round(float(v), 6) for v in (np.median(samples[index]), low, high)),
+            *(round(float(v), 3) for v in (np.median(ratios), *interval(ratios))),
+            energy.of_one_run(path, core),
+        ))
+    return Comparison(conditions, core, runs, warmup, tuple(rows))
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95% confidence interval of the median of independent values [R], by their order.
+
+    (H. A. David and H. N. Nagaraja, "Order Statistics", Section 7.1, with the normal approximation
+    of the binomial distribution.)
+    """
+    ordered = np.sort(values)
+    half = 0.98 * np.sqrt(len(ordered))
+    first = int(np.floor(len(ordered) / 2 - half))
+    last = int(np.ceil(len(ordered) / 2 + half))
+    return float(ordered[max(first, 0)]), float(ordered[min(last, len(ordered) - 1)])

@@ -1,0 +1,76 @@
+"""Where the time of a model goes, operator by operator.
+
+The runtime's Python package has no profiler. Here the model is cut off after each operator in turn,
+all prefixes are timed in rounds, and an operator's time is what its prefix takes longer than the one
+before. What a cut changes (an output that would have stayed in a cache) is part of the error; times
+below a microsecond say nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf.benchmark import worker
+from efld_tf.benchmark.latency import SEED, ask_worker
+from efld_tf.export import flatbuffer
+from efld_tf.runtime import graph
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One operator's part.
+
+    Attributes:
+      index, name, shape: which operator, and the shape of its first output.
+      macs: its multiply-accumulates.
+      microseconds: its time, not below 0.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int | None, ...]
+    macs: int
+    microseconds: float
+
+
+def measure(model: str | Path, rounds: int = 40, core: int | None = None) -> list[Cost]:
+    """The cost of each operator of a model's main graph, one thread, XNNPACK on.
+
+    Raises:
+      DataError: the model cannot be read or run.
+    """
+    found = graph.read(model)
+    content = Path(model).read_bytes()
+    operators = [operator for operator in found.operators if operator.subgraph == 0]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for count in range(1, len(operators) + 1):
+            path = Path(folder) / f"{count}.tflite"
+            path.write_bytes(_prefix(content, count))
+            paths.append(str(path))
+        job = {"models": paths, "threads": [1], "kernels": [True], "warmup": 3, "seed": SEED,
+               "runs": rounds * worker.ROUND, "core": core}
+        answer = ask_worker(Path(model), job, timeout=None)
+    # The lower quartile: disturbances only ever make a run longer.
+    reached = [np.percentile(row[3], 25) / 1000 for row in answer["latencies_ns"]]
+    reached = np.maximum.accumulate(reached)
+    return [
+        Cost(op.index, op.name, op.output_shapes[0], op.macs, round(float(time), 2))
+        for op, time in zip(operators, np.diff(reached, prepend=0.0), strict=True)
+    ]
+
+
+def _prefix(content: bytes, count: int) -> bytes:
+    """A model of the first operators, whose outputs are what no other of them reads."""
+    tree = flatbuffer.read(content)
+    main = tree.subgraphs[0]
+    main.operators = main.operators[:count]
+    read = {int(index) for operator in main.operators for index in operator.inputs}
+    results = [int(i) for operator in main.operators for i in operator.outputs if int(i) not in read]
+    main.outputs = np.array(results, np.int32)
+    tree.signatureDefs = tree.metadata = None
+    return flatbuffer.write(tree)

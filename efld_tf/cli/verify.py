@@ -1,0 +1,56 @@
+"""`efld-verify`: whether an exported model is what it says, and computes what it did when made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from efld_tf.cli import common
+from efld_tf.errors import DataError
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Parses the arguments, audits and runs the golden input."""
+    parser = common.parser(
+        "efld-verify",
+        "Check an exported model here: metadata, operators and types of its mode, and its golden "
+        "input and output by every kernel of this machine. Exit code 1 where a result differs.",
+        "example: efld-verify runs/demo/efld_ibug68_int8",
+    )
+    parser.add_argument("model", type=Path, help="a bundle of efld-export, or the .tflite in it")
+    arguments = parser.parse_args(argv)
+    from efld_tf.export import audit
+    from efld_tf.runtime import golden, metadata
+
+    path = model_of(arguments.model)
+    about = metadata.read(path)
+    print(f"{path.name}: {about.family}, {about.schema}, {len(about.names)} points")
+    expected, checks = golden.verify(path)
+    found = audit.check(path, expected.mode)
+    print(f"{expected.mode}: {len(found.operators)} operators, {found.total_macs:,} MACs, as promised")
+    for check in checks:
+        print(
+            f"{check.kernels:9} {check.threads} thread{'s' if check.threads > 1 else ''}: "
+            f"golden output within {check.largest_difference:.6f} of the crop "
+            f"({'ok' if check.passed else f'MORE than {expected.tolerance:g}'})"
+        )
+    return None if all(check.passed for check in checks) else 1
+
+
+def model_of(path: Path) -> Path:
+    """The `.tflite` of a bundle, or the file itself.
+
+    Raises:
+      DataError: a folder without one, or with several.
+    """
+    if not path.is_dir():
+        return path
+    found = sorted(path.glob("*.tflite"))
+    if len(found) != 1:
+        raise DataError(path, f"expected one .tflite in the folder, found {len(found)}")
+    return found[0]
+
+
+def entry() -> None:
+    """The console script."""
+    raise SystemExit(common.run(main))

@@ -1,0 +1,109 @@
+"""The folder that an export writes: the model and what somebody needs who gets only that folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from efld_tf import __version__, files
+from efld_tf.annotations.synthetic.render import render_face
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule, extract_crop
+from efld_tf.landmarks.schema_fields import to_fields
+from efld_tf.models.checkpoint import ModelSpec
+from efld_tf.runtime import golden
+
+REPORT, CALIBRATION, CARD, SCHEMA = (
+    "report.json", "calibration.json", "MODEL_CARD.md", "schema.yaml"
+)
+# In crop sides, half a pixel of 128: several times what kernels were seen to differ by, and far
+# below what a wrong colour order, crop or normalisation does.
+TOLERANCE = 0.004
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `folder` when the block succeeds.
+
+    Raises:
+      EfldError: `folder` holds something that is not a bundle.
+    """
+    if folder.exists() and (not folder.is_dir() or not (folder / REPORT).exists()):
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise EfldError(f"{folder}: exists and is not an export; name another with --output")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+    finally:
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def golden_image(size: int) -> np.ndarray:
+    """The golden input [1, S, S, 3]: a rendered face, cropped as a detector would."""
+    face = render_face(seed=0, index=0, size=256)
+    points = face.points["ibug68"]
+    box = (*points.min(axis=0), *points.max(axis=0))
+    return extract_crop(face.image, CropRule("points", "ibug68", 1.25).crop(box), size)[None]
+
+
+def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
+    """Writes schema, golden files, report and card beside a model."""
+    schema = schemas.get(report["head"])
+    fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
+    files.write_text(model.with_name(SCHEMA), fields)
+    golden.write(model, report["mode"], golden_image(spec.input_size), TOLERANCE)
+    files.write_json(model.with_name(REPORT), report)
+    files.write_text(model.with_name(CARD), card(spec, report))
+
+
+def card(spec: ModelSpec, report: dict[str, Any]) -> str:
+    """The model card, of what is known at the export."""
+    schema = schemas.get(report["head"])
+    rule = spec.heads[report["head"]].crop_rule
+    size, points = spec.input_size, schema.num_points
+    training = ", ".join(f"{key} {value}" for key, value in spec.training.items()) or "not recorded"
+    box = "the file's own box" if rule.box == "file" else "the tight box of all points"
+    compared = report["comparison"]
+    lines = [
+        f"# {spec.family}, {schema.title}",
+        "",
+        f"`{report['model']}`, {report['mode']}, {report['size_bytes']:,} bytes, "
+        f"{report['macs'] / 1e6:.2f} M multiply-accumulates; written by efld_tf {__version__}.",
+        "",
+        f"**License of the weights.** {spec.license or 'not stated'}.",
+        "",
+        f"**Input.** `uint8` RGB `[1, {size}, {size}, 3]`, pixels as they are: a square of "
+        f"{rule.scale:g} times the longest side of {box} ({rule.schema}), its centre moved by "
+        f"{rule.offset_x:g} and {rule.offset_y:g} longest sides to the right and down.",
+        "",
+        f"**Output.** `float32` `[1, {points}, 2]`: points (x, y) in the unit square of the crop, "
+        f"pixel j of W at (j + 0.5) / W, in the order of `{SCHEMA}`.",
+        "",
+        f"**Training.** {training}.",
+        "",
+    ]
+    if report["calibration_faces"]:
+        lines += [f"**Calibration.** {report['calibration_faces']} faces of "
+                  f"`{report['calibration_source']}`.", ""]
+    if "exported_nme_percent" in compared:
+        lines += [f"**Accuracy** on {compared['faces']} faces of `{compared['on']}`: NME "
+                  f"{compared['exported_nme_percent']:.2f}% ({compared['normaliser']}), trained "
+                  f"model {compared['trained_nme_percent']:.2f}%; median difference of a point "
+                  f"{compared['point_difference_px_median']:.3f} px.", ""]
+    lines += [f"**Check.** `efld-verify` here; elsewhere feed `{golden.INPUT_FILE}` and compare "
+              f"with `{golden.OUTPUT_FILE}` within {TOLERANCE} (`{golden.FILE}`).", ""]
+    return "\n".join(lines)

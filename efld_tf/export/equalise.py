@@ -1,0 +1,147 @@
+"""Cross-layer equalisation before depthwise convolutions: all channels fill the int8 range.
+
+An int8 activation has one scale for all its channels, so a channel that stays below a twentieth of
+the largest one gets a dozen levels. Where nothing but a depthwise convolution reads the channels,
+each can be stretched to the full range and the convolution's kernel, which has a scale a channel
+of its own, shrunk by the same factor: the same function, at no cost. (M. Nagel et al., "Data-Free
+Quantization Through Weight Equalization and Bias Correction", ICCV 2019, Section 4.1; depthwise
+kernels need no compromise between the two ranges.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+BATCH = 32
+
+# How much further than on the calibration crops a channel may go before a bounded activation cuts
+# it off, and the largest stretch, for channels that hardly ever fire.
+HEADROOM = 1.1
+LARGEST_STRETCH = 100.0
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Convolution with a bias -> ReLU or Reshape -> depthwise convolution, no other reader between.
+
+    The Reshape is that of a depthwise convolution in partial sums (`optimise.split_depthwise`).
+    """
+
+    producer: layers.Layer
+    between: layers.Layer
+    depthwise: layers.Layer
+
+
+def equalise(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
+    """Stretches the channels between a convolution, its ReLU and a depthwise convolution.
+
+    Args:
+      model: without batch norms, see `optimise.fold_batch_norms`.
+      crops: [F, S, S, 3] uint8, the calibration crops.
+
+    Returns:
+      A copy that loses less in int8; on the calibration crops its outputs are those of `model`.
+    """
+    copy = copied(model)
+    pairs = list(_pairs(copy, layers.ReLU))
+    for pair, output in zip(pairs, outputs_of(copy, [p.between for p in pairs], crops), strict=True):
+        _stretch(pair, output.reshape(-1, output.shape[-1]).max(axis=0))
+    return copy
+
+
+def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
+    """Gives all partial sums of `optimise.split_depthwise` the same range around zero.
+
+    Each part of each channel is centred on zero by its bias, which the sum's bias takes back, and
+    scaled to the range of the others, which the sum's kernel takes back: by whole 127ths of its
+    largest value, so that the kernel is exact in int8. A part with large weights for its range
+    keeps a smaller one, because the partial sums' kernel has one scale for all (see `quantise`).
+
+    Args:
+      model, crops: as in `equalise`.
+    """
+    copy = copied(model)
+    pairs = list(_pairs(copy, layers.Reshape))
+    sums = outputs_of(copy, [pair.between for pair in pairs], crops)
+    for pair, values in zip(pairs, sums, strict=True):
+        _, parts, _, channels = values.shape
+        values = values.reshape(-1, parts, channels)
+        lowest, highest = values.min(axis=0), values.max(axis=0)
+        centre = (lowest + highest) / 2
+        kernel, bias = pair.producer.get_weights()
+        largest = np.maximum(np.abs(kernel).max(axis=(0, 1, 3)).reshape(parts, channels), 1e-12)
+        radius = np.maximum((highest - lowest) / 2, 1e-12)
+        radius = np.maximum(radius, largest * np.median(radius / largest))
+        unit = radius.max(axis=0) / 127
+        scale = np.ceil(radius / unit - 1e-6) * unit
+        pair.producer.set_weights(
+            [kernel / scale.reshape(-1, 1), (bias - centre.reshape(-1)) / scale.reshape(-1)]
+        )
+        kernel, bias = pair.depthwise.get_weights()
+        bias = bias + (kernel[:, 0, :, 0] * centre).sum(axis=0)
+        pair.depthwise.set_weights([kernel * scale[:, None, :, None], bias])
+    return copy
+
+
+def copied(model: tf_keras.Model) -> tf_keras.Model:
+    """A copy with weights of its own."""
+    copy = tf_keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def outputs_of(
+    model: tf_keras.Model, chosen: list[layers.Layer], crops: np.ndarray
+) -> list[np.ndarray]:
+    """What layers [..., C] give for uint8 crops [F, S, S, 3], the crops along the first axis."""
+    if not chosen:
+        return []
+    probe = tf_keras.Model(model.input, [layer.output for layer in chosen])
+    batches = []
+    for start in range(0, len(crops), BATCH):
+        pixels = crops[start : start + BATCH].astype(np.float32) / 255.0
+        batches.append([np.asarray(x) for x in tf.nest.flatten(probe(pixels, training=False))])
+    return [np.concatenate(batch) for batch in zip(*batches, strict=True)]
+
+
+def _pairs(model: tf_keras.Model, kind: type[layers.Layer]) -> Iterator[_Pair]:
+    wanted = layers.DepthwiseConv2D if kind is layers.Reshape else layers.Conv2D
+    for layer in model.layers:
+        if not isinstance(layer, layers.DepthwiseConv2D):
+            continue
+        between = layer.inbound_nodes[0].inbound_layers
+        if not isinstance(between, kind) or len(between.outbound_nodes) > 1:
+            continue
+        producer = between.inbound_nodes[0].inbound_layers
+        if not isinstance(producer, wanted) or len(producer.outbound_nodes) > 1:
+            continue
+        if producer.use_bias and layer.use_bias:
+            yield _Pair(producer, between, layer)
+
+
+def _stretch(pair: _Pair, reached: np.ndarray) -> None:
+    """Scales the channels of a pair, given the largest value [C] that each reached."""
+    limit = pair.between.max_value
+    full = float(limit) if limit is not None else float(reached.max()) * HEADROOM
+    factor = np.clip(full / np.maximum(reached * HEADROOM, 1e-6), 1.0, LARGEST_STRETCH)
+    kernel, bias = pair.producer.get_weights()
+    pair.producer.set_weights([kernel * factor, bias * factor])
+    kernel, bias = pair.depthwise.get_weights()
+    pair.depthwise.set_weights([kernel / factor[:, None], bias])
+
+
+def is_split(layer: layers.Layer) -> bool:
+    """Whether a layer gives the partial sums of `optimise.split_depthwise`."""
+    following = [node.outbound_layer for node in layer.outbound_nodes]
+    if not isinstance(layer, layers.DepthwiseConv2D) or len(following) != 1:
+        return False
+    last = [node.outbound_layer for node in following[0].outbound_nodes]
+    return isinstance(following[0], layers.Reshape) and any(
+        isinstance(reader, layers.DepthwiseConv2D) for reader in last
+    )

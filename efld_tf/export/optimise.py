@@ -1,0 +1,279 @@
+"""The same network in a form that runs faster: what the converter leaves to be done.
+
+Every step keeps the function (to rounding) and the multiply-accumulates (to the few that summing
+partial sums takes); `benchmarks/export_steps.py` measures what each gives:
+
+- `fold_batch_norms`: each batch norm goes into the convolution before it. The converter would do
+  so too; done first, it makes the other steps simple.
+- `split_depthwise`: XNNPACK's depthwise kernels have up to 25 taps; a larger one, such as the 8 x 8
+  of EFLD's decoder, is computed channel by channel. Here it becomes four partial sums of 16 taps
+  and their sum.
+- `merge_siblings`: convolutions that read the same tensor become one. XNNPACK computes 16 output
+  channels at a time: 8 + 4 cost twice as much as 12.
+- `interleave_as_planes` (int8 only): a concatenation of few channels copies a handful of bytes at
+  a time, pixel after pixel. Tensors are instead stacked as planes of 4 channels, which takes one
+  copy each, and one transposition of 32-bit elements puts the channels side by side. Merged
+  siblings come apart in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+# Channels of a plane: 4 int8 values are one 32-bit element, which XNNPACK transposes fast.
+PLANE = 4
+# From this many channels on, copying a pixel's channels is as fast as transposing them.
+LARGEST_PIECE = 16
+# The most taps of XNNPACK's depthwise kernels.
+MOST_TAPS = 25
+
+LINEAR = tf_keras.activations.linear
+
+
+class Rebuild:
+    """Copies a functional model layer by layer, so that some can be replaced on the way.
+
+    Attributes:
+      image: the new model's input.
+    """
+
+    def __init__(self, model: tf_keras.Model):
+        self._model = model
+        self._values: dict[int, tf.Tensor] = {}
+        self.image = tf_keras.Input(model.input.shape[1:], name=model.input_names[0])
+        self.put(model.input, self.image)
+
+    def value(self, old: tf.Tensor) -> tf.Tensor:
+        """The new tensor in the place of one of the old model's."""
+        return self._values[id(old)]
+
+    def put(self, old: tf.Tensor, new: tf.Tensor) -> None:
+        """Says what replaces a tensor of the old model."""
+        self._values[id(old)] = new
+
+    def known(self, layer: layers.Layer) -> bool:
+        """Whether something replaces a layer's output already."""
+        return id(layer.output) in self._values
+
+    def copy(self, layer: layers.Layer) -> None:
+        """Takes a layer over as it is."""
+        inputs = tf.nest.map_structure(self.value, layer.input)
+        self.put(layer.output, call(copied(layer), inputs, layer.get_weights()))
+
+    def finish(self) -> tf_keras.Model:
+        """The new model."""
+        return tf_keras.Model(self.image, self.value(self._model.output), name=self._model.name)
+
+
+def call(layer: layers.Layer, inputs: tf.Tensor, weights: list[np.ndarray]) -> tf.Tensor:
+    """The output of a new layer, which then has these weights."""
+    output = layer(inputs)
+    layer.set_weights(weights)
+    return output
+
+
+def copied(layer: layers.Layer, **changes: object) -> layers.Layer:
+    """A new layer of the same configuration, but for some entries."""
+    return type(layer).from_config({**layer.get_config(), **changes})
+
+
+def consumers(layer: layers.Layer) -> list[layers.Layer]:
+    """The layers that read a layer's output."""
+    return [node.outbound_layer for node in layer.outbound_nodes]
+
+
+def _rebuilt(
+    model: tf_keras.Model, replace: Callable[[layers.Layer, Rebuild], bool]
+) -> tf_keras.Model:
+    """A copy of a model in which `replace` has its way with a layer, where it returns True."""
+    new = Rebuild(model)
+    for layer in model.layers:
+        if not new.known(layer) and not replace(layer, new):
+            new.copy(layer)
+    return new.finish()
+
+
+def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
+    """Each convolution takes the batch norm after it into its kernel and bias."""
+
+    def fold(layer: layers.Layer, new: Rebuild) -> bool:
+        following = consumers(layer)
+        if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D) or len(following) != 1:
+            return False
+        norm = following[0]
+        if not isinstance(norm, layers.BatchNormalization) or layer.activation is not LINEAR:
+            return False
+        gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in _norm(norm))
+        factor = gamma / np.sqrt(variance + norm.epsilon)
+        kernel, *bias = layer.get_weights()
+        depthwise = isinstance(layer, layers.DepthwiseConv2D)
+        kernel = kernel * (factor[:, None] if depthwise else factor)
+        bias = beta + ((bias[0] if bias else 0) - mean) * factor
+        output = call(copied(layer, use_bias=True), new.value(layer.input), [kernel, bias])
+        new.put(layer.output, output)
+        new.put(norm.output, output)
+        return True
+
+    return _rebuilt(model, fold)
+
+
+def _norm(norm: layers.BatchNormalization) -> list[np.ndarray]:
+    """Gamma, beta, mean and variance, also where it has no scale or no centre."""
+    values = norm.get_weights()
+    size = len(values[-1])
+    gamma = values.pop(0) if norm.scale else np.ones(size)
+    beta = values.pop(0) if norm.center else np.zeros(size)
+    return [gamma, beta, *values]
+
+
+def split_depthwise(model: tf_keras.Model) -> tf_keras.Model:
+    """A depthwise convolution over a whole tensor becomes partial sums and their sum.
+
+    `parts` neighbouring columns are taken for channels, which is another view of the same bytes.
+    """
+
+    def split(layer: layers.Layer, new: Rebuild) -> bool:
+        if not isinstance(layer, layers.DepthwiseConv2D) or layer.depth_multiplier != 1:
+            return False
+        _, height, width, channels = layer.input.shape
+        parts = _parts(height, width)
+        if layer.kernel_size != (height, width) or layer.padding != "valid" or not parts:
+            return False
+        kernel, *bias = layer.get_weights()
+        taps = height * width // parts
+        x = layers.Reshape((taps, 1, parts * channels))(new.value(layer.input))
+        partial = layers.DepthwiseConv2D((taps, 1), name=f"{layer.name}_parts")
+        x = call(partial, x, [kernel.reshape(taps, 1, -1, 1), np.zeros(parts * channels)])
+        x = layers.Reshape((parts, 1, channels))(x)
+        whole = layers.DepthwiseConv2D(
+            (parts, 1), use_bias=layer.use_bias, name=f"{layer.name}_sum"
+        )
+        new.put(layer.output, call(whole, x, [np.ones((parts, 1, channels, 1)), *bias]))
+        return True
+
+    return _rebuilt(model, split)
+
+
+def _parts(height: int, width: int) -> int | None:
+    """The fewest partial sums that bring a kernel to few enough taps; None without need or way."""
+    if height * width <= MOST_TAPS:
+        return None
+    fitting = (parts for parts in range(2, width + 1) if width % parts == 0)
+    return next((parts for parts in fitting if height * width // parts <= MOST_TAPS), None)
+
+
+def merge_siblings(model: tf_keras.Model) -> tf_keras.Model:
+    """Convolutions of one tensor, alike but for their kernels, become one and its parts."""
+
+    def merge(layer: layers.Layer, new: Rebuild) -> bool:
+        siblings = _siblings(layer)
+        if len(siblings) < 2:
+            return False
+        activations = [consumers(sibling)[0] for sibling in siblings]
+        name = "_and_".join(sibling.name for sibling in siblings)
+        filters = [sibling.filters for sibling in siblings]
+        merged = copied(layer, filters=sum(filters), name=name)
+        weights = zip(*(sibling.get_weights() for sibling in siblings), strict=True)
+        x = call(merged, new.value(layer.input), [np.concatenate(w, axis=-1) for w in weights])
+        x = copied(activations[0], name=f"{name}_act")(x)
+        starts = np.cumsum([0, *filters])
+        for activation, start, count in zip(activations, starts, filters, strict=False):
+            part = Channels(start=int(start), count=count, name=f"{activation.name}_part")(x)
+            new.put(activation.output, part)
+        for sibling in siblings:
+            new.put(sibling.output, x)
+        return True
+
+    return _rebuilt(model, merge)
+
+
+def _siblings(layer: layers.Layer) -> list[layers.Conv2D]:
+    """The convolutions that can be merged with this one, itself included."""
+
+    def key(conv: layers.Layer) -> tuple | None:
+        following = consumers(conv)
+        if type(conv) is not layers.Conv2D or len(following) != 1 or conv.filters % PLANE:
+            return None
+        if not isinstance(following[0], layers.ReLU):
+            return None
+        kept = {k: v for k, v in conv.get_config().items() if k not in ("name", "filters")}
+        return str(kept), str({**following[0].get_config(), "name": None})
+
+    own = key(layer)
+    if own is None:
+        return []
+    readers = consumers(layer.inbound_nodes[0].inbound_layers)
+    return [reader for reader in readers if key(reader) == own]
+
+
+@tf_keras.utils.register_keras_serializable("efld_tf")
+class Channels(layers.Layer):
+    """Some of a tensor's channels: [B, H, W, C] -> [B, H, W, count]."""
+
+    def __init__(self, start: int, count: int, **options: object):
+        super().__init__(**options)
+        self.start, self.count = start, count
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The channels from `start` on."""
+        return inputs[..., self.start : self.start + self.count]
+
+    def get_config(self) -> dict[str, object]:
+        """As Keras wants it."""
+        return {**super().get_config(), "start": self.start, "count": self.count}
+
+
+def interleave_as_planes(model: tf_keras.Model) -> tf_keras.Model:
+    """Concatenations of few channels, and parts of merged siblings, by transposed planes."""
+    planes: dict[int, tf.Tensor] = {}  # of old tensors, [B, C / 4, H * W, 4]
+
+    def interleave(layer: layers.Layer, new: Rebuild) -> bool:
+        if isinstance(layer, Channels):
+            whole = layer.input
+            if id(whole) not in planes:
+                planes[id(whole)] = _planes(new.value(whole), layer.input.name.split("/")[0])
+            _, height, width, channels = whole.shape
+            skipped = layer.start // PLANE
+            after = (channels - layer.start - layer.count) // PLANE
+            part = layers.Cropping2D(((skipped, after), (0, 0)), name=layer.name)
+            planes[id(layer.output)] = x = part(planes[id(whole)])
+            new.put(layer.output, _interleaved(x, height, width, layer.name))
+            return True
+        if isinstance(layer, layers.Concatenate) and _in_few_channels(layer):
+            _, height, width, _ = layer.output.shape
+            parts = [
+                planes[id(t)] if id(t) in planes else _planes(new.value(t), f"{layer.name}_{i}")
+                for i, t in enumerate(layer.input)
+            ]
+            x = layers.Concatenate(axis=1, name=layer.name)(parts)
+            new.put(layer.output, _interleaved(x, height, width, layer.name))
+            return True
+        return False
+
+    return _rebuilt(model, interleave)
+
+
+def _in_few_channels(layer: layers.Concatenate) -> bool:
+    shapes = [tensor.shape for tensor in layer.input]
+    if any(len(shape) != 4 or shape[-1] % PLANE for shape in shapes):
+        return False
+    return layer.axis in (-1, 3) and min(shape[-1] for shape in shapes) < LARGEST_PIECE
+
+
+def _planes(x: tf.Tensor, name: str) -> tf.Tensor:
+    """[B, H, W, C] -> [B, C / 4, H * W, 4]."""
+    _, height, width, channels = x.shape
+    x = layers.Reshape((height * width, channels // PLANE, PLANE), name=f"{name}_units")(x)
+    return layers.Permute((2, 1, 3), name=f"{name}_planes")(x)
+
+
+def _interleaved(x: tf.Tensor, height: int, width: int, name: str) -> tf.Tensor:
+    """[B, C / 4, H * W, 4] -> [B, H, W, C]."""
+    _, count, _, _ = x.shape
+    x = layers.Permute((2, 1, 3), name=f"{name}_pixels")(x)
+    return layers.Reshape((height, width, count * PLANE), name=f"{name}_interleaved")(x)

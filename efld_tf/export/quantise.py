@@ -1,0 +1,80 @@
+"""A float `.tflite` -> the same network in the numbers of an export mode, by AI Edge Quantizer."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from ai_edge_quantizer import qtyping, quantizer
+from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+from efld_tf.export import ranges
+from efld_tf.quiet import silenced_stderr
+from efld_tf.runtime import graph
+
+Ranges = dict[str, tuple[float, float]]
+
+_ALL = qtyping.TFLOperationName.ALL_SUPPORTED
+_WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
+
+
+def to_int(content: bytes, chosen: Ranges, activation_bits: int = 8) -> bytes:
+    """Integer weights and activations, up to the float tail.
+
+    The tail is what comes after the last operator with weights, and that one itself where it is a
+    dense layer: it takes its input and int8 weights to float, so that the points do not lie on the
+    255 steps of an output grid. Its input is quantised again, by its own range in that very image.
+
+    Args:
+      content: the float model.
+      chosen: the range of every tensor by name, see `ranges.choose`.
+      activation_bits: 8 or 16.
+    """
+    found = graph.parse(content)
+    engine = quantizer.Quantizer(content)
+    engine.add_static_config(".*", _ALL, activation_bits, 8)
+    for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+        _leave(engine, ".*", end)
+    if activation_bits == 8:
+        for operator in ranges.partial_sums(found):
+            # A scale for each of a thousand channels would take more bytes than their weights.
+            engine.add_static_config(
+                _scope(operator), qtyping.TFLOperationName(operator.name), 8, 8,
+                qtyping.QuantGranularity.TENSORWISE,
+            )
+    last = max(op.index for op in found.operators if op.name in _WEIGHTED)
+    for operator in found.operators[last:]:
+        name = qtyping.TFLOperationName(operator.name)
+        if operator.name == "FULLY_CONNECTED":
+            engine.add_dynamic_config(_scope(operator), name, 8)
+        elif operator.index > last:
+            _leave(engine, _scope(operator), name)
+    return _run(engine, {
+        name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
+        for name, (low, high) in chosen.items()
+    })
+
+
+def to_dynamic(content: bytes) -> bytes:
+    """int8 weights; each operator quantises its float input by the range it has in that image."""
+    engine = quantizer.Quantizer(content)
+    engine.add_dynamic_config(".*", _ALL, 8)
+    return _run(engine, None)
+
+
+def _leave(engine: quantizer.Quantizer, scope: str, name: qtyping.TFLOperationName) -> None:
+    """Leaves an operator in float."""
+    engine.update_quantization_recipe(scope, name, None, AlgorithmName.NO_QUANTIZE)
+
+
+def _scope(operator: graph.Operator) -> str:
+    """The recipe's name of one operator: that of its output."""
+    return f"^{re.escape(operator.outputs[0].name)};?$"
+
+
+def _run(engine: quantizer.Quantizer, statistics: dict | None) -> bytes:
+    with silenced_stderr():  # its progress bar of a few milliseconds
+        result = engine.quantize(
+            statistics, enable_progress_bar=False, enable_progress_report=False
+        )
+    return bytes(result.quantized_model)

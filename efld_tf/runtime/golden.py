@@ -1,0 +1,177 @@
+"""The golden input and output of a bundle, by which any platform can check itself.
+
+`golden.json` says where the raw bytes are and repeats the points as numbers:
+
+    {
+      "model": {"file": "efld_ibug51_int8.tflite", "sha256": "..."},
+      "mode": "int8",
+      "input": {"file": "golden_input.bin", "dtype": "uint8", "shape": [1, 128, 128, 3]},
+      "output": {"file": "golden_output.bin", "dtype": "float32", "shape": [1, 51, 2],
+                 "points": [[0.31, 0.42], ...]},
+      "tolerance": 0.004
+    }
+
+The input is an image row by row, RGB, top left first; the output little-endian. `tolerance` is the
+largest difference of a coordinate, in crop sides, that is still the same result: kernels of another
+CPU round differently.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from efld_tf import files
+from efld_tf.config import from_tree
+from efld_tf.errors import DataError, EfldError
+from efld_tf.quiet import silenced_stderr
+
+FILE, INPUT_FILE, OUTPUT_FILE = "golden.json", "golden_input.bin", "golden_output.bin"
+MAX_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class _Model:
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Input:
+    file: str
+    dtype: str
+    shape: list[int]
+
+
+@dataclass(frozen=True)
+class _Output:
+    file: str
+    dtype: str
+    shape: list[int]
+    points: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What `golden.json` says; see the module."""
+
+    model: _Model
+    mode: str
+    input: _Input
+    output: _Output
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """One way to run a model against its golden output.
+
+    Attributes:
+      kernels: `XNNPACK` or `built-in`.
+      threads: of the interpreter.
+      largest_difference: of a coordinate, in crop sides.
+      passed: whether that is within the tolerance.
+    """
+
+    kernels: str
+    threads: int
+    largest_difference: float
+    passed: bool
+
+
+def run(model: str | Path, image: np.ndarray, *, threads: int = 1, xnnpack: bool = True
+        ) -> np.ndarray:
+    """What a model gives for one image [1, S, S, 3] uint8: [1, N, 2] float32.
+
+    Raises:
+      DataError: LiteRT cannot load or run it, or it takes another input.
+    """
+    resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    try:
+        with silenced_stderr():
+            interpreter = Interpreter(
+                model_path=str(model), num_threads=threads, experimental_op_resolver_type=resolver
+            )
+            interpreter.allocate_tensors()
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+            interpreter.invoke()
+            return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    except (ValueError, RuntimeError) as error:
+        raise DataError(model, f"LiteRT cannot run it: {error}") from error
+
+
+def write(model: Path, mode: str, image: np.ndarray, tolerance: float) -> None:
+    """Writes the three files beside a model, by XNNPACK with one thread."""
+    output = run(model, image)
+    golden = {
+        "model": {"file": model.name, "sha256": files.sha256(model)},
+        "mode": mode,
+        "input": {"file": INPUT_FILE, "dtype": "uint8", "shape": list(image.shape)},
+        "output": {
+            "file": OUTPUT_FILE, "dtype": "float32", "shape": list(output.shape),
+            "points": [[round(float(v), 6) for v in point] for point in output[0]],
+        },
+        "tolerance": tolerance,
+    }
+    files.write_bytes(model.with_name(INPUT_FILE), image.tobytes())
+    files.write_bytes(model.with_name(OUTPUT_FILE), output.astype("<f4").tobytes())
+    files.write_json(model.with_name(FILE), golden)
+
+
+def read(model: str | Path) -> tuple[Golden, np.ndarray, np.ndarray]:
+    """The golden files beside a model: what they say, the input image and the output.
+
+    Raises:
+      DataError: one is missing, does not fit the others, or is another model's.
+    """
+    path = Path(model).with_name(FILE)
+    try:
+        golden = from_tree(json.loads(path.read_text(encoding="utf-8")), Golden)
+    except OSError as error:
+        raise DataError(path, f"cannot read the golden file: {error.strerror}") from error
+    except (ValueError, EfldError) as error:
+        raise DataError(path, f"not a golden file: {error}") from error
+    if golden.model.sha256 != files.sha256(model):
+        raise DataError(path, f"is about another file than {Path(model).name}: its SHA-256 differs")
+    image = _array(path, golden.input, INPUT_FILE, "uint8")
+    output = _array(path, golden.output, OUTPUT_FILE, "float32")
+    return golden, image, output
+
+
+def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden, list[Check]]:
+    """Runs a model on its golden input by all kernels that are here.
+
+    Raises:
+      DataError: as in `read` and `run`.
+    """
+    golden, image, expected = read(model)
+    checks = []
+    for xnnpack in (True, False):
+        for count in threads:
+            found = run(model, image, threads=count, xnnpack=xnnpack)
+            if found.shape != expected.shape:
+                raise DataError(model, f"gives {found.shape}, its golden file {expected.shape}")
+            difference = float(np.abs(found - expected).max())
+            kernels = "XNNPACK" if xnnpack else "built-in"
+            passed = difference <= golden.tolerance  # and so NaN does not pass
+            checks.append(Check(kernels, count, difference, passed))
+    return golden, checks
+
+
+def _array(path: Path, stated: _Input | _Output, name: str, dtype: str) -> np.ndarray:
+    """The raw array of a golden file. It lies beside it, whatever name a stranger's file says."""
+    size = int(np.prod(stated.shape, dtype=np.float64)) if min(stated.shape, default=0) > 0 else 0
+    if stated.file != name or stated.dtype != dtype or not 0 < size < MAX_BYTES:
+        raise DataError(path, f"expected {name} of type {dtype}, got {stated}"[:300])
+    try:
+        content = path.with_name(name).read_bytes()
+    except OSError as error:
+        raise DataError(path.with_name(name), f"cannot be read: {error.strerror}") from error
+    values = np.frombuffer(content, np.dtype(dtype).newbyteorder("<"))
+    if values.size != size:
+        raise DataError(path.with_name(name), f"expected {stated.shape} of {dtype}")
+    return values.reshape(stated.shape)
