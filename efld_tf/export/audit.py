@@ -25,8 +25,9 @@ WEIGHTS = {
     "float32": "float32", "float16": "float16", "dynamic": "int8", "int8": "int8",
     "int16x8": "int8",
 }
-# XNNPACK has no kernels for 16-bit activations.
-WITHOUT_XNNPACK = frozenset({"int16x8"})
+# XNNPACK has no kernels for 16-bit activations, nor for depthwise convolutions of int8 weights and
+# float activations.
+ONE_PARTITION = frozenset({"float32", "float16", "int8"})
 
 
 def check(path: str | Path, mode: str) -> graph.Graph:
@@ -34,8 +35,8 @@ def check(path: str | Path, mode: str) -> graph.Graph:
 
     Builtin operators and static shapes; a uint8 image in, float32 points out; DEQUANTIZE first,
     which divides the pixels by 255; then results and weights of the mode's types, but for the tail
-    of an integer model, `FLOAT_TAIL`; and all of it in one partition of XNNPACK where that has
-    kernels for the mode.
+    of an integer model, `FLOAT_TAIL`; and all of it in one partition of XNNPACK, for the modes in
+    `ONE_PARTITION`.
 
     Args:
       mode: of `convert.MODES`.
@@ -52,7 +53,7 @@ def check(path: str | Path, mode: str) -> graph.Graph:
     _check_builtin_and_static(found, path)
     _check_ends(found, path)
     _check_types(found, path, mode)
-    if mode not in WITHOUT_XNNPACK:
+    if mode in ONE_PARTITION:
         outside = outside_xnnpack(path, found)
         if outside:
             raise DataError(path, f"outside XNNPACK's partition: {_listed(outside)}")
@@ -118,9 +119,9 @@ def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
     if integer and (not tail or tail[0].name != "DEQUANTIZE"):
         raise DataError(path, f"{mode}: its integers do not end in DEQUANTIZE")
     for operator in rest:
-        weights = operator.inputs[1] if operator.name in WEIGHTED else None
-        if weights and weights.dtype != WEIGHTS[mode] and not _unpacked(found, weights, mode):
-            raise DataError(path, f"{mode}: {_listed([operator])} has {weights.dtype} weights")
+        stored = _stored_weights(found, operator)
+        if stored and stored != WEIGHTS[mode]:
+            raise DataError(path, f"{mode}: {_listed([operator])} has {stored} weights")
         in_tail = operator in tail
         if in_tail and operator.name not in FLOAT_TAIL:
             raise DataError(path, f"{mode}: {_listed([operator])} does not belong to a float tail")
@@ -130,13 +131,15 @@ def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
                 raise DataError(path, f"{mode}: {_listed([operator])} gives {dtype}")
 
 
-def _unpacked(found: graph.Graph, weights: graph.Tensor, mode: str) -> bool:
-    """Whether weights are the mode's, brought to float32 by a DEQUANTIZE of their own."""
-    return any(
-        operator.name == "DEQUANTIZE" and weights in operator.outputs
-        and operator.input_dtypes == (WEIGHTS[mode],)
-        for operator in found.operators
-    )
+def _stored_weights(found: graph.Graph, operator: graph.Operator) -> str | None:
+    """The type in which an operator's weights are in the file; None for one without weights."""
+    if operator.name not in WEIGHTED:
+        return None
+    weights = operator.inputs[1]
+    for unpacking in found.operators:
+        if unpacking.name == "DEQUANTIZE" and weights in unpacking.outputs:
+            return unpacking.input_dtypes[0]
+    return weights.dtype
 
 
 def _check_builtin_and_static(found: graph.Graph, path: str | Path) -> None:

@@ -71,7 +71,7 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     sums = outputs_of(copy, [pair.between for pair in pairs], crops)
     for pair, values in zip(pairs, sums, strict=True):
         _, parts, _, channels = values.shape
-        values = values.reshape(-1, parts, channels)
+        values = values.reshape(-1, parts, channels).astype(np.float64)
         lowest, highest = values.min(axis=0), values.max(axis=0)
         centre = (lowest + highest) / 2
         kernel, bias = pair.producer.get_weights()
@@ -79,7 +79,7 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
         radius = np.maximum((highest - lowest) / 2, 1e-12)
         radius = np.maximum(radius, largest * np.median(radius / largest))
         unit = radius.max(axis=0) / 127
-        scale = np.ceil(radius / unit - 1e-6) * unit
+        scale = np.minimum(np.ceil(radius / unit - 1e-9), 127) * unit
         pair.producer.set_weights(
             [kernel / scale.reshape(-1, 1), (bias - centre.reshape(-1)) / scale.reshape(-1)]
         )

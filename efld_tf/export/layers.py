@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,8 +75,7 @@ class _Probe:
 
     def __init__(self, content: bytes):
         self.found = graph.parse(content)
-        with silenced_stderr(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that keeping all tensors takes memory
+        with silenced_stderr():
             self._interpreter = Interpreter(
                 model_content=content,
                 num_threads=1,

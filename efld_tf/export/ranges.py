@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,8 +42,7 @@ def observe(content: bytes, crops: np.ndarray) -> Observed:
       crops: [F, S, S, 3] uint8.
     """
     found = graph.parse(content)
-    with silenced_stderr(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that keeping all tensors takes memory
+    with silenced_stderr():
         interpreter = Interpreter(
             model_content=content,
             num_threads=1,

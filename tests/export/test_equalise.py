@@ -7,7 +7,7 @@ import pytest
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export import equalise
+from efld_tf.export import equalise, optimise
 
 
 @pytest.fixture
@@ -16,20 +16,18 @@ def crops() -> np.ndarray:
 
 
 def network(limit: float | None, shared: bool = False) -> tf_keras.Model:
-    """conv -> norm -> ReLU -> depthwise -> dense, with channels of very different ranges."""
+    """conv -> ReLU -> depthwise -> dense, with channels of very different ranges."""
     tf_keras.utils.set_random_seed(1)
     image = layers.Input((16, 16, 3))
-    x = layers.Conv2D(8, 3, 2, use_bias=False)(image)
-    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.Conv2D(8, 3, 2, name="conv")(image)
     x = layers.ReLU(limit, name="act")(x)
-    y = layers.DepthwiseConv2D(7, use_bias=False, name="depthwise")(x)
+    y = layers.DepthwiseConv2D(7, name="depthwise")(x)
     outputs = [layers.Dense(4)(layers.Flatten()(y))]
     if shared:
         outputs.append(layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
     model = tf_keras.Model(image, outputs)
-    norm = model.get_layer("norm")
-    gamma, beta, mean, variance = norm.get_weights()
-    norm.set_weights([gamma * np.geomspace(0.1, 3, 8), beta, mean, variance])
+    kernel, bias = model.get_layer("conv").get_weights()
+    model.get_layer("conv").set_weights([kernel * np.geomspace(0.1, 3, 8), bias])
     return model
 
 
@@ -47,8 +45,8 @@ def test_the_same_function_with_full_channels(limit: float | None, crops: np.nda
     np.testing.assert_allclose(equalised(pixels), model(pixels), rtol=1e-4, atol=1e-5)
     for kept, weight in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, kept)
-    full = limit or reached(model, crops).max() * equalise.HEADROOM
     plain = reached(model, crops)
+    full = limit or plain.max() * equalise.HEADROOM
     assert plain.min() < 0.2 * full
     expected = np.clip(full / equalise.HEADROOM, plain, equalise.LARGEST_STRETCH * plain)
     np.testing.assert_allclose(reached(equalised, crops), expected, rtol=1e-4)
@@ -63,11 +61,31 @@ def test_a_channel_that_others_read_is_left_alone(crops: np.ndarray) -> None:
 
 def test_a_dead_channel_stays_finite(crops: np.ndarray) -> None:
     model = network(6.0)
-    norm = model.get_layer("norm")
-    gamma, beta, mean, variance = norm.get_weights()
-    gamma[0], beta[0] = 0, -1
-    norm.set_weights([gamma, beta, mean, variance])
+    kernel, bias = model.get_layer("conv").get_weights()
+    kernel[..., 0], bias[0] = 0, -1
+    model.get_layer("conv").set_weights([kernel, bias])
     equalised = equalise.equalise(model, crops)
     assert all(np.isfinite(weight).all() for weight in equalised.get_weights())
     pixels = crops.astype(np.float32) / 255.0
     np.testing.assert_allclose(equalised(pixels), model(pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_balanced_parts_are_centred_and_exact_in_int8(crops: np.ndarray) -> None:
+    tf_keras.utils.set_random_seed(2)
+    image = layers.Input((16, 16, 3))
+    x = layers.ReLU(6.0)(layers.Conv2D(6, 3, 2, "same")(image))
+    x = layers.DepthwiseConv2D(8, name="whole", bias_initializer="normal")(x)
+    plain = tf_keras.Model(image, layers.Flatten()(x))
+    split = optimise.split_depthwise(plain)
+    balanced = equalise.balance_parts(split, crops)
+    pixels = crops.astype(np.float32) / 255.0
+    np.testing.assert_allclose(balanced(pixels), plain(pixels), rtol=1e-4, atol=1e-5)
+    parts = balanced.get_layer("whole_parts")
+    (values,) = equalise.outputs_of(balanced, [parts], crops)
+    values = values.reshape(-1, values.shape[-1])
+    np.testing.assert_allclose(values.max(axis=0), -values.min(axis=0), atol=1e-5)
+    assert values.max() <= 1 + 1e-5  # the scale of the largest is in the sum's kernel
+    kernel = balanced.get_layer("whole_sum").get_weights()[0][:, 0, :, 0]
+    steps = kernel / (kernel.max(axis=0) / 127)
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
+    assert equalise.is_split(parts) and not equalise.is_split(balanced.get_layer("whole_sum"))

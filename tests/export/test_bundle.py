@@ -1,0 +1,142 @@
+"""A bundle has all that belongs to a model, and can be checked wherever it lies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from efld_tf.cli import verify
+from efld_tf.errors import EfldError
+from efld_tf.export import bundle, calibration, export
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.schema_fields import from_fields
+from efld_tf.models import checkpoint
+from efld_tf.runtime import golden
+from tests import faces
+
+FILES = {"efld_ibug51_int8.tflite", "MODEL_CARD.md", "schema.yaml", "golden.json",
+         "golden_input.bin", "golden_output.bin", "report.json", "calibration.json"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(a trained model, its bundle)."""
+    photos = faces.write_ibug(tmp_path_factory.mktemp("photos"), 8)
+    head = checkpoint.HeadSpec(
+        faces.mean_shape("ibug51").tolist(), CropRule("points", "ibug68", 1.25), f"ibug:{photos}"
+    )
+    spec = checkpoint.ModelSpec("efld", 64, {}, {"ibug51": head}, license="for tests alone")
+    model = photos.parent / "best.h5"
+    checkpoint.save(model, spec, spec.build())
+    export.export(model, photos.parent / "bundle", "int8")
+    return model, photos.parent / "bundle"
+
+
+@pytest.fixture
+def copy(made: tuple[Path, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made[1], tmp_path / "copy"))
+
+
+def test_the_folder_is_complete(made: tuple[Path, Path]) -> None:
+    _, folder = made
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert len(calibration.read_manifest(folder / "calibration.json").images) == 8
+    schema = from_fields(yaml.safe_load((folder / "schema.yaml").read_text()))
+    assert schema == schemas.get("ibug51")
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "for tests alone" in card and "`uint8` RGB `[1, 64, 64, 3]`" in card
+    assert "1.25 times the longest side" in card
+
+
+def test_the_golden_files_are_raw_and_plain(made: tuple[Path, Path]) -> None:
+    _, folder = made
+    stated = json.loads((folder / "golden.json").read_text())
+    image = np.frombuffer((folder / "golden_input.bin").read_bytes(), np.uint8)
+    points = np.frombuffer((folder / "golden_output.bin").read_bytes(), "<f4").reshape(51, 2)
+    assert image.size == 64 * 64 * 3 and image.std() > 20  # a face, not a blank
+    np.testing.assert_allclose(points, stated["output"]["points"], atol=1e-6)
+    assert stated["tolerance"] == bundle.TOLERANCE < 1 / 64
+
+
+def test_it_verifies_wherever_it_lies(copy: Path, capsys) -> None:
+    assert verify.main([str(copy)]) is None
+    out = capsys.readouterr().out
+    assert out.count("(ok)") == 4 and "XNNPACK" in out and "built-in" in out
+    assert verify.main([str(copy / "efld_ibug51_int8.tflite")]) is None
+
+
+def test_another_result_is_told(copy: Path, capsys) -> None:
+    output = np.frombuffer((copy / "golden_output.bin").read_bytes(), "<f4") + np.float32(0.01)
+    (copy / "golden_output.bin").write_bytes(output.astype("<f4").tobytes())
+    assert verify.main([str(copy)]) == 1
+    assert capsys.readouterr().out.count("MORE than 0.004") == 4
+
+
+def test_a_nan_does_not_pass(copy: Path) -> None:
+    (copy / "golden_output.bin").write_bytes(np.full((51, 2), np.nan, "<f4").tobytes())
+    assert verify.main([str(copy)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("golden_input.bin", b"short", r"golden_input.bin: expected \[1, 64, 64, 3\] of uint8"),
+        ("golden.json", b"{}", "golden.json: not a golden file"),
+        ("golden.json", b"\xff", "golden.json: not a golden file"),
+        ("golden.json", None, "golden.json: cannot read"),
+        ("golden_output.bin", None, "golden_output.bin: cannot be read"),
+        ("efld_ibug51_int8.tflite", None, "expected one .tflite in the folder, found 0"),
+    ],
+)
+def test_damage_is_named(copy: Path, name: str, content: bytes | None, message: str) -> None:
+    (copy / name).unlink()
+    if content is not None:
+        (copy / name).write_bytes(content)
+    with pytest.raises(EfldError, match=message):
+        verify.main([str(copy)])
+
+
+def test_a_golden_file_cannot_point_elsewhere(copy: Path) -> None:
+    text = (copy / "golden.json").read_text()
+    (copy / "golden.json").write_text(text.replace("golden_input.bin", "../../etc/passwd"))
+    with pytest.raises(EfldError, match="expected golden_input.bin"):
+        golden.read(copy / "efld_ibug51_int8.tflite")
+
+
+def test_another_model_with_these_golden_files_is_refused(copy: Path) -> None:
+    model = copy / "efld_ibug51_int8.tflite"
+    model.write_bytes(model.read_bytes() + b"\0")
+    with pytest.raises(EfldError, match="its SHA-256 differs"):
+        golden.read(model)
+
+
+def test_only_a_bundle_is_replaced(made: tuple[Path, Path], tmp_path: Path) -> None:
+    model, _ = made
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(EfldError, match="exists and is not an export"):
+        export.export(model, tmp_path / "mine", "float32")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    for _ in range(2):  # the second replaces the first
+        export.export(model, tmp_path / "float", "float32")
+    assert not (tmp_path / "float" / "calibration.json").exists()
+
+
+def test_what_each_layer_loses(made: tuple[Path, Path], copy: Path) -> None:
+    model, _ = made
+    report = export.ExportReport(**json.loads((copy / "report.json").read_text()))
+    rows = export.debug(model, copy, report)
+    assert json.loads((copy / "layers.json").read_text())[0]["name"] == rows[0].name
+    named = {row.name: row for row in rows}
+    first = named["eosa1_osa1_conv_and_eosa1_low_conv_act"]
+    assert first.signal_to_noise_db > 25 and first.scale > 0
+    moved = named["eosa1_concat_pixels"], named["eosa1_concat"]  # moving values loses nothing
+    assert moved[0].signal_to_noise_db == moved[1].signal_to_noise_db
+    assert all(row["levels"] > 0 for row in report.concatenations) and report.concatenations

@@ -1,0 +1,110 @@
+"""Every step towards speed keeps the function, and does what it is named for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tf_keras
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tf_keras import layers
+
+from efld_tf.export import optimise
+from efld_tf.models import efld
+from tests import faces
+
+SIZE = 64
+STEPS = (
+    optimise.fold_batch_norms, optimise.split_depthwise, optimise.merge_siblings,
+    optimise.interleave_as_planes,
+)  # fmt: skip
+
+
+def shaken(model: tf_keras.Model, seed: int) -> tf_keras.Model:
+    """The model with batch norms and biases that do something."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            size = layer.get_weights()[0].shape
+            values = [rng.uniform(0.5, 2, size), *rng.normal(0, 0.3, (2, *size)),
+                      rng.uniform(0.3, 2, size)]
+            layer.set_weights(values if layer.scale else values[1:])
+    return model
+
+
+@pytest.fixture(scope="module", params=["plain", "standard", "pfld", "relu"])
+def network(request) -> tf_keras.Model:
+    options = {
+        "plain": efld.EFLDOptions(), "standard": efld.EFLDOptions(separable=False),
+        "pfld": efld.EFLDOptions(head="pfld"), "relu": efld.EFLDOptions(activation="relu"),
+    }[request.param]
+    model = shaken(efld.build(options, 128, {"ibug51": 51}), 0)
+    return tf_keras.Model(model.input, model.output["ibug51"])
+
+
+def pixels(seed: int, size: int = 128) -> np.ndarray:
+    return np.random.default_rng(seed).random((3, size, size, 3), np.float32)
+
+
+def test_all_steps_keep_the_function(network: tf_keras.Model) -> None:
+    image = pixels(1)
+    expected = network(image).numpy()
+    scale = max(1.0, float(np.abs(expected).max()))
+    for step in STEPS:
+        network = step(network)
+        np.testing.assert_allclose(network(image).numpy(), expected, atol=1e-5 * scale)
+
+
+def test_what_each_step_leaves(network: tf_keras.Model) -> None:
+    folded = optimise.fold_batch_norms(network)
+    assert not [la for la in folded.layers if isinstance(la, layers.BatchNormalization)]
+    split = optimise.split_depthwise(folded)
+    for layer in split.layers:
+        if isinstance(layer, layers.DepthwiseConv2D):
+            assert np.prod(layer.kernel_size) <= optimise.MOST_TAPS
+    merged = optimise.merge_siblings(split)
+    convolutions = [la for la in merged.layers if type(la) is layers.Conv2D]
+    assert [la.filters for la in convolutions][0] == 12  # 8 low-level and 4 of the OSA branch
+    planes = optimise.interleave_as_planes(merged)
+    assert not [la for la in planes.layers if isinstance(la, optimise.Channels)]
+    for layer in planes.layers:
+        if isinstance(layer, layers.Concatenate) and len(layer.output.shape) == 4:
+            pieces = [tensor.shape[-1] for tensor in layer.input]
+            assert layer.axis == 1 or min(pieces) >= optimise.LARGEST_PIECE
+
+
+@given(st.data())
+@settings(max_examples=12, deadline=None)
+def test_any_network_of_such_layers_keeps_its_function(data) -> None:
+    """Branches of drawn widths on one tensor, concatenated, and a depthwise end."""
+    seed = data.draw(st.integers(0, 1000))
+    widths = data.draw(st.lists(st.sampled_from([3, 4, 5, 8, 12, 16]), min_size=2, max_size=4))
+    kernels = data.draw(st.lists(st.sampled_from([1, 3]), min_size=len(widths),
+                                 max_size=len(widths)))
+    tf_keras.utils.set_random_seed(seed)
+    image = layers.Input((12, 12, 3))
+    branches = []
+    for index, (width, kernel) in enumerate(zip(widths, kernels, strict=True)):
+        x = layers.Conv2D(width, kernel, 1, "same", use_bias=bool(seed % 2))(image)
+        x = layers.ReLU(6.0)(layers.BatchNormalization(scale=bool(index % 2))(x))
+        branches.append(x)
+    deeper = layers.ReLU(6.0)(layers.Conv2D(4, 3, 1, "same")(branches[0]))
+    x = layers.Concatenate()([*branches, deeper])
+    x = layers.DepthwiseConv2D(data.draw(st.sampled_from([3, 12])), use_bias=False)(x)
+    model = shaken(tf_keras.Model(image, layers.Flatten()(x)), seed) if not seed % 3 else \
+        tf_keras.Model(image, layers.Flatten()(x))
+    values = pixels(seed, 12)
+    expected = model(values).numpy()
+    for step in STEPS:
+        model = step(model)
+    np.testing.assert_allclose(model(values).numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_is_not_changed_by_its_copies() -> None:
+    model = shaken(efld.build(efld.EFLDOptions(), SIZE, {"ibug51": 51}), 3)
+    single = tf_keras.Model(model.input, model.output["ibug51"])
+    before = [weight.copy() for weight in model.get_weights()]
+    for step in STEPS:
+        single = step(single)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert single.output.shape[1:] == (51, 2) == faces.mean_shape("ibug51").shape
