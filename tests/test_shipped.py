@@ -12,6 +12,7 @@ from efld_tf.evaluation import evaluate, faces
 from efld_tf.export import audit, calibration, export
 from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
+from efld_tf.runtime import golden
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 HEAD = "ibug51"
@@ -34,7 +35,12 @@ def nme_percent(result: evaluate.Evaluation) -> float:
 
 def test_size_operations_and_types() -> None:
     assert assets.INT8_MODEL.stat().st_size < 170_000
-    assert audit.check_int8(assets.INT8_MODEL).total_macs == 9_562_176
+    assert audit.check(assets.INT8_MODEL, "int8").total_macs == 9_563_200
+
+
+def test_the_shipped_bundle_verifies() -> None:
+    _, checks = golden.verify(assets.INT8_MODEL)
+    assert len(checks) == 4 and all(check.passed for check in checks)
 
 
 def test_accuracy_on_the_helen_test_set(int8_result: evaluate.Evaluation) -> None:
@@ -47,8 +53,8 @@ def test_int8_is_as_accurate_as_float(
     helen: faces.EvaluationFaces, int8_result: evaluate.Evaluation
 ) -> None:
     floating = evaluate.evaluate(FloatPredictor(assets.FLOAT_MODEL, HEAD), helen)
-    assert abs(nme_percent(int8_result) - nme_percent(floating)) < 0.05
-    assert export.compare(floating, int8_result)["point_difference_px_median"] < 0.3
+    assert abs(nme_percent(int8_result) - nme_percent(floating)) < 0.02
+    assert export.compare(floating, int8_result)["point_difference_px_median"] < 0.1
 
 
 def test_calibrating_on_all_photos_is_no_trap(
@@ -58,9 +64,10 @@ def test_calibrating_on_all_photos_is_no_trap(
     found = {}
     for count in (200, None):
         manifest = calibration.choose(f"ibug:{shared_data / 'ibug/helen/trainset'}", count)
-        path = tmp_path / "m.tflite"
-        report = export.export_int8(assets.FLOAT_MODEL, path, head=HEAD, manifest=manifest)
-        result = evaluate.evaluate(LandmarkPredictor(path), helen)
+        report = export.export(
+            assets.FLOAT_MODEL, tmp_path / "m", "int8", head=HEAD, manifest=manifest
+        )
+        result = evaluate.evaluate(LandmarkPredictor(tmp_path / "m" / report.model), helen)
         found[report.calibration_faces] = nme_percent(result)
     assert found[870] < found[200] + 0.05
 

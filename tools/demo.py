@@ -17,7 +17,8 @@ RUN = Path("runs/demo")
 CONFIG = "configs/efld/demo.yaml"
 DATA = RUN / "data"
 RESULTS = RUN / "results.json"
-MODEL = RUN / "efld_ibug68_int8.tflite"
+BUNDLE = RUN / "efld_ibug68_int8"
+MODEL = BUNDLE / "efld_ibug68_int8.tflite"
 TEST = f"ibug:{DATA}/test"
 
 # Faces of the three training formats and of the test; other seeds are other people.
@@ -40,7 +41,8 @@ def main() -> None:
     run("efld-data", "show", wflw, "--output", RUN / "faces.jpg", "--count", 12, "--tile", 240)
     run("efld-data", "stats", wflw, *others, "--output", RUN / "stats.png")
     run("efld-train", CONFIG)
-    run("efld-export", RUN, "--int8", "--head", "ibug68", "--compare", TEST, "--output", MODEL)
+    run("efld-export", RUN, "--int8", "--head", "ibug68", "--faces", TEST)
+    run("efld-verify", BUNDLE)
     run("efld-eval", MODEL, "--source", TEST, "--output", RESULTS, "--plots", RUN)
     run("efld-bench", MODEL, "--output", RESULTS)
     # No power was measured: it says so and exits with 3.
@@ -62,7 +64,7 @@ def run(command: str, *arguments: object, expected: tuple[int, ...] = (0,)) -> N
 def summary(seconds: float) -> None:
     """Prints what was reached and where to look."""
     results = json.loads(RESULTS.read_text())
-    report = json.loads(MODEL.with_suffix(".report.json").read_text())
+    report = json.loads((BUNDLE / "report.json").read_text())
     evaluation, benchmark = results["evaluation"], results["benchmark"]
     comparison = report["comparison"]
     print(f"""
@@ -79,7 +81,7 @@ CED-AUC@10% {evaluation['ced_auc_10_percent']:.1f}
   size        {results['size_mb']:.3f} MB
   power       not measured, so there is no PAIR score
 
-  model       {MODEL}
+  model       {BUNDLE}
   results     {RESULTS}
   look at     {RUN}/faces.jpg  {RUN}/stats.png  {RUN}/sample.png  {RUN}/worst.png
               {RUN}/ced.png

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from pathlib import Path
 
-INT8_MODEL = Path(__file__).parent / "efld_ibug51_int8.tflite"
+INT8_MODEL = Path(__file__).parent / "efld_ibug51_int8" / "efld_ibug51_int8.tflite"
 FLOAT_MODEL = Path(__file__).parent / "efld_cross_format.h5"

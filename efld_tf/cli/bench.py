@@ -1,12 +1,15 @@
-"""`efld-bench`: latency, memory, size and MACs of a `.tflite` on this machine."""
+"""`efld-bench`: latency, memory, size and MACs of a `.tflite`, here or on a phone."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
+from typing import Any
 
-from efld_tf.benchmark import latency
+from efld_tf.benchmark import latency, native, profile
 from efld_tf.cli import common
+from efld_tf.errors import EfldError
 from efld_tf.runtime import graph
 from efld_tf.scoring import results
 
@@ -15,8 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, measures, prints and writes."""
     parser = common.parser(
         "efld-bench",
-        "Measure a .tflite on this machine: latency with XNNPACK on and off, memory, size, MACs.",
-        "example: efld-bench model.tflite --threads 1 2 --output results.json",
+        "Measure a .tflite: latency with XNNPACK on and off, memory, size, MACs on this machine, or "
+        "latency and power on a phone by benchmark_model.",
+        "example: efld-bench model.tflite --android --benchmark-model PATH --cores f0 --power 60 "
+        "--output results.json",
     )
     parser.add_argument("model", metavar="MODEL.tflite")
     parser.add_argument(
@@ -34,6 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         help="add the benchmark, time_ms, complexity_gflops and size_mb to this file",
     )
     parser.add_argument("--operators", action="store_true", help="list the operators as well")
+    parser.add_argument(
+        "--profile", action="store_true", help="list the operators with the time of each"
+    )
+    native = parser.add_argument_group("by TensorFlow Lite's native tool")
+    native.add_argument(
+        "--benchmark-model", metavar="PATH", help="the tool: of the phone, or of this machine"
+    )
+    native.add_argument("--android", action="store_true", help="on a phone, through adb")
+    native.add_argument("--serial", help="which phone (default: the only one)")
+    native.add_argument("--cores", metavar="MASK", help="cores to run on, such as f0")
+    native.add_argument(
+        "--power", type=common.whole_from(1), metavar="SECONDS",
+        help="with --android: sample the battery so long, idle and running",
+    )
     parser.add_argument("--json", action="store_true", help="print the benchmark as JSON")
     arguments = parser.parse_args(argv)
 
@@ -41,10 +60,20 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     model = results.describe_model(arguments.model)
     if arguments.output:
         results.existing(arguments.output, model)
-    measured = latency.measure(
-        arguments.model, arguments.threads, arguments.runs, arguments.warmup
-    )
-    details = {**measured.summary(), "macs": found.total_macs}
+    _check_native(arguments)
+    power = {}
+    if arguments.benchmark_model:
+        measured = _native(arguments)
+        time_ms = measured.time_ms
+        if measured.power:
+            power = {"power_w": measured.power.power_w}
+    else:
+        measured = latency.measure(
+            arguments.model, arguments.threads, arguments.runs, arguments.warmup
+        )
+        time_ms = measured.main.latency_ms_p50
+    size = model["size_bytes"]
+    details = {**measured.summary(), "size_bytes": size, "macs": found.total_macs}
     if arguments.output:
         results.merge(
             arguments.output,
@@ -52,17 +81,75 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             section="benchmark",
             details=details,
             factors={
-                "time_ms": measured.main.latency_ms_p50,
+                "time_ms": time_ms,
                 "complexity_gflops": 2 * found.total_macs / 1e9,
-                "size_mb": measured.size_bytes / 1e6,
+                **power,
+                "size_mb": size / 1e6,
             },
         )
     if arguments.json:
         listed = {"operators": [_as_json(op) for op in found.operators]}
         print(json.dumps({**details, **(listed if arguments.operators else {})}, indent=2))
+    elif arguments.benchmark_model:
+        print(_native_report(arguments.model, details, time_ms, power))
     else:
         print(_report(arguments.model, measured, found, arguments.operators))
+    if arguments.profile:
+        _print_profile(arguments.model)
     return None
+
+
+def _check_native(arguments: argparse.Namespace) -> None:
+    """Refuses options that do not go together."""
+    if arguments.android and not arguments.benchmark_model:
+        raise EfldError("--android: give the phone's benchmark_model by --benchmark-model PATH")
+    if not arguments.android and (arguments.serial or arguments.power):
+        raise EfldError("--serial and --power: only with --android")
+    if arguments.cores and not arguments.benchmark_model:
+        raise EfldError("--cores: only with --benchmark-model")
+    if arguments.benchmark_model:
+        if len(arguments.threads) > 1:
+            raise EfldError("--threads: one number with --benchmark-model")
+        if arguments.profile or arguments.operators:
+            raise EfldError("--profile and --operators: not with --benchmark-model")
+
+
+def _native(arguments: argparse.Namespace) -> native.Measured:
+    options = {"cores": arguments.cores, "threads": arguments.threads[0], "runs": arguments.runs,
+               "warmup": arguments.warmup}
+    if not arguments.android:
+        return native.here(arguments.model, arguments.benchmark_model, **options)
+    return native.on_phone(
+        arguments.model, arguments.benchmark_model, serial=arguments.serial,
+        power_seconds=arguments.power or 0, **options,
+    )
+
+
+def _native_report(
+    path: str, details: dict[str, Any], time_ms: float, power: dict[str, float]
+) -> str:
+    lines = [
+        f"{path}: {details['size_bytes']:,} bytes, {details['macs']:,} MACs",
+        f"{details['device']}, {details['os']}, {details['runtime']}, cores "
+        f"{details['core_mask']}, {details['threads']} thread",
+        f"{details['time_is']} {time_ms:.3f} ms of {details['runs']} runs",
+    ]
+    if power:
+        lines.append(f"power {power['power_w']:.3f} W above idle, +- "
+                     f"{details['power_uncertainty_w']:.3f} W ({details['power_samples']} samples)")
+    if details.get("throttled"):
+        lines.append("warning: the phone was throttling; let it cool and measure again")
+    return "\n".join(lines)
+
+
+def _print_profile(path: str) -> None:
+    rows = profile.measure(path)
+    total = sum(row.microseconds for row in rows)
+    print(f"{'':5}  {'operator':20}  {'us':>7}  {'share':>6}  {'GMAC/s':>6}  output")
+    for row in rows:
+        rate = f"{row.macs / row.microseconds / 1000:6.1f}" if row.macs and row.microseconds else ""
+        print(f"{row.index:5}  {row.name:20}  {row.microseconds:7.1f}  "
+              f"{row.microseconds / total:6.1%}  {rate:>6}  {list(row.shape)}")
 
 
 def entry() -> None:

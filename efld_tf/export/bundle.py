@@ -29,16 +29,26 @@ REPORT, CALIBRATION, CARD, SCHEMA = (
 TOLERANCE = 0.004
 
 
+def check_replaceable(folder: Path) -> None:
+    """Refuses to write where something else than a bundle is.
+
+    Raises:
+      EfldError: a file, or a folder that holds something and no report.
+    """
+    if not folder.exists() or (folder / REPORT).is_file():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise EfldError(f"{folder}: exists and is not an export; name another with --output")
+
+
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of `folder` when the block succeeds.
 
     Raises:
-      EfldError: `folder` holds something that is not a bundle.
+      EfldError: as in `check_replaceable`.
     """
-    if folder.exists() and (not folder.is_dir() or not (folder / REPORT).exists()):
-        if not folder.is_dir() or any(folder.iterdir()):
-            raise EfldError(f"{folder}: exists and is not an export; name another with --output")
+    check_replaceable(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     temporary.mkdir(parents=True)

@@ -90,6 +90,7 @@ def export(
         is written.
     """
     folder = Path(folder)
+    bundle.check_replaceable(folder)
     spec, network = checkpoint.load(model)
     head = checkpoint.chosen_head(model, spec, head)
     rule = spec.heads[head].crop_rule

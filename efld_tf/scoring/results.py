@@ -110,6 +110,10 @@ SECTIONS: dict[str, dict[str, _Kind]] = {
         "runs": COUNT,
         "latency_ms_*": NUMBER,
         "macs": COUNT,
+        "soc": TEXT,
+        "core_mask": TEXT,
+        "throttled": FLAG,
+        "power_*_w": NUMBER,
         "*_bytes": COUNT,
     },
 }

@@ -27,6 +27,8 @@ SOURCE = "csv:photos/faces.csv?schema=nine.yaml"
 # The points of the README's schema as iBUG's 68 has them.
 POINTS = [45, 36, 42, 39, 30, 48, 54, 57, 51]
 
+MODEL = "runs/mine/efld_nine_int8/efld_nine_int8.tflite"
+
 # What keeps the training of a test short.
 SHORT = (
     "model.input_size=64", "data.pack.size=96", "training.steps=40", "training.batch_size=8",
@@ -75,7 +77,8 @@ def test_every_step_leaves_what_the_readme_says(folder: Path) -> None:
     report = json.loads((folder / "report" / "report.json").read_text())
     assert report["sources"][0]["faces"] == 40
     assert (folder / "report" / "exclude.json").is_file()
-    assert (folder / "runs" / "mine" / "efld_nine_int8.tflite").stat().st_size > 10_000
+    bundle = folder / "runs" / "mine" / "efld_nine_int8"
+    assert (bundle / "efld_nine_int8.tflite").stat().st_size > 10_000
 
 
 def test_the_readme_names_every_reader() -> None:
@@ -103,7 +106,7 @@ def test_the_model_carries_the_schema(folder: Path) -> None:
         run(folder, "data", "stats", "packed:packed_nine")
         code = (
             "from efld_tf.landmarks import schemas; from efld_tf.runtime import metadata; "
-            "about = metadata.read('runs/mine/efld_nine_int8.tflite'); "
+            f"about = metadata.read('{MODEL}'); "
             "schema = schemas.get(about.schema); print(schema.flip, schema.num_points)"
         )
         out = subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, text=True,
@@ -112,7 +115,7 @@ def test_the_model_carries_the_schema(folder: Path) -> None:
     finally:
         (folder / "elsewhere.yaml").rename(folder / "nine.yaml")
     test = "csv:test/faces.csv?schema=nine.yaml"
-    for index, model in enumerate(("runs/mine", "runs/mine/efld_nine_int8.tflite")):
+    for index, model in enumerate(("runs/mine", MODEL)):
         out, _ = run(folder, "eval", model, "--source", test, "--output", f"{index}.json")
         assert "faces                        10" in out
 

@@ -17,7 +17,7 @@ import efld_tf
 from efld_tf.cli import common
 from efld_tf.scoring import results
 
-COMMANDS = ("data", "train", "export", "eval", "bench", "score")
+COMMANDS = ("data", "train", "export", "eval", "verify", "bench", "score")
 
 
 def run(folder: Path, command: str, *arguments: object, code: int = 0) -> tuple[str, str]:
@@ -64,10 +64,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Path:
     out, err = run(folder, "export", "--int8", "--head", "ibug51", "--calibration", 20,
-                   "--compare", "ibug:test")
+                   "--faces", "ibug:test")
     assert "newest run: runs/tiny" in out and "exported_nme_percent" in out
     assert "M MACs" in out and not err
-    return folder / "runs" / "tiny" / "efld_ibug51_int8.tflite"
+    return folder / "runs" / "tiny" / "efld_ibug51_int8" / "efld_ibug51_int8.tflite"
 
 
 def test_version_and_help_everywhere(tmp_path: Path) -> None:
@@ -142,7 +142,10 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("train", ["tiny.yaml", "--set", "training.step=3"], "training.step: unknown key"),
         ("export", ["nowhere", "--int8"], "nowhere: no trained model there"),
         ("export", ["runs/tiny", "--int8", "--head", "mtfl5"], "has no head 'mtfl5'"),
-        ("export", ["runs/tiny", "--int8", "--output", "x.bin"], "ends in .tflite"),
+        ("export", ["runs/tiny", "--int8", "--output", "train"], "train: exists and is not an export"),
+        ("export", ["runs/tiny", "--float16", "--debug"], "--debug: only with --int8"),
+        ("verify", ["absent.tflite"], "absent.tflite: cannot read the model"),
+        ("verify", ["train"], "train: expected one .tflite in the folder, found 0"),
         ("export", ["runs/tiny", "--int8", "--calibration", "m.json"], "m.json: cannot read"),
         ("eval", ["runs/tiny", "--source", "helen"], "expected reader:path"),
         ("eval", ["runs/tiny", "--source", "ibug:absent"], "absent does not exist"),

@@ -1,0 +1,302 @@
+"""What each step of the int8 export gives: time, size and accuracy, from the shipped float weights.
+
+    EFLD_DATA=/path/to/data python benchmarks/export.py
+
+Writes benchmarks/export/: steps.json (optimisation, one run, one thread, and what was tried and
+dropped), precision.json (what keeps int8 accurate, on training faces that were not calibrated on),
+calibration.json (how many faces to calibrate on, on HELEN's test set), modes/ (every mode, on the
+test set), table.md and calibration.png.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+from efld_tf import assets
+from efld_tf.benchmark import compare
+from efld_tf.cli import export_modes
+from efld_tf.evaluation import faces
+from efld_tf.evaluation.evaluate import evaluate
+from efld_tf.export import calibration, convert, export, metadata, optimise
+from efld_tf.export.convert import Steps
+from efld_tf.landmarks import schemas
+from efld_tf.models import checkpoint
+from efld_tf.models.predictor import FloatPredictor
+from efld_tf.quiet import silenced_stderr
+from efld_tf.runtime import graph
+from efld_tf.runtime.metadata import ModelMetadata
+from efld_tf.runtime.predictor import LandmarkPredictor
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+OUTPUT = Path(__file__).parent / "export"
+MANIFEST = Path(__file__).parents[1] / "calibration" / "helen_train_256.json"
+TRAIN, TEST = (f"ibug:${{EFLD_DATA}}/ibug/helen/{part}set" for part in ("train", "test"))
+HEAD = "ibug51"
+RUNS = 4000
+NOTHING = Steps(split=False, merge=False, planes=False, equalise=False, round=False)
+COUNTS = (1, 8, 32, 128, 256, None)
+
+
+class Bench:
+    """The shipped float weights, their calibration crops, and faces that are not among them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.spec, self.network = checkpoint.load(assets.FLOAT_MODEL)
+        self.rule = self.spec.heads[HEAD].crop_rule
+        manifest = calibration.read_manifest(MANIFEST)
+        self.crops = calibration.load_faces(manifest, self.rule, self.spec.input_size).crops
+        used = {image.image for image in manifest.images}
+        everything = faces.load(TRAIN, self.rule, self.spec.input_size, progress=False)
+        rest = [i for i, name in enumerate(everything.names) if name not in used]
+        self.held_out = everything.ordered(rest)
+        self.trained = evaluate(FloatPredictor(assets.FLOAT_MODEL, HEAD), self.held_out)
+
+    def write(self, name: str, content: bytes) -> Path:
+        """A model file with metadata."""
+        about = ModelMetadata("efld", HEAD, self.rule, schemas.get(HEAD).names)
+        path = self.folder / f"{name}.tflite"
+        path.write_bytes(metadata.add(content, about))
+        return path
+
+    def int8(self, name: str, steps: Steps = Steps(), crops: np.ndarray | None = None) -> Path:
+        """An int8 export with some steps left out."""
+        crops = self.crops if crops is None else crops
+        return self.write(name, convert.convert(
+            self.spec, self.network, HEAD, "int8", crops, steps))
+
+    def loss(self, path: Path) -> dict[str, float]:
+        """Accuracy on the held-out faces beside the trained model's."""
+        found = export.compare(self.trained, evaluate(LandmarkPredictor(path), self.held_out))
+        return {"faces": found["faces"], "nme_percent": found["exported_nme_percent"],
+                "float_nme_percent": found["trained_nme_percent"],
+                "median_px": found["point_difference_px_median"],
+                "p99_px": found["point_difference_px_p99"]}
+
+
+def plain(bench: Bench) -> bytes:
+    """What TensorFlow's converter makes of the same weights, as its documentation says."""
+    single = tf_keras.Model(bench.network.input, bench.network.output[HEAD])
+    codec, size = bench.spec.codec(HEAD), bench.spec.input_size
+
+    @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])
+    def points(image):
+        return codec.decode(single(image, training=False))
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [points.get_concrete_function()], single)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [crop[None].astype(np.float32) / 255.0] for crop in bench.crops)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
+    with silenced_stderr():
+        return converter.convert()
+
+
+def with_folded_columns(network: tf_keras.Model, stride: int) -> tf_keras.Model:
+    """Tried and dropped: two neighbouring columns taken for channels (3 x 3 kernels).
+
+    Fewer padded channels in each tap, but zeros among the weights.
+    """
+
+    def fold(layer: layers.Layer, new: optimise.Rebuild) -> bool:
+        wanted = type(layer) is layers.Conv2D and layer.strides == (stride, stride)
+        if not wanted or layer.kernel_size != (3, 3) or layer.input.shape[-1] > 4:
+            return False
+        kernel, bias = layer.get_weights()
+        _, height, width, channels = layer.input.shape
+        wide = 2 // stride  # output columns at a time
+        folded = np.zeros((3, 4 - stride, 2 * channels, wide * layer.filters), np.float32)
+        for column in range(wide):
+            for tap in range(3):
+                at = column + tap - (stride == 1)
+                folded[:, at // 2 + (stride == 1), at % 2 * channels : (at % 2 + 1) * channels,
+                       column * layer.filters : (column + 1) * layer.filters] += kernel[:, tap]
+        x = layers.Reshape((height, width // 2, 2 * channels))(new.value(layer.input))
+        conv = layers.Conv2D(wide * layer.filters, (3, 4 - stride), (stride, 1), "same")
+        x = optimise.call(conv, x, [folded, np.tile(bias, wide)])
+        new.put(layer.output, layers.Reshape(layer.output.shape[1:])(x))
+        return True
+
+    return optimise._rebuilt(network, fold)
+
+
+def large_convolution() -> bytes:
+    """What XNNPACK's int8 kernels are best at: 64 x 64 pixels, 1 x 1, 512 -> 512 channels."""
+    image = layers.Input((64, 64, 512), batch_size=1)
+    model = tf_keras.Model(image, layers.Conv2D(512, 1, activation="relu")(image))
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    random = np.random.default_rng(0)
+    converter.representative_dataset = lambda: (
+        [random.random((1, 64, 64, 512), np.float32)] for _ in range(2))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with silenced_stderr():
+        return converter.convert()
+
+
+def steps(bench: Bench) -> dict:
+    """The optimisation, step by step, all in one run; and what was dropped."""
+    kept = {
+        "plain converter": bench.write("plain", plain(bench)),
+        "pixels through XNNPACK, float last layer": bench.int8("pixels", NOTHING),
+        "depthwise 8 x 8 as partial sums": bench.int8("split", replace(NOTHING, split=True)),
+        "sibling convolutions merged": bench.int8(
+            "merge", replace(NOTHING, split=True, merge=True)),
+        "channels interleaved as planes": bench.int8(
+            "planes", replace(NOTHING, split=True, merge=True, planes=True)),
+        "equalised and balanced": bench.int8("equalised", replace(Steps(), round=False)),
+        "weights rounded together": bench.int8("all"),
+    }
+    single = tf_keras.Model(bench.network.input, bench.network.output[HEAD])
+    final = convert.rewritten(single, "int8", bench.crops)
+    folded = {
+        f"dropped: columns folded, stride {stride}": bench.write(
+            f"folded{stride}", convert.lowered(
+                bench.spec, with_folded_columns(final, stride), HEAD, "int8", bench.crops)[0])
+        for stride in (2, 1)
+    }
+    metal = bench.folder / "metal.tflite"
+    metal.write_bytes(large_convolution())
+    named = {**kept, **folded}
+    measured = compare.measure(list(named.values()), runs=RUNS)
+    # Its weights alone fill the caches: in a run of its own, right after.
+    best = compare.measure([metal], runs=200).rows[0]
+    rows = []
+    for (name, path), row in zip(named.items(), measured.rows, strict=True):
+        found = graph.read(path)
+        rows.append({"step": name, "size_bytes": path.stat().st_size, "macs": found.total_macs,
+                     **{k: v for k, v in asdict(row).items() if k != "model"}, **bench.loss(path)})
+    macs = graph.total_macs(metal)
+    return {
+        "conditions": asdict(measured.conditions), "core": measured.core, "runs": measured.runs,
+        "steps": rows,
+        "metal": {"macs": macs, "latency_ms_p50": best.latency_ms_p50,
+                  "gmacs_per_s": round(macs / best.latency_ms_p50 / 1e6, 1)},
+    }
+
+
+def precision(bench: Bench) -> list[dict]:
+    """What int8 loses without each of the steps that keep it accurate, and with clipped ranges."""
+    variants = {
+        "all": Steps(),
+        "without equalisation": replace(Steps(), equalise=False),
+        "without rounding together": replace(Steps(), round=False),
+        "without partial sums": replace(Steps(), split=False),
+        "ranges clipped at 99.5% of the faces": replace(Steps(), clip_percentile=99.5),
+        "ranges clipped at 98% of the faces": replace(Steps(), clip_percentile=98.0),
+    }
+    return [{"variant": name, **bench.loss(bench.int8(f"precision{index}", variant))}
+            for index, (name, variant) in enumerate(variants.items())]
+
+
+def calibration_curve(bench: Bench) -> list[dict]:
+    """The loss on HELEN's test set for several numbers of calibration faces."""
+    test = faces.load(TEST, bench.rule, bench.spec.input_size, progress=False)
+    trained = evaluate(FloatPredictor(assets.FLOAT_MODEL, HEAD), test)
+    rows = []
+    for count in COUNTS:
+        chosen = calibration.choose(TRAIN, count)
+        crops = calibration.load_faces(chosen, bench.rule, bench.spec.input_size).crops
+        path = bench.int8(f"calibrated{count}", crops=crops)
+        rows.append({"faces": len(crops),
+                     **export.compare(trained, evaluate(LandmarkPredictor(path), test))})
+        rows[-1]["faces"] = len(crops)
+        print(rows[-1], flush=True)
+    return rows
+
+
+def draw(rows: list[dict]) -> None:
+    """The calibration curve."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    counts = [row["faces"] for row in rows]
+    axes[0].plot(counts, [row["exported_nme_percent"] for row in rows], "o-", label="int8")
+    axes[0].axhline(rows[0]["trained_nme_percent"], color="0.4", ls="--", label="float")
+    axes[0].set_ylabel("NME, % (HELEN test)")
+    axes[1].plot(counts, [row["point_difference_px_median"] for row in rows], "o-", label="median")
+    axes[1].plot(counts, [row["point_difference_px_p99"] for row in rows], "s-", label="p99")
+    axes[1].set_yscale("log")
+    axes[1].set_ylabel("int8 to float, px of 128")
+    for axis in axes:
+        axis.set_xscale("log")
+        axis.set_xlabel("calibration faces")
+        axis.legend()
+        axis.grid(alpha=0.3)
+    figure.savefig(OUTPUT / "calibration.png", dpi=110)
+
+
+def table(found: dict, precise: list[dict], curve: list[dict]) -> str:
+    """The results as Markdown."""
+    conditions = found["conditions"]
+    lines = [
+        f"One thread on core {found['core']} of {conditions['device']}, {conditions['runtime']}, "
+        f"{found['runs']} runs of each in turns; accuracy on {found['steps'][0]['faces']} HELEN "
+        "training faces that were not calibrated on.", "",
+        "| step (each with those before it) | p50 (95% interval) | times faster than plain | size "
+        "| MACs | NME (float) | median, p99 difference |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in found["steps"]:
+        lines.append(
+            f"| {row['step']} | {1000 * row['latency_ms_p50']:.1f} us "
+            f"({1000 * row['latency_ms_low']:.1f} to {1000 * row['latency_ms_high']:.1f}) "
+            f"| {row['speedup']:.2f} | {row['size_bytes']:,} B | {row['macs'] / 1e6:.2f} M "
+            f"| {row['nme_percent']:.3f}% ({row['float_nme_percent']:.3f}%) "
+            f"| {row['median_px']:.3f}, {row['p99_px']:.2f} px |")
+    final = next(row for row in found["steps"] if row["step"].startswith("weights"))
+    own = final["macs"] / final["latency_ms_p50"] / 1e6
+    best = found["metal"]["gmacs_per_s"]
+    lines += ["", f"EFLD int8 computes {own:.0f} GMAC/s; XNNPACK's best int8 convolution here (1 x "
+              f"1, 512 to 512 channels) {best:.0f}: EFLD's few channels reach {100 * own / best:.0f}"
+              "% of it.", "",
+              "| int8 on the held-out faces | NME (float) | median, p99 difference |", "|---|---|---|"]
+    for row in precise:
+        lines.append(f"| {row['variant']} | {row['nme_percent']:.3f}% "
+                     f"({row['float_nme_percent']:.3f}%) "
+                     f"| {row['median_px']:.3f}, {row['p99_px']:.2f} px |")
+    lines += ["", "| calibration faces | NME on HELEN's test set (float) | median, p99 difference |",
+              "|---|---|---|"]
+    for row in curve:
+        lines.append(f"| {row['faces']} | {row['exported_nme_percent']:.3f}% "
+                     f"({row['trained_nme_percent']:.3f}%) | {row['point_difference_px_median']:.3f}, "
+                     f"{row['point_difference_px_p99']:.2f} px |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measures everything and writes the table."""
+    OUTPUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        found = steps(bench)
+        (OUTPUT / "steps.json").write_text(json.dumps(found, indent=2) + "\n")
+        precise = precision(bench)
+        (OUTPUT / "precision.json").write_text(json.dumps(precise, indent=2) + "\n")
+        curve = calibration_curve(bench)
+        (OUTPUT / "calibration.json").write_text(json.dumps(curve, indent=2) + "\n")
+        options = {"head": HEAD, "manifest": calibration.read_manifest(MANIFEST),
+                   "faces_to_calibrate": None, "compare_source": TEST}
+        export_modes.compare(assets.FLOAT_MODEL, Path(folder) / "modes", options)
+        for name in ("modes.json", "modes.md"):
+            (OUTPUT / name).write_text((Path(folder) / "modes" / name).read_text())
+    draw(curve)
+    text = table(found, precise, curve)
+    (OUTPUT / "table.md").write_text(text + "\n" + (OUTPUT / "modes.md").read_text())
+    print((OUTPUT / "table.md").read_text())
+
+
+if __name__ == "__main__":
+    main()

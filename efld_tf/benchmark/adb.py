@@ -1,0 +1,202 @@
+"""A phone behind `adb`: which one, what it is, files on it, commands on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from efld_tf.errors import EfldError
+
+FOLDER = "/data/local/tmp/efld"
+TIMEOUT = 60.0
+# What adb says when the phone has gone, in any of its versions.
+GONE = re.compile(
+    r"device offline|no devices/emulators found|device '[^']*' not found|device not found|"
+    r"closed|protocol fault|connection reset", re.IGNORECASE,
+)
+
+
+def find() -> str:
+    """The adb program: on the path, or in the Android SDK.
+
+    Raises:
+      EfldError: there is none.
+    """
+    homes = [os.environ.get(name) for name in ("ANDROID_HOME", "ANDROID_SDK_ROOT")]
+    candidates = [Path(home) / "platform-tools" / "adb" for home in homes if home]
+    found = shutil.which("adb") or next((str(c) for c in candidates if c.is_file()), None)
+    if not found:
+        raise EfldError("adb: not found on the path or in ANDROID_HOME/platform-tools; install "
+                        "Android's platform tools")
+    return found
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a phone is.
+
+    Attributes:
+      device: maker and model.
+      soc: of its chip.
+      os: Android's version and API level.
+    """
+
+    device: str
+    soc: str
+    os: str
+
+
+@dataclass(frozen=True)
+class Heat:
+    """How warm a phone is.
+
+    Attributes:
+      battery_c: of the battery; None where it is not told.
+      status: Android's thermal status, 0 for none to 6 for shutdown; None where it is not told.
+    """
+
+    battery_c: float | None
+    status: int | None
+
+
+class Phone:
+    """One connected phone."""
+
+    def __init__(self, serial: str | None = None):
+        """Finds adb and the phone.
+
+        Args:
+          serial: of the phone; None for the only one.
+
+        Raises:
+          EfldError: no adb, no phone, one that is not authorised or offline, or several.
+        """
+        self._adb = find()
+        listed = self._run(["devices"]).splitlines()
+        states = dict(line.split("\t")[:2] for line in listed if "\t" in line)
+        if serial is None:
+            if not states:
+                raise EfldError("adb: no device is connected (adb devices lists none)")
+            if len(states) > 1:
+                raise EfldError(f"adb: several devices: choose one by --serial: {', '.join(states)}")
+            serial = next(iter(states))
+        state = states.get(serial)
+        if state is None:
+            known = ", ".join(states) or "none"
+            raise EfldError(f"adb: no device {serial}; connected: {known}")
+        if state == "unauthorized":
+            raise EfldError(f"adb: {serial} is not authorised: accept the dialog on its screen")
+        if state != "device":
+            raise EfldError(f"adb: {serial} is {state}: reconnect it")
+        self.serial = serial
+
+    def shell(self, *words: str, timeout: float = TIMEOUT) -> str:
+        """Runs a command on the phone; what it wrote to both streams.
+
+        Raises:
+          EfldError: the phone has gone, the command failed, or it took too long.
+        """
+        return self._run(["-s", self.serial, "shell", shlex.join(words)], timeout)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Starts a command on the phone, for as long as it runs."""
+        return subprocess.Popen(
+            [self._adb, "-s", self.serial, "shell", shlex.join(words)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        )
+
+    def push(self, path: Path, *, executable: bool = False) -> str:
+        """Brings a file to the phone, once: its name there has its hash. Returns its path there.
+
+        Raises:
+          EfldError: as in `shell`, or the file cannot be read.
+        """
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            raise EfldError(f"{path}: cannot be read: {error.strerror or error}") from error
+        there = f"{FOLDER}/{digest}_{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)}"
+        if "yes" not in self.shell("sh", "-c", f"test -f {there} && echo yes || echo no"):
+            self.shell("mkdir", "-p", FOLDER)
+            # Half a file must not bear the name of a whole one.
+            self._run(["-s", self.serial, "push", str(path), f"{there}.part"], timeout=600)
+            if executable:
+                self.shell("chmod", "+x", f"{there}.part")
+            self.shell("mv", f"{there}.part", there)
+        return there
+
+    def describe(self) -> Description:
+        """What the phone says of itself."""
+        lines = re.findall(r"^\[([^\]]+)\]: \[(.*)\]$", self.shell("getprop"), re.MULTILINE)
+        props = dict(lines)
+
+        def first(*names: str) -> str:
+            return next((props[name] for name in names if props.get(name)), "unknown")
+
+        maker = first("ro.soc.manufacturer", "ro.hardware")
+        soc = first("ro.soc.model", "ro.board.platform", "ro.hardware")
+        device = f"{first('ro.product.manufacturer')} {first('ro.product.model')}"
+        version = first("ro.build.version.release")
+        return Description(device, f"{maker} {soc}",
+                           f"Android {version} (API {first('ro.build.version.sdk')})")
+
+    def heat(self) -> Heat:
+        """Temperature and throttling now."""
+        battery = re.search(r"^\s*temperature: (-?\d+)", self.shell("dumpsys", "battery"), re.M)
+        status = re.search(r"Thermal Status: (\d+)", self.shell("dumpsys", "thermalservice"))
+        return Heat(int(battery[1]) / 10 if battery else None, int(status[1]) if status else None)
+
+    def charging(self) -> bool:
+        """Whether it is powered from outside, so that its battery does not tell what it uses."""
+        return bool(re.search(r"powered: true", self.shell("dumpsys", "battery")))
+
+    def battery_watts(self) -> float:
+        """The power that the battery gives at this moment.
+
+        Raises:
+          EfldError: the phone does not tell.
+        """
+        supply = "/sys/class/power_supply/battery"
+        text = self.shell("cat", f"{supply}/current_now", f"{supply}/voltage_now")
+        values = text.split()
+        if len(values) != 2 or not all(re.fullmatch(r"-?\d{1,12}", value) for value in values):
+            raise EfldError(f"{self.serial}: does not tell its battery's current and voltage")
+        current, voltage = map(int, values)
+        # Microamperes and microvolts; makers differ in the sign of what flows out.
+        return abs(current) * 1e-6 * voltage * 1e-6
+
+    def gone(self, text: str) -> bool:
+        """Whether a message of adb says that the phone is no longer there."""
+        return bool(GONE.search(text))
+
+    def _run(self, words: list[str], timeout: float = TIMEOUT) -> str:
+        try:
+            process = subprocess.run(
+                [self._adb, *words], capture_output=True, text=True, errors="replace",
+                check=False, timeout=timeout,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise EfldError(f"adb {words[-1][:60]}: no answer in {timeout:g} seconds") from error
+        except OSError as error:
+            raise EfldError(f"{self._adb}: cannot be run: {error.strerror or error}") from error
+        text = process.stdout + process.stderr
+        if process.returncode:
+            if GONE.search(text):
+                raise EfldError("adb: the device was disconnected")
+            last = (text.strip() or f"exit code {process.returncode}").splitlines()[-1]
+            raise CommandError(f"adb {words[-1][:60]}: {last[:200]}", text, process.returncode)
+        return text
+
+
+class CommandError(EfldError):
+    """A command on the phone failed; what it wrote, and its exit code."""
+
+    def __init__(self, message: str, output: str, code: int):
+        super().__init__(message)
+        self.output, self.code = output, code

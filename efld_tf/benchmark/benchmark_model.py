@@ -1,0 +1,120 @@
+"""TensorFlow Lite's native tool `benchmark_model`: its command line, and every form of its output."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from efld_tf.errors import EfldError
+
+NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
+# Longer outputs are not this tool's.
+MAX_CHARACTERS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a run of the tool said; times in milliseconds of one invocation.
+
+    Attributes:
+      runs: timed invocations.
+      latency_ms_mean: their mean.
+      latency_ms_p50, latency_ms_p5, latency_ms_p95: percentiles; None from older builds.
+      latency_ms_min, latency_ms_max, latency_ms_std: None where not told.
+      init_ms, first_ms: loading, and the first invocation; None where not told.
+      peak_memory_bytes: None where not told.
+    """
+
+    runs: int
+    latency_ms_mean: float
+    latency_ms_p50: float | None = None
+    latency_ms_p5: float | None = None
+    latency_ms_p95: float | None = None
+    latency_ms_min: float | None = None
+    latency_ms_max: float | None = None
+    latency_ms_std: float | None = None
+    init_ms: float | None = None
+    first_ms: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+def arguments(
+    model: str, *, threads: int, runs: int, warmup: int, seconds: float = 0.0
+) -> list[str]:
+    """The tool's options.
+
+    Args:
+      model: path of the `.tflite` where the tool runs.
+      runs: exact number of timed runs; where `seconds` is positive, the least number.
+      seconds: how long to run at least.
+    """
+    return [
+        f"--graph={model}", f"--num_threads={threads}", f"--num_runs={runs}",
+        f"--warmup_runs={warmup}", "--warmup_min_secs=0", f"--min_secs={seconds:g}",
+        f"--max_secs={seconds + 600:g}", "--use_xnnpack=true",
+        "--report_peak_memory_footprint=true",
+    ]
+
+
+def parse(text: str) -> Output:
+    """Reads what the tool printed, of any of its builds.
+
+    Raises:
+      EfldError: it failed, did not know one of the options, or printed no times.
+    """
+    text = text[:MAX_CHARACTERS]
+    unknown = re.search(r"Unconsumed cmdline flags:\s*(.+)", text)
+    if unknown:
+        raise EfldError(f"benchmark_model: this build does not know {unknown[1].strip()[:200]}")
+    failed = re.search(r"ERROR:\s*(.+)", text)
+    if failed:
+        raise EfldError(f"benchmark_model: {failed[1].strip()[:200]}")
+    rounds = re.findall(r"^.*\bcount=\d+.*$", text, re.MULTILINE)
+    times = _native(rounds[-1]) if rounds else _litert(text)
+    if times is None:
+        last = (text.strip() or "nothing").splitlines()[-1]
+        raise EfldError(f"benchmark_model: printed no times; its last line: {last[:200]}")
+    init = re.search(rf"Init: ({NUMBER})", text)
+    first = re.search(rf"First inference: ({NUMBER})", text)
+    memory = re.search(rf"peak memory footprint \(MB\)[^:]*:\s*({NUMBER})", text)
+    return Output(
+        **times,
+        init_ms=_number(init[1]) / 1000 if init else None,
+        first_ms=_number(first[1]) / 1000 if first else None,
+        peak_memory_bytes=round(_number(memory[1]) * 1e6) if memory else None,
+    )
+
+
+def _native(line: str) -> dict[str, float | int | None]:
+    """`count=50 first=1453 ... p95=1466`, in microseconds; the last such line is of the runs."""
+    fields = dict(re.findall(rf"(\w+)=({NUMBER})", line))
+    values = {n: round(_number(v) / 1000, 6) for n, v in fields.items() if n != "count"}
+    runs = int(_number(fields["count"]))
+    same = values.get("curr")  # "count=N curr=V(all same)", also of a single run
+    if "avg" not in values and same is None:
+        raise EfldError(f"benchmark_model: no average in {line.strip()[:200]!r}")
+    mean = values.get("avg", same)
+    equal = {} if "avg" in values else {"min": mean, "max": mean, "median": mean, "std": 0.0}
+    values = {**equal, **values}
+    return {
+        "runs": runs, "latency_ms_mean": mean, "latency_ms_p50": values.get("median"),
+        "latency_ms_p5": values.get("p5"), "latency_ms_p95": values.get("p95"),
+        "latency_ms_min": values.get("min"), "latency_ms_max": values.get("max"),
+        "latency_ms_std": values.get("std"),
+    }
+
+
+def _litert(text: str) -> dict[str, float | int | None] | None:
+    """LiteRT's tool of the same name: `Inference (avg):  1.44 ms (50 runs)`."""
+    found = re.search(rf"Inference \(avg\):\s+({NUMBER})\s*(ms|us)\s*\((\d+) runs?\)", text)
+    if not found:
+        return None
+    mean = _number(found[1]) / (1000 if found[2] == "us" else 1)
+    return {"runs": int(found[3]), "latency_ms_mean": mean}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise EfldError(f"benchmark_model: {text[:40]!r} is not a number") from error

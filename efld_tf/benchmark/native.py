@@ -1,0 +1,235 @@
+"""Latency and power by `benchmark_model`, on a phone or on this machine."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from efld_tf.benchmark import adb, benchmark_model
+from efld_tf.benchmark.latency import current_conditions
+from efld_tf.errors import DataError, EfldError
+from efld_tf.files import sha256
+
+# Signals as a shell's exit codes: 128 and the number.
+CRASHES = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 137: "SIGKILL", 139: "SIGSEGV"}
+SAMPLE_SECONDS = 1.0
+# Fewer samples say nothing of their own scatter.
+FEWEST_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Power:
+    """What running the model adds to the power of an idle phone.
+
+    Attributes:
+      power_w: mean power of the battery while it runs, less that of the idle phone.
+      uncertainty_w: half of its 95% confidence interval, from the scatter of the samples.
+      idle_w: of the idle phone.
+      samples: while running; as many before.
+    """
+
+    power_w: float
+    uncertainty_w: float
+    idle_w: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model measured by the native tool.
+
+    Attributes:
+      conditions: what has to be known to compare it, as in the `benchmark` section of
+        `results.json`.
+      output: of the tool.
+      power: None where it was not asked for.
+    """
+
+    conditions: dict[str, Any]
+    output: benchmark_model.Output
+    power: Power | None = None
+
+    @property
+    def time_ms(self) -> float:
+        """The median, or the mean of a build that tells no median (`time_is` says which)."""
+        median = self.output.latency_ms_p50
+        return self.output.latency_ms_mean if median is None else median
+
+    def summary(self) -> dict[str, Any]:
+        """The `benchmark` section of `results.json`, without the MACs."""
+        told = {k: v for k, v in asdict(self.output).items() if v is not None}
+        result = {**self.conditions, **told}
+        result["time_is"] = "mean" if self.output.latency_ms_p50 is None else "median"
+        if self.power:
+            result.update({
+                "power_uncertainty_w": round(self.power.uncertainty_w, 4),
+                "power_idle_w": round(self.power.idle_w, 4),
+                "power_samples": self.power.samples,
+            })
+        return result
+
+
+def on_phone(
+    model: str | Path, tool: str | Path, *, serial: str | None = None, cores: str | None = None,
+    threads: int = 1, runs: int = 200, warmup: int = 20, power_seconds: float = 0.0,
+) -> Measured:
+    """Measures a model on a phone.
+
+    Args:
+      model: the `.tflite`.
+      tool: a `benchmark_model` for the phone.
+      serial: which phone; None for the only one.
+      cores: mask of the cores to run on, in hexadecimal as `taskset` takes it; None for any.
+      threads, runs, warmup: of the tool.
+      power_seconds: how long to sample the battery, idle and running; 0 for not at all.
+
+    Raises:
+      EfldError: adb, the phone or the tool fails.
+      DataError: the tool crashes on the model.
+    """
+    if cores is not None:
+        _check_mask(cores)
+    phone = adb.Phone(serial)
+    if power_seconds and phone.charging():
+        raise EfldError("--power: the phone is being charged; unplug it and use adb over Wi-Fi")
+    about = phone.describe()
+    program = phone.push(Path(tool), executable=True)
+    graph = phone.push(Path(model))
+    prefix = ["taskset", cores] if cores else []
+    options = {"threads": threads, "runs": runs, "warmup": warmup}
+    words = [*prefix, program, *benchmark_model.arguments(graph, **options)]
+    before = phone.heat()
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    try:
+        text = phone.shell(*words, timeout=900)
+    except adb.CommandError as error:
+        raise _failure(model, error.output, error.code) from error
+    output = benchmark_model.parse(text)
+    power = None
+    if power_seconds:
+        words = [*prefix, program,
+                 *benchmark_model.arguments(graph, **options, seconds=power_seconds)]
+        power = _power(phone, words, power_seconds)
+    after = phone.heat()
+    conditions = {
+        "device": about.device, "soc": about.soc, "os": about.os,
+        "runtime": f"benchmark_model {sha256(tool)[:12]}", "date": date,
+        "core_mask": cores or "any", "threads": threads, "xnnpack": True, "warmup_runs": warmup,
+    }
+    for name, heat in (("before", before), ("after", after)):
+        if heat.battery_c is not None:
+            conditions[f"battery_c_{name}"] = heat.battery_c
+        if heat.status is not None:
+            conditions[f"thermal_status_{name}"] = heat.status
+    conditions["throttled"] = any(heat.status for heat in (before, after))
+    return Measured(conditions, output, power)
+
+
+def here(
+    model: str | Path, tool: str | Path, *, cores: str | None = None, threads: int = 1,
+    runs: int = 200, warmup: int = 20,
+) -> Measured:
+    """Measures a model by a `benchmark_model` for this machine; arguments as in `on_phone`.
+
+    Raises:
+      EfldError, DataError: as in `on_phone`.
+    """
+    if cores is not None:
+        _check_mask(cores)
+    prefix = ["taskset", cores] if cores else []
+    words = [*prefix, str(Path(tool).absolute()),
+             *benchmark_model.arguments(str(model), threads=threads, runs=runs, warmup=warmup)]
+    conditions = current_conditions()
+    try:
+        process = subprocess.run(words, capture_output=True, text=True, errors="replace",
+                                 check=False, timeout=900)
+    except subprocess.TimeoutExpired as error:
+        raise EfldError(f"{shlex.join(words[:3])}: no end after 900 seconds") from error
+    except OSError as error:
+        raise EfldError(f"{words[0]}: cannot be run: {error.strerror or error}") from error
+    text = process.stdout + process.stderr
+    if process.returncode:
+        code = process.returncode if process.returncode > 0 else 128 - process.returncode
+        raise _failure(model, text, code)
+    output = benchmark_model.parse(text)
+    told = {k: v for k, v in asdict(conditions).items() if v is not None and k != "python"}
+    return Measured({
+        **told, "os": f"{platform.system()} {platform.release()}",
+        "runtime": f"benchmark_model {sha256(tool)[:12]}", "core_mask": cores or "any",
+        "threads": threads, "xnnpack": True, "warmup_runs": warmup,
+    }, output)
+
+
+def difference(idle: Sequence[float], running: Sequence[float]) -> Power:
+    """The power of running above idle, with the uncertainty of the difference of two means.
+
+    Args:
+      idle, running: samples in watts, as many of each.
+    """
+    if min(len(idle), len(running)) < FEWEST_SAMPLES:
+        raise EfldError(f"--power: {min(len(idle), len(running))} samples are too few: "
+                        "give more seconds")
+    means = [float(np.mean(values)) for values in (idle, running)]
+    errors = [float(np.var(values, ddof=1)) / len(values) for values in (idle, running)]
+    return Power(means[1] - means[0], 1.96 * sum(errors) ** 0.5, means[0], len(running))
+
+
+def _power(phone: adb.Phone, words: list[str], seconds: float) -> Power:
+    """Samples the battery of a phone idle, and then running."""
+    count = max(1, int(seconds / SAMPLE_SECONDS))
+    idle = _sampled(phone, count)
+    process = phone.start(*words)
+    try:
+        time.sleep(SAMPLE_SECONDS)
+        running = _sampled(phone, count)
+        if process.poll() is not None and process.returncode:
+            text = process.stdout.read()
+            message = "adb: the device was disconnected" if phone.gone(text) else \
+                f"benchmark_model ended early: {(text.strip() or 'no message').splitlines()[-1]}"
+            raise EfldError(message[:300])
+    finally:
+        process.kill()
+        process.communicate()
+    found = difference(idle, running)
+    if found.power_w <= found.uncertainty_w:
+        raise EfldError(
+            f"--power: {found.power_w:.3f} W above idle is within the uncertainty of "
+            f"{found.uncertainty_w:.3f} W; give more seconds and let the phone come to rest"
+        )
+    return found
+
+
+def _sampled(phone: adb.Phone, count: int) -> list[float]:
+    values = []
+    for _ in range(count):
+        values.append(phone.battery_watts())
+        time.sleep(SAMPLE_SECONDS)
+    return values
+
+
+def _failure(model: str | Path, text: str, code: int) -> EfldError:
+    """What a failed run of the tool means."""
+    if code in CRASHES:
+        return DataError(model, f"benchmark_model crashes on it ({CRASHES[code]})")
+    try:
+        benchmark_model.parse(text)
+    except EfldError as error:
+        return error
+    return EfldError(f"benchmark_model: exit code {code}")
+
+
+def _check_mask(cores: str) -> None:
+    try:
+        if int(cores, 16) <= 0:
+            raise ValueError
+    except ValueError as error:
+        raise EfldError(f"--cores {cores}: expected a mask in hexadecimal, such as f0") from error
