@@ -12,8 +12,14 @@ from typing import Any
 
 from efld_tf.cli import common
 from efld_tf.errors import DataError, EfldError
-from efld_tf.scoring import reference, results
-from efld_tf.scoring.score import PairScore, holds, pair_score, score_interval
+from efld_tf.scoring import conditions, reference, results
+from efld_tf.scoring.score import (
+    PairScore,
+    holds,
+    pair_score,
+    score_interval,
+    sensitivities,
+)
 
 EXIT_NO_SCORE = 3
 UNIT = "% / (ms x GFLOPs x W x MB)"
@@ -57,6 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         "--reference", action="store_true", help="show the table of the EFLD paper as well"
     )
     parser.add_argument(
+        "--sensitivity", action="store_true",
+        help="what each factor does to the score (one file only)",
+    )
+    parser.add_argument(
+        "--mixed", action="store_true",
+        help="compare results although they were measured under different conditions",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print a JSON list, one object a model, best first"
     )
     arguments = parser.parse_args(argv)
@@ -65,6 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments.power is not None and len(arguments.files) != 1:
         parser.error("--power is that of one model: write power_w into each file instead")
 
+    if arguments.sensitivity and len(arguments.files) != 1:
+        parser.error("--sensitivity: give one results.json")
+    if not arguments.mixed:
+        _check_conditions(arguments.files)
     own = [_entry(file, arguments.power) for file in arguments.files]
     paper = [_reference_entry(row) for row in reference.TABLE_1] if arguments.reference else []
     rows = sorted(own + paper, key=_rank)
@@ -74,12 +92,50 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         print(_report(rows[0]))
     else:
         print(_leaderboard(rows))
+        _print_unstated(arguments.files)
+    if arguments.sensitivity and not arguments.json:
+        print(_sensitivity(own[0], results.read(arguments.files[0])))
     return EXIT_NO_SCORE if any(entry.score.missing for entry in own) else 0
 
 
 def entry() -> None:
     """The console script."""
     raise SystemExit(common.run(main))
+
+
+def _check_conditions(files: Sequence[str]) -> None:
+    """Refuses to rank what was measured under different conditions."""
+    differing = conditions.differences([conditions.of(results.read(file)) for file in files])
+    if differing:
+        named = "; ".join(
+            f"{name}: {' / '.join(map(str, values))}" for name, values in differing.items()
+        )
+        raise EfldError(
+            f"measured under different conditions ({named}): measure them alike, or say --mixed"
+        )
+
+
+def _print_unstated(files: Sequence[str]) -> None:
+    for file in files:
+        missing = conditions.unstated(conditions.of(results.read(file)))
+        if missing:
+            print(f"{file}: does not state the conditions of its {' and '.join(missing)}")
+
+
+def _sensitivity(entry: Entry, content: dict[str, Any]) -> str:
+    """What each factor does to the score."""
+    score = entry.score
+    if score.score is None:
+        return "no score, so no sensitivity"
+    factors = {name: getattr(score, name) for name in results.FACTORS}
+    benchmark = content.get("benchmark", {})
+    known = {"power_w": benchmark.get("power_uncertainty_w", 0.0)}
+    rows = [["factor", "10% better", "within its uncertainty"]]
+    for row in sensitivities(factors, known):
+        interval = "-" if row.low is None else f"{_number(row.low)} to {_number(row.high)}"
+        rows.append([row.factor, f"{_number(row.better)} ({row.better / score.score - 1:+.1%})",
+                     interval])
+    return "\n".join(["", "the score with one factor changed:", *_aligned(rows, right=(1,))])
 
 
 def _watts(text: str) -> float:

@@ -23,6 +23,7 @@ class Steps:
     Attributes:
       split, merge, planes: the steps of `optimise`, in order; planes need merged siblings.
       equalise, round: see `equalise.equalise` and `rounding.round_weights`.
+      float_last: see `quantise.to_int`.
       clip_percentile: see `ranges.choose`.
     """
 
@@ -31,6 +32,7 @@ class Steps:
     planes: bool = True
     equalise: bool = True
     round: bool = True
+    float_last: bool = True
     clip_percentile: float = 100.0
 
 
@@ -93,7 +95,8 @@ def lowered(
     if mode in CALIBRATED:
         observed = ranges.observe(content, crops)
         chosen = ranges.choose(observed, steps.clip_percentile)
-        content = quantise.to_int(content, chosen, activation_bits=8 if mode == "int8" else 16)
+        bits = 8 if mode == "int8" else 16
+        content = quantise.to_int(content, chosen, bits, steps.float_last)
     elif mode == "dynamic":
         content = quantise.to_dynamic(content)
     tree = flatbuffer.read(content)

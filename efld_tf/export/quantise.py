@@ -18,7 +18,9 @@ _ALL = qtyping.TFLOperationName.ALL_SUPPORTED
 _WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
-def to_int(content: bytes, chosen: Ranges, activation_bits: int = 8) -> bytes:
+def to_int(
+    content: bytes, chosen: Ranges, activation_bits: int = 8, float_last: bool = True
+) -> bytes:
     """Integer weights and activations, up to the float tail.
 
     The tail is what comes after the last operator with weights, and that one itself where it is a
@@ -29,6 +31,7 @@ def to_int(content: bytes, chosen: Ranges, activation_bits: int = 8) -> bytes:
       content: the float model.
       chosen: the range of every tensor by name, see `ranges.choose`.
       activation_bits: 8 or 16.
+      float_last: False leaves that dense layer among the integers, for comparisons.
     """
     found = graph.parse(content)
     engine = quantizer.Quantizer(content)
@@ -45,7 +48,7 @@ def to_int(content: bytes, chosen: Ranges, activation_bits: int = 8) -> bytes:
     last = max(op.index for op in found.operators if op.name in _WEIGHTED)
     for operator in found.operators[last:]:
         name = qtyping.TFLOperationName(operator.name)
-        if operator.name == "FULLY_CONNECTED":
+        if operator.name == "FULLY_CONNECTED" and float_last:
             engine.add_dynamic_config(_scope(operator), name, 8)
         elif operator.index > last:
             _leave(engine, _scope(operator), name)

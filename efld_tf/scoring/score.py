@@ -74,6 +74,45 @@ def pair_score(factors: Mapping[str, float]) -> PairScore:
     )
 
 
+@dataclass(frozen=True)
+class Sensitivity:
+    """What one factor does to the score.
+
+    Attributes:
+      factor: of `FACTORS`.
+      better: the score with this factor 10% better, the others as they are.
+      low, high: the scores at the ends of the factor's uncertainty; None where that is not known.
+    """
+
+    factor: str
+    better: float
+    low: float | None
+    high: float | None
+
+
+def sensitivities(
+    factors: Mapping[str, float], uncertainties: Mapping[str, float]
+) -> list[Sensitivity]:
+    """How the score answers to each factor.
+
+    Args:
+      factors: all of `FACTORS`.
+      uncertainties: for some of them, half of an interval around the value, in its unit.
+
+    Raises:
+      EfldError: as in `pair_score`, or an uncertainty reaches down to 0.
+    """
+    rows = []
+    for name in FACTORS:
+        better = factors[name] * (1.1 if name == ACCURACY else 0.9)
+        low = high = None
+        if uncertainties.get(name):
+            ends = (factors[name] - uncertainties[name], factors[name] + uncertainties[name])
+            low, high = sorted(pair_score({**factors, name: end}).score or 0.0 for end in ends)
+        rows.append(Sensitivity(name, pair_score({**factors, name: better}).score or 0.0, low, high))
+    return rows
+
+
 def _quotient(factors: Mapping[str, float], costs: Iterable[str]) -> float:
     denominator = math.prod(factors[name] for name in costs)
     result = factors[ACCURACY] / denominator if denominator > 0 else math.inf
