@@ -37,7 +37,7 @@ from efld_tf.runtime.metadata import ModelMetadata
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 OUTPUT = Path(__file__).parent / "export"
 MANIFEST = Path(__file__).parents[1] / "calibration" / "helen_train_256.json"
@@ -72,7 +72,9 @@ class Bench:
         path.write_bytes(metadata.add(content, about))
         return path
 
-    def int8(self, name: str, steps: Steps = Steps(), crops: np.ndarray | None = None) -> Path:
+    def int8(
+        self, name: str, steps: Steps = convert.ALL_STEPS, crops: np.ndarray | None = None
+    ) -> Path:
         """An int8 export with some steps left out."""
         crops = self.crops if crops is None else crops
         return self.write(name, convert.convert(
@@ -180,8 +182,10 @@ def steps(bench: Bench) -> dict:
     named = {**kept, **folded}
     measured = compare.measure(list(named.values()), runs=RUNS)
     # Each one's weights and pixels fill the caches: one at a time, right after.
-    rates = {name: graph.total_macs(path) / compare.measure([path], 200).rows[0].latency_ms_p50 / 1e6
-             for name, path in metal.items()}
+    rates = {}
+    for name, path in metal.items():
+        milliseconds = compare.measure([path], 200).rows[0].latency_ms_p50
+        rates[name] = graph.total_macs(path) / milliseconds / 1e6
     rows = []
     for (name, path), row in zip(named.items(), measured.rows, strict=True):
         found = graph.read(path)
@@ -276,8 +280,7 @@ def table(found: dict, precise: list[dict], curve: list[dict]) -> str:
             f"| {row['step']} | {1000 * row['latency_ms_p50']:.1f} us "
             f"({1000 * row['latency_ms_low']:.1f} to {1000 * row['latency_ms_high']:.1f}) "
             f"| {row['speedup']:.2f} | {row['size_bytes']:,} B | {row['macs'] / 1e6:.2f} M "
-            f"| {row['nme_percent']:.3f}% ({row['float_nme_percent']:.3f}%) "
-            f"| {row['median_px']:.3f}, {row['p99_px']:.2f} px |")
+            f"| {_loss(row)} |")
     final = next(row for row in found["steps"] if row["step"].startswith("weights"))
     own = final["macs"] / final["latency_ms_p50"] / 1e6
     rates = found["large_convolutions_gmacs_per_s"]
@@ -285,18 +288,22 @@ def table(found: dict, precise: list[dict], curve: list[dict]) -> str:
     lines += ["", f"EFLD int8 computes {own:.0f} GMAC/s; XNNPACK's best int8 convolution here "
               f"({best}) {rates[best]:.0f}: with its few channels EFLD reaches "
               f"{100 * own / rates[best]:.0f}% of it.", "",
-              "| int8 on the held-out faces | NME (float) | median, p99 difference |", "|---|---|---|"]
-    for row in precise:
-        lines.append(f"| {row['variant']} | {row['nme_percent']:.3f}% "
-                     f"({row['float_nme_percent']:.3f}%) "
-                     f"| {row['median_px']:.3f}, {row['p99_px']:.2f} px |")
-    lines += ["", "| calibration faces | NME on HELEN's test set (float) | median, p99 difference |",
+              "| int8 on the held-out faces | NME (float) | median, p99 difference |",
               "|---|---|---|"]
+    for row in precise:
+        lines.append(f"| {row['variant']} | {_loss(row)} |")
+    lines += ["", "| calibration faces | NME on HELEN's test set (float) "
+              "| median, p99 difference |", "|---|---|---|"]
     for row in curve:
+        median, last = row["point_difference_px_median"], row["point_difference_px_p99"]
         lines.append(f"| {row['faces']} | {row['exported_nme_percent']:.3f}% "
-                     f"({row['trained_nme_percent']:.3f}%) | {row['point_difference_px_median']:.3f}, "
-                     f"{row['point_difference_px_p99']:.2f} px |")
+                     f"({row['trained_nme_percent']:.3f}%) | {median:.3f}, {last:.2f} px |")
     return "\n".join(lines) + "\n"
+
+
+def _loss(row: dict) -> str:
+    return (f"{row['nme_percent']:.3f}% ({row['float_nme_percent']:.3f}%) "
+            f"| {row['median_px']:.3f}, {row['p99_px']:.2f} px")
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 OUTPUT = Path(__file__).parent / "latency"
 RUNS = 2000

@@ -78,13 +78,14 @@ class Phone:
           EfldError: no adb, no phone, one that is not authorised or offline, or several.
         """
         self._adb = find()
-        listed = self._run(["devices"]).splitlines()
-        states = dict(line.split("\t")[:2] for line in listed if "\t" in line)
+        lines = self._run(["devices"]).splitlines()
+        states = dict(line.split("\t")[:2] for line in lines if "\t" in line)
         if serial is None:
             if not states:
                 raise EfldError("adb: no device is connected (adb devices lists none)")
             if len(states) > 1:
-                raise EfldError(f"adb: several devices: choose one by --serial: {', '.join(states)}")
+                listed = ", ".join(states)
+                raise EfldError(f"adb: several devices: choose one by --serial: {listed}")
             serial = next(iter(states))
         state = states.get(serial)
         if state is None:

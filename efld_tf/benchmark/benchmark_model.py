@@ -1,4 +1,4 @@
-"""TensorFlow Lite's native tool `benchmark_model`: its command line, and every form of its output."""
+"""TensorFlow Lite's native tool `benchmark_model`: its options, and every form of its output."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ class Row:
 
     Attributes:
       model: the file.
-      latency_ms_p50: median of all runs.
-      latency_ms_low, latency_ms_high: its 95% confidence interval, from the medians of the rounds.
+      latency_ms_p50: median of the rounds' medians.
+      latency_ms_low, latency_ms_high: its 95% confidence interval.
       speedup: how many times faster than the first model, the median over the rounds.
       speedup_low, speedup_high: its 95% confidence interval.
       energy_mj: of one invocation; None where the processor does not tell.
@@ -87,7 +87,7 @@ def measure(
         low, high = interval(medians[index])
         ratios = medians[0] / medians[index]
         rows.append(Row(
-            path, *(round(float(v), 6) for v in (np.median(samples[index]), low, high)),
+            path, *(round(float(v), 6) for v in (np.median(medians[index]), low, high)),
             *(round(float(v), 3) for v in (np.median(ratios), *interval(ratios))),
             energy.of_one_run(path, core),
         ))

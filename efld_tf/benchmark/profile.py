@@ -1,9 +1,9 @@
 """Where the time of a model goes, operator by operator.
 
 The runtime's Python package has no profiler. Here the model is cut off after each operator in turn,
-all prefixes are timed in rounds, and an operator's time is what its prefix takes longer than the one
-before. What a cut changes (an output that would have stayed in a cache) is part of the error; times
-below a microsecond say nothing.
+all prefixes are timed in rounds, and an operator's time is what its prefix takes longer than the
+one before. What a cut changes (an output that would have stayed in a cache) is part of the error;
+times below a microsecond say nothing.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _prefix(content: bytes, count: int) -> bytes:
     main = tree.subgraphs[0]
     main.operators = main.operators[:count]
     read = {int(index) for operator in main.operators for index in operator.inputs}
-    results = [int(i) for operator in main.operators for i in operator.outputs if int(i) not in read]
-    main.outputs = np.array(results, np.int32)
+    computed = [int(index) for operator in main.operators for index in operator.outputs]
+    main.outputs = np.array([index for index in computed if index not in read], np.int32)
     tree.signatureDefs = tree.metadata = None
     return flatbuffer.write(tree)

@@ -18,8 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, measures, prints and writes."""
     parser = common.parser(
         "efld-bench",
-        "Measure a .tflite: latency with XNNPACK on and off, memory, size, MACs on this machine, or "
-        "latency and power on a phone by benchmark_model.",
+        "Measure a .tflite: latency with XNNPACK on and off, memory, size and MACs on this "
+        "machine, or latency and power on a phone by benchmark_model.",
         "example: efld-bench model.tflite --android --benchmark-model PATH --cores f0 --power 60 "
         "--output results.json",
     )

@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser.add_argument("--head", help="the landmark format to keep (default: the model's first)")
     parser.add_argument(
         "--calibration", metavar="MANIFEST|N|all",
-        help="photos for the integer ranges: a manifest (.json), or how many of the head's training "
-        "source, or all of them as in the EFLD paper (default: 256)",
+        help="photos for the integer ranges: a manifest (.json), or how many of the head's "
+        "training source, or all of them as in the EFLD paper (default: 256)",
     )
     parser.add_argument(
         "--faces", metavar="READER:PATH",

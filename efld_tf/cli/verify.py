@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     print(f"{path.name}: {about.family}, {about.schema}, {len(about.names)} points")
     expected, checks = golden.verify(path)
     found = audit.check(path, expected.mode)
-    print(f"{expected.mode}: {len(found.operators)} operators, {found.total_macs:,} MACs, as promised")
+    count = len(found.operators)
+    print(f"{expected.mode}: {count} operators, {found.total_macs:,} MACs, as promised")
     for check in checks:
         print(
             f"{check.kernels:9} {check.threads} thread{'s' if check.threads > 1 else ''}: "

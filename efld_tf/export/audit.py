@@ -78,7 +78,7 @@ def outside_xnnpack(path: str | Path, found: graph.Graph) -> list[graph.Operator
             interpreter = Interpreter(model_path=str(path), num_threads=1)
             interpreter.allocate_tensors()
             # The only place where the runtime tells its partitions.
-            nodes = interpreter._get_ops_details()  # noqa: SLF001
+            nodes = interpreter._get_ops_details()
     except (ValueError, RuntimeError) as error:
         raise DataError(path, f"LiteRT cannot load it: {error}") from error
     partitions = [node for node in nodes if node["op_name"] == "DELEGATE"]

@@ -80,12 +80,18 @@ def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
     files.write_text(model.with_name(CARD), card(spec, report))
 
 
+def _stated(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{name} {number}" for name, number in value.items())
+    return f"{key.replace('_', ' ')}: {value}"
+
+
 def card(spec: ModelSpec, report: dict[str, Any]) -> str:
     """The model card, of what is known at the export."""
     schema = schemas.get(report["head"])
     rule = spec.heads[report["head"]].crop_rule
     size, points = spec.input_size, schema.num_points
-    training = ", ".join(f"{key} {value}" for key, value in spec.training.items()) or "not recorded"
+    training = ", ".join(_stated(*item) for item in spec.training.items()) or "not recorded"
     box = "the file's own box" if rule.box == "file" else "the tight box of all points"
     compared = report["comparison"]
     lines = [
@@ -98,7 +104,7 @@ def card(spec: ModelSpec, report: dict[str, Any]) -> str:
         "",
         f"**Input.** `uint8` RGB `[1, {size}, {size}, 3]`, pixels as they are: a square of "
         f"{rule.scale:g} times the longest side of {box} ({rule.schema}), its centre moved by "
-        f"{rule.offset_x:g} and {rule.offset_y:g} longest sides to the right and down.",
+        f"{rule.offset_x + 0:g} and {rule.offset_y + 0:g} longest sides to the right and down.",
         "",
         f"**Output.** `float32` `[1, {points}, 2]`: points (x, y) in the unit square of the crop, "
         f"pixel j of W at (j + 0.5) / W, in the order of `{SCHEMA}`.",

@@ -36,13 +36,16 @@ class Steps:
     clip_percentile: float = 100.0
 
 
+ALL_STEPS = Steps()
+
+
 def convert(
     spec: ModelSpec,
     model: tf_keras.Model,
     head: str,
     mode: str,
     crops: np.ndarray | None = None,
-    steps: Steps = Steps(),
+    steps: Steps = ALL_STEPS,
 ) -> bytes:
     """Converts one head: uint8 image [1, S, S, 3] in, float32 points [1, N, 2] out.
 
@@ -58,7 +61,7 @@ def convert(
 
 
 def rewritten(
-    network: tf_keras.Model, mode: str, crops: np.ndarray | None, steps: Steps = Steps()
+    network: tf_keras.Model, mode: str, crops: np.ndarray | None, steps: Steps = ALL_STEPS
 ) -> tf_keras.Model:
     """The network as it is best computed in a mode: the same function, see `convert`."""
     int8 = mode == "int8"
@@ -84,7 +87,7 @@ def lowered(
     head: str,
     mode: str,
     crops: np.ndarray | None,
-    steps: Steps = Steps(),
+    steps: Steps = ALL_STEPS,
 ) -> tuple[bytes, ranges.Observed | None]:
     """A rewritten network as a flatbuffer in the numbers of a mode; arguments as in `convert`.
 

@@ -50,7 +50,8 @@ def equalise(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """
     copy = copied(model)
     pairs = list(_pairs(copy, layers.ReLU))
-    for pair, output in zip(pairs, outputs_of(copy, [p.between for p in pairs], crops), strict=True):
+    outputs = outputs_of(copy, [pair.between for pair in pairs], crops)
+    for pair, output in zip(pairs, outputs, strict=True):
         _stretch(pair, output.reshape(-1, output.shape[-1]).max(axis=0))
     return copy
 

@@ -68,7 +68,7 @@ def export(
     manifest: calibration.CalibrationManifest | None = None,
     faces_to_calibrate: int | None = calibration.DEFAULT_FACES,
     compare_source: str | None = None,
-    steps: convert.Steps = convert.Steps(),
+    steps: convert.Steps = convert.ALL_STEPS,
     epochs: int = qat.EPOCHS,
 ) -> ExportReport:
     """Writes one head as a bundle: `.tflite`, card, schema, golden files, report, calibration.

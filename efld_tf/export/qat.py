@@ -55,7 +55,8 @@ def fine_tuned(
     for layer in network.layers:
         if layer.weights:
             found = trained[layer.name]
-            layer.set_weights([found[weight.name.split("/")[-1]].numpy() for weight in layer.weights])
+            names = [weight.name.split("/")[-1] for weight in layer.weights]
+            layer.set_weights([found[name].numpy() for name in names])
     return tf_keras.Model(network.input, {head: network.output})
 
 

@@ -1,4 +1,4 @@
-"""The range of every tensor of a float `.tflite` on calibration crops: what its int8 grid covers."""
+"""The range of every tensor of a float `.tflite` on calibration crops: what its grid covers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ def choose(observed: Observed, clip_percentile: float = 100.0) -> dict[str, tupl
     ranges: dict[int, tuple[float, float]] = {}
     for index in {*groups.values()}:
         members = [member for member, group in groups.items() if group == index]
-        low, high = observed.lowest[:, members].min(axis=1), observed.highest[:, members].max(axis=1)
+        low = observed.lowest[:, members].min(axis=1)
+        high = observed.highest[:, members].max(axis=1)
         percentile = 100.0 if image in members else clip_percentile
         room = HEADROOM if partial.intersection(members) else 1.0
         ranges[index] = (

@@ -109,7 +109,8 @@ def sensitivities(
         if uncertainties.get(name):
             ends = (factors[name] - uncertainties[name], factors[name] + uncertainties[name])
             low, high = sorted(pair_score({**factors, name: end}).score or 0.0 for end in ends)
-        rows.append(Sensitivity(name, pair_score({**factors, name: better}).score or 0.0, low, high))
+        score = pair_score({**factors, name: better}).score or 0.0
+        rows.append(Sensitivity(name, score, low, high))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The native tool on a phone: a stand-in for adb replays what real ones print, failures included."""
+"""The native tool on a phone: a stand-in for adb replays what real ones print, and failures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PROPS = {
     "ro.soc.manufacturer": "Google", "ro.soc.model": "Tensor G3",
     "ro.build.version.release": "14", "ro.build.version.sdk": "34",
 }
-BATTERY = "Current Battery Service state:\n  AC powered: false\n  USB powered: {}\n  temperature: 253\n"
+BATTERY = "Current Battery Service state:\n  USB powered: {}\n  temperature: 253\n"
 COOL, HOT = "IsStatusOverride: false\nThermal Status: 0\n", "Thermal Status: 3\n"
 
 
@@ -231,7 +231,8 @@ def tool(tmp_path: Path, text: str, code: int = 0) -> Path:
     """A benchmark_model for this machine that prints `text`."""
     (tmp_path / "out.txt").write_text(text)
     path = tmp_path / "benchmark_model"
-    path.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/args.txt\ncat {tmp_path}/out.txt\nexit {code}\n')
+    path.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/args.txt\ncat {tmp_path}/out.txt\nexit {code}\n')
     path.chmod(0o755)
     return path
 

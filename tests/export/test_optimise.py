@@ -64,7 +64,7 @@ def test_what_each_step_leaves(network: tf_keras.Model) -> None:
             assert np.prod(layer.kernel_size) <= optimise.MOST_TAPS
     merged = optimise.merge_siblings(split)
     convolutions = [la for la in merged.layers if type(la) is layers.Conv2D]
-    assert [la.filters for la in convolutions][0] == 12  # 8 low-level and 4 of the OSA branch
+    assert convolutions[0].filters == 12  # 8 low-level and 4 of the OSA branch
     planes = optimise.interleave_as_planes(merged)
     assert not [la for la in planes.layers if isinstance(la, optimise.Channels)]
     for layer in planes.layers:
