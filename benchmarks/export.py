@@ -134,7 +134,7 @@ def with_folded_columns(network: tf_keras.Model, stride: int) -> tf_keras.Model:
         new.put(layer.output, layers.Reshape(layer.output.shape[1:])(x))
         return True
 
-    return optimise._rebuilt(network, fold)
+    return optimise.rebuilt(network, fold)
 
 
 def large_convolution(side: int, channels: int, kernel: int) -> bytes:

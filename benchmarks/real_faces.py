@@ -41,7 +41,8 @@ def command(*words: object) -> None:
 def table() -> str:
     """The results as Markdown."""
     lines = [
-        "HELEN test set, 330 faces, 51 points, inter-ocular, crop from the ground-truth box; float.",
+        "HELEN test set, 330 faces, 51 points, inter-ocular, crop from the ground-truth box; "
+        "float.",
         "",
         "| trained on | NME | FR@10% | CED-AUC@10% | within 5 px |",
         "|---|---|---|---|---|",

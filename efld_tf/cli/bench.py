@@ -16,6 +16,52 @@ from efld_tf.scoring import results
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, measures, prints and writes."""
+    arguments = _parser().parse_args(argv)
+    _check_native(arguments)
+
+    found = graph.read(arguments.model)
+    model = results.describe_model(arguments.model)
+    if arguments.output:
+        results.existing(arguments.output, model)
+    power = {}
+    if arguments.benchmark_model:
+        measured = _native(arguments)
+        time_ms = measured.time_ms
+        if measured.power:
+            power = {"power_w": measured.power.power_w}
+    else:
+        measured = latency.measure(
+            arguments.model, arguments.threads, arguments.runs, arguments.warmup
+        )
+        time_ms = measured.main.latency_ms_p50
+    size = model["size_bytes"]
+    details = {**measured.summary(), "size_bytes": size, "macs": found.total_macs}
+    if arguments.output:
+        results.merge(
+            arguments.output,
+            model=model,
+            section="benchmark",
+            details=details,
+            factors={
+                "time_ms": time_ms,
+                "complexity_gflops": 2 * found.total_macs / 1e9,
+                **power,
+                "size_mb": size / 1e6,
+            },
+        )
+    if arguments.json:
+        listed = {"operators": [_as_json(op) for op in found.operators]}
+        print(json.dumps({**details, **(listed if arguments.operators else {})}, indent=2))
+    elif arguments.benchmark_model:
+        print(_native_report(arguments.model, details, time_ms, power))
+    else:
+        print(_report(arguments.model, measured, found, arguments.operators))
+    if arguments.profile:
+        _print_profile(arguments.model)
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "efld-bench",
         "Measure a .tflite: latency with XNNPACK on and off, memory, size and MACs on this "
@@ -54,49 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         help="with --android: sample the battery so long, idle and running",
     )
     parser.add_argument("--json", action="store_true", help="print the benchmark as JSON")
-    arguments = parser.parse_args(argv)
-
-    found = graph.read(arguments.model)
-    model = results.describe_model(arguments.model)
-    if arguments.output:
-        results.existing(arguments.output, model)
-    _check_native(arguments)
-    power = {}
-    if arguments.benchmark_model:
-        measured = _native(arguments)
-        time_ms = measured.time_ms
-        if measured.power:
-            power = {"power_w": measured.power.power_w}
-    else:
-        measured = latency.measure(
-            arguments.model, arguments.threads, arguments.runs, arguments.warmup
-        )
-        time_ms = measured.main.latency_ms_p50
-    size = model["size_bytes"]
-    details = {**measured.summary(), "size_bytes": size, "macs": found.total_macs}
-    if arguments.output:
-        results.merge(
-            arguments.output,
-            model=model,
-            section="benchmark",
-            details=details,
-            factors={
-                "time_ms": time_ms,
-                "complexity_gflops": 2 * found.total_macs / 1e9,
-                **power,
-                "size_mb": size / 1e6,
-            },
-        )
-    if arguments.json:
-        listed = {"operators": [_as_json(op) for op in found.operators]}
-        print(json.dumps({**details, **(listed if arguments.operators else {})}, indent=2))
-    elif arguments.benchmark_model:
-        print(_native_report(arguments.model, details, time_ms, power))
-    else:
-        print(_report(arguments.model, measured, found, arguments.operators))
-    if arguments.profile:
-        _print_profile(arguments.model)
-    return None
+    return parser
 
 
 def _check_native(arguments: argparse.Namespace) -> None:

@@ -102,21 +102,17 @@ def export(
     if compare_source is not None:
         shown = faces.load(compare_source, rule, spec.input_size, progress=False)
     crops = calibrated_on.crops if calibrated_on else None
-    if mode == QAT:
-        all_of_them = calibration.choose(spec.heads[head].source, None)
-        training = calibration.load_faces(all_of_them, rule, spec.input_size).crops
-        network = qat.fine_tuned(network, head, training, epochs)
     numbers = "int8" if mode == QAT else mode
+    if mode == QAT:
+        everything = calibration.choose(spec.heads[head].source, None)
+        training = calibration.load_faces(everything, rule, spec.input_size).crops
+        network = qat.fine_tuned(network, head, training, epochs)
     single = tf_keras.Model(network.input, network.output[head])
     single = convert.rewritten(single, numbers, crops, steps)
     content, observed = convert.lowered(spec, single, head, numbers, crops, steps)
-    about = ModelMetadata(
-        spec.family, head, rule, schemas.get(head).names, spec.license,
-        schemas.declared_fields(head),
-    )
     with bundle.new_folder(folder) as temporary:
         path = temporary / f"{spec.family}_{head}_{mode}.tflite"
-        path.write_bytes(metadata.add(content, about))
+        path.write_bytes(metadata.add(content, _about(spec, head)))
         found = audit.check(path, numbers)
         report = ExportReport(
             model=path.name,
@@ -135,6 +131,14 @@ def export(
             calibration.write_manifest(temporary / bundle.CALIBRATION, manifest)
         bundle.complete(path, spec, asdict(report))
     return report
+
+
+def _about(spec: checkpoint.ModelSpec, head: str) -> ModelMetadata:
+    """What the file says about itself."""
+    schema = schemas.get(head)
+    rule = spec.heads[head].crop_rule
+    declared = schemas.declared_fields(head)
+    return ModelMetadata(spec.family, head, rule, schema.names, spec.license, declared)
 
 
 def debug(model: str | Path, folder: str | Path, report: ExportReport) -> list[LayerError]:

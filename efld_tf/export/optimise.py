@@ -87,7 +87,7 @@ def consumers(layer: layers.Layer) -> list[layers.Layer]:
     return [node.outbound_layer for node in layer.outbound_nodes]
 
 
-def _rebuilt(
+def rebuilt(
     model: tf_keras.Model, replace: Callable[[layers.Layer, Rebuild], bool]
 ) -> tf_keras.Model:
     """A copy of a model in which `replace` has its way with a layer, where it returns True."""
@@ -119,7 +119,7 @@ def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
         new.put(norm.output, output)
         return True
 
-    return _rebuilt(model, fold)
+    return rebuilt(model, fold)
 
 
 def _norm(norm: layers.BatchNormalization) -> list[np.ndarray]:
@@ -156,7 +156,7 @@ def split_depthwise(model: tf_keras.Model) -> tf_keras.Model:
         new.put(layer.output, call(whole, x, [np.ones((parts, 1, channels, 1)), *bias]))
         return True
 
-    return _rebuilt(model, split)
+    return rebuilt(model, split)
 
 
 def _parts(height: int, width: int) -> int | None:
@@ -189,7 +189,7 @@ def merge_siblings(model: tf_keras.Model) -> tf_keras.Model:
             new.put(sibling.output, x)
         return True
 
-    return _rebuilt(model, merge)
+    return rebuilt(model, merge)
 
 
 def _siblings(layer: layers.Layer) -> list[layers.Conv2D]:
@@ -255,7 +255,7 @@ def interleave_as_planes(model: tf_keras.Model) -> tf_keras.Model:
             return True
         return False
 
-    return _rebuilt(model, interleave)
+    return rebuilt(model, interleave)
 
 
 def _in_few_channels(layer: layers.Concatenate) -> bool:

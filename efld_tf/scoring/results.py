@@ -234,6 +234,9 @@ def merge(
       EfldError: the file holds the results of another model.
     """
     found = existing(path, model)
+    if section == "benchmark" and "power_uncertainty_w" in found.get(section, {}):
+        # A power that was measured with the old times is not one of the new times' device.
+        found = {key: value for key, value in found.items() if key != "power_w"}
     merged = {
         **found,
         **factors,

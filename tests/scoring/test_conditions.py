@@ -9,7 +9,7 @@ import pytest
 
 from efld_tf.cli import score as command
 from efld_tf.errors import EfldError
-from efld_tf.scoring import conditions
+from efld_tf.scoring import conditions, results
 from efld_tf.scoring.score import sensitivities
 
 FACTORS = {"accuracy_percent": 18.47, "time_ms": 1.08, "complexity_gflops": 0.0191,
@@ -81,3 +81,19 @@ def test_sensitivity_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert command.main([path, "--sensitivity"]) == 0
     out = capsys.readouterr().out
     assert "(+11.1%)" in out and "(+10.0%)" in out and " to " in out.splitlines()[-2]
+
+
+def test_a_measured_power_does_not_outlive_its_benchmark(tmp_path: Path) -> None:
+    """Times of this machine with the power of a phone are no score."""
+    path = tmp_path / "r.json"
+    model = {"sha256": "0" * 64}
+    measured = {**BENCHMARK, "power_uncertainty_w": 0.1}
+    results.merge(path, model=model, section="benchmark", details=measured,
+                  factors={"time_ms": 1.0, "power_w": 2.0})
+    results.merge(path, model=model, section="benchmark", details=BENCHMARK,
+                  factors={"time_ms": 0.2})
+    assert "power_w" not in results.read(path)
+    path.write_text(json.dumps({"power_w": 2.0}))  # given by hand
+    results.merge(path, model=model, section="benchmark", details=BENCHMARK,
+                  factors={"time_ms": 0.2})
+    assert results.read(path)["power_w"] == 2.0
