@@ -15,10 +15,13 @@ from efld_tf.errors import EfldError
 
 FOLDER = "/data/local/tmp/efld"
 TIMEOUT = 60.0
+# Of a phone, from sleeping to the most that a battery gives.
+PLAUSIBLE_WATTS = (0.005, 50.0)
 # What adb says when the phone has gone, in any of its versions.
 GONE = re.compile(
-    r"device offline|no devices/emulators found|device '[^']*' not found|device not found|"
-    r"closed|protocol fault|connection reset", re.IGNORECASE,
+    r"^(?:adb|error): .*(?:device offline|no devices/emulators found|device '[^']*' not found|"
+    r"device not found|protocol fault|connection reset)|^(?:adb|error): (?:error: )?closed$",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -170,7 +173,11 @@ class Phone:
             raise EfldError(f"{self.serial}: does not tell its battery's current and voltage")
         current, voltage = map(int, values)
         # Microamperes and microvolts; makers differ in the sign of what flows out.
-        return abs(current) * 1e-6 * voltage * 1e-6
+        watts = abs(current) * 1e-6 * voltage * 1e-6
+        if not PLAUSIBLE_WATTS[0] < watts < PLAUSIBLE_WATTS[1]:
+            raise EfldError(f"{self.serial}: its battery tells {current} and {voltage}, which are "
+                            "not microamperes and microvolts")
+        return watts
 
     def gone(self, text: str) -> bool:
         """Whether a message of adb says that the phone is no longer there."""

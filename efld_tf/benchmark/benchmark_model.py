@@ -22,7 +22,7 @@ class Output:
       latency_ms_p50, latency_ms_p5, latency_ms_p95: percentiles; None from older builds.
       latency_ms_min, latency_ms_max, latency_ms_std: None where not told.
       init_ms, first_ms: loading, and the first invocation; None where not told.
-      peak_memory_bytes: None where not told.
+      tool_peak_memory_bytes: of the whole process; None where not told.
     """
 
     runs: int
@@ -35,7 +35,7 @@ class Output:
     latency_ms_std: float | None = None
     init_ms: float | None = None
     first_ms: float | None = None
-    peak_memory_bytes: int | None = None
+    tool_peak_memory_bytes: int | None = None
 
 
 def arguments(
@@ -81,7 +81,8 @@ def parse(text: str) -> Output:
         **times,
         init_ms=_number(init[1]) / 1000 if init else None,
         first_ms=_number(first[1]) / 1000 if first else None,
-        peak_memory_bytes=round(_number(memory[1]) * 1e6) if memory else None,
+        # The tool's MB are 1024 * 1024 bytes.
+        tool_peak_memory_bytes=round(_number(memory[1]) * (1 << 20)) if memory else None,
     )
 
 

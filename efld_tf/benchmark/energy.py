@@ -30,15 +30,19 @@ def of_one_run(model: str, core: int | None, counters: Path = COUNTERS) -> float
         return None
     started = time.monotonic()
     time.sleep(IDLE_SECONDS)
-    idle = ((microjoules(counters) or before) - before) / (time.monotonic() - started)
+    after = microjoules(counters)
+    if after is None or after < before:  # the counter turned over
+        return None
+    idle = (after - before) / (time.monotonic() - started)
     job = {"models": [model], "threads": [1], "kernels": [True], "runs": RUNS, "warmup": 0,
            "seed": SEED, "core": core}
     empty, full = ({**job, "runs": runs} for runs in (1, RUNS))
     used = []
     for one in (empty, full):  # their difference leaves out the start of the process
-        before, started = microjoules(counters) or 0, time.monotonic()
+        before, started = microjoules(counters), time.monotonic()
         ask_worker(Path(model), one, timeout=None)
-        after = microjoules(counters) or 0
+        after = microjoules(counters)
+        if before is None or after is None or after < before:
+            return None
         used.append(after - before - idle * (time.monotonic() - started))
-    # A counter that turned over in between says nothing.
     return round((used[1] - used[0]) / (RUNS - 1) / 1000, 4) if used[1] > used[0] else None

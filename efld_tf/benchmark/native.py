@@ -32,7 +32,8 @@ class Power:
 
     Attributes:
       power_w: mean power of the battery while it runs, less that of the idle phone.
-      uncertainty_w: half of its 95% confidence interval, from the scatter of the samples.
+      uncertainty_w: half of its 95% confidence interval, from the scatter of the samples, which are
+        taken as independent; a gauge that repeats its values makes it too small.
       idle_w: of the idle phone.
       samples: while running; as many before.
     """
@@ -117,8 +118,8 @@ def on_phone(
     power = None
     if power_seconds:
         words = [*prefix, program,
-                 *benchmark_model.arguments(graph, **options, seconds=power_seconds)]
-        power = _power(phone, words, power_seconds)
+                 *benchmark_model.arguments(graph, **options, seconds=10 * power_seconds + 60)]
+        power = _power(phone, words, program, power_seconds)
     after = phone.heat()
     conditions = {
         "device": about.device, "soc": about.soc, "os": about.os,
@@ -130,7 +131,8 @@ def on_phone(
             conditions[f"battery_c_{name}"] = heat.battery_c
         if heat.status is not None:
             conditions[f"thermal_status_{name}"] = heat.status
-    conditions["throttled"] = any(heat.status for heat in (before, after))
+    if before.status is not None and after.status is not None:
+        conditions["throttled"] = bool(before.status or after.status)
     return Measured(conditions, output, power)
 
 
@@ -183,19 +185,21 @@ def difference(idle: Sequence[float], running: Sequence[float]) -> Power:
     return Power(means[1] - means[0], 1.96 * sum(errors) ** 0.5, means[0], len(running))
 
 
-def _power(phone: adb.Phone, words: list[str], seconds: float) -> Power:
-    """Samples the battery of a phone idle, and then running."""
+def _power(phone: adb.Phone, words: list[str], program: str, seconds: float) -> Power:
+    """Samples the battery of a phone idle, and then while the program runs all the time."""
     count = max(1, int(seconds / SAMPLE_SECONDS))
     idle = _sampled(phone, count)
     process = phone.start(*words)
     try:
         time.sleep(SAMPLE_SECONDS)
         running = _sampled(phone, count)
-        if process.poll() is not None and process.returncode:
+        if process.poll() is not None:
             text = process.stdout.read()
             message = "adb: the device was disconnected" if phone.gone(text) else \
                 f"benchmark_model ended early: {(text.strip() or 'no message').splitlines()[-1]}"
             raise EfldError(message[:300])
+        # Ending adb here does not end the program there.
+        phone.shell("sh", "-c", f"pkill -f {program} || true")
     finally:
         process.kill()
         process.communicate()

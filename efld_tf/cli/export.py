@@ -14,6 +14,8 @@ from efld_tf.errors import EfldError
 if TYPE_CHECKING:
     from efld_tf.export.calibration import CalibrationManifest
 
+PACKAGE = Path(__file__).resolve().parents[1]
+
 MODES = {
     "int8": "int8 throughout, points from int8 weights in float: the one for phones",
     "qat": "int8 after quantisation-aware training on the head's training photos",
@@ -77,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     manifest, count = _calibration(arguments.calibration or "256", calibration)
     options = {"head": head, "manifest": manifest, "faces_to_calibrate": count,
                "compare_source": arguments.faces}
-    output = arguments.output or model.parent / f"{spec.family}_{head}_{arguments.mode}"
+    # The package's own weights are not exported into the package.
+    beside = Path() if model.resolve().is_relative_to(PACKAGE) else model.parent
+    output = arguments.output or beside / f"{spec.family}_{head}_{arguments.mode}"
     if arguments.mode == "compare":
         from efld_tf.cli import export_modes
 
@@ -100,7 +104,7 @@ def _export(
     if report.calibration_faces:
         print(f"calibrated on {report.calibration_faces} faces of {report.calibration_source}")
     print("operators: " + ", ".join(f"{n} {name}" for name, n in report.operators.items()))
-    for row in report.concatenations:
+    for row in report.concatenations if report.numbers == "int8" else ():
         if row["levels"] < export.FEW_LEVELS:
             print(f"  {row['name']}: an input uses only {row['levels']} of its 255 levels")
     for name, value in report.comparison.items():

@@ -17,13 +17,13 @@ def compare(model: Path, folder: Path, options: dict[str, Any]) -> list[dict[str
     Returns:
       A row a mode, also in `modes.json`; the table is in `modes.md`.
     """
+    if options["compare_source"] is None:
+        # The same faces for every mode, whether it is calibrated or not.
+        options = {**options, "compare_source": export.training_source(model, options["head"])}
     reports = {}
     for mode in export.MODES:
         print(f"{mode} ...", flush=True)
-        chosen = dict(options)
-        if mode not in export.CALIBRATED and chosen["compare_source"] is None:
-            chosen["compare_source"] = export.training_source(model, chosen["head"])
-        reports[mode] = export.export(model, folder / mode, mode, **chosen)
+        reports[mode] = export.export(model, folder / mode, mode, **options)
     measured = latencies.measure([folder / m / r.model for m, r in reports.items()], runs=1000)
     rows = []
     for (mode, report), row in zip(reports.items(), measured.rows, strict=True):
@@ -36,7 +36,7 @@ def compare(model: Path, folder: Path, options: dict[str, Any]) -> list[dict[str
         "conditions": asdict(measured.conditions), "core": measured.core, "runs": measured.runs,
         "modes": rows,
     })
-    text = table(rows)
+    text = f"NME and differences on {options['compare_source']}.\n\n" + table(rows)
     files.write_text(folder / "modes.md", text)
     print(text)
     return rows

@@ -143,9 +143,13 @@ def _stored_weights(found: graph.Graph, operator: graph.Operator) -> str | None:
 
 
 def _check_builtin_and_static(found: graph.Graph, path: str | Path) -> None:
+    if any(operator.subgraph for operator in found.operators):
+        raise DataError(path, "expected one graph, found others beside it")
     for operator in found.operators:
         if not operator.builtin:
             raise DataError(path, f"{_listed([operator])} is not a builtin")
+        if not operator.outputs or (operator.name in WEIGHTED and len(operator.inputs) < 2):
+            raise DataError(path, f"{_listed([operator])} lacks an input or an output")
     for tensor in found.tensors:
         if None in tensor.shape:
             raise DataError(path, f"tensor {tensor.name} has no static shape")

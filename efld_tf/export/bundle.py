@@ -24,6 +24,9 @@ from efld_tf.runtime import golden
 REPORT, CALIBRATION, CARD, SCHEMA = (
     "report.json", "calibration.json", "MODEL_CARD.md", "schema.yaml"
 )
+LAYERS = "layers.json"
+FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, golden.FILE, golden.INPUT_FILE,
+                   golden.OUTPUT_FILE})
 # In crop sides, half a pixel of 128: several times what kernels were seen to differ by, and far
 # below what a wrong colour order, crop or normalisation does.
 TOLERANCE = 0.004
@@ -33,12 +36,14 @@ def check_replaceable(folder: Path) -> None:
     """Refuses to write where something else than a bundle is.
 
     Raises:
-      EfldError: a file, or a folder that holds something and no report.
+      EfldError: a file, or a folder that holds anything that no export writes.
     """
-    if not folder.exists() or (folder / REPORT).is_file():
+    if not folder.exists():
         return
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise EfldError(f"{folder}: exists and is not an export; name another with --output")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    added = {name for name in names if name not in FILES and not name.endswith(".tflite")}
+    if added or (names and golden.FILE not in names):
+        raise EfldError(f"{folder}: exists and is not an export alone; name another with --output")
 
 
 @contextmanager
@@ -56,10 +61,15 @@ def new_folder(folder: Path) -> Iterator[Path]:
         yield temporary
         if folder.exists():
             folder.rename(old)
-        temporary.rename(folder)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
-        for leftover in (temporary, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def golden_image(size: int) -> np.ndarray:
@@ -75,7 +85,7 @@ def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
     schema = schemas.get(report["head"])
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
-    golden.write(model, report["mode"], golden_image(spec.input_size), TOLERANCE)
+    golden.write(model, report["numbers"], golden_image(spec.input_size), TOLERANCE)
     files.write_json(model.with_name(REPORT), report)
     files.write_text(model.with_name(CARD), card(spec, report))
 
@@ -115,8 +125,13 @@ def card(spec: ModelSpec, report: dict[str, Any]) -> str:
     if report["calibration_faces"]:
         lines += [f"**Calibration.** {report['calibration_faces']} faces of "
                   f"`{report['calibration_source']}`.", ""]
+    if report["mode"] == "qat":
+        lines += ["**Fine-tuned** under simulated int8 on all faces of the training source.", ""]
     if "exported_nme_percent" in compared:
-        lines += [f"**Accuracy** on {compared['faces']} faces of `{compared['on']}`: NME "
+        title = "**Accuracy** on"
+        if report["compared_on_calibration"]:
+            title = "**What the export costs**, on training faces: not how accurate the model is."
+        lines += [f"{title} {compared['faces']} faces of `{compared['on']}`: NME "
                   f"{compared['exported_nme_percent']:.2f}% ({compared['normaliser']}), trained "
                   f"model {compared['trained_nme_percent']:.2f}%; median difference of a point "
                   f"{compared['point_difference_px_median']:.3f} px.", ""]

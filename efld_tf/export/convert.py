@@ -76,7 +76,7 @@ def rewritten(
         network = optimise.merge_siblings(network)
     if int8 and steps.planes:
         network = optimise.interleave_as_planes(network)
-    if steps.round and mode != "float32" and crops is not None:
+    if steps.round and mode in CALIBRATED:
         network = rounding.round_weights(network, crops)
     return network
 

@@ -50,9 +50,9 @@ def equalise(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """
     copy = copied(model)
     pairs = list(_pairs(copy, layers.ReLU))
-    outputs = outputs_of(copy, [pair.between for pair in pairs], crops)
-    for pair, output in zip(pairs, outputs, strict=True):
-        _stretch(pair, output.reshape(-1, output.shape[-1]).max(axis=0))
+    extremes = extremes_of(copy, [pair.between for pair in pairs], crops)
+    for pair, (_, highest) in zip(pairs, extremes, strict=True):
+        _stretch(pair, highest.reshape(-1, highest.shape[-1]).max(axis=0))
     return copy
 
 
@@ -69,11 +69,10 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """
     copy = copied(model)
     pairs = list(_pairs(copy, layers.Reshape))
-    sums = outputs_of(copy, [pair.between for pair in pairs], crops)
-    for pair, values in zip(pairs, sums, strict=True):
-        _, parts, _, channels = values.shape
-        values = values.reshape(-1, parts, channels).astype(np.float64)
-        lowest, highest = values.min(axis=0), values.max(axis=0)
+    extremes = extremes_of(copy, [pair.between for pair in pairs], crops)
+    for pair, ends in zip(pairs, extremes, strict=True):
+        lowest, highest = (end[:, 0].astype(np.float64) for end in ends)  # [parts, C]
+        parts, channels = lowest.shape
         centre = (lowest + highest) / 2
         kernel, bias = pair.producer.get_weights()
         largest = np.maximum(np.abs(kernel).max(axis=(0, 1, 3)).reshape(parts, channels), 1e-12)
@@ -97,18 +96,28 @@ def copied(model: tf_keras.Model) -> tf_keras.Model:
     return copy
 
 
-def outputs_of(
+def batches_of(
     model: tf_keras.Model, chosen: list[layers.Layer], crops: np.ndarray
-) -> list[np.ndarray]:
-    """What layers [..., C] give for uint8 crops [F, S, S, 3], the crops along the first axis."""
-    if not chosen:
-        return []
+) -> Iterator[list[np.ndarray]]:
+    """What layers give for uint8 crops [F, S, S, 3], some crops at a time."""
     probe = tf_keras.Model(model.input, [layer.output for layer in chosen])
-    batches = []
     for start in range(0, len(crops), BATCH):
         pixels = crops[start : start + BATCH].astype(np.float32) / 255.0
-        batches.append([np.asarray(x) for x in tf.nest.flatten(probe(pixels, training=False))])
-    return [np.concatenate(batch) for batch in zip(*batches, strict=True)]
+        yield [np.asarray(x) for x in tf.nest.flatten(probe(pixels, training=False))]
+
+
+def extremes_of(
+    model: tf_keras.Model, chosen: list[layers.Layer], crops: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The lowest and the highest value of every element of layers' outputs over all crops."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for batch in batches_of(model, chosen, crops) if chosen else ():
+        ends = [(values.min(axis=0), values.max(axis=0)) for values in batch]
+        found = [
+            (np.minimum(low, lowest), np.maximum(high, highest))
+            for (low, high), (lowest, highest) in zip(ends, found or ends, strict=True)
+        ]
+    return found
 
 
 def _pairs(model: tf_keras.Model, kind: type[layers.Layer]) -> Iterator[_Pair]:

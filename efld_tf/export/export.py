@@ -36,18 +36,22 @@ class ExportReport:
     Attributes:
       model: the `.tflite`.
       mode: of `MODES`.
+      numbers: of `convert.MODES`: the mode whose types the file has.
       head: its schema.
       size_bytes, macs: of the file.
       calibration_source, calibration_faces: what it was calibrated on; "" and 0 where it was not.
       operators, types: how many of each the file has.
       comparison: the trained model in float against the file, see `compare`; empty without faces
         to compare on.
+      compared_on_calibration: whether that is on the faces of the calibration, which are training
+        faces: it tells what the export costs, not how accurate the model is.
       concatenations: how well the inputs of each fill its int8 grid, see
         `ranges.spread_at_concatenations`; of integer modes.
     """
 
     model: str
     mode: str
+    numbers: str
     head: str
     size_bytes: int
     macs: int
@@ -56,6 +60,7 @@ class ExportReport:
     operators: dict[str, int]
     types: dict[str, int]
     comparison: dict[str, Any]
+    compared_on_calibration: bool = False
     concatenations: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -89,7 +94,7 @@ def export(
       EfldError: a source cannot be read, or the result is not what its mode promises; then nothing
         is written.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     bundle.check_replaceable(folder)
     spec, network = checkpoint.load(model)
     head = checkpoint.chosen_head(model, spec, head)
@@ -116,7 +121,8 @@ def export(
         found = audit.check(path, numbers)
         report = ExportReport(
             model=path.name,
-            mode=numbers,
+            mode=mode,
+            numbers=numbers,
             head=head,
             size_bytes=path.stat().st_size,
             macs=found.total_macs,
@@ -125,6 +131,7 @@ def export(
             operators=audit.operator_counts(found),
             types=audit.type_counts(found),
             comparison=_comparison(model, path, head, shown) if shown else {},
+            compared_on_calibration=shown is calibrated_on and shown is not None,
             concatenations=ranges.spread_at_concatenations(observed) if observed else [],
         )
         if calibrated_on:
@@ -158,7 +165,7 @@ def debug(model: str | Path, folder: str | Path, report: ExportReport) -> list[L
     network = convert.rewritten(network, "int8", crops, convert.Steps(round=False))
     reference = convert.to_float(spec, network, report.head)
     rows = layers.compare(reference, (folder / report.model).read_bytes(), crops[:DEBUG_FACES])
-    files.write_json(folder / "layers.json", [asdict(row) for row in rows])
+    files.write_json(folder / bundle.LAYERS, [asdict(row) for row in rows])
     return rows
 
 

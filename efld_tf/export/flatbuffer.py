@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 
 import flatbuffers
 import numpy as np
@@ -59,7 +59,7 @@ def shorten_names(tree: schema.ModelT) -> None:
     for graph in tree.subgraphs:
         ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
         computed = {int(index) for operator in graph.operators for index in operator.outputs}
-        taken = Counter[str]()
+        taken = {graph.tensors[index].name.decode() for index in ends}
         for index, tensor in enumerate(graph.tensors):
             if index in ends:
                 continue
@@ -67,9 +67,13 @@ def shorten_names(tree: schema.ModelT) -> None:
             if index in computed:
                 parts = tensor.name.decode().split(";")[0].split("/")
                 name = parts[min(1, len(parts) - 1)]
-                taken[name] += 1
-                name += f"_{taken[name]}" if taken[name] > 1 else ""
-            tensor.name = name.encode()
+            free = name
+            for count in itertools.count(2):
+                if free not in taken:
+                    break
+                free = f"{name}_{count}"
+            taken.add(free)
+            tensor.name = free.encode()
 
 
 def take_pixels(tree: schema.ModelT, name: str) -> None:
@@ -81,7 +85,7 @@ def take_pixels(tree: schema.ModelT, name: str) -> None:
     graph = tree.subgraphs[0]
     (image,) = map(int, graph.inputs)
     pixels = schema.TensorT()
-    pixels.name, pixels.shape = name, graph.tensors[image].shape
+    pixels.name, pixels.shape = name.encode(), graph.tensors[image].shape
     pixels.type, pixels.buffer = schema.TensorType.UINT8, 0
     pixels.quantization = schema.QuantizationParametersT()
     pixels.quantization.scale = np.array([1 / 255], np.float32)

@@ -62,8 +62,9 @@ def compare(reference: bytes, quantised: bytes, crops: np.ndarray) -> list[Layer
             continue
         signal, noise, count, clipped = sums[name]
         scale = integers.grids[name][0]
+        ratio = max(signal, 1e-30) / max(noise, 1e-30)
         rows.append(LayerError(
-            name, operator.name, round(10 * float(np.log10(signal / max(noise, 1e-30))), 1),
+            name, operator.name, round(10 * float(np.log10(ratio)), 1),
             float(scale), round(float(np.sqrt(noise / count) / scale), 2) if scale else 0.0,
             round(100 * float(clipped / count), 3),
         ))

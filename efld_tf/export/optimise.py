@@ -146,10 +146,11 @@ def split_depthwise(model: tf_keras.Model) -> tf_keras.Model:
             return False
         kernel, *bias = layer.get_weights()
         taps = height * width // parts
-        x = layers.Reshape((taps, 1, parts * channels))(new.value(layer.input))
+        columns = layers.Reshape((taps, 1, parts * channels), name=f"{layer.name}_columns")
+        x = columns(new.value(layer.input))
         partial = layers.DepthwiseConv2D((taps, 1), name=f"{layer.name}_parts")
         x = call(partial, x, [kernel.reshape(taps, 1, -1, 1), np.zeros(parts * channels)])
-        x = layers.Reshape((parts, 1, channels))(x)
+        x = layers.Reshape((parts, 1, channels), name=f"{layer.name}_channels")(x)
         whole = layers.DepthwiseConv2D(
             (parts, 1), use_bias=layer.use_bias, name=f"{layer.name}_sum"
         )

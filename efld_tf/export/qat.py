@@ -38,15 +38,15 @@ def fine_tuned(
     tf_keras.utils.set_random_seed(SEED)
     network = optimise.fold_batch_norms(tf_keras.Model(model.input, model.output[head]))
     network = equalise.equalise(network, crops)
-    pixels = crops.astype(np.float32) / 255.0
-    targets = network.predict(pixels, batch_size=BATCH, verbose=0)
+    batches = tf.data.Dataset.from_tensor_slices(crops).batch(BATCH).map(_pixels)
+    targets = network.predict(batches, verbose=0)
     simulated = quantize_model(network)
     _set_ranges(simulated, network, crops)
     steps = epochs * -(-len(crops) // BATCH)
     rate = tf_keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     simulated.compile(tf_keras.optimizers.Adam(rate), loss=_distance)
-    data = tf.data.Dataset.from_tensor_slices((pixels, targets))
-    data = data.shuffle(len(crops), seed=SEED).batch(BATCH).prefetch(2)
+    data = tf.data.Dataset.from_tensor_slices((crops, targets)).shuffle(len(crops), seed=SEED)
+    data = data.batch(BATCH).map(lambda crop, target: (_pixels(crop), target)).prefetch(2)
     simulated.fit(data, epochs=epochs, verbose=2)
     trained = {
         wrapper.layer.name: {weight.name.split("/")[-1]: weight for weight in wrapper.weights}
@@ -69,12 +69,18 @@ def _set_ranges(simulated: tf_keras.Model, network: tf_keras.Model, crops: np.nd
     for wrapper in simulated.layers:
         ends = {weight.name.split("/")[-1]: weight for weight in wrapper.weights}
         layer = wrapper.layer if hasattr(wrapper, "layer") else network.layers[0]
-        (values,) = equalise.outputs_of(network, [network.get_layer(layer.name)], crops)
+        ((lowest, highest),) = equalise.extremes_of(
+            network, [network.get_layer(layer.name)], crops
+        )
         for name, weight in ends.items():
             if name.endswith(("output_min:0", "activation_min:0", "layer_min:0")):
-                weight.assign(min(0.0, float(values.min())))
+                weight.assign(min(0.0, float(lowest.min())))
             elif name.endswith(("output_max:0", "activation_max:0", "layer_max:0")):
-                weight.assign(max(0.0, float(values.max())))
+                weight.assign(max(0.0, float(highest.max())))
+
+
+def _pixels(crops: tf.Tensor) -> tf.Tensor:
+    return tf.cast(crops, tf.float32) / 255.0
 
 
 def _distance(expected: tf.Tensor, found: tf.Tensor) -> tf.Tensor:

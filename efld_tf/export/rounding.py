@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export.equalise import BATCH, copied, is_split, outputs_of
+from efld_tf.export.equalise import BATCH, batches_of, copied, is_split
 
 LEVELS = 127
 # Rows of patches that a layer is fitted to, and the ridge in parts of the patches' mean power.
@@ -98,11 +98,10 @@ def _patches(
     model: tf_keras.Model, layer: layers.Layer, crops: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
     """Samples of what a layer's kernel is applied to: [rows, taps, input channels]."""
-    (values,) = outputs_of(model, [layer.inbound_nodes[0].inbound_layers], crops)
     found = []
     each = max(1, ROWS * BATCH // len(crops))
-    for start in range(0, len(values), BATCH):
-        x = values[start : start + BATCH]
+    before = layer.inbound_nodes[0].inbound_layers
+    for (x,) in batches_of(model, [before], crops):
         if isinstance(layer, layers.Dense):
             x = x.reshape(-1, 1, x.shape[-1])
         else:

@@ -19,6 +19,7 @@ CPU round differently.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from efld_tf.quiet import silenced_stderr
 
 FILE, INPUT_FILE, OUTPUT_FILE = "golden.json", "golden_input.bin", "golden_output.bin"
 MAX_BYTES = 1 << 26
+# A stranger's file must not call any result the same: one pixel of 128.
+LARGEST_TOLERANCE = 1 / 128
 
 
 @dataclass(frozen=True)
@@ -133,12 +136,19 @@ def read(model: str | Path) -> tuple[Golden, np.ndarray, np.ndarray]:
         golden = from_tree(json.loads(path.read_text(encoding="utf-8")), Golden)
     except OSError as error:
         raise DataError(path, f"cannot read the golden file: {error.strerror}") from error
-    except (ValueError, EfldError) as error:
-        raise DataError(path, f"not a golden file: {error}") from error
+    except (ValueError, RecursionError, EfldError) as error:
+        raise DataError(path, f"not a golden file: {error}"[:300]) from error
+    if not 0 < golden.tolerance <= LARGEST_TOLERANCE:
+        raise DataError(path, f"tolerance: expected at most {LARGEST_TOLERANCE}, got "
+                              f"{golden.tolerance:g}")
     if golden.model.sha256 != files.sha256(model):
         raise DataError(path, f"is about another file than {Path(model).name}: its SHA-256 differs")
     image = _array(path, golden.input, INPUT_FILE, "uint8")
     output = _array(path, golden.output, OUTPUT_FILE, "float32")
+    points = np.array(golden.output.points, np.float64) if _is_table(golden) else None
+    # `not` lets a NaN in either fail.
+    if points is None or not np.abs(points - output[0]).max() <= 1e-5:
+        raise DataError(path, f"its points are not those of {OUTPUT_FILE}")
     return golden, image, output
 
 
@@ -162,12 +172,22 @@ def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden
     return golden, checks
 
 
+def _is_table(golden: Golden) -> bool:
+    """Whether the points are as many pairs as the output's shape says."""
+    shape, points = golden.output.shape, golden.output.points
+    return len(shape) == 3 and shape[::2] == [1, 2] and len(points) == shape[1] \
+        and {len(point) for point in points} == {2}
+
+
 def _array(path: Path, stated: _Input | _Output, name: str, dtype: str) -> np.ndarray:
     """The raw array of a golden file. It lies beside it, whatever name a stranger's file says."""
-    size = int(np.prod(stated.shape, dtype=np.float64)) if min(stated.shape, default=0) > 0 else 0
+    positive = len(stated.shape) <= 4 and all(0 < n < MAX_BYTES for n in stated.shape)
+    size = math.prod(stated.shape) if positive else 0
     if stated.file != name or stated.dtype != dtype or not 0 < size < MAX_BYTES:
         raise DataError(path, f"expected {name} of type {dtype}, got {stated}"[:300])
     try:
+        if path.with_name(name).stat().st_size > 4 * MAX_BYTES:
+            raise DataError(path.with_name(name), f"expected {stated.shape} of {dtype}")
         content = path.with_name(name).read_bytes()
     except OSError as error:
         raise DataError(path.with_name(name), f"cannot be read: {error.strerror}") from error

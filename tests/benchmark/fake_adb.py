@@ -46,7 +46,7 @@ command = rest[0]
 if "echo yes" in command:
     path = command.split("test -f ")[1].split(" ")[0]
     answer("yes\n" if local(path).exists() else "no\n")
-if command.startswith(("mkdir", "chmod")):
+if command.startswith(("mkdir", "chmod")) or "pkill" in command:
     answer("")
 if command.startswith("mv "):
     _, source, target = command.split()
@@ -70,6 +70,7 @@ if "--graph=" in command:
     (CONFIG.parent / "ran").touch()
     if "--min_secs=0 " not in command + " ":
         (CONFIG.parent / "power_run").touch()
-        time.sleep(60)
+        seconds = float(command.split("--min_secs=")[1].split(" ")[0])
+        time.sleep(config.get("runs_for", seconds))
     answer(*config["run"])
 answer(f"/system/bin/sh: {command}: not found\n", 127)

@@ -42,7 +42,7 @@ def test_every_form_of_the_output() -> None:
     assert full == benchmark_model.Output(
         runs=50, latency_ms_mean=1.4402, latency_ms_p50=1.438, latency_ms_p5=1.415,
         latency_ms_p95=1.466, latency_ms_min=1.41, latency_ms_max=1.502, latency_ms_std=0.012,
-        init_ms=5.685, first_ms=18.535, peak_memory_bytes=7_100_000,
+        init_ms=5.685, first_ms=18.535, tool_peak_memory_bytes=7_444_890,
     )
     old = benchmark_model.parse(OLD)
     assert (old.runs, old.latency_ms_mean, old.latency_ms_p50) == (5, 1.9, None)
@@ -162,6 +162,8 @@ FAILURES = {
     "crash": ({"run": ["Segmentation fault\n", 139]}, r"crashes on it \(SIGSEGV\)"),
     "wrong build": ({"run": ["/data/local/tmp/efld/x: not executable: 64-bit ELF file\n", 126]},
                     "not executable"),
+    "crash of a model with an unlucky name": (
+        {"run": ["Graph: [eyes_closed.tflite]\nSegmentation fault\n", 139]}, "SIGSEGV"),
     "disconnected": ({"run": ["count=3 avg=1\nadb: device 'PHONE1' not found\n", 1]},
                      "the device was disconnected"),
     "silent": ({"run": ["", 0]}, "printed no times"),
@@ -194,6 +196,8 @@ def test_failures_are_one_line_and_leave_nothing(
         ({"gone_after": 102}, "the device was disconnected"),
         ({"watts": [[100_000, 4_000_000]] * 2}, "is within the uncertainty"),
         ({"watts": [["unknown", 4_000_000]] * 2}, "adb cat"),
+        ({"watts": [[-100, 4_000]] * 2}, "not microamperes and microvolts"),
+        ({"runs_for": 0}, "benchmark_model ended early"),
     ],
 )
 def test_power_that_cannot_be_measured(phone, int8_model: Path, changes, message: str) -> None:

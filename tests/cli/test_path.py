@@ -70,6 +70,28 @@ def model(folder: Path) -> Path:
     return folder / "runs" / "tiny" / "efld_ibug51_int8" / "efld_ibug51_int8.tflite"
 
 
+def test_every_mode_in_one_table(folder: Path) -> None:
+    out, _ = run(folder, "export", "runs/tiny", "--compare", "--head", "ibug51",
+                 "--calibration", 8, "--faces", "ibug:test", "--output", "modes")
+    rows = json.loads((folder / "modes" / "modes.json").read_text())["modes"]
+    assert [row["mode"] for row in rows] == ["float32", "float16", "dynamic", "int8", "int16x8",
+                                             "qat"]
+    named = {row["mode"]: row for row in rows}
+    assert named["int8"]["size_bytes"] < named["float16"]["size_bytes"] \
+        < named["float32"]["size_bytes"]
+    assert named["float32"]["point_difference_px_median"] < 1e-3
+    for row in rows:
+        assert f"| {row['mode']} | {row['size_bytes']:,} B | {row['latency_ms_p50']:.3f} ms" in out
+        assert (folder / "modes" / row["mode"] / "golden.json").is_file()
+
+
+def test_what_each_layer_lost_is_printed(folder: Path) -> None:
+    out, _ = run(folder, "export", "runs/tiny", "--int8", "--head", "ibug51", "--calibration", 8,
+                 "--debug", "--output", "debugged")
+    assert "the layers that lost most" in out and "(CONV_2D)" in out
+    assert json.loads((folder / "debugged" / "layers.json").read_text())
+
+
 def test_version_and_help_everywhere(tmp_path: Path) -> None:
     for command in COMMANDS:
         out, _ = run(tmp_path, command, "--version")

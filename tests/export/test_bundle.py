@@ -52,6 +52,7 @@ def test_the_folder_is_complete(made: tuple[Path, Path]) -> None:
     card = (folder / "MODEL_CARD.md").read_text()
     assert "for tests alone" in card and "`uint8` RGB `[1, 64, 64, 3]`" in card
     assert "1.25 times the longest side" in card
+    assert "on training faces: not how accurate the model is" in card
 
 
 def test_the_golden_files_are_raw_and_plain(made: tuple[Path, Path]) -> None:
@@ -74,13 +75,42 @@ def test_it_verifies_wherever_it_lies(copy: Path, capsys) -> None:
 def test_another_result_is_told(copy: Path, capsys) -> None:
     output = np.frombuffer((copy / "golden_output.bin").read_bytes(), "<f4") + np.float32(0.01)
     (copy / "golden_output.bin").write_bytes(output.astype("<f4").tobytes())
+    stated = json.loads((copy / "golden.json").read_text())
+    stated["output"]["points"] = output.reshape(51, 2).round(6).tolist()
+    (copy / "golden.json").write_text(json.dumps(stated))
     assert verify.main([str(copy)]) == 1
     assert capsys.readouterr().out.count("MORE than 0.004") == 4
 
 
-def test_a_nan_does_not_pass(copy: Path) -> None:
+def test_points_and_raw_bytes_must_agree(copy: Path) -> None:
     (copy / "golden_output.bin").write_bytes(np.full((51, 2), np.nan, "<f4").tobytes())
-    assert verify.main([str(copy)]) == 1
+    with pytest.raises(EfldError, match="its points are not those of golden_output.bin"):
+        verify.main([str(copy)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: tree["input"].update(shape=[10**200, 10**200]),
+        lambda tree: tree["input"].update(shape=[10**400]),
+        lambda tree: tree["input"].update(shape=[0, 64, 64, 3]),
+        lambda tree: tree["output"].update(points=[[0.0]]),
+        lambda tree: tree.update(tolerance=1e9),
+        lambda tree: tree.update(tolerance=float("nan")),
+    ],
+)
+def test_a_strangers_golden_file_is_refused(copy: Path, change) -> None:
+    tree = json.loads((copy / "golden.json").read_text())
+    change(tree)
+    (copy / "golden.json").write_text(json.dumps(tree))
+    with pytest.raises(EfldError, match="golden"):
+        verify.main([str(copy)])
+
+
+def test_deep_json_is_refused(copy: Path) -> None:
+    (copy / "golden.json").write_text("[" * 100_000)
+    with pytest.raises(EfldError, match="not a golden file"):
+        verify.main([str(copy)])
 
 
 @pytest.mark.parametrize(
@@ -120,8 +150,11 @@ def test_only_a_bundle_is_replaced(made: tuple[Path, Path], tmp_path: Path) -> N
     model, _ = made
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(EfldError, match="exists and is not an export"):
-        export.export(model, tmp_path / "mine", "float32")
+    for name in ("thesis.txt", "report.json"):  # another command's report is no bundle
+        (tmp_path / "mine" / name).write_text("years of work")
+        with pytest.raises(EfldError, match="exists and is not an export"):
+            export.export(model, tmp_path / "mine", "float32")
+    (tmp_path / "mine" / "report.json").unlink()
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     for _ in range(2):  # the second replaces the first

@@ -12,7 +12,7 @@ android {
         targetSdk = 35
         testInstrumentationRunner = "androidx.test.runner.AndroidJUnitRunner"
     }
-    // The model is mapped into memory, which a compressed asset cannot be.
+    // Its bytes hardly compress, and apps that map the model into memory need it so.
     androidResources { noCompress += "tflite" }
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_17

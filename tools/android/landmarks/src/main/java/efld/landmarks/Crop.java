@@ -2,6 +2,9 @@ package efld.landmarks;
 
 /** A square of an image: its centre and side in image pixels, pixel centres at whole numbers. */
 public final class Crop {
+    /** Larger scales, offsets and crops are nonsense, and would only take time and memory. */
+    static final double LARGEST = 100;
+
     public final double centerX;
     public final double centerY;
     public final double side;
@@ -39,6 +42,10 @@ public final class Crop {
      * @return size * size * 3 bytes
      */
     public byte[] extract(byte[] rgba, int width, int height, int rowStride, int size) {
+        double limit = LARGEST * Math.max(width, height);
+        if (side > limit || Math.abs(centerX) > limit || Math.abs(centerY) > limit) {
+            throw new IllegalArgumentException("a crop of side " + side + " far from the image");
+        }
         int block = Math.max(1, (int) (side / size));
         double left = centerX - side / 2;
         double top = centerY - side / 2;

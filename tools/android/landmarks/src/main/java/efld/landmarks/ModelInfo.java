@@ -32,6 +32,10 @@ public final class ModelInfo {
         scale = number(rule.group(1), "scale");
         offsetX = number(rule.group(1), "offset_x");
         offsetY = number(rule.group(1), "offset_y");
+        if (!(scale > 0 && scale < Crop.LARGEST && Math.abs(offsetX) < Crop.LARGEST
+                && Math.abs(offsetY) < Crop.LARGEST)) {
+            throw new IllegalArgumentException("efld.json: a crop rule out of range");
+        }
     }
 
     /**
@@ -75,7 +79,7 @@ public final class ModelInfo {
             if (model[end] == 'P' && model[end + 1] == 'K' && model[end + 2] == 5
                     && model[end + 3] == 6) {
                 int directory = little(model, end + 16);
-                if (directory >= 0 && directory + 46 <= model.length) {
+                if (directory >= 0 && directory <= model.length - 46) {
                     int first = little(model, directory + 42);
                     if (first >= 0 && first < model.length) {
                         return first;
