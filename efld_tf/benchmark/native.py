@@ -22,6 +22,8 @@ from efld_tf.files import sha256
 # Signals as a shell's exit codes: 128 and the number.
 CRASHES = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 137: "SIGKILL", 139: "SIGSEGV"}
 SAMPLE_SECONDS = 1.0
+# For a program to come up on a phone.
+START_SECONDS = 30.0
 # Fewer samples say nothing of their own scatter.
 FEWEST_SAMPLES = 5
 
@@ -188,18 +190,19 @@ def difference(idle: Sequence[float], running: Sequence[float]) -> Power:
 def _power(phone: adb.Phone, words: list[str], program: str, seconds: float) -> Power:
     """Samples the battery of a phone idle, and then while the program runs all the time."""
     count = max(1, int(seconds / SAMPLE_SECONDS))
+    name = Path(program).name
     idle = _sampled(phone, count)
     process = phone.start(*words)
     try:
-        time.sleep(SAMPLE_SECONDS)
-        running = _sampled(phone, count)
+        _wait_until_running(phone, process, name)
+        running = _sampled(phone, count) if process.poll() is None else []
         if process.poll() is not None:
             text = process.stdout.read()
             message = "adb: the device was disconnected" if phone.gone(text) else \
                 f"benchmark_model ended early: {(text.strip() or 'no message').splitlines()[-1]}"
             raise EfldError(message[:300])
         # Ending adb here does not end the program there.
-        phone.shell("sh", "-c", f"pkill -f {program} || true")
+        phone.shell("sh", "-c", f"kill $(pidof {name}) || true")
     finally:
         process.kill()
         process.communicate()
@@ -210,6 +213,18 @@ def _power(phone: adb.Phone, words: list[str], program: str, seconds: float) -> 
             f"{found.uncertainty_w:.3f} W; give more seconds and let the phone come to rest"
         )
     return found
+
+
+def _wait_until_running(phone: adb.Phone, process: subprocess.Popen[str], name: str) -> None:
+    """Waits until a program that was started runs on the phone, or has ended again."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None:
+        if phone.shell("sh", "-c", f"pidof {name} || true").strip():
+            time.sleep(SAMPLE_SECONDS)  # until its power has settled
+            return
+        if time.monotonic() > deadline:
+            raise EfldError(f"benchmark_model: does not run after {START_SECONDS:g} seconds")
+        time.sleep(0.1)
 
 
 def _sampled(phone: adb.Phone, count: int) -> list[float]:
