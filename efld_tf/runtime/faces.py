@@ -1,0 +1,29 @@
+"""A face that was found in a photo or a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face.
+
+    Attributes:
+      points: [N, 2] float32 in pixels of the image, pixel centres at whole numbers.
+      schema: of the points.
+      box: [4] float64, the detector's box (x0, y0, x1, y1) in pixels, or the one that was given;
+        while tracking, the tight box of the points.
+      score: of the detector, 0 to 1; 1 for a box that was given.
+      confidence: 0 to 1, how sure it is that the points lie on a face.
+      track: the number of the person in a video, from 0 on; None in photos.
+    """
+
+    points: np.ndarray
+    schema: str
+    box: np.ndarray
+    score: float
+    confidence: float
+    track: int | None = None
