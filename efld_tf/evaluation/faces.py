@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -19,6 +21,9 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 
+# A face's crop in its own unit square.
+WHOLE = Crop(0.5, 0.5, 1.0)
+
 
 @dataclass(frozen=True, eq=False)
 class EvaluationFaces:
@@ -35,7 +40,11 @@ class EvaluationFaces:
       names: the faces' keys in their source.
       attributes: of the annotations.
       skipped: one line for each sample that could not be used.
-      picture: (index, size) -> the face's crop [size, size, 3] at its best resolution, for drawing.
+      view: (index, square, size) -> what another square of the photo shows, [size, size, 3] at its
+        best resolution; the square is given in the unit square of that face's crop. Faces in their
+        order are fastest: neighbours share a photo.
+      reach: side of the largest square around a face's crop that `view` has pixels for, in sides
+        of the crop: infinite for photos.
     """
 
     source: str
@@ -48,10 +57,15 @@ class EvaluationFaces:
     names: list[str]
     attributes: list[Mapping[str, str]]
     skipped: list[str]
-    picture: Callable[[int, int], np.ndarray]
+    view: Callable[[int, Crop, int], np.ndarray]
+    reach: float
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def picture(self, index: int, size: int) -> np.ndarray:
+        """A face's crop [size, size, 3] at its best resolution."""
+        return self.view(index, WHOLE, size)
 
     def ordered(self, indices: list[int]) -> EvaluationFaces:
         """These faces in another order."""
@@ -62,7 +76,7 @@ class EvaluationFaces:
             sides=self.sides[indices],
             names=[self.names[i] for i in indices],
             attributes=[self.attributes[i] for i in indices],
-            picture=lambda index, size: self.picture(indices[index], size),
+            view=lambda index, square, size: self.view(indices[index], square, size),
         )
 
 
@@ -117,6 +131,11 @@ def load(
             skipped.append(str(error))
     if not used:
         raise EfldError(f"source {source}: no face could be read")
+
+    def view(index: int, square: Crop, side: int) -> np.ndarray:
+        record, crop, _ = used[index]
+        return extract_crop(images.read(record), _placed(crop, square), side)
+
     return EvaluationFaces(
         source=source,
         schema=annotations.schema,
@@ -128,8 +147,15 @@ def load(
         names=[record.key for record, _, _ in used],
         attributes=[record.attributes for record, _, _ in used],
         skipped=skipped,
-        picture=lambda index, side: _crop(images, used[index][0], rule, side)[1],
+        view=view,
+        reach=math.inf,
     )
+
+
+def _placed(crop: Crop, square: Crop) -> Crop:
+    """A square given in the unit square of `crop`, in the units of `crop`."""
+    x, y = crop.from_unit(np.array([square.center_x, square.center_y]))
+    return Crop(float(x), float(y), crop.side * square.side)
 
 
 def _crop(
@@ -157,11 +183,16 @@ def _from_packed(
     margin = manifest.pack.margin
     stored = list(shards.load(parsed.path, manifest, split))
 
-    def picture(index: int, side: int) -> np.ndarray:
+    @functools.lru_cache(maxsize=1)
+    def decoded(index: int) -> np.ndarray:
         image = cv2.imdecode(np.frombuffer(stored[index]["jpeg"], np.uint8), cv2.IMREAD_COLOR)
+        return image[..., ::-1]
+
+    def view(index: int, square: Crop, side: int) -> np.ndarray:
+        image = decoded(index)
         whole = CropRule("file", manifest.schema, 1 / margin)
         crop = whole.crop(np.array([-0.5, -0.5, image.shape[1] - 0.5, image.shape[0] - 0.5]))
-        return extract_crop(image[..., ::-1], crop, side)
+        return extract_crop(image, _placed(crop, square), side)
 
     points = np.stack([face["points"] for face in stored])
     return EvaluationFaces(
@@ -169,13 +200,14 @@ def _from_packed(
         schema=manifest.schema,
         crop_rule=manifest.crop_rule,
         crop_rule_from="model" if manifest.crop_rule == rule else "packed",
-        crops=np.stack([picture(i, size) for i in range(len(stored))]),
+        crops=np.stack([view(i, WHOLE, size) for i in range(len(stored))]),
         points=(points - 0.5) * margin + 0.5,
         sides=np.array([face["side"] for face in stored]) / margin,
         names=[face["name"].decode() for face in stored],
         attributes=[{} for _ in stored],
         skipped=manifest.skipped,
-        picture=picture,
+        view=view,
+        reach=margin,
     )
 
 
