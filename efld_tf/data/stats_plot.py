@@ -44,7 +44,7 @@ def draw(path: Path, found: Sequence[SourceStats]) -> None:
 
 def _draw_shape(axes: Axes, one: SourceStats, colour: tuple[float, ...]) -> None:
     for part in schemas.get(one.schema).parts:
-        order = [*part.points, part.points[0]] if part.closed else list(part.points)
+        order = list(part.polyline)
         axes.plot(*one.mean[order].T, "-", color="0.6", linewidth=1)
     axes.plot(*one.mean.T, "o", color=colour, markersize=2)
     for mean, covariance in zip(one.mean, one.covariance, strict=True):

@@ -43,6 +43,8 @@ def draw_landmarks(
 ) -> np.ndarray:
     """Draws the polylines of the schema's parts and a dot for each point.
 
+    The dots of parts without a line, which may be hundreds, are half as large.
+
     Args:
       image: [H, W, 3] uint8 RGB.
       points: [N, 2] in pixels; points that are not finite are left out.
@@ -65,16 +67,18 @@ def draw_landmarks(
         for part, own in zip(schema.parts, colours, strict=True):
             _draw_part(result, points, part, tuple(int(0.75 * channel) for channel in own))
     radius = max(0.8, max(image.shape[:2]) / 160) if radius is None else radius
-    size = round(radius * (1 << _SHIFT))
     # Of the parts that share a point, the first has it.
-    own = {i: c for part, c in reversed(list(zip(schema.parts, colours, strict=True)))
+    own = {i: (c, radius if part.line else radius / 2)
+           for part, c in reversed(list(zip(schema.parts, colours, strict=True)))
            for i in part.points}
     for index, point in enumerate(points):
         if not np.isfinite(point).all():
             continue
+        shade, radius = own[index]
         ring = visible is not None and not visible[index]
         thickness = max(1, round(radius / 3)) if ring else -1
-        cv2.circle(result, _fixed(point), size, own[index], thickness, cv2.LINE_AA, _SHIFT)
+        size = round(radius * (1 << _SHIFT))
+        cv2.circle(result, _fixed(point), size, shade, thickness, cv2.LINE_AA, _SHIFT)
         if numbers:
             _write_number(result, index, point, radius)
     return result
@@ -186,8 +190,7 @@ def _draw_line(image: np.ndarray, start: np.ndarray, end: np.ndarray, colour: Co
 
 
 def _draw_part(image: np.ndarray, points: np.ndarray, part: Part, colour: Colour) -> None:
-    order = [*part.points, part.points[0]] if part.closed else part.points
-    for first, second in pairwise(order):
+    for first, second in pairwise(part.polyline):
         _draw_line(image, points[first], points[second], colour)
 
 

@@ -18,11 +18,25 @@ ANCHORS = ("right_eye", "left_eye", "mouth_right", "mouth_left")
 
 @dataclass(frozen=True)
 class Part:
-    """A named run of points; `closed` says whether its polyline returns to its start."""
+    """A named run of points.
+
+    Attributes:
+      name, points: of the part.
+      closed: whether its polyline returns to its start.
+      line: whether it has a polyline; else it is points without an order, such as a surface's.
+    """
 
     name: str
     points: tuple[int, ...]
     closed: bool = False
+    line: bool = True
+
+    @property
+    def polyline(self) -> tuple[int, ...]:
+        """The points in the order that they are joined in; the first again where it is closed."""
+        if not self.line:
+            return ()
+        return (*self.points, self.points[0]) if self.closed else self.points
 
 
 @dataclass(frozen=True)

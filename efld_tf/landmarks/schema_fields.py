@@ -42,7 +42,12 @@ def to_fields(schema: LandmarkSchema) -> dict[str, Any]:
         "name": schema.name,
         "title": schema.title,
         "names": list(schema.names),
-        "parts": {p.name: {"points": text(p.points), "closed": p.closed} for p in schema.parts},
+        "parts": {
+            p.name: {"points": text(p.points), "closed": p.closed}
+            # Schemas without such a part stay as they were written before there were any.
+            | ({} if p.line else {"line": False})
+            for p in schema.parts
+        },
         "flip": INFER if schema.flip is None else list(schema.flip),
         "normalisers": {
             n.name: {"right": text(n.right), "left": text(n.left)} for n in schema.normalisers
@@ -90,7 +95,10 @@ def _names_from_parts(parts: tuple[Part, ...]) -> list[str]:
 
 def _part(parts: dict[str, Any], name: str) -> Part:
     part = _mapping(parts, name, "parts.")
-    return Part(name, _indices(part["points"], f"parts.{name}"), bool(part.get("closed", False)))
+    closed, line = bool(part.get("closed", False)), bool(part.get("line", True))
+    if closed and not line:
+        raise ValueError(f"parts.{name}: closed, but without a line")
+    return Part(name, _indices(part["points"], f"parts.{name}"), closed, line)
 
 
 def _normaliser(normalisers: dict[str, Any], name: str) -> Normaliser:

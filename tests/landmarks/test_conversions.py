@@ -76,12 +76,21 @@ def test_converting_commutes_with_similarities(
                                atol=1e-8)
 
 
-@given(seed=st.integers(0, 99))
-def test_converting_commutes_with_the_mirror(seed: int) -> None:
-    points = some_points(seed)
-    np.testing.assert_allclose(
-        to_68(WFLW.mirror(points, 201)), IBUG.mirror(to_68(points), 201), atol=1e-9
-    )
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [(name, target) for name in schemas.names() for target in schemas.get(name).conversions],
+)
+def test_converting_commutes_with_the_mirror(name: str, target: str) -> None:
+    schema = schemas.get(name)
+    points = np.random.default_rng(0).uniform(0, 200, (schema.num_points, 2))
+    found = schema.convert(schema.mirror(points, 201), None, target)[0]
+    expected = schemas.get(target).mirror(schema.convert(points, None, target)[0], 201)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_the_mesh_becomes_51_points_as_68() -> None:
+    mesh = schemas.get("mediapipe468").conversions
+    assert mesh["ibug51"].points == mesh["ibug68"].points[17:]
 
 
 def test_a_mean_of_points_is_missing_or_occluded_where_one_of_them_is() -> None:

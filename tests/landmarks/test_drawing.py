@@ -60,6 +60,20 @@ def test_every_schema_can_be_drawn(name: str) -> None:
     assert image.shape == (100, 100, 3) and image.any()
 
 
+def test_a_part_without_a_line_is_smaller_dots_alone() -> None:
+    mesh = schemas.get("mediapipe468")
+    skin = next(part for part in mesh.parts if not part.line)
+    points = np.full((mesh.num_points, 2), np.nan)
+    points[list(skin.points[:2])] = [[20, 50], [80, 50]]
+    image = drawing.draw_landmarks(_black(), points, mesh, radius=4)
+    assert image[50, 20].any() and image[50, 80].any() and not image[:, 26:74].any()
+    rim = np.full_like(points, np.nan)
+    rim[list(mesh.parts[0].points[:2])] = [[20, 50], [80, 50]]
+    joined = drawing.draw_landmarks(_black(), rim, mesh, radius=4)
+    assert joined[50, 26:74].any(axis=-1).all()
+    assert image[:, :20].any(axis=-1).sum() < 0.5 * joined[:, :20].any(axis=-1).sum()
+
+
 def test_dots_grow_with_the_image() -> None:
     areas = []
     for size in (400, 1600):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from efld_tf.annotations import sources
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import pose, schemas
-from efld_tf.landmarks.schema import LandmarkSchema, infer_flip
+from efld_tf.landmarks.schema import LandmarkSchema, Part, infer_flip
 
 # How many points each built-in schema has.
 POINTS = {
@@ -23,6 +23,7 @@ POINTS = {
     "ibug68": 68,
     "kaggle15": 15,
     "lapa106": 106,
+    "mediapipe468": 468,
     "menpo39": 39,
     "mtfl5": 5,
     "muct76": 76,
@@ -155,6 +156,12 @@ def test_wflw_flip_is_the_published_one() -> None:
     assert schemas.get("wflw98").flip == tuple(flip)
 
 
+def test_polylines_of_parts() -> None:
+    assert Part("jaw", (3, 1, 2)).polyline == (3, 1, 2)
+    assert Part("eye", (3, 1, 2), closed=True).polyline == (3, 1, 2, 3)
+    assert Part("skin", (3, 1, 2), line=False).polyline == ()
+
+
 def test_subset_68_to_51() -> None:
     large, small = schemas.get("ibug68"), schemas.get("ibug51")
     indices = large.subset_indices("ibug51")
@@ -220,6 +227,7 @@ def test_load_a_schema_file(tmp_path: Path) -> None:
         ({"parts": {"eyes": {"points": "one"}}}, r"parts\.eyes"),
         ({"parts": {"eyes": {"points": "0-99999999999"}}}, r"parts\.eyes"),
         ({"parts": {"eyes": "0-1"}}, r"parts\.eyes"),
+        ({"parts": {"eyes": {"points": "0-2", "closed": True, "line": False}}}, r"parts\.eyes"),
         ({"parts": [0, 1]}, "parts"),
         ({"parts": {"eyes": {}}}, "points"),
         ({"names": ["eye", "eye", "mouth"]}, "names"),

@@ -178,7 +178,7 @@ def _part_misfits(
         index = list(part.points)
         others = np.ones(len(mean), bool)
         others[index] = False
-        if len(index) < FEWEST_SHIFTED or others.sum() < FEWEST_SHIFTED:
+        if not part.line or min(len(index), others.sum()) < FEWEST_SHIFTED:
             continue
         own = normalised(align(aligned, mean, others)[:, index])
         wanted = normalised(np.stack([np.roll(mean[index], k) for k in range(len(index))]))
