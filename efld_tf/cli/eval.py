@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         print(f"merged into {arguments.output}")
     if arguments.plots:
         _draw(arguments.plots, evaluation)
+    if arguments.robustness:
+        _measure_robustness(arguments, predictor, evaluation, about)
     return None
 
 
@@ -71,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--head", help="of a trained model (default: its first)")
     parser.add_argument("--output", type=Path, help="the results.json to merge into")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="where to draw CED and faces")
+    parser.add_argument(
+        "--robustness", action="store_true",
+        help="measure also with shifted, scaled and turned crops, blur, noise, JPEG, darkness, "
+        "occlusion and low resolution (about 0.1 s a face)",
+    )
     parser.add_argument(
         "--threshold", type=_percent, nargs="+", default=[], metavar="PERCENT",
         help="further NME thresholds of failure rate and CED-AUC, beside 10",
@@ -125,6 +132,43 @@ def _draw(folder: Path, evaluation: Any) -> None:
     plots.predictions_sheet(folder / "worst.png", evaluation, plots.worst(evaluation))
     plots.predictions_sheet(folder / "sample.png", evaluation, plots.spread(evaluation))
     print(f"drawn: {folder}/ced.png, {folder}/worst.png, {folder}/sample.png")
+
+
+def _measure_robustness(
+    arguments: argparse.Namespace, predictor: Any, evaluation: Any, about: dict[str, Any]
+) -> None:
+    """Measures corrupted faces, prints a line a corruption, merges and draws."""
+    from efld_tf.evaluation import robustness
+
+    found = robustness.measure(predictor, evaluation, progress=not arguments.quiet)
+    summary = found.summary()
+    print(f"robustness: level: NME {summary['normaliser']} in % (faces above 10%, in %)")
+    for name, curve in summary["corruptions"].items():
+        levels = zip(
+            curve["levels"], curve[f"nme_{summary['normaliser']}_percent"],
+            curve["failure_rate_10_percent"], strict=True,
+        )
+        shown = ", ".join(
+            f"{f'{level:g}' if place else 'clean'}: {nme:.2f} ({failed:.1f})"
+            for place, (level, nme, failed) in enumerate(levels)
+        )
+        print(f"{name + ', ' + curve['unit']}\n    {shown}")
+        if curve["left_out"]:
+            levels = ", ".join(f"{level:g}" for level in curve["left_out"])
+            print(f"    note: left out, because the packed crops end before: {levels}")
+    if arguments.output:
+        results.merge(
+            arguments.output, model=about, section="robustness", details=summary, factors={}
+        )
+        print(f"robustness merged into {arguments.output}")
+    if arguments.plots:
+        from efld_tf.evaluation import robustness_plots
+
+        curves = arguments.plots / "robustness_curves.png"
+        sheet = arguments.plots / "robustness_levels.png"
+        robustness_plots.curves_plot(curves, found)
+        robustness_plots.levels_sheet(sheet, found)
+        print(f"drawn: {curves}, {sheet}")
 
 
 def entry() -> None:

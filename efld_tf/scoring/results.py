@@ -18,9 +18,9 @@ The five factors of the PAIR score are numbers at the top, so that a file can be
 - `size_mb`: size of the model file in 10^6 bytes.
 
 All are optional, and so are `name` and the sections with details, which the commands write:
-`model` (what was measured: file, sha256, size_bytes, family, schema), `evaluation` (`efld-eval`)
-and `benchmark` (`efld-bench`). Keys of a section that are listed in `SECTIONS` have the type given
-there; others may hold any JSON without NaN and infinity.
+`model` (what was measured: file, sha256, size_bytes, family, schema), `evaluation` (`efld-eval`),
+`robustness` (`efld-eval --robustness`) and `benchmark` (`efld-bench`). Keys of a section that are
+listed in `SECTIONS` have the type given there; others may hold any JSON without NaN and infinity.
 """
 
 from __future__ import annotations
@@ -96,6 +96,16 @@ SECTIONS: dict[str, dict[str, _Kind]] = {
         "failure_rate_*_percent": NUMBER,
         "ced_auc_*_percent": NUMBER,
         "accuracy_*_percent": NUMBER,
+    },
+    "robustness": {
+        "source": TEXT,
+        "faces": COUNT,
+        "schema": TEXT,
+        "normaliser": TEXT,
+        "crop_rule": TEXT,
+        "crop_scale": NUMBER,
+        "face_px": COUNT,
+        "corruptions": OBJECT,
     },
     "benchmark": {
         "device": TEXT,
@@ -221,7 +231,7 @@ def merge(
     Args:
       path: the file; written atomically.
       model: the `model` section, with `sha256`; keys that are already in the file are updated.
-      section: `evaluation` or `benchmark`; replaced as a whole.
+      section: `evaluation`, `robustness` or `benchmark`; replaced as a whole.
       details: its new content.
       factors: those of `FACTORS` that the section yields.
 

@@ -1,0 +1,240 @@
+"""What is done to a face to see what a model bears: a registry of corruptions with their levels.
+
+A level means the same for large and small faces, and for models with other crops, because it is
+stated in parts of the face's box: the square on the longest side of the box that the crop rule
+starts from. A corruption either looks at another square of the photo (`squares`), or changes the
+picture (`pixels`): the clean crop resampled so that the box has `FACE_PIXELS` pixels, whatever it
+has in the photo. What comes out is then shrunk to the model's input.
+
+What is random is drawn from a generator of its own for each face, corruption and level.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from efld_tf.landmarks.geometry import Crop, CropRule
+
+# Longest side of the box in the picture that pixel corruptions act on: about a face in a selfie
+# of 640 x 480 pixels.
+FACE_PIXELS = 200
+
+# Contrast of the picture follows exposure by this power: the gamma of sRGB, without its toe.
+GAMMA = 2.2
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square of the photo, in the unit square of the clean crop.
+
+    Attributes:
+      crop: its centre and side.
+      degrees: by which it is turned about its centre, clockwise as seen; the face in it appears
+        turned the other way.
+    """
+
+    crop: Crop
+    degrees: float = 0.0
+
+    @property
+    def upright(self) -> Crop:
+        """The smallest upright square around it."""
+        angle = math.radians(self.degrees)
+        return self.crop.scaled(abs(math.cos(angle)) + abs(math.sin(angle)))
+
+    @property
+    def reach(self) -> float:
+        """Side of the smallest square around the clean crop's centre that holds it."""
+        outer = self.upright
+        away = max(abs(outer.center_x - 0.5), abs(outer.center_y - 0.5))
+        return 2 * away + outer.side
+
+    def to_clean(self) -> np.ndarray:
+        """The affine [2, 3] from its own unit square to that of the clean crop."""
+        angle = math.radians(self.degrees)
+        cos, sin = self.crop.side * math.cos(angle), self.crop.side * math.sin(angle)
+        linear = np.array([[cos, -sin], [sin, cos]])
+        offset = np.array([self.crop.center_x, self.crop.center_y]) - linear @ [0.5, 0.5]
+        return np.concatenate([linear, offset[:, None]], axis=1)
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A way to make a face harder, and how far it is taken.
+
+    Attributes:
+      name: in results.
+      title, unit: for people.
+      clean: the level at which nothing is done; None where no number says it.
+      levels: the others.
+      squares: (box, level) -> squares to look at, of which each face gets one by chance. The box
+        and the squares are in the unit square of the clean crop.
+      pixels: (picture [W, W, 3] uint8 RGB, box, level, generator) -> the changed picture, of any
+        size. The box is in the pixels of the picture. Exactly one of `squares` and `pixels` is set.
+    """
+
+    name: str
+    title: str
+    unit: str
+    clean: float | None
+    levels: tuple[float, ...]
+    squares: Callable[[Crop, float], list[Square]] | None = None
+    pixels: Callable[[np.ndarray, Crop, float, np.random.Generator], np.ndarray] | None = None
+
+    def fits(self, box: Crop, level: float, reach: float) -> bool:
+        """Whether a level can be shown of faces that are stored with so much around their crop."""
+        if self.squares is None:
+            return True
+        return max(square.reach for square in self.squares(box, level)) <= reach * (1 + 1e-9)
+
+
+def unit_box(rule: CropRule) -> Crop:
+    """The box's square in the unit square of the crop that the rule makes of it."""
+    return Crop(
+        0.5 - rule.offset_x / rule.scale, 0.5 - rule.offset_y / rule.scale, 1 / rule.scale
+    )
+
+
+def generator(face: str, corruption: str, level: float) -> np.random.Generator:
+    """The random numbers of a face (by its key in the source), a corruption and a level."""
+    digest = hashlib.sha256(f"{corruption} {level:g} {face}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+
+def shifted(box: Crop, percent: float) -> list[Square]:
+    """The box moved by `percent` of its side: along x, along y or diagonally, either way."""
+    step = box.side * percent / 100
+    angles = [math.radians(45 * eighth) for eighth in range(8)]
+    return [
+        Square(Crop(0.5 + step * math.cos(angle), 0.5 + step * math.sin(angle), 1.0))
+        for angle in angles
+    ]
+
+
+def scaled(box: Crop, percent: float) -> list[Square]:
+    """The box `percent` larger (or smaller) about its centre, and so the crop made of it."""
+    factor = 1 + percent / 100
+    x, y = (c + (0.5 - c) * factor for c in (box.center_x, box.center_y))
+    return [Square(Crop(x, y, factor))]
+
+
+def turned(box: Crop, degrees: float) -> list[Square]:
+    """The photo turned about the crop's centre, either way; the crop keeps its side."""
+    return [Square(Crop(0.5, 0.5, 1.0), sign * degrees) for sign in (1, -1)]
+
+
+def blurred(
+    picture: np.ndarray, box: Crop, percent: float, _: np.random.Generator
+) -> np.ndarray:
+    """A Gaussian blur whose standard deviation is `percent` of the box's side."""
+    return cv2.GaussianBlur(picture, (0, 0), box.side * percent / 100)
+
+
+def noisy(
+    picture: np.ndarray, _: Crop, deviation: float, random: np.random.Generator
+) -> np.ndarray:
+    """Gaussian noise, drawn anew for each pixel and channel, in steps of the 255 of a channel."""
+    noise = random.standard_normal(picture.shape, np.float32) * np.float32(deviation)
+    return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+
+
+def compressed(
+    picture: np.ndarray, _: Crop, quality: float, __: np.random.Generator
+) -> np.ndarray:
+    """JPEG of that quality (libjpeg's scale, 1 to 100; colour at half the resolution)."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
+    encoded = cv2.imencode(".jpg", picture[..., ::-1], options)[1]
+    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def darkened(
+    picture: np.ndarray, _: Crop, stops: float, __: np.random.Generator
+) -> np.ndarray:
+    """Exposed by so many stops less: light divided by 2 ** stops, rounded to 8 bits again."""
+    values = np.rint(np.arange(256) * 2 ** (-stops / GAMMA))
+    return cv2.LUT(picture, values.astype(np.uint8))
+
+
+def covered(
+    picture: np.ndarray, box: Crop, percent: float, random: np.random.Generator
+) -> np.ndarray:
+    """A rectangle somewhere in the box, of `percent` of its area, sides up to 1 : 1.5, hidden.
+
+    What hides it are clouds with the mean and the covariance of the colours in the box, so that
+    neither colour nor contrast tells it from the face.
+    """
+    longer = 1.5 ** random.uniform(-0.5, 0.5)
+    sides = math.sqrt(percent / 100) * np.array([longer, 1 / longer])
+    left_top = box.origin + random.uniform(size=2) * (1 - sides) * box.side
+    first = np.rint(left_top).astype(int)
+    last = np.rint(left_top + sides * box.side).astype(int)
+    first, last = np.clip([first, last], 0, picture.shape[0])
+    if not (last > first).all():
+        return picture
+    result = picture.copy()
+    result[first[1] : last[1], first[0] : last[0]] = _clouds(
+        _colours(picture, box), *(last - first)[::-1], random
+    )
+    return result
+
+
+def coarse(
+    picture: np.ndarray, box: Crop, pixels: float, _: np.random.Generator
+) -> np.ndarray:
+    """The face with so many pixels along the box's side; what the model sees is enlarged again."""
+    side = max(1, round(picture.shape[0] * pixels / box.side))
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _colours(picture: np.ndarray, box: Crop) -> np.ndarray:
+    """Every fourth pixel of every fourth row in the box: [P, 3]."""
+    first = np.maximum(np.rint(box.origin).astype(int), 0)
+    last = np.rint(box.origin + box.side).astype(int)
+    return picture[first[1] : last[1] : 4, first[0] : last[0] : 4].reshape(-1, 3)
+
+
+def _clouds(
+    colours: np.ndarray, height: int, width: int, random: np.random.Generator
+) -> np.ndarray:
+    """Noise with as much contrast at every scale, as photos have it, in the given colours' palette.
+
+    Returns:
+      [height, width, 3] uint8.
+    """
+    noise = np.zeros((height, width, 3), np.float32)
+    for cells in (2, 4, 8, 16):
+        grid = random.standard_normal((cells, cells, 3), np.float32)
+        noise += cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
+    noise = (noise - noise.mean(axis=(0, 1))) / (noise.std(axis=(0, 1)) + 1e-6)
+    # A factor of the covariance turns independent channels into the palette of the face.
+    covariance = np.cov(colours.astype(float), rowvar=False) + 1e-3 * np.eye(3)
+    palette = noise @ np.linalg.cholesky(covariance).T.astype(np.float32)
+    return np.clip(np.rint(palette + colours.mean(axis=0)), 0, 255).astype(np.uint8)
+
+
+CORRUPTIONS = (
+    Corruption("box_shift", "box shift", "% of the box's longest side", 0,
+               (2.5, 5, 10, 15, 20, 30), squares=shifted),
+    Corruption("box_scale", "box scale", "% larger or smaller", 0,
+               (-30, -20, -10, 10, 20, 30, 50), squares=scaled),
+    Corruption("rotation", "in-plane rotation", "degrees", 0,
+               (5, 10, 20, 30, 45, 60), squares=turned),
+    Corruption("blur", "Gaussian blur", "deviation, % of the box", 0,
+               (0.5, 1, 2, 3, 5), pixels=blurred),
+    Corruption("noise", "sensor noise", f"deviation, of 255, at {FACE_PIXELS} px a face", 0,
+               (5, 10, 20, 40, 60), pixels=noisy),
+    Corruption("jpeg", "JPEG", f"quality, at {FACE_PIXELS} px a face", None,
+               (60, 40, 20, 10, 5), pixels=compressed),
+    Corruption("darkness", "darkness", "stops less light", 0,
+               (1, 2, 3, 4, 6, 8), pixels=darkened),
+    Corruption("occlusion", "occlusion", "% of the box's area", 0,
+               (5, 10, 20, 30, 50), pixels=covered),
+    Corruption("resolution", "resolution", "px along the box", None,
+               (100, 64, 48, 32, 24, 16), pixels=coarse),
+)

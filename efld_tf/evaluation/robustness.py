@@ -1,0 +1,173 @@
+"""How the error of a model grows as its input gets worse: NME and FR@10 by corruption and level."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from efld_tf.evaluation import corruptions
+from efld_tf.evaluation.corruptions import CORRUPTIONS, FACE_PIXELS, Corruption, Square
+from efld_tf.evaluation.evaluate import Evaluation, Predictor, percent
+from efld_tf.evaluation.faces import WHOLE, EvaluationFaces, common_points
+from efld_tf.landmarks import metrics
+from efld_tf.landmarks.geometry import Crop, apply_affine, compose_affines, invert_affine
+
+FAILURE = 0.10  # NME from which a face counts as failed
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Errors under one corruption.
+
+    Attributes:
+      corruption: what was done.
+      levels: how much, [L]; first the clean one.
+      nme: [L, F] normalised mean error of each face, as a fraction.
+      left_out: levels that need more around the crop than the source has stored.
+    """
+
+    corruption: Corruption
+    levels: tuple[float | None, ...]
+    nme: np.ndarray
+    left_out: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Robustness:
+    """A model's errors under every corruption, beside its plain evaluation."""
+
+    evaluation: Evaluation
+    curves: tuple[Curve, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The `robustness` section of `results.json`; the first of all levels is the clean one."""
+        faces, normaliser = self.evaluation.faces, self.evaluation.normaliser
+        return {
+            "source": faces.source,
+            "faces": len(faces),
+            "schema": self.evaluation.schema.name,
+            "crop_rule": faces.crop_rule.name,
+            "crop_scale": faces.crop_rule.scale,
+            "normaliser": normaliser,
+            "face_px": FACE_PIXELS,
+            "corruptions": {
+                curve.corruption.name: {
+                    "unit": curve.corruption.unit,
+                    "levels": list(curve.levels),
+                    f"nme_{normaliser}_percent": [percent(nme.mean()) for nme in curve.nme],
+                    "failure_rate_10_percent": [
+                        percent(metrics.failure_rate(nme, FAILURE)) for nme in curve.nme
+                    ],
+                    "left_out": list(curve.left_out),
+                }
+                for curve in self.curves
+            },
+        }
+
+
+class Subject:
+    """One face of an evaluation, to be seen under corruptions."""
+
+    def __init__(self, faces: EvaluationFaces, index: int):
+        self._faces, self._index = faces, index
+        self._box = corruptions.unit_box(faces.crop_rule)
+        self._side = round(FACE_PIXELS / self._box.side)
+
+    def under(
+        self, corruption: Corruption, level: float | None, size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The face as a model gets it.
+
+        Args:
+          size: side S of the model's input in pixels.
+
+        Returns:
+          [S, S, 3] uint8 RGB, and the affine [2, 3] from its unit square to the clean crop's.
+        """
+        if level is None or level == corruption.clean:
+            return self._faces.picture(self._index, size), Square(WHOLE).to_clean()
+        random = corruptions.generator(self._faces.names[self._index], corruption.name, level)
+        if corruption.squares is not None:
+            possible = corruption.squares(self._box, level)
+            square = possible[random.integers(len(possible))]
+            return self._look(square, size), square.to_clean()
+        scale = self._side
+        box = Crop(self._box.center_x * scale - 0.5, self._box.center_y * scale - 0.5,
+                   self._box.side * scale)
+        changed = corruption.pixels(self._picture, box, level, random)
+        return resized(changed, size), Square(WHOLE).to_clean()
+
+    @functools.cached_property
+    def _picture(self) -> np.ndarray:
+        """The clean crop in which the box has `FACE_PIXELS` pixels."""
+        return self._faces.view(self._index, WHOLE, self._side)
+
+    def _look(self, square: Square, size: int) -> np.ndarray:
+        if not square.degrees:
+            return self._faces.view(self._index, square.crop, size)
+        # Turned at the working resolution and then shrunk, so that nothing aliases.
+        outer = square.upright
+        side = round(self._side * outer.side)
+        seen = self._faces.view(self._index, outer, side)
+        to_unit = invert_affine(WHOLE.affine(self._side))
+        matrix = compose_affines(outer.affine(side), compose_affines(square.to_clean(), to_unit))
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return resized(cv2.warpAffine(seen, matrix, (self._side, self._side), flags=flags), size)
+
+
+def measure(
+    predictor: Predictor,
+    evaluation: Evaluation,
+    chosen: Sequence[Corruption] = CORRUPTIONS,
+    *,
+    progress: bool = True,
+) -> Robustness:
+    """Runs a predictor on the faces of its plain evaluation under every corruption and level.
+
+    Predictions are mapped back to the clean crop and compared with its truth there, so that every
+    error is one of the photo, divided by the same distance. The clean level is the plain
+    evaluation itself.
+
+    Raises:
+      DataError: a photo cannot be read any more.
+    """
+    faces = evaluation.faces
+    box = corruptions.unit_box(faces.crop_rule)
+    shown = {c.name: tuple(v for v in c.levels if c.fits(box, v, faces.reach)) for c in chosen}
+    plan = [(corruption, level) for corruption in chosen for level in shown[corruption.name]]
+    _, own, _ = common_points(predictor.schema, faces.schema)
+    errors = np.empty((len(plan), len(faces)))
+    for index in tqdm(range(len(faces)), desc="robustness", unit="face", disable=not progress):
+        subject = Subject(faces, index)
+        looks = [subject.under(*step, predictor.input_size) for step in plan]
+        points = predictor.predict_crops(np.stack([pixels for pixels, _ in looks]))[:, list(own)]
+        predicted = np.stack([
+            apply_affine(to_clean, at) for (_, to_clean), at in zip(looks, points, strict=True)
+        ])
+        truth = np.broadcast_to(evaluation.truth[index], predicted.shape)
+        errors[:, index] = metrics.nme(predicted, truth, evaluation.schema)
+    curves = []
+    for corruption in chosen:
+        own_rows = [row for row, (other, _) in enumerate(plan) if other is corruption]
+        levels = shown[corruption.name]
+        curves.append(Curve(
+            corruption=corruption,
+            levels=(corruption.clean, *levels),
+            nme=np.concatenate([evaluation.nme[None], errors[own_rows]]),
+            left_out=tuple(level for level in corruption.levels if level not in levels),
+        ))
+    return Robustness(evaluation, tuple(curves))
+
+
+def resized(picture: np.ndarray, size: int) -> np.ndarray:
+    """A square picture at another size: area averages where it shrinks, bilinear otherwise."""
+    if picture.shape[0] == size:
+        return picture
+    how = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_LINEAR
+    return cv2.resize(picture, (size, size), interpolation=how)
