@@ -1,0 +1,257 @@
+"""Opening and decoding media files by FFmpeg (PyAV): what stands behind `video.py`.
+
+Files may come from strangers: only ordinary containers are opened, none may lead to other files
+or to the network, and the size of frames is bounded.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
+from av.video.reformatter import Colorspace
+
+from efld_tf.annotations import images, parsing
+from efld_tf.errors import DataError
+
+# FFmpeg's names of the containers of ordinary videos. Playlists, which name other files, and raw
+# streams, which tell no time, are not among them.
+_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
+
+# FFmpeg's AVFMT_TS_DISCONT: the clocks of broadcasts, which start anywhere.
+_CLOCK_STARTS_ANYWHERE = 0x0200
+
+# Display matrices (a, b, c, d): whether to transpose, then cv2.flip's code. Some devices write 0s.
+_TURNS = {
+    (1, 0, 0, 1): (False, None), (-1, 0, 0, 1): (False, 1), (1, 0, 0, -1): (False, 0),
+    (-1, 0, 0, -1): (False, -1), (0, 1, 1, 0): (True, None), (0, 1, -1, 0): (True, 1),
+    (0, -1, 1, 0): (True, 0), (0, -1, -1, 0): (True, -1), (0, 0, 0, 0): (False, None),
+}
+
+# Each thread holds a frame of its own.
+_MAX_THREADS = 4
+
+# A file that ends so many seconds before its time was cut short.
+_EARLY_SECONDS = 0.5
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """An open media file.
+
+    Raises:
+      DataError: it cannot be read, or is not in a known format.
+    """
+    try:
+        parsing.check_file(path)
+        # Not `options`: PyAV 16 hands them to every stream and crashes where streams appear late.
+        container = av.open(
+            f"file:{path}", metadata_errors="replace",
+            container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+        )
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror}") from error
+    except FFmpegError as error:
+        raise DataError(
+            path, "not a video that can be read: damaged, cut short, or of another format"
+        ) from error
+    with container:
+        yield container
+
+
+def video_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+    """The main video of a file, not the cover picture of a song.
+
+    Raises:
+      DataError: there is none, it is of an unknown codec, or its frames are too large.
+    """
+    streams = [stream for stream in container.streams.video
+               if not stream.disposition & Disposition.attached_pic]
+    if not streams:
+        raise DataError(path, "has no video")
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
+    if stream.codec_context is None:
+        raise DataError(path, "its video is of an unknown codec")
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > images.MAX_PIXELS:
+        raise DataError(path, f"frames of {width} x {height}; at most {images.MAX_PIXELS} pixels "
+                        "are read")
+    # Frames may be larger than the header says.
+    stream.codec_context.options = {"max_pixels": str(images.MAX_PIXELS)}
+    # Whole frames in parallel: with parallel slices, damage to H.264 is not told.
+    stream.thread_type = "FRAME"
+    stream.codec_context.thread_count = min(os.cpu_count() or 1, _MAX_THREADS)
+    return stream
+
+
+def start(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
+    """The time in seconds on the container's clock that counts as 0."""
+    if not container.format.flags & _CLOCK_STARTS_ANYWHERE:
+        return Fraction(0)
+    used = [stream, container.streams.best("audio")]
+    return min((s.start_time * s.time_base for s in used
+                if s is not None and s.start_time is not None), default=Fraction(0))
+
+
+@dataclass
+class Damage:
+    """What is found to be wrong with a video while it is decoded.
+
+    Attributes:
+      packets: number of packets that cannot be read or decoded.
+      frames: number of frames that were decoded in part.
+      times: number of frames without a time, or not later than the one before.
+      end: when the last packet of any stream ends, in seconds.
+      others: further things.
+    """
+
+    packets: int = 0
+    frames: int = 0
+    times: int = 0
+    end: float = 0.0
+    others: list[str] = field(default_factory=list)
+
+    def see(self, packet: av.Packet) -> None:
+        """Keeps a packet's end."""
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None:
+            self.end = max(self.end, float((time + (packet.duration or 0)) * packet.time_base))
+
+    def check_end(self, container: av.container.InputContainer) -> None:
+        """Compares the end of the last packet with the container's duration."""
+        missing = (container.duration or 0) / av.time_base - self.end
+        if missing > _EARLY_SECONDS:
+            self.others.append(f"it ends {missing:.1f} s early")
+
+    def __str__(self) -> str:
+        """All that was found in one line; empty if nothing was."""
+        counts = {
+            "packets that cannot be decoded": self.packets,
+            "frames decoded in part": self.frames,
+            "frames without a time of their own": self.times,
+        }
+        return "; ".join([*(f"{what}: {n}" for what, n in counts.items() if n), *self.others])
+
+
+def decoded(
+    container: av.container.InputContainer, stream: av.VideoStream, damage: Damage
+) -> Iterator[av.VideoFrame]:
+    """The frames of a stream, as far as they can be decoded."""
+    # The None at the end makes the decoder give the frames that it still holds.
+    for packet in chain(_packets(container, damage), [None]):
+        if packet is not None:
+            damage.see(packet)
+            if packet.stream is not stream:
+                continue
+            if packet.is_corrupt:
+                damage.packets += 1
+                continue
+        try:
+            frames = stream.decode(packet)
+        except FFmpegError:
+            damage.packets += 1
+            continue
+        for frame in frames:
+            damage.frames += frame.is_corrupt
+            yield frame
+
+
+def _packets(
+    container: av.container.InputContainer, damage: Damage
+) -> Iterator[av.Packet]:
+    """The packets of all streams."""
+    try:
+        for packet in container.demux():
+            if packet.size:  # not those by which PyAV marks the end
+                yield packet
+    except FFmpegError as error:
+        damage.others.append(f"it cannot be read on: {error.strerror}")
+
+
+def upright_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
+    """A frame as [H, W, 3] uint8 RGB, turned as its display matrix asks for.
+
+    Raises:
+      DataError: the matrix is not one of quarter turns and mirrors.
+    """
+    image = frame.to_ndarray(
+        format="rgb24", dst_colorspace=Colorspace.DEFAULT, src_color_range=frame.color_range)
+    for data in frame.side_data:
+        if data.type == SideData.DISPLAYMATRIX:
+            return _turned(path, image, bytes(data))
+    return image
+
+
+def _turned(path: Path, image: np.ndarray, matrix: bytes) -> np.ndarray:
+    """Applies a display matrix: x' = a x + c y, y' = b x + d y (libavutil/display.h)."""
+    a, b, _, c, d = struct.unpack("=9i", matrix)[:5]
+    scale = max(map(abs, (a, b, c, d))) or 1
+    turn = tuple(round(value / scale, 2) for value in (a, b, c, d))
+    if turn not in _TURNS:
+        raise DataError(path, f"its display matrix {turn} is not one of quarter turns and mirrors")
+    transpose, flip = _TURNS[turn]
+    if transpose:
+        image = cv2.transpose(image)
+    return image if flip is None else cv2.flip(image, flip)
+
+
+class AudioCopy:
+    """The audio of a file, copied packet by packet into another one without decoding it.
+
+    Attributes:
+      trouble: why it was not copied to its end.
+    """
+
+    def __init__(
+        self, source: av.container.InputContainer, audio: av.AudioStream, zero: Fraction,
+        output: av.container.OutputContainer,
+    ):
+        """Adds a stream to `output`, whose time 0 is `zero` on the clock of `source`.
+
+        Raises:
+          ValueError: the format of `output` cannot carry the codec.
+        """  # fmt: skip
+        self.trouble: str | None = None
+        self._output = output
+        self._stream = output.add_stream_from_template(audio)
+        self._shift = round(zero / audio.time_base)
+        self._packets = source.demux(audio)
+        self._next: av.Packet | None = None
+
+    def copy_until(self, seconds: float | None) -> None:
+        """Copies what begins up to a time, None for all of the rest.
+
+        Raises:
+          OSError: the file cannot be written.
+        """
+        try:
+            while packet := self._next or next(self._packets, None):
+                if packet.dts is None:  # those by which PyAV marks the end
+                    continue
+                time = float((packet.dts - self._shift) * packet.time_base)
+                if seconds is not None and time > seconds:
+                    self._next = packet
+                    return
+                packet.stream = self._stream
+                packet.dts -= self._shift
+                packet.pts = packet.dts if packet.pts is None else packet.pts - self._shift
+                self._output.mux(packet)
+                self._next = None
+        except OSError:
+            raise
+        except FFmpegError as error:
+            self.trouble = f"its audio is damaged and is not copied on ({error.strerror})"
+            self._packets = iter(())

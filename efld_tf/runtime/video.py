@@ -1,0 +1,376 @@
+"""Frames of videos and cameras with their times, and videos from frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import ColorRange, Colorspace
+
+from efld_tf.errors import DataError, EfldError
+from efld_tf.files import atomic_path
+from efld_tf.quiet import silenced_stderr
+from efld_tf.runtime import media
+
+# Fine enough for any clock; where there is no source whose time base can be kept.
+_TIME_BASE = Fraction(1, 1_000_000)
+
+# The frames a second that are supposed where a container does not tell.
+_RATE = Fraction(30)
+
+# Without B-frames no player has to know of edit lists to show the first frame at its time.
+_ENCODER = {"preset": "veryfast", "crf": "20", "bf": "0"}
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A frame of a video or a camera.
+
+    Attributes:
+      image: [H, W, 3] uint8 RGB, upright.
+      index: counted from 0.
+      seconds: when it is shown, after the start of the video.
+    """
+
+    image: np.ndarray
+    index: int
+    seconds: float
+
+
+class VideoReader:
+    """The frames of a video file, from the first to the last each time that it is iterated.
+
+    Times are the container's presentation timestamps, also where the rate varies; only the clocks
+    of broadcast formats (MPEG-TS, MPEG-PS) are set to 0 at the start of the file. They always
+    increase: a frame without a time, or not later than the one before it, counts as damage and is
+    given the time one frame period after that one. Frames are turned as the file's display matrix
+    asks for (phones); pixels that are not square stay as they are stored.
+
+    Of a damaged file all that can be decoded is given, then the damage is told: `on_damage` is
+    called once with the error, or without it the error is raised after the last frame.
+
+    Attributes:
+      path: of the file.
+      width, height: of the upright frames in pixels.
+      frame_count: number of frames as the container tells it, None where it does not; the true
+        number may differ.
+      average_rate: frames a second; None where not known.
+      duration: in seconds; None where not known.
+      time_base: the unit of the timestamps in seconds.
+      finished: whether an iteration has come to the end of the file.
+    """
+
+    def __init__(
+        self, path: str | Path, on_damage: Callable[[DataError], None] | None = None
+    ) -> None:
+        """Opens a video and decodes its first frame.
+
+        Raises:
+          DataError: it cannot be read, is not a video of a common format, its frames are too
+            large, or none can be decoded.
+        """
+        self.path = Path(path)
+        self.finished = False
+        self._on_damage = on_damage
+        with media.opened(self.path) as container:
+            stream = media.video_stream(self.path, container)
+            first = next(media.decoded(container, stream, media.Damage()), None)
+            if first is None:
+                raise DataError(path, "has no frame that can be decoded")
+            self.height, self.width = media.upright_rgb(self.path, first).shape[:2]
+            self.frame_count: int | None = stream.frames or None
+            self.average_rate: Fraction | None = stream.average_rate or stream.guessed_rate
+            ticks = container.duration
+            self.duration = None if ticks is None else ticks / av.time_base
+            self.time_base: Fraction = stream.time_base
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decodes from the start.
+
+        Raises:
+          DataError: the file is damaged, or can no longer be read.
+        """
+        damage = media.Damage()
+        period = 1 / (self.average_rate or _RATE)
+        index, last = 0, None
+        with media.opened(self.path) as container:
+            stream = media.video_stream(self.path, container)
+            zero = media.start(container, stream)
+            for decoded in media.decoded(container, stream, damage):
+                ticks = decoded.pts if decoded.pts is not None else decoded.dts
+                seconds = None if ticks is None else ticks * self.time_base - zero
+                if seconds is None or (last is not None and seconds <= last):
+                    seconds = Fraction(0) if last is None else last + period
+                    damage.times += 1
+                image = media.upright_rgb(self.path, decoded)
+                if image.shape[:2] != (self.height, self.width):
+                    damage.others.append(f"the size changes to {image.shape[1]} x "
+                                         f"{image.shape[0]} after {index} frames, where it ends")
+                    break
+                yield Frame(image, index, float(seconds))
+                index, last = index + 1, seconds
+            else:
+                damage.check_end(container)
+        self.finished = True
+        if reason := str(damage):
+            error = DataError(self.path, f"damaged: {reason} ({index} frames were decoded)")
+            if self._on_damage is None:
+                raise error
+            self._on_damage(error)
+
+
+class VideoWriter:
+    """Writes frames as an H.264 video (yuv420p, BT.709) in an MP4 file.
+
+        with VideoWriter("out.mp4", source=reader) as writer:
+            for frame in reader:
+                writer.write(frame)
+
+    The file appears under its name when the block ends, and not at all when an exception leaves
+    the block. Who catches KeyboardInterrupt inside the block gets a whole, shorter video.
+
+    Frames keep their `seconds`: to the tick where there is a source, whose time base is used, and
+    to half a microsecond otherwise. Players want even sizes of yuv420p: an odd width or height is
+    made even by repeating the last column or row.
+
+    The source's audio is copied as it is, to its end when all of the source's frames were read and
+    otherwise to the end of the last frame written.
+
+    Attributes:
+      path: of the file.
+      audio_left_out: why the source's audio is not copied, or not to its end; None if it is, or
+        there is none.
+    """
+
+    def __init__(self, path: str | Path, source: VideoReader | None = None) -> None:
+        """Prepares a video; nothing is written before the first frame.
+
+        Args:
+          path: a name that ends in `.mp4`.
+          source: the video whose audio, time base and rate are taken.
+
+        Raises:
+          EfldError: `path` ends otherwise.
+        """
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".mp4":
+            raise EfldError(f"{path}: expected the name of a video that ends in .mp4")
+        self.audio_left_out: str | None = None
+        self._source = source
+        self._time_base = _TIME_BASE if source is None else source.time_base
+        self._rate = (source.average_rate if source else None) or _RATE
+        self._stack = ExitStack()
+        self._input: av.container.InputContainer | None = None
+        self._container: av.container.OutputContainer | None = None
+        self._audio: media.AudioCopy | None = None
+        self._shape: tuple[int, ...] = ()
+        self._last: int | None = None
+
+    def __enter__(self) -> VideoWriter:
+        self._temporary = self._stack.enter_context(atomic_path(self.path))
+        if self._source is not None:
+            self._input = self._stack.enter_context(media.opened(self._source.path))
+        self._stack.push(self._end)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)
+
+    def write(self, frame: Frame) -> None:
+        """Appends a frame; its image may be of any content but has the size of the first one.
+
+        Raises:
+          EfldError: it has another size or form, or does not follow the frame before in time.
+          DataError: the file cannot be written.
+        """
+        image = frame.image
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise EfldError(f"frame: expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
+        ticks = round(Fraction(frame.seconds) / self._time_base)
+        if self._last is not None and ticks <= self._last:
+            raise EfldError(f"{self.path}: the frame at {frame.seconds:g} s does not follow "
+                            f"the one at {float(self._last * self._time_base):g} s")
+        with self._errors():
+            if self._container is None:
+                self._begin(image)
+            if image.shape != self._shape:
+                raise EfldError(f"{self.path}: expected frames of {self._shape[1]} x "
+                                f"{self._shape[0]}, got {image.shape[1]} x {image.shape[0]}")
+            even = cv2.copyMakeBorder(
+                image, 0, image.shape[0] % 2, 0, image.shape[1] % 2, cv2.BORDER_REPLICATE)
+            picture = av.VideoFrame.from_ndarray(even, "rgb24").reformat(
+                format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            picture.colorspace, picture.color_range = Colorspace.ITU709, ColorRange.MPEG
+            picture.pts, picture.time_base = ticks, self._time_base
+            self._container.mux(self._video.encode(picture))
+            self._last = ticks
+            self._copy_audio(float(ticks * self._time_base))
+
+    def _begin(self, image: np.ndarray) -> None:
+        """Opens the file and writes its header, without audio where MP4 cannot carry it."""
+        self._shape = image.shape
+        if self._input is not None and (audio := self._input.streams.best("audio")) is not None:
+            try:
+                self._open(audio)
+                return
+            except OSError:
+                raise
+            except (FFmpegError, ValueError):
+                self._audio = None
+                name = audio.codec_context.name if audio.codec_context else "unknown"
+                self.audio_left_out = f"an mp4 file cannot carry audio of the codec {name} as it is"
+        self._open(None)
+
+    def _open(self, audio: av.AudioStream | None) -> None:
+        height, width = self._shape[:2]
+        output = av.open(str(self._temporary), "w", format="mp4", options={
+            # The index goes before the frames, so that players can start while they load.
+            "movflags": "faststart",
+            # The first frame's time is kept in this unit.
+            "movie_timescale": str(self._time_base.denominator),
+        })
+        self._video = output.add_stream(
+            "libx264", rate=self._rate, width=width + width % 2, height=height + height % 2,
+            pix_fmt="yuv420p", time_base=self._time_base, options=_ENCODER)
+        coding = self._video.codec_context
+        coding.colorspace, coding.color_range = Colorspace.ITU709, ColorRange.MPEG
+        coding.color_primaries = coding.color_trc = Colorspace.ITU709  # which has the same number
+        if audio is not None:
+            zero = media.start(self._input, media.video_stream(self._source.path, self._input))
+            self._audio = media.AudioCopy(self._input, audio, zero, output)
+        output.start_encoding()
+        self._container = output
+
+    def _copy_audio(self, seconds: float | None) -> None:
+        if self._audio is not None:
+            self._audio.copy_until(seconds)
+            self.audio_left_out = self._audio.trouble
+
+    def _end(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Finishes the file, or drops it after an exception."""
+        try:
+            if kind is None:
+                if self._container is None:
+                    raise EfldError(f"{self.path}: no frame was written")
+                with self._errors():
+                    self._container.mux(self._video.encode(None))
+                    whole = self._source is not None and self._source.finished
+                    self._copy_audio(
+                        None if whole else float(self._last * self._time_base + 1 / self._rate))
+                    self._container.close()
+        finally:
+            if self._container is not None:
+                with suppress(FFmpegError):  # of a file that is not kept
+                    self._container.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except FFmpegError as error:
+            raise DataError(self.path, f"cannot be written: {error.strerror}") from error
+
+
+class Capture(Protocol):
+    """The part of `cv2.VideoCapture` that a camera needs."""
+
+    def isOpened(self) -> bool: ...
+    def get(self, propId: int) -> float: ...
+    def read(self) -> tuple[bool, np.ndarray | None]: ...
+    def release(self) -> None: ...
+
+
+class Camera:
+    """The frames of a camera as they come, timed by a monotonic clock; the first is at 0.
+
+    Iterate it once, and close it or use it in a `with` block. Its frames do not end by themselves.
+
+    Attributes:
+      width, height: of the frames in pixels.
+      frame_count, duration: None, as of a video that does not tell.
+      average_rate: frames a second as the camera tells; None where it does not.
+    """
+
+    frame_count: int | None = None
+    duration: float | None = None
+
+    def __init__(
+        self, device: int | str, on_damage: Callable[[EfldError], None] | None = None, *,
+        capture: Capture | None = None, clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Opens a camera.
+
+        Args:
+          device: its number from 0 on, or its path, e.g. `/dev/video0`.
+          on_damage: called with the error when the camera is lost, which then ends the frames;
+            without it the error is raised.
+          capture: what to read from instead of the device.
+          clock: in seconds.
+
+        Raises:
+          EfldError: there is no such camera, or it gives no picture.
+        """  # fmt: skip
+        self._name = f"camera {device}"
+        self._on_damage = on_damage
+        self._clock = clock
+        self._capture = _capture(device) if capture is None else capture
+        image = self._read() if self._capture.isOpened() else None
+        if image is None:
+            self.close()
+            raise EfldError(f"{self._name}: there is none, or it is in use or gives no picture")
+        self.height, self.width = image.shape[:2]
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.average_rate = Fraction(rate).limit_denominator(1001) if 0 < rate < 1e4 else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Reads frame after frame.
+
+        Raises:
+          EfldError: the camera is lost.
+        """
+        begin, last = None, 0.0
+        for index in count():
+            image = self._read()
+            if image is None:
+                break
+            now = self._clock()
+            begin = now if begin is None else begin
+            # Two frames from the driver's buffer may come within one tick of the clock.
+            last = max(now - begin, last + 1e-6) if index else 0.0
+            yield Frame(image, index, last)
+        error = EfldError(f"{self._name}: lost after {index} frames")
+        if self._on_damage is None:
+            raise error
+        self._on_damage(error)
+
+    def _read(self) -> np.ndarray | None:
+        found, image = self._capture.read()
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if found and image is not None else None
+
+    def close(self) -> None:
+        """Lets go of the device."""
+        self._capture.release()
+
+    def __enter__(self) -> Camera:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _capture(device: int | str) -> Capture:
+    """Opens a device. A path is looked at first: OpenCV would also open files and addresses."""
+    if isinstance(device, str) and not Path(device).is_char_device():
+        raise EfldError(f"camera {device}: no such device")
+    with silenced_stderr():  # it warns of every way that it tried
+        return cv2.VideoCapture(device)
