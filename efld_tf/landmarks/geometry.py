@@ -121,8 +121,12 @@ def compose_affines(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     return (np.concatenate([second, bottom]) @ np.concatenate([first, bottom]))[:2]
 
 
-def extract_crop(image: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+def extract_crop(
+    image: np.ndarray, crop: Crop, size: int, out: np.ndarray | None = None
+) -> np.ndarray:
     """Resamples a crop of `image` [H, W, 3] uint8 to [size, size, 3]; outside the image is black.
+
+    It is written to `out` [size, size, 3] uint8 where that is given, without a copy.
 
     Where the crop shrinks by two or more, whole blocks of pixels are averaged first, so that fine
     texture does not alias; the remaining factor (below 2) and the sub-pixel shift are bilinear.
@@ -138,7 +142,9 @@ def extract_crop(image: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     first = np.maximum(np.floor(crop.origin).astype(int) - block, 0)
     last = np.minimum(np.ceil(crop.origin + crop.side).astype(int) + block + 1, [width, height])
     if (last - first <= 0).any():
-        return np.zeros((size, size, 3), np.uint8)
+        out = np.empty((size, size, 3), np.uint8) if out is None else out
+        out[:] = 0
+        return out
     part = image[first[1] : last[1], first[0] : last[0]]
     if block > 1:
         right, bottom = (int(n) for n in -(last - first) % block)
@@ -149,4 +155,4 @@ def extract_crop(image: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     x, y = (block - 1) / 2 + first
     to_image = np.array([[block, 0, x], [0, block, y]])
     matrix = compose_affines(crop.affine(size), to_image)
-    return cv2.warpAffine(part, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(part, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR)

@@ -4,26 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.errors import DataError, EfldError
-from efld_tf.landmarks.geometry import CropRule, extract_crop
-from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import metadata
+from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
+from efld_tf.runtime import litert, metadata
+
+
+class Predictor(Protocol):
+    """What finds landmarks in a face's crop: exported models, trained ones, MediaPipe's mesh.
+
+    Attributes:
+      schema: name of the schema of the points.
+      crop_rule: how a crop is made from a face box.
+      input_size: side S of the input in pixels.
+    """
+
+    schema: str
+    crop_rule: CropRule
+    input_size: int
+
+    def predict_with_confidence(
+        self, crops: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] in their unit squares, confidence [F].
+
+        The confidence, 0 to 1, is None where the model has no such output.
+        """
 
 
 class LandmarkPredictor:
     """Runs an exported model.
 
     Input of the model: `uint8` RGB [1, S, S, 3]; output: `float32` [1, N, 2], points in the unit
-    square of the crop. Not safe to share between threads: the interpreter holds its tensors.
+    square of the crop, and of some models `float32` [1, 1], how sure it is that there is a face.
+    The same pixels always give the same points.
+
+    Not safe to share between threads, since the interpreter holds its tensors: give every thread
+    one of its own, or lock. Different predictors run in parallel: the interpreter does not hold
+    Python's lock while it computes.
 
     Attributes:
       schema: name of the schema of the points.
       crop_rule: how a crop is made from a face box.
       input_size: side S of the input in pixels.
+      has_confidence: whether the model says how sure it is.
     """
 
     def __init__(self, model: str | Path, threads: int = 1):
@@ -35,26 +62,63 @@ class LandmarkPredictor:
         about = metadata.read(model)
         self.schema: str = about.schema
         self.crop_rule: CropRule = about.crop_rule
-        try:
-            with silenced_stderr():  # it announces its delegate
-                self._interpreter = Interpreter(model_path=str(model), num_threads=threads)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise DataError(model, f"LiteRT cannot load it: {error}") from error
+        self._interpreter = litert.load(model, threads)
         self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
+        self._points, *more = self._interpreter.get_output_details()
         shape, points = self._input["shape"].tolist(), len(about.names)
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 \
                 or self._input["dtype"] != np.uint8:
             raise DataError(model, "expected a uint8 input of shape [1, S, S, 3]")
-        if self._output["shape"].tolist() != [1, points, 2] or self._output["dtype"] != np.float32:
+        if not _is(self._points, [1, points, 2]):
             raise DataError(model, f"expected a float32 output of shape [1, {points}, 2]")
+        if len(more) > 1 or not all(_is(output, [1, 1]) for output in more):
+            raise DataError(model, "expected one more output at most, float32 [1, 1]")
+        self._presence = more[0] if more else None
+        self.has_confidence = bool(more)
         self.input_size: int = shape[1]
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] float32 in their unit squares."""
-        points = [self._invoke(crop) for crop in crops]
-        return np.stack(points) if points else np.empty((0, *self._output["shape"][1:]), np.float32)
+        return self.predict_with_confidence(crops)[0]
+
+    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points as `predict_crops` gives them, and how sure it is that a face is there.
+
+        Args:
+          crops: [F, S, S, 3] uint8 RGB.
+
+        Returns:
+          [F, N, 2] float32 in the crops' unit squares, and [F] float32, 0 to 1, or None where the
+          model has no such output.
+        """
+        points, presence = self._space(len(crops))
+        for index, crop in enumerate(crops):
+            self._tensor(self._input)[:] = crop
+            self._invoke(points, presence, index)
+        return points, presence
+
+    def predict_in(
+        self, image: np.ndarray, crops: Sequence[Crop]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points of the faces in squares of an image; they are cut straight into the model's input.
+
+        Args:
+          image: [H, W, 3] uint8 RGB.
+          crops: such as the model was trained on.
+
+        Returns:
+          [F, N, 2] float32 in pixels of the image, pixel centres at whole numbers, and the
+          confidence as in `predict_with_confidence`.
+
+        Raises:
+          EfldError: a crop is absurdly larger than the image.
+        """
+        points, presence = self._space(len(crops))
+        for index, crop in enumerate(crops):
+            extract_crop(image, crop, self.input_size, out=self._tensor(self._input))
+            self._invoke(points, presence, index)
+            points[index] = crop.from_unit(points[index])
+        return points, presence
 
     def predict(self, image: np.ndarray, boxes: Sequence[np.ndarray]) -> np.ndarray:
         """Points of the faces in an image.
@@ -69,17 +133,37 @@ class LandmarkPredictor:
         Raises:
           EfldError: the image or the boxes are not of that form.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise EfldError(f"image: expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
-        for box in boxes:
-            if np.shape(box) != (4,) or box[2] <= box[0] or box[3] <= box[1]:
-                raise EfldError(f"boxes: expected x0, y0, x1, y1 with x0 < x1, y0 < y1, got {box}")
-        crops = [self.crop_rule.crop(box) for box in boxes]
-        pixels = [extract_crop(image, crop, self.input_size) for crop in crops]
-        points = self.predict_crops(np.array(pixels, np.uint8))
-        return np.array([c.from_unit(p) for c, p in zip(crops, points, strict=True)], np.float32)
+        check_image(image)
+        check_boxes(boxes)
+        return self.predict_in(image, [self.crop_rule.crop(box) for box in boxes])[0]
 
-    def _invoke(self, crop: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._input["index"], crop[None])
+    def _space(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        points = np.empty((count, *self._points["shape"][1:]), np.float32)
+        return points, np.empty(count, np.float32) if self._presence else None
+
+    def _tensor(self, detail: dict) -> np.ndarray:
+        """The first item of a tensor's own memory; not to be kept while the model runs."""
+        return self._interpreter.tensor(detail["index"])()[0]
+
+    def _invoke(self, points: np.ndarray, presence: np.ndarray | None, index: int) -> None:
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output["index"])[0]
+        points[index] = self._tensor(self._points)
+        if presence is not None:
+            presence[index] = self._tensor(self._presence)[0]
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raises EfldError where an image is not [H, W, 3] uint8."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise EfldError(f"image: expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
+
+
+def check_boxes(boxes: Sequence[np.ndarray]) -> None:
+    """Raises EfldError where a box is not (x0, y0, x1, y1) with some area."""
+    for box in boxes:
+        if np.shape(box) != (4,) or not (box[2] > box[0] and box[3] > box[1]):
+            raise EfldError(f"boxes: expected x0, y0, x1, y1 with x0 < x1, y0 < y1, got {box}")
+
+
+def _is(detail: dict, shape: list[int]) -> bool:
+    return detail["shape"].tolist() == shape and detail["dtype"] == np.float32

@@ -1,0 +1,334 @@
+"""Face boxes from a photo: MediaPipe's BlazeFace models, run by LiteRT.
+
+V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019: a
+single-shot detector with anchors of one size and the mean of overlapping boxes instead of their
+suppression. The models are files of the installed mediapipe package; the package itself, which
+takes ten seconds to import, is never imported. Given the same pixels, results are MediaPipe's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from efld_tf.errors import DataError, EfldError
+from efld_tf.runtime import litert
+from efld_tf.runtime.predictor import check_image
+
+KEYPOINTS = ("right_eye", "left_eye", "nose_tip", "mouth", "right_ear", "left_ear")
+
+# Boxes that overlap by more are the same face (MediaPipe's min_suppression_threshold).
+SAME_FACE_IOU = 0.3
+# Tiles overlap by this share of their side: a face up to that size is whole in one of them.
+TILE_OVERLAP = 0.4
+# Smaller faces say little to a landmark model of 128 pixels, and cost time and false alarms.
+MIN_FACE = 32.0
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A detection model of MediaPipe.
+
+    Attributes:
+      file: below the mediapipe package.
+      input_size: side of the input in pixels.
+      grids: cells a side and anchors a cell, in the order of the output.
+      smallest: side of the smallest face that is found reliably, / side of the square it looks at.
+      min_score: below it MediaPipe itself reports nothing by default.
+    """
+
+    file: str
+    input_size: int
+    grids: tuple[tuple[int, int], ...]
+    smallest: float
+    min_score: float
+
+    def anchors(self) -> np.ndarray:
+        """Centres [A, 2] of the anchors, in sides of the input."""
+        centres = []
+        for cells, count in self.grids:
+            steps = (np.arange(cells) + 0.5) / cells
+            grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+            centres.append(np.repeat(grid, count, axis=0))
+        return np.concatenate(centres)
+
+
+MODELS = {
+    "short": Architecture(
+        "modules/face_detection/face_detection_short_range.tflite", 128, ((16, 2), (8, 6)), 0.16,
+        0.5,
+    ),
+    "full": Architecture(
+        "modules/face_detection/face_detection_full_range_sparse.tflite", 192, ((48, 1),), 0.06,
+        0.6,
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """A face box.
+
+    Attributes:
+      box: [4] float64, (x0, y0, x1, y1) in pixels of the image, pixel centres at whole numbers; it
+        may reach beyond the image.
+      keypoints: [6, 2] float64 in pixels, the `KEYPOINTS`; left and right are the person's own.
+      score: 0 to 1.
+      detector: `short` or `full`, whose boxes differ.
+    """
+
+    box: np.ndarray
+    keypoints: np.ndarray
+    score: float
+    detector: str
+
+
+class FaceDetector:
+    """Finds faces in photos.
+
+    Not safe to share between threads: the interpreter holds its tensors.
+
+    Attributes:
+      name: `short` or `full`, which crop rules are fitted for.
+      min_score: the lowest score of a detection.
+      min_face: side in pixels of the smallest face to look for, or None: where it is smaller than
+        the model can find in the whole photo, tiles of the photo are searched too.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "short",
+        *,
+        threads: int = 1,
+        min_score: float | None = None,
+        min_face: float | None = None,
+    ):
+        """Loads a detector.
+
+        Args:
+          model: `short` (for faces from 1/6 of the photo on, the fastest), `full` (from 1/16 on),
+            or a file of one of these two models.
+          min_score: None for the model's own, 0.5 and 0.6.
+
+        Raises:
+          EfldError: mediapipe is not installed, or a value is out of range.
+          DataError: not a file of such a model.
+        """
+        if min_score is not None and not 0 < min_score < 1:
+            raise EfldError(f"min_score: expected a number between 0 and 1, got {min_score}")
+        if min_face is not None and not min_face >= 8:
+            raise EfldError(f"min_face: expected at least 8 pixels, got {min_face}")
+        path = bundled(MODELS[model].file) if model in MODELS else Path(model)
+        self._interpreter = litert.load(path, threads)
+        self.name, self._architecture = self._recognise(path)
+        self.min_score = self._architecture.min_score if min_score is None else min_score
+        self.min_face = min_face
+        self._anchors = self._architecture.anchors()
+
+    def _recognise(self, path: Path) -> tuple[str, Architecture]:
+        """Which of the models a file is, by the shapes of its input and outputs."""
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        shapes = [tuple(d["shape"].tolist()) for d in (*inputs, *outputs)]
+        for name, known in MODELS.items():
+            size, count = known.input_size, sum(n * n * k for n, k in known.grids)
+            if sorted(shapes) == sorted([(1, size, size, 3), (1, count, 16), (1, count, 1)]):
+                self._input = inputs[0]["index"]
+                self._boxes, self._scores = (
+                    next(d["index"] for d in outputs if d["shape"][2] == width)
+                    for width in (4 + 2 * len(KEYPOINTS), 1)
+                )
+                return name, known
+        raise DataError(path, "expected one of MediaPipe's face detectors (short or full range)")
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """The faces of an image [H, W, 3] uint8 RGB, largest score first.
+
+        Raises:
+          EfldError: not such an image.
+        """
+        check_image(image)
+        found = self._merged([self._look(image, *self._whole(image))])
+        if self.min_face is None:
+            return found
+        # Each level halves the squares that are looked at.
+        height, width = image.shape[:2]
+        side = max(height, width) / 2
+        while side * 2 * self._architecture.smallest > self.min_face:
+            parts = [_rows(found)]
+            for tile in _tiles(width, height, side):
+                rows = self._look(image, *tile, side)
+                parts.append(rows[_inside(rows, tile, side, width, height)])
+            found = self._merged(parts)
+            side /= 2
+        return found
+
+    @staticmethod
+    def _whole(image: np.ndarray) -> tuple[float, float, float]:
+        """Left, top and side of the square around an image."""
+        height, width = image.shape[:2]
+        side = max(height, width)
+        return (width - side) / 2, (height - side) / 2, float(side)
+
+    def _look(self, image: np.ndarray, left: float, top: float, side: float) -> np.ndarray:
+        """Raw detections [D, 17] in a square of the image: score, box, keypoints, in pixels."""
+        size = self._architecture.input_size
+        step = side / size
+        # As MediaPipe samples: pixel j of the input is taken at j * step, not at the middle of
+        # the pixels that it stands for, and without averaging them.
+        matrix = np.array([[step, 0, left], [0, step, top]])
+        pixels = cv2.warpAffine(
+            image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+        self._interpreter.set_tensor(self._input, (pixels / np.float32(127.5) - 1)[None])
+        self._interpreter.invoke()
+        logits = np.clip(self._interpreter.get_tensor(self._scores)[0, :, 0], -100, 100)
+        scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        chosen = scores >= self.min_score
+        raw = self._interpreter.get_tensor(self._boxes)[0, chosen].astype(np.float64) / size
+        anchors = self._anchors[chosen]
+        centre, half = raw[:, :2] + anchors, raw[:, 2:4] / 2
+        keypoints = raw[:, 4:].reshape(-1, len(KEYPOINTS), 2) + anchors[:, None]
+        places = np.concatenate([(centre - half)[:, None], (centre + half)[:, None], keypoints], 1)
+        # u of the input is pixel u * size - 0.5 of it, which was taken at that times the step.
+        places = places * side - 0.5 * step + [left, top]
+        return np.concatenate([scores[chosen, None], places.reshape(-1, 16)], axis=1)
+
+    def _merged(self, parts: Sequence[np.ndarray]) -> list[Detection]:
+        return [
+            Detection(row[1:5].copy(), row[5:].reshape(-1, 2).copy(), float(row[0]), self.name)
+            for row in weighted_suppression(np.concatenate(parts))
+        ]
+
+
+class TwoRangeDetector:
+    """The short-range model for the whole photo, the full-range one for whole and tiles.
+
+    Large faces are found best by the first, which sees nothing else; faces that only the second
+    finds are added.
+
+    Attributes:
+      min_face: of the full-range model.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        min_score: float | None = None,
+        min_face: float | None = MIN_FACE,
+    ):
+        """Loads both; arguments and errors as of `FaceDetector`."""
+        self._short = FaceDetector("short", threads=threads, min_score=min_score)
+        self._full = FaceDetector("full", threads=threads, min_score=min_score, min_face=min_face)
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """The faces of an image [H, W, 3] uint8 RGB, largest score first."""
+        large = self._short.detect(image)
+        boxes = np.array([d.box for d in large]).reshape(-1, 4)
+        others = [d for d in self._full.detect(image)
+                  if not (iou(d.box, boxes) > SAME_FACE_IOU).any()]
+        return sorted([*large, *others], key=lambda d: -d.score)
+
+
+DETECTORS = ("both", *MODELS)
+
+
+def open_detector(
+    name: str | Path = "both",
+    *,
+    threads: int = 1,
+    min_score: float | None = None,
+    min_face: float | None = MIN_FACE,
+) -> FaceDetector | TwoRangeDetector:
+    """The detector that `--detector` names: `both`, `short`, `full` or a model's file.
+
+    Raises:
+      EfldError, DataError: as `FaceDetector`.
+    """
+    if name == "both":
+        return TwoRangeDetector(threads=threads, min_score=min_score, min_face=min_face)
+    return FaceDetector(name, threads=threads, min_score=min_score, min_face=min_face)
+
+
+def bundled(file: str) -> Path:
+    """A model file of the installed mediapipe package, which is not imported.
+
+    Raises:
+      EfldError: the package or the file is not there.
+    """
+    spec = importlib.util.find_spec("mediapipe")
+    if spec is None or spec.origin is None:
+        raise EfldError("mediapipe is not installed: its package holds the detector's model")
+    path = Path(spec.origin).parent / file
+    if not path.is_file():
+        raise EfldError(f"the installed mediapipe has no {file}: 0.10.21 is expected")
+    return path
+
+
+def weighted_suppression(rows: np.ndarray, same: float = SAME_FACE_IOU) -> np.ndarray:
+    """One row for each group of overlapping boxes: the mean by score, with the highest score.
+
+    Args:
+      rows: [D, 5 + K], score, box (x0, y0, x1, y1) and further coordinates.
+      same: rows whose box overlaps the best remaining one's by a larger IoU join its group.
+
+    Returns:
+      [G, 5 + K], highest score first.
+    """
+    rows = rows[np.argsort(-rows[:, 0], kind="stable")]
+    merged = []
+    while len(rows):
+        group = iou(rows[0, 1:5], rows[:, 1:5]) > same
+        group[0] = True  # also where its box is empty
+        weights = rows[group, :1]
+        mean = (weights * rows[group, 1:]).sum(axis=0) / weights.sum()
+        merged.append(np.concatenate([rows[0, :1], mean]))
+        rows = rows[~group]
+    return np.array(merged).reshape(-1, rows.shape[1])
+
+
+def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of a box [4] with boxes [B, 4], (x0, y0, x1, y1): [B]."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    common = np.maximum(high - low, 0).prod(axis=1)
+    areas = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
+    union = areas + np.maximum(box[2:] - box[:2], 0).prod() - common
+    return np.divide(common, union, out=np.zeros(len(boxes)), where=union > 0)
+
+
+def _rows(detections: Sequence[Detection]) -> np.ndarray:
+    rows = [np.concatenate([[d.score], d.box, d.keypoints.ravel()]) for d in detections]
+    return np.array(rows).reshape(-1, 17)
+
+
+def _tiles(width: int, height: int, side: float) -> Iterator[tuple[float, float]]:
+    """Left and top of squares that cover an image and overlap by `TILE_OVERLAP` at least."""
+
+    def starts(length: int) -> np.ndarray:
+        if length <= side:
+            return np.array([(length - side) / 2])
+        count = int(np.ceil((length - side) / (side * (1 - TILE_OVERLAP)))) + 1
+        return np.linspace(0, length - side, count)
+
+    for top in starts(height):
+        for left in starts(width):
+            yield float(left), float(top)
+
+
+def _inside(
+    rows: np.ndarray, tile: tuple[float, float], side: float, width: int, height: int
+) -> np.ndarray:
+    """Which rows are whole faces: not cut by a border of the tile within the image [D] bool."""
+    left, top = tile
+    x0, y0, x1, y1 = rows[:, 1:5].T
+    return (
+        ((x0 > left) | (left <= 0)) & ((y0 > top) | (top <= 0))
+        & ((x1 < left + side) | (left + side >= width))
+        & ((y1 < top + side) | (top + side >= height))
+    )
