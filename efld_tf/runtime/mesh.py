@@ -1,0 +1,98 @@
+"""MediaPipe's face mesh, run by LiteRT: 468 points of a face that teach other models.
+
+Y. Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs", 2019.
+The model is a file of the installed mediapipe package, which is never imported. MediaPipe turns its
+crop upright by the eyes; here a crop is upright with the image, as for every predictor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf.errors import DataError
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
+from efld_tf.runtime import litert
+from efld_tf.runtime.detector import bundled
+from efld_tf.runtime.predictor import LandmarkPredictor
+
+FILE = "modules/face_landmark/face_landmark.tflite"
+
+# Chosen by `tools/fit_mesh_map.py`: on HELEN's training faces, by the boxes of their 68 points, it
+# gives the least error. MediaPipe's own crop is 1.5 times its detector's box.
+CROP_RULE = CropRule("points", "ibug68", 1.5, 0.0, -0.07)
+
+
+class MeshPredictor(LandmarkPredictor):
+    """Runs MediaPipe's face mesh as `LandmarkPredictor` runs an exported model.
+
+    Not safe to share between threads: the interpreter holds its tensors.
+    """
+
+    def __init__(self, path: str | Path | None = None, threads: int = 1):
+        """Loads the model.
+
+        Args:
+          path: MediaPipe's `face_landmark.tflite`; None for that of the installed package.
+
+        Raises:
+          EfldError: mediapipe is not installed.
+          DataError: the file is not that model.
+        """
+        path = bundled(FILE) if path is None else Path(path)
+        self.schema = "mediapipe468"
+        self.crop_rule = CROP_RULE
+        self.has_confidence = True
+        self._interpreter = litert.load(path, threads)
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        self._count = schemas.get(self.schema).num_points
+        shape, sizes = inputs[0]["shape"].tolist(), [int(d["shape"].prod()) for d in outputs]
+        if len(shape) != 4 or shape[1] != shape[2] or sizes != [3 * self._count, 1]:
+            raise DataError(path, "expected MediaPipe's face mesh of 468 points")
+        self._input, self._mesh, self._logit = (d["index"] for d in (*inputs, *outputs))
+        self.input_size = shape[1]
+
+    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points as `predict_crops` gives them, and how sure it is that a face is there.
+
+        Args:
+          crops: [F, S, S, 3] uint8 RGB.
+
+        Returns:
+          [F, 468, 2] float32 in the crops' unit squares, and [F] float32, 0 to 1.
+        """
+        points = np.empty((len(crops), self._count, 2), np.float32)
+        logits = np.empty(len(crops), np.float32)
+        for index, crop in enumerate(crops):
+            self._interpreter.set_tensor(self._input, crop[None] / np.float32(255))
+            self._interpreter.invoke()
+            # In pixels from the crop's outer corner: mirrored crops give x that sum up to 191.8.
+            mesh = self._interpreter.get_tensor(self._mesh).reshape(self._count, 3)
+            points[index] = mesh[:, :2] / self.input_size
+            logits[index] = self._interpreter.get_tensor(self._logit).item()
+        return points, 1 / (1 + np.exp(-logits))
+
+    def predict_in(
+        self, image: np.ndarray, crops: Sequence[Crop]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the faces in squares of an image, in its pixels, and how sure it is of each.
+
+        Args:
+          image: [H, W, 3] uint8 RGB.
+          crops: such as `crop_rule` gives them.
+
+        Returns:
+          [F, 468, 2] float32 in pixels of the image, pixel centres at whole numbers, and [F].
+
+        Raises:
+          EfldError: a crop is absurdly larger than the image.
+        """
+        pixels = [extract_crop(image, crop, self.input_size) for crop in crops]
+        points, confidence = self.predict_with_confidence(np.array(pixels, np.uint8))
+        for index, crop in enumerate(crops):
+            points[index] = crop.from_unit(points[index])
+        return points, confidence
