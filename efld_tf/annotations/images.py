@@ -10,14 +10,14 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from efld_tf.annotations import matlab, parsing
+from efld_tf.annotations import decoding, matlab, parsing
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm")
 
-# For images in other files what OPENCV_IO_MAX_IMAGE_PIXELS is for photos.
-MAX_PIXELS = 1 << 27
+# Of images and frames in other files, as of photos.
+MAX_PIXELS = decoding.MAX_PIXELS
 
 # No file of one image here is larger, and no file of many holds more of them.
 MAX_IMAGE_BYTES = 1 << 28
@@ -31,23 +31,17 @@ class Container(Protocol):
         """Image `frame` as [H, W, 3] uint8 RGB; raises DataError."""
 
 
-def read_photo(path: Path) -> np.ndarray:
-    """A photo as [H, W, 3] uint8 RGB, in the pixel order that annotators saw.
+def read_photo(path: Path, upright: bool = False) -> np.ndarray:
+    """A photo as [H, W, 3] uint8 RGB.
 
-    EXIF orientation is ignored: the field's annotation tools read raw pixels.
+    Args:
+      upright: whether to turn it as its EXIF orientation says. Annotations are mostly of the pixels
+        as they lie in the file: the field's annotation tools ignore EXIF.
 
     Raises:
-      DataError: the file is missing or not an image that OpenCV can decode.
+      DataError: the file cannot be read, or not be decoded as a whole (see `decoding.decode`).
     """
-    encoded = np.frombuffer(parsing.read_bytes(path, MAX_IMAGE_BYTES), dtype=np.uint8)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(encoded, flags) if encoded.size else None
-    except cv2.error as error:  # a header that promises more pixels than OpenCV accepts
-        raise DataError(path, "not an image that can be decoded: too large") from error
-    if image is None:
-        raise DataError(path, "not an image that can be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return decoding.decode(parsing.read_bytes(path, MAX_IMAGE_BYTES), path, upright)
 
 
 class ImageReader:
@@ -59,7 +53,7 @@ class ImageReader:
 
     def __init__(self) -> None:
         self._path: Path | None = None
-        self._frame: int | None = None
+        self._which: tuple[int | None, bool] = (None, False)
         self._container: Container | None = None
         self._image: np.ndarray | None = None
 
@@ -70,14 +64,15 @@ class ImageReader:
           DataError: the file or the image in it cannot be read.
         """
         same_file = record.image == self._path
-        if same_file and record.frame == self._frame and self._image is not None:
+        which = (record.frame, record.upright)
+        if same_file and which == self._which and self._image is not None:
             return self._image
         self._image = None
         if not same_file:
             self._container = None
-        self._path, self._frame = record.image, record.frame
+        self._path, self._which = record.image, which
         if record.frame is None:
-            self._image = read_photo(record.image)
+            self._image = read_photo(record.image, record.upright)
         else:
             if self._container is None:
                 self._container = open_container(record.image)

@@ -2,8 +2,16 @@
 
     {"image": "a.jpg", "points": [[10.5, 20], null, ...], "box": [0, 0, 90, 90]}
 
-`image` and `points` are required; a point that is null is not annotated. `box` (x0, y0, x1, y1),
-`visible` (a boolean for each point), `identity` and `attributes` are optional.
+`image` and `points` are required; a point that is null is not annotated. Optional are
+
+- `box`: x0, y0, x1, y1.
+- `visible`: a boolean for each point.
+- `identity`: the person or photo, by default the image.
+- `attributes`: an object of texts and numbers.
+- `frame`: where `image` is a video, which frame of it, counted from 0.
+- `upright`: true where the coordinates are of the photo turned as its EXIF orientation says.
+
+What `efld-predict` writes has this form.
 """
 
 from __future__ import annotations
@@ -21,7 +29,12 @@ from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 
-FIELDS = ("image", "points", "box", "visible", "identity", "attributes")
+FIELDS = (
+    "image", "points", "box", "visible", "identity", "attributes", "frame", "upright",
+)
+
+# Years of video.
+MAX_FRAME = 1 << 30
 
 
 def read(
@@ -104,6 +117,11 @@ def _record(
     identity = entry.get("identity", name)
     if not isinstance(identity, str | int):
         raise wrong("expected a text as 'identity'")
+    frame, upright = entry.get("frame"), entry.get("upright", False)
+    if frame is not None and not (type(frame) is int and 0 <= frame <= MAX_FRAME):
+        raise wrong("frame: expected a whole number from 0 on")
+    if not isinstance(upright, bool):
+        raise wrong("upright: expected true or false")
     name = parsing.relative_name(name, path, line)
     return FaceRecord(
         image=parsing.find_image(folders, name, path, line),
@@ -113,6 +131,8 @@ def _record(
         visible=None if visible is None else np.array(visible, dtype=bool),
         attributes={key: str(value) for key, value in attributes.items()},
         identity=str(identity),
+        frame=frame,
+        upright=upright,
     )
 
 

@@ -27,6 +27,8 @@ class FaceRecord:
       identity: the person or photo; faces that share it never end up in different splits.
       frame: which image of a file that holds several: a frame of a video or an index, as
         `images.py` counts them; None for an ordinary photo.
+      upright: whether the coordinates are of the photo turned as its EXIF orientation says, rather
+        than of the pixels as they lie in the file.
       key: `PATH[#FRAME][@K]`, unique in its source and the same wherever the source lies: the
         image's path in it, and for the second and further faces of an image their number from 1
         on. Sources set it.
@@ -40,6 +42,7 @@ class FaceRecord:
     attributes: Mapping[str, str] = field(default_factory=dict)
     identity: str | None = None
     frame: int | None = None
+    upright: bool = False
     key: str = ""
 
     def source_box(self, kind: str) -> np.ndarray:

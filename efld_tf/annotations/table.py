@@ -19,7 +19,9 @@ from efld_tf.landmarks import schemas
 
 DELIMITERS = {"tab": "\t", "space": None}
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
-IDENTITY = "identity"
+# Columns of at most one each; those of efld-predict that say something of a face are attributes.
+IDENTITY, FRAME, UPRIGHT = "identity", "frame", "upright"
+ATTRIBUTES = ("seconds", "face", "track", "score", "confidence")
 NOT_ANNOTATED = ("", "nan")
 
 
@@ -37,8 +39,10 @@ def read(
     """The faces of a table, in its order; the identity is the image, if no column says otherwise.
 
     With a header, columns named `box_x0`, `box_y0`, `box_x1`, `box_y1` and `identity` are what
-    they say; all columns but those and the image's are coordinates. An empty cell and `nan` mean
-    that the point is not annotated.
+    they say, and so are those of `efld-predict`: `frame` (of a video, counted from 0), `upright`
+    (1 where the coordinates are of the photo turned as its EXIF orientation says) and, as
+    attributes, `seconds`, `face`, `track`, `score` and `confidence`. All other columns but the
+    image's are coordinates. An empty cell and `nan` mean that the point is not annotated.
 
     Args:
       schema: `NAME` or `FILE.yaml`; required.
@@ -101,13 +105,13 @@ class _Layout:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where things are in a line of `count` cells."""
+    """Where things are in a line of `count` cells; `others` by their names."""
 
     count: int
     image: int
     coordinates: list[int]
     box: list[int]
-    identity: int | None
+    others: dict[str, int]
 
 
 def _delimiter(option: str) -> str | None:
@@ -125,15 +129,16 @@ def _named_columns(header: list[str], image: str | None, layout: _Layout) -> _Co
     present = [name for name in BOX if name in header]
     if present and len(present) < len(BOX):
         raise DataError(layout.path, f"expected all of {', '.join(BOX)}, or none", 1)
-    others = {column, *BOX, IDENTITY}
-    coordinates = [i for i, name in enumerate(header) if name not in others]
+    named = (IDENTITY, FRAME, UPRIGHT, *ATTRIBUTES)
+    apart = {column, *BOX, *named}
+    coordinates = [i for i, name in enumerate(header) if name not in apart]
     _check_count(coordinates, layout)
     return _Columns(
         count=len(header),
         image=header.index(column),
         coordinates=coordinates,
         box=[header.index(name) for name in present],
-        identity=header.index(IDENTITY) if IDENTITY in header else None,
+        others={name: header.index(name) for name in named if name in header and name != column},
     )
 
 
@@ -143,7 +148,7 @@ def _counted_columns(count: int, image: str | None, layout: _Layout) -> _Columns
     column = int(image or 0)
     coordinates = [i for i in range(count) if i != column]
     _check_count(coordinates, layout)
-    return _Columns(count, column, coordinates, [], None)
+    return _Columns(count, column, coordinates, [], {})
 
 
 def _check_count(coordinates: Sequence[int], layout: _Layout) -> None:
@@ -168,13 +173,31 @@ def _record(cells: list[str], columns: _Columns, layout: _Layout, line: int) -> 
         corners = parsing.coordinates([cells[i] for i in columns.box], path, line)
         box = parsing.box_of(corners - layout.origin, path, line)
     name = parsing.relative_name(cells[columns.image], path, line)
+    others = {key: cells[i] for key, i in columns.others.items()}
     return FaceRecord(
         image=parsing.find_image(layout.folders, name, path, line),
         points=points,
         schema=layout.schema,
         box=box,
-        identity=name if columns.identity is None else cells[columns.identity],
+        attributes={key: others[key] for key in ATTRIBUTES if others.get(key)},
+        identity=others.get(IDENTITY, name),
+        frame=_frame(others.get(FRAME, ""), path, line),
+        upright=_upright(others.get(UPRIGHT, ""), path, line),
     )
+
+
+def _frame(cell: str, path: Path, line: int) -> int | None:
+    if not cell:
+        return None
+    if not (cell.isdecimal() and len(cell) < 10):
+        raise DataError(path, f"frame: expected a whole number, got {parsing.shorten(cell)}", line)
+    return int(cell)
+
+
+def _upright(cell: str, path: Path, line: int) -> bool:
+    if cell not in ("", "0", "1"):
+        raise DataError(path, f"upright: expected 0 or 1, got {parsing.shorten(cell)}", line)
+    return cell == "1"
 
 
 def optional_coordinates(cells: Sequence[str], path: Path, line: int | None = None) -> np.ndarray:

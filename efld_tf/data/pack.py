@@ -311,6 +311,8 @@ def _fingerprint(
         digest.update(record.points.tobytes())
         if record.box is not None:
             digest.update(record.box.tobytes())
+        if record.upright:
+            digest.update(b"upright\0")
         if record.image.exists():
             stat = record.image.stat()
             digest.update(f"{stat.st_size}\0{stat.st_mtime_ns}\0".encode())

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from efld_tf.annotations import images
 from efld_tf.annotations.record import FaceRecord
@@ -17,8 +18,8 @@ from efld_tf.errors import DataError
 from tests.annotations.writers import write_cofw
 
 
-def _record(path: Path, frame: int | None = None) -> FaceRecord:
-    return FaceRecord(path, np.zeros((5, 2), np.float32), "mtfl5", frame=frame)
+def _record(path: Path, frame: int | None = None, upright: bool = False) -> FaceRecord:
+    return FaceRecord(path, np.zeros((5, 2), np.float32), "mtfl5", frame=frame, upright=upright)
 
 
 @pytest.fixture
@@ -203,3 +204,15 @@ def test_a_photo_is_decoded_once_for_its_faces(tmp_path: Path) -> None:
     assert reader.read(_record(tmp_path / "a.png")) is first
     reader.read(_record(tmp_path / "b.png"))
     assert reader.read(_record(tmp_path / "a.png")) is not first
+
+
+def test_a_record_says_whether_its_photo_is_turned(tmp_path: Path) -> None:
+    path, exif = tmp_path / "a.png", Image.Exif()
+    exif[0x0112] = 6  # to be seen turned by a quarter, clockwise
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    Image.fromarray(image).save(path, exif=exif)
+    reader = images.ImageReader()
+    for upright in (False, True, True, False):
+        found = reader.read(_record(path, upright=upright))
+        np.testing.assert_array_equal(found, np.rot90(image, -1) if upright else image)
+    np.testing.assert_array_equal(images.read_photo(path, upright=True), np.rot90(image, -1))

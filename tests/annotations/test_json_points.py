@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from efld_tf.annotations import json_points
+from efld_tf.annotations import json_points, sources
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
 from tests.annotations.real import coco_faces
@@ -46,6 +46,17 @@ def test_round_trip(tmp_path: Path, as_list: bool) -> None:
     np.testing.assert_array_equal(second.box, [1, 2, 30, 40.5])
     np.testing.assert_array_equal(second.visible, [True, False, True, False, True])
     assert (second.identity, second.attributes) == ("Ann", {"blur": "1", "camera": "b"})
+
+
+def test_frames_and_turned_photos(tmp_path: Path) -> None:
+    """As efld-predict writes them; a source tells frames and their faces apart by their keys."""
+    (tmp_path / "a.mp4").touch()
+    path = _write(tmp_path, _entry(), _entry(upright=True), _entry(image="a.mp4", frame=0),
+                  _entry(image="a.mp4", frame=7), _entry(image="a.mp4", frame=7))
+    records = list(sources.stream(f"json:{path}?schema={SCHEMA}"))
+    assert [r.upright for r in records] == [False, True, False, False, False]
+    assert [r.frame for r in records] == [None, None, 0, 7, 7]
+    assert [r.key for r in records] == ["a.jpg", "a.jpg@1", "a.mp4#0", "a.mp4#7", "a.mp4#7@1"]
 
 
 def test_real_faces(shared_data: Path, tmp_path: Path) -> None:
@@ -94,6 +105,11 @@ def test_points_that_are_not_annotated_and_origin(tmp_path: Path) -> None:
         (_entry(box=[1, 2, 3]), "box: expected x0, y0, x1, y1"),
         (_entry(box=[5, 2, 3, 4]), "an empty face box: x 5 to 3"),
         (_entry(attributes={"a": []}), "attributes: expected an object of texts and numbers"),
+        (_entry(frame=-1), "frame: expected a whole number from 0 on"),
+        (_entry(frame=1.0), "frame: expected a whole number"),
+        (_entry(frame=True), "frame: expected a whole number"),
+        (_entry(frame=1 << 40), "frame: expected a whole number"),
+        (_entry(upright=1), "upright: expected true or false"),
         (_entry(identity=None), "expected a text as 'identity'"),
     ],
 )

@@ -58,6 +58,24 @@ def test_columns_by_their_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(record.points, POINTS, atol=1e-4)
 
 
+def test_columns_of_predictions(tmp_path: Path) -> None:
+    extra = ["frame", "upright", "seconds", "face", "track", "score", "confidence"]
+    header = ",".join(["image", *extra, *NAMES])
+    cells = numbers(POINTS, ",")
+    path = _write(tmp_path, header, f"a.jpg,,1,,0,,0.9,0.75,{cells}",
+                  f"a.jpg,12,,0.48,1,3,0.9,0.75,{cells}")
+    photo, frame = table.read(path, schema=SCHEMA)
+    assert (photo.frame, photo.upright) == (None, True)
+    assert photo.attributes == {"face": "0", "score": "0.9", "confidence": "0.75"}
+    assert (frame.frame, frame.upright, frame.identity) == (12, False, "a.jpg")
+    assert frame.attributes["track"] == "3" and frame.attributes["seconds"] == "0.48"
+    np.testing.assert_allclose(frame.points, POINTS, atol=1e-4)
+    path = _write(tmp_path, header, f"a.jpg,-1,,,0,,1,1,{cells}", f"a.jpg,,yes,,0,,1,1,{cells}")
+    first, second = table.read(path, schema=SCHEMA)
+    assert "faces.csv:2: frame: expected a whole number, got '-1'" in str(first)
+    assert "faces.csv:3: upright: expected 0 or 1, got 'yes'" in str(second)
+
+
 @pytest.mark.parametrize(
     ("separator", "delimiter"), [(";", ";"), ("\t", "tab"), (" ", "space"), ("  \t ", "space")]
 )
