@@ -1,0 +1,463 @@
+"""Videos: times, orientation, damage, what is written; cameras."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from efld_tf.annotations import images
+from efld_tf.errors import DataError, EfldError
+from efld_tf.runtime.video import Camera, Frame, VideoReader, VideoWriter
+from tests.runtime import videos
+
+VARYING = (0, 33, 40, 41, 150, 151, 152, 700, 733, 1499)
+MILLISECOND = Fraction(1, 1000)
+CODECS = {"mkv": "libx264", "mov": "libx264", "webm": "libvpx", "avi": "mpeg4", "flv": "libx264",
+          "ts": "libx264", "mpg": "mpeg2video"}
+
+
+def frames(seconds: list[float], width: int = 96, height: int = 64) -> list[Frame]:
+    return [Frame(videos.picture(i, width, height), i, s) for i, s in enumerate(seconds)]
+
+
+def written(path: Path, given: list[Frame], source: VideoReader | None = None) -> list[Frame]:
+    """Writes frames and reads them again."""
+    with VideoWriter(path, source) as writer:
+        for frame in given:
+            writer.write(frame)
+    return list(VideoReader(path))
+
+
+def damaged(path: Path) -> tuple[list[Frame], str]:
+    """The frames and the damage of a video."""
+    told: list[DataError] = []
+    found = list(VideoReader(path, on_damage=told.append))
+    return found, "".join(map(str, told))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_times_are_exact_where_the_rate_varies(tmp_path: Path, suffix: str) -> None:
+    path = videos.make(tmp_path / f"a.{suffix}", VARYING, MILLISECOND)
+    found = list(VideoReader(path))
+    assert [frame.seconds for frame in found] == [tick / 1000 for tick in VARYING]
+    assert [frame.index for frame in found] == list(range(len(VARYING)))
+    assert [videos.number(frame.image) for frame in found] == list(range(len(VARYING)))
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_common_containers(tmp_path: Path, suffix: str) -> None:
+    path = videos.make(tmp_path / f"a.{suffix}", codec=CODECS[suffix])
+    reader = VideoReader(path)
+    assert (reader.width, reader.height) == (96, 64)
+    assert reader.duration == pytest.approx(1, abs=0.3)  # of some it is estimated
+    found = list(reader)
+    assert [videos.number(frame.image) for frame in found] == list(range(30))
+    steps = np.diff([frame.seconds for frame in found])
+    np.testing.assert_allclose(steps, 1 / 30, atol=0.00067)  # some count in ms
+    assert reader.finished
+    assert len(list(reader)) == 30  # again from the start
+
+
+def test_what_the_container_tells(tmp_path: Path) -> None:
+    reader = VideoReader(videos.make(tmp_path / "a.mp4"))
+    assert (reader.frame_count, reader.average_rate, reader.duration) == (30, 30, 1.0)
+    assert reader.time_base == Fraction(1, 15360) and not reader.finished
+    assert VideoReader(videos.make(tmp_path / "a.mkv")).frame_count is None
+
+
+MATRICES = [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1), (0, 1, 1, 0), (0, 1, -1, 0),
+            (0, -1, 1, 0), (0, -1, -1, 0)]
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_frames_are_upright(tmp_path: Path, matrix: tuple[int, int, int, int]) -> None:
+    a, b, c, d = matrix
+    reader = VideoReader(videos.turned(videos.make(tmp_path / "a.mp4", range(3)), matrix))
+    assert (reader.width, reader.height) == ((96, 64) if a else (64, 96))
+    image = next(iter(reader)).image
+    assert image.shape == (reader.height, reader.width, 3)
+    # The white corner is at (-1, -1) from the centre.
+    x, y = a * -1 + c * -1, b * -1 + d * -1
+    corner = image[-8 if y > 0 else 8, -8 if x > 0 else 8]
+    assert corner.min() > 240
+    assert (image.min(axis=-1) > 240).mean() == pytest.approx(1 / 16, abs=0.02)
+
+
+def test_other_display_matrices_are_refused(tmp_path: Path) -> None:
+    path = videos.turned(videos.make(tmp_path / "a.mp4"), (2, 1, -1, 2))
+    with pytest.raises(DataError, match="a.mp4: its display matrix .* not one of quarter turns"):
+        VideoReader(path)
+
+
+def test_frames_are_those_that_annotations_count(tmp_path: Path) -> None:
+    path = videos.make(tmp_path / "a.mp4", VARYING, MILLISECOND)
+    counted = images.Video(path)
+    for frame in VideoReader(path):
+        np.testing.assert_allclose(frame.image, counted.read(frame.index), atol=4)
+
+
+@pytest.mark.parametrize("size", [(95, 63), (33, 64), (2, 2), (1, 1)])
+def test_odd_sizes_are_made_even(tmp_path: Path, size: tuple[int, int]) -> None:
+    given = frames([0.0, 0.1], *size)
+    found = written(tmp_path / "a.mp4", given)
+    for before, after in zip(given, found, strict=True):
+        height, width = (n + n % 2 for n in before.image.shape[:2])
+        expected = before.image[np.minimum(np.arange(height), size[1] - 1)]
+        expected = expected[:, np.minimum(np.arange(width), size[0] - 1)]
+        assert after.image.shape == expected.shape
+        assert np.abs(after.image.astype(int) - expected).mean() < 4
+
+
+def test_a_video_of_odd_size_is_read(tmp_path: Path) -> None:
+    path = videos.make(tmp_path / "a.webm", size=(95, 63), codec="libvpx")
+    found = list(VideoReader(path))
+    assert found[0].image.shape == (63, 95, 3) and found[0].image.flags.c_contiguous
+    assert [videos.number(frame.image) for frame in found] == list(range(30))
+
+
+@pytest.mark.parametrize(("suffix", "ticks", "unit"), [
+    ("mp4", VARYING, MILLISECOND),
+    ("mp4", (5, 6, 9), Fraction(1, 7)),
+    ("mp4", (0, 1001, 2002, 30030), Fraction(1, 24000)),
+    ("mkv", VARYING, MILLISECOND),
+    ("avi", range(4), Fraction(1, 25)),
+    ("ts", (0, 3003, 9009), Fraction(1, 90000)),
+])
+def test_written_frames_keep_the_times_of_the_source(
+    tmp_path: Path, suffix: str, ticks: tuple[int, ...], unit: Fraction
+) -> None:
+    codec = CODECS.get(suffix, "libx264")
+    reader = VideoReader(videos.make(tmp_path / f"a.{suffix}", ticks, unit, codec=codec))
+    before = list(reader)
+    after = written(tmp_path / "b.mp4", before, reader)
+    assert [f.seconds for f in after] == [f.seconds for f in before]
+    assert [videos.number(f.image) for f in after] == [videos.number(f.image) for f in before]
+
+
+@given(steps=st.lists(st.floats(1e-3, 2.0), min_size=1, max_size=8), start=st.floats(0, 100))
+def test_times_without_a_source_are_kept_to_the_microsecond(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[float], start: float
+) -> None:
+    seconds = (start + np.cumsum([0, *steps])).tolist()
+    path = tmp_path_factory.mktemp("v") / "a.mp4"
+    found = written(path, frames(seconds, 16, 16))
+    np.testing.assert_allclose([f.seconds for f in found], seconds, atol=1e-6)
+
+
+def test_what_players_want(tmp_path: Path) -> None:
+    """H.264 in yuv420p, the index before the frames, colours that are said to be BT.709."""
+    colours = np.array([[200, 30, 30], [30, 180, 40], [40, 50, 200], [128, 128, 128]], np.uint8)
+    image = colours[None].repeat(16, axis=1).repeat(64, axis=0)
+    found = written(tmp_path / "a.mp4", [Frame(image, 0, 0.0)])
+    np.testing.assert_allclose(found[0].image[32, 8::16], colours, atol=6)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        coding = container.streams.video[0].codec_context
+        assert (coding.name, coding.pix_fmt, coding.colorspace) == ("h264", "yuv420p", 1)
+    content = (tmp_path / "a.mp4").read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+@pytest.mark.parametrize(("suffix", "audio"), [("mp4", "aac"), ("mkv", "libopus"), ("ts", "aac")])
+def test_audio_is_copied_as_it_is(tmp_path: Path, suffix: str, audio: str) -> None:
+    path = videos.make(tmp_path / f"a.{suffix}", audio=audio)
+    reader = VideoReader(path)
+    with VideoWriter(tmp_path / "b.mp4", reader) as writer:
+        for frame in reader:
+            writer.write(frame)
+    assert writer.audio_left_out is None
+    before, after = (videos.audio_packets(p) for p in (path, tmp_path / "b.mp4"))
+    assert len(after) > 40
+    if suffix == "ts":  # there each packet has a header, and the clock starts anywhere
+        assert all(old.endswith(new) for (_, old), (_, new) in zip(before, after, strict=True))
+        first = next(av.open(str(path)).demux(video=0))
+        zero = min(before[0][0], first.pts * first.time_base)
+    else:
+        assert [data for _, data in after] == [data for _, data in before]
+        zero = 0
+    np.testing.assert_allclose([float(t) for t, _ in after], [float(t - zero) for t, _ in before],
+                               atol=0.0011)
+    assert [f.seconds for f in VideoReader(tmp_path / "b.mp4")] == [f.seconds for f in reader]
+
+
+def test_audio_that_does_not_fit_is_left_out_and_told(tmp_path: Path) -> None:
+    reader = VideoReader(videos.make(tmp_path / "a.mov", audio="pcm_alaw"))
+    with VideoWriter(tmp_path / "b.mp4", reader) as writer:
+        for frame in reader:
+            writer.write(frame)
+    assert "cannot carry audio of the codec pcm_alaw" in (writer.audio_left_out or "")
+    assert len(list(VideoReader(tmp_path / "b.mp4"))) == 30
+
+
+def test_audio_of_a_shorter_video_ends_with_it(tmp_path: Path) -> None:
+    reader = VideoReader(videos.make(tmp_path / "a.mp4", audio="aac"))
+    with VideoWriter(tmp_path / "b.mp4", reader) as writer:
+        for frame in reader:
+            writer.write(frame)
+            if frame.index == 9:
+                break
+    assert not reader.finished
+    assert len(list(VideoReader(tmp_path / "b.mp4"))) == 10
+    assert float(videos.audio_packets(tmp_path / "b.mp4")[-1][0]) == pytest.approx(1 / 3, abs=0.03)
+
+
+def cut(path: Path, share: float) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi", "flv"])
+def test_of_a_truncated_video_the_rest_is_given(tmp_path: Path, suffix: str) -> None:
+    path = cut(videos.make(tmp_path / f"a.{suffix}", range(36), noise=5,
+                           codec=CODECS.get(suffix, "libx264"),
+                           options={"movflags": "faststart"} if suffix == "mp4" else None), 0.4)
+    found, told = damaged(path)
+    assert 5 <= len(found) < 20
+    assert [videos.number(frame.image) for frame in found] == list(range(len(found)))
+    assert told.startswith(f"{path}: damaged: ") and told.count("\n") == 0
+    assert f"({len(found)} frames were decoded)" in told
+    iterator = iter(VideoReader(path))
+    assert [next(iterator).index for _ in found] == list(range(len(found)))
+    with pytest.raises(DataError, match="damaged"):  # by default, after the last frame
+        next(iterator)
+
+
+def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
+    path = videos.make(tmp_path / "a.mp4", noise=5)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"mdat") + len(content) // 3
+    content[place : place + 300] = bytes(300)
+    path.write_bytes(content)
+    found, told = damaged(path)
+    assert 20 < len(found) <= 30 and videos.number(found[-1].image) == 29
+    assert "decoded" in told
+
+
+def test_whole_videos_tell_no_damage(tmp_path: Path) -> None:
+    for suffix, codec in CODECS.items():
+        for audio in (None, "libvorbis" if suffix == "webm" else "libmp3lame"):
+            path = videos.make(tmp_path / f"a.{suffix}", codec=codec, audio=audio)
+            assert damaged(path)[1] == ""
+
+
+def test_a_size_that_changes_ends_the_video(tmp_path: Path) -> None:
+    first = videos.make(tmp_path / "a.ts", range(12)).read_bytes()
+    second = videos.make(tmp_path / "b.ts", range(12), size=(64, 96)).read_bytes()
+    (tmp_path / "c.ts").write_bytes(first + second)
+    found, told = damaged(tmp_path / "c.ts")
+    assert len(found) == 12 and "the size changes to 64 x 96 after 12 frames" in told
+
+
+def test_times_always_increase(tmp_path: Path) -> None:
+    first = videos.make(tmp_path / "a.ts", range(12)).read_bytes()
+    (tmp_path / "c.ts").write_bytes(first + first)  # the second starts at 0 again
+    found, told = damaged(tmp_path / "c.ts")
+    assert (np.diff([frame.seconds for frame in found]) > 0).all()
+    assert len(found) == 24 and "without a time of their own: 12" in told
+
+
+def text(path: Path) -> None:
+    path.write_text("hello\n" * 1000)
+
+
+def playlist(path: Path) -> None:
+    videos.make(path.with_suffix(".ts"))
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{path.stem}.ts\n"
+                    "#EXT-X-ENDLIST\n")
+
+
+def listing(path: Path) -> None:
+    videos.make(path.with_suffix(".mkv"))
+    path.write_text(f"ffconcat version 1.0\nfile {path.stem}.mkv\n")
+
+
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: None, "cannot be read: No such file"),
+    "folder": (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+    "pipe": (lambda path: os.mkfifo(path), "expected a file, got a pipe"),
+    "empty": (lambda path: path.write_bytes(b""), "not a video that can be read"),
+    "text": (text, "not a video that can be read"),
+    "playlist": (playlist, "not a video that can be read"),
+    "listing": (listing, "not a video that can be read"),
+    "without its index": (lambda path: cut(videos.make(path), 0.6), "cut short"),
+    "sound": (lambda path: videos.sound(path), "has no video"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_video_is_told_in_a_line(
+    tmp_path: Path, kind: str, capfd: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "a: 100%.mp4"
+    make, message = BAD[kind]
+    make(path)
+    with pytest.raises(DataError) as error:
+        VideoReader(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+    assert "\n" not in str(error.value) and capfd.readouterr().err == ""
+
+
+def test_names_are_no_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    videos.make(tmp_path / "a.mp4").rename(tmp_path / "http:a%d.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert len(list(VideoReader("http:a%d.mp4"))) == 30
+    with pytest.raises(DataError, match="No such file"):
+        VideoReader("http://127.0.0.1/a.mp4")
+
+
+def test_metadata_of_other_encodings(tmp_path: Path) -> None:
+    path = videos.make(tmp_path / "a.mp4", metadata={"title": "Xyzzy"})
+    path.write_bytes(path.read_bytes().replace(b"Xyzzy", b"Xyz\xff\xe9"))
+    assert len(list(VideoReader(path))) == 30
+
+
+def test_large_frames_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = videos.make(tmp_path / "a.mp4", size=(128, 64))
+    monkeypatch.setattr(images, "MAX_PIXELS", 128 * 64 - 1)
+    with pytest.raises(DataError, match="frames of 128 x 64; at most 8191 pixels"):
+        VideoReader(path)
+    monkeypatch.setattr(images, "MAX_PIXELS", 128 * 64)
+    assert len(list(VideoReader(path))) == 30
+
+
+def test_frames_larger_than_the_header_says_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = videos.make(tmp_path / "a.ts", range(12), size=(128, 64)).read_bytes()
+    large = videos.make(tmp_path / "b.ts", range(12), size=(256, 128)).read_bytes()
+    (tmp_path / "c.ts").write_bytes(small + large)
+    monkeypatch.setattr(images, "MAX_PIXELS", 128 * 64)
+    found, told = damaged(tmp_path / "c.ts")
+    assert {frame.image.shape for frame in found} == {(64, 128, 3)}
+    assert "packets that cannot be decoded: 1" in told and "the size changes" not in told
+
+
+def test_nothing_is_left_of_a_video_that_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_text("the one before")
+    with pytest.raises(KeyError), VideoWriter(path) as writer:
+        for frame in frames([0.0, 0.1]):
+            writer.write(frame)
+        raise KeyError
+    assert path.read_text() == "the one before"
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_who_catches_ctrl_c_gets_a_whole_video(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        try:
+            for frame in frames([0.0, 0.1, 0.2]):
+                writer.write(frame)
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+    assert len(list(VideoReader(tmp_path / "a.mp4"))) == 3
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_mistakes_of_writing(tmp_path: Path) -> None:
+    with pytest.raises(EfldError, match=r"a.avi: expected the name of a video that ends in .mp4"):
+        VideoWriter(tmp_path / "a.avi")
+    with pytest.raises(EfldError, match="a.mp4: no frame was written"), \
+            VideoWriter(tmp_path / "a.mp4"):
+        pass
+    first, second = frames([0.5, 0.5])
+    for wrong, message in [
+        (second, "the frame at 0.5 s does not follow the one at 0.5 s"),
+        (Frame(videos.picture(0, 64, 64), 1, 1.0), "expected frames of 96 x 64, got 64 x 64"),
+        (Frame(first.image[..., 0], 1, 1.0), r"expected \[H, W, 3\] uint8"),
+    ]:
+        with pytest.raises(EfldError, match=message), VideoWriter(tmp_path / "a.mp4") as writer:
+            writer.write(first)
+            writer.write(wrong)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit of file sizes")
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    code = (
+        "import resource, numpy as np\n"
+        "from efld_tf.errors import DataError\n"
+        "from efld_tf.runtime.video import Frame, VideoWriter\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        "noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)\n"
+        "try:\n"
+        "    with VideoWriter('a.mp4') as writer:\n"
+        "        for i in range(60):\n"
+        "            writer.write(Frame(np.roll(noise, 7 * i, 0), i, i / 30))\n"
+        "except DataError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "a.mp4: cannot be written: File too large\n" and done.stderr == ""
+    assert os.listdir(tmp_path) == []
+
+
+class FakeCapture:
+    """A camera of four blue frames."""
+
+    def __init__(self, count: int = 4):
+        self.left, self.released = count, False
+
+    def isOpened(self) -> bool:
+        return self.left > 0
+
+    def get(self, propId: int) -> float:
+        return 30.0
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        if not self.left:
+            return False, None
+        self.left -= 1
+        image = np.zeros((48, 64, 3), np.uint8)
+        image[..., 0] = 200 + self.left
+        return True, image
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_frames_of_a_camera() -> None:
+    times = iter([100.0, 100.04, 100.04])
+    capture = FakeCapture()
+    told: list[EfldError] = []
+    with Camera(0, told.append, capture=capture, clock=lambda: next(times)) as camera:
+        assert (camera.width, camera.height, camera.average_rate) == (64, 48, 30)
+        found = list(camera)
+    assert capture.released
+    assert [frame.index for frame in found] == [0, 1, 2]  # one was looked at before
+    seconds = [frame.seconds for frame in found]
+    assert seconds[0] == 0 and seconds[1] == pytest.approx(0.04)
+    assert seconds[1] < seconds[2] < 0.0401
+    np.testing.assert_array_equal(found[0].image[0, 0], [0, 0, 202])
+    assert [str(error) for error in told] == ["camera 0: lost after 3 frames"]
+
+
+def test_a_camera_that_is_lost_is_an_error() -> None:
+    iterator = iter(Camera(1, capture=FakeCapture(2)))
+    assert next(iterator).index == 0
+    with pytest.raises(EfldError, match="camera 1: lost after 1 frames"):
+        next(iterator)
+
+
+@pytest.mark.parametrize("device", [97, "/dev/video97", "clip.mp4", "http://127.0.0.1/"])
+def test_no_camera_is_one_line(device: int | str, capfd: pytest.CaptureFixture) -> None:
+    with pytest.raises(EfldError, match=f"camera {device}: "):
+        Camera(device)
+    assert capfd.readouterr().err == ""
+    capture = FakeCapture(0)
+    with pytest.raises(EfldError, match=f"camera {device}: there is none"):
+        Camera(device, capture=capture)
+    assert capture.released
