@@ -1,0 +1,262 @@
+"""What a person names on the command line -> photos, videos and cameras, in a fixed order."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from efld_tf.annotations.images import VIDEO_SUFFIXES
+from efld_tf.errors import DataError, EfldError
+
+# HEIC and the like cannot be decoded, which is said of each, rather than nothing of all of them.
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2",
+    ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".jxl",
+)  # fmt: skip
+
+_STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image file.
+
+    Attributes:
+      path: as it was named, for opening and for messages.
+      image: its path relative to `Inputs.root`, with `/` between folders.
+      name: under which its outputs are written, a relative path without a suffix: that of `image`,
+        with the suffix in it where several inputs would share it. No other input has it, also where
+        a file system takes capitals for small letters.
+    """
+
+    path: Path
+    image: str
+    name: str
+
+
+@dataclass(frozen=True)
+class VideoFile(Photo):
+    """A video file; its attributes are those of a photo."""
+
+
+@dataclass(frozen=True)
+class CameraInput:
+    """A camera.
+
+    Attributes:
+      device: its number or path.
+      image: what stands for it in tables.
+      name: under which its outputs are written.
+    """
+
+    device: int | str
+    image: str
+    name: str
+
+
+Input = Photo | VideoFile | CameraInput
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What there is to look at.
+
+    Attributes:
+      items: each once, in the order of the arguments; in folders in natural order, 2 before 10.
+      root: the folder that all files are in, which `image` is relative to.
+      errors: folders that could not be read.
+    """
+
+    items: list[Input]
+    root: Path
+    errors: list[DataError] = field(default_factory=list)
+
+
+def expand(
+    arguments: Sequence[str], stdin: Iterable[str] = (), skip: Path | None = None
+) -> Inputs:
+    """Finds the photos and videos that arguments mean.
+
+    An argument is a file, whatever its suffix (videos are known by it); a folder, of which all
+    images and videos are taken, also in its sub-folders, but no hidden ones; a pattern such as
+    `photos/**/*.jpg`, of which the images and videos are; a camera's number, or its path, e.g.
+    `/dev/video0`; or `-` for paths of files and folders on standard input.
+
+    Args:
+      arguments: of a command.
+      stdin: the lines of standard input, one path each; blank ones are skipped. A file that does
+        not exist is an input nevertheless, so that the others are not kept from being looked at.
+      skip: a folder in whose files nothing is looked for, that of the outputs.
+
+    Raises:
+      EfldError: an argument does not exist or means nothing.
+    """
+    search = _Search(skip)
+    found: list[_Found | CameraInput] = []
+    for argument in arguments:
+        if argument == _STANDARD_INPUT:
+            paths = [line.rstrip("\r\n") for line in stdin if line.strip()]
+            if not paths:
+                raise EfldError("no paths on standard input")
+            for path in paths:
+                found += search.listed(path)
+        else:
+            found += search.argument(argument)
+    return Inputs(*_named(found), search.errors)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file: how it was named, the real folder that the argument means, and its place there."""
+
+    path: Path
+    base: Path
+    relative: str
+
+    @property
+    def absolute(self) -> Path:
+        return self.base / self.relative
+
+
+class _Search:
+    """Looks for files; keeps the errors that need not stop a command."""
+
+    def __init__(self, skip: Path | None):
+        self.errors: list[DataError] = []
+        self._skip = None if skip is None else os.path.realpath(skip)
+
+    def argument(self, argument: str) -> list[_Found | CameraInput]:
+        path = Path(argument)
+        if os.path.lexists(argument):
+            return [_camera(argument)] if path.is_char_device() else self.path(argument)
+        if argument.isdecimal():
+            return [_camera(int(argument))]
+        if any(character in argument for character in "*?["):
+            return self._pattern(argument)
+        raise EfldError(f"{argument or repr(argument)}: does not exist")
+
+    def path(self, argument: str) -> list[_Found]:
+        """A file, or the images and videos of a folder."""
+        path = Path(argument)
+        if not path.is_dir():
+            return [_file(path)]
+        found = self._files(path, ["**"])
+        if not found and not self.errors:
+            raise DataError(path, "there is no image or video in this folder")
+        return found
+
+    def listed(self, line: str) -> list[_Found]:
+        """What a line of a list means; the error of an empty folder is kept."""
+        try:
+            return self.path(line)
+        except DataError as error:
+            self.errors.append(error)
+            return []
+
+    def _pattern(self, pattern: str) -> list[_Found]:
+        parts = Path(pattern).parts
+        fixed = next(i for i, part in enumerate(parts) if any(c in part for c in "*?["))
+        folder = Path(*parts[:fixed])
+        found = self._files(folder, parts[fixed:]) if folder.is_dir() else []
+        if not found:
+            raise EfldError(f"{pattern}: no image or video matches this pattern")
+        return found
+
+    def _files(self, folder: Path, pattern: Sequence[str]) -> list[_Found]:
+        """The images and videos below a folder whose place in it a pattern matches."""
+        base = Path(os.path.realpath(folder))
+        depth = None if "**" in pattern else len(pattern)
+        suffixes = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+        places = [place for place in self._walk(folder, (), depth, frozenset())
+                  if place[-1].lower().endswith(suffixes) and _matches(place, pattern)]
+        places.sort(key=lambda place: [_natural(part) for part in place])
+        return [_Found(folder.joinpath(*place), base, "/".join(place)) for place in places]
+
+    def _walk(
+        self, folder: Path, place: tuple[str, ...], depth: int | None, above: frozenset[str]
+    ) -> Iterator[tuple[str, ...]]:
+        """The places of the files below a folder; a link to a folder above is not followed."""
+        real = os.path.realpath(folder)
+        if real in above or real == self._skip:
+            return
+        try:
+            entries = [e for e in os.scandir(folder) if not e.name.startswith(".")]
+        except OSError as error:
+            self.errors.append(DataError(folder, f"cannot be read: {error.strerror}"))
+            return
+        for entry in entries:
+            if not entry.is_dir():
+                yield (*place, entry.name)
+            elif depth is None or depth > 1:
+                deeper = None if depth is None else depth - 1
+                yield from self._walk(
+                    folder / entry.name, (*place, entry.name), deeper, above | {real})
+
+
+def _file(path: Path) -> _Found:
+    return _Found(path, Path(os.path.realpath(path.parent)), path.name)
+
+
+def _camera(device: int | str) -> CameraInput:
+    name = f"camera{device}" if isinstance(device, int) else f"camera_{Path(device).name}"
+    return CameraInput(device, name, name)
+
+
+def _matches(place: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether parts of a path match those of a pattern, of which `**` stands for any number."""
+    if not pattern or not place:
+        return not place and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _matches(place, pattern[1:]) or _matches(place[1:], pattern)
+    return fnmatch.fnmatchcase(place[0], pattern[0]) and _matches(place[1:], pattern[1:])
+
+
+def _natural(name: str) -> tuple:
+    """Sorts numbers in names by their value."""
+    parts = re.split(r"(\d+)", name.casefold())
+    # Digits are at the odd places; `isdecimal` and `int` agree on what they are.
+    return ([int(p) if i % 2 else p for i, p in enumerate(parts)], name)
+
+
+def _named(found: Sequence[_Found | CameraInput]) -> tuple[list[Input], Path]:
+    """The inputs, each once, with their names, and the folder that all files are in."""
+    files = {_real(file): file for file in reversed(found) if isinstance(file, _Found)}
+    bases = {file.base for file in files.values()}
+    root = Path(os.path.commonpath(bases) if bases else os.getcwd())
+    items: list[Input] = []
+    for file in dict.fromkeys(found):
+        if isinstance(file, CameraInput):
+            items.append(file)
+        elif files[_real(file)] is file:
+            image = file.absolute.relative_to(root).as_posix()
+            kind = VideoFile if file.path.suffix.lower() in VIDEO_SUFFIXES else Photo
+            items.append(kind(file.path, image, image.removesuffix(file.path.suffix)))
+    return _without_collisions(items), root
+
+
+def _real(file: _Found) -> str:
+    """What tells files apart: a link to a file is another one, one in a linked folder is not."""
+    return os.path.join(os.path.realpath(file.absolute.parent), file.absolute.name)
+
+
+def _without_collisions(items: Sequence[Input]) -> list[Input]:
+    """Inputs that share a name get their suffixes into it: `a.jpg`, `a.png` -> `a_jpg`, `a_png`."""
+    count = Counter(item.name.casefold() for item in items)
+    taken = {name for name in count if count[name] == 1}
+    result: list[Input] = []
+    for item in items:
+        if count[item.name.casefold()] > 1:
+            suffix = "" if isinstance(item, CameraInput) else item.path.suffix[1:]
+            first = name = f"{item.name}_{suffix or 'camera'}"
+            number = 2
+            while name.casefold() in taken:
+                name, number = f"{first}_{number}", number + 1
+            taken.add(name.casefold())
+            item = replace(item, name=name)
+        result.append(item)
+    return result

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from efld_tf.errors import EfldError
+from efld_tf.runtime import inputs
+from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _touch(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+
+def _images(*arguments: str, stdin: str = "", skip: Path | None = None) -> list[str]:
+    return [item.image for item in inputs.expand(arguments, stdin.splitlines(True), skip).items]
+
+
+def test_a_folder_in_natural_order_with_its_layout(folder: Path) -> None:
+    _touch("p/b10.jpg", "p/b9.JPG", "p/sub/2.png", "p/sub/10.webp", "p/a.mp4", "p/notes.txt",
+           "p/.hidden.jpg", "p/.cache/x.jpg", "p/sub/deep/z.tif", "p/faces.csv")
+    found = inputs.expand(["p"])
+    assert [item.image for item in found.items] == [
+        "a.mp4", "b9.JPG", "b10.jpg", "sub/2.png", "sub/10.webp", "sub/deep/z.tif"]
+    assert [item.name for item in found.items][3:] == ["sub/2", "sub/10", "sub/deep/z"]
+    assert isinstance(found.items[0], VideoFile) and not isinstance(found.items[1], VideoFile)
+    assert found.items[1].path == Path("p/b9.JPG")  # as it was named
+    assert found.root == folder / "p" and not found.errors
+    for item in found.items:
+        assert (found.root / item.image).samefile(item.path)
+
+
+def test_files_of_any_suffix_and_from_anywhere(folder: Path) -> None:
+    _touch("one/a.jpg", "two/a.jpg", "two/photo", ".hidden.jpg")
+    assert _images("one/a.jpg") == ["a.jpg"]
+    assert _images("two/a.jpg", "one/a.jpg", "two/photo") == ["two/a.jpg", "one/a.jpg", "two/photo"]
+    assert _images("one", str(folder / "two")) == ["one/a.jpg", "two/a.jpg"]
+    assert _images(".hidden.jpg") == [".hidden.jpg"]
+    os.chdir("one")
+    assert _images("../two/a.jpg") == ["a.jpg"]
+
+
+def test_each_once(folder: Path) -> None:
+    _touch("p/a.jpg", "p/b.jpg")
+    os.symlink("p", "link")
+    assert _images("p/b.jpg", "p", "./p/a.jpg", "p/../p/b.jpg", "p/*.jpg", "link") == \
+        ["b.jpg", "a.jpg"]
+    os.symlink("a.jpg", "p/c.jpg")  # a photo's link is a photo
+    assert _images("p") == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_links_that_lead_back(folder: Path) -> None:
+    _touch("p/a.jpg", "p/sub/b.jpg", "q/c.jpg")
+    os.symlink("..", "p/sub/up")
+    os.symlink(folder / "q", "p/other")
+    os.symlink(folder / "p", "q/back")
+    os.symlink("nowhere", "p/broken.jpg")
+    assert _images("p") == ["a.jpg", "broken.jpg", "other/c.jpg", "sub/b.jpg"]
+    assert _images("p/**/*.jpg") == _images("p")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("p/*.jpg", ["a.jpg", "b.jpg"]),
+        ("p/[ab].*", ["a.jpg", "b.jpg"]),
+        ("p/**", ["a.jpg", "b.jpg", "sub/c.png", "sub/deep/d.jpg"]),
+        ("p/**/*.jpg", ["a.jpg", "b.jpg", "sub/deep/d.jpg"]),
+        ("p/**/deep/*", ["sub/deep/d.jpg"]),
+        ("p/*/*", ["sub/c.png"]),
+        ("*/?.jpg", ["p/a.jpg", "p/b.jpg"]),
+        ("./p/s*/**/*.p[n]g", ["sub/c.png"]),
+    ],
+)
+def test_patterns(folder: Path, pattern: str, expected: list[str]) -> None:
+    _touch("p/a.jpg", "p/b.jpg", "p/sub/c.png", "p/sub/deep/d.jpg", "p/notes.txt", "p/.x.jpg")
+    assert _images(pattern) == expected
+
+
+def test_a_name_that_looks_like_a_pattern_or_a_camera(folder: Path) -> None:
+    _touch("[1].jpg", "0")
+    assert _images("[1].jpg") == ["[1].jpg"]
+    assert isinstance(inputs.expand(["0"]).items[0], Photo)
+    found = inputs.expand(["1", "0", "/dev/null", "1"]).items
+    assert found[0] == CameraInput(1, "camera1", "camera1")
+    assert found[2] == CameraInput("/dev/null", "camera_null", "camera_null") and len(found) == 3
+
+
+def test_a_list_on_standard_input(folder: Path) -> None:
+    _touch("p/a b.jpg", "p/[x].jpg", "q/c.jpg")
+    os.mkdir("empty")
+    lines = "p/a b.jpg\n\n  \np/[x].jpg\r\nq\nmissing.jpg\nempty\n"
+    found = inputs.expand(["-"], lines.splitlines(True))
+    assert [item.image for item in found.items] == \
+        ["p/a b.jpg", "p/[x].jpg", "q/c.jpg", "missing.jpg"]
+    assert [str(error) for error in found.errors] == \
+        ["empty: there is no image or video in this folder"]
+    assert _images("q/c.jpg", "-", stdin="p/[x].jpg") == ["q/c.jpg", "p/[x].jpg"]
+    with pytest.raises(EfldError, match="no paths on standard input"):
+        inputs.expand(["-"], ["\n"])
+
+
+def test_names_never_collide(folder: Path) -> None:
+    _touch("p/a.jpg", "p/a.png", "p/A.bmp", "p/a.mp4", "p/a_jpg.gif", "p/b.jpg", "p/camera0.jpg")
+    found = {item.image: item.name for item in inputs.expand(["p", "0"]).items}
+    assert found == {
+        "a.jpg": "a_jpg_2", "A.bmp": "A_bmp", "a.mp4": "a_mp4", "a.png": "a_png",
+        "a_jpg.gif": "a_jpg", "b.jpg": "b", "camera0.jpg": "camera0_jpg",
+        "camera0": "camera0_camera",
+    }
+    assert len({name.casefold() for name in found.values()}) == len(found)
+    assert [item.name for item in inputs.expand(["p/a.png"]).items] == ["a"]
+
+
+def test_outputs_are_no_inputs(folder: Path) -> None:
+    _touch("a.jpg", "out/pictures/a.jpg")
+    assert _images(".", skip=Path("out")) == ["a.jpg"]
+    assert _images("**/*.jpg", skip=folder / "out") == ["a.jpg"]
+    assert _images("out/pictures/a.jpg", skip=Path("out")) == ["a.jpg"]  # asked for by name
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("missing.jpg", "missing.jpg: does not exist"),
+        ("missing/", "missing/: does not exist"),
+        ("empty", "empty: there is no image or video in this folder"),
+        ("p/*.png", r"p/\*.png: no image or video matches this pattern"),
+        ("nowhere/**", r"nowhere/\*\*: no image or video matches"),
+        ("p/*.txt", "no image or video matches"),
+        ("", "does not exist"),
+    ],
+)
+def test_what_means_nothing(folder: Path, argument: str, message: str) -> None:
+    _touch("p/a.jpg", "p/n.txt")
+    os.mkdir("empty")
+    with pytest.raises(EfldError, match=message):
+        inputs.expand(["p/a.jpg", argument])
+
+
+def test_a_folder_that_may_not_be_read(folder: Path) -> None:
+    _touch("p/a.jpg", "p/secret/b.jpg")
+    folder.chmod(0o755)
+    os.chmod("p/secret", 0)
+    user = os.geteuid()
+    if user == 0:  # who may read everything
+        os.seteuid(65534)
+    try:
+        found = inputs.expand(["p"])
+    finally:
+        os.seteuid(user)
+        os.chmod("p/secret", 0o755)
+    assert [item.image for item in found.items] == ["a.jpg"]
+    assert [str(e) for e in found.errors] == ["p/secret: cannot be read: Permission denied"]
