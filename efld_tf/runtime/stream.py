@@ -7,8 +7,8 @@ speed of its slowest stage (measured: benchmarks/video).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from itertools import chain
 from queue import Empty, Full, Queue
 from typing import Any, TypeVar
@@ -56,7 +56,7 @@ def run(
     decoded: Queue[Any] = Queue(ahead)
     done: Queue[Any] = Queue(ahead)
     stages = (
-        lambda: pipe.fill(decoded, frames),
+        lambda: pipe.fill(decoded, _drawn(frames)),
         lambda: pipe.fill(done, (work(frame) for frame in pipe.items(decoded))),
         lambda: pipe.take(sink, done),
     )
@@ -77,6 +77,11 @@ def run(
     if progress is not None:
         progress(pipe.taken)
     return pipe.taken
+
+
+def _drawn(frames: Iterable[Item]) -> Generator[Item, None, None]:
+    """The frames; closing it closes their generator, and with it the file."""
+    yield from frames
 
 
 class _Pipe:
@@ -101,15 +106,16 @@ class _Pipe:
             self.error = self.error or error
             self.stop.set()
 
-    def fill(self, queue: Queue[Any], items: Iterable[Any]) -> None:
+    def fill(self, queue: Queue[Any], items: Generator[Any, None, None]) -> None:
         """Puts `items` into a queue, then `_END`."""
-        for item in chain(items, [_END]):
-            while not self.stop.is_set():
-                with suppress(Full):
-                    queue.put(item, timeout=_TICK)
-                    break
-            if self.stop.is_set():
-                return
+        with closing(items):
+            for item in chain(items, [_END]):
+                while not self.stop.is_set():
+                    with suppress(Full):
+                        queue.put(item, timeout=_TICK)
+                        break
+                if self.stop.is_set():
+                    return
 
     def items(self, queue: Queue[Any]) -> Iterator[Any]:
         """What comes out of a queue, to `_END`."""
