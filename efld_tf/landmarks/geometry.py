@@ -138,9 +138,46 @@ def extract_crop(
     if crop.side > LARGEST * max(height, width):
         raise EfldError(f"a crop of {crop.side:.0f} px in an image of {width} x {height}")
     block = max(1, int(crop.side // size))
-    # Only the part around the crop is looked at.
-    first = np.maximum(np.floor(crop.origin).astype(int) - block, 0)
-    last = np.minimum(np.ceil(crop.origin + crop.side).astype(int) + block + 1, [width, height])
+    return _resampled(
+        image, crop.affine(size), (crop.origin, crop.origin + crop.side), block, size, out)
+
+
+def extract_aligned(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Resamples what a similarity maps into a square of `image`: as `extract_crop`, but turned.
+
+    Args:
+      image: [H, W, 3] uint8.
+      matrix: [2, 3] similarity from image pixels to pixels of the result.
+      size: side of the result in pixels.
+
+    Returns:
+      [size, size, 3] uint8; outside the image it is black.
+
+    Raises:
+      EfldError: the square is absurdly larger than the image.
+    """
+    corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * size - 0.5
+    seen = apply_affine(invert_affine(matrix), corners)
+    pixel = 1 / np.sqrt(np.linalg.det(matrix[:, :2]))  # side of one of the result, in the image
+    if pixel * size > LARGEST * max(image.shape[:2]):
+        height, width = image.shape[:2]
+        raise EfldError(f"a square of {pixel * size:.0f} px in an image of {width} x {height}")
+    # A factor of 1.9999999 that is 2 but for rounding is two.
+    block = max(1, int(pixel + 1e-6))
+    return _resampled(image, matrix, (seen.min(axis=0), seen.max(axis=0)), block, size)
+
+
+def _resampled(
+    image: np.ndarray, matrix: np.ndarray, seen: tuple[np.ndarray, np.ndarray], block: int,
+    size: int, out: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """`image` under an affine [2, 3], by blocks of `block` pixels: [size, size, 3].
+
+    Only the part of the image around the box from `seen[0]` to `seen[1]` is looked at.
+    """
+    height, width = image.shape[:2]
+    first = np.maximum(np.floor(seen[0]).astype(int) - block, 0)
+    last = np.minimum(np.ceil(seen[1]).astype(int) + block + 1, [width, height])
     if (last - first <= 0).any():
         out = np.empty((size, size, 3), np.uint8) if out is None else out
         out[:] = 0
@@ -154,5 +191,5 @@ def extract_crop(
     # Pixel s of the part, shrunk or not, has its centre at block * s + (block - 1) / 2 + first.
     x, y = (block - 1) / 2 + first
     to_image = np.array([[block, 0, x], [0, block, y]])
-    matrix = compose_affines(crop.affine(size), to_image)
+    matrix = compose_affines(matrix, to_image)
     return cv2.warpAffine(part, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR)

@@ -1,0 +1,84 @@
+"""Faces brought into one place, size and turn, as models of face recognition take them.
+
+The similarity is the one of least squares: S. Umeyama, "Least-Squares Estimation of Transformation
+Parameters Between Two Point Patterns", TPAMI 13(4), 1991. In the plane, points are complex numbers
+and a similarity without reflection is z -> a z + b, so that the best a has a closed form.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import geometry
+from efld_tf.landmarks.schema import LandmarkSchema
+from efld_tf.landmarks.shapes import as_complex
+
+SIZE = 112
+
+# In pixels of the aligned face, pixel centres at whole numbers; of J. Deng et al., "ArcFace:
+# Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019, as InsightFace writes them.
+# The first eye is that on the image's left, which is the person's right one.
+TEMPLATE = {
+    "right_eye": (38.2946, 51.6963),
+    "left_eye": (73.5318, 51.5014),
+    "nose_tip": (56.0252, 71.7366),
+    "mouth_right": (41.5493, 92.3655),
+    "mouth_left": (70.7299, 92.2041),
+}
+
+
+def five_points(points: np.ndarray, schema: LandmarkSchema) -> dict[str, np.ndarray]:
+    """Eye centres, nose tip and mouth corners [2] of points [N, 2], named as in `TEMPLATE`.
+
+    A schema without a nose tip has four of them.
+    """
+    groups = dict(schema.anchors)
+    if schema.nose_tip:
+        groups["nose_tip"] = schema.nose_tip
+    return {name: points[list(groups[name])].mean(axis=0) for name in TEMPLATE if name in groups}
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The similarity [2, 3] without reflection that brings `source` closest to `target`.
+
+    Args:
+      source, target: [K, 2] each, K at least 2.
+
+    Raises:
+      EfldError: a point is not finite, or none is better than shrinking `source` to a point: its
+        points coincide, or lie mirrored.
+    """
+    if not np.isfinite(source).all():
+        raise EfldError("cannot align a face of which a point is missing")
+    start, end = as_complex(source), as_complex(target)
+    start_centre, end_centre = start.mean(), end.mean()
+    offset, aim = start - start_centre, end - end_centre
+    spread = (abs(offset) ** 2).sum()
+    fit = (offset.conj() * aim).sum()
+    # A thousandth of what a perfect match would give.
+    if not abs(fit) > 1e-3 * np.sqrt(spread * (abs(aim) ** 2).sum()) > 0:
+        raise EfldError("cannot align a face whose points coincide or are mirrored")
+    a = fit / spread
+    b = end_centre - a * start_centre
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def align(image: np.ndarray, points: np.ndarray, schema: LandmarkSchema) -> np.ndarray:
+    """A face as the 112 x 112 picture that models of face recognition take.
+
+    Where it shrinks it is averaged first, as for a crop; outside the image it is black.
+
+    Args:
+      image: [H, W, 3] uint8 RGB.
+      points: [N, 2] of the face in pixels.
+
+    Returns:
+      [112, 112, 3] uint8 RGB.
+
+    Raises:
+      EfldError: the points are of no face; see `similarity`.
+    """
+    found = five_points(points, schema)
+    matrix = similarity(np.array([*found.values()]), np.array([TEMPLATE[name] for name in found]))
+    return geometry.extract_aligned(image, matrix, SIZE)
