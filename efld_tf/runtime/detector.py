@@ -9,6 +9,7 @@ takes ten seconds to import, is never imported. Given the same pixels, results a
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,9 @@ KEYPOINTS = ("right_eye", "left_eye", "nose_tip", "mouth", "right_ear", "left_ea
 SAME_FACE_IOU = 0.3
 # Tiles overlap by this share of their side: a face up to that size is whole in one of them.
 TILE_OVERLAP = 0.4
-# Smaller faces say little to a landmark model of 128 pixels, and cost time and false alarms.
-MIN_FACE = 32.0
+# Smaller faces, in pixels and in sides of the photo, say little to a landmark model of 128 pixels,
+# and cost time and false alarms.
+MIN_FACE, MIN_FACE_SHARE = 40.0, 1 / 50
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,9 @@ class FaceDetector:
     Attributes:
       name: `short` or `full`, which crop rules are fitted for.
       min_score: the lowest score of a detection.
-      min_face: side in pixels of the smallest face to look for, or None: where it is smaller than
-        the model can find in the whole photo, tiles of the photo are searched too.
+      min_face: side in pixels of the smallest face to look for: where it is smaller than the model
+        can find in the whole photo, tiles of the photo are searched too. None for 40 pixels or
+        1/50 of the photo's longest side, whichever is more.
     """
 
     def __init__(
@@ -106,7 +109,7 @@ class FaceDetector:
         *,
         threads: int = 1,
         min_score: float | None = None,
-        min_face: float | None = None,
+        min_face: float | None = math.inf,
     ):
         """Loads a detector.
 
@@ -154,12 +157,13 @@ class FaceDetector:
         """
         check_image(image)
         found = self._merged([self._look(image, *self._whole(image))])
-        if self.min_face is None:
-            return found
-        # Each level halves the squares that are looked at.
         height, width = image.shape[:2]
-        side = max(height, width) / 2
-        while side * 2 * self._architecture.smallest > self.min_face:
+        longest, smallest = max(height, width), self.min_face
+        if smallest is None:
+            smallest = max(MIN_FACE, longest * MIN_FACE_SHARE)
+        # Each level halves the squares that are looked at.
+        side = longest / 2
+        while side * 2 * self._architecture.smallest > smallest:
             parts = [_rows(found)]
             for tile in _tiles(width, height, side):
                 rows = self._look(image, *tile, side)
@@ -211,9 +215,6 @@ class TwoRangeDetector:
 
     Large faces are found best by the first, which sees nothing else; faces that only the second
     finds are added.
-
-    Attributes:
-      min_face: of the full-range model.
     """
 
     def __init__(
@@ -221,9 +222,9 @@ class TwoRangeDetector:
         *,
         threads: int = 1,
         min_score: float | None = None,
-        min_face: float | None = MIN_FACE,
+        min_face: float | None = None,
     ):
-        """Loads both; arguments and errors as of `FaceDetector`."""
+        """Loads both; arguments and errors as of `FaceDetector`, tiles for the second."""
         self._short = FaceDetector("short", threads=threads, min_score=min_score)
         self._full = FaceDetector("full", threads=threads, min_score=min_score, min_face=min_face)
 
@@ -244,7 +245,7 @@ def open_detector(
     *,
     threads: int = 1,
     min_score: float | None = None,
-    min_face: float | None = MIN_FACE,
+    min_face: float | None = None,
 ) -> FaceDetector | TwoRangeDetector:
     """The detector that `--detector` names: `both`, `short`, `full` or a model's file.
 

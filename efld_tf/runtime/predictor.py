@@ -14,24 +14,22 @@ from efld_tf.runtime import litert, metadata
 
 
 class Predictor(Protocol):
-    """What finds landmarks in a face's crop: exported models, trained ones, MediaPipe's mesh.
+    """What finds landmarks in squares of an image: exported models and MediaPipe's mesh.
 
     Attributes:
       schema: name of the schema of the points.
       crop_rule: how a crop is made from a face box.
-      input_size: side S of the input in pixels.
     """
 
     schema: str
     crop_rule: CropRule
-    input_size: int
 
-    def predict_with_confidence(
-        self, crops: np.ndarray
+    def predict_in(
+        self, image: np.ndarray, crops: Sequence[Crop]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] in their unit squares, confidence [F].
+        """Points [F, N, 2] in pixels of an image, and confidence [F] from 0 to 1.
 
-        The confidence, 0 to 1, is None where the model has no such output.
+        The confidence is None where the model has no such output.
         """
 
 

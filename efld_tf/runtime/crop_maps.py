@@ -1,0 +1,117 @@
+"""From a detector's box, or from landmarks, to the crop that a model was trained on.
+
+All crops of this toolkit show the same part of a face (`data.crop_fit`): the reference crop, which
+is 1.25 times the tight box of the 68 iBUG points. How it follows from a detector's box, and from
+four or five points that every schema has, was fitted once by `tools/fit_crop_maps.py`; the numbers
+are in `crop_maps.json`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf import config
+from efld_tf.landmarks.geometry import Crop, CropRule
+from efld_tf.landmarks.schema import LandmarkSchema
+
+FILE = Path(__file__).with_name("crop_maps.json")
+
+REFERENCE = CropRule("points", "ibug68", 1.25)
+
+
+@dataclass(frozen=True)
+class BoxMap:
+    """The reference crop from a detector's box.
+
+    Attributes:
+      scale: side of the crop / longest side of the box.
+      offset_x, offset_y: crop centre minus box centre, / longest side of the box.
+    """
+
+    scale: float
+    offset_x: float
+    offset_y: float
+
+
+@dataclass(frozen=True)
+class CropMaps:
+    """What `crop_maps.json` holds.
+
+    Attributes:
+      fitted_on: the source of the faces.
+      detectors: by the detector's name.
+      points: for schemas without and with a tip of the nose, the weights [1 + 2 P, 3] of 1 and the
+        `_normalised` points, which give the crop's centre and the logarithm of its side.
+    """
+
+    fitted_on: str
+    detectors: dict[str, BoxMap]
+    points: dict[str, list[list[float]]]
+
+
+@functools.cache
+def maps() -> CropMaps:
+    """The fitted maps of the package."""
+    return config.from_tree(json.loads(FILE.read_text(encoding="utf-8")), CropMaps)
+
+
+def from_detection(box: np.ndarray, detector: str) -> Crop:
+    """The reference crop for a box (x0, y0, x1, y1) of the detector `short` or `full`."""
+    fitted = maps().detectors[detector]
+    rule = CropRule("file", REFERENCE.schema, fitted.scale, fitted.offset_x, fitted.offset_y)
+    return rule.crop(box)
+
+
+def from_points(points: np.ndarray, schema: LandmarkSchema) -> Crop:
+    """The reference crop around landmarks [N, 2] in pixels.
+
+    It is linear in the points: unlike their tight box it follows a face that turns its head, whose
+    jaw most schemas do not have.
+    """
+    features, centre, length = normalised(points, schema)
+    weights = np.array(maps().points["with_nose" if schema.nose_tip else "without_nose"])
+    x, y, log_side = features @ weights
+    return Crop(
+        float(centre[0] + x * length), float(centre[1] + y * length),
+        float(length * np.exp(np.clip(log_side, -3, 3))),
+    )
+
+
+def normalised(
+    points: np.ndarray, schema: LandmarkSchema
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """What `from_points` is linear in.
+
+    Returns:
+      [1 + 2 P]: 1, then eye centres, mouth corners and the tip of the nose where the schema has
+      one, minus their centre and divided by their length; the centre [2]: the mean of eyes and
+      mouth corners; the length: the larger of the distances from eye to eye and from eyes to mouth.
+    """
+    anchors = schema.anchor_points(np.asarray(points, np.float64))
+    centre, across = anchors.mean(axis=0), np.linalg.norm(anchors[1] - anchors[0])
+    down = np.linalg.norm(anchors[2:].mean(axis=0) - anchors[:2].mean(axis=0))
+    length = max(float(across), float(down), 1e-6)
+    if schema.nose_tip:
+        anchors = np.vstack([anchors, points[list(schema.nose_tip)].mean(axis=0)])
+    return np.concatenate([[1.0], ((anchors - centre) / length).ravel()]), centre, length
+
+
+def to_model(reference: Crop, rule: CropRule) -> Crop:
+    """The crop of a model for a face whose reference crop is known.
+
+    A rule of the 68 iBUG points says how it differs from the reference; one of other annotations
+    was fitted to them so that it does not.
+    """
+    if rule.name != REFERENCE.name:
+        return reference
+    longest = reference.side / REFERENCE.scale
+    return Crop(
+        reference.center_x + (rule.offset_x - REFERENCE.offset_x) * longest,
+        reference.center_y + (rule.offset_y - REFERENCE.offset_y) * longest,
+        longest * rule.scale,
+    )

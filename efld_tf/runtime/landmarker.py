@@ -1,0 +1,150 @@
+"""A photo -> the landmarks of all its faces: detector, crop, model, and the crop once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import LARGEST, Crop, tight_box
+from efld_tf.runtime import crop_maps
+from efld_tf.runtime.detector import Detection, iou
+from efld_tf.runtime.faces import Face
+from efld_tf.runtime.predictor import Predictor, check_boxes, check_image
+
+# A detector's box says roughly where a face is. The points found by it say it better, and a third
+# look by them is nearly as good as one by the annotated box (benchmarks/detector.py).
+PASSES = 3
+MIN_CONFIDENCE = 0.5
+# Boxes of points that overlap by more are of one face.
+SAME_POINTS_IOU = 0.5
+# On a face, the points say that it is where the model was told to look: their crop is not further
+# away than this share of the side, nor larger or smaller by this factor.
+FARTHEST, LARGEST_CHANGE = 0.4, 1.8
+
+
+class Detector(Protocol):
+    """What finds face boxes: `FaceDetector`, `TwoRangeDetector`, or your own."""
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """The faces of an image [H, W, 3] uint8 RGB."""
+
+
+class FaceLandmarker:
+    """Finds the faces of photos and their landmarks.
+
+    Not safe to share between threads, like the models it runs.
+
+    Attributes:
+      schema: name of the schema of the points.
+      detector: what finds faces; None where boxes are always given.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        detector: Detector | None = None,
+        *,
+        passes: int = PASSES,
+        min_confidence: float = MIN_CONFIDENCE,
+    ):
+        """Combines a model with a detector.
+
+        Args:
+          passes: how often the model looks at a detected face, each time by the crop that follows
+            from the points before.
+          min_confidence: faces that are less sure are left out, 0 to 1.
+
+        Raises:
+          EfldError: a value is out of range.
+        """
+        if passes < 1 or not 0 <= min_confidence <= 1:
+            raise EfldError("expected passes from 1 on and a min_confidence from 0 to 1")
+        self.schema: str = predictor.schema
+        self.detector = detector
+        self._schema = schemas.get(predictor.schema)
+        self._predictor = predictor
+        self._passes, self._min_confidence = passes, min_confidence
+
+    def find(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
+        """The faces of an image.
+
+        Args:
+          image: [H, W, 3] uint8 RGB, upright.
+          boxes: (x0, y0, x1, y1) of each face in pixels, of the kind that the model's crop rule
+            names, instead of the detector. The model looks once, by these boxes, and all faces
+            are given.
+
+        Returns:
+          In the order of the boxes, or of the detector's scores.
+
+        Raises:
+          EfldError: not such an image or boxes, or neither boxes nor a detector.
+        """
+        check_image(image)
+        if boxes is not None:
+            check_boxes(boxes)
+            crops = [self._predictor.crop_rule.crop(box) for box in boxes]
+            points, confidence = self.look(image, crops)
+            return [Face(p, self.schema, np.asarray(box, np.float64), 1.0, float(c))
+                    for p, box, c in zip(points, boxes, confidence, strict=True)]
+        if self.detector is None:
+            raise EfldError("boxes: expected, for there is no detector")
+        detections = self.detector.detect(image)
+        references = [crop_maps.from_detection(d.box, d.detector) for d in detections]
+        crops = [crop_maps.to_model(c, self._predictor.crop_rule) for c in references]
+        points, confidence = self.look(image, crops)
+        for _ in range(self._passes - 1):
+            points, confidence = self.look(image, [self.crop_around(p) for p in points])
+        faces = [Face(p, self.schema, d.box, d.score, float(c))
+                 for p, d, c in zip(points, detections, confidence, strict=True)]
+        return distinct([face for face in faces if face.confidence >= self._min_confidence])
+
+    def crop_around(self, points: np.ndarray) -> Crop:
+        """The model's crop around landmarks [N, 2] in pixels, of its schema."""
+        reference = crop_maps.from_points(points, self._schema)
+        return crop_maps.to_model(reference, self._predictor.crop_rule)
+
+    def look(self, image: np.ndarray, crops: Sequence[Crop]) -> tuple[np.ndarray, np.ndarray]:
+        """The model's points in squares of an image, and how sure it is that there is a face.
+
+        Args:
+          image: [H, W, 3] uint8 RGB.
+          crops: where to look; one that no face of the image can have gives a confidence of 0.
+
+        Returns:
+          [F, N, 2] float32 in pixels, and [F] float32 from 0 to 1. A model without such an output
+          is sure wherever the points say that the face is where it was told to look.
+        """
+        # Points of no face may ask for any square; there is nothing to see in these.
+        limit = LARGEST * max(image.shape[:2])
+        possible = [crop if crop.side < limit else Crop(0.0, 0.0, 1.0) for crop in crops]
+        points, confidence = self._predictor.predict_in(image, possible)
+        if confidence is None:
+            confidence = np.ones(len(points), np.float32)
+        for index, crop in enumerate(crops):
+            if crop is not possible[index] or not self._consistent(crop, points[index]):
+                confidence[index] = 0
+        return points, confidence
+
+    def _consistent(self, crop: Crop, points: np.ndarray) -> bool:
+        around = self.crop_around(points)
+        change = around.side / crop.side
+        return (
+            abs(around.center_x - crop.center_x) < FARTHEST * crop.side
+            and abs(around.center_y - crop.center_y) < FARTHEST * crop.side
+            and 1 / LARGEST_CHANGE < change < LARGEST_CHANGE
+        )
+
+
+def distinct(faces: Sequence[Face]) -> list[Face]:
+    """Faces without those whose points lie on those of a surer one; the order stays."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.confidence):
+        boxes = np.array([tight_box(other.points) for other in kept]).reshape(-1, 4)
+        if not (iou(tight_box(face.points), boxes) > SAME_POINTS_IOU).any():
+            kept.append(face)
+    return [face for face in faces if any(face is other for other in kept)]

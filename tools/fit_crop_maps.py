@@ -1,0 +1,121 @@
+"""Fits how crops follow from detectors' boxes and from landmarks, and writes the package's numbers.
+
+    python tools/fit_crop_maps.py ibug:PATH/helen/trainset
+
+Every face of an iBUG-68 source is pasted into a larger scene (`evaluation.scenes`), where the
+detectors look for it. Half of the faces are fitted to; for the other half it prints how far the
+crops are off: standard deviations of the centre in x and y in crop sides, and of the logarithm of
+the side. `--check` only prints that for the numbers that the package has.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from tqdm import tqdm
+
+from efld_tf import files
+from efld_tf.annotations import sources
+from efld_tf.annotations.images import ImageReader
+from efld_tf.evaluation.scenes import scene
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import Crop, tight_box
+from efld_tf.runtime import crop_maps
+from efld_tf.runtime.detector import MODELS, FaceDetector, iou
+
+# Ridge of the points' weights, so that nearly equal points share theirs.
+RIDGE = 1e-2
+SEED = 0
+
+
+def main() -> None:
+    """Fits, prints the errors and writes the file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("source", help="annotated faces of ibug68")
+    parser.add_argument("--check", action="store_true", help="fit nothing")
+    arguments = parser.parse_args()
+    records = sources.read(sources.parse(arguments.source), "stop").records
+    faces, found = [], {name: [] for name in MODELS}
+    detectors = {name: FaceDetector(name) for name in MODELS}
+    reader = ImageReader()
+    for record in tqdm(records, unit="face"):
+        image, points = scene(reader.read(record), record.points, record.key, SEED)
+        faces.append(points)
+        box = tight_box(points)
+        for name, detector in detectors.items():
+            boxes = [d.box for d in detector.detect(image) if iou(d.box, box[None])[0] > 0.3]
+            found[name].append(boxes[0] if boxes else None)
+    if not arguments.check:
+        fitted = {
+            "fitted_on": "HELEN's training faces",
+            "detectors": {name: fit_box(boxes[::2], faces[::2]) for name, boxes in found.items()},
+            "points": {kind: fit_points(faces[::2], kind) for kind in ("without_nose",
+                                                                      "with_nose")},
+        }
+        files.write_json(crop_maps.FILE, fitted)
+        crop_maps.maps.cache_clear()
+    report(found, faces)
+
+
+def target(points: np.ndarray) -> Crop:
+    """The reference crop by the annotation."""
+    return crop_maps.REFERENCE.crop(tight_box(points))
+
+
+def fit_box(boxes: list, faces: list) -> dict[str, float]:
+    """Medians over the faces; mirrored faces count too, so that there is no offset in x."""
+    rows = []
+    for box, points in zip(boxes, faces, strict=True):
+        if box is not None:
+            crop, longest = target(points), max(box[2] - box[0], box[3] - box[1])
+            rows.append([crop.side / longest, (crop.center_y - (box[1] + box[3]) / 2) / longest])
+    scale, offset_y = np.median(rows, axis=0)
+    return {"scale": round(float(scale), 4), "offset_x": 0.0, "offset_y": round(float(offset_y), 4)}
+
+
+def fit_points(faces: list, kind: str) -> list[list[float]]:
+    """Weights by ridge regression, over the faces and their mirror images."""
+    schema = schema_for(kind)
+    inputs, outputs = [], []
+    for face in faces:
+        for points in (face, schema.mirror(face, 1)):
+            crop = target(points)
+            features, centre, length = crop_maps.normalised(points, schema)
+            inputs.append(features)
+            outputs.append([(crop.center_x - centre[0]) / length,
+                            (crop.center_y - centre[1]) / length, np.log(crop.side / length)])
+    x, y = np.array(inputs), np.array(outputs)
+    weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
+    return np.round(weights, 5).tolist()
+
+
+def schema_for(kind: str):
+    """The 68 points, with or without their tip of the nose."""
+    import dataclasses
+
+    schema = schemas.get("ibug68")
+    return schema if kind == "with_nose" else dataclasses.replace(schema, nose_tip=())
+
+
+def report(found: dict, faces: list) -> None:
+    """Prints how far the crops of the other half are off."""
+    rows = {f"{name}'s boxes": [(crop_maps.from_detection(box, name), points)
+                                for box, points in zip(boxes[1::2], faces[1::2], strict=True)
+                                if box is not None] for name, boxes in found.items()}
+    for kind in ("without_nose", "with_nose"):
+        rows[f"points {kind}"] = [(crop_maps.from_points(points, schema_for(kind)), points)
+                                  for points in faces[1::2]]
+    for name, pairs in rows.items():
+        errors = []
+        for crop, points in pairs:
+            true = target(points)
+            errors.append([(crop.center_x - true.center_x) / true.side,
+                           (crop.center_y - true.center_y) / true.side,
+                           np.log(crop.side / true.side)])
+        print(f"{name:20} {len(pairs)} of {len(faces[1::2])} faces, off by "
+              + " ".join(f"{value:.3f}" for value in np.std(errors, axis=0)))
+
+
+if __name__ == "__main__":
+    main()
