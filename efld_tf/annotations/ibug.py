@@ -49,6 +49,9 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
 def read_folder(path: Path, schemas: Mapping[int, str]) -> Iterator[FaceRecord | DataError]:
     """The faces of a folder and its sub-folders, sorted by path.
 
+    `NAME.pts` belongs to `NAME.jpg`, and `NAME_K.pts` too where it has no image of its own: face K
+    of several, as `efld-predict` writes them.
+
     Args:
       schemas: the numbers of points that a file may have, and the schema of each.
 
@@ -61,14 +64,15 @@ def read_folder(path: Path, schemas: Mapping[int, str]) -> Iterator[FaceRecord |
         images = images_by_stem(folder)
         for file in files:
             try:
-                if file.stem not in images:
+                image = images.get(file.stem) or images.get(re.sub(r"_\d+$", "", file.stem))
+                if image is None:
                     kinds = ", ".join(IMAGE_SUFFIXES)
                     raise DataError(file, f"there is no image of that name ({kinds}) beside it")
                 points, schema = read_points(file, schemas)
             except DataError as error:
                 yield error
             else:
-                yield FaceRecord(images[file.stem], points, schema, identity=photo(file.stem))
+                yield FaceRecord(image, points, schema, identity=photo(image.stem))
 
 
 def read_points(
@@ -96,6 +100,12 @@ def read_points(
     if len(rows) != count:
         raise DataError(path, f"expected {count} points, got {len(rows)}", number)
     return checked_points(np.array(rows) - 1, schemas[count], path), schemas[count]
+
+
+def pts_text(points: np.ndarray) -> str:
+    """Points [N, 2], pixel centres at whole numbers from 0, as a `.pts` file (from 1)."""
+    rows = "".join(f"{x + 1:.6f} {y + 1:.6f}\n" for x, y in points.astype(np.float64))
+    return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}}}\n"
 
 
 def photo(stem: str) -> str:

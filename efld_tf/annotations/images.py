@@ -44,6 +44,15 @@ def read_photo(path: Path, upright: bool = False) -> np.ndarray:
     return decoding.decode(parsing.read_bytes(path, MAX_IMAGE_BYTES), path, upright)
 
 
+def orientation(path: Path) -> int:
+    """The EXIF orientation by which `read_photo(upright=True)` turns a photo, 1 to 8; 1 is none.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    return decoding.orientation(parsing.read_bytes(path, MAX_IMAGE_BYTES), path)
+
+
 class ImageReader:
     """Reads the images of records one after the other.
 

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efld_tf import files
+from efld_tf.annotations.ibug import pts_text
 from efld_tf.annotations.synthetic.landmarks import FORMATS
 from efld_tf.annotations.synthetic.render import (
     GENERATOR_VERSION,
@@ -80,12 +81,6 @@ def write_dataset(
         os.rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def pts_text(points: np.ndarray) -> str:
-    """Points [N, 2], pixel centres at whole numbers from 0, as an iBUG `.pts` file (from 1)."""
-    rows = "".join(f"{x + 1:.6f} {y + 1:.6f}\n" for x, y in points.astype(np.float64))
-    return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}}}\n"
 
 
 def wflw_line(face: SyntheticFace, name: str) -> str:

@@ -1,0 +1,149 @@
+"""What is kept of the faces that were found, in a folder.
+
+    pictures/NAME.jpg      the photo with its faces drawn (.png where it is small, .mp4 of a video)
+    aligned/NAME_K.png     face K alone, as models of face recognition take it
+    pts/NAME_K.pts         its points as an iBUG file
+    faces.jsonl, faces.csv all faces
+
+NAME follows the layout of the inputs. Frame 7 of a video `a.mp4` has `a.mp4/000007_K` for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from efld_tf import files
+from efld_tf.annotations import ibug, images
+from efld_tf.annotations.decoding import unturned_points
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import align, schemas
+from efld_tf.runtime import pictures, tables
+from efld_tf.runtime.faces import Face
+from efld_tf.runtime.inputs import CameraInput, Input, Inputs
+
+KINDS = ("pictures", "json", "csv", "pts", "aligned")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The faces of a photo or a frame.
+
+    Attributes:
+      input: where it is from.
+      image: [H, W, 3] uint8 RGB, upright.
+      faces: in it.
+      frame: its number in a video or camera, from 0 on; None for a photo.
+      seconds: its time.
+    """
+
+    input: Input
+    image: np.ndarray
+    faces: Sequence[Face]
+    frame: int | None = None
+    seconds: float | None = None
+
+
+class Outputs:
+    """Writes results as they come; use it in a `with` block.
+
+    Nothing is written before the first result. When the block ends, also by Ctrl-C, everything is
+    whole; any other exception drops the tables.
+    """
+
+    def __init__(self, folder: Path, kinds: Collection[str], schema: str):
+        """Prepares a folder, which is made when something is written.
+
+        Args:
+          kinds: some of `KINDS`.
+          schema: of the points.
+        """
+        self.folder = folder
+        self._kinds = kinds
+        self._schema = schema
+        self._stack = ExitStack()
+        self._tables: dict[str, tables.LineFile] = {}
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._stack.__exit__(kind, error, traceback)
+
+    def write(self, result: Result) -> None:
+        """Writes what is to be kept of a result, but for the pictures of a video.
+
+        Raises:
+          DataError: the photo can no longer be read.
+        """
+        if not self._tables:
+            self._open_tables()
+        for number, face in enumerate(result.faces):
+            if "json" in self._tables:
+                line = tables.json_line(face, result.input.image, result.frame)
+                self._tables["json"].write(line)
+            if "csv" in self._tables:
+                self._tables["csv"].write(tables.csv_line(
+                    face, number, result.input.image, result.frame, result.seconds))
+            if "pts" in self._kinds:
+                text = ibug.pts_text(self._points_in_file(result, face))
+                files.write_text(self.folder / "pts" / f"{_name(result)}_{number}.pts", text)
+            if "aligned" in self._kinds:
+                picture = align.align(result.image, face.points, schemas.get(face.schema))
+                path = self.folder / "aligned" / f"{_name(result)}_{number}.png"
+                pictures.write_as(path, picture)
+        if "pictures" in self._kinds and result.frame is None:
+            drawn = pictures.annotate_photo(result.image, result.faces)
+            pictures.write(self.folder / "pictures" / result.input.name, drawn)
+
+    def video_path(self, item: Input) -> Path | None:
+        """Where the annotated video of an input is to be written; None where it is not."""
+        if "pictures" not in self._kinds:
+            return None
+        return self.folder / "pictures" / f"{item.name}.mp4"
+
+    def check(self, inputs: Inputs) -> None:
+        """Looks at where things will be written before the work.
+
+        Raises:
+          EfldError: the folder is a file, or a picture would replace an input.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise EfldError(f"{self.folder}: expected a folder to write to, but it is a file")
+        given = {item.path.resolve() for item in inputs.items if not isinstance(item, CameraInput)}
+        for item in inputs.items:
+            for suffix in (".png", ".jpg", ".mp4"):
+                target = self.folder / "pictures" / f"{item.name}{suffix}"
+                if target.resolve() in given:
+                    raise EfldError(f"{target} is an input and would be replaced; choose another "
+                                    "--output")
+
+    def _open_tables(self) -> None:
+        for kind, suffix in (("json", "jsonl"), ("csv", "csv")):
+            if kind in self._kinds:
+                path = self.folder / f"faces.{suffix}"
+                self._tables[kind] = self._stack.enter_context(tables.LineFile(path))
+        if "csv" in self._tables:
+            self._tables["csv"].write(tables.csv_header(self._schema))
+
+    def _points_in_file(self, result: Result, face: Face) -> np.ndarray:
+        """The points in the file's own rows and columns: `.pts` cannot say that it was turned."""
+        if result.frame is not None:
+            return face.points
+        height, width = result.image.shape[:2]
+        turn = images.orientation(result.input.path)
+        return unturned_points(face.points, turn, width, height)
+
+
+def _name(result: Result) -> str:
+    if result.frame is None:
+        return result.input.name
+    return f"{result.input.image}/{result.frame:06d}"

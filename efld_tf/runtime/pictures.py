@@ -1,0 +1,110 @@
+"""Pictures of what was found: faces drawn on their photo, and image files of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from efld_tf import files
+from efld_tf.landmarks import drawing, schemas
+from efld_tf.landmarks.geometry import tight_box
+from efld_tf.runtime.faces import Face
+
+# JPEG smears the thin coloured lines of a small picture; as PNG a large one has too many bytes.
+MOST_PNG_PIXELS = 512 * 512
+LONGEST_JPEG = 65500  # pixels, of the library
+# Dots on a thumbnail would cover it: it is enlarged to about this many pixels, 8-fold at most.
+LEAST_SIDE, MOST_ENLARGED = 480, 8
+_JPEG = [
+    cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+]  # fmt: skip
+
+
+def annotate_photo(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+    """Draws faces as `annotate`, on a picture that is enlarged by a whole number where it is small.
+
+    Args:
+      image: [H, W, 3] uint8 RGB.
+
+    Returns:
+      [K H, K W, 3] uint8 RGB, K from 1 on.
+    """
+    factor = min(max(round(LEAST_SIDE / max(image.shape[:2])), 1), MOST_ENLARGED)
+    if factor > 1:
+        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        # Pixel centres are whole numbers: the outer corner of the first pixel stays.
+        faces = [replace(face, points=(face.points + 0.5) * factor - 0.5,
+                         box=(face.box + 0.5) * factor - 0.5) for face in faces]
+    return annotate(image, faces)
+
+
+def annotate(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+    """Draws faces: the box, the points and their lines, and in videos the person's number.
+
+    Sizes follow each face and not the photo, so that small faces of large photos are not covered.
+
+    Args:
+      image: [H, W, 3] uint8 RGB; it is not changed.
+
+    Returns:
+      [H, W, 3] uint8 RGB.
+    """
+    result = image.copy()
+    height, width = image.shape[:2]
+    for face in faces:
+        schema = schemas.get(face.schema)
+        boxes = np.stack([face.box, tight_box(face.points)])
+        margin = 0.08 * (boxes[:, 2:] - boxes[:, :2]).max() + 2
+        first = np.floor(boxes[:, :2].min(axis=0) - margin)
+        last = np.ceil(boxes[:, 2:].max(axis=0) + margin)
+        x0, y0 = np.clip(first, 0, [width, height]).astype(int)
+        x1, y1 = np.clip(last, 0, [width, height]).astype(int)
+        if x1 <= x0 or y1 <= y0:  # it is outside
+            continue
+        part, shift = result[y0:y1, x0:x1], np.array([x0, y0])
+        drawn = drawing.draw_box(part, face.box - [x0, y0, x0, y0])
+        drawn = drawing.draw_landmarks(
+            drawn, face.points - shift, schema, part_colours=drawing.part_colours(schema))
+        part[:] = drawn
+        if face.track is not None:
+            _write_number(result, face)
+    return result
+
+
+def _write_number(image: np.ndarray, face: Face) -> None:
+    """Writes the person's number into the top left corner of the box."""
+    x0, y0, x1, _ = face.box
+    pixels = float(np.clip(0.12 * (x1 - x0), 9, 120))
+    scale = pixels / 22  # OpenCV's capitals have 22 pixels at 1
+    place = (int(np.clip(x0 + pixels / 3, -1e5, 1e5)), int(np.clip(y0 + 1.4 * pixels, -1e5, 1e5)))
+    thickness = max(1, round(pixels / 12))
+    for colour, wide in ((drawing.BACKGROUND, 3 * thickness), (drawing.YELLOW, thickness)):
+        cv2.putText(image, str(face.track), place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, wide,
+                    cv2.LINE_AA)
+
+
+def write(path: Path, image: np.ndarray) -> Path:
+    """Writes a picture [H, W, 3] uint8 RGB atomically: as PNG where it is small, or JPEG.
+
+    Args:
+      path: without a suffix, which is added.
+
+    Returns:
+      The path with the suffix.
+    """
+    height, width = image.shape[:2]
+    as_png = height * width <= MOST_PNG_PIXELS or max(height, width) > LONGEST_JPEG
+    return write_as(path.with_name(path.name + (".png" if as_png else ".jpg")), image)
+
+
+def write_as(path: Path, image: np.ndarray) -> Path:
+    """Writes a picture [H, W, 3] uint8 RGB atomically, as PNG or JPEG by the path's suffix."""
+    options = _JPEG if path.suffix == ".jpg" else []
+    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    files.write_bytes(path, encoded.tobytes())
+    return path

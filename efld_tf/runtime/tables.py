@@ -1,0 +1,105 @@
+"""Faces as lines of text: JSON lines and CSV, both of which the readers of annotations take again.
+
+A file of a long run appears when it ends, also by Ctrl-C, and always holds whole lines.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from efld_tf.files import atomic_path
+from efld_tf.landmarks import schemas
+from efld_tf.runtime.faces import Face
+
+
+def json_line(face: Face, image: str, frame: int | None) -> str:
+    """A face as an object of the reader `json`, pixels rounded to 1/1000.
+
+    Args:
+      image: path of the photo or video, relative to the folder that readers are told.
+      frame: of a video, counted from 0; None for a photo, whose coordinates are those of the photo
+        turned by its EXIF orientation.
+    """
+    fields = {
+        "image": image,
+        "points": [[round(float(x), 3), round(float(y), 3)] for x, y in face.points],
+        "box": [round(float(v), 3) for v in face.box],
+        "identity": image if face.track is None else f"{image} {face.track}",
+        "attributes": {"score": round(face.score, 4), "confidence": round(face.confidence, 4)},
+    }
+    fields |= {"upright": True} if frame is None else {"frame": frame}
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def csv_header(schema: str) -> str:
+    """The columns of `csv_line`."""
+    points = [f"{name}_{axis}" for name in schemas.get(schema).names for axis in "xy"]
+    return _cells([
+        "image", "frame", "upright", "seconds", "face", "track", "score", "confidence",
+        "box_x0", "box_y0", "box_x1", "box_y1", *points,
+    ])  # fmt: skip
+
+
+def csv_line(
+    face: Face, number: int, image: str, frame: int | None, seconds: float | None
+) -> str:
+    """A face as a line of a table of the reader `csv`, pixels rounded to 1/1000.
+
+    Args:
+      number: of the face in its photo or frame, from 0 on.
+      image, frame: as of `json_line`; the column `upright` says what it says.
+      seconds: the frame's time.
+    """
+    return _cells([
+        image, frame, int(frame is None), None if seconds is None else f"{seconds:.6f}", number,
+        face.track, f"{face.score:.4f}", f"{face.confidence:.4f}",
+        *(f"{v:.3f}" for v in face.box), *(f"{v:.3f}" for v in face.points.ravel()),
+    ])  # fmt: skip
+
+
+def _cells(values: list) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
+
+
+class LineFile:
+    """Writes a text file line by line under a temporary name.
+
+    It gets its own name when the `with` block ends, also by Ctrl-C, and then holds whole lines
+    only; any other exception drops it, and an older file stays.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._atomic = atomic_path(path)
+        self._whole = 0
+
+    def __enter__(self) -> LineFile:
+        self._file: BinaryIO = open(self._atomic.__enter__(), "wb")
+        return self
+
+    def write(self, line: str) -> None:
+        """Appends a line and its end. A name that is not UTF-8 is written with escapes."""
+        content = f"{line}\n".encode(errors="backslashreplace")
+        self._file.write(content)
+        self._whole += len(content)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:  # fmt: skip
+        keep = kind is None or issubclass(kind, KeyboardInterrupt)
+        try:
+            if keep:
+                self._file.truncate(self._whole)  # a line that Ctrl-C cut in two
+            self._file.close()
+        finally:
+            if keep:
+                kind = error = traceback = None
+            self._atomic.__exit__(kind, error, traceback)

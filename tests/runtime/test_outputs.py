@@ -1,0 +1,267 @@
+"""What is written of faces, read again by the toolkit's own readers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from efld_tf.annotations import sources
+from efld_tf.annotations.images import ImageReader, read_photo
+from efld_tf.errors import EfldError
+from efld_tf.landmarks import schemas
+from efld_tf.runtime import inputs, pictures, tables
+from efld_tf.runtime.faces import Face
+from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
+from efld_tf.runtime.outputs import KINDS, Outputs, Result
+from tests.faces import mean_shape
+
+
+def _face(x: float = 40, y: float = 30, side: float = 60, track: int | None = None) -> Face:
+    points = (mean_shape("ibug51") * side + [x, y]).astype(np.float32)
+    box = np.array([x, y, x + side, y + side + 0.25])
+    return Face(points, "ibug51", box, 0.91234567, 0.75, track)
+
+
+def _photo(path: Path, size: tuple[int, int] = (160, 120), orientation: int = 1) -> Path:
+    """A photo of noise with an EXIF orientation."""
+    width, height = size
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, exif=exif, **({} if path.suffix == ".png" else
+                                                     {"quality": 95}))
+    return path
+
+
+def _write(folder: Path, *results: Result, kinds: tuple[str, ...] = KINDS) -> Path:
+    output = folder / "predictions"
+    with Outputs(output, kinds, "ibug51") as outputs:
+        for result in results:
+            outputs.write(result)
+    return output
+
+
+def _results(folder: Path, *names: str, orientation: int = 1) -> list[Result]:
+    for name in names:
+        _photo(folder / name, orientation=orientation)
+    return [Result(item, read_photo(item.path, upright=True), [_face(), _face(10, 5, 45.5)])
+            for item in inputs.expand([str(folder)]).items]
+
+
+def _close(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(found, expected, atol=1.01e-3)
+
+
+def test_files_follow_the_layout_of_the_inputs(tmp_path: Path) -> None:
+    results = _results(tmp_path / "photos", "a.png", "sub/b.png")
+    empty = Result(results[0].input, results[0].image, [])
+    output = _write(tmp_path, *results, empty)
+    found = sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file())
+    assert found == [
+        "aligned/a_0.png", "aligned/a_1.png", "aligned/sub/b_0.png", "aligned/sub/b_1.png",
+        "faces.csv", "faces.jsonl", "pictures/a.png", "pictures/sub/b.png",
+        "pts/a_0.pts", "pts/a_1.pts", "pts/sub/b_0.pts", "pts/sub/b_1.pts",
+    ]
+    assert cv2.imread(str(output / "aligned/sub/b_1.png")).shape == (112, 112, 3)
+
+
+def test_json_lines_have_the_agreed_form(tmp_path: Path) -> None:
+    (result,) = _results(tmp_path / "photos", "a.png")
+    lines = (_write(tmp_path, result) / "faces.jsonl").read_text().splitlines()
+    first = json.loads(lines[0])
+    assert list(first) == ["image", "points", "box", "identity", "attributes", "upright"]
+    assert (first["image"], first["identity"], first["upright"]) == ("a.png", "a.png", True)
+    assert first["attributes"] == {"score": 0.9123, "confidence": 0.75}
+    video = tables.json_line(_face(track=3), "v/clip.mp4", 7)
+    assert json.loads(video)["identity"] == "v/clip.mp4 3" and json.loads(video)["frame"] == 7
+    assert "upright" not in json.loads(video)
+
+
+@pytest.mark.parametrize("reader", ["json:{}/faces.jsonl", "csv:{}/faces.csv"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_tables_are_sources_again(tmp_path: Path, reader: str, orientation: int) -> None:
+    photos = tmp_path / "photos"
+    results = _results(photos, "a.png", "sub/b, c.png", orientation=orientation)
+    output = _write(tmp_path, *results)
+    source = f"{reader.format(output)}?schema=ibug51&images={photos}"
+    records = sources.read(source).records
+    assert [r.key for r in records] == [
+        f"../photos/{name}{number}" for name in ("a.png", "sub/b, c.png") for number in ("", "@1")]
+    images = ImageReader()
+    for record, (result, face) in zip(
+        records, [(r, f) for r in results for f in r.faces], strict=True
+    ):
+        _close(record.points, face.points)
+        _close(record.box, face.box)
+        assert record.attributes["score"] == "0.9123"
+        np.testing.assert_array_equal(images.read(record), result.image)
+
+
+def test_frames_are_sources_again(tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 48))
+    for index in range(4):
+        writer.write(np.full((48, 64, 3), 60 * index, np.uint8))
+    writer.release()
+    video = VideoFile(path, "clip.avi", "clip")
+    output = _write(tmp_path, *(
+        Result(video, np.full((48, 64, 3), 60 * index, np.uint8), [_face(track=5)], index,
+               index / 25) for index in (0, 3)))
+    assert not (output / "pictures").exists()  # a video's are a video
+    assert sorted(p.name for p in (output / "pts" / "clip.avi").iterdir()) == \
+        ["000000_0.pts", "000003_0.pts"]
+    for reader in ("json:{}/faces.jsonl", "csv:{}/faces.csv"):
+        source = f"{reader.format(output)}?schema=ibug51&images={tmp_path}"
+        first, second = sources.read(source).records
+        assert (first.frame, second.frame, second.upright) == (0, 3, False)
+        assert second.key == "../clip.avi#3"
+        assert abs(ImageReader().read(second).mean() - 180) < 3
+    rows = list(csv.DictReader((output / "faces.csv").open()))
+    assert rows[1]["seconds"] == "0.120000" and rows[1]["track"] == "5"
+    assert (rows[1]["frame"], rows[1]["upright"], rows[1]["face"]) == ("3", "0", "0")
+
+
+def test_the_table_has_a_column_for_each_coordinate(tmp_path: Path) -> None:
+    (result,) = _results(tmp_path / "photos", "a.png")
+    with (_write(tmp_path, result, kinds=("csv",)) / "faces.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert list(first)[:8] == \
+        ["image", "frame", "upright", "seconds", "face", "track", "score", "confidence"]
+    names = schemas.get("ibug51").names
+    assert list(first)[12:] == [f"{name}_{axis}" for name in names for axis in "xy"]
+    assert (second["face"], second["frame"], second["track"], second["seconds"]) == \
+        ("1", "", "", "")
+    _close(float(first[f"{names[9]}_y"]), result.faces[0].points[9, 1])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pts_files_beside_their_images_are_a_source(tmp_path: Path, orientation: int) -> None:
+    """In the file's own rows and columns, which is what the reader and other tools look at."""
+    photos = tmp_path / "photos"
+    (result,) = _results(photos, "face.png", orientation=orientation)
+    height, width = result.image.shape[:2]
+    assert (width < height) == (orientation >= 5)
+    # A point on a pixel that is unlike the others: where the reader says, it must be there.
+    marked = _face()
+    marked.points[7] = [width - 21, 13]
+    shutil.copytree(_write(tmp_path, Result(result.input, result.image, [_face(), marked])) / "pts",
+                    photos, dirs_exist_ok=True)
+    first, second = sources.read(f"ibug:{photos}").records
+    assert (first.schema, first.image, first.identity) == ("ibug51", photos / "face.png", "face")
+    assert second.identity == first.identity
+    if orientation == 1:
+        _close(first.points, result.faces[0].points)
+    column, row = second.points[7].round().astype(int)
+    np.testing.assert_array_equal(read_photo(second.image)[row, column],
+                                  result.image[13, width - 21])
+
+
+def test_a_picture_keeps_its_pixels_and_shows_the_faces(tmp_path: Path) -> None:
+    photo = np.full((600, 900, 3), 90, np.uint8)
+    face = _face(300, 200, 150)
+    drawn = pictures.annotate_photo(photo, [face])
+    assert drawn.shape == photo.shape and (photo == 90).all()
+    assert (drawn[:150] == 90).all() and (drawn[:, 600:] == 90).all()
+    for x, y in face.points.round().astype(int):
+        assert abs(drawn[y, x].astype(int) - 90).max() > 40
+    path = pictures.write(tmp_path / "a", drawn)
+    assert path.name == "a.jpg"
+    assert abs(read_photo(path).astype(int) - drawn).mean() < 1
+
+
+def test_sizes_follow_the_face() -> None:
+    """A face of a tenth of a large photo is drawn as it would be alone."""
+    small = np.full((6000, 4000, 3), 90, np.uint8)
+    drawn = pictures.annotate_photo(small, [_face(2000, 3000, 400)])
+    share = (drawn[2900:3500, 1900:2500] != 90).any(axis=-1).mean()
+    alone = pictures.annotate_photo(np.full((600, 600, 3), 90, np.uint8), [_face(100, 100, 400)])
+    assert share == pytest.approx((alone != 90).any(axis=-1).mean(), rel=0.05)
+    assert 0.01 < share < 0.06
+
+
+def test_a_thumbnail_is_enlarged() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (80, 100, 3)).astype(np.uint8)
+    drawn = pictures.annotate_photo(image, [])
+    assert drawn.shape == (400, 500, 3)
+    face = _face(20, 20, 50)
+    found = pictures.annotate_photo(np.full((80, 100, 3), 90, np.uint8), [face])
+    for x, y in ((face.points + 0.5) * 5 - 0.5).round().astype(int):
+        assert abs(found[y, x].astype(int) - 90).max() > 40
+    assert pictures.annotate_photo(np.zeros((1, 1, 3), np.uint8), []).shape == (8, 8, 3)
+    assert pictures.annotate(image, []).shape == image.shape  # frames keep their size
+
+
+def test_faces_at_the_edge_and_outside_and_tracks() -> None:
+    image = np.full((500, 500, 3), 90, np.uint8)
+    drawn = pictures.annotate(image, [_face(-30, 450, 100), _face(5000, 50), _face(-900, -900)])
+    assert (drawn[420:, :80] != 90).any() and (drawn[:400] == 90).all()
+    numbered = pictures.annotate(image, [_face(100, 100, 200, track=12)])
+    plain = pictures.annotate(image, [_face(100, 100, 200)])
+    changed = (numbered != plain).any(axis=-1)
+    assert changed[100:150, 100:160].any() and not changed[160:].any()
+
+
+@pytest.mark.parametrize(("size", "suffix"), [((256, 256), ".png"), ((1200, 900), ".jpg"),
+                                              ((70_000, 8), ".png"), ((1, 66_000), ".png")])
+def test_png_where_jpeg_would_smear_or_cannot(
+    tmp_path: Path, size: tuple[int, int], suffix: str
+) -> None:
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    path = pictures.write(tmp_path / "a.b", image)
+    assert path.name == f"a.b{suffix}" and read_photo(path).shape == image.shape
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
+def test_lines_are_whole_whatever_ends_the_run(
+    tmp_path: Path, error: type[BaseException] | None
+) -> None:
+    path = tmp_path / "faces.jsonl"
+    path.write_text("old\n")
+    try:
+        with tables.LineFile(path) as file:
+            file.write("one")
+            file.write("two")
+            if error:
+                file._file.write(b"cut of")  # as Ctrl-C in the middle of a line would leave it
+                raise error
+    except (KeyboardInterrupt, ValueError):
+        pass
+    assert path.read_text() == ("old\n" if error is ValueError else "one\ntwo\n")
+    assert os.listdir(tmp_path) == ["faces.jsonl"]
+
+
+def test_no_result_writes_nothing_and_no_face_an_empty_table(tmp_path: Path) -> None:
+    assert not _write(tmp_path).exists()
+    (result,) = _results(tmp_path / "photos", "a.png")
+    output = _write(tmp_path, Result(result.input, result.image, []))
+    assert (output / "faces.jsonl").read_text() == ""
+    assert len((output / "faces.csv").read_text().splitlines()) == 1
+    assert (output / "pictures/a.png").exists() and not (output / "pts").exists()
+
+
+def test_inputs_are_never_replaced(tmp_path: Path) -> None:
+    _photo(tmp_path / "out/pictures/a.jpg")
+    found = inputs.expand([str(tmp_path / "out/pictures/a.jpg")])
+    with pytest.raises(EfldError, match=r"a.jpg is an input and would be replaced; choose another"):
+        Outputs(tmp_path / "out", KINDS, "ibug51").check(found)
+    Outputs(tmp_path / "other", KINDS, "ibug51").check(found)
+    with pytest.raises(EfldError, match="expected a folder to write to, but it is a file"):
+        Outputs(tmp_path / "out/pictures/a.jpg", KINDS, "ibug51").check(found)
+
+
+def test_where_a_video_goes(tmp_path: Path) -> None:
+    camera, video = CameraInput(0, "camera0", "camera0"), VideoFile(Path("a.mov"), "a.mov", "s/a")
+    outputs = Outputs(tmp_path, ("pictures",), "ibug51")
+    assert outputs.video_path(camera) == tmp_path / "pictures/camera0.mp4"
+    assert outputs.video_path(video) == tmp_path / "pictures/s/a.mp4"
+    assert Outputs(tmp_path, ("json",), "ibug51").video_path(video) is None
+    assert not isinstance(Photo(Path("a.jpg"), "a.jpg", "a"), VideoFile)
