@@ -42,6 +42,8 @@ class Architecture:
       grids: cells a side and anchors a cell, in the order of the output.
       smallest: side of the smallest face that is found reliably, / side of the square it looks at.
       min_score: below it MediaPipe itself reports nothing by default.
+      tiled: whether tiles are searched unless the user says otherwise: half of what the short-range
+        model finds in them is no face (benchmarks/detector.py).
     """
 
     file: str
@@ -49,6 +51,7 @@ class Architecture:
     grids: tuple[tuple[int, int], ...]
     smallest: float
     min_score: float
+    tiled: bool
 
     def anchors(self) -> np.ndarray:
         """Centres [A, 2] of the anchors, in sides of the input."""
@@ -63,11 +66,11 @@ class Architecture:
 MODELS = {
     "short": Architecture(
         "modules/face_detection/face_detection_short_range.tflite", 128, ((16, 2), (8, 6)), 0.16,
-        0.5,
+        0.5, False,
     ),
     "full": Architecture(
         "modules/face_detection/face_detection_full_range_sparse.tflite", 192, ((48, 1),), 0.06,
-        0.6,
+        0.6, True,
     ),
 }
 
@@ -100,7 +103,7 @@ class FaceDetector:
       min_score: the lowest score of a detection.
       min_face: side in pixels of the smallest face to look for: where it is smaller than the model
         can find in the whole photo, tiles of the photo are searched too. None for 40 pixels or
-        1/50 of the photo's longest side, whichever is more.
+        1/50 of the photo's longest side, whichever is more, and for no tiles with `short`.
     """
 
     def __init__(
@@ -161,6 +164,8 @@ class FaceDetector:
         longest, smallest = max(height, width), self.min_face
         if smallest is None:
             smallest = max(MIN_FACE, longest * MIN_FACE_SHARE)
+            if not self._architecture.tiled:
+                return found
         # Each level halves the squares that are looked at.
         side = longest / 2
         while side * 2 * self._architecture.smallest > smallest:

@@ -1,0 +1,158 @@
+"""Faces from frame to frame: looked for where they were, with the detector only when needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from efld_tf.errors import EfldError
+from efld_tf.landmarks.geometry import tight_box
+from efld_tf.runtime.detector import iou
+from efld_tf.runtime.faces import Face
+from efld_tf.runtime.landmarker import SAME_POINTS_IOU, FaceLandmarker
+from efld_tf.runtime.smoothing import OneEuroFilter
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """How faces are followed.
+
+    Attributes:
+      detect_seconds: how often new faces are looked for while some are followed; whenever one is
+        lost, or none is there, in the next frame.
+      search_seconds: how often, while none is there: 0 for every frame.
+      min_confidence: a face is lost in the frame where it is less sure; 0 to 1.
+      remember_seconds: for how long a lost face that is found again near its last place keeps its
+        number.
+      smooth: whether the points are filtered (`OneEuroFilter`).
+    """
+
+    detect_seconds: float = 0.5
+    search_seconds: float = 0.0
+    min_confidence: float = 0.5
+    remember_seconds: float = 1.0
+    smooth: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.detect_seconds, self.search_seconds, self.remember_seconds) < 0 \
+                or not 0 <= self.min_confidence <= 1:
+            raise EfldError("tracker: expected times from 0 on and a min_confidence from 0 to 1")
+
+
+@dataclass
+class _Track:
+    """A person: the last face as the model saw it, which the next crop follows, and when."""
+
+    face: Face
+    seen: float
+    filter: OneEuroFilter = field(default_factory=OneEuroFilter)
+
+    def smoothed(self) -> Face:
+        box = tight_box(self.face.points)
+        size = float(max(box[2:] - box[:2]))
+        return replace(self.face, points=self.filter.update(self.face.points, self.seen, size))
+
+
+class FaceTracker:
+    """Follows the faces of a video.
+
+    In each frame the model looks where every face was in the last one: the detector, which takes
+    many times longer, runs only to find newcomers and lost faces. Not safe to share between
+    threads; frames come in their order.
+    """
+
+    def __init__(self, landmarker: FaceLandmarker, options: TrackerOptions | None = None):
+        """Follows nobody yet.
+
+        Raises:
+          EfldError: the landmarker has no detector.
+        """
+        if landmarker.detector is None:
+            raise EfldError("a tracker needs a detector")
+        self._landmarker = landmarker
+        self._options = options or TrackerOptions()
+        self._tracks: list[_Track] = []
+        self._lost: list[_Track] = []
+        self._next = 0
+        self._detected = -np.inf  # when the detector ran last
+        self._seconds = -np.inf
+
+    def update(self, image: np.ndarray, seconds: float) -> list[Face]:
+        """The faces of the next frame.
+
+        Args:
+          image: [H, W, 3] uint8 RGB.
+          seconds: the frame's time, later than the last one's.
+
+        Returns:
+          In the order of their numbers, `Face.track`, which a person keeps while followed. `box` is
+          the detector's in the frame where it found the face, and the tight one of the unfiltered
+          points from then on.
+
+        Raises:
+          EfldError: the time does not go on, or not such an image.
+        """
+        if not seconds > self._seconds:
+            raise EfldError(f"tracker: a frame at {seconds:g} s after one at {self._seconds:g} s")
+        self._seconds = seconds
+        lost = self._follow(image)
+        wait = self._options.detect_seconds if self._tracks else self._options.search_seconds
+        if lost or seconds - self._detected >= wait:
+            self._detect(image)
+        return [self._shown(track) for track in sorted(self._tracks, key=_number)]
+
+    def _follow(self, image: np.ndarray) -> bool:
+        """Moves every track to its place in this frame; whether one was lost."""
+        crops = [self._landmarker.crop_around(track.face.points) for track in self._tracks]
+        points, confidence = self._landmarker.look(image, crops)
+        kept: list[_Track] = []
+        # The surer of two that ended on one face keeps it.
+        for index in np.argsort(-confidence, kind="stable"):
+            track, box = self._tracks[index], tight_box(points[index]).astype(np.float64)
+            others = np.array([other.face.box for other in kept]).reshape(-1, 4)
+            if confidence[index] < self._options.min_confidence \
+                    or (iou(box, others) > SAME_POINTS_IOU).any():
+                self._lost.append(track)
+                continue
+            track.face = replace(track.face, points=points[index], box=box,
+                                 confidence=float(confidence[index]))
+            track.seen = self._seconds
+            kept.append(track)
+        lost = len(kept) < len(self._tracks)
+        self._tracks = kept
+        return lost
+
+    def _detect(self, image: np.ndarray) -> None:
+        """Looks for faces that are not followed, and gives them numbers."""
+        self._detected = self._seconds
+        horizon = self._seconds - self._options.remember_seconds
+        self._lost = [track for track in self._lost if track.seen >= horizon]
+        for face in self._landmarker.find(image):
+            if face.confidence < self._options.min_confidence \
+                    or self._at(face, self._tracks) is not None:
+                continue
+            known = self._at(face, self._lost)
+            if known is None:
+                number, self._next = self._next, self._next + 1
+            else:
+                number = _number(known)
+                self._lost.remove(known)
+            self._tracks.append(_Track(replace(face, track=number), self._seconds))
+
+    @staticmethod
+    def _at(face: Face, tracks: list[_Track]) -> _Track | None:
+        """The track whose last place a face overlaps most, where it does."""
+        if not tracks:
+            return None
+        boxes = np.array([tight_box(track.face.points) for track in tracks], np.float64)
+        overlap = iou(tight_box(face.points).astype(np.float64), boxes)
+        best = int(np.argmax(overlap))
+        return tracks[best] if overlap[best] > 0.2 else None
+
+    def _shown(self, track: _Track) -> Face:
+        return track.smoothed() if self._options.smooth else track.face
+
+
+def _number(track: _Track) -> int:
+    return track.face.track if track.face.track is not None else -1
