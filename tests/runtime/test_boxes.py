@@ -27,11 +27,11 @@ def test_real_scenes(shared_data: Path) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("[]", "expected an object"),
-    ('{"a.jpg": 3}', "a.jpg: expected a list of boxes"),
-    ('{"a.jpg": [[1, 2, 3]]}', "a.jpg, box 0: expected 4 numbers, got 3"),
-    ('{"a.jpg": [[1, 2, 3, "x"]]}', "a.jpg, box 0: expected numbers, got a str"),
+    ('{"a.jpg": 3}', "'a.jpg': expected a list of boxes"),
+    ('{"a.jpg": [[1, 2, 3]]}', "'a.jpg', box 0: expected 4 numbers, got 3"),
+    ('{"a.jpg": [[1, 2, 3, "x"]]}', "'a.jpg', box 0: expected numbers, got a str"),
     ('{"a.jpg": [[1, 2, 3, NaN]]}', "NaN"),
-    ('{"a.jpg": [[0, 0, 1, 1], [5, 5, 4, 9]]}', "a.jpg, box 1: it has no area"),
+    ('{"a.jpg": [[0, 0, 1, 1], [5, 5, 4, 9]]}', "'a.jpg', box 1: it has no area"),
     ("{", "not valid JSON"),
 ])
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
