@@ -233,7 +233,7 @@ class VideoWriter:
 
     def _open(self, audio: av.AudioStream | None) -> None:
         height, width = self._shape[:2]
-        output = av.open(str(self._temporary), "w", format="mp4", options={
+        output = av.open(f"file:{self._temporary}", "w", format="mp4", options={
             # The index goes before the frames, so that players can start while they load.
             "movflags": "faststart",
             # The first frame's time is kept in this unit.
@@ -345,8 +345,8 @@ class Camera:
                 break
             now = self._clock()
             begin = now if begin is None else begin
-            # Two frames from the driver's buffer may come within one tick of the clock.
-            last = max(now - begin, last + 1e-6) if index else 0.0
+            # Frames from the driver's buffer may come within one tick of the clock.
+            last = max(now - begin, last + 0.001) if index else 0.0
             yield Frame(image, index, last)
         error = EfldError(f"{self._name}: lost after {index} frames")
         if self._on_damage is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 AUDIO_RATE = 48000
 
@@ -68,10 +69,17 @@ def make(
     return path
 
 
-def sound(path: Path, codec: str = "aac") -> Path:
-    """A file of audio only."""
+def sound(path: Path, cover: bool = False) -> Path:
+    """A file of audio only, or with the picture of a cover."""
     with av.open(str(path), "w") as container:
-        container.mux(_tone(container.add_stream(codec, rate=AUDIO_RATE), 0.5))
+        tone = container.add_stream("aac", rate=AUDIO_RATE)
+        if cover:
+            stream = container.add_stream("mjpeg", width=96, height=64, pix_fmt="yuvj420p")
+            stream.disposition = Disposition.attached_pic.value
+        container.mux(_tone(tone, 0.5))
+        if cover:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(0), "rgb24")))
+            container.mux(stream.encode(None))
     return path
 
 
