@@ -10,7 +10,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from efld_tf.annotations import decoding, matlab, parsing
+from efld_tf.annotations import decoding, parsing
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 
@@ -148,6 +148,9 @@ class CofwImages:
     CELLS = ("IsTr", "IsT")
 
     def __init__(self, path: Path):
+        from efld_tf.annotations import matlab  # brings h5py, which other images do not need
+
+        self._matlab = matlab
         self._path = path
         self._file = matlab.open_hdf5(path)
         try:
@@ -159,10 +162,10 @@ class CofwImages:
     def read(self, frame: int) -> np.ndarray:
         """Image `frame` of the cell array, counted from 0; grey ones become RGB."""
         try:
-            image = matlab.read_hdf5(self._file, self._cells[frame], "u", MAX_PIXELS * 3)
+            image = self._matlab.read_hdf5(self._file, self._cells[frame], "u", MAX_PIXELS * 3)
             if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] == (3,)):
                 raise ValueError(f"of shape {image.shape}, {image.dtype}")
-        except matlab.HDF5_ERRORS as error:
+        except self._matlab.HDF5_ERRORS as error:
             reason = parsing.shorten(str(error), 200)
             raise DataError(self._path, f"image {frame} cannot be read: {reason}") from error
         if image.ndim == 2:

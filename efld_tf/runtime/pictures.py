@@ -35,12 +35,32 @@ def annotate_photo(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
       [K H, K W, 3] uint8 RGB, K from 1 on.
     """
     factor = min(max(round(LEAST_SIDE / max(image.shape[:2])), 1), MOST_ENLARGED)
-    if factor > 1:
-        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-        # Pixel centres are whole numbers: the outer corner of the first pixel stays.
-        faces = [replace(face, points=(face.points + 0.5) * factor - 0.5,
-                         box=(face.box + 0.5) * factor - 0.5) for face in faces]
-    return annotate(image, faces)
+    return annotate(*_scaled(image, faces, factor))
+
+
+def annotate_to_fit(
+    image: np.ndarray, faces: Sequence[Face], width: int, height: int
+) -> np.ndarray:
+    """Draws faces as `annotate_photo`, on a picture that fits into `width` x `height` pixels."""
+    factor = min(width / image.shape[1], height / image.shape[0])
+    if factor >= 1:
+        return annotate_photo(image, faces)
+    return annotate(*_scaled(image, faces, factor))
+
+
+def _scaled(
+    image: np.ndarray, faces: Sequence[Face], factor: float
+) -> tuple[np.ndarray, Sequence[Face]]:
+    """A picture and its faces, `factor` times as large."""
+    if factor == 1:
+        return image, faces
+    how = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
+    x, y = width / image.shape[1], height / image.shape[0]
+    # Pixel centres are whole numbers: the outer corner of the first pixel stays.
+    moved = [replace(face, points=(face.points + 0.5) * [x, y] - 0.5,
+                     box=(face.box + 0.5) * [x, y, x, y] - 0.5) for face in faces]
+    return cv2.resize(image, (width, height), interpolation=how), moved
 
 
 def annotate(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
@@ -77,11 +97,12 @@ def annotate(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
 
 
 def _write_number(image: np.ndarray, face: Face) -> None:
-    """Writes the person's number into the top left corner of the box."""
-    x0, y0, x1, _ = face.box
+    """Writes the person's number above the box's left corner, or into it where there is no room."""
+    x0, y0, x1, _ = np.clip(face.box, -1e5, 1e5)
     pixels = float(np.clip(0.12 * (x1 - x0), 9, 120))
     scale = pixels / 22  # OpenCV's capitals have 22 pixels at 1
-    place = (int(np.clip(x0 + pixels / 3, -1e5, 1e5)), int(np.clip(y0 + 1.4 * pixels, -1e5, 1e5)))
+    base = y0 - 0.4 * pixels if y0 > 1.6 * pixels else y0 + 1.4 * pixels
+    place = (int(x0 + pixels / 3), int(base))
     thickness = max(1, round(pixels / 12))
     for colour, wide in ((drawing.BACKGROUND, 3 * thickness), (drawing.YELLOW, thickness)):
         cv2.putText(image, str(face.track), place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, wide,

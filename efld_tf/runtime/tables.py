@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -17,20 +18,25 @@ from efld_tf.landmarks import schemas
 from efld_tf.runtime.faces import Face
 
 
-def json_line(face: Face, image: str, frame: int | None) -> str:
+def json_line(
+    face: Face, image: str, frame: int | None, more: Mapping[str, float] | None = None
+) -> str:
     """A face as an object of the reader `json`, pixels rounded to 1/1000.
 
     Args:
       image: path of the photo or video, relative to the folder that readers are told.
       frame: of a video, counted from 0; None for a photo, whose coordinates are those of the photo
         turned by its EXIF orientation.
+      more: further attributes.
     """
     fields = {
         "image": image,
         "points": [[round(float(x), 3), round(float(y), 3)] for x, y in face.points],
         "box": [round(float(v), 3) for v in face.box],
         "identity": image if face.track is None else f"{image} {face.track}",
-        "attributes": {"score": round(face.score, 4), "confidence": round(face.confidence, 4)},
+        "attributes": {
+            "score": round(face.score, 4), "confidence": round(face.confidence, 4), **(more or {}),
+        },
     }
     fields |= {"upright": True} if frame is None else {"frame": frame}
     return json.dumps(fields, ensure_ascii=False)
@@ -71,8 +77,9 @@ def _cells(values: list) -> str:
 class LineFile:
     """Writes a text file line by line under a temporary name.
 
-    It gets its own name when the `with` block ends, also by Ctrl-C, and then holds whole lines
-    only; any other exception drops it, and an older file stays.
+    It gets its own name when the `with` block ends, also by Ctrl-C or when nobody listens any more
+    (`efld-predict ... | head`), and then holds whole lines only; any other exception drops it, and
+    an older file stays.
     """
 
     def __init__(self, path: Path):
@@ -94,7 +101,7 @@ class LineFile:
         self, kind: type[BaseException] | None, error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
-        keep = kind is None or issubclass(kind, KeyboardInterrupt)
+        keep = kind is None or issubclass(kind, KeyboardInterrupt | BrokenPipeError)
         try:
             if keep:
                 self._file.truncate(self._whole)  # a line that Ctrl-C cut in two

@@ -207,7 +207,9 @@ def test_faces_at_the_edge_and_outside_and_tracks() -> None:
     numbered = pictures.annotate(image, [_face(100, 100, 200, track=12)])
     plain = pictures.annotate(image, [_face(100, 100, 200)])
     changed = (numbered != plain).any(axis=-1)
-    assert changed[100:150, 100:160].any() and not changed[160:].any()
+    assert changed[60:100, 100:160].any() and not changed[101:].any()
+    top = pictures.annotate(image, [_face(100, 5, 200, track=12)])
+    assert (top != pictures.annotate(image, [_face(100, 5, 200)]))[6:60, 100:160].any()
 
 
 @pytest.mark.parametrize(("size", "suffix"), [((256, 256), ".png"), ((1200, 900), ".jpg"),

@@ -1,0 +1,211 @@
+"""`efld-predict`: faces and their landmarks in photos, videos and from a camera."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from efld_tf import assets
+from efld_tf.cli import common
+from efld_tf.errors import EfldError
+from efld_tf.quiet import native_stderr_silenced
+
+if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for them
+    from efld_tf.runtime.inputs import Input
+    from efld_tf.runtime.landmarker import FaceLandmarker
+    from efld_tf.runtime.outputs import Outputs
+    from efld_tf.runtime.window import Window
+
+KINDS = ("pictures", "json", "csv", "pts")
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Parses the arguments, looks at every input, and tells what was found and written."""
+    arguments = _parser().parse_args(argv)
+
+    from efld_tf.cli.verify import model_of
+    from efld_tf.runtime import inputs
+    from efld_tf.runtime.outputs import Outputs
+    from efld_tf.runtime.window import Window
+
+    found = inputs.expand(arguments.input, sys.stdin, skip=arguments.output)
+    window = Window("efld-predict") if arguments.show else None
+    kinds = {*arguments.save, *(["aligned"] if arguments.align else [])}
+    report = _Report(len(found.items), arguments.quiet)
+    with native_stderr_silenced():
+        landmarker = _landmarker(model_of(arguments.model), arguments)
+        for error in found.errors:
+            report.failed(error)
+        try:
+            with Outputs(arguments.output, kinds, landmarker.schema) as outputs:
+                outputs.check(found)
+                _predict(found.items, landmarker, outputs, report, arguments, window)
+        finally:
+            report.close()
+            if window is not None:
+                window.close()
+    if not arguments.quiet and report.succeeded:
+        _tell_outputs(arguments.output, kinds, landmarker.schema, found.root)
+    if report.failures:
+        return 1 if report.succeeded else common.EXIT_BAD_INPUT
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = common.parser(
+        "efld-predict",
+        "Find faces and their landmarks in photos, videos and from a camera.",
+        "example: efld-predict photo.jpg\n"
+        "         efld-predict holiday/ clip.mp4 --save pictures json csv\n"
+        "         efld-predict 'photos/**/*.jpg' --output found --align\n"
+        "         find . -name '*.png' | efld-predict -\n"
+        "         efld-predict 0 --show\n"
+        "\n"
+        "Exit code 1 where some inputs could not be read, 2 where none could.",
+    )
+    parser.add_argument(
+        "input", nargs="+", metavar="INPUT",
+        help="photos, videos, folders, quoted patterns, a camera's number or path, or - for a list "
+        "of paths on standard input")
+    parser.add_argument("--model", type=Path, default=assets.INT8_MODEL,
+                        help="a .tflite of efld-export or its folder (default: the shipped model)")
+    parser.add_argument("--detector", default="both", metavar="both|short|full|FILE",
+                        help="of faces: short range, full range for smaller ones, both, or a model "
+                        "file of one of them (default: %(default)s)")
+    parser.add_argument("--boxes", type=Path, metavar="FILE.json",
+                        help="the photos' face boxes, instead of a detector")
+    parser.add_argument("--min-score", type=_share, metavar="SCORE",
+                        help="of the detector, between 0 and 1 (default: the detector's own)")
+    parser.add_argument("--output", type=Path, default=Path("predictions"), metavar="FOLDER",
+                        help="where to write (default: %(default)s)")
+    parser.add_argument("--save", nargs="+", choices=KINDS, default=["pictures", "json"],
+                        metavar="KIND", help="what to write of " + ", ".join(KINDS)
+                        + " (default: pictures json)")
+    parser.add_argument("--align", action="store_true",
+                        help="also write each face as the 112 x 112 pixels that models of face "
+                        "recognition take")
+    parser.add_argument("--show", action="store_true",
+                        help="show everything in a window: q or Esc ends, any other key shows the "
+                        "next photo")
+    parser.add_argument("--no-smooth", action="store_true",
+                        help="do not smooth the points of videos over time")
+    parser.add_argument("--threads", type=common.whole_from(1), default=1,
+                        help="of each model (default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="only say what went wrong")
+    return parser
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
+    return value
+
+
+def _landmarker(model: Path, arguments: argparse.Namespace) -> FaceLandmarker:
+    from efld_tf.runtime.detector import open_detector
+    from efld_tf.runtime.landmarker import FaceLandmarker
+    from efld_tf.runtime.predictor import LandmarkPredictor
+
+    predictor = LandmarkPredictor(model, arguments.threads)
+    if arguments.boxes is not None:
+        return FaceLandmarker(predictor)
+    detector = open_detector(
+        arguments.detector, threads=arguments.threads, min_score=arguments.min_score)
+    return FaceLandmarker(predictor, detector)
+
+
+def _predict(
+    items: Sequence[Input], landmarker: FaceLandmarker, outputs: Outputs, report: _Report,
+    arguments: argparse.Namespace, window: Window | None,
+) -> None:  # fmt: skip
+    """Looks at everything, photos that follow each other together."""
+    from efld_tf.runtime.inputs import CameraInput, VideoFile
+    from efld_tf.runtime.prediction import Prediction
+    from efld_tf.runtime.tracker import TrackerOptions
+
+    boxes = None
+    if arguments.boxes is not None:
+        from efld_tf.runtime.boxes import read_boxes
+
+        boxes = read_boxes(arguments.boxes)
+    prediction = Prediction(
+        landmarker, outputs, report, boxes=boxes, window=window,
+        tracking=TrackerOptions(smooth=not arguments.no_smooth))
+    for kind, group in groupby(items, key=type):
+        if kind is CameraInput:
+            go_on = all(prediction.camera(item) for item in group)
+        elif kind is VideoFile:
+            go_on = all(prediction.video(item) for item in group)
+        else:
+            go_on = prediction.photos(list(group))
+        if not go_on:
+            return
+
+
+class _Report:
+    """Lines on standard output, errors on stderr, and a progress bar where that is a terminal.
+
+    Attributes:
+      succeeded, failures: numbers of inputs; a damaged video may count as both.
+    """
+
+    def __init__(self, inputs: int, quiet: bool):
+        self.succeeded = self.failures = 0
+        self._several, self._quiet, self._bar = inputs > 1, quiet, None
+
+    def begin(self, total: int | None, unit: str) -> None:
+        self.close()
+        if sys.stderr.isatty() and not self._quiet and (self._several or unit == "frame"):
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit=unit, leave=False, dynamic_ncols=True)
+
+    def progress(self, count: int) -> None:
+        if self._bar is not None:
+            self._bar.update(count - self._bar.n)
+
+    def done(self, name: str, found: str) -> None:
+        self.succeeded += 1
+        if not self._quiet:
+            self._say(f"{name}: {found}", sys.stdout)
+
+    def note(self, text: str) -> None:
+        if not self._quiet:
+            self._say(f"note: {text}", sys.stdout)
+
+    def failed(self, error: EfldError) -> None:
+        self.failures += 1
+        self._say(f"error: {error}", sys.stderr)
+
+    def _say(self, line: str, where: TextIO) -> None:
+        if self._bar is None:
+            print(line, file=where)
+        else:
+            self._bar.write(line, file=where)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _tell_outputs(output: Path, kinds: set[str], schema: str, root: Path) -> None:
+    if "json" not in kinds:
+        print(f"written to {output}")
+        return
+    source = f"json:{output / 'faces.jsonl'}?schema={schema}&images={root}"
+    print(f"written to {output}; readable as {shlex.quote(source)}")
+
+
+def entry() -> None:
+    """The console script."""
+    raise SystemExit(common.run(main))

@@ -1,0 +1,251 @@
+"""Inputs -> faces -> outputs: photos, videos and cameras, with one thing decoded while another is
+looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from efld_tf.annotations import images
+from efld_tf.errors import DataError, EfldError
+from efld_tf.runtime import pictures, stream
+from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
+from efld_tf.runtime.landmarker import FaceLandmarker
+from efld_tf.runtime.outputs import Outputs, Result
+from efld_tf.runtime.tracker import FaceTracker, TrackerOptions
+from efld_tf.runtime.window import HEIGHT, WIDTH, Window
+
+if TYPE_CHECKING:  # brings FFmpeg, which photos do not need
+    from efld_tf.runtime.video import Frame, VideoReader
+
+# Photos that wait between two threads: each may have 400 MB.
+_AHEAD = 2
+
+
+class Reporter(Protocol):
+    """What is told of a run; called from any thread."""
+
+    def done(self, name: str, found: str) -> None:
+        """An input was looked at."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+    def failed(self, error: EfldError) -> None:
+        """An input cannot be used, or not all of it."""
+
+    def begin(self, total: int | None, unit: str) -> None:
+        """So many photos or frames (None: not known) will be looked at."""
+
+    def progress(self, count: int) -> None:
+        """So many of them were."""
+
+
+class _Ended(Exception):
+    """The user has seen enough."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A photo, or why there is none."""
+
+    item: Photo
+    image: np.ndarray | None
+    error: EfldError | None = None
+
+
+class Prediction:
+    """Finds the faces of inputs and hands them on; one run at a time."""
+
+    def __init__(
+        self,
+        landmarker: FaceLandmarker,
+        outputs: Outputs,
+        reporter: Reporter,
+        *,
+        boxes: Mapping[str, np.ndarray] | None = None,
+        tracking: TrackerOptions | None = None,
+        window: Window | None = None,
+    ):
+        """Combines what finds, what keeps and what tells.
+
+        Args:
+          boxes: of the faces, instead of the detector: [F, 4] for each photo's `image`, path or
+            file name.
+          tracking: how faces of videos are followed.
+          window: where everything is shown as well.
+        """
+        self._landmarker, self._outputs, self._reporter = landmarker, outputs, reporter
+        self._boxes, self._tracking, self._window = boxes, tracking, window
+
+    def photos(self, items: Sequence[Photo]) -> bool:
+        """Photos, each with a line of its own; one that cannot be read is told and passed over.
+
+        Returns:
+          Whether to go on: False where the user ended it in the window.
+        """
+        self._reporter.begin(len(items), "photo")
+        return self._run(map(_load, items), self._look, self._keep_photo, _AHEAD)
+
+    def video(self, item: VideoFile) -> bool:
+        """A video, whose annotated copy has its sound. Errors and result: `photos`."""
+        from efld_tf.runtime import video
+
+        try:
+            if self._boxes is not None:
+                raise EfldError(f"{item.path}: boxes can be given for photos only")
+            reader = video.VideoReader(item.path, on_damage=self._reporter.failed)
+        except EfldError as error:
+            self._reporter.failed(error)
+            return True
+        self._reporter.begin(reader.frame_count, "frame")
+        return self.frames(item, reader, reader)
+
+    def camera(self, item: CameraInput) -> bool:
+        """A camera, until it is ended. Errors and result: `photos`."""
+        from efld_tf.runtime import video
+
+        try:
+            with video.Camera(item.device, on_damage=self._reporter.failed) as frames:
+                self._reporter.begin(None, "frame")
+                return self.frames(item, frames)
+        except EfldError as error:
+            self._reporter.failed(error)
+            return True
+
+    def frames(
+        self,
+        item: VideoFile | CameraInput,
+        frames: Iterable[Frame],
+        source: VideoReader | None = None,
+    ) -> bool:
+        """The frames of a video or camera, in one line; Ctrl-C leaves a whole, shorter video.
+
+        Args:
+          source: the `VideoReader` whose sound and times the annotated video takes.
+        """
+        from efld_tf.runtime import video
+
+        tracker = FaceTracker(self._landmarker, self._tracking)
+        path = self._outputs.video_path(item)
+        seen = _Seen()
+
+        def look(frame: Frame) -> Result:
+            faces = tracker.update(frame.image, frame.seconds)
+            return Result(item, frame.image, faces, frame.index, frame.seconds)
+
+        def keep(result: Result) -> None:
+            self._outputs.write(result)
+            if writer is not None:
+                drawn = pictures.annotate(result.image, result.faces)
+                writer.write(video.Frame(drawn, result.frame, result.seconds))
+            seen.add(result)
+            # A video is shown at its own speed, unless looking at it takes longer.
+            ahead = 0.0 if source is None else result.seconds - seen.elapsed
+            self._show(result, max(ahead, 0.0))
+
+        interrupted: KeyboardInterrupt | None = None
+        with ExitStack() as stack:
+            writer = None if path is None else stack.enter_context(video.VideoWriter(path, source))
+            try:
+                go_on = self._run(frames, look, keep, _AHEAD if source is not None else 1)
+            except KeyboardInterrupt as error:
+                if not seen.frames:
+                    raise
+                interrupted, go_on = error, False
+        name = item.image if isinstance(item, CameraInput) else str(item.path)
+        self._reporter.done(name, str(seen))
+        if writer is not None and writer.audio_left_out:
+            self._reporter.note(f"{path}: without its sound: {writer.audio_left_out}")
+        if interrupted is not None:
+            raise interrupted
+        return go_on
+
+    def _run(
+        self, frames: Iterable[Any], work: Callable[[Any], Any], sink: Callable[[Any], None],
+        ahead: int,
+    ) -> bool:  # fmt: skip
+        if self._window is None:
+            stream.run(frames, work, sink, ahead, self._reporter.progress)
+            return True
+        try:  # a window belongs to the main thread
+            for count, frame in enumerate(frames, 1):
+                sink(work(frame))
+                self._reporter.progress(count)
+        except _Ended:
+            return False
+        return True
+
+    def _look(self, loaded: _Loaded) -> Result | EfldError:
+        if loaded.image is None:
+            return loaded.error
+        try:
+            boxes = None if self._boxes is None else _boxes_of(loaded.item, self._boxes)
+            return Result(loaded.item, loaded.image, self._landmarker.find(loaded.image, boxes))
+        except EfldError as error:
+            return error
+
+    def _keep_photo(self, result: Result | EfldError) -> None:
+        if isinstance(result, Result):
+            try:
+                self._outputs.write(result)
+            except EfldError as error:
+                result = error
+        if isinstance(result, EfldError):
+            self._reporter.failed(result)
+            return
+        self._reporter.done(str(result.input.path), counted(len(result.faces), "face"))
+        self._show(result, None)
+
+    def _show(self, result: Result, seconds: float | None) -> None:
+        if self._window is not None:
+            picture = pictures.annotate_to_fit(result.image, result.faces, WIDTH, HEIGHT)
+            if not self._window.show(picture, seconds):
+                raise _Ended
+
+
+class _Seen:
+    """What was in the frames of a video."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._tracks: set[int | None] = set()
+        self._begin: float | None = None
+
+    def add(self, result: Result) -> None:
+        self._begin = time.monotonic() if self._begin is None else self._begin
+        self.frames += 1
+        self._tracks |= {face.track for face in result.faces}
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first frame was done."""
+        return 0.0 if self._begin is None else time.monotonic() - self._begin
+
+    def __str__(self) -> str:
+        return f"{counted(self.frames, 'frame')}, {counted(len(self._tracks), 'face')}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`no face`, `1 face`, `2 faces`."""
+    return f"no {noun}" if not number else f"{number} {noun}{'s' if number > 1 else ''}"
+
+
+def _load(item: Photo) -> _Loaded:
+    try:
+        return _Loaded(item, images.read_photo(item.path, upright=True))
+    except DataError as error:
+        return _Loaded(item, None, error)
+
+
+def _boxes_of(item: Photo, boxes: Mapping[str, np.ndarray]) -> np.ndarray:
+    for name in (item.image, item.path.as_posix(), item.path.name):
+        if name in boxes:
+            return boxes[name]
+    raise DataError(item.path, "there are no boxes for it")

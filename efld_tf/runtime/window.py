@@ -1,0 +1,76 @@
+"""A window that shows pictures while they are made. Only the main thread may use it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+
+from efld_tf.errors import EfldError
+
+# Fits on any screen of today.
+WIDTH, HEIGHT = 1280, 720
+
+_END = (ord("q"), 27)  # Esc
+_WAIT_MS = 50
+
+
+class Window:
+    """A window. It is closed by `close`, or by the user."""
+
+    def __init__(self, title: str):
+        """Opens no window before the first picture, but makes sure that one can be opened.
+
+        Raises:
+          EfldError: there is no display, or OpenCV was built without windows.
+        """
+        self._title = title
+        self._open = False
+        _check()
+
+    def show(self, image: np.ndarray, seconds: float | None = None) -> bool:
+        """Shows a picture [H, W, 3] uint8 RGB.
+
+        Args:
+          seconds: for how long to wait for a key; None to wait for one for ever.
+
+        Returns:
+          Whether to go on: False for the keys q and Esc, and when the window was closed.
+        """
+        if not self._open:
+            cv2.namedWindow(self._title, cv2.WINDOW_AUTOSIZE)
+            self._open = True
+        cv2.imshow(self._title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        if seconds is not None:
+            return self._go_on(cv2.waitKey(max(1, round(1000 * seconds))))
+        while (key := cv2.waitKey(_WAIT_MS)) < 0:  # in between, Ctrl-C is heard
+            if not self._go_on(key):
+                return False
+        return self._go_on(key)
+
+    def _go_on(self, key: int) -> bool:
+        closed = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+        return not closed and (key < 0 or key & 0xFF not in _END)
+
+    def close(self) -> None:
+        """Closes the window."""
+        if self._open:
+            cv2.destroyAllWindows()
+            self._open = False
+
+
+def _check() -> None:
+    """Tries a window in another process: where it is impossible, Qt ends the process it is in."""
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        raise EfldError("--show: there is no display here")
+    code = "import cv2; cv2.namedWindow('efld'); cv2.waitKey(1)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    if b"not implemented" in done.stderr:
+        raise EfldError("--show: this OpenCV was built without windows (opencv-python-headless?)")
+    if done.returncode:
+        raise EfldError("--show: no window can be opened on this display")
