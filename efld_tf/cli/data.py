@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from efld_tf.annotations import synthetic
-from efld_tf.cli import common, data_check, data_formats, data_show, data_stats
+from efld_tf.cli import common, data_check, data_formats, data_label, data_show, data_stats
 from efld_tf.data.manifest import Manifest
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
 
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     _add_synth(commands)
     data_check.add_check(commands)
     data_formats.add_formats(commands)
+    data_label.add_label(commands)
     data_show.add_show(commands)
     data_stats.add_stats(commands)
     arguments = parser.parse_args(argv)

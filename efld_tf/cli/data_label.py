@@ -1,0 +1,79 @@
+"""`efld-data label`: labels of photos that nobody annotated."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from efld_tf.cli import common
+
+
+def add_label(commands: argparse._SubParsersAction) -> None:
+    """Adds `label` to the subcommands of `efld-data`."""
+    parser = commands.add_parser(
+        "label", help="let a model annotate photos, for another to be trained on",
+        description="Let a model annotate the faces of photos. The file is an ordinary source, "
+        "json:FILE?schema=..., with a confidence for every face. It is written when all photos "
+        "are done.",
+    )
+    parser.add_argument("input", nargs="+", metavar="INPUT",
+                        help="photos, folders, patterns such as 'photos/**/*.jpg', or - for paths "
+                        "on standard input")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.jsonl")
+    parser.add_argument("--model", metavar="FILE",
+                        help="a .tflite of efld-export, or mesh: MediaPipe's face mesh, which is "
+                        "installed (default: the shipped model)")
+    parser.add_argument("--convert", metavar="SCHEMA",
+                        help="write the points of another schema, such as ibug68 of the mesh")
+    parser.add_argument("--detector", choices=("short", "full"), default="short",
+                        help="short finds large faces, full smaller ones too (default: "
+                        "%(default)s)")
+    parser.add_argument("--min-confidence", type=_fraction, default=0.5, metavar="NUMBER",
+                        help="leave out faces that are less sure, 0 to 1 (default: %(default)s)")
+    parser.add_argument("--views", type=common.whole_from(1), default=1, metavar="N",
+                        help="take the mean of so many views of a face, mirrored and moved a "
+                        "little; with their spread (default: %(default)s)")
+    parser.add_argument("--workers", type=common.whole_from(1),
+                        help="processes (default: one a core)")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    parser.set_defaults(run=_label)
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
+
+
+def _label(arguments: argparse.Namespace) -> None:
+    from efld_tf.runtime import inputs, labels
+
+    found = inputs.expand(arguments.input, sys.stdin)
+    others = [item for item in found.items if type(item) is not inputs.Photo]
+    for item in others:
+        print(f"skipped: {item.image}: only photos are labelled")
+    labeller = labels.Labeller(
+        **({} if arguments.model is None else {"model": arguments.model}),
+        convert=arguments.convert,
+        detector=arguments.detector,
+        min_confidence=arguments.min_confidence,
+        views=arguments.views,
+    )
+    summary = labels.write(
+        labeller, [item for item in found.items if item not in others], found.root,
+        arguments.output, workers=arguments.workers, progress=not arguments.quiet,
+    )
+    for error in (*found.errors, *summary.unreadable):
+        print(f"skipped: {error}")
+    for note in summary.notes:
+        print(f"note: {note}")
+    print(f"photos: {summary.photos}, faces: {summary.faces}, photos without a face: "
+          f"{summary.empty}, faces below the confidence: {summary.below}, unreadable photos: "
+          f"{len(summary.unreadable)}")
+    print(f"written; read it as {shlex.quote(summary.source)}")

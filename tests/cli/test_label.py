@@ -1,0 +1,221 @@
+"""`efld-data label`: what a model finds in photos is a source like any other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from efld_tf.annotations import sources
+from efld_tf.annotations.images import read_image, read_photo
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.cli import common, data
+from efld_tf.landmarks import metrics, schemas
+from tests.cli.test_path import run
+
+INNER = schemas.get("ibug51")
+TURNED = "turned.png"
+
+
+@pytest.fixture(scope="module")
+def truth(shared_data: Path) -> list[FaceRecord]:
+    return sources.read(f"ibug:{shared_data / 'ibug/helen/testset'}").records[:40:8]
+
+
+@pytest.fixture(scope="module")
+def folder(truth: list[FaceRecord], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos in two folders: faces, one of them to be seen turned, no face, and no photo."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "in" / "more").mkdir(parents=True)
+    for index, record in enumerate(truth):
+        shutil.copy(record.image, folder / "in" / ("more" if index % 2 else "") / record.image.name)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be seen turned by a quarter, clockwise
+    as_stored = np.rot90(read_image(truth[0]))
+    Image.fromarray(np.ascontiguousarray(as_stored)).save(folder / "in" / TURNED, exif=exif)
+    cv2.imwrite(str(folder / "in" / "nobody.png"), np.full((90, 120, 3), 99, np.uint8))
+    (folder / "in" / "broken.jpg").write_text("no photo")
+    return folder
+
+
+def label(folder: Path, *arguments: object, capsys: pytest.CaptureFixture[str]) -> str:
+    words = ["label", str(folder / "in"), "--quiet", *map(str, arguments)]
+    assert common.run(data.main, words) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def labels(folder: Path) -> Path:
+    """Labels of 68 points by the mesh."""
+    words = ["label", str(folder / "in"), "--output", str(folder / "mesh.jsonl"), "--quiet",
+             "--model", "mesh", "--convert", "ibug68", "--views", "2"]
+    assert data.main(words) is None
+    return folder / "mesh.jsonl"
+
+
+def worst_error(found: list[FaceRecord], truth: list[FaceRecord]) -> float:
+    """The largest error of 51 points; the turned photo's truth is that of the first."""
+    by_name = {record.image.name: record.points for record in truth}
+    by_name[TURNED] = truth[0].points
+    return max(
+        metrics.nme(record.points[None, -51:], by_name[record.image.name][None, 17:], INNER)[0]
+        for record in found
+    )
+
+
+def test_labels_are_read_back_and_lie_on_the_faces(labels: Path, truth: list[FaceRecord]) -> None:
+    found = sources.read(f"json:{labels}?schema=ibug68").records
+    names = {record.image.name for record in truth} | {TURNED}
+    assert {record.image.name for record in found} == names and len(found) == len(names)
+    assert worst_error(found, truth) < 0.08
+    for record in found:
+        x0, y0, x1, y1 = record.box
+        middle = record.points.mean(axis=0)
+        assert record.upright and x0 < middle[0] < x1 and y0 < middle[1] < y1
+        assert 0.5 < float(record.attributes["score"]) <= 1
+        assert 0.9 < float(record.attributes["confidence"]) <= 1
+        assert 0 < float(record.attributes["spread_percent"]) < 10
+        assert record.identity == record.image.relative_to(labels.parent).as_posix()
+
+
+def test_a_photo_with_an_orientation_is_labelled_as_it_is_seen(
+    labels: Path, truth: list[FaceRecord]
+) -> None:
+    found = {r.image.name: r for r in sources.read(f"json:{labels}?schema=ibug68").records}
+    turned, as_is = found[TURNED], found[truth[0].image.name]
+    np.testing.assert_allclose(turned.points, as_is.points, atol=0.05)
+    np.testing.assert_array_equal(read_image(turned), read_image(as_is))
+    assert read_photo(turned.image).shape == read_image(turned).transpose(1, 0, 2).shape
+
+
+def test_the_summary_counts_everything(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = label(folder, "--output", folder / "own.jsonl", capsys=capsys)
+    assert "broken.jpg: not an image that can be decoded" in out
+    assert "photos: 7, faces: 6, photos without a face: 1, faces below the confidence: 0, " \
+        "unreadable photos: 1\n" in out
+    assert f"json:{folder / 'own.jsonl'}?schema=ibug51" in out
+    # All 468 points, and nobody is surer than that.
+    sure = ("--output", folder / "sure.jsonl", "--model", "mesh")
+    out = label(folder, *sure, capsys=capsys)
+    assert len(sources.read(f"json:{folder / 'sure.jsonl'}?schema=mediapipe468").records) == 6
+    kept = [json.loads(line)["attributes"]["confidence"]
+            for line in (folder / "sure.jsonl").read_text().splitlines()]
+    out = label(folder, *sure, "--min-confidence", max(kept), capsys=capsys)
+    fewer = sources.read(f"json:{folder / 'sure.jsonl'}?schema=mediapipe468").records
+    assert 0 < len(fewer) <= 6 and f"below the confidence: {6 - len(fewer)}," in out
+
+
+def test_the_shipped_model_labels_too(
+    folder: Path, truth: list[FaceRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(folder, "--output", folder / "shipped.jsonl", "--views", 3, "--detector", "full",
+          capsys=capsys)
+    found = sources.read(f"json:{folder / 'shipped.jsonl'}?schema=ibug51").records
+    assert len(found) >= 5 and worst_error(found, truth) < 0.08
+
+
+def test_photos_elsewhere_are_found_by_the_source_that_is_printed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = label(folder, "--output", tmp_path / "deep" / "l.jsonl", capsys=capsys)
+    source = out.splitlines()[-1].removeprefix("written; read it as ").strip("'")
+    assert source.endswith(f"&images={folder / 'in'}")
+    assert len(sources.read(source).records) == 6
+
+
+def test_labels_are_looked_at_and_checked(labels: Path) -> None:
+    folder, source = labels.parent, f"json:{labels}?schema=ibug68"
+    assert data.main(["show", source, "--output", str(folder / "faces.png"), "--quiet"]) is None
+    assert cv2.imread(str(folder / "faces.png")).std() > 10
+    assert data.main(["check", source, "--quiet", "--workers", "1"]) == 0
+
+
+def test_the_mesh_is_packed_for_training(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(folder, "--output", folder / "mesh468.jsonl", "--model", "mesh", capsys=capsys)
+    source = "json:mesh468.jsonl?schema=mediapipe468"
+    out, _ = run(folder, "data", "pack", source, "packed", "--size", 96, "--quiet")
+    assert out == "packed: 6 train, 0 validation, mediapipe468\n"
+    manifest = json.loads((folder / "packed" / "manifest.json").read_text())
+    assert np.shape(manifest["mean_shape"]) == (468, 2)
+
+
+def start(folder: Path) -> subprocess.Popen:
+    """Begins to label many photos; returns once the file has been begun."""
+    many = folder / "many"
+    if not many.exists():
+        many.mkdir()
+        photos = sorted((folder / "in").glob("*_*.jpg"))
+        for index in range(120):
+            os.link(photos[index % len(photos)], many / f"{index}.jpg")
+    program = Path(sys.executable).parent / "efld-data"
+    process = subprocess.Popen(
+        [str(program), "label", "many", "--output", "many.jsonl", "--views", "8", "--quiet"],
+        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    while not list(folder.glob(".many.*.tmp.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_leaves_nothing_and_the_next_the_whole_file(
+    folder: Path, how: signal.Signals
+) -> None:
+    process = start(folder)
+    process.send_signal(how)
+    assert process.wait(60) == (common.EXIT_INTERRUPTED if how == signal.SIGINT else -how)
+    assert not (folder / "many.jsonl").exists()
+    if how == signal.SIGINT:
+        assert not list(folder.glob(".many.*"))
+        run(folder, "data", "label", "many", "--output", "many.jsonl", "--quiet")
+        assert len(sources.read(f"json:{folder / 'many.jsonl'}?schema=ibug51").records) >= 120
+    for left in folder.glob(".many.*"):
+        left.unlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent"], "absent: does not exist"),
+        (["in", "--model", "absent.tflite"], "absent.tflite: cannot read the model"),
+        (["in", "--convert", "ibug68"], "ibug51 cannot be converted to ibug68"),
+        (["in", "--model", "mesh", "--convert", "mtfl5"], "cannot be converted to mtfl5; known: "),
+        (["in/nobody.png"], "no face to write: of 1 photos 1 show none"),
+        (["in/broken.jpg"], "1 photos cannot be read; the first: in/broken.jpg: not an image"),
+        (["in", "--output", "in"], "in: expected the name of a file, got a folder"),
+        (["in", "--output", "in/broken.jpg/l.jsonl"], "in/broken.jpg"),
+        (["0"], "no photo to label"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    folder: Path, arguments: list[str], message: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    output = [] if "--output" in arguments else ["--output", "wrong.jsonl"]
+    assert common.run(data.main, ["label", *arguments, *output, "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+    assert not (folder / "wrong.jsonl").exists() and not list(folder.glob(".wrong*"))
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.5", "nan", "much"])
+def test_a_confidence_is_a_fraction(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        data.main(["label", "in", "--output", "l.jsonl", f"--min-confidence={value}"])
+    assert "expected a number from 0 to 1" in capsys.readouterr().err
