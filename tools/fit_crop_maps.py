@@ -18,7 +18,7 @@ from tqdm import tqdm
 from efld_tf import files
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
-from efld_tf.evaluation.scenes import scene
+from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, tight_box
 from efld_tf.runtime import crop_maps
@@ -40,7 +40,8 @@ def main() -> None:
     detectors = {name: FaceDetector(name) for name in MODELS}
     reader = ImageReader()
     for record in tqdm(records, unit="face"):
-        image, points = scene(reader.read(record), record.points, record.key, SEED)
+        scene = paste(reader.read(record), record.points, record.key, SEED)
+        image, points = scene.image, scene.place(record.points)
         faces.append(points)
         box = tight_box(points)
         for name, detector in detectors.items():

@@ -9,6 +9,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from efld_tf import __version__
 from efld_tf.errors import DataError, EfldError
@@ -99,3 +100,14 @@ def tell(source: str, errors: Sequence[DataError], notes: Sequence[str]) -> None
               f"  all of them: efld-data check {shlex.quote(source)}")
     for note in notes:
         print(f"note: {note}")
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """Prints what was measured, a line a number; of objects only those by attribute."""
+    for name, value in summary.items():
+        if isinstance(value, dict):
+            continue
+        print(f"{name:28} {value:.2f}" if isinstance(value, float) else f"{name:28} {value}")
+    for name, groups in summary.get("by_attribute", {}).items():
+        for value, group in groups.items():
+            print(f"{f'{name}={value}':28} {group['nme_percent']:.2f}% ({group['faces']} faces)")

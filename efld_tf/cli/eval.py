@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from efld_tf import runs
-from efld_tf.cli import common
+from efld_tf.cli import common, eval_detector
 from efld_tf.errors import EfldError
 from efld_tf.scoring import results
 
@@ -20,17 +20,28 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     exported = model.suffix == ".tflite"
     if not exported:
         model = runs.trained_model(model)
+    eval_detector.check(arguments, exported)
     if exported:
-        common.quiet_tensorflow_for(arguments.source)
+        common.quiet_tensorflow_for(arguments.source or "")
     else:
         common.quiet_tensorflow()
-
-    from efld_tf.evaluation import evaluate, faces
-
     predictor = _load(model, exported, arguments)
     about = results.describe_model(model, schema=predictor.schema)
     if arguments.output:
         results.existing(arguments.output, about)  # refuse another model's file before the work
+    if arguments.source:
+        evaluation = _evaluate(arguments, predictor, about)
+        if arguments.robustness:
+            _measure_robustness(arguments, predictor, evaluation, about)
+    if arguments.detector:
+        eval_detector.measure(arguments, predictor, about)
+    return None
+
+
+def _evaluate(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]) -> Any:
+    """Measures with the boxes of the annotation; prints, merges and draws."""
+    from efld_tf.evaluation import evaluate, faces
+
     found = faces.load(
         arguments.source, predictor.crop_rule, predictor.input_size,
         on_error=arguments.on_error, split=arguments.split, progress=not arguments.quiet,
@@ -39,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         print(f"skipped: {reason}")
     evaluation = evaluate.evaluate(predictor, found)
     summary = evaluation.summary(tuple(sorted({10.0, *arguments.threshold})))
-    _print(summary)
+    common.print_summary(summary)
     if summary["crop_rule_from"] != "model":
         print(f"note: the faces are cropped by a rule {summary['crop_rule_from']}, not the model's")
     if arguments.output:
@@ -53,9 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         print(f"merged into {arguments.output}")
     if arguments.plots:
         _draw(arguments.plots, evaluation)
-    if arguments.robustness:
-        _measure_robustness(arguments, predictor, evaluation, about)
-    return None
+    return evaluation
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", help="a .tflite of efld-export, a run's folder or a trained .h5")
     parser.add_argument(
-        "--source", required=True, metavar="READER:PATH",
+        "--source", metavar="READER:PATH",
         help="annotated faces, e.g. ibug:FOLDER, wflw:LIST.txt, packed:FOLDER",
     )
     parser.add_argument("--head", help="of a trained model (default: its first)")
@@ -78,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         help="measure also with shifted, scaled and turned crops, blur, noise, JPEG, darkness, "
         "occlusion and low resolution (about 0.1 s a face)",
     )
+    eval_detector.add_arguments(parser)
     parser.add_argument(
         "--threshold", type=_percent, nargs="+", default=[], metavar="PERCENT",
         help="further NME thresholds of failure rate and CED-AUC, beside 10",
@@ -112,16 +122,6 @@ def _load(model: Path, exported: bool, arguments: argparse.Namespace) -> Any:
     from efld_tf.models.predictor import FloatPredictor
 
     return FloatPredictor(model, arguments.head)
-
-
-def _print(summary: dict[str, Any]) -> None:
-    for name, value in summary.items():
-        if isinstance(value, dict):
-            continue
-        print(f"{name:28} {value:.2f}" if isinstance(value, float) else f"{name:28} {value}")
-    for name, groups in summary.get("by_attribute", {}).items():
-        for value, group in groups.items():
-            print(f"{f'{name}={value}':28} {group['nme_percent']:.2f}% ({group['faces']} faces)")
 
 
 def _draw(folder: Path, evaluation: Any) -> None:

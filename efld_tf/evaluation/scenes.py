@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,19 +13,32 @@ FACE_SHARES = (0.15, 0.6)
 SIZE = (1280, 960)  # width and height of the scene
 
 
-def scene(
-    image: np.ndarray, points: np.ndarray, key: str, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A photo pasted into a scene.
+
+    Attributes:
+      image: [960, 1280, 3] uint8 RGB.
+      factor, origin: a place p of the photo, in pixels, is at p * factor + origin of the scene.
+    """
+
+    image: np.ndarray
+    factor: float
+    origin: np.ndarray
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 2] of the photo in the scene, both in pixels."""
+        return points * self.factor + self.origin
+
+
+def paste(image: np.ndarray, points: np.ndarray, key: str, seed: int = 0) -> Scene:
     """A face's photo at a random size and place of a scene that is otherwise a smooth pattern.
 
     Args:
       image: [H, W, 3] uint8 RGB; it is resized so that the face has a random size, and what of it
         goes beyond the scene is cut off.
-      points: [N, 2] in pixels of the image.
+      points: [N, 2] of the face in pixels of the image; all of them are in the scene.
       key: of the face: with the seed it fixes all that is random.
-
-    Returns:
-      The scene [960, 1280, 3] uint8, and the points in it [N, 2]. The face is whole.
     """
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
@@ -44,4 +58,4 @@ def scene(
     matrix = np.array([[factor * scale[0], 0, shift[0]], [0, factor * scale[1], shift[1]]])
     cv2.warpAffine(small, matrix, SIZE, dst=canvas, flags=cv2.INTER_LINEAR,
                    borderMode=cv2.BORDER_TRANSPARENT)
-    return canvas, points * factor + origin
+    return Scene(canvas, factor, origin)

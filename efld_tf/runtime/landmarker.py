@@ -9,7 +9,7 @@ import numpy as np
 
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import LARGEST, Crop, tight_box
+from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, tight_box
 from efld_tf.runtime import crop_maps
 from efld_tf.runtime.detector import Detection, iou
 from efld_tf.runtime.faces import Face
@@ -40,6 +40,7 @@ class FaceLandmarker:
 
     Attributes:
       schema: name of the schema of the points.
+      crop_rule: of the model.
       detector: what finds faces; None where boxes are always given.
     """
 
@@ -64,6 +65,7 @@ class FaceLandmarker:
         if passes < 1 or not 0 <= min_confidence <= 1:
             raise EfldError("expected passes from 1 on and a min_confidence from 0 to 1")
         self.schema: str = predictor.schema
+        self.crop_rule: CropRule = predictor.crop_rule
         self.detector = detector
         self._schema = schemas.get(predictor.schema)
         self._predictor = predictor
@@ -87,7 +89,7 @@ class FaceLandmarker:
         check_image(image)
         if boxes is not None:
             check_boxes(boxes)
-            crops = [self._predictor.crop_rule.crop(box) for box in boxes]
+            crops = [self.crop_rule.crop(box) for box in boxes]
             points, confidence = self.look(image, crops)
             return [Face(p, self.schema, np.asarray(box, np.float64), 1.0, float(c))
                     for p, box, c in zip(points, boxes, confidence, strict=True)]
@@ -95,7 +97,7 @@ class FaceLandmarker:
             raise EfldError("boxes: expected, for there is no detector")
         detections = self.detector.detect(image)
         references = [crop_maps.from_detection(d.box, d.detector) for d in detections]
-        crops = [crop_maps.to_model(c, self._predictor.crop_rule) for c in references]
+        crops = [crop_maps.to_model(c, self.crop_rule) for c in references]
         points, confidence = self.look(image, crops)
         for _ in range(self._passes - 1):
             points, confidence = self.look(image, [self.crop_around(p) for p in points])
@@ -106,7 +108,7 @@ class FaceLandmarker:
     def crop_around(self, points: np.ndarray) -> Crop:
         """The model's crop around landmarks [N, 2] in pixels, of its schema."""
         reference = crop_maps.from_points(points, self._schema)
-        return crop_maps.to_model(reference, self._predictor.crop_rule)
+        return crop_maps.to_model(reference, self.crop_rule)
 
     def look(self, image: np.ndarray, crops: Sequence[Crop]) -> tuple[np.ndarray, np.ndarray]:
         """The model's points in squares of an image, and how sure it is that there is a face.

@@ -19,8 +19,9 @@ The five factors of the PAIR score are numbers at the top, so that a file can be
 
 All are optional, and so are `name` and the sections with details, which the commands write:
 `model` (what was measured: file, sha256, size_bytes, family, schema), `evaluation` (`efld-eval`),
-`robustness` (`efld-eval --robustness`) and `benchmark` (`efld-bench`). Keys of a section that are
-listed in `SECTIONS` have the type given there; others may hold any JSON without NaN and infinity.
+`robustness` (`efld-eval --robustness`), `detection` and `box_detection` (`efld-eval --detector`)
+and `benchmark` (`efld-bench`). Keys of a section that are listed in `SECTIONS` have the type given
+there; others may hold any JSON without NaN and infinity.
 """
 
 from __future__ import annotations
@@ -106,6 +107,22 @@ SECTIONS: dict[str, dict[str, _Kind]] = {
         "crop_scale": NUMBER,
         "face_px": COUNT,
         "corruptions": OBJECT,
+    },
+    "detection": {
+        "source": TEXT,
+        "detector": TEXT,
+        "faces": COUNT,
+        "*_percent": NUMBER,
+        "schema": TEXT,
+        "normaliser": TEXT,
+    },
+    "box_detection": {
+        "boxes": TEXT,
+        "detector": TEXT,
+        "faces": COUNT,
+        "found": COUNT,
+        "*_percent": NUMBER,
+        "by_size_px": OBJECT,
     },
     "benchmark": {
         "device": TEXT,
@@ -231,7 +248,7 @@ def merge(
     Args:
       path: the file; written atomically.
       model: the `model` section, with `sha256`; keys that are already in the file are updated.
-      section: `evaluation`, `robustness` or `benchmark`; replaced as a whole.
+      section: one of `SECTIONS`; replaced as a whole.
       details: its new content.
       factors: those of `FACTORS` that the section yields.
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image, read_photo
 from efld_tf.errors import DataError, EfldError
-from efld_tf.evaluation.scenes import scene
+from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.runtime import detector
 from efld_tf.runtime.detector import MODELS, FaceDetector, TwoRangeDetector, iou, open_detector
@@ -108,7 +108,8 @@ def faces(shared_data: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """Scenes with one large face each."""
     path = shared_data / "ibug" / "helen" / "trainset"
     records = sources.read(sources.parse(f"ibug:{path}"), "stop").records[:12]
-    return [scene(read_image(r), r.points, r.key) for r in records]
+    scenes = [(paste(read_image(r), r.points, r.key), r.points) for r in records]
+    return [(scene.image, scene.place(points)) for scene, points in scenes]
 
 
 def test_keypoints_lie_on_the_face(faces: list[tuple[np.ndarray, np.ndarray]]) -> None:

@@ -1,0 +1,98 @@
+"""`efld-eval --detector`: as in use, where a detector has to find the faces."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from efld_tf.cli import common
+from efld_tf.errors import EfldError
+from efld_tf.scoring import results
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of evaluation with a detector."""
+    parser.add_argument(
+        "--detector", metavar="both|short|full|FILE",
+        help="measure also with detected faces: missed ones, NME of those found, and accuracy over "
+        "all (both is the default of efld-predict)",
+    )
+    parser.add_argument(
+        "--scenes", action="store_true",
+        help="with --detector: each face is pasted into a larger scene at a random place and size",
+    )
+    parser.add_argument(
+        "--boxes", type=Path, metavar="FILE.json",
+        help="with --detector: recall and precision on the photos beside this file of all their "
+        "faces' boxes, {IMAGE: [[x0, y0, x1, y1], ...]}; without --source nothing else is measured",
+    )
+    parser.add_argument("--box-format", choices=("xyxy", "xywh"), default="xyxy")
+    parser.add_argument("--min-score", type=float, help="of the detector (default: its own)")
+
+
+def check(arguments: argparse.Namespace, exported: bool) -> None:
+    """Refuses arguments that do not go together.
+
+    Raises:
+      EfldError: with what was expected.
+    """
+    if arguments.detector is None:
+        if arguments.scenes or arguments.boxes or arguments.min_score is not None:
+            raise EfldError("--scenes, --boxes and --min-score go with --detector")
+        if arguments.source is None:
+            raise EfldError("--source: expected READER:PATH of annotated faces")
+        return
+    if not exported:
+        raise EfldError("--detector goes with an exported model (.tflite)")
+    if arguments.source is None and arguments.boxes is None:
+        raise EfldError("--detector: expected annotated faces, by --source or --boxes")
+    if arguments.source is None and (arguments.scenes or arguments.robustness):
+        raise EfldError("--scenes and --robustness go with --source")
+    if (arguments.source or "").startswith("packed:"):
+        raise EfldError("--detector: packed crops have no photos to find faces in")
+
+
+def measure(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]) -> None:
+    """Measures with the detector, prints, and merges into the results file.
+
+    Raises:
+      EfldError: a source, a box file, a photo or the detector cannot be read.
+    """
+    from efld_tf.evaluation import detected
+    from efld_tf.runtime.boxes import read_boxes
+    from efld_tf.runtime.detector import open_detector
+    from efld_tf.runtime.landmarker import FaceLandmarker
+
+    progress = not arguments.quiet
+    finder = open_detector(arguments.detector, min_score=arguments.min_score)
+    landmarker = FaceLandmarker(predictor, finder)
+    name = Path(arguments.detector).name
+    if arguments.source:
+        found = detected.measure_landmarks(
+            landmarker, arguments.source, scenes=arguments.scenes, on_error=arguments.on_error,
+            progress=progress,
+        )
+        head = {"source": arguments.source, "detector": name, "in_scenes": arguments.scenes}
+        _tell(arguments, about, "detection", {**head, **found.summary()})
+    if arguments.boxes:
+        boxes = read_boxes(arguments.boxes, arguments.box_format)
+        folder = arguments.boxes.parent
+        every = detected.measure_boxes(landmarker.find, folder, boxes, progress)
+        alone = detected.measure_boxes(finder.detect, folder, boxes, progress).summary()
+        head = {"boxes": str(arguments.boxes), "detector": name}
+        without = {f"without_the_model_{key}": alone[key]
+                   for key in ("recall_percent", "precision_percent", "false_alarms")}
+        _tell(arguments, about, "box_detection", {**head, **every.summary(), **without})
+
+
+def _tell(
+    arguments: argparse.Namespace, about: dict[str, Any], section: str, summary: dict[str, Any]
+) -> None:
+    print(f"{section.replace('_', ' ')}:")
+    common.print_summary(summary)
+    for size, group in summary.get("by_size_px", {}).items():
+        print(f"  {size:4} px: {group['recall_percent']:.1f}% of {group['faces']} faces found")
+    if arguments.output:
+        results.merge(arguments.output, model=about, section=section, details=summary, factors={})
+        print(f"{section} merged into {arguments.output}")

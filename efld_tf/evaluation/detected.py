@@ -1,0 +1,225 @@
+"""Evaluation as in use: a detector finds the faces, and what it misses counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from efld_tf.annotations import sources
+from efld_tf.annotations.images import ImageReader, read_photo
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.data.crop_fit import crop_rule
+from efld_tf.data.options import CropOptions
+from efld_tf.errors import DataError, EfldError
+from efld_tf.evaluation.evaluate import ACCURACY_PIXELS, percent
+from efld_tf.evaluation.faces import common_points
+from efld_tf.evaluation.scenes import paste
+from efld_tf.landmarks import metrics, schemas
+from efld_tf.landmarks.geometry import Crop, CropRule, tight_box
+from efld_tf.runtime.detector import iou
+from efld_tf.runtime.faces import Face
+from efld_tf.runtime.landmarker import FaceLandmarker
+
+# A found face is an annotated one where their boxes overlap by more than this IoU: those of the
+# points, or the detector's and the annotator's, whose definitions differ too much for the 0.5 that
+# is customary with boxes of one definition.
+MATCH_IOU = 0.3
+# Annotated faces by their longest side in pixels: from each of these to the next.
+SIZES = (0, 16, 32, 64, 128)
+
+
+@dataclass
+class DetectedFaces:
+    """Annotated faces and what was found of them.
+
+    Attributes:
+      schema: in which both are compared.
+      predicted, truth: [N, 2] in pixels, of the faces that were found.
+      missed: annotated faces that were not found.
+      unmatched: found faces that are not annotated; in photos where not every face is, some may
+        be right.
+      by_box: NME of all annotated faces by the box of their annotation, a fraction.
+    """
+
+    schema: str
+    predicted: list[np.ndarray] = field(default_factory=list)
+    truth: list[np.ndarray] = field(default_factory=list)
+    missed: int = 0
+    unmatched: int = 0
+    by_box: list[float] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """The `detection` section of `results.json`; numbers in percent unless named otherwise."""
+        schema, faces = schemas.get(self.schema), len(self.truth) + self.missed
+        if not self.truth:
+            raise EfldError("the detector found none of the annotated faces")
+        predicted, truth = np.array(self.predicted), np.array(self.truth)
+        nme = metrics.nme(predicted, truth, schema)
+        # All points of a missed face are wrong.
+        within = metrics.accuracy_within(predicted, truth, ACCURACY_PIXELS) * len(truth) / faces
+        every = np.concatenate([nme, np.full(self.missed, np.inf)])
+        return {
+            "faces": faces,
+            "missed": self.missed,
+            "unmatched": self.unmatched,
+            "schema": self.schema,
+            "normaliser": schema.normaliser.name,
+            "nme_found_percent": percent(nme.mean()),
+            "nme_found_median_percent": percent(np.median(nme)),
+            "nme_annotated_box_percent": percent(np.mean(self.by_box)),
+            "failure_rate_10_percent": percent((every > 0.1).mean()),
+            "accuracy_5px_percent": percent(within),
+        }
+
+
+def measure_landmarks(
+    landmarker: FaceLandmarker,
+    source: str,
+    *,
+    scenes: bool = False,
+    on_error: str = "stop",
+    progress: bool = True,
+) -> DetectedFaces:
+    """Finds the faces of an annotated source and their landmarks.
+
+    Args:
+      source: `READER:PATH` of photos.
+      scenes: paste each face into a larger scene at a random place and size (`evaluation.scenes`),
+        where the photos show the face in the middle.
+      on_error: `stop` or `skip`, for photos that cannot be read.
+
+    Raises:
+      EfldError: the source cannot be read, its schema not be compared with the model's, or none
+        of its faces is found.
+    """
+    parsed = sources.parse(source)
+    records = sources.read(parsed, on_error).records
+    name, ours, theirs = common_points(landmarker.schema, records[0].schema)
+    result = DetectedFaces(name)
+    bar = tqdm(total=len(records), desc="detecting", unit="face", disable=not progress)
+    rule = landmarker.crop_rule
+    if rule.schema != records[0].schema:
+        rule = crop_rule(records, CropOptions())
+    for image, faces in _images(records, rule, scenes, on_error):
+        found = landmarker.find(image)
+        truth = [points[list(theirs)] for points, _ in faces]
+        points = [face.points[list(ours)] for face in found]
+        pairs = matched([tight_box(p) for p in truth], [tight_box(p) for p in points])
+        result.predicted += [points[index] for index in pairs.values()]
+        result.truth += [truth[index] for index in pairs]
+        result.missed += len(truth) - len(pairs)
+        result.unmatched += len(points) - len(pairs)
+        direct, _ = landmarker.look(image, [crop for _, crop in faces])
+        result.by_box += metrics.nme(
+            direct[:, list(ours)], np.array(truth), schemas.get(name)
+        ).tolist()
+        bar.update(len(faces))
+    bar.close()
+    return result
+
+
+def _images(
+    records: Sequence[FaceRecord], rule: CropRule, scenes: bool, on_error: str
+) -> Iterator[tuple[np.ndarray, list[tuple[np.ndarray, Crop]]]]:
+    """Each image with its faces' points in pixels of it and crops by annotation."""
+    reader = ImageReader()
+    for _, group in groupby(records, key=lambda record: (record.image, record.frame)):
+        faces = list(group)
+        try:
+            image = reader.read(faces[0])
+        except DataError:
+            if on_error == "stop":
+                raise
+            continue
+        crops = [rule.crop(face.source_box(rule.box)) for face in faces]
+        if not scenes:
+            yield image, [(face.points, crop) for face, crop in zip(faces, crops, strict=True)]
+            continue
+        for face, crop in zip(faces, crops, strict=True):
+            scene = paste(image, face.points, face.key)
+            x, y = scene.place(np.array([crop.center_x, crop.center_y]))
+            placed = Crop(float(x), float(y), crop.side * scene.factor)
+            yield scene.image, [(scene.place(face.points), placed)]
+
+
+@dataclass
+class FoundBoxes:
+    """Annotated boxes of photos, and how many were found.
+
+    Attributes:
+      sizes: by the lower end of `SIZES`, annotated and found faces.
+      right, wrong: found faces that are annotated and that are not.
+    """
+
+    sizes: dict[int, list[int]] = field(default_factory=lambda: {size: [0, 0] for size in SIZES})
+    right: int = 0
+    wrong: int = 0
+
+    def summary(self) -> dict[str, Any]:
+        """The `detection` section of `results.json` for boxes; numbers in percent."""
+        annotated = sum(count for count, _ in self.sizes.values())
+        found = self.right + self.wrong
+        return {
+            "faces": annotated,
+            "found": found,
+            "recall_percent": percent(self.right / max(annotated, 1)),
+            "precision_percent": percent(self.right / max(found, 1)),
+            "false_alarms": self.wrong,
+            "by_size_px": {
+                f"from {size}": {"faces": count, "recall_percent": percent(hits / max(count, 1))}
+                for size, (count, hits) in self.sizes.items()
+            },
+        }
+
+
+def measure_boxes(
+    find: Callable[[np.ndarray], Sequence[Face]],
+    folder: Path,
+    boxes: Mapping[str, np.ndarray],
+    progress: bool = True,
+) -> FoundBoxes:
+    """Recall and precision on photos in which every face has a box.
+
+    Args:
+      find: an image [H, W, 3] uint8 RGB to whatever has a `box` (x0, y0, x1, y1): the `find` of a
+        landmarker or the `detect` of a detector.
+      folder: of the photos.
+      boxes: [F, 4] by the photo's name.
+
+    Raises:
+      DataError: a photo cannot be read.
+    """
+    result = FoundBoxes()
+    for name, truth in tqdm(boxes.items(), desc="detecting", unit="photo", disable=not progress):
+        found = [face.box for face in find(read_photo(folder / name))]
+        pairs = matched(list(truth), found)
+        result.right += len(pairs)
+        result.wrong += len(found) - len(pairs)
+        for index, (x0, y0, x1, y1) in enumerate(truth):
+            size = max(low for low in SIZES if low <= max(x1 - x0, y1 - y0))
+            result.sizes[size][0] += 1
+            result.sizes[size][1] += index in pairs
+    return result
+
+
+def matched(truth: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> dict[int, int]:
+    """Pairs of annotated and found boxes [4], by falling IoU above `MATCH_IOU`; each once.
+
+    Returns:
+      The index of the found box by that of the annotated one.
+    """
+    if not len(truth) or not len(found):
+        return {}
+    table = np.array([iou(np.asarray(box, float), np.array(found, float)) for box in truth])
+    pairs: dict[int, int] = {}
+    while table.max() > MATCH_IOU:
+        row, column = np.unravel_index(np.argmax(table), table.shape)
+        pairs[int(row)] = int(column)
+        table[row], table[:, column] = 0, 0
+    return pairs
