@@ -1,0 +1,87 @@
+"""Crops from landmarks and from detectors' boxes show what a model was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from efld_tf.annotations import sources
+from efld_tf.data.crop_fit import REFERENCE_ANCHORS
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import Crop, CropRule, tight_box
+from efld_tf.runtime import crop_maps
+from tests.faces import mean_shape
+
+
+@pytest.mark.parametrize("nose", [True, False])
+def test_real_faces_that_were_not_fitted(nose: bool, shared_data: Path) -> None:
+    """The numbers are from photos of HELEN; these are frames of videos."""
+    path = shared_data / "youtube_faces"
+    records = sources.read(sources.parse(f"youtube_faces:{path}?identities=train"), "stop").records
+    schema = schemas.get("ibug68") if nose else replace(schemas.get("ibug68"), nose_tip=())
+    errors = []
+    for record in records[::100]:
+        true = crop_maps.REFERENCE.crop(tight_box(record.points))
+        crop = crop_maps.from_points(record.points, schema)
+        errors.append([(crop.center_x - true.center_x) / true.side,
+                       (crop.center_y - true.center_y) / true.side,
+                       np.log(crop.side / true.side)])
+    # Semi-automatic jaws are wider than HELEN's: a systematic difference is allowed, no spread.
+    assert np.abs(np.mean(errors, axis=0)).max() < 0.15
+    assert (np.std(errors, axis=0) < ([0.05, 0.05, 0.1] if nose else [0.12, 0.05, 0.1])).all()
+
+
+@pytest.mark.parametrize("name", ["ibug51", "ibug68", "mtfl5", "face_synthetics70"])
+def test_the_reference_face_gives_the_reference_crop(name: str) -> None:
+    """Points whose eyes and mouth corners are where every crop has them on average."""
+    schema = schemas.get(name)
+    points = np.full((schema.num_points, 2), np.nan)
+    for place, group in zip(REFERENCE_ANCHORS, schema.anchors.values(), strict=True):
+        points[list(group)] = place
+    points[list(schema.nose_tip)] = [0.5, 0.46]
+    crop = crop_maps.from_points(200 * points + [30, 50], schema)
+    assert abs(crop.side - 200) < 20
+    assert abs(crop.center_x - 130) < 2 and abs(crop.center_y - 150) < 12
+
+
+@given(st.floats(0.01, 100), st.floats(-1e4, 1e4), st.floats(-1e4, 1e4), st.booleans())
+def test_crops_follow_scale_shift_and_mirror(
+    scale: float, x: float, y: float, mirrored: bool
+) -> None:
+    schema = schemas.get("ibug51")
+    points = mean_shape("ibug51") * 100
+    crop = crop_maps.from_points(points, schema)
+    moved = schema.mirror(points, 101) if mirrored else points
+    center_x = 100 - crop.center_x if mirrored else crop.center_x
+    found = crop_maps.from_points(moved * scale + [x, y], schema)
+    expected = (center_x * scale + x, crop.center_y * scale + y, crop.side * scale)
+    assert np.allclose((found.center_x, found.center_y, found.side), expected,
+                       rtol=1e-3, atol=1e-3 * crop.side * scale)
+
+
+def test_any_points_give_a_finite_crop() -> None:
+    schema = schemas.get("ibug51")
+    for points in (np.zeros((51, 2)), np.full((51, 2), 1e6), np.eye(51, 2) * 1e5):
+        crop = crop_maps.from_points(points, schema)
+        assert np.isfinite([crop.center_x, crop.center_y, crop.side]).all() and crop.side > 0
+
+
+def test_models_of_other_crops() -> None:
+    reference = Crop(100.0, 60.0, 125.0)  # so that the longest side of the box is 100
+    wider = CropRule("points", "ibug68", 1.6, 0.1, -0.2)
+    assert crop_maps.to_model(reference, wider) == Crop(110.0, 40.0, 160.0)
+    fitted = CropRule("points", "wflw98", 1.31, 0.0, 0.02)
+    assert crop_maps.to_model(reference, fitted) == reference
+    same = crop_maps.to_model(reference, crop_maps.REFERENCE)
+    assert np.allclose((same.center_x, same.center_y, same.side), (100, 60, 125))
+
+
+def test_a_box_by_hand() -> None:
+    fitted = crop_maps.maps().detectors["full"]
+    crop = crop_maps.from_detection(np.array([10.0, 20, 30, 60]), "full")
+    assert crop == Crop(20.0, 40 + 40 * fitted.offset_y, 40 * fitted.scale)
