@@ -177,6 +177,8 @@ def _packets(
         for packet in container.demux():
             if packet.size:  # not those by which PyAV marks the end
                 yield packet
+    except IndexError:
+        pass  # so PyAV 16 ends a file in which another stream turned up on the way
     except FFmpegError as error:
         damage.others.append(f"it cannot be read on: {error.strerror}")
 

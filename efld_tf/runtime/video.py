@@ -101,7 +101,7 @@ class VideoReader:
           DataError: the file is damaged, or can no longer be read.
         """
         damage = media.Damage()
-        period = 1 / (self.average_rate or _RATE)
+        period = max(round(1 / (self.average_rate or _RATE) / self.time_base), 1) * self.time_base
         index, last = 0, None
         with media.opened(self.path) as container:
             stream = media.video_stream(self.path, container)
