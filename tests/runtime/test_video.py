@@ -267,6 +267,13 @@ def test_times_always_increase(tmp_path: Path) -> None:
     assert len(found) == 24 and "without a time of their own: 12" in told
 
 
+def test_a_stream_may_turn_up_on_the_way(tmp_path: Path) -> None:
+    first = videos.make(tmp_path / "a.flv", range(300)).read_bytes()
+    second = videos.make(tmp_path / "b.flv", audio="libmp3lame").read_bytes()
+    (tmp_path / "c.flv").write_bytes(first + second[13:])  # without a header of its own
+    assert len(damaged(tmp_path / "c.flv")[0]) == 330
+
+
 def text(path: Path) -> None:
     path.write_text("hello\n" * 1000)
 
