@@ -84,6 +84,7 @@ def measure_landmarks(
     *,
     scenes: bool = False,
     on_error: str = "stop",
+    limit: int | None = None,
     progress: bool = True,
 ) -> DetectedFaces:
     """Finds the faces of an annotated source and their landmarks.
@@ -93,13 +94,14 @@ def measure_landmarks(
       scenes: paste each face into a larger scene at a random place and size (`evaluation.scenes`),
         where the photos show the face in the middle.
       on_error: `stop` or `skip`, for photos that cannot be read.
+      limit: of the first faces of the source; None for all.
 
     Raises:
       EfldError: the source cannot be read, its schema not be compared with the model's, or none
         of its faces is found.
     """
     parsed = sources.parse(source)
-    records = sources.read(parsed, on_error).records
+    records = sources.read(parsed, on_error).records[:limit]
     name, ours, theirs = common_points(landmarker.schema, records[0].schema)
     result = DetectedFaces(name)
     bar = tqdm(total=len(records), desc="detecting", unit="face", disable=not progress)

@@ -41,6 +41,7 @@ class FaceLandmarker:
     Attributes:
       schema: name of the schema of the points.
       crop_rule: of the model.
+      has_confidence: whether the model says how sure it is.
       detector: what finds faces; None where boxes are always given.
     """
 
@@ -66,6 +67,7 @@ class FaceLandmarker:
             raise EfldError("expected passes from 1 on and a min_confidence from 0 to 1")
         self.schema: str = predictor.schema
         self.crop_rule: CropRule = predictor.crop_rule
+        self.has_confidence: bool = predictor.has_confidence
         self.detector = detector
         self._schema = schemas.get(predictor.schema)
         self._predictor = predictor

@@ -19,10 +19,12 @@ class Predictor(Protocol):
     Attributes:
       schema: name of the schema of the points.
       crop_rule: how a crop is made from a face box.
+      has_confidence: whether the model says how sure it is.
     """
 
     schema: str
     crop_rule: CropRule
+    has_confidence: bool
 
     def predict_in(
         self, image: np.ndarray, crops: Sequence[Crop]

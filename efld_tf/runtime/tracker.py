@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +13,9 @@ from efld_tf.runtime.detector import iou
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import SAME_POINTS_IOU, FaceLandmarker
 from efld_tf.runtime.smoothing import OneEuroFilter
+
+# A face whose points' box overlaps that of a track by more than this IoU is its person.
+SAME_PLACE_IOU = 0.2
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class FaceTracker:
     """Follows the faces of a video.
 
     In each frame the model looks where every face was in the last one: the detector, which takes
-    many times longer, runs only to find newcomers and lost faces. Not safe to share between
+    many times longer, runs only to find newcomers and lost faces. A model without a confidence
+    cannot tell that a face is gone: its faces go when the detector does not see them. Not safe to share between
     threads; frames come in their order.
     """
 
@@ -128,30 +133,35 @@ class FaceTracker:
         self._detected = self._seconds
         horizon = self._seconds - self._options.remember_seconds
         self._lost = [track for track in self._lost if track.seen >= horizon]
-        for face in self._landmarker.find(image):
+        found = self._landmarker.find(image)
+        if not self._landmarker.has_confidence:
+            # Nobody but the detector can tell that a face is gone.
+            gone = [track for track in self._tracks if overlapped(track.face, found) is None]
+            self._lost += gone
+            self._tracks = [track for track in self._tracks if track not in gone]
+        for face in found:
             if face.confidence < self._options.min_confidence \
-                    or self._at(face, self._tracks) is not None:
+                    or overlapped(face, [track.face for track in self._tracks]) is not None:
                 continue
-            known = self._at(face, self._lost)
+            known = overlapped(face, [track.face for track in self._lost])
             if known is None:
                 number, self._next = self._next, self._next + 1
             else:
-                number = _number(known)
-                self._lost.remove(known)
+                number = _number(self._lost.pop(known))
             self._tracks.append(_Track(replace(face, track=number), self._seconds))
-
-    @staticmethod
-    def _at(face: Face, tracks: list[_Track]) -> _Track | None:
-        """The track whose last place a face overlaps most, where it does."""
-        if not tracks:
-            return None
-        boxes = np.array([tight_box(track.face.points) for track in tracks], np.float64)
-        overlap = iou(tight_box(face.points).astype(np.float64), boxes)
-        best = int(np.argmax(overlap))
-        return tracks[best] if overlap[best] > 0.2 else None
 
     def _shown(self, track: _Track) -> Face:
         return track.smoothed() if self._options.smooth else track.face
+
+
+def overlapped(face: Face, others: Sequence[Face]) -> int | None:
+    """The index of the face whose points' box a face overlaps most; None where it is none's."""
+    if not others:
+        return None
+    boxes = np.array([tight_box(other.points) for other in others], np.float64)
+    overlap = iou(tight_box(face.points).astype(np.float64), boxes)
+    best = int(np.argmax(overlap))
+    return best if overlap[best] > SAME_PLACE_IOU else None
 
 
 def _number(track: _Track) -> int:
