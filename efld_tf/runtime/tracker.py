@@ -63,8 +63,8 @@ class FaceTracker:
 
     In each frame the model looks where every face was in the last one: the detector, which takes
     many times longer, runs only to find newcomers and lost faces. A model without a confidence
-    cannot tell that a face is gone: its faces go when the detector does not see them. Not safe to share between
-    threads; frames come in their order.
+    cannot tell that a face is gone: its faces go when the detector does not see them. Not safe to
+    share between threads; frames come in their order.
     """
 
     def __init__(self, landmarker: FaceLandmarker, options: TrackerOptions | None = None):
