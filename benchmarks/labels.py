@@ -67,7 +67,7 @@ def measure(model: str, views: int, truth: dict[Path, np.ndarray]) -> dict[str, 
 def table(results: dict[str, Any], photos: int) -> str:
     """The results as Markdown."""
     lines = [
-        f"Labels of HELEN's {photos} test photos by `efld-data label`, detector `short`: 51 "
+        f"Labels of HELEN's {photos} test photos by `efld-data label`, detector `both`: 51 "
         "points, inter-ocular; NME of the face that lies nearest the annotation.",
         "",
         "| model | " + " | ".join(f"{views} views" for views in VIEWS)

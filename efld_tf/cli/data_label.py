@@ -7,6 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from efld_tf import assets
 from efld_tf.cli import common
 
 
@@ -22,14 +23,14 @@ def add_label(commands: argparse._SubParsersAction) -> None:
                         help="photos, folders, patterns such as 'photos/**/*.jpg', or - for paths "
                         "on standard input")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.jsonl")
-    parser.add_argument("--model", metavar="FILE",
-                        help="a .tflite of efld-export, or mesh: MediaPipe's face mesh, which is "
-                        "installed (default: the shipped model)")
+    parser.add_argument("--model", metavar="FILE|mesh", default=assets.INT8_MODEL,
+                        help="a .tflite of efld-export or its folder, or mesh: the face mesh of "
+                        "the installed mediapipe (default: the shipped model)")
     parser.add_argument("--convert", metavar="SCHEMA",
                         help="write the points of another schema, such as ibug68 of the mesh")
-    parser.add_argument("--detector", choices=("short", "full"), default="short",
-                        help="short finds large faces, full smaller ones too (default: "
-                        "%(default)s)")
+    parser.add_argument("--detector", default="both", metavar="both|short|full|FILE",
+                        help="of faces: short range, full range for smaller ones, both, or a model "
+                        "file of one of them (default: %(default)s)")
     parser.add_argument("--min-confidence", type=_fraction, default=0.5, metavar="NUMBER",
                         help="leave out faces that are less sure, 0 to 1 (default: %(default)s)")
     parser.add_argument("--views", type=common.whole_from(1), default=1, metavar="N",
@@ -52,14 +53,18 @@ def _fraction(text: str) -> float:
 
 
 def _label(arguments: argparse.Namespace) -> None:
+    from efld_tf.cli.verify import model_of
     from efld_tf.runtime import inputs, labels
 
+    model = arguments.model
+    if model != labels.MESH:
+        model = str(model_of(Path(model)))
     found = inputs.expand(arguments.input, sys.stdin)
     others = [item for item in found.items if type(item) is not inputs.Photo]
     for item in others:
         print(f"skipped: {item.image}: only photos are labelled")
     labeller = labels.Labeller(
-        **({} if arguments.model is None else {"model": arguments.model}),
+        model=model,
         convert=arguments.convert,
         detector=arguments.detector,
         min_confidence=arguments.min_confidence,

@@ -23,7 +23,7 @@ from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
 from efld_tf.runtime import tables, views
-from efld_tf.runtime.detector import FaceDetector
+from efld_tf.runtime.detector import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import Photo
 from efld_tf.runtime.landmarker import FaceLandmarker
@@ -44,14 +44,14 @@ class Labeller:
     Attributes:
       model: a `.tflite` of `efld-export`, or `MESH`.
       convert: the schema to convert the points to; None for the model's own.
-      detector: `short` or `full`.
+      detector: what `open_detector` opens.
       min_confidence: faces below it are left out.
       views: of each face; 1 is the photo as it is.
     """
 
     model: str = str(assets.INT8_MODEL)
     convert: str | None = None
-    detector: str = "short"
+    detector: str = "both"
     min_confidence: float = 0.5
     views: int = 1
 
@@ -209,4 +209,4 @@ def _line(face: Face, spread: float | None, convert: str | None, image: str) -> 
 def _models(model: str, detector: str) -> tuple[LandmarkPredictor, FaceLandmarker]:
     """What a process needs; loaded once."""
     predictor = MeshPredictor() if model == MESH else LandmarkPredictor(model)
-    return predictor, FaceLandmarker(predictor, FaceDetector(detector), min_confidence=0)
+    return predictor, FaceLandmarker(predictor, open_detector(detector), min_confidence=0)

@@ -1,8 +1,8 @@
 """The mean of what a model sees in several views of a face: slower, and better than one view.
 
 A view is turned upright by the eyes, moved and scaled a little, and every other one is mirrored.
-Over a third of HELEN's training faces eight of them lower MediaPipe's error of 51 points from
-3.39% to 3.07% of the distance of the eyes; the spread of the views and the error correlate (0.6).
+What that gains is measured by `benchmarks/labels.py`: most of it is gained by two views, and the
+views' spread and the error correlate.
 """
 
 from __future__ import annotations
