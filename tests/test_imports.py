@@ -37,7 +37,9 @@ def test_rooms_without_tensorflow(room: str) -> None:
         assert not loaded & {"numpy", "cv2", "yaml"}
 
 
-@pytest.mark.parametrize("command", ["score", "bench", "eval", "data", "export", "train", "verify"])
+@pytest.mark.parametrize("command", [
+    "score", "bench", "eval", "data", "export", "predict", "train", "verify",
+])
 def test_help_needs_no_tensorflow(command: str) -> None:
     code = f"from efld_tf.cli import {command}\ntry:\n    {command}.main(['--help'])\n" \
         "except SystemExit as end:\n    assert end.code == 0"

@@ -188,7 +188,7 @@ class _Report:
 
     def _say(self, line: str, where: TextIO) -> None:
         if self._bar is None:
-            print(line, file=where)
+            print(line, file=where, flush=True)  # of a long run, which may be looked at by a pipe
         else:
             self._bar.write(line, file=where)
 

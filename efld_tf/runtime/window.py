@@ -41,7 +41,7 @@ class Window:
           Whether to go on: False for the keys q and Esc, and when the window was closed.
         """
         if not self._open:
-            cv2.namedWindow(self._title, cv2.WINDOW_AUTOSIZE)
+            cv2.namedWindow(self._title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
             self._open = True
         cv2.imshow(self._title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         if seconds is not None:

@@ -17,7 +17,7 @@ import efld_tf
 from efld_tf.cli import common
 from efld_tf.scoring import results
 
-COMMANDS = ("data", "train", "export", "eval", "verify", "bench", "score")
+COMMANDS = ("data", "train", "export", "eval", "predict", "verify", "bench", "score")
 
 
 def run(folder: Path, command: str, *arguments: object, code: int = 0) -> tuple[str, str]:
