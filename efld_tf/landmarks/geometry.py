@@ -8,7 +8,8 @@ vectors (x, y, 1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,34 +22,65 @@ LARGEST = 100.0
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of an image: its centre and side, in image pixels."""
+    """A square of an image, in image pixels.
+
+    Attributes:
+      center_x, center_y: its centre.
+      side: its side.
+      angle: by which it is turned about its centre, in radians, clockwise as seen (x to the right,
+        y down): a face whose head leans so is upright in it.
+    """
 
     center_x: float
     center_y: float
     side: float
+    angle: float = 0.0
+
+    @classmethod
+    def of_similarity(cls, matrix: np.ndarray, size: int) -> Crop:
+        """The crop whose `affine(size)` is a similarity [2, 3] without reflection."""
+        x, y = apply_affine(invert_affine(matrix), np.array([size / 2 - 0.5, size / 2 - 0.5]))
+        scale = math.sqrt(np.linalg.det(matrix[:, :2]))
+        return cls(float(x), float(y), size / scale, math.atan2(matrix[0, 1], matrix[0, 0]))
 
     @property
     def origin(self) -> np.ndarray:
-        """The crop's top-left corner [2], in image pixels."""
-        return np.array([self.center_x - self.side / 2, self.center_y - self.side / 2])
+        """The corner [2] that is the top left one of the crop, in image pixels."""
+        return self.from_unit(np.zeros(2))
+
+    @property
+    def axes(self) -> np.ndarray:
+        """[2, 2]: the crop's sides along its x and its y, in image pixels."""
+        cosine, sine = self.side * math.cos(self.angle), self.side * math.sin(self.angle)
+        return np.array([[cosine, sine], [-sine, cosine]])
 
     def to_unit(self, points: np.ndarray) -> np.ndarray:
         """Image points [..., 2] in pixels as points in the crop's unit square."""
-        return (points - self.origin) / self.side
+        if not self.angle:
+            return (points - self.origin) / self.side
+        return (points - self.origin) @ self.axes.T / self.side**2
 
     def from_unit(self, points: np.ndarray) -> np.ndarray:
         """Points [..., 2] of the crop's unit square as image points in pixels."""
-        return points * self.side + self.origin
+        if not self.angle:
+            corner = np.array([self.center_x - self.side / 2, self.center_y - self.side / 2])
+            return points * self.side + corner
+        return (points - 0.5) @ self.axes + np.array([self.center_x, self.center_y])
 
     def scaled(self, factor: float) -> Crop:
         """The concentric crop whose side is `factor` times as long."""
-        return Crop(self.center_x, self.center_y, self.side * factor)
+        return replace(self, side=self.side * factor)
+
+    def within(self, inner: Crop) -> Crop:
+        """A crop that is given in this one's unit square, in image pixels."""
+        x, y = self.from_unit(np.array([inner.center_x, inner.center_y]))
+        return Crop(float(x), float(y), self.side * inner.side, self.angle + inner.angle)
 
     def affine(self, size: int) -> np.ndarray:
         """[2, 3] affine from image pixels to the pixels of the crop resized to `size`."""
-        scale = size / self.side
-        shift = -self.origin * scale - 0.5
-        return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        linear = self.axes * (size / self.side**2)
+        shift = -linear @ self.origin - 0.5
+        return np.concatenate([linear, shift[:, None]], axis=1)
 
 
 @dataclass(frozen=True)
@@ -137,47 +169,12 @@ def extract_crop(
     height, width = image.shape[:2]
     if crop.side > LARGEST * max(height, width):
         raise EfldError(f"a crop of {crop.side:.0f} px in an image of {width} x {height}")
-    block = max(1, int(crop.side // size))
-    return _resampled(
-        image, crop.affine(size), (crop.origin, crop.origin + crop.side), block, size, out)
-
-
-def extract_aligned(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Resamples what a similarity maps into a square of `image`: as `extract_crop`, but turned.
-
-    Args:
-      image: [H, W, 3] uint8.
-      matrix: [2, 3] similarity from image pixels to pixels of the result.
-      size: side of the result in pixels.
-
-    Returns:
-      [size, size, 3] uint8; outside the image it is black.
-
-    Raises:
-      EfldError: the square is absurdly larger than the image.
-    """
-    corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * size - 0.5
-    seen = apply_affine(invert_affine(matrix), corners)
-    pixel = 1 / np.sqrt(np.linalg.det(matrix[:, :2]))  # side of one of the result, in the image
-    if pixel * size > LARGEST * max(image.shape[:2]):
-        height, width = image.shape[:2]
-        raise EfldError(f"a square of {pixel * size:.0f} px in an image of {width} x {height}")
     # A factor of 1.9999999 that is 2 but for rounding is two.
-    block = max(1, int(pixel + 1e-6))
-    return _resampled(image, matrix, (seen.min(axis=0), seen.max(axis=0)), block, size)
-
-
-def _resampled(
-    image: np.ndarray, matrix: np.ndarray, seen: tuple[np.ndarray, np.ndarray], block: int,
-    size: int, out: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
-    """`image` under an affine [2, 3], by blocks of `block` pixels: [size, size, 3].
-
-    Only the part of the image around the box from `seen[0]` to `seen[1]` is looked at.
-    """
-    height, width = image.shape[:2]
-    first = np.maximum(np.floor(seen[0]).astype(int) - block, 0)
-    last = np.minimum(np.ceil(seen[1]).astype(int) + block + 1, [width, height])
+    block = max(1, int(crop.side / size + 1e-6))
+    # Only the part around the crop is looked at.
+    corners = crop.from_unit(np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]))
+    first = np.maximum(np.floor(corners.min(axis=0)).astype(int) - block, 0)
+    last = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + block + 1, [width, height])
     if (last - first <= 0).any():
         out = np.empty((size, size, 3), np.uint8) if out is None else out
         out[:] = 0
@@ -191,5 +188,16 @@ def _resampled(
     # Pixel s of the part, shrunk or not, has its centre at block * s + (block - 1) / 2 + first.
     x, y = (block - 1) / 2 + first
     to_image = np.array([[block, 0, x], [0, block, y]])
-    matrix = compose_affines(matrix, to_image)
+    matrix = compose_affines(crop.affine(size), to_image)
     return cv2.warpAffine(part, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR)
+
+
+def extract_aligned(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Resamples what a similarity maps into a square of `image`: see `extract_crop`.
+
+    Args:
+      image: [H, W, 3] uint8.
+      matrix: [2, 3] similarity without reflection from image pixels to pixels of the result.
+      size: side of the result in pixels.
+    """
+    return extract_crop(image, Crop.of_similarity(matrix, size), size)

@@ -12,7 +12,6 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import align, geometry, schemas
-from efld_tf.landmarks.geometry import Crop
 from tests.faces import mean_shape
 from tests.landmarks.blobs import blob_image, centroid
 
@@ -146,19 +145,9 @@ def test_shrinking_does_not_alias() -> None:
         assert abs(found[20:90, 20:90] - 127.5).max() < 30
 
 
-def test_a_square_without_a_turn_is_a_crop() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
-    for side in (50.0, 112.0, 240.5, 280.0):
-        crop = Crop(200.25, 150.5, side)
-        np.testing.assert_array_equal(
-            geometry.extract_aligned(image, crop.affine(112), 112),
-            geometry.extract_crop(image, crop, 112),
-        )
-
-
 def test_squares_outside_and_absurd_ones() -> None:
     image = np.full((50, 60, 3), 200, np.uint8)
     far = _similarity(1, 0.3, (5000, 0))
     assert not geometry.extract_aligned(image, far, 112).any()
-    with pytest.raises(EfldError, match="a square of .* px in an image of 60 x 50"):
+    with pytest.raises(EfldError, match="a crop of .* px in an image of 60 x 50"):
         geometry.extract_aligned(image, _similarity(1e-4, 0, (0, 0)), 112)

@@ -12,7 +12,8 @@ from efld_tf.landmarks.geometry import Crop, CropRule
 from tests.landmarks.blobs import blob_image, centroid
 
 coordinates = st.floats(-1000, 1000)
-crops = st.builds(Crop, coordinates, coordinates, st.floats(1, 2000))
+crops = st.builds(Crop, coordinates, coordinates, st.floats(1, 2000),
+                  st.just(0.0) | st.floats(-np.pi, np.pi))
 points = arrays(np.float64, (7, 2), elements=coordinates)
 affines = arrays(np.float64, (2, 3), elements=st.floats(-10, 10))
 
@@ -27,6 +28,33 @@ def test_affine_agrees_with_the_unit_square(crop: Crop, xy: np.ndarray, size: in
     # Pixel j of the crop has its centre at u = (j + 0.5) / size.
     pixels = geometry.apply_affine(crop.affine(size), xy)
     np.testing.assert_allclose((pixels + 0.5) / size, crop.to_unit(xy), rtol=1e-9, atol=1e-6)
+
+
+def test_a_turned_crop_by_hand() -> None:
+    # Turned by a quarter clockwise: its x goes down the image, its y to the left.
+    crop = Crop(10.0, 20.0, 8.0, np.pi / 2)
+    np.testing.assert_allclose(crop.origin, [14, 16])
+    np.testing.assert_allclose(crop.from_unit(np.array([[1.0, 0], [0, 1]])), [[14, 24], [6, 16]])
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    whole = geometry.extract_crop(image, Crop(23.5, 23.5, 48, np.pi / 2), 48)
+    np.testing.assert_array_equal(whole, np.rot90(image))
+    shrunk = geometry.extract_crop(image, Crop(23.5, 23.5, 48, np.pi / 2), 12)
+    upright = geometry.extract_crop(image, Crop(23.5, 23.5, 48), 12)
+    assert np.abs(shrunk.astype(int) - np.rot90(upright)).max() <= 1
+
+
+@given(crops, crops, points)
+def test_a_crop_in_a_crop(outer: Crop, inner: Crop, xy: np.ndarray) -> None:
+    inner = Crop(inner.center_x / 1000, inner.center_y / 1000, inner.side / 1000, inner.angle)
+    there = outer.within(inner).to_unit(xy)
+    assert np.allclose(there, inner.to_unit(outer.to_unit(xy)),
+                       rtol=1e-6, atol=1e-6 * (1 + 1 / inner.side / outer.side))
+
+
+@given(crops, st.integers(1, 512))
+def test_a_similarity_is_a_crop(crop: Crop, size: int) -> None:
+    again = Crop.of_similarity(crop.affine(size), size)
+    np.testing.assert_allclose(again.affine(size), crop.affine(size), rtol=1e-6, atol=1e-6)
 
 
 def test_a_crop_of_the_whole_image_keeps_its_pixels() -> None:
@@ -60,12 +88,13 @@ def test_composition(second: np.ndarray, first: np.ndarray, xy: np.ndarray) -> N
     x=st.floats(60, 180),
     y=st.floats(60, 140),
     at=st.tuples(st.floats(0.3, 0.7), st.floats(0.3, 0.7)),
+    angle=st.just(0.0) | st.floats(-np.pi, np.pi),
 )
 def test_extract_crop_moves_a_marker_to_the_predicted_place(
-    side: float, size: int, x: float, y: float, at: tuple[float, float]
+    side: float, size: int, x: float, y: float, at: tuple[float, float], angle: float
 ) -> None:
     """Sub-pixel accuracy, enlarged and shrunk, for crops inside and partly outside the image."""
-    crop = Crop(x + (0.5 - at[0]) * side, y + (0.5 - at[1]) * side, side)
+    crop = Crop(x + (0.5 - at[0]) * side, y + (0.5 - at[1]) * side, side, angle)
     scale = size / side
     sigma = min(max(1.2, 1.2 / scale), 0.06 * side)  # wide enough to sample, inside the crop
     assume(sigma * scale > 0.7 and sigma < 15)
