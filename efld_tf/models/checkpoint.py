@@ -51,6 +51,8 @@ class ModelSpec:
       schemas: those of them that are not built in, as their fields.
       training: where it comes from: recipe, step, validation NME.
       license: of the weights, as their training data allow.
+      presence: how its presence output was fitted (`tools/fit_presence.py`): on what, and the
+        rates; None for a model without one.
     """
 
     family: str
@@ -60,6 +62,7 @@ class ModelSpec:
     schemas: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     license: str = ""
+    presence: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.heads:
@@ -75,7 +78,9 @@ class ModelSpec:
     def build(self) -> tf_keras.Model:
         """The model with fresh weights."""
         points = {head: schemas.get(head).num_points for head in self.heads}
-        return registry.build(self.family, self.options, self.input_size, points)
+        return registry.build(
+            self.family, self.options, self.input_size, points, self.presence is not None
+        )
 
     def codec(self, head: str) -> registry.Codec:
         """The codec of a head."""

@@ -142,3 +142,10 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
 
 
 codec = MeanResidualCodec
+
+
+def features(model: tf_keras.Model) -> tf.Tensor:
+    """What all heads of a model read: [B, 256] of the decoder, or [B, 224] of PFLD's head."""
+    names = {layer.name for layer in model.layers}
+    last = "decoder_flatten" if "decoder_flatten" in names else "pfld_concat"
+    return model.get_layer(last).output

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.models import checkpoint
+from efld_tf.models.registry import PRESENCE
 
 BATCH = 64
 
@@ -30,15 +32,49 @@ class FloatPredictor:
         self.crop_rule: CropRule = spec.heads[self.schema].crop_rule
         self.input_size: int = spec.input_size
         codec = spec.codec(self.schema)
+        self.has_confidence: bool = spec.presence is not None
+
+        def predict(crops: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            outputs = network(crops / 255.0, training=False)
+            points = codec.decode(outputs[self.schema])
+            if not self.has_confidence:
+                return (points,)
+            return points, tf.sigmoid(outputs[PRESENCE][:, 0])
+
         self._predict = tf.function(
-            lambda crops: codec.decode(network(crops / 255.0, training=False)[self.schema]),
-            input_signature=[tf.TensorSpec([None, spec.input_size, spec.input_size, 3])],
+            predict, input_signature=[tf.TensorSpec([None, spec.input_size, spec.input_size, 3])]
         )
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] float32 in their unit squares."""
+        return self.predict_with_confidence(crops)[0]
+
+    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points as `predict_crops` gives them, and how sure it is that a face is there.
+
+        Args:
+          crops: [F, S, S, 3] uint8 RGB, at least one.
+
+        Returns:
+          [F, N, 2] float32 in the crops' unit squares, and [F] float32, 0 to 1, or None where the
+          model has no such output.
+        """
         parts = [
-            self._predict(crops[i : i + BATCH].astype(np.float32)).numpy()
+            self._predict(crops[i : i + BATCH].astype(np.float32))
             for i in range(0, len(crops), BATCH)
         ]
-        return np.concatenate(parts)
+        points, *confidence = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return points, confidence[0] if confidence else None
+
+    def predict_in(
+        self, image: np.ndarray, crops: Sequence[Crop]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Points in pixels of an image, and confidence, in squares of it, at least one.
+
+        Raises:
+          EfldError: a crop is absurdly larger than the image.
+        """
+        pixels = np.stack([extract_crop(image, crop, self.input_size) for crop in crops])
+        points, confidence = self.predict_with_confidence(pixels)
+        moved = [crop.from_unit(unit) for crop, unit in zip(crops, points, strict=True)]
+        return np.stack(moved), confidence

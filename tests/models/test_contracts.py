@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.models import checkpoint, registry
 from efld_tf.models.predictor import FloatPredictor
 from tests import faces
@@ -80,6 +81,81 @@ def test_fine_tuning_keeps_the_backbone_and_shared_heads(family: str, tmp_path) 
     assert missing and all(name.startswith("wflw98") for name in missing)
     image = tf.random.uniform([1, SIZE, SIZE, 3])
     np.testing.assert_array_equal(model(image)["ibug51"], source(image)["ibug51"])
+
+
+def presence_of(spec: checkpoint.ModelSpec, model):
+    """The same model with a presence output that says something."""
+    whole = registry.with_presence(spec.family, model)
+    layer = whole.get_layer(registry.PRESENCE)
+    kernel = np.random.default_rng(4).normal(0, 0.05, layer.kernel.shape)
+    layer.set_weights([kernel, np.array([0.1])])
+    return replace(spec, presence={"faces": "none"}), whole
+
+
+@pytest.mark.parametrize("family", [f for f, found in registry.FAMILIES.items() if found.features])
+def test_a_presence_output_leaves_the_heads_alone(family: str, tmp_path) -> None:
+    spec = spec_of(family, "ibug51", "mtfl5")
+    model = randomised(spec)
+    image = np.random.default_rng(2).uniform(0, 1, (2, SIZE, SIZE, 3)).astype(np.float32)
+    before = {head: model(image)[head].numpy() for head in spec.heads}
+    checkpoint.save(tmp_path / "m.h5", *presence_of(spec, model))
+    loaded_spec, loaded = checkpoint.load(tmp_path / "m.h5")
+    outputs = loaded(image)
+    assert loaded_spec.presence == {"faces": "none"} and list(loaded_spec.heads) == [*spec.heads]
+    assert outputs[registry.PRESENCE].shape == (2, 1)
+    for head, points in before.items():
+        np.testing.assert_array_equal(outputs[head], points)
+    crops = np.uint8(255 * image)
+    points, confidence = FloatPredictor(tmp_path / "m.h5", "mtfl5").predict_with_confidence(crops)
+    logit = loaded(crops / np.float32(255))[registry.PRESENCE].numpy()[:, 0]
+    np.testing.assert_allclose(confidence, 1 / (1 + np.exp(-logit)), atol=1e-5)
+    assert points.shape == (2, 5, 2) and np.ptp(confidence) > 0
+
+
+def test_training_starts_without_the_presence_of_its_source(tmp_path) -> None:
+    """It was fitted to features that training changes."""
+    spec = spec_of("efld", "mtfl5")
+    checkpoint.save(tmp_path / "m.h5", *presence_of(spec, randomised(spec)))
+    model = spec.build()
+    assert checkpoint.load_matching(tmp_path / "m.h5", model) == []
+    assert list(model.output) == ["mtfl5"]
+
+
+def test_a_model_without_presence_says_so(tmp_path) -> None:
+    spec = spec_of("efld", "mtfl5")
+    checkpoint.save(tmp_path / "m.h5", spec, spec.build())
+    with h5py.File(tmp_path / "m.h5", "a") as file:  # as files were written before
+        tree = json.loads(file.attrs["spec"])
+        del tree["presence"]
+        file.attrs["spec"] = json.dumps(tree)
+    predictor = FloatPredictor(tmp_path / "m.h5")
+    crops = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    assert not predictor.has_confidence and predictor.predict_with_confidence(crops)[1] is None
+
+
+def test_a_float_predictor_looks_into_photos(tmp_path) -> None:
+    spec = spec_of("efld", "mtfl5")
+    checkpoint.save(tmp_path / "m.h5", *presence_of(spec, randomised(spec)))
+    predictor = FloatPredictor(tmp_path / "m.h5")
+    image = np.random.default_rng(5).integers(0, 256, (90, 120, 3), np.uint8)
+    crops = [Crop(40.0, 30.0, 50.0), Crop(70.0, 60.0, 80.0)]
+    points, confidence = predictor.predict_in(image, crops)
+    for index, crop in enumerate(crops):
+        pixels = extract_crop(image, crop, SIZE)[None]
+        unit, alone = predictor.predict_with_confidence(pixels)
+        np.testing.assert_allclose(points[index], crop.from_unit(unit[0]), atol=1e-3)
+        assert confidence[index] == pytest.approx(alone[0], abs=1e-5)
+
+
+def test_presence_is_refused_where_it_cannot_be(monkeypatch) -> None:
+    plain = replace(registry.get("efld"), features=None)
+    monkeypatch.setitem(registry.FAMILIES, "plain", plain)
+    with pytest.raises(EfldError, match="'plain' has no presence output"):
+        registry.build("plain", {}, SIZE, {"mtfl5": 5}, presence=True)
+    model = registry.build("efld", {"head": "pfld"}, SIZE, {"mtfl5": 5}, presence=True)
+    assert registry.get("efld").features(model).shape[1:] == (224,)
+    with pytest.raises(EfldError, match="has an output 'presence' already"):
+        registry.with_presence("efld", model)
 
 
 def test_float_predictor_takes_pixels(tmp_path) -> None:
