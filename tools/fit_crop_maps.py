@@ -11,6 +11,8 @@ the side. `--check` only prints that for the numbers that the package has.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import math
 
 import numpy as np
 from tqdm import tqdm
@@ -45,12 +47,12 @@ def main() -> None:
         faces.append(points)
         box = tight_box(points)
         for name, detector in detectors.items():
-            boxes = [d.box for d in detector.detect(image) if iou(d.box, box[None])[0] > 0.3]
-            found[name].append(boxes[0] if boxes else None)
+            right = [d for d in detector.detect(image) if iou(d.box, box[None])[0] > 0.3]
+            found[name].append(right[0] if right else None)
     if not arguments.check:
         fitted = {
             "fitted_on": "HELEN's training faces",
-            "detectors": {name: fit_box(boxes[::2], faces[::2]) for name, boxes in found.items()},
+            "detectors": {name: fit_box(d[::2], faces[::2]) for name, d in found.items()},
             "points": {kind: fit_points(faces[::2], kind) for kind in ("without_nose",
                                                                       "with_nose")},
         }
@@ -59,18 +61,26 @@ def main() -> None:
     report(found, faces)
 
 
-def target(points: np.ndarray) -> Crop:
-    """The reference crop by the annotation."""
-    return crop_maps.REFERENCE.crop(tight_box(points))
+def target(points: np.ndarray, angle: float) -> Crop:
+    """The reference crop by the annotation of a face that was turned upright by an angle."""
+    turned = Crop(0.0, 0.0, 1.0, angle)
+    crop = crop_maps.REFERENCE.crop(tight_box(turned.to_unit(points)))
+    return turned.within(crop)
 
 
-def fit_box(boxes: list, faces: list) -> dict[str, float]:
+def fit_box(detections: list, faces: list) -> dict[str, float]:
     """Medians over the faces; mirrored faces count too, so that there is no offset in x."""
     rows = []
-    for box, points in zip(boxes, faces, strict=True):
-        if box is not None:
-            crop, longest = target(points), max(box[2] - box[0], box[3] - box[1])
-            rows.append([crop.side / longest, (crop.center_y - (box[1] + box[3]) / 2) / longest])
+    for found, points in zip(detections, faces, strict=True):
+        if found is not None:
+            box = found.box
+            longest = float(max(box[2:] - box[:2]))
+            right, left = found.keypoints[:2]
+            angle = math.atan2(*(left - right)[::-1])
+            crop = target(points, angle)
+            upright = Crop(*(box[:2] + box[2:]) / 2, longest, angle)
+            _, y = upright.to_unit(np.array([crop.center_x, crop.center_y]))
+            rows.append([crop.side / longest, y - 0.5])
     scale, offset_y = np.median(rows, axis=0)
     return {"scale": round(float(scale), 4), "offset_x": 0.0, "offset_y": round(float(offset_y), 4)}
 
@@ -81,11 +91,11 @@ def fit_points(faces: list, kind: str) -> list[list[float]]:
     inputs, outputs = [], []
     for face in faces:
         for points in (face, schema.mirror(face, 1)):
-            crop = target(points)
-            features, centre, length = crop_maps.normalised(points, schema)
+            features, upright = crop_maps.normalised(points, schema)
+            crop = target(points, upright.angle)
             inputs.append(features)
-            outputs.append([(crop.center_x - centre[0]) / length,
-                            (crop.center_y - centre[1]) / length, np.log(crop.side / length)])
+            x, y = upright.to_unit(np.array([crop.center_x, crop.center_y]))
+            outputs.append([x, y, math.log(crop.side / upright.side)])
     x, y = np.array(inputs), np.array(outputs)
     weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
     return np.round(weights, 5).tolist()
@@ -93,27 +103,25 @@ def fit_points(faces: list, kind: str) -> list[list[float]]:
 
 def schema_for(kind: str):
     """The 68 points, with or without their tip of the nose."""
-    import dataclasses
-
     schema = schemas.get("ibug68")
     return schema if kind == "with_nose" else dataclasses.replace(schema, nose_tip=())
 
 
 def report(found: dict, faces: list) -> None:
     """Prints how far the crops of the other half are off."""
-    rows = {f"{name}'s boxes": [(crop_maps.from_detection(box, name), points)
-                                for box, points in zip(boxes[1::2], faces[1::2], strict=True)
-                                if box is not None] for name, boxes in found.items()}
+    rows = {f"{name}'s boxes": [
+        (crop_maps.from_detection(d.box, d.keypoints, name), points)
+        for d, points in zip(detections[1::2], faces[1::2], strict=True) if d is not None
+    ] for name, detections in found.items()}
     for kind in ("without_nose", "with_nose"):
         rows[f"points {kind}"] = [(crop_maps.from_points(points, schema_for(kind)), points)
                                   for points in faces[1::2]]
     for name, pairs in rows.items():
         errors = []
         for crop, points in pairs:
-            true = target(points)
-            errors.append([(crop.center_x - true.center_x) / true.side,
-                           (crop.center_y - true.center_y) / true.side,
-                           np.log(crop.side / true.side)])
+            true = target(points, crop.angle)
+            x, y = true.to_unit(np.array([crop.center_x, crop.center_y]))
+            errors.append([x, y, math.log(crop.side / true.side)])
         print(f"{name:20} {len(pairs)} of {len(faces[1::2])} faces, off by "
               + " ".join(f"{value:.3f}" for value in np.std(errors, axis=0)))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,45 +61,54 @@ def maps() -> CropMaps:
     return config.from_tree(json.loads(FILE.read_text(encoding="utf-8")), CropMaps)
 
 
-def from_detection(box: np.ndarray, detector: str) -> Crop:
-    """The reference crop for a box (x0, y0, x1, y1) of the detector `short` or `full`."""
+def from_detection(box: np.ndarray, keypoints: np.ndarray, detector: str) -> Crop:
+    """The reference crop for a face of a detector, turned so that its eyes are level.
+
+    Args:
+      box: (x0, y0, x1, y1) in pixels.
+      keypoints: [K, 2] in pixels, the right eye and the left one first.
+      detector: `short` or `full`.
+    """
     fitted = maps().detectors[detector]
-    rule = CropRule("file", REFERENCE.schema, fitted.scale, fitted.offset_x, fitted.offset_y)
-    return rule.crop(box)
+    longest = float(max(box[2] - box[0], box[3] - box[1]))
+    (right_x, right_y), (left_x, left_y) = keypoints[:2]
+    angle = math.atan2(left_y - right_y, left_x - right_x)
+    upright = Crop(float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2, longest, angle)
+    return upright.within(Crop(0.5 + fitted.offset_x, 0.5 + fitted.offset_y, fitted.scale))
 
 
 def from_points(points: np.ndarray, schema: LandmarkSchema) -> Crop:
-    """The reference crop around landmarks [N, 2] in pixels.
+    """The reference crop around landmarks [N, 2] in pixels, turned so that the face is upright.
 
-    It is linear in the points: unlike their tight box it follows a face that turns its head, whose
-    jaw most schemas do not have.
+    It is linear in the upright points: unlike their tight box it follows a face that turns its
+    head, whose jaw most schemas do not have.
     """
-    features, centre, length = normalised(points, schema)
+    features, upright = normalised(points, schema)
     weights = np.array(maps().points["with_nose" if schema.nose_tip else "without_nose"])
-    x, y, log_side = features @ weights
-    return Crop(
-        float(centre[0] + x * length), float(centre[1] + y * length),
-        float(length * np.exp(np.clip(log_side, -3, 3))),
-    )
+    x, y, log_side = (float(value) for value in features @ weights)
+    return upright.within(Crop(x, y, math.exp(min(max(log_side, -3), 3))))
 
 
-def normalised(
-    points: np.ndarray, schema: LandmarkSchema
-) -> tuple[np.ndarray, np.ndarray, float]:
+def normalised(points: np.ndarray, schema: LandmarkSchema) -> tuple[np.ndarray, Crop]:
     """What `from_points` is linear in.
 
     Returns:
       [1 + 2 P]: 1, then eye centres, mouth corners and the tip of the nose where the schema has
-      one, minus their centre and divided by their length; the centre [2]: the mean of eyes and
-      mouth corners; the length: the larger of the distances from eye to eye and from eyes to mouth.
+      one, in the units of the crop that is also returned. Its top left corner is the mean of eyes
+      and mouth corners; its side the larger of the distances from eye to eye and from eyes to
+      mouth; its angle the direction from the person's right eye and mouth corner to the left ones.
     """
     anchors = schema.anchor_points(np.asarray(points, np.float64))
-    centre, across = anchors.mean(axis=0), np.linalg.norm(anchors[1] - anchors[0])
-    down = np.linalg.norm(anchors[2:].mean(axis=0) - anchors[:2].mean(axis=0))
-    length = max(float(across), float(down), 1e-6)
+    centre = anchors.mean(axis=0)
+    across_x, across_y = anchors[[1, 3]].sum(axis=0) - anchors[[0, 2]].sum(axis=0)
+    down = anchors[2:].mean(axis=0) - anchors[:2].mean(axis=0)
+    side = max(float(np.linalg.norm(anchors[1] - anchors[0])), float(np.linalg.norm(down)), 1e-6)
+    angle = math.atan2(across_y, across_x)
+    # Its top left corner at the centre.
+    upright = Crop(*centre, side, angle).within(Crop(1.0, 1.0, 1.0))
     if schema.nose_tip:
         anchors = np.vstack([anchors, points[list(schema.nose_tip)].mean(axis=0)])
-    return np.concatenate([[1.0], ((anchors - centre) / length).ravel()]), centre, length
+    return np.concatenate([[1.0], upright.to_unit(anchors).ravel()]), upright
 
 
 def to_model(reference: Crop, rule: CropRule) -> Crop:
@@ -109,9 +119,9 @@ def to_model(reference: Crop, rule: CropRule) -> Crop:
     """
     if rule.name != REFERENCE.name:
         return reference
-    longest = reference.side / REFERENCE.scale
-    return Crop(
-        reference.center_x + (rule.offset_x - REFERENCE.offset_x) * longest,
-        reference.center_y + (rule.offset_y - REFERENCE.offset_y) * longest,
-        longest * rule.scale,
-    )
+    # The rule's offsets and scale are in units of the box, of which the reference is `scale` times.
+    return reference.within(Crop(
+        0.5 + (rule.offset_x - REFERENCE.offset_x) / REFERENCE.scale,
+        0.5 + (rule.offset_y - REFERENCE.offset_y) / REFERENCE.scale,
+        rule.scale / REFERENCE.scale,
+    ))

@@ -218,8 +218,8 @@ class FaceDetector:
 class TwoRangeDetector:
     """The short-range model for the whole photo, the full-range one for whole and tiles.
 
-    Large faces are found best by the first, which sees nothing else; faces that only the second
-    finds are added.
+    Large faces are found best by the first, all others by the second; a face that both find is
+    taken from the better one.
     """
 
     def __init__(
@@ -235,11 +235,17 @@ class TwoRangeDetector:
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """The faces of an image [H, W, 3] uint8 RGB, largest score first."""
-        large = self._short.detect(image)
-        boxes = np.array([d.box for d in large]).reshape(-1, 4)
-        others = [d for d in self._full.detect(image)
-                  if not (iou(d.box, boxes) > SAME_FACE_IOU).any()]
-        return sorted([*large, *others], key=lambda d: -d.score)
+        reliable = MODELS["short"].smallest * max(image.shape[:2])
+        found = self._short.detect(image)
+        large = [d for d in found if max(d.box[2:] - d.box[:2]) >= reliable]
+        small = [d for d in found if max(d.box[2:] - d.box[:2]) < reliable]
+        # In the order in which their boxes can be trusted.
+        kept: list[Detection] = []
+        for one in (*large, *self._full.detect(image), *small):
+            boxes = np.array([d.box for d in kept]).reshape(-1, 4)
+            if not (iou(one.box, boxes) > SAME_FACE_IOU).any():
+                kept.append(one)
+        return sorted(kept, key=lambda d: -d.score)
 
 
 DETECTORS = ("both", *MODELS)

@@ -98,7 +98,7 @@ class FaceLandmarker:
         if self.detector is None:
             raise EfldError("boxes: expected, for there is no detector")
         detections = self.detector.detect(image)
-        references = [crop_maps.from_detection(d.box, d.detector) for d in detections]
+        references = [crop_maps.from_detection(d.box, d.keypoints, d.detector) for d in detections]
         crops = [crop_maps.to_model(c, self.crop_rule) for c in references]
         points, confidence = self.look(image, crops)
         for _ in range(self._passes - 1):

@@ -26,11 +26,11 @@ def test_real_faces_that_were_not_fitted(nose: bool, shared_data: Path) -> None:
     schema = schemas.get("ibug68") if nose else replace(schemas.get("ibug68"), nose_tip=())
     errors = []
     for record in records[::100]:
-        true = crop_maps.REFERENCE.crop(tight_box(record.points))
         crop = crop_maps.from_points(record.points, schema)
-        errors.append([(crop.center_x - true.center_x) / true.side,
-                       (crop.center_y - true.center_y) / true.side,
-                       np.log(crop.side / true.side)])
+        turned = Crop(0.0, 0.0, 1.0, crop.angle)
+        true = turned.within(crop_maps.REFERENCE.crop(tight_box(turned.to_unit(record.points))))
+        x, y = true.to_unit(np.array([crop.center_x, crop.center_y]))
+        errors.append([x - 0.5, y - 0.5, np.log(crop.side / true.side)])
     # Semi-automatic jaws are wider than HELEN's: a systematic difference is allowed, no spread.
     assert np.abs(np.mean(errors, axis=0)).max() < 0.15
     assert (np.std(errors, axis=0) < ([0.05, 0.05, 0.1] if nose else [0.12, 0.05, 0.1])).all()
@@ -49,19 +49,25 @@ def test_the_reference_face_gives_the_reference_crop(name: str) -> None:
     assert abs(crop.center_x - 130) < 2 and abs(crop.center_y - 150) < 12
 
 
-@given(st.floats(0.01, 100), st.floats(-1e4, 1e4), st.floats(-1e4, 1e4), st.booleans())
-def test_crops_follow_scale_shift_and_mirror(
-    scale: float, x: float, y: float, mirrored: bool
+@given(st.floats(0.01, 100), st.floats(-1e4, 1e4), st.floats(-1e4, 1e4),
+       st.floats(-np.pi, np.pi), st.booleans())
+def test_crops_follow_the_face(
+    scale: float, x: float, y: float, angle: float, mirrored: bool
 ) -> None:
+    """Whatever its size, place, turn and mirror: the points lie at the same place of the crop."""
     schema = schemas.get("ibug51")
     points = mean_shape("ibug51") * 100
-    crop = crop_maps.from_points(points, schema)
+    upright = crop_maps.from_points(points, schema)
+    assert upright.angle == pytest.approx(0, abs=1e-9)
     moved = schema.mirror(points, 101) if mirrored else points
-    center_x = 100 - crop.center_x if mirrored else crop.center_x
-    found = crop_maps.from_points(moved * scale + [x, y], schema)
-    expected = (center_x * scale + x, crop.center_y * scale + y, crop.side * scale)
-    assert np.allclose((found.center_x, found.center_y, found.side), expected,
-                       rtol=1e-3, atol=1e-3 * crop.side * scale)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    moved = moved @ turn * scale + [x, y]
+    crop = crop_maps.from_points(moved, schema)
+    expected = upright.to_unit(points)
+    if mirrored:
+        expected = expected[list(schema.flip)] * [-1, 1] + [1, 0]
+    assert np.allclose(crop.to_unit(moved), expected, atol=1e-3)
+    assert np.cos(crop.angle - angle) == pytest.approx(1)
 
 
 def test_any_points_give_a_finite_crop() -> None:
@@ -74,14 +80,24 @@ def test_any_points_give_a_finite_crop() -> None:
 def test_models_of_other_crops() -> None:
     reference = Crop(100.0, 60.0, 125.0)  # so that the longest side of the box is 100
     wider = CropRule("points", "ibug68", 1.6, 0.1, -0.2)
-    assert crop_maps.to_model(reference, wider) == Crop(110.0, 40.0, 160.0)
+    same = crop_maps.to_model(reference, wider)
+    assert np.allclose((same.center_x, same.center_y, same.side), (110, 40, 160))
+    # Turned by a quarter, right is down and down is left.
+    turned = crop_maps.to_model(Crop(100.0, 60.0, 125.0, np.pi / 2), wider)
+    assert np.allclose((turned.center_x, turned.center_y, turned.side), (120, 70, 160))
     fitted = CropRule("points", "wflw98", 1.31, 0.0, 0.02)
     assert crop_maps.to_model(reference, fitted) == reference
     same = crop_maps.to_model(reference, crop_maps.REFERENCE)
     assert np.allclose((same.center_x, same.center_y, same.side), (100, 60, 125))
 
 
-def test_a_box_by_hand() -> None:
+def test_a_detection_by_hand() -> None:
     fitted = crop_maps.maps().detectors["full"]
-    crop = crop_maps.from_detection(np.array([10.0, 20, 30, 60]), "full")
-    assert crop == Crop(20.0, 40 + 40 * fitted.offset_y, 40 * fitted.scale)
+    box, level = np.array([10.0, 20, 30, 60]), np.array([[12.0, 30], [28, 30]])
+    crop = crop_maps.from_detection(box, level, "full")
+    assert np.allclose((crop.center_x, crop.center_y, crop.side, crop.angle),
+                       (20, 40 + 40 * fitted.offset_y, 40 * fitted.scale, 0))
+    # The left eye straight below the right one: the face leans by a quarter, its chin to the left.
+    crop = crop_maps.from_detection(box, np.array([[20.0, 30], [20, 50]]), "full")
+    assert np.allclose((crop.center_x, crop.center_y, crop.side, crop.angle),
+                       (20 - 40 * fitted.offset_y, 40, 40 * fitted.scale, np.pi / 2))

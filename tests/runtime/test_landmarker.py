@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from efld_tf import assets
 from efld_tf.errors import EfldError
 from efld_tf.evaluation import detected
 from efld_tf.landmarks import metrics, schemas
-from efld_tf.landmarks.geometry import Crop, extract_crop, tight_box
+from efld_tf.landmarks.geometry import Crop, apply_affine, extract_crop, tight_box
 from efld_tf.runtime.detector import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker, distinct
@@ -48,6 +49,18 @@ def test_two_faces_of_a_photo(people: list[moving.Person], landmarker: FaceLandm
     for face in faces:
         assert face.schema == "ibug51" and face.points.dtype == np.float32
         assert 0.5 < face.score <= 1 and 0.5 <= face.confidence <= 1 and face.track is None
+
+
+def test_a_head_that_leans_is_looked_at_upright(people: list[moving.Person]) -> None:
+    landmarker = FaceLandmarker(LandmarkPredictor(assets.INT8_MODEL), open_detector("both"))
+    image, truth = moving.frame([(people[0], 350, 140)])
+    upright = nme(landmarker.find(image)[0], truth[0])
+    for degrees in (25, 45, -45):
+        matrix = cv2.getRotationMatrix2D((480, 270), degrees, 1.0)
+        turned = cv2.warpAffine(image, matrix, image.shape[1::-1])
+        faces = landmarker.find(turned)
+        assert len(faces) == 1
+        assert nme(faces[0], apply_affine(matrix, truth[0])) < upright + 0.02
 
 
 def test_the_same_photo_gives_the_same_points(
