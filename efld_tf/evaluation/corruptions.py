@@ -29,39 +29,14 @@ FACE_PIXELS = 200
 GAMMA = 2.2
 
 
-@dataclass(frozen=True)
-class Square:
-    """A square of the photo, in the unit square of the clean crop.
+def reach(square: Crop) -> float:
+    """Side of the smallest square around the clean crop's centre that holds `square`.
 
-    Attributes:
-      crop: its centre and side.
-      degrees: by which it is turned about its centre, clockwise as seen; the face in it appears
-        turned the other way.
+    Args:
+      square: in the unit square of the clean crop.
     """
-
-    crop: Crop
-    degrees: float = 0.0
-
-    @property
-    def upright(self) -> Crop:
-        """The smallest upright square around it."""
-        angle = math.radians(self.degrees)
-        return self.crop.scaled(abs(math.cos(angle)) + abs(math.sin(angle)))
-
-    @property
-    def reach(self) -> float:
-        """Side of the smallest square around the clean crop's centre that holds it."""
-        outer = self.upright
-        away = max(abs(outer.center_x - 0.5), abs(outer.center_y - 0.5))
-        return 2 * away + outer.side
-
-    def to_clean(self) -> np.ndarray:
-        """The affine [2, 3] from its own unit square to that of the clean crop."""
-        angle = math.radians(self.degrees)
-        cos, sin = self.crop.side * math.cos(angle), self.crop.side * math.sin(angle)
-        linear = np.array([[cos, -sin], [sin, cos]])
-        offset = np.array([self.crop.center_x, self.crop.center_y]) - linear @ [0.5, 0.5]
-        return np.concatenate([linear, offset[:, None]], axis=1)
+    corners = square.from_unit(np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]))
+    return 2 * float(np.abs(corners - 0.5).max())
 
 
 @dataclass(frozen=True)
@@ -84,14 +59,14 @@ class Corruption:
     unit: str
     clean: float | None
     levels: tuple[float, ...]
-    squares: Callable[[Crop, float], list[Square]] | None = None
+    squares: Callable[[Crop, float], list[Crop]] | None = None
     pixels: Callable[[np.ndarray, Crop, float, np.random.Generator], np.ndarray] | None = None
 
-    def fits(self, box: Crop, level: float, reach: float) -> bool:
+    def fits(self, box: Crop, level: float, limit: float) -> bool:
         """Whether a level can be shown of faces that are stored with so much around their crop."""
         if self.squares is None:
             return True
-        return max(square.reach for square in self.squares(box, level)) <= reach * (1 + 1e-9)
+        return max(reach(square) for square in self.squares(box, level)) <= limit * (1 + 1e-9)
 
 
 def unit_box(rule: CropRule) -> Crop:
@@ -107,26 +82,26 @@ def generator(face: str, corruption: str, level: float) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
-def shifted(box: Crop, percent: float) -> list[Square]:
+def shifted(box: Crop, percent: float) -> list[Crop]:
     """The box moved by `percent` of its side: along x, along y or diagonally, either way."""
     step = box.side * percent / 100
     angles = [math.radians(45 * eighth) for eighth in range(8)]
     return [
-        Square(Crop(0.5 + step * math.cos(angle), 0.5 + step * math.sin(angle), 1.0))
+        Crop(0.5 + step * math.cos(angle), 0.5 + step * math.sin(angle), 1.0)
         for angle in angles
     ]
 
 
-def scaled(box: Crop, percent: float) -> list[Square]:
+def scaled(box: Crop, percent: float) -> list[Crop]:
     """The box `percent` larger (or smaller) about its centre, and so the crop made of it."""
     factor = 1 + percent / 100
     x, y = (c + (0.5 - c) * factor for c in (box.center_x, box.center_y))
-    return [Square(Crop(x, y, factor))]
+    return [Crop(x, y, factor)]
 
 
-def turned(box: Crop, degrees: float) -> list[Square]:
+def turned(box: Crop, degrees: float) -> list[Crop]:
     """The photo turned about the crop's centre, either way; the crop keeps its side."""
-    return [Square(Crop(0.5, 0.5, 1.0), sign * degrees) for sign in (1, -1)]
+    return [Crop(0.5, 0.5, 1.0, sign * math.radians(degrees)) for sign in (1, -1)]
 
 
 def blurred(

@@ -134,7 +134,7 @@ def load(
 
     def view(index: int, square: Crop, side: int) -> np.ndarray:
         record, crop, _ = used[index]
-        return extract_crop(images.read(record), _placed(crop, square), side)
+        return extract_crop(images.read(record), crop.within(square), side)
 
     return EvaluationFaces(
         source=source,
@@ -150,12 +150,6 @@ def load(
         view=view,
         reach=math.inf,
     )
-
-
-def _placed(crop: Crop, square: Crop) -> Crop:
-    """A square given in the unit square of `crop`, in the units of `crop`."""
-    x, y = crop.from_unit(np.array([square.center_x, square.center_y]))
-    return Crop(float(x), float(y), crop.side * square.side)
 
 
 def _crop(
@@ -192,7 +186,7 @@ def _from_packed(
         image = decoded(index)
         whole = CropRule("file", manifest.schema, 1 / margin)
         crop = whole.crop(np.array([-0.5, -0.5, image.shape[1] - 0.5, image.shape[0] - 0.5]))
-        return extract_crop(image, _placed(crop, square), side)
+        return extract_crop(image, crop.within(square), side)
 
     points = np.stack([face["points"] for face in stored])
     return EvaluationFaces(

@@ -12,11 +12,11 @@ import numpy as np
 from tqdm import tqdm
 
 from efld_tf.evaluation import corruptions
-from efld_tf.evaluation.corruptions import CORRUPTIONS, FACE_PIXELS, Corruption, Square
+from efld_tf.evaluation.corruptions import CORRUPTIONS, FACE_PIXELS, Corruption
 from efld_tf.evaluation.evaluate import Evaluation, Predictor, percent
 from efld_tf.evaluation.faces import WHOLE, EvaluationFaces, common_points
 from efld_tf.landmarks import metrics
-from efld_tf.landmarks.geometry import Crop, apply_affine, compose_affines, invert_affine
+from efld_tf.landmarks.geometry import Crop
 
 FAILURE = 0.10  # NME from which a face counts as failed
 
@@ -81,44 +81,32 @@ class Subject:
 
     def under(
         self, corruption: Corruption, level: float | None, size: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, Crop]:
         """The face as a model gets it.
 
         Args:
           size: side S of the model's input in pixels.
 
         Returns:
-          [S, S, 3] uint8 RGB, and the affine [2, 3] from its unit square to the clean crop's.
+          [S, S, 3] uint8 RGB, and its square in the unit square of the clean crop.
         """
         if level is None or level == corruption.clean:
-            return self._faces.picture(self._index, size), Square(WHOLE).to_clean()
+            return self._faces.picture(self._index, size), WHOLE
         random = corruptions.generator(self._faces.names[self._index], corruption.name, level)
         if corruption.squares is not None:
             possible = corruption.squares(self._box, level)
             square = possible[random.integers(len(possible))]
-            return self._look(square, size), square.to_clean()
+            return self._faces.view(self._index, square, size), square
         scale = self._side
         box = Crop(self._box.center_x * scale - 0.5, self._box.center_y * scale - 0.5,
                    self._box.side * scale)
         changed = corruption.pixels(self._picture, box, level, random)
-        return resized(changed, size), Square(WHOLE).to_clean()
+        return resized(changed, size), WHOLE
 
     @functools.cached_property
     def _picture(self) -> np.ndarray:
         """The clean crop in which the box has `FACE_PIXELS` pixels."""
         return self._faces.view(self._index, WHOLE, self._side)
-
-    def _look(self, square: Square, size: int) -> np.ndarray:
-        if not square.degrees:
-            return self._faces.view(self._index, square.crop, size)
-        # Turned at the working resolution and then shrunk, so that nothing aliases.
-        outer = square.upright
-        side = round(self._side * outer.side)
-        seen = self._faces.view(self._index, outer, side)
-        to_unit = invert_affine(WHOLE.affine(self._side))
-        matrix = compose_affines(outer.affine(side), compose_affines(square.to_clean(), to_unit))
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return resized(cv2.warpAffine(seen, matrix, (self._side, self._side), flags=flags), size)
 
 
 def measure(
@@ -148,7 +136,7 @@ def measure(
         looks = [subject.under(*step, predictor.input_size) for step in plan]
         points = predictor.predict_crops(np.stack([pixels for pixels, _ in looks]))[:, list(own)]
         predicted = np.stack([
-            apply_affine(to_clean, at) for (_, to_clean), at in zip(looks, points, strict=True)
+            square.from_unit(at) for (_, square), at in zip(looks, points, strict=True)
         ])
         truth = np.broadcast_to(evaluation.truth[index], predicted.shape)
         errors[:, index] = metrics.nme(predicted, truth, evaluation.schema)

@@ -15,7 +15,7 @@ from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError
 from efld_tf.evaluation import evaluate, robustness, robustness_plots
 from efld_tf.evaluation import faces as faces_of
-from efld_tf.evaluation.corruptions import CORRUPTIONS, Square, generator, unit_box
+from efld_tf.evaluation.corruptions import CORRUPTIONS, generator, unit_box
 from efld_tf.evaluation.robustness import Subject
 from efld_tf.landmarks.geometry import Crop, CropRule
 from efld_tf.runtime.predictor import LandmarkPredictor
@@ -102,12 +102,13 @@ def test_moving_the_crop_costs_a_perfect_predictor_nothing(spotted) -> None:
 def test_a_shift_is_a_share_of_the_box(spotted, percent: float) -> None:
     directions = set()
     for index in range(6):
-        pixels, to_clean = Subject(spotted.faces, index).under(NAMED["box_shift"], percent, SIZE)
+        pixels, square = Subject(spotted.faces, index).under(NAMED["box_shift"], percent, SIZE)
         moved = Reader().predict_crops(pixels[None])[0] - spotted.truth[index]
         # The box moves one way, so that the face moves the other way in the crop.
         assert np.linalg.norm(moved, axis=1) == pytest.approx(percent / 100 / 1.6, abs=2e-3)
-        np.testing.assert_allclose(moved.mean(axis=0), -to_clean[:, 2], atol=2e-3)
-        eighths = np.degrees(np.arctan2(*to_clean[::-1, 2])) / 45
+        away = np.array([square.center_x, square.center_y]) - 0.5
+        np.testing.assert_allclose(moved.mean(axis=0), -away, atol=2e-3)
+        eighths = np.degrees(np.arctan2(*away[::-1])) / 45
         assert eighths == pytest.approx(round(eighths), abs=1e-9)
         directions.add(round(eighths) % 8)
     assert len(directions) > 2
@@ -126,18 +127,15 @@ def test_a_scaled_box_keeps_its_centre(spotted, percent: float) -> None:
 def test_a_rotation_turns_the_face(spotted) -> None:
     signs = []
     for index in range(6):
-        pixels, to_clean = Subject(spotted.faces, index).under(NAMED["rotation"], 30, SIZE)
+        pixels, square = Subject(spotted.faces, index).under(NAMED["rotation"], 30, SIZE)
         angles = []
         for points in (Reader().predict_crops(pixels[None])[0], spotted.truth[index]):
             x, y = points[1] - points[0]
             angles.append(np.degrees(np.arctan2(y, x)))
         assert abs(angles[0] - angles[1]) == pytest.approx(30, abs=0.5)
-        np.testing.assert_allclose(to_clean @ [0.5, 0.5, 1], [0.5, 0.5], atol=1e-12)
+        assert (square.center_x, square.center_y, square.side) == (0.5, 0.5, 1.0)
         signs.append(np.sign(angles[0] - angles[1]))
     assert set(signs) == {-1, 1}
-    # Turned clockwise, the right edge of the square lies at the bottom of the clean crop.
-    quarter = Square(Crop(0.5, 0.5, 1.0), 90).to_clean()
-    np.testing.assert_allclose(quarter @ [1, 0.5, 1], [0.5, 1], atol=1e-12)
 
 
 def test_the_clean_level_is_the_plain_evaluation(measured, plain) -> None:
@@ -145,9 +143,9 @@ def test_the_clean_level_is_the_plain_evaluation(measured, plain) -> None:
         np.testing.assert_array_equal(curve.nme[0], plain.nme)
         for index in range(len(plain.faces)):
             subject = Subject(plain.faces, index)
-            pixels, to_clean = subject.under(curve.corruption, curve.levels[0], SIZE)
+            pixels, square = subject.under(curve.corruption, curve.levels[0], SIZE)
             np.testing.assert_array_equal(pixels, plain.faces.crops[index])
-            np.testing.assert_array_equal(to_clean, [[1, 0, 0], [0, 1, 0]])
+            assert square == Crop(0.5, 0.5, 1.0)
 
 
 def test_corruptions_begin_at_the_identity(plain) -> None:
@@ -155,7 +153,8 @@ def test_corruptions_begin_at_the_identity(plain) -> None:
     box = unit_box(plain.faces.crop_rule)
     for corruption in MOVED:
         for square in corruption.squares(box, 0):
-            np.testing.assert_allclose(square.to_clean(), [[1, 0, 0], [0, 1, 0]], atol=1e-12)
+            corners = np.array([[0.0, 0], [1, 0], [0, 1]])
+            np.testing.assert_allclose(square.from_unit(corners), corners, atol=1e-12)
     picture = plain.faces.picture(0, 250)
     pixel_box = Crop(124.5, 124.5, 200)
     for name, level in (("blur", 0.01), ("noise", 0), ("darkness", 0), ("occlusion", 0),

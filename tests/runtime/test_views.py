@@ -7,15 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from efld_tf import assets
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.landmarks import metrics, schemas
-from efld_tf.landmarks.geometry import apply_affine
+from efld_tf.landmarks.geometry import Crop, apply_affine
 from efld_tf.runtime import views
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
@@ -40,23 +38,36 @@ def first_look(predictor: LandmarkPredictor, image: np.ndarray, points: np.ndarr
     return landmarker_of(predictor).find(image, [box])
 
 
-@given(
-    index=st.integers(0, 40), roll=st.floats(-3.2, 3.2), size=st.sampled_from([64, 128, 192]),
-)  # fmt: skip
-def test_a_view_shows_the_middle_in_the_middle_and_turned_back(
-    index: int, roll: float, size: int
-) -> None:
-    side = round(views.FINER * views.MARGIN * size)
-    matrix = views.view(index, roll, side, size)
-    middle = np.array([(side - 1) / 2] * 2)
-    away = apply_affine(matrix, middle) - (size - 1) / 2
-    assert np.linalg.norm(away) <= (views.SHIFT * size if index > 1 else 0) + 1e-6
-    # What lies along the eyes lies level in the view: to the right, or mirrored to the left.
-    along = matrix[:, :2] @ [np.cos(roll), np.sin(roll)]
-    assert along[1] == pytest.approx(0, abs=1e-9) and (along[0] < 0) == bool(index % 2)
-    # The crop, which is 1 / MARGIN of the wide square, fills the view, but for the zoom.
-    fills = abs(along[0]) * side / views.MARGIN / size
-    assert abs(fills - 1) <= (views.SCALE if index > 1 else 0) + 1e-6
+def test_views_are_about_the_crop() -> None:
+    assert views.view(0) == views.view(1) == Crop(0.5, 0.5, 1.0)
+    others = [views.view(index) for index in range(2, 40)]
+    assert len(set(others)) == len(others)
+    for square in others:
+        away = np.hypot(square.center_x - 0.5, square.center_y - 0.5)
+        assert away == pytest.approx(views.SHIFT)
+        assert abs(square.side - 1) == pytest.approx(views.SCALE)
+
+
+def test_all_views_of_a_marker_agree() -> None:
+    """A stand-in for a model that finds the brightest pixel: the geometry of every view."""
+
+    class Finder:
+        schema, input_size = "mtfl5", 128
+
+        def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, None]:
+            units = []
+            for crop in crops:
+                row, column = np.unravel_index(crop[..., 0].argmax(), crop.shape[:2])
+                units.append([[(column + 0.5) / 128, (row + 0.5) / 128]] * 5)
+            return np.array(units, np.float32), None
+
+    image = np.zeros((300, 300, 3), np.uint8)
+    cv2.circle(image, (140, 170), 2, (255, 255, 255), -1)
+    cv2.circle(image, (140, 170), 5, (100, 100, 100), 2)
+    crop = Crop(150.0, 160.0, 110.0, 0.7)
+    points, _ = views.look(Finder(), image, crop, 9)
+    assert points.shape == (9, 5, 2)
+    assert np.abs(points - [140, 170]).max() < 2.5
 
 
 @pytest.mark.parametrize("kind", ["mesh", "shipped"])
