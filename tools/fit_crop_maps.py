@@ -88,10 +88,11 @@ def fit_box(detections: list, faces: list) -> dict[str, float]:
 def fit_points(faces: list, kind: str) -> list[list[float]]:
     """Weights by ridge regression, over the faces and their mirror images."""
     schema = schema_for(kind)
+    around = crop_maps.CropAround(schema)
     inputs, outputs = [], []
     for face in faces:
         for points in (face, schema.mirror(face, 1)):
-            features, upright = crop_maps.normalised(points, schema)
+            features, upright = around.features(points)
             crop = target(points, upright.angle)
             inputs.append(features)
             x, y = upright.to_unit(np.array([crop.center_x, crop.center_y]))
@@ -114,8 +115,8 @@ def report(found: dict, faces: list) -> None:
         for d, points in zip(detections[1::2], faces[1::2], strict=True) if d is not None
     ] for name, detections in found.items()}
     for kind in ("without_nose", "with_nose"):
-        rows[f"points {kind}"] = [(crop_maps.from_points(points, schema_for(kind)), points)
-                                  for points in faces[1::2]]
+        around = crop_maps.CropAround(schema_for(kind))
+        rows[f"points {kind}"] = [(around(points), points) for points in faces[1::2]]
     for name, pairs in rows.items():
         errors = []
         for crop, points in pairs:

@@ -117,7 +117,7 @@ def measure_landmarks(
         result.truth += [truth[index] for index in pairs]
         result.missed += len(truth) - len(pairs)
         result.unmatched += len(points) - len(pairs)
-        direct, _ = landmarker.look(image, [crop for _, crop in faces])
+        direct, _, _ = landmarker.look(image, [crop for _, crop in faces])
         result.by_box += metrics.nme(
             direct[:, list(ours)], np.array(truth), schemas.get(name)
         ).tolist()

@@ -77,38 +77,50 @@ def from_detection(box: np.ndarray, keypoints: np.ndarray, detector: str) -> Cro
     return upright.within(Crop(0.5 + fitted.offset_x, 0.5 + fitted.offset_y, fitted.scale))
 
 
-def from_points(points: np.ndarray, schema: LandmarkSchema) -> Crop:
-    """The reference crop around landmarks [N, 2] in pixels, turned so that the face is upright.
+class CropAround:
+    """The reference crop around landmarks, turned so that the face is upright.
 
     It is linear in the upright points: unlike their tight box it follows a face that turns its
     head, whose jaw most schemas do not have.
     """
-    features, upright = normalised(points, schema)
-    weights = np.array(maps().points["with_nose" if schema.nose_tip else "without_nose"])
-    x, y, log_side = (float(value) for value in features @ weights)
-    return upright.within(Crop(x, y, math.exp(min(max(log_side, -3), 3))))
 
+    def __init__(self, schema: LandmarkSchema):
+        """Prepares the map for points of a schema."""
+        groups = [*schema.anchors.values(), *([schema.nose_tip] if schema.nose_tip else [])]
+        self._means = np.zeros((len(groups), schema.num_points))
+        for row, group in zip(self._means, groups, strict=True):
+            row[list(group)] = 1 / len(group)
+        self._used = np.flatnonzero(self._means.any(axis=0))
+        self._means = self._means[:, self._used]
+        self._weights = np.array(
+            maps().points["with_nose" if schema.nose_tip else "without_nose"])
 
-def normalised(points: np.ndarray, schema: LandmarkSchema) -> tuple[np.ndarray, Crop]:
-    """What `from_points` is linear in.
+    def __call__(self, points: np.ndarray) -> Crop:
+        """The crop for landmarks [N, 2] in pixels."""
+        features, upright = self.features(points)
+        x, y, log_side = (float(value) for value in features @ self._weights)
+        return upright.within(Crop(x, y, math.exp(min(max(log_side, -3), 3))))
 
-    Returns:
-      [1 + 2 P]: 1, then eye centres, mouth corners and the tip of the nose where the schema has
-      one, in the units of the crop that is also returned. Its top left corner is the mean of eyes
-      and mouth corners; its side the larger of the distances from eye to eye and from eyes to
-      mouth; its angle the direction from the person's right eye and mouth corner to the left ones.
-    """
-    anchors = schema.anchor_points(np.asarray(points, np.float64))
-    centre = anchors.mean(axis=0)
-    across_x, across_y = anchors[[1, 3]].sum(axis=0) - anchors[[0, 2]].sum(axis=0)
-    down = anchors[2:].mean(axis=0) - anchors[:2].mean(axis=0)
-    side = max(float(np.linalg.norm(anchors[1] - anchors[0])), float(np.linalg.norm(down)), 1e-6)
-    angle = math.atan2(across_y, across_x)
-    # Its top left corner at the centre.
-    upright = Crop(*centre, side, angle).within(Crop(1.0, 1.0, 1.0))
-    if schema.nose_tip:
-        anchors = np.vstack([anchors, points[list(schema.nose_tip)].mean(axis=0)])
-    return np.concatenate([[1.0], upright.to_unit(anchors).ravel()]), upright
+    def features(self, points: np.ndarray) -> tuple[np.ndarray, Crop]:
+        """What the crop is linear in.
+
+        Returns:
+          [1 + 2 P]: 1, then eye centres, mouth corners and the tip of the nose where the schema
+          has one, in the units of the crop that is also returned. Its top left corner is the mean
+          of eyes and mouth corners; its side the larger of the distances from eye to eye and from
+          eyes to mouth; its angle the direction from the person's right eye and mouth corner to
+          the left ones.
+        """
+        places = self._means @ np.asarray(points, np.float64)[self._used]
+        right_eye, left_eye, mouth_right, mouth_left = places[:4]
+        down_x, down_y = (mouth_right + mouth_left - right_eye - left_eye) / 2
+        eyes_x, eyes_y = left_eye - right_eye
+        across_x, across_y = left_eye + mouth_left - right_eye - mouth_right
+        side = max(math.hypot(eyes_x, eyes_y), math.hypot(down_x, down_y), 1e-6)
+        center_x, center_y = places[:4].mean(axis=0)
+        upright = Crop(center_x, center_y, side, math.atan2(across_y, across_x))
+        upright = upright.within(Crop(1.0, 1.0, 1.0))  # its corner at the centre
+        return np.concatenate([[1.0], upright.to_unit(places).ravel()]), upright
 
 
 def to_model(reference: Crop, rule: CropRule) -> Crop:

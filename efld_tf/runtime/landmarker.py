@@ -69,7 +69,7 @@ class FaceLandmarker:
         self.crop_rule: CropRule = predictor.crop_rule
         self.has_confidence: bool = predictor.has_confidence
         self.detector = detector
-        self._schema = schemas.get(predictor.schema)
+        self._around = crop_maps.CropAround(schemas.get(predictor.schema))
         self._predictor = predictor
         self._passes, self._min_confidence = passes, min_confidence
 
@@ -92,7 +92,7 @@ class FaceLandmarker:
         if boxes is not None:
             check_boxes(boxes)
             crops = [self.crop_rule.crop(box) for box in boxes]
-            points, confidence = self.look(image, crops)
+            points, confidence, _ = self.look(image, crops)
             return [Face(p, self.schema, np.asarray(box, np.float64), 1.0, float(c))
                     for p, box, c in zip(points, boxes, confidence, strict=True)]
         if self.detector is None:
@@ -100,19 +100,19 @@ class FaceLandmarker:
         detections = self.detector.detect(image)
         references = [crop_maps.from_detection(d.box, d.keypoints, d.detector) for d in detections]
         crops = [crop_maps.to_model(c, self.crop_rule) for c in references]
-        points, confidence = self.look(image, crops)
-        for _ in range(self._passes - 1):
-            points, confidence = self.look(image, [self.crop_around(p) for p in points])
+        for _ in range(self._passes):
+            points, confidence, crops = self.look(image, crops)
         faces = [Face(p, self.schema, d.box, d.score, float(c))
                  for p, d, c in zip(points, detections, confidence, strict=True)]
         return distinct([face for face in faces if face.confidence >= self._min_confidence])
 
     def crop_around(self, points: np.ndarray) -> Crop:
         """The model's crop around landmarks [N, 2] in pixels, of its schema."""
-        reference = crop_maps.from_points(points, self._schema)
-        return crop_maps.to_model(reference, self.crop_rule)
+        return crop_maps.to_model(self._around(points), self.crop_rule)
 
-    def look(self, image: np.ndarray, crops: Sequence[Crop]) -> tuple[np.ndarray, np.ndarray]:
+    def look(
+        self, image: np.ndarray, crops: Sequence[Crop]
+    ) -> tuple[np.ndarray, np.ndarray, list[Crop]]:
         """The model's points in squares of an image, and how sure it is that there is a face.
 
         Args:
@@ -120,8 +120,9 @@ class FaceLandmarker:
           crops: where to look; one that no face of the image can have gives a confidence of 0.
 
         Returns:
-          [F, N, 2] float32 in pixels, and [F] float32 from 0 to 1. A model without such an output
-          is sure wherever the points say that the face is where it was told to look.
+          [F, N, 2] float32 in pixels; [F] float32 from 0 to 1; and the crops around the points,
+          for the next look. A model without a confidence is sure wherever the points say that the
+          face is where it was told to look.
         """
         # Points of no face may ask for any square; there is nothing to see in these.
         limit = LARGEST * max(image.shape[:2])
@@ -129,19 +130,21 @@ class FaceLandmarker:
         points, confidence = self._predictor.predict_in(image, possible)
         if confidence is None:
             confidence = np.ones(len(points), np.float32)
-        for index, crop in enumerate(crops):
-            if crop is not possible[index] or not self._consistent(crop, points[index]):
+        around = [self.crop_around(p) for p in points]
+        for index, (crop, place) in enumerate(zip(crops, around, strict=True)):
+            if crop is not possible[index] or not _consistent(crop, place):
                 confidence[index] = 0
-        return points, confidence
+        return points, confidence, around
 
-    def _consistent(self, crop: Crop, points: np.ndarray) -> bool:
-        around = self.crop_around(points)
-        change = around.side / crop.side
-        return (
-            abs(around.center_x - crop.center_x) < FARTHEST * crop.side
-            and abs(around.center_y - crop.center_y) < FARTHEST * crop.side
-            and 1 / LARGEST_CHANGE < change < LARGEST_CHANGE
-        )
+
+def _consistent(crop: Crop, around: Crop) -> bool:
+    """Whether points whose crop is `around` may be of the face that `crop` shows."""
+    change = around.side / crop.side
+    return (
+        abs(around.center_x - crop.center_x) < FARTHEST * crop.side
+        and abs(around.center_y - crop.center_y) < FARTHEST * crop.side
+        and 1 / LARGEST_CHANGE < change < LARGEST_CHANGE
+    )
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:

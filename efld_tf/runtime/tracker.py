@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from efld_tf.errors import EfldError
-from efld_tf.landmarks.geometry import tight_box
+from efld_tf.landmarks.geometry import Crop, tight_box
 from efld_tf.runtime.detector import iou
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import SAME_POINTS_IOU, FaceLandmarker
@@ -25,7 +25,7 @@ class TrackerOptions:
     Attributes:
       detect_seconds: how often new faces are looked for while some are followed; whenever one is
         lost, or none is there, in the next frame.
-      search_seconds: how often, while none is there: 0 for every frame.
+      search_seconds: how often, while none is there; 0 for every frame.
       min_confidence: a face is lost in the frame where it is less sure; 0 to 1.
       remember_seconds: for how long a lost face that is found again near its last place keeps its
         number.
@@ -33,7 +33,7 @@ class TrackerOptions:
     """
 
     detect_seconds: float = 0.5
-    search_seconds: float = 0.0
+    search_seconds: float = 0.1
     min_confidence: float = 0.5
     remember_seconds: float = 1.0
     smooth: bool = True
@@ -46,9 +46,10 @@ class TrackerOptions:
 
 @dataclass
 class _Track:
-    """A person: the last face as the model saw it, which the next crop follows, and when."""
+    """A person: the last face as the model saw it, where to look for it next, and when it was."""
 
     face: Face
+    crop: Crop
     seen: float
     filter: OneEuroFilter = field(default_factory=OneEuroFilter)
 
@@ -109,8 +110,8 @@ class FaceTracker:
 
     def _follow(self, image: np.ndarray) -> bool:
         """Moves every track to its place in this frame; whether one was lost."""
-        crops = [self._landmarker.crop_around(track.face.points) for track in self._tracks]
-        points, confidence = self._landmarker.look(image, crops)
+        points, confidence, crops = self._landmarker.look(
+            image, [track.crop for track in self._tracks])
         kept: list[_Track] = []
         # The surer of two that ended on one face keeps it.
         for index in np.argsort(-confidence, kind="stable"):
@@ -122,7 +123,7 @@ class FaceTracker:
                 continue
             track.face = replace(track.face, points=points[index], box=box,
                                  confidence=float(confidence[index]))
-            track.seen = self._seconds
+            track.crop, track.seen = crops[index], self._seconds
             kept.append(track)
         lost = len(kept) < len(self._tracks)
         self._tracks = kept
@@ -148,7 +149,8 @@ class FaceTracker:
                 number, self._next = self._next, self._next + 1
             else:
                 number = _number(self._lost.pop(known))
-            self._tracks.append(_Track(replace(face, track=number), self._seconds))
+            crop = self._landmarker.crop_around(face.points)
+            self._tracks.append(_Track(replace(face, track=number), crop, self._seconds))
 
     def _shown(self, track: _Track) -> Face:
         return track.smoothed() if self._options.smooth else track.face

@@ -26,7 +26,7 @@ def test_real_faces_that_were_not_fitted(nose: bool, shared_data: Path) -> None:
     schema = schemas.get("ibug68") if nose else replace(schemas.get("ibug68"), nose_tip=())
     errors = []
     for record in records[::100]:
-        crop = crop_maps.from_points(record.points, schema)
+        crop = crop_maps.CropAround(schema)(record.points)
         turned = Crop(0.0, 0.0, 1.0, crop.angle)
         true = turned.within(crop_maps.REFERENCE.crop(tight_box(turned.to_unit(record.points))))
         x, y = true.to_unit(np.array([crop.center_x, crop.center_y]))
@@ -44,7 +44,7 @@ def test_the_reference_face_gives_the_reference_crop(name: str) -> None:
     for place, group in zip(REFERENCE_ANCHORS, schema.anchors.values(), strict=True):
         points[list(group)] = place
     points[list(schema.nose_tip)] = [0.5, 0.46]
-    crop = crop_maps.from_points(200 * points + [30, 50], schema)
+    crop = crop_maps.CropAround(schema)(200 * points + [30, 50])
     assert abs(crop.side - 200) < 20
     assert abs(crop.center_x - 130) < 2 and abs(crop.center_y - 150) < 12
 
@@ -57,12 +57,12 @@ def test_crops_follow_the_face(
     """Whatever its size, place, turn and mirror: the points lie at the same place of the crop."""
     schema = schemas.get("ibug51")
     points = mean_shape("ibug51") * 100
-    upright = crop_maps.from_points(points, schema)
+    upright = crop_maps.CropAround(schema)(points)
     assert upright.angle == pytest.approx(0, abs=1e-9)
     moved = schema.mirror(points, 101) if mirrored else points
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     moved = moved @ turn * scale + [x, y]
-    crop = crop_maps.from_points(moved, schema)
+    crop = crop_maps.CropAround(schema)(moved)
     expected = upright.to_unit(points)
     if mirrored:
         expected = expected[list(schema.flip)] * [-1, 1] + [1, 0]
@@ -73,7 +73,7 @@ def test_crops_follow_the_face(
 def test_any_points_give_a_finite_crop() -> None:
     schema = schemas.get("ibug51")
     for points in (np.zeros((51, 2)), np.full((51, 2), 1e6), np.eye(51, 2) * 1e5):
-        crop = crop_maps.from_points(points, schema)
+        crop = crop_maps.CropAround(schema)(points)
         assert np.isfinite([crop.center_x, crop.center_y, crop.side]).all() and crop.side > 0
 
 

@@ -136,7 +136,7 @@ def test_a_square_without_a_face_gives_no_confidence(
     image, truth = moving.frame([(people[0], 600, 200)])
     good = landmarker.crop_around(truth[0][INNER])
     huge, far = Crop(0.0, 0.0, 1e7), Crop(-1e4, 0.0, 50.0)
-    _, confidence = landmarker.look(image, [good, huge, far])
+    _, confidence, _ = landmarker.look(image, [good, huge, far])
     assert confidence[0] > 0.5 and confidence[1] == 0 and (confidence <= 1).all()
 
 
