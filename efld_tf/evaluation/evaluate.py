@@ -28,6 +28,10 @@ class Predictor(Protocol):
         """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] in their unit squares."""
 
 
+# An attribute of more values, such as a score, divides faces into no groups.
+MOST_VALUES = 40
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Predictions beside the truth, in one schema.
@@ -107,7 +111,7 @@ class Evaluation:
                 for value, nme in sorted(values.items())
             }
             for name, values in sorted(groups.items())
-            if len(values) > 1
+            if 1 < len(values) <= MOST_VALUES
         }
 
 
