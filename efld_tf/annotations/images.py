@@ -121,6 +121,8 @@ class Video:
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise DataError(path, "not a video that can be decoded")
+        # As players show it: phones store turned frames and say so. Some builds do not by default.
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         self._next = 0
 
     def read(self, frame: int) -> np.ndarray:

@@ -80,6 +80,18 @@ MATRICES = [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1), (0, 1, 1
             (0, -1, 1, 0), (0, -1, -1, 0)]
 
 
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
+def test_annotated_frames_are_read_as_they_were_predicted(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    path = videos.turned(videos.make(tmp_path / "a.mp4", range(3)), matrix)
+    expected = list(VideoReader(path))[1].image
+    found = images.Video(path).read(1)
+    assert found.shape == expected.shape
+    # Colours may be converted a little differently.
+    assert np.abs(found.astype(int) - expected).mean() < 8
+
+
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_frames_are_upright(tmp_path: Path, matrix: tuple[int, int, int, int]) -> None:
     a, b, c, d = matrix
