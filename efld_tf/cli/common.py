@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import os
 import shlex
 import sys
@@ -43,6 +44,22 @@ def whole_from(lowest: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(
                 f"expected a whole number from {lowest} on, got {text!r}"
             )
+        return value
+
+    return parse
+
+
+def number_within(low: float, high: float) -> Callable[[str], float]:
+    """The type of an argument that is a finite number between two, which are in the range."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (low <= value <= high and math.isfinite(value)):
+            limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g} on"
+            raise argparse.ArgumentTypeError(f"expected a number {limits}, got {text!r}")
         return value
 
     return parse

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "faces' boxes, {IMAGE: [[x0, y0, x1, y1], ...]}; without --source nothing else is measured",
     )
     parser.add_argument("--box-format", choices=("xyxy", "xywh"), default="xyxy")
-    parser.add_argument("--min-score", type=float, help="of the detector (default: its own)")
+    parser.add_argument("--min-score", type=common.number_within(0, 1), metavar="SCORE",
+                        help="of the detector (default: its own)")
 
 
 def check(arguments: argparse.Namespace, exported: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -28,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, looks at every input, and tells what was found and written."""
     arguments = _parser().parse_args(argv)
 
-    from efld_tf.cli.verify import model_of
     from efld_tf.runtime import inputs
     from efld_tf.runtime.outputs import Outputs
     from efld_tf.runtime.window import Window
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     kinds = {*arguments.save, *(["aligned"] if arguments.align else [])}
     report = _Report(len(found.items), arguments.quiet)
     with native_stderr_silenced():
-        landmarker = _landmarker(model_of(arguments.model), arguments)
+        landmarker = _landmarker(arguments, arguments.min_face)
         for error in found.errors:
             report.failed(error)
         try:
@@ -78,8 +78,17 @@ def _parser() -> argparse.ArgumentParser:
                         help="of faces: short range, full range for smaller ones, both, or a model "
                         "file of one of them (default: %(default)s)")
     parser.add_argument("--boxes", type=Path, metavar="FILE.json",
-                        help="the photos' face boxes, instead of a detector")
-    parser.add_argument("--min-score", type=_share, metavar="SCORE",
+                        help="the photos' face boxes, instead of a detector: {IMAGE: [[x0, y0, "
+                        "x1, y1], ...]} in pixels, of the kind that the model's crop rule names")
+    parser.add_argument("--box-format", choices=("xyxy", "xywh"), default="xyxy",
+                        help="of --boxes (default: %(default)s)")
+    parser.add_argument("--min-face", type=common.number_within(8, math.inf), metavar="PIXELS",
+                        help="the smallest face to look for (default: 40 or 1/50 of a photo, and "
+                        "about 1/16 of a video's width)")
+    parser.add_argument("--min-confidence", type=common.number_within(0, 1), default=0.5,
+                        metavar="SHARE", help="how sure the model must be of a face, from 0 to 1 "
+                        "(default: %(default)s)")
+    parser.add_argument("--min-score", type=common.number_within(0, 1), metavar="SCORE",
                         help="of the detector, between 0 and 1 (default: the detector's own)")
     parser.add_argument("--output", type=Path, default=Path("predictions"), metavar="FOLDER",
                         help="where to write (default: %(default)s)")
@@ -100,27 +109,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
-    return value
-
-
-def _landmarker(model: Path, arguments: argparse.Namespace) -> FaceLandmarker:
+def _landmarker(arguments: argparse.Namespace, min_face: float | None) -> FaceLandmarker:
+    from efld_tf.cli.verify import model_of
     from efld_tf.runtime.detector import open_detector
     from efld_tf.runtime.landmarker import FaceLandmarker
     from efld_tf.runtime.predictor import LandmarkPredictor
 
-    predictor = LandmarkPredictor(model, arguments.threads)
+    predictor = LandmarkPredictor(model_of(arguments.model), arguments.threads)
     if arguments.boxes is not None:
         return FaceLandmarker(predictor)
     detector = open_detector(
-        arguments.detector, threads=arguments.threads, min_score=arguments.min_score)
-    return FaceLandmarker(predictor, detector)
+        arguments.detector, threads=arguments.threads, min_score=arguments.min_score,
+        min_face=min_face)
+    return FaceLandmarker(predictor, detector, min_confidence=arguments.min_confidence)
 
 
 def _predict(
@@ -128,7 +129,7 @@ def _predict(
     arguments: argparse.Namespace, window: Window | None,
 ) -> None:  # fmt: skip
     """Looks at everything, photos that follow each other together."""
-    from efld_tf.runtime.inputs import CameraInput, VideoFile
+    from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
     from efld_tf.runtime.prediction import Prediction
     from efld_tf.runtime.tracker import TrackerOptions
 
@@ -136,10 +137,15 @@ def _predict(
     if arguments.boxes is not None:
         from efld_tf.runtime.boxes import read_boxes
 
-        boxes = read_boxes(arguments.boxes)
+        boxes = read_boxes(arguments.boxes, arguments.box_format)
+    following = None
+    if boxes is None and not all(isinstance(item, Photo) for item in items):
+        # Searching tiles of frames for small faces would take longer than all the rest.
+        following = _landmarker(arguments, arguments.min_face or math.inf)
     prediction = Prediction(
-        landmarker, outputs, report, boxes=boxes, window=window,
-        tracking=TrackerOptions(smooth=not arguments.no_smooth))
+        landmarker, outputs, report, boxes=boxes, window=window, following=following,
+        tracking=TrackerOptions(
+            smooth=not arguments.no_smooth, min_confidence=arguments.min_confidence))
     for kind, group in groupby(items, key=type):
         if kind is CameraInput:
             go_on = all(prediction.camera(item) for item in group)

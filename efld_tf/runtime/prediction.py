@@ -72,6 +72,7 @@ class Prediction:
         boxes: Mapping[str, np.ndarray] | None = None,
         tracking: TrackerOptions | None = None,
         window: Window | None = None,
+        following: FaceLandmarker | None = None,
     ):
         """Combines what finds, what keeps and what tells.
 
@@ -80,7 +81,9 @@ class Prediction:
             file name.
           tracking: how faces of videos are followed.
           window: where everything is shown as well.
+          following: finds the faces of frames, by a quicker detector; None for `landmarker`.
         """
+        self._following = following or landmarker
         self._landmarker, self._outputs, self._reporter = landmarker, outputs, reporter
         self._boxes, self._tracking, self._window = boxes, tracking, window
 
@@ -132,7 +135,7 @@ class Prediction:
         """
         from efld_tf.runtime import video
 
-        tracker = FaceTracker(self._landmarker, self._tracking)
+        tracker = FaceTracker(self._following, self._tracking)
         path = self._outputs.video_path(item)
         seen = _Seen()
 
