@@ -31,10 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     count = len(found.operators)
     print(f"{expected.mode}: {count} operators, {found.total_macs:,} MACs, as promised")
     for check in checks:
+        off, allowed = f"{check.largest_difference:.6f} of the crop", f"{expected.tolerance:g}"
+        if expected.confidence:
+            off += f", confidence within {check.confidence_difference:.4f}"
+            allowed += f" or {expected.confidence.tolerance:g}"
         print(
             f"{check.kernels:9} {check.threads} thread{'s' if check.threads > 1 else ''}: "
-            f"golden output within {check.largest_difference:.6f} of the crop "
-            f"({'ok' if check.passed else f'MORE than {expected.tolerance:g}'})"
+            f"golden output within {off} ({'ok' if check.passed else f'MORE than {allowed}'})"
         )
     return None if all(check.passed for check in checks) else 1
 

@@ -12,8 +12,9 @@ from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
 # What may follow the integer part of an integer model, in float: a dense layer of int8 weights,
-# which gives the points without an output grid, and their decoding.
-FLOAT_TAIL = frozenset({"DEQUANTIZE", "FULLY_CONNECTED", "RESHAPE", "SUB"})
+# which gives the points without an output grid, and their decoding; and the sigmoid of a
+# confidence.
+FLOAT_TAIL = frozenset({"DEQUANTIZE", "FULLY_CONNECTED", "RESHAPE", "SUB", "LOGISTIC"})
 WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 # Of the operators' results and of their weights, for each mode; the tail's are float32 anywhere.
@@ -33,10 +34,10 @@ ONE_PARTITION = frozenset({"float32", "float16", "int8"})
 def check(path: str | Path, mode: str) -> graph.Graph:
     """Checks a model against the promises of its mode.
 
-    Builtin operators and static shapes; a uint8 image in, float32 points out; DEQUANTIZE first,
-    which divides the pixels by 255; then results and weights of the mode's types, but for the tail
-    of an integer model, `FLOAT_TAIL`; and all of it in one partition of XNNPACK, for the modes in
-    `ONE_PARTITION`.
+    Builtin operators and static shapes; a uint8 image in, float32 points out, and of some models
+    a float32 confidence; DEQUANTIZE first, which divides the pixels by 255; then results and
+    weights of the mode's types, but for the tail of an integer model, `FLOAT_TAIL`; and all of it
+    in one partition of XNNPACK, for the modes in `ONE_PARTITION`.
 
     Args:
       mode: of `convert.MODES`.
@@ -62,9 +63,9 @@ def check(path: str | Path, mode: str) -> graph.Graph:
 
 def tail_of(found: graph.Graph) -> list[graph.Operator]:
     """What an integer model computes after its last integers; empty for one that has none."""
-    operators = list(found.operators)
-    last = max((op.index for op in operators if op.output_dtypes[0].startswith("int")), default=-1)
-    return operators[last + 1 :] if last >= 0 else []
+    integers = [t for op in found.operators for t in op.outputs if t.dtype.startswith("int")]
+    before, used = graph.leading_to(found, integers), graph.leading_to(found, found.outputs)
+    return [op for op in found.operators if integers and op.index in used - before]
 
 
 def outside_xnnpack(path: str | Path, found: graph.Graph) -> list[graph.Operator]:
@@ -116,7 +117,12 @@ def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
         raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
     integer = ACTIVATIONS[mode] != "float32"
     tail = tail_of(found) if integer else []
-    if integer and (not tail or tail[0].name != "DEQUANTIZE"):
+    computed = {t.index for operator in tail for t in operator.outputs}
+    ended = all(output.index in computed for output in found.outputs)
+    for operator in tail:
+        taken = {t.dtype for t in operator.inputs if t and not t.constant}
+        ended = ended and (operator.name == "DEQUANTIZE" or taken == {"float32"})
+    if integer and not ended:
         raise DataError(path, f"{mode}: its integers do not end in DEQUANTIZE")
     for operator in rest:
         stored = _stored_weights(found, operator)
@@ -156,15 +162,17 @@ def _check_builtin_and_static(found: graph.Graph, path: str | Path) -> None:
 
 
 def _check_ends(found: graph.Graph, path: str | Path) -> None:
-    """Checks the contract of the ends: one uint8 image in, float32 points out."""
+    """Checks the contract: one uint8 image in, float32 points out, and perhaps a confidence."""
     ends = [(tensor.dtype, tensor.shape) for tensor in (*found.inputs, *found.outputs)]
-    if len(found.inputs) != 1 or len(found.outputs) != 1 or not found.operators:
-        raise DataError(path, "expected one input and one output")
-    (image, image_shape), (points, points_shape) = ends
+    if len(found.inputs) != 1 or not 1 <= len(found.outputs) <= 2 or not found.operators:
+        raise DataError(path, "expected one input, and one output or two")
+    (image, image_shape), (points, points_shape), *confidence = ends
     if image != "uint8" or len(image_shape) != 4 or image_shape[0] != 1 or image_shape[3] != 3:
         raise DataError(path, f"expected an input [1, S, S, 3] of uint8, got {ends[0]}")
     if points != "float32" or len(points_shape) != 3 or points_shape[::2] != (1, 2):
         raise DataError(path, f"expected an output [1, N, 2] of float32, got {ends[1]}")
+    if confidence and confidence[0] != ("float32", (1, 1)):
+        raise DataError(path, f"expected a second output [1, 1] of float32, got {ends[2]}")
 
 
 def _listed(operators: list[graph.Operator]) -> str:

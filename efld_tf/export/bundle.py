@@ -30,6 +30,10 @@ FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, golden.FILE, golde
 # In crop sides, half a pixel of 128: several times what kernels were seen to differ by, and far
 # below what a wrong colour order, crop or normalisation does.
 TOLERANCE = 0.004
+# Around a confidence of 0.5, where it changes fastest, this is three steps of its int8 log-odds.
+CONFIDENCE_TOLERANCE = 0.05
+# From this confidence on there is a face.
+CONFIDENT = 0.5
 
 
 def check_replaceable(folder: Path) -> None:
@@ -85,7 +89,8 @@ def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
     schema = schemas.get(report["head"])
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
-    golden.write(model, report["numbers"], golden_image(spec.input_size), TOLERANCE)
+    golden.write(model, report["numbers"], golden_image(spec.input_size), TOLERANCE,
+                 CONFIDENCE_TOLERANCE)
     files.write_json(model.with_name(REPORT), report)
     files.write_text(model.with_name(CARD), card(spec, report))
 
@@ -94,6 +99,15 @@ def _stated(key: str, value: Any) -> str:
     if isinstance(value, dict):
         value = ", ".join(f"{name} {number}" for name, number in value.items())
     return f"{key.replace('_', ' ')}: {value}"
+
+
+def _presence(spec: ModelSpec) -> list[str]:
+    """What the card says of a confidence."""
+    if spec.presence is None:
+        return []
+    fitted = "; ".join(_stated(*item) for item in spec.presence.items())
+    return ["**Second output.** `float32` `[1, 1]`: how sure it is that the crop shows a face, "
+            f"0 to 1. Fitted afterwards on what the model sees: {fitted}.", ""]
 
 
 def card(spec: ModelSpec, report: dict[str, Any]) -> str:
@@ -119,6 +133,7 @@ def card(spec: ModelSpec, report: dict[str, Any]) -> str:
         f"**Output.** `float32` `[1, {points}, 2]`: points (x, y) in the unit square of the crop, "
         f"pixel j of W at (j + 0.5) / W, in the order of `{SCHEMA}`.",
         "",
+        *_presence(spec),
         f"**Training.** {training}.",
         "",
     ]
@@ -135,6 +150,13 @@ def card(spec: ModelSpec, report: dict[str, Any]) -> str:
                   f"{compared['exported_nme_percent']:.2f}% ({compared['normaliser']}), trained "
                   f"model {compared['trained_nme_percent']:.2f}%; median difference of a point "
                   f"{compared['point_difference_px_median']:.3f} px.", ""]
+    if "confidence_difference_p99" in compared:
+        lines += ["**Confidence** there, and on the same crops cut into shuffled tiles: it differs "
+                  f"from the trained model's by {compared['confidence_difference_median']:.3f} in "
+                  f"the median, {compared['confidence_difference_p99']:.3f} at p99; "
+                  f"{compared['confident_percent']:.1f}% of the faces and "
+                  f"{compared['confident_shuffled_percent']:.1f}% of the shuffled ones reach "
+                  f"{CONFIDENT:g}.", ""]
     lines += [f"**Check.** `efld-verify` here; elsewhere feed `{golden.INPUT_FILE}` and compare "
               f"with `{golden.OUTPUT_FILE}` within {TOLERANCE} (`{golden.FILE}`).", ""]
     return "\n".join(lines)

@@ -10,10 +10,13 @@ import tf_keras
 
 from efld_tf.export import equalise, flatbuffer, optimise, quantise, ranges, rounding
 from efld_tf.models.checkpoint import ModelSpec
+from efld_tf.models.registry import PRESENCE
 from efld_tf.quiet import silenced_stderr
 
 MODES = ("float32", "float16", "dynamic", "int8", "int16x8")
 CALIBRATED = frozenset({"int8", "int16x8"})
+# The output of a head, beside `PRESENCE` where the model has one.
+POINTS = "points"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ def convert(
 ) -> bytes:
     """Converts one head: uint8 image [1, S, S, 3] in, float32 points [1, N, 2] out.
 
+    A model with a presence output gives a second one: float32 [1, 1], a confidence from 0 to 1.
+
     Args:
       spec, model: a trained model.
       head: of its heads.
@@ -56,14 +61,27 @@ def convert(
       crops: [F, S, S, 3] uint8, evaluation preprocessing only; for the modes in `CALIBRATED`.
       steps: what to leave out.
     """
-    network = rewritten(tf_keras.Model(model.input, model.output[head]), mode, crops, steps)
+    network = rewritten(single(model, head), mode, crops, steps)
     return lowered(spec, network, head, mode, crops, steps)[0]
+
+
+def single(model: tf_keras.Model, head: str) -> tf_keras.Model:
+    """The part of a trained model that an export of one head needs.
+
+    Returns:
+      A model from images to `{POINTS: the head's raw output}` and, where the model has it,
+      `PRESENCE`.
+    """
+    outputs = {POINTS: model.output[head]}
+    if PRESENCE in model.output:
+        outputs[PRESENCE] = model.output[PRESENCE]
+    return tf_keras.Model(model.input, outputs)
 
 
 def rewritten(
     network: tf_keras.Model, mode: str, crops: np.ndarray | None, steps: Steps = ALL_STEPS
 ) -> tf_keras.Model:
-    """The network as it is best computed in a mode: the same function, see `convert`."""
+    """The network of `single` as it is best computed in a mode; arguments as in `convert`."""
     int8 = mode == "int8"
     network = optimise.fold_batch_norms(network)
     if int8 and steps.equalise:
@@ -110,7 +128,7 @@ def lowered(
 
 
 def to_float(spec: ModelSpec, network: tf_keras.Model, head: str, half: bool = False) -> bytes:
-    """The network and its decoding in float, for a float image in [0, 1].
+    """The network of `single` and its decoding in float, for a float image in [0, 1].
 
     Args:
       half: store the weights as float16.
@@ -121,7 +139,11 @@ def to_float(spec: ModelSpec, network: tf_keras.Model, head: str, half: bool = F
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def landmarks(image):
-        return {"points": codec.decode(network(image, training=False))}
+        raw = network(image, training=False)
+        outputs = {POINTS: codec.decode(raw[POINTS])}
+        if PRESENCE in raw:
+            outputs[PRESENCE] = tf.sigmoid(raw[PRESENCE])
+        return outputs
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [landmarks.get_concrete_function()], network
@@ -131,5 +153,6 @@ def to_float(spec: ModelSpec, network: tf_keras.Model, head: str, half: bool = F
         converter.target_spec.supported_types = [tf.float16]
     with silenced_stderr():
         tree = flatbuffer.read(converter.convert())
+    flatbuffer.order_outputs(tree, (POINTS, PRESENCE))
     flatbuffer.shorten_names(tree)
     return flatbuffer.write(tree)

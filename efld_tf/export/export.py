@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tf_keras
 
 from efld_tf import files
 from efld_tf.errors import EfldError
@@ -27,6 +26,8 @@ CALIBRATED = (*sorted(convert.CALIBRATED), QAT)
 # An input of a concatenation that uses fewer of its grid's 255 levels is worth a word.
 FEW_LEVELS = 64
 DEBUG_FACES = 32
+# Tiles a side of a crop that is cut up and shuffled, so that it shows no face.
+TILES = 4
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,11 @@ def export(
         shown = faces.load(compare_source, rule, spec.input_size, progress=False)
     crops = calibrated_on.crops if calibrated_on else None
     numbers = "int8" if mode == QAT else mode
+    single = convert.single(network, head)
     if mode == QAT:
         everything = calibration.choose(spec.heads[head].source, None)
         training = calibration.load_faces(everything, rule, spec.input_size).crops
-        network = qat.fine_tuned(network, head, training, epochs)
-    single = tf_keras.Model(network.input, network.output[head])
+        single = qat.fine_tuned(single, training, epochs)
     single = convert.rewritten(single, numbers, crops, steps)
     content, observed = convert.lowered(spec, single, head, numbers, crops, steps)
     with bundle.new_folder(folder) as temporary:
@@ -161,7 +162,7 @@ def debug(model: str | Path, folder: str | Path, report: ExportReport) -> list[L
     manifest = calibration.read_manifest(folder / bundle.CALIBRATION)
     rule = spec.heads[report.head].crop_rule
     crops = calibration.load_faces(manifest, rule, spec.input_size).crops
-    network = tf_keras.Model(network.input, network.output[report.head])
+    network = convert.single(network, report.head)
     network = convert.rewritten(network, "int8", crops, convert.Steps(round=False))
     reference = convert.to_float(spec, network, report.head)
     rows = layers.compare(reference, (folder / report.model).read_bytes(), crops[:DEBUG_FACES])
@@ -179,12 +180,14 @@ def _comparison(
 ) -> dict[str, Any]:
     """The trained model against the file on the same faces."""
     trained, exported = FloatPredictor(model, head), LandmarkPredictor(path)
+    confidence = compare_confidence(trained, exported, shown.crops)
     try:
         faces.common_points(head, shown.schema)
     except EfldError:  # calibrated on faces of another format: they have no truth for this head
         points = (predictor.predict_crops(shown.crops) for predictor in (trained, exported))
-        return {"on": shown.source, **point_differences(*points, shown.crops.shape[1])}
-    return compare(evaluate(trained, shown), evaluate(exported, shown))
+        differences = point_differences(*points, shown.crops.shape[1])
+        return {"on": shown.source, **differences, **confidence}
+    return {**compare(evaluate(trained, shown), evaluate(exported, shown)), **confidence}
 
 
 def compare(trained: Evaluation, exported: Evaluation) -> dict[str, Any]:
@@ -199,6 +202,38 @@ def compare(trained: Evaluation, exported: Evaluation) -> dict[str, Any]:
             trained.predicted, exported.predicted, trained.faces.crops.shape[1]
         ),
     }
+
+
+def compare_confidence(
+    trained: FloatPredictor, exported: LandmarkPredictor, crops: np.ndarray
+) -> dict[str, float]:
+    """How far the confidences lie apart; empty for a model without.
+
+    It is seen on faces [F, S, S, 3] uint8 and, because int8 was calibrated on faces alone, on the
+    same crops cut into shuffled tiles.
+    """
+    if not exported.has_confidence:
+        return {}
+    both = np.concatenate([crops, shuffled(crops)])
+    first, second = (p.predict_with_confidence(both)[1] for p in (trained, exported))
+    confident = second >= bundle.CONFIDENT
+    return {
+        "confidence_difference_median": round(float(np.median(np.abs(first - second))), 4),
+        "confidence_difference_p99": round(float(np.percentile(np.abs(first - second), 99)), 4),
+        "confident_percent": percent(confident[: len(crops)].mean()),
+        "confident_shuffled_percent": percent(confident[len(crops) :].mean()),
+    }
+
+
+def shuffled(crops: np.ndarray) -> np.ndarray:
+    """Crops [F, S, S, 3] cut into `TILES` a side, which change places; S is divisible by it."""
+    count, size, _, channels = crops.shape
+    side = size // TILES
+    tiles = crops.reshape(count, TILES, side, TILES, side, channels).swapaxes(2, 3)
+    order = np.random.default_rng(0).permutation(TILES**2)
+    tiles = tiles.reshape(count, TILES**2, side, side, channels)[:, order]
+    tiles = tiles.reshape(count, TILES, TILES, side, side, channels).swapaxes(2, 3)
+    return tiles.reshape(crops.shape)
 
 
 def point_differences(first: np.ndarray, second: np.ndarray, size: int) -> dict[str, float]:

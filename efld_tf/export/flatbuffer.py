@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import flatbuffers
 import numpy as np
@@ -49,6 +50,14 @@ def write(tree: schema.ModelT) -> bytes:
     builder = _SharingBuilder(1 << 20)
     builder.Finish(tree.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
+
+
+def order_outputs(tree: schema.ModelT, names: Sequence[str]) -> None:
+    """Puts the outputs into the order of their names; the converter has one of its own."""
+    (signature,) = tree.signatureDefs
+    found = {entry.name.decode(): entry.tensorIndex for entry in signature.outputs}
+    order = [found[name] for name in names if name in found]
+    tree.subgraphs[0].outputs = np.array(order, np.int32)
 
 
 def shorten_names(tree: schema.ModelT) -> None:

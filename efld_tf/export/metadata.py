@@ -37,9 +37,10 @@ schema = _load_schema()
 
 def add(model: bytes, about: ModelMetadata) -> bytes:
     """The model with its metadata and the two associated files."""
-    builder = flatbuffers.Builder(0)
-    builder.Finish(_model_metadata(about).Pack(builder), FILE_IDENTIFIER)
     tree = flatbuffer.read(model)
+    confidence = len(tree.subgraphs[0].outputs) > 1
+    builder = flatbuffers.Builder(0)
+    builder.Finish(_model_metadata(about, confidence).Pack(builder), FILE_IDENTIFIER)
     flatbuffer.add_metadata(tree, METADATA_NAME, bytes(builder.Output()))
     whole = io.BytesIO(flatbuffer.write(tree))
     # The format is a ZIP archive behind the flatbuffer. MediaPipe's populator does the same, but
@@ -51,7 +52,7 @@ def add(model: bytes, about: ModelMetadata) -> bytes:
     return whole.getvalue()
 
 
-def _model_metadata(about: ModelMetadata) -> schema.ModelMetadataT:
+def _model_metadata(about: ModelMetadata, confidence: bool) -> schema.ModelMetadataT:
     title = schemas.get(about.schema).title
     result = schema.ModelMetadataT()
     result.name = f"{about.family} {about.schema}"
@@ -64,6 +65,8 @@ def _model_metadata(about: ModelMetadata) -> schema.ModelMetadataT:
     graph = schema.SubGraphMetadataT()
     graph.inputTensorMetadata = [_image_metadata()]
     graph.outputTensorMetadata = [_points_metadata()]
+    if confidence:
+        graph.outputTensorMetadata.append(_confidence_metadata())
     result.subgraphMetadata = [graph]
     return result
 
@@ -92,11 +95,27 @@ def _points_metadata() -> schema.TensorMetadataT:
     points.name = "points"
     points.description = "x, y in the unit square of the crop; pixel j of W is at (j + 0.5) / W"
     points.dimensionNames = ["batch", "point", "xy"]
-    points.content = schema.ContentT()
-    points.content.contentPropertiesType = schema.ContentProperties.FeatureProperties
-    points.content.contentProperties = schema.FeaturePropertiesT()
+    points.content = _feature()
     points.associatedFiles = [_file(NAMES_FILE, schema.AssociatedFileType.TENSOR_AXIS_LABELS)]
     return points
+
+
+def _confidence_metadata() -> schema.TensorMetadataT:
+    confidence = schema.TensorMetadataT()
+    confidence.name = "confidence"
+    confidence.description = "how sure it is that the crop shows a face, 0 to 1"
+    confidence.dimensionNames = ["batch", "face"]
+    confidence.content = _feature()
+    confidence.stats = schema.StatsT()
+    confidence.stats.min, confidence.stats.max = [0.0], [1.0]
+    return confidence
+
+
+def _feature() -> schema.ContentT:
+    content = schema.ContentT()
+    content.contentPropertiesType = schema.ContentProperties.FeatureProperties
+    content.contentProperties = schema.FeaturePropertiesT()
+    return content
 
 
 def _file(name: str, kind: int) -> schema.AssociatedFileT:

@@ -67,7 +67,8 @@ class Rebuild:
 
     def finish(self) -> tf_keras.Model:
         """The new model."""
-        return tf_keras.Model(self.image, self.value(self._model.output), name=self._model.name)
+        outputs = tf.nest.map_structure(self.value, self._model.output)
+        return tf_keras.Model(self.image, outputs, name=self._model.name)
 
 
 def call(layer: layers.Layer, inputs: tf.Tensor, weights: list[np.ndarray]) -> tf.Tensor:

@@ -2,8 +2,9 @@
 
 The network learns, under simulated int8, to give what it gives in float (no annotation is needed,
 and nothing can be over-fitted to one), from the weights it was trained to. Batch norms are folded
-first and so stay as they are. Only weights come out: the export takes its ranges from the
-calibration photos as for any other model, so that both kinds go the same way.
+first and so stay as they are, and so does the layer of a presence output. Only weights come out:
+the export takes its ranges from the calibration photos as for any other model, so that both kinds
+go the same way.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.quantization.keras import quantize_model
 
-from efld_tf.export import equalise, optimise
+from efld_tf.export import convert, equalise, optimise
 
 EPOCHS = 6
 BATCH = 32
@@ -22,22 +23,22 @@ SEED = 0
 
 
 def fine_tuned(
-    model: tf_keras.Model, head: str, crops: np.ndarray, epochs: int = EPOCHS
+    network: tf_keras.Model, crops: np.ndarray, epochs: int = EPOCHS
 ) -> tf_keras.Model:
-    """The head's network with weights that were trained under simulated int8.
+    """The network with weights that were trained under simulated int8.
 
     Args:
-      model: a trained model; it is unchanged.
-      head: of its heads.
+      network: see `convert.single`; it is unchanged.
       crops: [F, S, S, 3] uint8, training faces.
       epochs: passes over them.
 
     Returns:
-      A model of that one head, without batch norms.
+      A model with the same outputs, without batch norms.
     """
     tf_keras.utils.set_random_seed(SEED)
-    network = optimise.fold_batch_norms(tf_keras.Model(model.input, model.output[head]))
-    network = equalise.equalise(network, crops)
+    whole = equalise.equalise(optimise.fold_batch_norms(network), crops)
+    # Training faces say nothing about crops without one: what tells them apart is left alone.
+    network = tf_keras.Model(whole.input, whole.output[convert.POINTS])
     batches = tf.data.Dataset.from_tensor_slices(crops).batch(BATCH).map(_pixels)
     targets = network.predict(batches, verbose=0)
     simulated = quantize_model(network)
@@ -57,7 +58,7 @@ def fine_tuned(
             found = trained[layer.name]
             names = [weight.name.split("/")[-1] for weight in layer.weights]
             layer.set_weights([found[name].numpy() for name in names])
-    return tf_keras.Model(network.input, {head: network.output})
+    return whole
 
 
 def _set_ranges(simulated: tf_keras.Model, network: tf_keras.Model, crops: np.ndarray) -> None:

@@ -23,9 +23,10 @@ def to_int(
 ) -> bytes:
     """Integer weights and activations, up to the float tail.
 
-    The tail is what comes after the last operator with weights, and that one itself where it is a
-    dense layer: it takes its input and int8 weights to float, so that the points do not lie on the
-    255 steps of an output grid. Its input is quantised again, by its own range in that very image.
+    The tail is what comes after the last operator with weights on the way to an output, and for
+    the points that one itself where it is a dense layer: it takes its input and int8 weights to
+    float, so that they do not lie on the 255 steps of an output grid. Its input is quantised
+    again, by its own range in that very image.
 
     Args:
       content: the float model.
@@ -45,13 +46,13 @@ def to_int(
                 _scope(operator), qtyping.TFLOperationName(operator.name), 8, 8,
                 qtyping.QuantGranularity.TENSORWISE,
             )
-    last = max(op.index for op in found.operators if op.name in _WEIGHTED)
-    for operator in found.operators[last:]:
+    of_points = graph.leading_to(found, found.outputs[:1])
+    for operator in _after_weights(found):
         name = qtyping.TFLOperationName(operator.name)
-        if operator.name == "FULLY_CONNECTED" and float_last:
-            engine.add_dynamic_config(_scope(operator), name, 8)
-        elif operator.index > last:
+        if operator.name not in _WEIGHTED:
             _leave(engine, _scope(operator), name)
+        elif operator.name == "FULLY_CONNECTED" and operator.index in of_points and float_last:
+            engine.add_dynamic_config(_scope(operator), name, 8)
     return _run(engine, {
         name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
         for name, (low, high) in chosen.items()
@@ -63,6 +64,13 @@ def to_dynamic(content: bytes) -> bytes:
     engine = quantizer.Quantizer(content)
     engine.add_dynamic_config(".*", _ALL, 8)
     return _run(engine, None)
+
+
+def _after_weights(found: graph.Graph) -> list[graph.Operator]:
+    """The operators behind which there is none with weights, the last ones with weights too."""
+    weighted = [t for op in found.operators if op.name in _WEIGHTED for t in op.inputs if t]
+    before = graph.leading_to(found, weighted)
+    return [operator for operator in found.operators if operator.index not in before]
 
 
 def _leave(engine: quantizer.Quantizer, scope: str, name: qtyping.TFLOperationName) -> None:

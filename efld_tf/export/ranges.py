@@ -15,6 +15,10 @@ from efld_tf.runtime import graph
 # arithmetic is needed between them.
 MOVING = frozenset({"RESHAPE", "TRANSPOSE", "STRIDED_SLICE", "SLICE"})
 
+# Log-odds beyond which a confidence is as good as 0 or 1 (0.0003 and 0.9997). Calibration photos
+# show faces, so that what they reach says nothing about crops without one.
+LARGEST_LOG_ODDS = 8.0
+
 # Partial sums are balanced on the calibration crops (`equalise.balance_parts`): all of their
 # channels reach the end of the grid there, and some go further on other faces.
 HEADROOM = 1.35
@@ -68,6 +72,7 @@ def choose(observed: Observed, clip_percentile: float = 100.0) -> dict[str, tupl
     """A range that contains 0 for each tensor, by name; one for tensors that share their grid.
 
     A concatenation and its inputs share it, as do the two ends of an operator that moves values.
+    Log-odds of an output have `LARGEST_LOG_ODDS`.
 
     Args:
       clip_percentile: in percent of the crops; below 100, a tensor's range leaves out what it
@@ -88,6 +93,9 @@ def choose(observed: Observed, clip_percentile: float = 100.0) -> dict[str, tupl
             min(0.0, room * float(np.percentile(low, 100 - percentile))),
             max(0.0, room * float(np.percentile(high, percentile))),
         )
+    for operator in found.operators:
+        if operator.name == "LOGISTIC" and operator.outputs[0] in found.outputs:
+            ranges[groups[operator.inputs[0].index]] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
     return {found.tensors[member].name: ranges[group] for member, group in groups.items()}
 
 

@@ -16,6 +16,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.export.equalise import BATCH, batches_of, copied, is_split
+from efld_tf.models.registry import PRESENCE
 
 LEVELS = 127
 # Rows of patches that a layer is fitted to, and the ridge in parts of the patches' mean power.
@@ -26,7 +27,8 @@ RIDGE = 1e-3
 def round_weights(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """A copy whose kernels are on the int8 grid that `quantise` will find for them.
 
-    Layers are rounded in order, each on what the rounded ones before it give.
+    Layers are rounded in order, each on what the rounded ones before it give; all but that of a
+    presence output.
 
     Args:
       model: without batch norms; every layer called once.
@@ -37,7 +39,8 @@ def round_weights(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     for layer in rounded.layers:
         if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):
             continue
-        if not layer.use_bias:
+        # Calibration crops are faces: they do not say what a presence output gives without one.
+        if not layer.use_bias or layer.name == PRESENCE:
             continue
         kernel, bias = layer.get_weights()
         depthwise = isinstance(layer, layers.DepthwiseConv2D)

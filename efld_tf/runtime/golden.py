@@ -8,12 +8,13 @@
       "input": {"file": "golden_input.bin", "dtype": "uint8", "shape": [1, 128, 128, 3]},
       "output": {"file": "golden_output.bin", "dtype": "float32", "shape": [1, 51, 2],
                  "points": [[0.31, 0.42], ...]},
-      "tolerance": 0.004
+      "tolerance": 0.004,
+      "confidence": {"value": 0.998, "tolerance": 0.05}
     }
 
 The input is an image row by row, RGB, top left first; the output little-endian. `tolerance` is the
 largest difference of a coordinate, in crop sides, that is still the same result: kernels of another
-CPU round differently.
+CPU round differently. `confidence` is there for a model that has this second output.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ FILE, INPUT_FILE, OUTPUT_FILE = "golden.json", "golden_input.bin", "golden_outpu
 MAX_BYTES = 1 << 26
 # A stranger's file must not call any result the same: one pixel of 128.
 LARGEST_TOLERANCE = 1 / 128
+LARGEST_CONFIDENCE_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,12 @@ class _Output:
 
 
 @dataclass(frozen=True)
+class _Confidence:
+    value: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
 class Golden:
     """What `golden.json` says; see the module."""
 
@@ -67,6 +75,7 @@ class Golden:
     input: _Input
     output: _Output
     tolerance: float
+    confidence: _Confidence | None = None
 
 
 @dataclass(frozen=True)
@@ -77,18 +86,23 @@ class Check:
       kernels: `XNNPACK` or `built-in`.
       threads: of the interpreter.
       largest_difference: of a coordinate, in crop sides.
-      passed: whether that is within the tolerance.
+      confidence_difference: of the confidence; None for a model without one.
+      passed: whether both are within their tolerances.
     """
 
     kernels: str
     threads: int
     largest_difference: float
+    confidence_difference: float | None
     passed: bool
 
 
 def run(model: str | Path, image: np.ndarray, *, threads: int = 1, xnnpack: bool = True
-        ) -> np.ndarray:
-    """What a model gives for one image [1, S, S, 3] uint8: [1, N, 2] float32.
+        ) -> tuple[np.ndarray, float | None]:
+    """What a model gives for one image [1, S, S, 3] uint8.
+
+    Returns:
+      Points [1, N, 2] float32, and the confidence; None for a model without one.
 
     Raises:
       DataError: LiteRT cannot load or run it, or it takes another input.
@@ -102,14 +116,24 @@ def run(model: str | Path, image: np.ndarray, *, threads: int = 1, xnnpack: bool
             interpreter.allocate_tensors()
             interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
             interpreter.invoke()
-            return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+            points, *more = [interpreter.get_tensor(output["index"])
+                             for output in interpreter.get_output_details()]
     except (ValueError, RuntimeError) as error:
         raise DataError(model, f"LiteRT cannot run it: {error}") from error
+    if len(more) > 1 or any(confidence.shape != (1, 1) for confidence in more):
+        raise DataError(model, "expected one more output at most, float32 [1, 1]")
+    return points, float(more[0][0, 0]) if more else None
 
 
-def write(model: Path, mode: str, image: np.ndarray, tolerance: float) -> None:
-    """Writes the three files beside a model, by XNNPACK with one thread."""
-    output = run(model, image)
+def write(
+    model: Path, mode: str, image: np.ndarray, tolerance: float, confidence_tolerance: float
+) -> None:
+    """Writes the three files beside a model, by XNNPACK with one thread.
+
+    Args:
+      confidence_tolerance: for a model that has this output.
+    """
+    output, confidence = run(model, image)
     golden = {
         "model": {"file": model.name, "sha256": files.sha256(model)},
         "mode": mode,
@@ -120,6 +144,10 @@ def write(model: Path, mode: str, image: np.ndarray, tolerance: float) -> None:
         },
         "tolerance": tolerance,
     }
+    if confidence is not None:
+        golden["confidence"] = {
+            "value": round(confidence, 6), "tolerance": confidence_tolerance
+        }
     files.write_bytes(model.with_name(INPUT_FILE), image.tobytes())
     files.write_bytes(model.with_name(OUTPUT_FILE), output.astype("<f4").tobytes())
     files.write_json(model.with_name(FILE), golden)
@@ -141,6 +169,11 @@ def read(model: str | Path) -> tuple[Golden, np.ndarray, np.ndarray]:
     if not 0 < golden.tolerance <= LARGEST_TOLERANCE:
         raise DataError(path, f"tolerance: expected at most {LARGEST_TOLERANCE}, got "
                               f"{golden.tolerance:g}")
+    stated = golden.confidence
+    if stated and not (0 <= stated.value <= 1
+                       and 0 < stated.tolerance <= LARGEST_CONFIDENCE_TOLERANCE):
+        raise DataError(path, "confidence: expected a value from 0 to 1 and a tolerance of at most "
+                              f"{LARGEST_CONFIDENCE_TOLERANCE:g}")
     if golden.model.sha256 != files.sha256(model):
         raise DataError(path, f"is about another file than {Path(model).name}: its SHA-256 differs")
     image = _array(path, golden.input, INPUT_FILE, "uint8")
@@ -162,13 +195,18 @@ def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden
     checks = []
     for xnnpack in (True, False):
         for count in threads:
-            found = run(model, image, threads=count, xnnpack=xnnpack)
+            found, confidence = run(model, image, threads=count, xnnpack=xnnpack)
             if found.shape != expected.shape:
                 raise DataError(model, f"gives {found.shape}, its golden file {expected.shape}")
+            if (confidence is None) != (golden.confidence is None):
+                raise DataError(model, "of its golden file and itself one has a confidence alone")
             difference = float(np.abs(found - expected).max())
             kernels = "XNNPACK" if xnnpack else "built-in"
-            passed = difference <= golden.tolerance  # and so NaN does not pass
-            checks.append(Check(kernels, count, difference, passed))
+            passed, off = difference <= golden.tolerance, None  # and so NaN does not pass
+            if golden.confidence:
+                off = abs(confidence - golden.confidence.value)
+                passed = passed and off <= golden.confidence.tolerance
+            checks.append(Check(kernels, count, difference, off, passed))
     return golden, checks
 
 

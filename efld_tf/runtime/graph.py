@@ -134,6 +134,17 @@ def parse(content: bytes, path: str | Path = "model") -> Graph:
         raise DataError(path, reason) from error
 
 
+def leading_to(found: Graph, tensors: Sequence[Tensor]) -> set[int]:
+    """The indices of the operators of the main subgraph that these tensors are computed by."""
+    wanted = {tensor.index for tensor in tensors}
+    result = set()
+    for operator in reversed(found.operators):  # they stand in the order of execution
+        if not operator.subgraph and wanted.intersection(t.index for t in operator.outputs):
+            result.add(operator.index)
+            wanted.update(tensor.index for tensor in operator.inputs if tensor)
+    return result
+
+
 def operators(path: str | Path) -> tuple[Operator, ...]:
     """The operators of a model, with their tensors and MACs; errors as in `read`."""
     return read(path).operators

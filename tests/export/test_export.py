@@ -20,47 +20,14 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.export import audit, calibration, convert, export, flatbuffer
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
-from efld_tf.models import checkpoint, registry
+from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.runtime import graph, metadata
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
 from tests.annotations import writers
+from tests.export.conftest import RULE, SIZE
 from tests.tiny_models import edited
-
-SIZE = 64
-RULE = CropRule("points", "ibug68", 1.25)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return faces.write_ibug(tmp_path_factory.mktemp("photos"), 24)
-
-
-@pytest.fixture(scope="module", params=sorted(registry.FAMILIES))
-def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with weights of a plausible size, of every family."""
-    spec = checkpoint.ModelSpec(
-        request.param, SIZE, {},
-        {head: checkpoint.HeadSpec(faces.mean_shape(head).tolist(), RULE, f"ibug:{photos}")
-         for head in ("ibug51", "ibug68")},
-        license="for tests alone",
-    )
-    model = spec.build()
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        if "points/kernel" in weight.name or weight.name.endswith("bias:0"):
-            weight.assign(rng.normal(0, 0.02, weight.shape))
-    path = tmp_path_factory.mktemp("run") / "best.h5"
-    checkpoint.save(path, spec, model)
-    return path
-
-
-@pytest.fixture(scope="module")
-def exported(trained: Path) -> tuple[Path, export.ExportReport]:
-    folder = trained.parent / "bundle"
-    report = export.export(trained, folder, "int8", head="ibug51")
-    return folder / report.model, report
 
 
 def test_the_report_is_of_the_file(exported) -> None:
@@ -78,9 +45,14 @@ def test_only_the_tail_is_float(exported) -> None:
     names = [op.name for op in found.operators]
     floats = [op.index for op in found.operators if "float32" in op.output_dtypes]
     assert names[:2] == ["DEQUANTIZE", "QUANTIZE"] and floats[0] == 0
-    assert names[-4:] == ["DEQUANTIZE", "FULLY_CONNECTED", "RESHAPE", "SUB"]
-    assert floats[1:] == list(range(len(names) - 4, len(names)))
-    assert found.operators[-3].inputs[1].dtype == "int8"
+    tail = audit.tail_of(found)
+    assert floats[1:] == [op.index for op in tail]
+    branches = [graph.leading_to(found, [output]) for output in found.outputs]
+    points, presence = ([op.name for op in tail if op.index in branch] for branch in branches)
+    assert points == ["DEQUANTIZE", "FULLY_CONNECTED", "RESHAPE", "SUB"]
+    assert presence == ["DEQUANTIZE", "LOGISTIC"]
+    (dense,) = (op for op in tail if op.name == "FULLY_CONNECTED")
+    assert dense.inputs[1].dtype == "int8"
 
 
 def test_int8_gives_the_points_of_float(exported, trained: Path, photos: Path) -> None:
@@ -122,6 +94,9 @@ def test_mediapipe_reads_the_metadata(exported) -> None:
     assert image["process_units"][0]["options"] == {"mean": [0.0], "std": [255.0]}
     assert points["dimension_names"] == ["batch", "point", "xy"]
     assert points["associated_files"][0]["name"] == "landmarks.txt"
+    confidence = graph_shown["output_tensor_metadata"][1]
+    assert confidence["name"] == "confidence" and "0 to 1" in confidence["description"]
+    assert (confidence["stats"]["min"], confidence["stats"]["max"]) == ([0.0], [1.0])
 
 
 def test_the_same_export_gives_the_same_bytes(exported, trained: Path, tmp_path: Path) -> None:
@@ -137,6 +112,8 @@ def test_float_export_computes_the_same(trained: Path, tmp_path: Path) -> None:
     crops = np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
     expected = FloatPredictor(trained, "ibug68").predict_crops(crops)
     np.testing.assert_allclose(LandmarkPredictor(path).predict_crops(crops), expected, atol=1e-5)
+    np.testing.assert_allclose(*(predictor.predict_with_confidence(crops)[1] for predictor in (
+        LandmarkPredictor(path), FloatPredictor(trained, "ibug68"))), atol=1e-5)
     with pytest.raises(DataError, match="float32"):
         audit.check(path, "int8")
 
@@ -153,8 +130,10 @@ def test_every_mode_is_what_it_promises(
             with pytest.raises(DataError):
                 audit.check(path, other)
     crops = calibration.load_faces(calibration.choose(f"ibug:{photos}", 4), RULE, SIZE).crops
-    expected = FloatPredictor(trained, "ibug51").predict_crops(crops)
-    assert np.abs(LandmarkPredictor(path).predict_crops(crops) - expected).max() < 0.03
+    expected, sure = FloatPredictor(trained, "ibug51").predict_with_confidence(crops)
+    points, confidence = LandmarkPredictor(path).predict_with_confidence(crops)
+    assert np.abs(points - expected).max() < 0.03
+    assert np.abs(confidence - sure).max() < 0.06
 
 
 def test_a_hidden_float_operator_fails_the_audit(exported, tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""The second output of an export: a confidence that the crop shows a face."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from efld_tf.cli import verify
+from efld_tf.errors import DataError
+from efld_tf.export import audit, bundle, calibration, export
+from efld_tf.models.predictor import FloatPredictor
+from efld_tf.runtime import golden, graph
+from efld_tf.runtime.predictor import LandmarkPredictor
+from tests.export.conftest import RULE, SIZE
+from tests.tiny_models import edited
+
+
+def test_the_confidence_is_that_of_float_with_and_without_a_face(
+    exported, trained: Path, photos: Path
+) -> None:
+    """Calibration shows faces alone: the grid of the log-odds must not end where they do."""
+    path, report = exported
+    drawn = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
+    noise = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
+    crops = np.concatenate([drawn, noise, export.shuffled(drawn)])
+    exact, predictor = FloatPredictor(trained, "ibug51"), LandmarkPredictor(path)
+    points, confidence = predictor.predict_with_confidence(crops)
+    expected = exact.predict_with_confidence(crops)[1]
+    assert predictor.has_confidence and np.ptp(expected) > 0.1
+    assert np.abs(confidence - expected).max() < 0.06
+    np.testing.assert_array_equal(points, predictor.predict_crops(crops))
+    (sigmoid,) = (op for op in graph.read(path).operators if op.name == "LOGISTIC")
+    grids = {d["index"]: d["quantization"]
+             for d in Interpreter(model_path=str(path)).get_tensor_details()}
+    before = next(op for op in graph.read(path).operators if sigmoid.inputs[0] in op.outputs)
+    assert grids[before.inputs[0].index][0] == pytest.approx(16 / 255, rel=1e-3)
+    compared = report.comparison
+    differences = np.abs(confidence - expected)[np.r_[0:24, 36:60]]
+    assert compared["confidence_difference_p99"] == pytest.approx(
+        np.percentile(differences, 99), abs=1e-3)
+    assert compared["confident_percent"] == pytest.approx(
+        100 * (confidence[:24] >= 0.5).mean(), abs=1e-3)
+
+
+def test_shuffled_crops_have_the_same_tiles() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    found = export.shuffled(crops)
+
+    def tiles(crop):
+        return sorted(crop[y : y + 4, x : x + 4].tobytes() for y in range(0, 16, 4)
+                      for x in range(0, 16, 4))
+
+    assert not np.array_equal(found, crops)
+    assert [tiles(a) for a in found] == [tiles(b) for b in crops]
+
+
+def test_outputs_in_another_order_or_form_fail_the_audit(exported, tmp_path: Path) -> None:
+    def exchange(tree) -> None:
+        tree.subgraphs[0].outputs = tree.subgraphs[0].outputs[::-1]
+
+    def flatten(tree) -> None:
+        tree.subgraphs[0].tensors[tree.subgraphs[0].outputs[1]].shape = np.array([1], np.int32)
+
+    def third(tree) -> None:
+        outputs = tree.subgraphs[0].outputs
+        tree.subgraphs[0].outputs = np.append(outputs, outputs[-1])
+
+    for edit, message in ((exchange, r"output \[1, N, 2\]"), (flatten, r"second output \[1, 1\]"),
+                          (third, "one output or two")):
+        (tmp_path / "m.tflite").write_bytes(edited(exported[0].read_bytes(), edit))
+        with pytest.raises(DataError, match=message):
+            audit.check(tmp_path / "m.tflite", "int8")
+
+
+def test_the_golden_confidence_is_checked(exported, tmp_path: Path, capsys) -> None:
+    path = Path(shutil.copytree(exported[0].parent, tmp_path / "copy")) / exported[0].name
+    assert verify.main([str(path)]) is None
+    assert capsys.readouterr().out.count("confidence within 0.0") == 4
+    stated = json.loads(path.with_name("golden.json").read_text())
+    _, value = golden.run(path, golden.read(path)[1])
+    assert stated["confidence"]["value"] == pytest.approx(value, abs=1e-6)
+    assert stated["confidence"]["tolerance"] == bundle.CONFIDENCE_TOLERANCE
+    for change, message in (
+        ({"value": abs(value - 0.2), "tolerance": 0.05}, None),
+        ({"value": 1.5, "tolerance": 0.05}, "value from 0 to 1"),
+        ({"value": float("nan"), "tolerance": 0.05}, "finite number"),
+        ({"value": value, "tolerance": 0.9}, "tolerance of at most 0.1"),
+        (None, "one has a confidence alone"),
+    ):
+        path.with_name("golden.json").write_text(json.dumps({**stated, "confidence": change}))
+        if message is None:
+            assert verify.main([str(path)]) == 1
+            assert "MORE than 0.004 or 0.05" in capsys.readouterr().out
+        else:
+            with pytest.raises(DataError, match=message):
+                verify.main([str(path)])
