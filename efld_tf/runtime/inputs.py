@@ -23,8 +23,8 @@ _STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
-class Photo:
-    """An image file.
+class _File:
+    """A file.
 
     Attributes:
       path: as it was named, for opening and for messages.
@@ -40,8 +40,13 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class VideoFile(Photo):
-    """A video file; its attributes are those of a photo."""
+class Photo(_File):
+    """An image file; its attributes are those of `_File`."""
+
+
+@dataclass(frozen=True)
+class VideoFile(_File):
+    """A video file; its attributes are those of `_File`."""
 
 
 @dataclass(frozen=True)

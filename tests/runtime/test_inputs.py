@@ -33,7 +33,8 @@ def test_a_folder_in_natural_order_with_its_layout(folder: Path) -> None:
     assert [item.image for item in found.items] == [
         "a.mp4", "b9.JPG", "b10.jpg", "sub/2.png", "sub/10.webp", "sub/deep/z.tif"]
     assert [item.name for item in found.items][3:] == ["sub/2", "sub/10", "sub/deep/z"]
-    assert isinstance(found.items[0], VideoFile) and not isinstance(found.items[1], VideoFile)
+    assert isinstance(found.items[0], VideoFile) and not isinstance(found.items[0], Photo)
+    assert isinstance(found.items[1], Photo) and not isinstance(found.items[1], VideoFile)
     assert found.items[1].path == Path("p/b9.JPG")  # as it was named
     assert found.root == folder / "p" and not found.errors
     for item in found.items:

@@ -1,0 +1,114 @@
+"""`efld-predict` from start to finish, as a person waits for it.
+
+    python benchmarks/predict.py
+
+A rendered face in a photo of 1 and of 12 megapixels, each in a fresh process that writes the
+annotated picture and the table; files are in the page cache. A folder of 200 photos of half a
+megapixel shows the rate. Writes benchmarks/predict/: results.json, table.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from efld_tf.annotations.synthetic.render import render_face
+from efld_tf.benchmark.latency import current_conditions
+
+OUTPUT = Path(__file__).parent / "predict"
+PROGRAM = str(Path(sys.executable).parent / "efld-predict")
+RUNS = 10
+PHOTOS = 200
+SIZES = {"12 megapixels": (4000, 3000), "1 megapixel": (1200, 900)}
+FOLDER_SIZE = (840, 630)
+
+
+def photo(path: Path, size: tuple[int, int], index: int) -> None:
+    """A rendered face of two fifths of the height in a noisy, blurred scene, as JPEG."""
+    width, height = size
+    random = np.random.default_rng(index)
+    scene = cv2.resize(random.integers(60, 190, (9, 12, 3)).astype(np.uint8), size,
+                       interpolation=cv2.INTER_CUBIC)
+    side = 2 * height // 5
+    face = cv2.resize(render_face(5, index % 20, 512).image, (side, side),
+                      interpolation=cv2.INTER_AREA)
+    left, top = (width - side) // 3, (height - side) // 2
+    scene[top : top + side, left : left + side] = face
+    noise = random.integers(-4, 5, scene.shape, np.int16)
+    image = np.clip(scene + noise, 0, 255).astype(np.uint8)
+    cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def run(folder: Path, *arguments: str) -> float:
+    """Seconds from start to end of the command; it must find a face in every photo."""
+    begin = time.perf_counter()
+    done = subprocess.run([PROGRAM, *arguments], cwd=folder, check=True, capture_output=True,
+                          text=True)
+    seconds = time.perf_counter() - begin
+    found = [line for line in done.stdout.splitlines() if line.endswith(": 1 face")]
+    if len(found) != len(done.stdout.splitlines()) - 1:
+        raise SystemExit(f"expected one face in each photo:\n{done.stdout}")
+    return seconds
+
+
+def measured(folder: Path, name: str, arguments: tuple[str, ...], photos: int) -> dict:
+    """A row of the results."""
+    run(folder, *arguments)  # fills the page cache
+    seconds = sorted(run(folder, *arguments) for _ in range(RUNS if photos == 1 else 3))
+    median = float(np.median(seconds))
+    return {"name": name, "arguments": list(arguments), "seconds_median": median,
+            "seconds_lowest": seconds[0], "seconds_highest": seconds[-1], "photos": photos,
+            "photos_per_second": photos / median}
+
+
+def table(found: dict) -> str:
+    """The results as Markdown."""
+    conditions = found["conditions"]
+    lines = [f"`efld-predict` with the shipped model in a fresh process, {conditions['device']}, "
+             f"{found['cores']} cores, median of {RUNS} runs (of 3 for folders).", "",
+             "| what | start to finish (lowest to highest) | photos/s |", "|---|---|---|"]
+    for row in found["rows"]:
+        rate = f"{row['photos_per_second']:.0f}" if row["photos"] > 1 else ""
+        lines.append(
+            f"| {row['name']} | {row['seconds_median']:.2f} s ({row['seconds_lowest']:.2f} to "
+            f"{row['seconds_highest']:.2f}) | {rate} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measures and writes the table."""
+    OUTPUT.mkdir(exist_ok=True)
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "photos").mkdir()
+        for title, size in SIZES.items():
+            file = f"{size[0]}.jpg"
+            photo(folder / file, size, 0)
+            rows.append(measured(folder, f"one photo of {title}", (file,), 1))
+            rows.append(measured(folder, f"the same, only the table (`--save json`), {title}",
+                                 (file, "--save", "json"), 1))
+        for index in range(PHOTOS):
+            photo(folder / "photos" / f"{index}.jpg", FOLDER_SIZE, index)
+        size = "x".join(map(str, FOLDER_SIZE))
+        for title, more in (("pictures and table", ()), ("only the table", ("--save", "json"))):
+            rows.append(measured(folder, f"{PHOTOS} photos of {size}, {title}",
+                                 ("photos", *more), PHOTOS))
+    found = {"conditions": asdict(current_conditions()), "cores": os.cpu_count(), "runs": RUNS,
+             "rows": rows}
+    (OUTPUT / "results.json").write_text(json.dumps(found, indent=2) + "\n")
+    (OUTPUT / "table.md").write_text(table(found))
+    print((OUTPUT / "table.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
