@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from efld_tf import assets
-from efld_tf.evaluation import evaluate, faces
+from efld_tf.annotations.synthetic.render import render_face
+from efld_tf.evaluation import evaluate, faces, presence
 from efld_tf.export import audit, calibration, export
+from efld_tf.landmarks.geometry import tight_box
 from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.runtime import golden
@@ -35,7 +38,7 @@ def nme_percent(result: evaluate.Evaluation) -> float:
 
 def test_size_operations_and_types() -> None:
     assert assets.INT8_MODEL.stat().st_size < 170_000
-    assert audit.check(assets.INT8_MODEL, "int8").total_macs == 9_563_200
+    assert audit.check(assets.INT8_MODEL, "int8").total_macs == 9_563_456
 
 
 def test_the_shipped_bundle_verifies() -> None:
@@ -55,6 +58,41 @@ def test_int8_is_as_accurate_as_float(
     floating = evaluate.evaluate(FloatPredictor(assets.FLOAT_MODEL, HEAD), helen)
     assert abs(nme_percent(int8_result) - nme_percent(floating)) < 0.02
     assert export.compare(floating, int8_result)["point_difference_px_median"] < 0.1
+
+
+def test_faces_are_seen(helen: faces.EvaluationFaces) -> None:
+    predictor = LandmarkPredictor(assets.INT8_MODEL)
+    _, confidence = predictor.predict_with_confidence(helen.crops)
+    assert (confidence >= 0.5).mean() >= 0.99 and np.median(confidence) > 0.99
+    rendered = [render_face(seed=5, index=index, size=200) for index in range(20)]
+    sure = [predictor.predict_in(face.image, [predictor.crop_rule.crop(
+        tight_box(face.points["ibug68"]))])[1][0] for face in rendered]
+    assert np.mean(np.array(sure) >= 0.5) >= 0.95
+
+
+def test_what_is_no_face_is_not_taken_for_one(shared_data: Path) -> None:
+    """On scenes that nothing was fitted to."""
+    predictor = LandmarkPredictor(assets.INT8_MODEL)
+    plain = np.zeros((3, 128, 128, 3), np.uint8)
+    plain[1] = 128
+    plain[2] = np.random.default_rng(0).integers(0, 256, (128, 128, 3))
+    assert predictor.predict_with_confidence(plain)[1].max() < 0.5
+    folder = shared_data / "wider_scenes"
+    scenes = presence.read_scenes(str(folder), str(folder / "boxes_xywh.json"), half=1)[:10]
+    crops = presence.PresenceCrops(128, presence.AS_IS, np.random.default_rng(0))
+    presence.add_scenes(crops, scenes, predictor)
+    kinds = np.array(crops.kinds)
+    taken = predictor.predict_with_confidence(crops.stacked)[1] >= 0.5
+    rates = {kind: float(taken[kinds == kind].mean()) for kind in set(kinds)}
+    assert rates["patch"] < 0.15 and rates["partial"] < 0.25 and rates["alarm"] < 0.5
+    assert rates["face"] > 0.75
+
+
+def test_int8_is_as_sure_as_float(helen: faces.EvaluationFaces) -> None:
+    predictors = FloatPredictor(assets.FLOAT_MODEL, HEAD), LandmarkPredictor(assets.INT8_MODEL)
+    found = export.compare_confidence(*predictors, helen.crops)
+    assert found["confidence_difference_median"] < 0.01
+    assert found["confidence_difference_p99"] < 0.1
 
 
 def test_calibrating_on_all_photos_is_no_trap(
@@ -85,5 +123,6 @@ def test_the_committed_manifest_names_the_photos(shared_data: Path) -> None:
 def test_the_float_weights_carry_all_heads() -> None:
     spec = checkpoint.read_spec(assets.FLOAT_MODEL)
     assert next(iter(spec.heads)) == HEAD
+    assert spec.presence is not None
     assert set(spec.heads) == {"ibug51", "ibug68", "scut86", "mtfl5"}
     assert all("${EFLD_DATA}" in head.source for head in spec.heads.values())

@@ -154,9 +154,7 @@ def card(spec: ModelSpec, report: dict[str, Any]) -> str:
         lines += ["**Confidence** there, and on the same crops cut into shuffled tiles: it differs "
                   f"from the trained model's by {compared['confidence_difference_median']:.3f} in "
                   f"the median, {compared['confidence_difference_p99']:.3f} at p99; "
-                  f"{compared['confident_percent']:.1f}% of the faces and "
-                  f"{compared['confident_shuffled_percent']:.1f}% of the shuffled ones reach "
-                  f"{CONFIDENT:g}.", ""]
+                  f"{compared['confident_percent']:.1f}% of the faces reach {CONFIDENT:g}.", ""]
     lines += [f"**Check.** `efld-verify` here; elsewhere feed `{golden.INPUT_FILE}` and compare "
               f"with `{golden.OUTPUT_FILE}` within {TOLERANCE} (`{golden.FILE}`).", ""]
     return "\n".join(lines)
