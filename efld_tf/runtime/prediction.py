@@ -139,15 +139,20 @@ class Prediction:
         path = self._outputs.video_path(item)
         seen = _Seen()
 
-        def look(frame: Frame) -> Result:
+        def look(frame: Frame) -> tuple[Result, video.Frame | None]:
             faces = tracker.update(frame.image, frame.seconds)
-            return Result(item, frame.image, faces, frame.index, frame.seconds)
+            result = Result(item, frame.image, faces, frame.index, frame.seconds)
+            if writer is None:
+                return result, None
+            # Drawn in this thread, for encoding, in the other, takes longer.
+            drawn = pictures.annotate(frame.image, faces)
+            return result, video.Frame(drawn, frame.index, frame.seconds)
 
-        def keep(result: Result) -> None:
+        def keep(looked: tuple[Result, video.Frame | None]) -> None:
+            result, drawn = looked
             self._outputs.write(result)
-            if writer is not None:
-                drawn = pictures.annotate(result.image, result.faces)
-                writer.write(video.Frame(drawn, result.frame, result.seconds))
+            if drawn is not None:
+                writer.write(drawn)
             seen.add(result)
             # A video is shown at its own speed, unless looking at it takes longer.
             ahead = 0.0 if source is None else result.seconds - seen.elapsed
