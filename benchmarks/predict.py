@@ -4,13 +4,15 @@
 
 A rendered face in a photo of 1 and of 12 megapixels, each in a fresh process that writes the
 annotated picture and the table; files are in the page cache. A folder of 200 photos of half a
-megapixel shows the rate. Writes benchmarks/predict/: results.json, table.md.
+megapixel shows the rate. Writes benchmarks/predict/: results.json, table.md, and faces.jpg, the
+annotated picture of some rendered people.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,11 +35,11 @@ FOLDER_SIZE = (840, 630)
 
 
 def photo(path: Path, size: tuple[int, int], index: int) -> None:
-    """A rendered face of two fifths of the height in a noisy, blurred scene, as JPEG."""
+    """A rendered face of two fifths of the height before a noisy wall, as JPEG."""
     width, height = size
     random = np.random.default_rng(index)
-    scene = cv2.resize(random.integers(60, 190, (9, 12, 3)).astype(np.uint8), size,
-                       interpolation=cv2.INTER_CUBIC)
+    corners = random.integers(90, 160, (2, 2, 3)).astype(np.uint8)
+    scene = cv2.resize(corners, size, interpolation=cv2.INTER_LINEAR)
     side = 2 * height // 5
     face = cv2.resize(render_face(5, index % 20, 512).image, (side, side),
                       interpolation=cv2.INTER_AREA)
@@ -46,6 +48,42 @@ def photo(path: Path, size: tuple[int, int], index: int) -> None:
     noise = random.integers(-4, 5, scene.shape, np.int16)
     image = np.clip(scene + noise, 0, 255).astype(np.uint8)
     cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def people(path: Path) -> None:
+    """Rendered people beside each other: two rows of three and four."""
+    rows = [np.hstack([render_face(5, index, 1200 // len(row)).image for index in row])
+            for row in ((2, 9, 4), (6, 13, 8, 19))]
+    cv2.imwrite(str(path), np.vstack(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+
+
+def group(path: Path) -> None:
+    """Rendered people of several sizes, some of whom lean, cut out of their pictures."""
+    image = np.empty((600, 1200, 3), np.uint8)
+    image[:] = np.linspace(225, 150, 600)[:, None, None].astype(np.uint8)
+    people = ((0, 380, 170, 390, 0), (3, 300, 480, 440, 18), (7, 260, 740, 430, -14),
+              (12, 340, 1020, 400, 6), (15, 200, 330, 120, 0), (4, 190, 610, 160, 25),
+              (21, 190, 860, 170, -20))
+    for index, side, x, y, degrees in people:
+        face = render_face(8, index, side).image
+        matrix = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, degrees, 1)
+        matrix[:, 2] += np.array([x, y]) - side / 2
+        mask = np.zeros((side, side), np.float32)
+        cv2.ellipse(mask, (side // 2, side // 2), (int(0.42 * side), int(0.48 * side)), 0, 0, 360,
+                    1.0, -1)
+        mask = cv2.GaussianBlur(mask, (0, 0), side / 60)
+        size = image.shape[1::-1]
+        alpha = cv2.warpAffine(mask, matrix, size)[..., None]
+        image = (alpha * cv2.warpAffine(face, matrix, size) + (1 - alpha) * image).astype(np.uint8)
+    cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+
+
+def draw(folder: Path) -> None:
+    """What the command makes of the group, for README."""
+    group(folder / "group.jpg")
+    subprocess.run([PROGRAM, "group.jpg"], cwd=folder, check=True)
+    picture = cv2.imread(str(folder / "predictions" / "pictures" / "group.jpg"))
+    cv2.imwrite(str(OUTPUT / "faces.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 def run(folder: Path, *arguments: str) -> float:
@@ -90,7 +128,11 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        draw(folder)
         (folder / "photos").mkdir()
+        people(folder / "faces.jpg")
+        subprocess.run([PROGRAM, "faces.jpg", "--quiet"], cwd=folder, check=True)
+        shutil.copy(folder / "predictions/pictures/faces.jpg", OUTPUT)
         for title, size in SIZES.items():
             file = f"{size[0]}.jpg"
             photo(folder / file, size, 0)
