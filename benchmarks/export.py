@@ -26,11 +26,12 @@ from efld_tf.benchmark import compare
 from efld_tf.cli import export_modes
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import evaluate
-from efld_tf.export import calibration, convert, export, metadata, optimise
+from efld_tf.export import calibration, convert, export, flatbuffer, metadata, optimise
 from efld_tf.export.convert import Steps
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
+from efld_tf.models.registry import PRESENCE
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 from efld_tf.runtime.metadata import ModelMetadata
@@ -91,12 +92,14 @@ class Bench:
 
 def plain(bench: Bench) -> bytes:
     """What TensorFlow's converter makes of the same weights, as its documentation says."""
-    single = tf_keras.Model(bench.network.input, bench.network.output[HEAD])
+    single = convert.single(bench.network, HEAD)
     codec, size = bench.spec.codec(HEAD), bench.spec.input_size
 
     @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])
     def points(image):
-        return codec.decode(single(image, training=False))
+        raw = single(image, training=False)
+        return {convert.POINTS: codec.decode(raw[convert.POINTS]),
+                PRESENCE: tf.sigmoid(raw[PRESENCE])}
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [points.get_concrete_function()], single)
@@ -106,7 +109,9 @@ def plain(bench: Bench) -> bytes:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
     with silenced_stderr():
-        return converter.convert()
+        tree = flatbuffer.read(converter.convert())
+    flatbuffer.order_outputs(tree, (convert.POINTS, PRESENCE))
+    return flatbuffer.write(tree)
 
 
 def with_folded_columns(network: tf_keras.Model, stride: int) -> tf_keras.Model:
@@ -166,7 +171,7 @@ def steps(bench: Bench) -> dict:
         "equalised and balanced": bench.int8("equalised", replace(Steps(), round=False)),
         "weights rounded together": bench.int8("all"),
     }
-    single = tf_keras.Model(bench.network.input, bench.network.output[HEAD])
+    single = convert.single(bench.network, HEAD)
     final = convert.rewritten(single, "int8", bench.crops)
     folded = {
         f"dropped: columns folded, stride {stride}": bench.write(

@@ -29,6 +29,10 @@ class GoldenTest {
                 val difference = abs(found[i] - expected[i])
                 assertTrue("coordinate $i differs by $difference", difference <= tolerance)
             }
+            golden.optJSONObject("confidence")?.let {
+                val difference = abs(model.confidence - it.getDouble("value"))
+                assertTrue("confidence differs by $difference", difference <= it.getDouble("tolerance"))
+            }
         }
     }
 }

@@ -17,15 +17,24 @@ class LandmarkModel(context: Context, name: String) : AutoCloseable {
     )
     val size: Int = interpreter.getInputTensor(0).shape()[1]
     private val input = ByteBuffer.allocateDirect(size * size * 3).order(ByteOrder.nativeOrder())
-    private val output = Array(1) { Array(info.names.size) { FloatArray(2) } }
+    private val points = Array(1) { Array(info.names.size) { FloatArray(2) } }
+    private val sure = Array(1) { FloatArray(1) }
+    private val outputs = mutableMapOf<Int, Any>(0 to points).apply {
+        if (interpreter.outputTensorCount > 1) put(1, sure)
+    }
+
+    /** How sure the model is that its last crop shows a face, 0 to 1; 1 where it does not say. */
+    var confidence = 1f
+        private set
 
     /** Points of an RGB crop, row by row: x, y in its unit square, flat. */
     fun run(crop: ByteArray): FloatArray {
         input.rewind()
         input.put(crop)
         input.rewind()
-        interpreter.run(input, output)
-        return FloatArray(2 * info.names.size) { output[0][it / 2][it % 2] }
+        interpreter.runForMultipleInputsOutputs(arrayOf<Any>(input), outputs)
+        if (outputs.size > 1) confidence = sure[0][0]
+        return FloatArray(2 * info.names.size) { points[0][it / 2][it % 2] }
     }
 
     /** Points in pixels of an RGBA image. */

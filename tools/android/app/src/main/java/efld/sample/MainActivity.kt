@@ -68,8 +68,9 @@ class MainActivity : ComponentActivity() {
         val crop = model.info.crop(
             (x - half).toDouble(), (y - half).toDouble(), (x + half).toDouble(), (y + half).toDouble())
         val begin = System.nanoTime()
-        val points = model.run(pixels.array(), picture.width, picture.height, crop)
+        val found = model.run(pixels.array(), picture.width, picture.height, crop)
         val milliseconds = (System.nanoTime() - begin) / 1e6
+        val points = if (model.confidence >= 0.5f) found else FloatArray(0)  // no face, no points
         runOnUiThread { shown.show(picture, points, half, milliseconds) }
     }
 
