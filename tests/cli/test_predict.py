@@ -91,7 +91,7 @@ def _film(path: Path, faces: list[np.ndarray], count: int) -> Path:
     return path
 
 
-def test_a_photo(folder: Path, landmarker: FaceLandmarker) -> None:
+def test_a_photo(folder: Path, landmarker: FaceLandmarker, monkeypatch: pytest.MonkeyPatch) -> None:
     out, err = run(folder, "photos/10.jpg")
     assert out.splitlines()[0] == "photos/10.jpg: 1 face" and not err
     (found,) = lines(folder / "predictions/faces.jsonl")
@@ -105,7 +105,7 @@ def test_a_photo(folder: Path, landmarker: FaceLandmarker) -> None:
     np.testing.assert_array_equal(drawn, pictures.annotate_photo(image, [face]))
     # What is printed last reads the predictions again.
     source = re.search(r"readable as '(.*)'", out)[1]
-    os.chdir(folder)
+    monkeypatch.chdir(folder)
     (record,) = sources.read(source).records
     np.testing.assert_allclose(record.points, face.points, atol=1e-3)
     np.testing.assert_array_equal(ImageReader().read(record), image)
