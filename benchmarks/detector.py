@@ -60,10 +60,10 @@ def boxes() -> list[dict[str, Any]]:
                "short, tiles": FaceDetector("short", min_face=64),
                "full, no tiles": FaceDetector("full")}
     for name, finder in finders.items():
-        alone = detected.measure_boxes(finder.detect, folder, chosen).summary()
-        found = detected.measure_boxes(
-            FaceLandmarker(predictor, finder).find, folder, chosen).summary()
-        rows.append({"detector": name, "photos": len(chosen), "alone": alone, "with_model": found,
+        found, alone, _ = detected.measure_boxes(
+            FaceLandmarker(predictor, finder), folder, chosen)
+        rows.append({"detector": name, "photos": len(chosen), "alone": alone.summary(),
+                     "with_model": found.summary(),
                      "ms": milliseconds(finder, folder, list(chosen))})
     return rows
 

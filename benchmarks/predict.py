@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,13 +49,6 @@ def photo(path: Path, size: tuple[int, int], index: int) -> None:
     cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
-def people(path: Path) -> None:
-    """Rendered people beside each other: two rows of three and four."""
-    rows = [np.hstack([render_face(5, index, 1200 // len(row)).image for index in row])
-            for row in ((2, 9, 4), (6, 13, 8, 19))]
-    cv2.imwrite(str(path), np.vstack(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-
-
 def group(path: Path) -> None:
     """Rendered people of several sizes, some of whom lean, cut out of their pictures."""
     image = np.empty((600, 1200, 3), np.uint8)
@@ -81,7 +73,7 @@ def group(path: Path) -> None:
 def draw(folder: Path) -> None:
     """What the command makes of the group, for README."""
     group(folder / "group.jpg")
-    subprocess.run([PROGRAM, "group.jpg"], cwd=folder, check=True)
+    subprocess.run([PROGRAM, "group.jpg", "--quiet"], cwd=folder, check=True)
     picture = cv2.imread(str(folder / "predictions" / "pictures" / "group.jpg"))
     cv2.imwrite(str(OUTPUT / "faces.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
@@ -130,9 +122,6 @@ def main() -> None:
         folder = Path(name)
         draw(folder)
         (folder / "photos").mkdir()
-        people(folder / "faces.jpg")
-        subprocess.run([PROGRAM, "faces.jpg", "--quiet"], cwd=folder, check=True)
-        shutil.copy(folder / "predictions/pictures/faces.jpg", OUTPUT)
         for title, size in SIZES.items():
             file = f"{size[0]}.jpg"
             photo(folder / file, size, 0)

@@ -10,7 +10,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from efld_tf import __version__
 from efld_tf.errors import DataError, EfldError
@@ -63,6 +63,19 @@ def number_within(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def standard_input() -> TextIO:
+    """Standard input, in which a name of any bytes can stand."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    return sys.stdin
+
+
+def printable(text: str) -> str:
+    """A text as one line that does nothing to a terminal: what is not printable is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
+                   for c in text)
 
 
 def run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 
 from efld_tf import assets
@@ -31,7 +30,8 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--detector", default="both", metavar="both|short|full|FILE",
                         help="of faces: short range, full range for smaller ones, both, or a model "
                         "file of one of them (default: %(default)s)")
-    parser.add_argument("--min-confidence", type=_fraction, default=0.5, metavar="NUMBER",
+    parser.add_argument("--min-confidence", type=common.number_within(0, 1), default=0.5,
+                        metavar="NUMBER",
                         help="leave out faces that are less sure, 0 to 1 (default: %(default)s)")
     parser.add_argument("--views", type=common.whole_from(1), default=1, metavar="N",
                         help="take the mean of so many views of a face, mirrored and moved a "
@@ -42,16 +42,6 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=_label)
 
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
-    return value
-
-
 def _label(arguments: argparse.Namespace) -> None:
     from efld_tf.cli.verify import model_of
     from efld_tf.runtime import inputs, labels
@@ -59,10 +49,10 @@ def _label(arguments: argparse.Namespace) -> None:
     model = arguments.model
     if model != labels.MESH:
         model = str(model_of(Path(model)))
-    found = inputs.expand(arguments.input, sys.stdin)
+    found = inputs.expand(arguments.input, common.standard_input())
     others = [item for item in found.items if type(item) is not inputs.Photo]
     for item in others:
-        print(f"skipped: {item.image}: only photos are labelled")
+        print(f"skipped: {common.printable(item.image)}: only photos are labelled")
     labeller = labels.Labeller(
         model=model,
         convert=arguments.convert,
@@ -75,7 +65,7 @@ def _label(arguments: argparse.Namespace) -> None:
         arguments.output, workers=arguments.workers, progress=not arguments.quiet,
     )
     for error in (*found.errors, *summary.unreadable):
-        print(f"skipped: {error}")
+        print(f"skipped: {common.printable(str(error))}")
     for note in summary.notes:
         print(f"note: {note}")
     print(f"photos: {summary.photos}, faces: {summary.faces}, photos without a face: "

@@ -79,8 +79,11 @@ def measure(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]
     if arguments.boxes:
         boxes = read_boxes(arguments.boxes, arguments.box_format)
         folder = arguments.boxes.parent
-        every = detected.measure_boxes(landmarker.find, folder, boxes, progress)
-        alone = detected.measure_boxes(finder.detect, folder, boxes, progress).summary()
+        every, by_itself, skipped = detected.measure_boxes(
+            landmarker, folder, boxes, on_error=arguments.on_error, progress=progress)
+        for error in skipped:
+            print(f"skipped: {error}")
+        alone = by_itself.summary()
         head = {"boxes": str(arguments.boxes), "detector": name}
         without = {f"without_the_model_{key}": alone[key]
                    for key in ("recall_percent", "precision_percent", "false_alarms")}

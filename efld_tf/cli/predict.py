@@ -33,7 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     from efld_tf.runtime.outputs import Outputs
     from efld_tf.runtime.window import Window
 
-    found = inputs.expand(arguments.input, sys.stdin, skip=arguments.output)
+    if arguments.boxes is not None and (arguments.detector, arguments.min_score,
+                                        arguments.min_face) != (None, None, None):
+        raise EfldError("--boxes take the detector's place: without --detector, --min-score and "
+                        "--min-face")
+    found = inputs.expand(arguments.input, common.standard_input(), skip=arguments.output)
     window = Window("efld-predict") if arguments.show else None
     kinds = {*arguments.save, *(["aligned"] if arguments.align else [])}
     report = _Report(len(found.items), arguments.quiet)
@@ -74,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         "of paths on standard input")
     parser.add_argument("--model", type=Path, default=assets.INT8_MODEL,
                         help="a .tflite of efld-export or its folder (default: the shipped model)")
-    parser.add_argument("--detector", default="both", metavar="both|short|full|FILE",
+    parser.add_argument("--detector", metavar="both|short|full|FILE",
                         help="of faces: short range, full range for smaller ones, both, or a model "
-                        "file of one of them (default: %(default)s)")
+                        "file of one of them (default: both)")
     parser.add_argument("--boxes", type=Path, metavar="FILE.json",
                         help="the photos' face boxes, instead of a detector: {IMAGE: [[x0, y0, "
                         "x1, y1], ...]} in pixels, of the kind that the model's crop rule names")
@@ -119,7 +123,7 @@ def _landmarker(arguments: argparse.Namespace, min_face: float | None) -> FaceLa
     if arguments.boxes is not None:
         return FaceLandmarker(predictor)
     detector = open_detector(
-        arguments.detector, threads=arguments.threads, min_score=arguments.min_score,
+        arguments.detector or "both", threads=arguments.threads, min_score=arguments.min_score,
         min_face=min_face)
     return FaceLandmarker(predictor, detector, min_confidence=arguments.min_confidence)
 
@@ -193,6 +197,7 @@ class _Report:
         self._say(f"error: {error}", sys.stderr)
 
     def _say(self, line: str, where: TextIO) -> None:
+        line = common.printable(line)
         if self._bar is None:
             print(line, file=where, flush=True)  # of a long run, which may be looked at by a pipe
         else:
@@ -209,7 +214,10 @@ def _tell_outputs(output: Path, kinds: set[str], schema: str, root: Path) -> Non
         print(f"written to {output}")
         return
     source = f"json:{output / 'faces.jsonl'}?schema={schema}&images={root}"
-    print(f"written to {output}; readable as {shlex.quote(source)}")
+    if "?" in str(output) or "&" in str(root):  # which part a source's options
+        print(f"written to {output}")
+    else:
+        print(f"written to {output}; readable as {shlex.quote(source)}")
 
 
 def entry() -> None:

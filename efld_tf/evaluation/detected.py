@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from efld_tf.annotations import sources
+from efld_tf.annotations import parsing, sources
 from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.crop_fit import crop_rule
@@ -23,7 +23,6 @@ from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, tight_box
 from efld_tf.runtime.detector import iou
-from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
 
 # A found face is an annotated one where their boxes overlap by more than this IoU: those of the
@@ -163,8 +162,18 @@ class FoundBoxes:
     right: int = 0
     wrong: int = 0
 
+    def add(self, truth: np.ndarray, found: Sequence[np.ndarray]) -> None:
+        """Counts a photo: boxes [F, 4] of all its faces, and those that were found."""
+        pairs = matched(list(truth), found)
+        self.right += len(pairs)
+        self.wrong += len(found) - len(pairs)
+        for index, (x0, y0, x1, y1) in enumerate(truth):
+            size = max(low for low in SIZES if low <= max(x1 - x0, y1 - y0))
+            self.sizes[size][0] += 1
+            self.sizes[size][1] += index in pairs
+
     def summary(self) -> dict[str, Any]:
-        """The `detection` section of `results.json` for boxes; numbers in percent."""
+        """The `box_detection` section of `results.json`; numbers in percent."""
         annotated = sum(count for count, _ in self.sizes.values())
         found = self.right + self.wrong
         return {
@@ -181,33 +190,40 @@ class FoundBoxes:
 
 
 def measure_boxes(
-    find: Callable[[np.ndarray], Sequence[Face]],
+    landmarker: FaceLandmarker,
     folder: Path,
     boxes: Mapping[str, np.ndarray],
+    *,
+    on_error: str = "stop",
     progress: bool = True,
-) -> FoundBoxes:
+) -> tuple[FoundBoxes, FoundBoxes, list[DataError]]:
     """Recall and precision on photos in which every face has a box.
 
     Args:
-      find: an image [H, W, 3] uint8 RGB to whatever has a `box` (x0, y0, x1, y1): the `find` of a
-        landmarker or the `detect` of a detector.
       folder: of the photos.
-      boxes: [F, 4] by the photo's name.
+      boxes: [F, 4] by the photo's name, in pixels of the upright photo.
+      on_error: `stop` or `skip`, for photos that cannot be read.
+
+    Returns:
+      What the detector finds and the model is sure of, what the detector finds by itself, and the
+      errors that were passed over.
 
     Raises:
-      DataError: a photo cannot be read.
+      DataError: a photo cannot be read, with `stop`.
     """
-    result = FoundBoxes()
+    sure, alone, skipped = FoundBoxes(), FoundBoxes(), []
     for name, truth in tqdm(boxes.items(), desc="detecting", unit="photo", disable=not progress):
-        found = [face.box for face in find(read_photo(folder / name))]
-        pairs = matched(list(truth), found)
-        result.right += len(pairs)
-        result.wrong += len(found) - len(pairs)
-        for index, (x0, y0, x1, y1) in enumerate(truth):
-            size = max(low for low in SIZES if low <= max(x1 - x0, y1 - y0))
-            result.sizes[size][0] += 1
-            result.sizes[size][1] += index in pairs
-    return result
+        try:
+            image = read_photo(folder / parsing.relative_name(name, folder), upright=True)
+        except DataError as error:
+            if on_error == "stop":
+                raise
+            skipped.append(error)
+            continue
+        detections = landmarker.detector.detect(image)
+        alone.add(truth, [face.box for face in detections])
+        sure.add(truth, [face.box for face in landmarker.landmarks(image, detections)])
+    return sure, alone, skipped
 
 
 def matched(truth: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> dict[int, int]:

@@ -13,7 +13,6 @@ must not be taken for a face comes in kinds:
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import corruptions
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, extract_crop
 from efld_tf.runtime import crop_maps
+from efld_tf.runtime.boxes import read_boxes
 from efld_tf.runtime.detector import FaceDetector
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import Predictor
@@ -224,22 +224,13 @@ def read_scenes(
       DataError: the file is not of that form, or a photo is missing.
     """
     path = Path(config.expand(boxes))
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        found = {name: np.array(rows, np.float64).reshape(-1, 4) for name, rows in tree.items()}
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(path, "expected {photo: [[x, y, width, height], ...]}") from error
     result = []
-    for name, rows in sorted(found.items()):
-        if not (np.isfinite(rows).all() and (rows[:, 2:] > 0).all()):
-            raise DataError(path, f"{name}: a box without area")
+    for name, rows in sorted(read_boxes(path, "xywh").items()):
         photo = Path(config.expand(folder)) / name
         if not photo.is_file():
             raise DataError(photo, f"named in {path.name}, but not there")
         if half is None or _hash(name) % 2 == half:
-            result.append((photo, np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:]], 1)))
+            result.append((photo, rows))
     if not result:
         raise EfldError(f"{path}: no scene")
     return result

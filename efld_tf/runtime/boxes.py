@@ -2,7 +2,8 @@
 
     {"a.jpg": [[x0, y0, x1, y1], ...], "folder/b.jpg": []}
 
-by image, in pixels, pixel centres at whole numbers; with `xywh`, x, y, width and height.
+by image, in pixels of the upright photo (as its EXIF orientation says), pixel centres at whole
+numbers; with `xywh`, x, y, width and height.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -25,6 +25,8 @@ KEYPOINTS = ("right_eye", "left_eye", "nose_tip", "mouth", "right_ear", "left_ea
 
 # Boxes that overlap by more are the same face (MediaPipe's min_suppression_threshold).
 SAME_FACE_IOU = 0.3
+# Along a side: OpenCV cannot warp larger images. Of panoramas, every second pixel is looked at.
+MOST_PIXELS = 32766
 # Tiles overlap by this share of their side: a face up to that size is whole in one of them.
 TILE_OVERLAP = 0.4
 # Smaller faces, in pixels and in sides of the photo, say little to a landmark model of 128 pixels,
@@ -159,6 +161,10 @@ class FaceDetector:
           EfldError: not such an image.
         """
         check_image(image)
+        block = -(-max(image.shape[:2]) // MOST_PIXELS)
+        if block > 1:
+            found = self.detect(np.ascontiguousarray(image[::block, ::block]))
+            return [replace(d, box=d.box * block, keypoints=d.keypoints * block) for d in found]
         found = self._merged([self._look(image, *self._whole(image))])
         height, width = image.shape[:2]
         longest, smallest = max(height, width), self.min_face

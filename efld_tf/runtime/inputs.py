@@ -19,6 +19,8 @@ IMAGE_SUFFIXES = (
     ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".jxl",
 )  # fmt: skip
 
+# A longer number is a file that is not there.
+MOST_CAMERA_DIGITS = 3
 _STANDARD_INPUT = "-"
 
 
@@ -139,7 +141,7 @@ class _Search:
         path = Path(argument)
         if os.path.lexists(argument):
             return [_camera(argument)] if path.is_char_device() else self.path(argument)
-        if argument.isdecimal():
+        if argument.isdecimal() and len(argument) <= MOST_CAMERA_DIGITS:
             return [_camera(int(argument))]
         if any(character in argument for character in "*?["):
             return self._pattern(argument)
@@ -150,6 +152,8 @@ class _Search:
         path = Path(argument)
         if not path.is_dir():
             return [_file(path)]
+        if os.path.realpath(path) == self._skip:
+            raise DataError(path, "is the folder of the outputs: choose another --output")
         found = self._files(path, ["**"])
         if not found and not self.errors:
             raise DataError(path, "there is no image or video in this folder")
@@ -158,6 +162,8 @@ class _Search:
     def listed(self, line: str) -> list[_Found]:
         """What a line of a list means; the error of an empty folder is kept."""
         try:
+            if "\0" in line:
+                raise DataError(line.replace("\0", " "), "expected one path a line, without NUL")
             return self.path(line)
         except DataError as error:
             self.errors.append(error)

@@ -97,7 +97,10 @@ class FaceLandmarker:
                     for p, box, c in zip(points, boxes, confidence, strict=True)]
         if self.detector is None:
             raise EfldError("boxes: expected, for there is no detector")
-        detections = self.detector.detect(image)
+        return self.landmarks(image, self.detector.detect(image))
+
+    def landmarks(self, image: np.ndarray, detections: Sequence[Detection]) -> list[Face]:
+        """The faces of an image [H, W, 3] that a detector found: without those that are none."""
         references = [crop_maps.from_detection(d.box, d.keypoints, d.detector) for d in detections]
         crops = [crop_maps.to_model(c, self.crop_rule) for c in references]
         for _ in range(self._passes):

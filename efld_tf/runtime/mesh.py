@@ -2,7 +2,7 @@
 
 Y. Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs", 2019.
 The model is a file of the installed mediapipe package, which is never imported. MediaPipe turns its
-crop upright by the eyes; here a crop is upright with the image, as for every predictor.
+crop upright by the eyes, as `FaceLandmarker` does.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ NAME follows the layout of the inputs. Frame 7 of a video `a.mp4` has `a.mp4/000
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -118,6 +119,8 @@ class Outputs:
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise EfldError(f"{self.folder}: expected a folder to write to, but it is a file")
+        if "pictures" not in self._kinds:
+            return
         given = {item.path.resolve() for item in inputs.items if not isinstance(item, CameraInput)}
         for item in inputs.items:
             for suffix in (".png", ".jpg", ".mp4"):
@@ -139,8 +142,14 @@ class Outputs:
         if result.frame is not None:
             return face.points
         height, width = result.image.shape[:2]
-        turn = images.orientation(result.input.path)
+        turn = _orientation(result.input.path)
         return unturned_points(face.points, turn, width, height)
+
+
+@functools.lru_cache(maxsize=1)
+def _orientation(path: Path) -> int:
+    """Of the photo whose faces are written one after the other."""
+    return images.orientation(path)
 
 
 def _name(result: Result) -> str:

@@ -4,6 +4,7 @@ looked at.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -104,11 +105,11 @@ class Prediction:
             if self._boxes is not None:
                 raise EfldError(f"{item.path}: boxes can be given for photos only")
             reader = video.VideoReader(item.path, on_damage=self._reporter.failed)
+            self._reporter.begin(reader.frame_count, "frame")
+            return self.frames(item, reader, reader)
         except EfldError as error:
             self._reporter.failed(error)
             return True
-        self._reporter.begin(reader.frame_count, "frame")
-        return self.frames(item, reader, reader)
 
     def camera(self, item: CameraInput) -> bool:
         """A camera, until it is ended. Errors and result: `photos`."""
@@ -205,6 +206,10 @@ class Prediction:
                 self._outputs.write(result)
             except EfldError as error:
                 result = error
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                result = DataError(result.input.path, "its name is too long for the outputs'")
         if isinstance(result, EfldError):
             self._reporter.failed(result)
             return

@@ -485,3 +485,39 @@ def test_show_without_a_display_is_one_line_before_any_work(
     out, err = run(folder, "photos", "--show", code=2, DISPLAY=display_name, WAYLAND_DISPLAY="")
     assert err == f"error: --show: {message}\n" and not out
     assert not (folder / "predictions").exists()
+
+
+def test_one_bad_input_keeps_nothing_from_the_others(folder: Path, tmp_path: Path) -> None:
+    (folder / "odd").mkdir(exist_ok=True)
+    face = (folder / "photos/10.jpg").read_bytes()
+    for name in ("a" * 246 + ".jpg", "e\x1b[31m.jpg", "good.jpg"):
+        (folder / "odd" / name).write_bytes(face)
+    cv2.imwrite(str(folder / "odd/long.png"), np.full((4, 40000, 3), 90, np.uint8))
+    out, err = run(folder, "odd", "--output", tmp_path / "out", code=1)
+    assert "its name is too long for the outputs'" in err and len(err.splitlines()) == 1
+    assert "\x1b" not in out and "e\\x1b[31m.jpg: 1 face" in out
+    assert "long.png: no face" in out and "good.jpg: 1 face" in out
+    assert len(lines(tmp_path / "out/faces.jsonl")) >= 2
+
+
+def test_a_video_that_cannot_be_written_keeps_nothing_from_the_others(
+    folder: Path, tmp_path: Path
+) -> None:
+    import av
+
+    with av.open(str(tmp_path / "wide.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 17000, 64, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.full((64, 17000, 3), 90, np.uint8), format="rgb24")
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            container.mux(packet)
+    out, err = run(folder, tmp_path / "wide.mkv", "photos/10.jpg", "--output", tmp_path / "out",
+                   code=1)
+    assert "wide.mp4: cannot be written" in err and len(err.splitlines()) == 1
+    assert "photos/10.jpg: 1 face" in out and lines(tmp_path / "out/faces.jsonl")
+
+
+def test_boxes_take_the_place_of_the_detector(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text("{}")
+    _, err = run(folder, "photos/10.jpg", "--boxes", tmp_path / "b.json", "--min-face", 50, code=2)
+    assert "--boxes take the detector's place" in err

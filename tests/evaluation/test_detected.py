@@ -95,16 +95,24 @@ def test_recall_and_precision_by_hand(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / name), np.full((40, 40, 3), 90, np.uint8))
     boxes = {"a.png": np.array([[0, 0, 20.0, 20], [25, 25, 33, 33]]), "b.png": np.zeros((0, 4))}
 
-    def find(image: np.ndarray) -> list[Detection]:
-        return [Detection(np.array([1.0, 0, 21, 20]), np.zeros((6, 2)), 0.9, "short")]
+    class Ghost:
+        def detect(self, image: np.ndarray) -> list[Detection]:
+            return [Detection(np.array([1.0, 0, 21, 20]), np.zeros((6, 2)), 0.9, "short")]
 
-    summary = detected.measure_boxes(find, tmp_path, boxes, progress=False).summary()
+    found = landmarker(Ghost())
+    sure, alone, _ = detected.measure_boxes(found, tmp_path, boxes, progress=False)
+    assert sure.summary()["found"] == 0  # there is no face, and the model says so
+    summary = alone.summary()
     assert (summary["faces"], summary["found"], summary["false_alarms"]) == (2, 2, 1)
     assert (summary["recall_percent"], summary["precision_percent"]) == (50, 50)
     assert summary["by_size_px"]["from 0"] == {"faces": 1, "recall_percent": 0}
     assert summary["by_size_px"]["from 16"] == {"faces": 1, "recall_percent": 100}
+    missing = {"c.png": boxes["a.png"], **boxes}
     with pytest.raises(DataError, match="c.png"):
-        detected.measure_boxes(find, tmp_path, {"c.png": boxes["a.png"]}, progress=False)
+        detected.measure_boxes(found, tmp_path, missing, progress=False)
+    _, alone, skipped = detected.measure_boxes(
+        found, tmp_path, missing, on_error="skip", progress=False)
+    assert alone.summary() == summary and "c.png" in str(skipped[0])
 
 
 def test_scenes_hold_the_whole_face_where_they_say(source: str) -> None:

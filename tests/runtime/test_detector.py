@@ -174,6 +174,15 @@ def test_tiny_and_thin_images(shape: tuple[int, int]) -> None:
     assert open_detector(min_face=8).detect(np.zeros((*shape, 3), np.uint8)) == []
 
 
+def test_a_panorama_larger_than_opencv_can_warp(photos: list[Path]) -> None:
+    image = read_photo(photos[0])
+    canvas = np.full((max(700, image.shape[0]), 40000, 3), 90, np.uint8)
+    canvas[: image.shape[0], 20000 : 20000 + image.shape[1]] = image
+    box = FaceDetector("short").detect(image)[0].box + np.array([20000, 0, 20000, 0])
+    found = FaceDetector("full", min_face=60).detect(canvas)
+    assert max(iou(box, np.array([d.box for d in found]))) > 0.5
+
+
 def test_what_is_no_image_or_no_detector_is_refused(tmp_path: Path, int8_model: Path) -> None:
     with pytest.raises(EfldError, match=r"expected \[H, W, 3\] uint8"):
         FaceDetector().detect(np.zeros((4, 4), np.uint8))

@@ -163,3 +163,21 @@ def test_a_folder_that_may_not_be_read(folder: Path) -> None:
         os.chmod("p/secret", 0o755)
     assert [item.image for item in found.items] == ["a.jpg"]
     assert [str(e) for e in found.errors] == ["p/secret: cannot be read: Permission denied"]
+
+
+def test_long_numbers_are_no_cameras(folder: Path) -> None:
+    for number in ("20240131", "99999999999999999999"):
+        with pytest.raises(EfldError, match=f"{number}: does not exist"):
+            inputs.expand([number])
+
+
+def test_the_folder_of_the_outputs_is_said_to_be_it(folder: Path) -> None:
+    _touch("in/a.jpg")
+    with pytest.raises(EfldError, match="in: is the folder of the outputs"):
+        inputs.expand(["in"], skip=folder / "in")
+
+
+def test_a_list_with_other_separators_is_said_to_be_one(folder: Path) -> None:
+    _touch("a.jpg")
+    found = inputs.expand(["-"], ["a.jpg\0b.jpg\n", "a.jpg\n"])
+    assert len(found.items) == 1 and "without NUL" in str(found.errors[0])
