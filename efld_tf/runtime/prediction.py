@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from efld_tf.annotations import images
+from efld_tf.annotations import images, parsing
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import pictures, stream
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
@@ -252,6 +252,8 @@ def counted(number: int, noun: str) -> str:
 
 def _load(item: Photo) -> _Loaded:
     try:
+        if parsing.relative_name(item.image, item.path) != item.image:
+            raise DataError(item.path, "no source can have an image of that name: rename it")
         return _Loaded(item, images.read_photo(item.path, upright=True))
     except DataError as error:
         return _Loaded(item, None, error)

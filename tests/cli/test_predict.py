@@ -493,8 +493,10 @@ def test_one_bad_input_keeps_nothing_from_the_others(folder: Path, tmp_path: Pat
     for name in ("a" * 246 + ".jpg", "e\x1b[31m.jpg", "good.jpg"):
         (folder / "odd" / name).write_bytes(face)
     cv2.imwrite(str(folder / "odd/long.png"), np.full((4, 40000, 3), 90, np.uint8))
+    (folder / "odd" / "b\\c.jpg").write_bytes(face)
     out, err = run(folder, "odd", "--output", tmp_path / "out", code=1)
-    assert "its name is too long for the outputs'" in err and len(err.splitlines()) == 1
+    assert "its name is too long for the outputs'" in err and len(err.splitlines()) == 2
+    assert "c.jpg: no source can have an image of that name: rename it" in err
     assert "\x1b" not in out and "e\\x1b[31m.jpg: 1 face" in out
     assert "long.png: no face" in out and "good.jpg: 1 face" in out
     assert len(lines(tmp_path / "out/faces.jsonl")) >= 2
