@@ -18,6 +18,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
+from efld_tf.export.optimise import scaled
+
 BATCH = 32
 
 # How much further than on the calibration crops a channel may go before a bounded activation cuts
@@ -141,7 +143,7 @@ def _stretch(pair: _Pair, reached: np.ndarray) -> None:
     full = float(limit) if limit is not None else float(reached.max()) * HEADROOM
     factor = np.clip(full / np.maximum(reached * HEADROOM, 1e-6), 1.0, LARGEST_STRETCH)
     kernel, bias = pair.producer.get_weights()
-    pair.producer.set_weights([kernel * factor, bias * factor])
+    pair.producer.set_weights([scaled(pair.producer, kernel, factor), bias * factor])
     kernel, bias = pair.depthwise.get_weights()
     pair.depthwise.set_weights([kernel / factor[:, None], bias])
 

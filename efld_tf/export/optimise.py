@@ -112,8 +112,7 @@ def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
         gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in _norm(norm))
         factor = gamma / np.sqrt(variance + norm.epsilon)
         kernel, *bias = layer.get_weights()
-        depthwise = isinstance(layer, layers.DepthwiseConv2D)
-        kernel = kernel * (factor[:, None] if depthwise else factor)
+        kernel = scaled(layer, kernel, factor)
         bias = beta + ((bias[0] if bias else 0) - mean) * factor
         output = call(copied(layer, use_bias=True), new.value(layer.input), [kernel, bias])
         new.put(layer.output, output)
@@ -121,6 +120,15 @@ def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
         return True
 
     return rebuilt(model, fold)
+
+
+def scaled(layer: layers.Layer, kernel: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """A layer's kernel with each output channel multiplied by its factor [C].
+
+    Output channels come last, but for depthwise [H, W, C, 1] and transposed [H, W, C, in] ones.
+    """
+    last = not isinstance(layer, layers.DepthwiseConv2D | layers.Conv2DTranspose)
+    return kernel * (factor if last else factor[:, None])
 
 
 def _norm(norm: layers.BatchNormalization) -> list[np.ndarray]:

@@ -42,22 +42,11 @@ def round_weights(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
         # Calibration crops are faces: they do not say what a presence output gives without one.
         if not layer.use_bias or layer.name == PRESENCE:
             continue
-        kernel, bias = layer.get_weights()
-        depthwise = isinstance(layer, layers.DepthwiseConv2D)
         patches = _patches(rounded, layer, crops, random)  # [R, taps, C]
-        if depthwise:
-            patches = patches.transpose(2, 0, 1)  # a problem of its own for each channel
-            columns = kernel[..., 0].reshape(-1, kernel.shape[2]).T[..., None]
+        if isinstance(layer, layers.Conv2DTranspose):
+            layer.set_weights(_transposed(layer, patches))
         else:
-            patches = patches.reshape(1, len(patches), -1)
-            columns = kernel.reshape(1, -1, kernel.shape[-1])
-        step = np.abs(columns).max(axis=1, keepdims=True) / LEVELS
-        if is_split(layer):  # one scale for the kernel, see `quantise`
-            step = np.full_like(step, step.max())
-        columns, bias = round_columns(patches, columns, bias.reshape(len(columns), -1), step)
-        if depthwise:
-            columns = columns[..., 0].T
-        layer.set_weights([columns.reshape(kernel.shape), bias.reshape(-1)])
+            layer.set_weights(_direct(layer, patches))
     return rounded
 
 
@@ -97,6 +86,75 @@ def round_columns(
     return values[:, :taps].astype(np.float32), values[:, taps].astype(np.float32)
 
 
+def _direct(layer: layers.Layer, patches: np.ndarray) -> list[np.ndarray]:
+    """Rounded kernel and bias of a dense layer or a convolution, depthwise ones included."""
+    kernel, bias = layer.get_weights()
+    depthwise = isinstance(layer, layers.DepthwiseConv2D)
+    if depthwise:
+        patches = patches.transpose(2, 0, 1)  # a problem of its own for each channel
+        columns = kernel[..., 0].reshape(-1, kernel.shape[2]).T[..., None]
+    else:
+        patches = patches.reshape(1, len(patches), -1)
+        columns = kernel.reshape(1, -1, kernel.shape[-1])
+    step = np.abs(columns).max(axis=1, keepdims=True) / LEVELS
+    if is_split(layer):  # one scale for the kernel, see `quantise`
+        step = np.full_like(step, step.max())
+    columns, bias = round_columns(patches, columns, bias.reshape(len(columns), -1), step)
+    if depthwise:
+        columns = columns[..., 0].T
+    return [columns.reshape(kernel.shape), bias.reshape(-1)]
+
+
+def _transposed(layer: layers.Conv2DTranspose, patches: np.ndarray) -> list[np.ndarray]:
+    """Rounded kernel [H, W, out, in] and bias of a transposed convolution.
+
+    At stride s it is s x s convolutions, one for the output pixels of each phase, with weights of
+    their own. They share the scales and the bias, which gets the mean of what each would give it.
+    """
+    kernel, bias = layer.get_weights()
+    step = np.abs(kernel).max(axis=(0, 1, 3))[None, None] / LEVELS
+    vertical, horizontal = _phases(layer)
+    rows, columns = (_shifts(phases) for phases in (vertical, horizontal))
+    windows = patches.reshape(len(patches), len(rows), len(columns), -1)
+    biases = []
+    for down in filter(None, vertical):
+        for right in filter(None, horizontal):
+            part = np.ix_([tap for tap, _ in down], [tap for tap, _ in right])
+            weights = kernel[part].transpose(0, 1, 3, 2)
+            seen = windows[:, [rows.index(shift) for _, shift in down]]
+            seen = seen[:, :, [columns.index(shift) for _, shift in right]]
+            found, shifted = round_columns(
+                seen.reshape(1, len(seen), -1), weights.reshape(1, -1, len(bias)), bias[None], step
+            )
+            kernel[part] = found.reshape(weights.shape).transpose(0, 1, 3, 2)
+            biases.append(shifted[0])
+    return [kernel, np.mean(biases, axis=0)]
+
+
+def _phases(layer: layers.Conv2DTranspose) -> list[list[list[tuple[int, int]]]]:
+    """How a transposed convolution reads its input, down and across.
+
+    Returns:
+      For output pixel s * q + p, by p: the pairs (tap of the kernel, i - q) of the input pixels i
+      that it sums, where the output starts `before` pixels into what the taps reach.
+    """
+    both = []
+    for kernel, stride in zip(layer.kernel_size, layer.strides, strict=True):
+        before = max(kernel - stride, 0) // 2 if layer.padding == "same" else 0
+        both.append([
+            [(tap, (phase + before - tap) // stride)
+             for tap in range(kernel) if (phase + before - tap) % stride == 0]
+            for phase in range(stride)
+        ])
+    return both
+
+
+def _shifts(phases: list[list[tuple[int, int]]]) -> list[int]:
+    """All input pixels, from an output pixel's own, that some phase reads."""
+    found = [shift for phase in phases for _, shift in phase]
+    return list(range(min(0, *found), max(0, *found) + 1))
+
+
 def _patches(
     model: tf_keras.Model, layer: layers.Layer, crops: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
@@ -105,14 +163,22 @@ def _patches(
     each = max(1, ROWS * BATCH // len(crops))
     before = layer.inbound_nodes[0].inbound_layers
     for (x,) in batches_of(model, [before], crops):
-        if isinstance(layer, layers.Dense):
-            x = x.reshape(-1, 1, x.shape[-1])
-        else:
-            height, width = layer.kernel_size
-            sizes, strides = [1, height, width, 1], [1, *layer.strides, 1]
-            patches = tf.image.extract_patches(
-                x, sizes, strides, [1, 1, 1, 1], layer.padding.upper()
-            )
-            x = patches.numpy().reshape(-1, height * width, x.shape[-1])
+        x = _windows(layer, x)
         found.append(x if len(x) <= each else x[random.choice(len(x), each, replace=False)])
     return np.concatenate(found)
+
+
+def _windows(layer: layers.Layer, x: np.ndarray) -> np.ndarray:
+    """What a layer's kernel sees of an input [B, ..., C]: [rows, taps, C]."""
+    if isinstance(layer, layers.Dense):
+        return x.reshape(-1, 1, x.shape[-1])
+    (height, width), strides, padding = layer.kernel_size, layer.strides, layer.padding
+    if isinstance(layer, layers.Conv2DTranspose):
+        down, right = (_shifts(phases) for phases in _phases(layer))
+        edges = [(-shifts[0], shifts[-1]) for shifts in (down, right)]
+        x = np.pad(x, [(0, 0), *edges, (0, 0)])
+        height, width, strides, padding = len(down), len(right), (1, 1), "valid"
+    patches = tf.image.extract_patches(
+        x, [1, height, width, 1], [1, *strides, 1], [1, 1, 1, 1], padding.upper()
+    )
+    return patches.numpy().reshape(-1, height * width, x.shape[-1])

@@ -7,7 +7,28 @@ from dataclasses import dataclass
 import tensorflow as tf
 import tf_keras
 
-ACTIVATIONS = ("relu", "relu6")
+RELUS = ("relu", "relu6")
+ACTIVATIONS = (*RELUS, "hard_swish")
+# For one block: no activation.
+LINEAR = "linear"
+
+
+@tf_keras.utils.register_keras_serializable("efld_tf")
+class HardSigmoid(tf_keras.layers.Layer):
+    """min(max(x + 3, 0), 6) / 6 (A. Howard et al., "Searching for MobileNetV3", ICCV 2019, 5.2)."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[...] -> [...] in [0, 1]."""
+        return tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
+
+
+@tf_keras.utils.register_keras_serializable("efld_tf")
+class HardSwish(tf_keras.layers.Layer):
+    """x min(max(x + 3, 0), 6) / 6, as MobileNetV3 has it; the converter makes it one operator."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[...] -> [...], from -3 / 8 up."""
+        return inputs * tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
 
 
 @dataclass(frozen=True)
@@ -15,36 +36,48 @@ class Blocks:
     """Builds named blocks with one choice of activation and batch norm.
 
     Every convolution is without bias and followed by batch norm and the activation. Layers are
-    called `NAME_conv` or `NAME_dwconv`, `NAME_bn` and `NAME_act`.
+    called `NAME_conv`, `NAME_dwconv` or `NAME_deconv`, `NAME_bn` and `NAME_act`; before a
+    convolution with explicit padding there is a `NAME_pad`.
+
+    What a convolution's `padding` may be: `same` and `valid` as in TensorFlow; `symmetric` is what
+    PyTorch does with half the kernel: the same at stride 1, while at stride 2 TensorFlow pads the
+    end alone, so that zeros are put around by a layer of their own.
+
+    The `activation` of a single block replaces that of all; `LINEAR` leaves it out.
 
     Attributes:
-      activation: `relu` or `relu6`; the latter bounds what int8 calibration can ever see.
+      activation: of `ACTIVATIONS`. `relu6` bounds what int8 calibration can ever see.
       batch_norm_momentum: share of the old moving average kept in each step.
+      batch_norm_epsilon: added to the variance; the default is Keras's, PyTorch's is 1e-5.
     """
 
     activation: str = "relu6"
     batch_norm_momentum: float = 0.95
+    batch_norm_epsilon: float = 1e-3
 
     def conv(
         self, x: tf.Tensor, filters: int, kernel: int, *, stride: int = 1, name: str,
-        padding: str = "same",
+        padding: str = "same", activation: str | None = None,
     ) -> tf.Tensor:
         """Convolution block: [B, H, W, C] -> [B, H / stride, W / stride, filters]."""
+        x, padding = _padded(x, kernel, stride, padding, name)
         x = tf_keras.layers.Conv2D(
             filters, kernel, stride, padding, use_bias=False,
             kernel_initializer="he_normal", name=f"{name}_conv",
         )(x)
-        return self._normalise(x, name)
+        return self._normalise(x, name, activation)
 
     def depthwise(
-        self, x: tf.Tensor, kernel: int, *, stride: int = 1, name: str, padding: str = "same"
+        self, x: tf.Tensor, kernel: int, *, stride: int = 1, name: str, padding: str = "same",
+        activation: str | None = None,
     ) -> tf.Tensor:
         """Depthwise convolution block: [B, H, W, C] -> [B, H / stride, W / stride, C]."""
+        x, padding = _padded(x, kernel, stride, padding, name)
         x = tf_keras.layers.DepthwiseConv2D(
             kernel, stride, padding, use_bias=False,
             depthwise_initializer="he_normal", name=f"{name}_dwconv",
         )(x)
-        return self._normalise(x, name)
+        return self._normalise(x, name, activation)
 
     def separable(
         self, x: tf.Tensor, filters: int, kernel: int, *, stride: int = 1, name: str
@@ -53,17 +86,45 @@ class Blocks:
         x = self.depthwise(x, kernel, stride=stride, name=f"{name}_depthwise")
         return self.conv(x, filters, 1, name=f"{name}_pointwise")
 
+    def deconv(
+        self, x: tf.Tensor, filters: int, kernel: int, *, stride: int = 2, name: str,
+        activation: str | None = None,
+    ) -> tf.Tensor:
+        """Transposed convolution block: [B, H, W, C] -> [B, H * stride, W * stride, filters]."""
+        x = tf_keras.layers.Conv2DTranspose(
+            filters, kernel, stride, "same", use_bias=False,
+            kernel_initializer="he_normal", name=f"{name}_deconv",
+        )(x)
+        return self._normalise(x, name, activation)
+
     def dense(self, x: tf.Tensor, units: int, *, name: str) -> tf.Tensor:
         """Dense layer with bias and the activation, without batch norm: [B, C] -> [B, units]."""
         x = tf_keras.layers.Dense(units, kernel_initializer="he_normal", name=name)(x)
-        return self._activate(x, name)
+        return self.activate(x, name=name)
 
-    def _normalise(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        x = tf_keras.layers.BatchNormalization(
-            momentum=self.batch_norm_momentum, name=f"{name}_bn"
-        )(x)
-        return self._activate(x, name)
-
-    def _activate(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        largest = 6.0 if self.activation == "relu6" else None
+    def activate(self, x: tf.Tensor, *, name: str, activation: str | None = None) -> tf.Tensor:
+        """The activation alone: [...] -> [...]."""
+        activation = activation or self.activation
+        if activation == LINEAR:
+            return x
+        if activation == "hard_swish":
+            return HardSwish(name=f"{name}_act")(x)
+        largest = 6.0 if activation == "relu6" else None
         return tf_keras.layers.ReLU(largest, name=f"{name}_act")(x)
+
+    def _normalise(self, x: tf.Tensor, name: str, activation: str | None) -> tf.Tensor:
+        x = tf_keras.layers.BatchNormalization(
+            momentum=self.batch_norm_momentum, epsilon=self.batch_norm_epsilon, name=f"{name}_bn"
+        )(x)
+        return self.activate(x, name=name, activation=activation)
+
+
+def _padded(
+    x: tf.Tensor, kernel: int, stride: int, padding: str, name: str
+) -> tuple[tf.Tensor, str]:
+    """What a convolution of that padding reads, and the padding that is left to it."""
+    if padding != "symmetric":
+        return x, padding
+    if stride == 1 or kernel == 1:
+        return x, "same"
+    return tf_keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.errors import EfldError
-from efld_tf.models.blocks import ACTIVATIONS, Blocks
+from efld_tf.models.blocks import RELUS, Blocks
 from efld_tf.models.codecs import MeanResidualCodec
 
 # Section 4.1, for each EOSA module: channels of an OSA layer, OSA layers, low-level channels.
@@ -49,8 +49,8 @@ class EFLDOptions:
     batch_norm_momentum: float = 0.95
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise EfldError(f"activation: expected one of {ACTIVATIONS}, got {self.activation!r}")
+        if self.activation not in RELUS:
+            raise EfldError(f"activation: expected one of {RELUS}, got {self.activation!r}")
         if self.head not in HEADS:
             raise EfldError(f"head: expected one of {HEADS}, got {self.head!r}")
         if not 0 < self.batch_norm_momentum < 1:
@@ -71,6 +71,13 @@ def eosa(x: tf.Tensor, module: int, blocks: Blocks, separable: bool) -> tf.Tenso
         x = blocks.conv(x, osa_channels, 3, stride=1 if layer else 2, name=f"{name}_osa{layer + 1}")
         outputs.append(x)
     return tf_keras.layers.Concatenate(name=f"{name}_concat")(outputs)
+
+
+def backbone(x: tf.Tensor, blocks: Blocks, separable: bool) -> tf.Tensor:
+    """All EOSA modules: [B, S, S, 3] -> [B, S / 16, S / 16, 80]."""
+    for module in range(len(MODULES)):
+        x = eosa(x, module, blocks, separable)
+    return x
 
 
 def decoder(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
@@ -123,9 +130,8 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
     if not heads:
         raise EfldError("heads: at least one is needed")
     blocks = Blocks(options.activation, options.batch_norm_momentum)
-    image = x = tf_keras.Input((input_size, input_size, 3), name="image")
-    for module in range(len(MODULES)):
-        x = eosa(x, module, blocks, options.separable)
+    image = tf_keras.Input((input_size, input_size, 3), name="image")
+    x = backbone(image, blocks, options.separable)
     features = decoder(x, blocks) if options.head == "concat_linear" else pfld_features(x, blocks)
     outputs = {}
     for schema, points in heads.items():

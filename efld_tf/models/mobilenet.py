@@ -1,0 +1,199 @@
+"""MobileNetV2 and MobileNetV3-Large without pooling and classifier, as in `tf_keras.applications`.
+
+M. Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, Table 2; A.
+Howard et al., "Searching for MobileNetV3", ICCV 2019, Table 1. Both end with their last convolution
+before the pooling: 1280 and 960 channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+from efld_tf.errors import DataError
+from efld_tf.models import pretrained
+from efld_tf.models.blocks import LINEAR, RELUS, Blocks, HardSigmoid
+
+# Public weights expect colours in [-1, 1].
+MEAN, DEVIATION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+# MobileNetV2's Table 2: expansion, channels, blocks, stride of the first block.
+V2_STAGES = (
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)  # fmt: skip
+V2_STEM, V2_LAST = 32, 1280
+
+
+class Bottleneck(NamedTuple):
+    """A row of MobileNetV3's Table 1."""
+
+    kernel: int
+    expanded: int
+    filters: int
+    squeezes: bool
+    hard_swish: bool
+    stride: int
+
+
+V3_LARGE = (
+    Bottleneck(3, 16, 16, False, False, 1),
+    Bottleneck(3, 64, 24, False, False, 2),
+    Bottleneck(3, 72, 24, False, False, 1),
+    Bottleneck(5, 72, 40, True, False, 2),
+    Bottleneck(5, 120, 40, True, False, 1),
+    Bottleneck(5, 120, 40, True, False, 1),
+    Bottleneck(3, 240, 80, False, True, 2),
+    Bottleneck(3, 200, 80, False, True, 1),
+    Bottleneck(3, 184, 80, False, True, 1),
+    Bottleneck(3, 184, 80, False, True, 1),
+    Bottleneck(3, 480, 112, True, True, 1),
+    Bottleneck(3, 672, 112, True, True, 1),
+    Bottleneck(5, 672, 160, True, True, 2),
+    Bottleneck(5, 960, 160, True, True, 1),
+    Bottleneck(5, 960, 160, True, True, 1),
+)
+V3_STEM, V3_LAST = 16, 960
+# Channels are multiples of this; a squeeze-excite has a quarter of the channels in its middle.
+DIVISOR, SQUEEZE = 8, 4
+
+
+def v2(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
+    """[B, S, S, 3] in [0, 1] -> [B, S / 32, S / 32, 1280]."""
+    x = blocks.conv(x, V2_STEM, 3, stride=2, name="stem")
+    index = 0
+    for expansion, filters, count, stride in V2_STAGES:
+        for block in range(count):
+            expanded = expansion * x.shape[-1]
+            row = Bottleneck(3, expanded, filters, False, False, 1 if block else stride)
+            x = inverted_residual(x, row, f"block{index}", blocks)
+            index += 1
+    return blocks.conv(x, V2_LAST, 1, name="last")
+
+
+def v3_large(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
+    """[B, S, S, 3] in [0, 1] -> [B, S / 32, S / 32, 960].
+
+    With the activation `hard_swish`, ReLU is where the paper has it; another one replaces both.
+    """
+    x = blocks.conv(x, V3_STEM, 3, stride=2, name="stem")
+    for index, row in enumerate(V3_LARGE):
+        x = inverted_residual(x, row, f"block{index}", blocks, relu_of(blocks))
+    return blocks.conv(x, V3_LAST, 1, name="last")
+
+
+def relu_of(blocks: Blocks) -> str:
+    """The activation where MobileNetV3 has ReLU."""
+    return blocks.activation if blocks.activation in RELUS else "relu"
+
+
+def inverted_residual(
+    x: tf.Tensor, row: Bottleneck, name: str, blocks: Blocks, relu: str | None = None
+) -> tf.Tensor:
+    """Expansion, depthwise convolution, linear projection (V2's Figure 3b; V3's Figure 4).
+
+    Args:
+      x: [B, H, W, C].
+      row: the block's numbers.
+      relu: the activation of a block that is not for hard-swish; None for that of `blocks`.
+
+    Returns:
+      [B, H / stride, W / stride, filters].
+    """
+    activation = None if row.hard_swish else relu
+    y = x
+    if row.expanded != x.shape[-1]:
+        y = blocks.conv(y, row.expanded, 1, activation=activation, name=f"{name}_expand")
+    y = blocks.depthwise(
+        y, row.kernel, stride=row.stride, activation=activation, name=f"{name}_depthwise"
+    )
+    if row.squeezes:
+        y = squeeze_excite(y, f"{name}_squeeze", blocks)
+    y = blocks.conv(y, row.filters, 1, activation=LINEAR, name=f"{name}_project")
+    if y.shape[1:] == x.shape[1:]:
+        y = layers.Add(name=f"{name}_add")([x, y])
+    return y
+
+
+def squeeze_excite(x: tf.Tensor, name: str, blocks: Blocks) -> tf.Tensor:
+    """A gate for each channel from the means of all (V3's Section 5.3): [B, H, W, C] -> same.
+
+    It is hard-sigmoid, and the activation in its middle ReLU, whatever `blocks` has.
+    """
+    channels = x.shape[-1]
+    y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
+    y = layers.Conv2D(_rounded(channels / SQUEEZE), 1, name=f"{name}_down")(y)
+    y = blocks.activate(y, activation=relu_of(blocks), name=f"{name}_down")
+    y = layers.Conv2D(channels, 1, name=f"{name}_up")(y)
+    return layers.Multiply(name=f"{name}_gated")([x, HardSigmoid(name=f"{name}_gate")(y)])
+
+
+def _rounded(channels: float) -> int:
+    """The nearest multiple of `DIVISOR`, which is not more than a tenth smaller."""
+    nearest = max(DIVISOR, int(channels + DIVISOR / 2) // DIVISOR * DIVISOR)
+    return nearest if nearest >= 0.9 * channels else nearest + DIVISOR
+
+
+def loader(
+    build: Callable[[tf.Tensor, Blocks], tf.Tensor],
+) -> Callable[[tf_keras.Model, Path], None]:
+    """How a model with the backbone `build` gets the weights of a file of `tf_keras.applications`.
+
+    The file is HDF5, with or without the top. Its layers are taken in their order, as Keras does,
+    since names have changed between releases: the weights of a MobileNet are on one chain. They are
+    for colours in [-1, 1], see `pretrained.take_colours`.
+
+    Returns:
+      (model, path) -> None, which raises DataError where the file cannot be read, or lacks a
+      weight, or has it in another shape; the model is then unchanged.
+    """
+
+    def load(model: tf_keras.Model, path: Path) -> None:
+        found = pretrained.layers_of(model, build)
+        values = _read(path, found)
+        pretrained.take_colours(values["stem_conv"], values["stem_bn"], MEAN, DEVIATION)
+        for layer in found:
+            layer.set_weights(values[layer.name])
+
+    return load
+
+
+def _read(path: Path, wanted: list[layers.Layer]) -> dict[str, list[np.ndarray]]:
+    """The weights of every layer by name."""
+    values = {}
+    try:
+        with h5py.File(path, "r") as file:
+            whole = file.get("model_weights", file)
+            groups = [whole[_text(name)] for name in whole.attrs["layer_names"]]
+            groups = [group for group in groups if len(group.attrs["weight_names"])]
+            for index, layer in enumerate(wanted):
+                if index == len(groups):
+                    raise DataError(path, f"the weights of {layer.name} are missing")
+                values[layer.name] = _of_layer(path, groups[index], layer)
+    except (OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise DataError(path, f"not a weight file of tf_keras.applications: {error}") from error
+    return values
+
+
+def _of_layer(path: Path, group: h5py.Group, layer: layers.Layer) -> list[np.ndarray]:
+    names = [_text(name) for name in group.attrs["weight_names"]]
+    if len(names) != len(layer.weights):
+        raise DataError(
+            path, f"{group.name} has {len(names)} weights, expected {len(layer.weights)} "
+            f"for {layer.name}"
+        )
+    return [
+        pretrained.checked(path, name, np.asarray(group[name][()]), weight.shape)
+        for name, weight in zip(names, layer.weights, strict=True)
+    ]
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)

@@ -1,0 +1,63 @@
+"""What all loaders of public weights share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+from efld_tf.errors import DataError
+from efld_tf.models.blocks import Blocks
+
+
+def layers_of(
+    model: tf_keras.Model, build: Callable[[tf.Tensor, Blocks], tf.Tensor]
+) -> list[layers.Layer]:
+    """The layers with weights that a backbone has in a model, from the image on.
+
+    By the names that it gives them when built alone: a head may be called anything.
+    """
+    image = tf_keras.Input(model.input.shape[1:])
+    alone = tf_keras.Model(image, build(image, Blocks()))
+    return [model.get_layer(layer.name) for layer in alone.layers if layer.weights]
+
+
+def checked(path: Path, name: str, value: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """An array of a file, as float32.
+
+    Raises:
+      DataError: it has another shape, or is not of finite numbers.
+    """
+    if value.shape != tuple(shape):
+        raise DataError(path, f"{name} has shape {value.shape}, expected {tuple(shape)}")
+    if value.dtype.kind != "f" or not np.isfinite(value).all():
+        raise DataError(path, f"{name} is not an array of finite numbers")
+    return value.astype(np.float32)
+
+
+def take_colours(
+    conv: list[np.ndarray],
+    norm: list[np.ndarray],
+    mean: Sequence[float],
+    deviation: Sequence[float],
+) -> None:
+    """Makes weights for normalised colours into weights for colours in [0, 1], in place.
+
+    Where a network expects (x - mean) / deviation, its first kernel is divided by the deviation,
+    and what the mean adds to each channel, a constant, goes into the batch norm's moving mean. The
+    function is the same but at the border: the zeros around an image are black here and the mean
+    colour there.
+
+    Args:
+      conv: the kernel [H, W, 3, C] of the first convolution, which has no bias.
+      norm: gamma, beta, moving mean and variance [C] of the batch norm after it.
+      mean, deviation: [3].
+    """
+    kernel = conv[0].astype(np.float64) / np.asarray(deviation)[:, None]
+    shift = (kernel * np.asarray(mean)[:, None]).sum(axis=(0, 1, 2))
+    conv[0] = kernel.astype(np.float32)
+    norm[2] = (norm[2] + shift).astype(np.float32)
