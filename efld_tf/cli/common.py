@@ -133,11 +133,13 @@ def tell(source: str, errors: Sequence[DataError], notes: Sequence[str]) -> None
 
 
 def print_summary(summary: dict[str, Any]) -> None:
-    """Prints what was measured, a line a number; of objects only those by attribute."""
+    """Prints what was measured, a line a number; of objects only those by region and attribute."""
     for name, value in summary.items():
         if isinstance(value, dict):
             continue
         print(f"{name:28} {value:.2f}" if isinstance(value, float) else f"{name:28} {value}")
+    for name, nme in summary.get("nme_by_region_percent", {}).items():
+        print(f"{f'region={name}':28} {nme:.2f}%")
     for name, groups in summary.get("by_attribute", {}).items():
         for value, group in groups.items():
             print(f"{f'{name}={value}':28} {group['nme_percent']:.2f}% ({group['faces']} faces)")

@@ -70,8 +70,8 @@ def _evaluate(arguments: argparse.Namespace, predictor: Any, about: dict[str, An
 def _parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "efld-eval",
-        "Measure a model on annotated faces: NME, failure rate, CED-AUC, accuracy at 5 pixels, "
-        "tables by point and by attribute.",
+        "Measure a model on annotated faces: NME, failure rate, CED-AUC, accuracy at 5 pixels,\n"
+        "Point-Var, tables by point, by region of the face and by attribute.",
         "example: efld-eval model.tflite --source ibug:helen/testset --output results.json",
     )
     parser.add_argument("model", help="a .tflite of efld-export, a run's folder or a trained .h5")
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--head", help="of a trained model (default: its first)")
     parser.add_argument("--output", type=Path, help="the results.json to merge into")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="where to draw CED and faces")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="where to draw CED, errors by landmark and faces")
     parser.add_argument(
         "--robustness", action="store_true",
         help="measure also with shifted, scaled and turned crops, blur, noise, JPEG, darkness, "
@@ -125,13 +125,15 @@ def _load(model: Path, exported: bool, arguments: argparse.Namespace) -> Any:
 
 
 def _draw(folder: Path, evaluation: Any) -> None:
-    from efld_tf.evaluation import plots
+    from efld_tf.evaluation import plots, point_plots
 
     label = "/".join(evaluation.faces.source.split("/")[-2:])
     plots.ced_plot(folder / "ced.png", {label: evaluation})
+    point_plots.points_plot(folder / "points.png", {label: evaluation})
     plots.predictions_sheet(folder / "worst.png", evaluation, plots.worst(evaluation))
     plots.predictions_sheet(folder / "sample.png", evaluation, plots.spread(evaluation))
-    print(f"drawn: {folder}/ced.png, {folder}/worst.png, {folder}/sample.png")
+    drawn = ", ".join(f"{folder}/{name}.png" for name in ("ced", "points", "worst", "sample"))
+    print(f"drawn: {drawn}")
 
 
 def _measure_robustness(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from efld_tf.evaluation.faces import EvaluationFaces, common_points
-from efld_tf.landmarks import metrics, schemas
+from efld_tf.landmarks import metrics, regions, schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema import LandmarkSchema
 
@@ -76,6 +76,12 @@ class Evaluation:
                 metrics.ced_auc(self.nme, threshold / 100)
             )
         result["accuracy_5px_percent"] = self.accuracy_percent
+        shift, variance = metrics.point_variance(self.predicted, self.truth, self.schema)
+        result["mean_shift_percent"] = percent(shift.mean())
+        result["point_variance_percent2"] = round(1e4 * float(variance.mean()), 4)
+        result["nme_by_region_percent"] = {
+            name: percent(np.nanmean(nme)) for name, nme in self.nme_by_region().items()
+        }
         result["nme_by_point_percent"] = self._by_point()
         by_attribute = self._by_attribute()
         if by_attribute:
@@ -90,13 +96,31 @@ class Evaluation:
             self.predicted * scale, self.truth * scale, ACCURACY_PIXELS
         ))
 
+    def point_errors(self) -> np.ndarray:
+        """Errors [F, N] / the normalising distance, as fractions; NaN where not annotated."""
+        distance = self.schema.normaliser.distance(self.truth)
+        return metrics.point_errors(self.predicted, self.truth) / distance[:, None]
+
+    def nme_by_region(self) -> dict[str, np.ndarray]:
+        """By region (`landmarks.regions`), the mean error [F] of each face's points there.
+
+        It is a fraction, NaN for faces of which none of these points is annotated. Regions that no
+        face has are left out.
+        """
+        errors, result = self.point_errors(), {}
+        for name, points in regions.regions(self.schema).items():
+            own = errors[:, list(points)]
+            known = np.isfinite(own).sum(axis=1)
+            if known.any():
+                mean = np.nansum(own, axis=1) / np.maximum(known, 1)
+                result[name] = np.where(known > 0, mean, np.nan)
+        return result
+
     def _nme(self, normaliser: str) -> np.ndarray:
         return metrics.nme(self.predicted, self.truth, self.schema, normaliser)
 
     def _by_point(self) -> Mapping[str, float]:
-        distance = metrics.point_errors(self.predicted, self.truth)
-        normalised = distance / self.schema.normaliser.distance(self.truth)[:, None]
-        columns = zip(self.schema.names, normalised.T, strict=True)
+        columns = zip(self.schema.names, self.point_errors().T, strict=True)
         return {name: percent(np.nanmean(v)) for name, v in columns if np.isfinite(v).any()}
 
     def _by_attribute(self) -> dict[str, Any]:

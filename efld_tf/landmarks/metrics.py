@@ -1,4 +1,4 @@
-"""Accuracy of predicted landmarks: NME, failure rate, CED curve and its area, n-pixel accuracy.
+"""Accuracy of predicted landmarks: NME, Point-Var, failure rate, CED, n-pixel accuracy.
 
 Points are [F, N, 2] (F faces) in any one unit, prediction and truth alike; `accuracy_within` needs
 pixels. A true point that is NaN is not annotated and does not count, nor does one that `mask`
@@ -73,19 +73,46 @@ def nme(
         zero or not annotated. The message names the face's index.
     """
     errors = point_errors(predicted, truth, mask)
-    if (count := errors.shape[1]) != schema.num_points:
-        raise EfldError(f"schema {schema.name} has {schema.num_points} points, got {count}")
-    chosen = schema.find_normaliser(normaliser)
-    distance = chosen.distance(np.asarray(truth, np.float64))
-    if not (usable := distance > 0).all():  # also False for NaN
-        face = int(np.argmin(usable))
-        raise EfldError(
-            f"face {face}: the normaliser {chosen.name} has the distance {distance[face]:g}"
-        )
-    counted = np.isfinite(errors).sum(axis=1)
-    if not counted.all():
-        raise EfldError(f"face {int(np.argmin(counted))}: no annotated point to measure")
-    return np.nansum(errors, axis=1) / counted / distance
+    distance = _normalising(truth, schema, normaliser)
+    return np.nansum(errors, axis=1) / _counted(errors) / distance
+
+
+def point_variance(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    schema: LandmarkSchema,
+    normaliser: str | None = None,
+    mask: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far each face's points are shifted together, and how much they vary about that.
+
+        d_i = (predicted_i - true_i) / d
+        shift = |mean over points d_i|
+        variance = mean over points |d_i - mean over points d_i|^2
+
+    The mean of the variance over a test set is Point-Var (Jin et al., "Pixel-in-Pixel Net", IJCV
+    2021, Section 4.3.2): "the variance of the difference between the ground-truth and the
+    predictions for each test image", of which the paper states neither unit nor normaliser.
+
+    Args:
+      predicted, truth, normaliser, mask: as of `nme`, and d as there.
+
+    Returns:
+      The shift [F], a fraction of d (x 100 for percent), and the variance [F], of d^2 (x 10,000
+      for percent squared).
+
+    Raises:
+      EfldError: as `nme`.
+    """
+    errors = point_errors(predicted, truth, mask)
+    distance = _normalising(truth, schema, normaliser)
+    counted = _counted(errors)
+    counts = np.isfinite(errors)[..., None]
+    difference = np.asarray(predicted, np.float64) - np.asarray(truth, np.float64)
+    difference = np.where(counts, difference / distance[:, None, None], 0)
+    mean = difference.sum(axis=1) / counted[:, None]
+    about = np.where(counts, difference - mean[:, None], 0)
+    return np.linalg.norm(mean, axis=1), (about**2).sum(axis=(1, 2)) / counted
 
 
 def failure_rate(face_nme: np.ndarray, threshold: float) -> float:
@@ -150,3 +177,27 @@ def _checked(face_nme: np.ndarray, threshold: float) -> np.ndarray:
     if not threshold > 0:
         raise EfldError(f"threshold: expected a positive fraction, got {threshold}")
     return face_nme
+
+
+def _normalising(
+    truth: np.ndarray, schema: LandmarkSchema, normaliser: str | None
+) -> np.ndarray:
+    """The distance [F] that the errors of each face are divided by; errors as of `nme`."""
+    if (count := np.shape(truth)[1]) != schema.num_points:
+        raise EfldError(f"schema {schema.name} has {schema.num_points} points, got {count}")
+    chosen = schema.find_normaliser(normaliser)
+    distance = chosen.distance(np.asarray(truth, np.float64))
+    if not (usable := distance > 0).all():  # also False for NaN
+        face = int(np.argmin(usable))
+        raise EfldError(
+            f"face {face}: the normaliser {chosen.name} has the distance {distance[face]:g}"
+        )
+    return distance
+
+
+def _counted(errors: np.ndarray) -> np.ndarray:
+    """How many points of each face count: [F], of errors [F, N] with NaN for those that do not."""
+    counted = np.isfinite(errors).sum(axis=1)
+    if not counted.all():
+        raise EfldError(f"face {int(np.argmin(counted))}: no annotated point to measure")
+    return counted

@@ -19,9 +19,24 @@ The five factors of the PAIR score are numbers at the top, so that a file can be
 
 All are optional, and so are `name` and the sections with details, which the commands write:
 `model` (what was measured: file, sha256, size_bytes, family, schema), `evaluation` (`efld-eval`),
-`robustness` (`efld-eval --robustness`), `detection` and `box_detection` (`efld-eval --detector`)
-and `benchmark` (`efld-bench`). Keys of a section that are listed in `SECTIONS` have the type given
-there; others may hold any JSON without NaN and infinity.
+`implicit_prior` (`efld-eval --prior`), `robustness` (`efld-eval --robustness`), `detection` and
+`box_detection` (`efld-eval --detector`) and `benchmark` (`efld-bench`). Keys of a section that are
+listed in `SECTIONS` have the type given there; others may hold any JSON without NaN and infinity.
+
+Of `evaluation`, errors are in percent of the distance of the section's `normaliser`:
+
+- `nme_*_percent`: mean error by that normaliser, and of the section's own `nme_by_point_percent`
+  by point and `nme_by_region_percent` by region (cheeks, eyebrows, eyes, nose, mouth and what else
+  the schema has; the chin is a region of its own).
+- `mean_shift_percent`: how far all points of a face are off together, mean over the faces.
+- `point_variance_percent2`: variance of a face's points about that shift, in percent squared, mean
+  over the faces (PIPNet's Point-Var).
+
+Of `implicit_prior`, `kinds` says by kind of input without a face (and for `face`, to compare): how
+many `inputs`, and in percent of the crop's side the mean distance of predicted points to the
+kind's mean prediction (`variation_crop_percent`) and of that to the `reference`
+(`from_reference_crop_percent`); `residual_NORMALISER_percent`, what is left of the distance to the
+mean shape of faces after a similarity; `confidence_percent` where the model says how sure it is.
 """
 
 from __future__ import annotations
@@ -91,12 +106,23 @@ SECTIONS: dict[str, dict[str, _Kind]] = {
         "skipped": COUNT,
         "schema": TEXT,
         "normaliser": TEXT,
+        "nme_by_region_percent": OBJECT,
         "nme_by_point_percent": OBJECT,
         "by_attribute": OBJECT,
         "nme_*_percent": NUMBER,
         "failure_rate_*_percent": NUMBER,
         "ced_auc_*_percent": NUMBER,
         "accuracy_*_percent": NUMBER,
+        "mean_shift_percent": NUMBER,
+        "point_variance_percent2": NUMBER,
+    },
+    "implicit_prior": {
+        "schema": TEXT,
+        "normaliser": TEXT,
+        "crop_rule": TEXT,
+        "reference": TEXT,
+        "scenes": TEXT,
+        "kinds": OBJECT,
     },
     "robustness": {
         "source": TEXT,

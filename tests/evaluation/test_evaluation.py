@@ -72,6 +72,12 @@ def test_a_known_shift(found, photos: Path, pixels: float, accuracy: float) -> N
         100 * np.mean(pixels / np.array(centres)), rel=1e-3
     )
     assert set(summary["nme_by_point_percent"]) == set(schemas.get("ibug51").names)
+    # All of it is a shift, everywhere alike.
+    assert summary["mean_shift_percent"] == pytest.approx(100 * result.nme.mean(), 1e-4)
+    assert summary["point_variance_percent2"] == pytest.approx(0, abs=1e-4)
+    by_region = summary["nme_by_region_percent"]
+    assert list(by_region)[-2:] == ["nose", "mouth"] and len(by_region) == 6
+    assert list(by_region.values()) == pytest.approx([100 * result.nme.mean()] * 6, 1e-4)
 
 
 def test_crops_show_the_points(found, photos: Path) -> None:

@@ -53,6 +53,44 @@ def test_points_without_annotation_do_not_count() -> None:
     assert metrics.accuracy_within(predicted, truth, 2.0) == 1
 
 
+def test_point_variance_by_hand() -> None:
+    """Eyes 10 apart: of d in units of that, the mean is (0.2, 0), and so on."""
+    noise = np.array([[2, 1], [2, -1], [2, 0], [3, 0], [1, 0]], float)
+    shift, variance = metrics.point_variance((FACE + noise)[None], FACE[None], MTFL)
+    np.testing.assert_allclose(shift, [0.2])
+    np.testing.assert_allclose(variance, [(4 * 0.1**2) / 5])
+
+
+def test_a_constant_shift_has_no_variance() -> None:
+    truth = np.stack([FACE, 2 * FACE])
+    shift, variance = metrics.point_variance(truth + np.array([3, 4]), truth, MTFL)
+    np.testing.assert_allclose(shift, [5 / 10, 5 / 20])
+    np.testing.assert_allclose(variance, [0, 0], atol=1e-15)
+
+
+@given(arrays(np.float64, (3, 5, 2), elements=st.floats(-2, 2)))
+def test_shift_and_variance_are_the_mean_squared_error(noise: np.ndarray) -> None:
+    truth = np.tile(FACE, (3, 1, 1))
+    shift, variance = metrics.point_variance(truth + noise, truth, MTFL)
+    squared = ((noise / 10) ** 2).sum(axis=-1).mean(axis=-1)
+    np.testing.assert_allclose(shift**2 + variance, squared, atol=1e-12)
+    assert (shift <= metrics.nme(truth + noise, truth, MTFL) + 1e-12).all()
+
+
+def test_point_variance_leaves_out_what_does_not_count() -> None:
+    truth = FACE[None].copy()
+    truth[0, 2] = np.nan
+    predicted = FACE[None] + np.array([0, 2])
+    predicted[0, 2], predicted[0, 4] = np.nan, 1e6
+    mask = np.array([[True, True, True, True, False]])
+    shift, variance = metrics.point_variance(predicted, truth, MTFL, mask=mask)
+    np.testing.assert_allclose([shift[0], variance[0]], [0.2, 0], atol=1e-12)
+    with pytest.raises(EfldError, match="no annotated point"):
+        metrics.point_variance(predicted, truth, MTFL, mask=mask & False)
+    with pytest.raises(EfldError, match="has the distance 0"):
+        metrics.point_variance(FACE[None], 0 * FACE[None], MTFL)
+
+
 def test_mask() -> None:
     predicted = FACE[None] + [[[0, 0], [0, 0], [0, 50], [0, 1], [0, 3]]]
     mask = np.array([[False, True, False, True, True]])

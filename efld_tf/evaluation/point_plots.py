@@ -1,0 +1,202 @@
+"""Bar charts of the error of each landmark, grouped by region of the face.
+
+They are those of PIPNet (Jin et al., "Pixel-in-Pixel Net", IJCV 2021, Figure 6), there of one face,
+here of many as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from efld_tf.errors import EfldError
+from efld_tf.evaluation.evaluate import Evaluation
+from efld_tf.files import atomic_path
+from efld_tf.landmarks.regions import CHIN, REGIONS, regions
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+# The whiskers, in percent of the faces.
+LOW, HIGH = 10, 90
+
+# Widths in bars: of a line of the chart at most, of a gap between regions, of a letter of a
+# region's name.
+LINE, GAP, LETTER = 64, 1.0, 0.5
+INCHES = 0.165  # a bar
+PANEL_INCHES, HEAD_INCHES = 1.85, 0.5
+
+_COLOURS = dict(zip(
+    (*REGIONS, CHIN),
+    ("#1f77b4", "#7fb8e6", "#2ca02c", "#8fd68a", "#9467bd", "#c5aede", "#d62728", "#e8923a",
+     "#17a2b0"),
+    strict=True,
+))
+_OTHER_COLOURS = ("#8c6d53", "#c2a58f", "#6e6e6e", "#adadad")
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A region's place on a line of the chart.
+
+    Attributes:
+      name, points: of the region.
+      first: where its first bar stands.
+      left, right: of the place, which may be wider than the bars because of the name.
+    """
+
+    name: str
+    points: tuple[int, ...]
+    first: float
+    left: float
+    right: float
+
+
+def points_plot(
+    path: Path, evaluations: Mapping[str, Evaluation], face: int | None = None
+) -> None:
+    """Draws a bar a landmark as PNG: coloured and grouped by region, one chart below the other.
+
+    A bar is the mean over the faces, a whisker goes from the 10th to the 90th percentile, and a
+    line over a region is the mean of the region. Charts have one scale, and a landmark stands at
+    the same place in all of them. Landmarks that no face has have no bar.
+
+    Args:
+      evaluations: by the label of their chart; of one schema.
+      face: draw only this face of each, without whiskers; None for all.
+
+    Raises:
+      EfldError: there is no evaluation, the schemas differ, or `face` is not the same face in all.
+    """
+    _check(evaluations, face)
+    first = next(iter(evaluations.values()))
+    lines = _lines(regions(first.schema))
+    width = max(slots[-1].right for slots in lines)
+    top = 1.06 * max(_top(evaluation, face) for evaluation in evaluations.values()) or 1.0
+    rows = len(lines) * len(evaluations)
+    figure, grid = plt.subplots(
+        rows, 1, figsize=(max(5.5, width * INCHES + 0.8), rows * PANEL_INCHES + HEAD_INCHES),
+        dpi=120, squeeze=False, layout="constrained",
+    )
+    panels = iter(grid[:, 0])
+    for label, evaluation in evaluations.items():
+        for slots in lines:
+            axes = next(panels)
+            _draw(axes, slots, evaluation, face)
+            axes.set(xlim=(-0.8, width + 0.5), ylim=(0, top))
+            if slots is lines[0]:
+                nme = evaluation.nme.mean() if face is None else evaluation.nme[face]
+                axes.set_title(f"{label}: NME {100 * nme:.2f}%", fontsize=8.5, fontweight="bold",
+                               loc="left", pad=32)
+    shown = f"face {first.faces.names[face]}" if face is not None else (
+        f"{len(first.faces)} faces: mean, {LOW}th to {HIGH}th percentile")
+    figure.suptitle(f"Error in % of the {first.normaliser} distance, {first.schema.title}\n"
+                    f"{shown}; lines: mean of the region", fontsize=9)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
+    plt.close(figure)
+
+
+def _check(evaluations: Mapping[str, Evaluation], face: int | None) -> None:
+    every = list(evaluations.values())
+    if not every:
+        raise EfldError("a chart of landmarks needs an evaluation")
+    names = sorted({evaluation.schema.name for evaluation in every})
+    if len(names) > 1:
+        raise EfldError(f"landmarks of {' and '.join(names)} cannot be compared in one chart")
+    if face is not None:
+        if not all(0 <= face < len(evaluation.faces) for evaluation in every):
+            raise EfldError(f"there is no face {face} in every evaluation")
+        if len({evaluation.faces.names[face] for evaluation in every}) > 1:
+            raise EfldError(f"face {face} is not the same one in every evaluation")
+
+
+def _lines(found: Mapping[str, Sequence[int]]) -> list[list[_Slot]]:
+    """The regions one after the other, on as few lines of `LINE` bars as it goes, evenly long.
+
+    A region that is longer than a line stands on several.
+    """
+    pieces = [
+        _Slot(name, tuple(points[at : at + LINE]), 0.0, 0.0, _width(name, points[at : at + LINE]))
+        for name, points in found.items() for at in range(0, len(points), LINE)
+    ]
+    longest = float(LINE)
+    broken = _broken(pieces, longest)
+    # The shortest lines that do not take more of them.
+    while len(shorter := _broken(pieces, longest - 1)) == len(broken) and longest > 1:
+        broken, longest = shorter, longest - 1
+    return broken
+
+
+def _broken(pieces: Sequence[_Slot], longest: float) -> list[list[_Slot]]:
+    """Pieces in their places on lines up to `longest`; a single one may be longer."""
+    lines: list[list[_Slot]] = []
+    left = 0.0
+    for piece in pieces:
+        width = piece.right - piece.left
+        if not lines or left + width > longest:
+            lines.append([])
+            left = 0.0
+        first = left + (width - len(piece.points)) / 2
+        lines[-1].append(_Slot(piece.name, piece.points, first, left, left + width))
+        left += width + GAP
+    return lines
+
+
+def _width(name: str, points: Sequence[int]) -> float:
+    """How many bars wide a region's place is: its bars, or the longest line of its name."""
+    return max(len(points), LETTER * max(map(len, [*_title(name).split("\n"), "00.0%"])))
+
+
+def _title(name: str) -> str:
+    return name.replace("_", "\n", 1).replace("_", " ")
+
+
+def _top(evaluation: Evaluation, face: int | None) -> float:
+    """The highest place that is drawn, in percent."""
+    errors = 100 * evaluation.point_errors()
+    if face is not None:
+        return float(np.nanmax(errors[face]))
+    known = errors[:, np.isfinite(errors).any(axis=0)]
+    return float(max(np.nanpercentile(known, HIGH, axis=0).max(), np.nanmean(known, axis=0).max()))
+
+
+def _draw(axes: Axes, slots: Sequence[_Slot], evaluation: Evaluation, face: int | None) -> None:
+    errors = 100 * evaluation.point_errors()
+    by_region = evaluation.nme_by_region()
+    others = [name for name in regions(evaluation.schema) if name not in _COLOURS]
+    ticks, labels = [], []
+    for slot in slots:
+        colour = _COLOURS.get(slot.name)
+        if colour is None:
+            colour = _OTHER_COLOURS[others.index(slot.name) % len(_OTHER_COLOURS)]
+        x = slot.first + np.arange(len(slot.points)) + 0.5
+        own = errors[:, list(slot.points)] if face is None else errors[[face]][:, list(slot.points)]
+        known = np.isfinite(own).any(axis=0)
+        ticks += x.tolist()
+        labels += list(slot.points)
+        title = _title(slot.name)
+        if known.any():
+            own, x = own[:, known], x[known]
+            mean = np.nanmean(own, axis=0)
+            axes.bar(x, mean, width=0.82, color=colour)
+            if face is None:
+                low, high = np.nanpercentile(own, (LOW, HIGH), axis=0)
+                axes.vlines(x, low, high, color="#333333", linewidth=0.8)
+            region = by_region[slot.name] if face is None else by_region[slot.name][[face]]
+            level = 100 * float(np.nanmean(region))
+            axes.hlines(level, slot.left - 0.3, slot.right + 0.3, color="black", linewidth=1.1)
+            title += f"\n{level:.1f}%"
+        axes.text((slot.left + slot.right) / 2, 1.02, title, fontsize=7, ha="center", va="bottom",
+                  linespacing=0.95, transform=axes.get_xaxis_transform())
+    axes.set_xticks(ticks, labels, rotation=90, fontsize=6)
+    axes.tick_params(axis="x", length=0, pad=2)
+    axes.tick_params(axis="y", labelsize=7)
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
