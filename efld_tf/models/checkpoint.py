@@ -84,7 +84,8 @@ class ModelSpec:
 
     def codec(self, head: str) -> registry.Codec:
         """The codec of a head."""
-        return registry.get(self.family).codec(np.array(self.heads[head].mean_shape))
+        mean_shape = np.array(self.heads[head].mean_shape)
+        return registry.codec(self.family, self.options, self.input_size, mean_shape)
 
 
 def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:

@@ -1,9 +1,16 @@
-"""How points become what a head predicts, and back: encode/decode pairs."""
+"""How points become what a head predicts, and back: encode/decode pairs.
+
+`encode` gives targets with an entry for each of the head's raw outputs that broadcasts to it, so
+that a head which predicts its targets is perfect: `decode` then gives back the points. Targets may
+have further entries that only the loss reads.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+
+Maps = dict[str, tf.Tensor]
 
 
 class MeanResidualCodec:
@@ -14,15 +21,171 @@ class MeanResidualCodec:
 
     Attributes:
       mean_shape: [N, 2] float32, in the crop's unit square.
+      precision: how exactly `decode` inverts `encode`, in crop sides.
     """
+
+    precision = 1e-6
 
     def __init__(self, mean_shape: np.ndarray):
         self.mean_shape = np.asarray(mean_shape, np.float32)
 
-    def encode(self, points: tf.Tensor) -> tf.Tensor:
+    def encode(self, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Points [B, N, 2] in the crop's unit square -> raw residuals [B, N, 2]."""
         return self.mean_shape - points
 
     def decode(self, raw: tf.Tensor) -> tf.Tensor:
         """Raw residuals [B, N, 2] -> points [B, N, 2] in the crop's unit square."""
         return tf.subtract(self.mean_shape, raw)
+
+
+class PIPCodec:
+    """Points as the cells of a coarse grid, and offsets within them (PIPNet, Sections 3.1 and 3.2).
+
+    Raw outputs, for a grid of G x G cells, N points and C neighbours of each:
+
+    - `scores` [B, G, G, N]: 1 in the cell that a point lies in, else 0;
+    - `x`, `y` [B, G, G, N]: of the point from that cell's top left corner, in cells;
+    - `neighbour_x`, `neighbour_y` [B, G, G, N * C] (channel n * C + c): the same of the point's
+      neighbours, which may lie many cells away. Without neighbours they are absent.
+
+    Attributes:
+      grid: G.
+      neighbours: [N, C] indices of the points nearest to each in the mean shape, nearest first.
+      precision: as in `MeanResidualCodec`.
+    """
+
+    precision = 1e-5
+
+    def __init__(self, mean_shape: np.ndarray, grid: int, neighbours: int):
+        self.grid = grid
+        self.neighbours = nearest_points(mean_shape, neighbours)
+        count = len(mean_shape)
+        # For each point, where it is predicted among N rows of itself and C neighbours.
+        columns = np.concatenate([np.arange(count)[:, None], self.neighbours], axis=1)
+        places = [np.flatnonzero(columns.ravel() == point) for point in range(count)]
+        most = max(len(found) for found in places)
+        self._places = np.zeros((count, most), np.int32)
+        self._weights = np.zeros((count, most), np.float32)
+        for point, found in enumerate(places):
+            self._places[point, : len(found)] = found
+            self._weights[point, : len(found)] = 1 / (len(found) * grid)
+
+    def encode(self, points: tf.Tensor, mask: tf.Tensor) -> Maps:
+        """Points [B, N, 2] in the crop's unit square -> targets; outside, the nearest cell counts.
+
+        Args:
+          mask: [B, N], 1 where a point is annotated.
+
+        Returns:
+          An entry for each raw output, and `neighbours_known` [B, N, C], 1 where a neighbour is
+          annotated.
+        """
+        count, grid = len(self.neighbours), self.grid
+        points = points * grid
+        cell = tf.clip_by_value(tf.floor(points), 0.0, grid - 1.0)
+        index = tf.cast(cell[..., 1] * grid + cell[..., 0], tf.int32)
+        scores = tf.one_hot(index, grid * grid, axis=1)
+        own = (points - cell)[:, None, None]
+        maps = {
+            "scores": tf.reshape(scores, [-1, grid, grid, count]), "x": own[..., 0], "y": own[..., 1],
+        }
+        if self.neighbours.shape[1]:
+            others = tf.gather(points, self.neighbours, axis=1) - cell[:, :, None]
+            others = tf.reshape(others, [-1, 1, 1, self.neighbours.size, 2])
+            maps |= {"neighbour_x": others[..., 0], "neighbour_y": others[..., 1]}
+            maps["neighbours_known"] = tf.gather(mask, self.neighbours, axis=1)
+        return maps
+
+    def decode(self, raw: Maps) -> tf.Tensor:
+        """Raw maps -> points [B, N, 2]: each the mean of its own prediction and its neighbours'."""
+        count, grid = len(self.neighbours), self.grid
+        cell = best_cells(raw["scores"])
+        corner = {"x": tf.cast(cell % grid, tf.float32), "y": tf.cast(cell // grid, tf.float32)}
+        coordinates = []
+        for axis in ("x", "y"):
+            predicted = at_cells(raw[axis], cell)
+            if self.neighbours.shape[1]:
+                others = at_cells(raw[f"neighbour_{axis}"], cell)
+                predicted = tf.concat([predicted, others], axis=-1)
+            predicted += corner[axis][..., None]
+            predicted = tf.reshape(predicted, [-1, count * (1 + self.neighbours.shape[1])])
+            collected = tf.gather(predicted, self._places, axis=1) * self._weights
+            coordinates.append(tf.reduce_sum(collected, axis=-1))
+        return tf.stack(coordinates, axis=-1)
+
+    def encode_coarse(self, points: tf.Tensor, level: int) -> tf.Tensor:
+        """Target scores [B, G', G', N] of a grid whose cells are 2^level times as long."""
+        coarse = PIPCodec(np.zeros((len(self.neighbours), 2)), self.grid >> level, 0)
+        return coarse.encode(points, tf.ones_like(points[..., 0]))["scores"]
+
+
+class HeatmapCodec:
+    """Points as Gaussians on maps of G x G pixels, one a point: raw [B, G, G, N].
+
+    The highest pixel and a quarter of one towards its higher neighbour is the point (B. Xiao et
+    al., "Simple Baselines for Human Pose Estimation and Tracking", ECCV 2018; PIPNet, Section
+    4.3.1).
+
+    Attributes:
+      size: G.
+      sigma: of the Gaussians, in pixels of the map.
+      precision: as in `MeanResidualCodec`: half a pixel of the map.
+    """
+
+    def __init__(self, points: int, size: int, sigma: float):
+        self._count, self.size, self.sigma = points, size, sigma
+        self.precision = 0.5 / size
+
+    def encode(self, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Points [B, N, 2] in the crop's unit square -> maps [B, G, G, N], 1 at their peaks."""
+        centres = tf.range(self.size, dtype=tf.float32) + 0.5
+        distance = centres[:, None, None] - points[:, None] * self.size  # [B, G, N, 2]
+        weight = tf.exp(-tf.square(distance) / (2 * self.sigma**2))
+        return weight[:, :, None, :, 1] * weight[:, None, :, :, 0]
+
+    def decode(self, raw: tf.Tensor) -> tf.Tensor:
+        """Raw maps [B, G, G, N] -> points [B, N, 2] in the crop's unit square."""
+        size, cell = self.size, best_cells(raw)
+        coordinates = []
+        for place, step in ((cell % size, 1), (cell // size, size)):
+            # Towards the higher neighbour; at the map's border there is only one, which says little.
+            inside = tf.minimum(tf.minimum(place, size - 1 - place), 1)
+            after = at_cells(raw, cell + inside * step)
+            before = at_cells(raw, cell - inside * step)
+            quarter = 0.25 * tf.sign(after - before)[..., 0]
+            coordinates.append((tf.cast(place, tf.float32) + 0.5 + quarter) * (1 / size))
+        return tf.stack(coordinates, axis=-1)
+
+    def encode_coarse(self, points: tf.Tensor, level: int) -> tf.Tensor:
+        """Target maps [B, G', G', N] with pixels 2^level times as long; the Gaussians keep sigma."""
+        coarse = HeatmapCodec(self._count, self.size >> level, self.sigma)
+        return coarse.encode(points, tf.ones_like(points[..., 0]))
+
+
+def nearest_points(mean_shape: np.ndarray, count: int) -> np.ndarray:
+    """The `count` points nearest to each one of a shape [N, 2], nearest first: [N, count].
+
+    All the other points where there are fewer (PIPNet, Section 3.2, by Euclidean distance).
+    """
+    shape = np.asarray(mean_shape, np.float64)
+    distance = np.linalg.norm(shape[:, None] - shape[None], axis=-1)
+    np.fill_diagonal(distance, np.inf)
+    return np.argsort(distance, axis=1, kind="stable")[:, : min(count, len(shape) - 1)]
+
+
+def best_cells(scores: tf.Tensor) -> tf.Tensor:
+    """For each point, the cell of the highest score: [B, G, G, N] -> [B, N] int32, row * G + column.
+
+    The first of equal ones.
+    """
+    _, rows, columns, points = scores.shape
+    flat = tf.reshape(scores, [-1, rows * columns, points])
+    return tf.argmax(flat, axis=1, output_type=tf.int32)
+
+
+def at_cells(maps: tf.Tensor, cell: tf.Tensor) -> tf.Tensor:
+    """What K maps a point say in its cell: [B, G, G, N * K] and [B, N] -> [B, N, K]."""
+    _, rows, columns, channels = maps.shape
+    points = cell.shape[1]
+    flat = tf.reshape(maps, [-1, rows * columns * points, channels // points])
+    return tf.gather(flat, cell * points + tf.range(points), axis=1, batch_dims=1)

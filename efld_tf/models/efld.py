@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -147,7 +148,9 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
     return tf_keras.Model(image, outputs, name="efld")
 
 
-codec = MeanResidualCodec
+def codec(options: EFLDOptions, input_size: int, mean_shape: np.ndarray) -> MeanResidualCodec:
+    """The codec of a head."""
+    return MeanResidualCodec(mean_shape)
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,20 +13,40 @@ import tf_keras
 
 from efld_tf import config
 from efld_tf.errors import EfldError
-from efld_tf.models import efld
+from efld_tf.models import coordnet, efld, mapnet, on_backbone, pipnet
+
+# What a head predicts: a tensor, or several by name.
+Raw = tf.Tensor | Mapping[str, tf.Tensor]
 
 # The output that says whether there is a face, beside those of the heads, and its layer.
 PRESENCE = "presence"
 
 
 class Codec(Protocol):
-    """How points become what a head predicts, and back."""
+    """How points become what a head predicts, and back; see `codecs`.
 
-    def encode(self, points: tf.Tensor) -> tf.Tensor:
-        """Points [B, N, 2] in the crop's unit square -> training targets."""
+    Attributes:
+      precision: how exactly `decode` inverts `encode`, in crop sides.
+    """
 
-    def decode(self, raw: tf.Tensor) -> tf.Tensor:
+    precision: float
+
+    def encode(self, points: tf.Tensor, mask: tf.Tensor) -> Raw:
+        """Points [B, N, 2] in the crop's unit square, annotated where the mask [B, N] is 1.
+
+        Returns:
+          Training targets.
+        """
+
+    def decode(self, raw: Raw) -> tf.Tensor:
         """A head's raw output -> points [B, N, 2] in the crop's unit square."""
+
+
+class CoarseCodec(Codec, Protocol):
+    """The codec of a head that has scores on a grid, for self-training with curriculum."""
+
+    def encode_coarse(self, points: tf.Tensor, level: int) -> tf.Tensor:
+        """Points [B, N, 2] -> target scores on a grid of cells 2^level times as long."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +57,39 @@ class Family:
       options: the dataclass of what can be varied.
       build: (options, input size, points by head) -> model from images [B, S, S, 3] in [0, 1] to
         {head: raw output}.
-      codec: mean shape [N, 2] -> the codec of a head.
+      codec: (options, input size, mean shape [N, 2]) -> the codec of a head.
+      loss: a name of `training.losses`: what its heads are trained by.
       features: model -> what it knows about the crop, [B, C], from which one dense layer tells
         whether it shows a face; None for a family without such an output.
+      coarse: (model, head, level) -> the head's scores on a grid of cells 2^level times as long,
+        by the same weights; None for a family whose heads have no grid.
+      load_backbone: (model, options, file) copies ImageNet weights into the backbone; None for a
+        family that has none to load.
     """
 
     options: type
     build: Callable[[Any, int, Mapping[str, int]], tf_keras.Model]
-    codec: Callable[[np.ndarray], Codec]
+    codec: Callable[[Any, int, np.ndarray], Codec]
+    loss: str
     features: Callable[[tf_keras.Model], tf.Tensor] | None = None
+    coarse: Callable[[tf_keras.Model, str, int], tf.Tensor] | None = None
+    load_backbone: Callable[[tf_keras.Model, Any, Path], None] | None = None
 
 
 FAMILIES: dict[str, Family] = {
-    "efld": Family(efld.EFLDOptions, efld.build, efld.codec, efld.features),
+    "efld": Family(efld.EFLDOptions, efld.build, efld.codec, "nme", efld.features),
+    "pipnet": Family(
+        pipnet.PIPNetOptions, pipnet.build, pipnet.codec, "pip", pipnet.features,
+        pipnet.coarse, on_backbone.load_backbone,
+    ),
+    "coordnet": Family(
+        coordnet.CoordNetOptions, coordnet.build, coordnet.codec, "l1", coordnet.features,
+        load_backbone=on_backbone.load_backbone,
+    ),
+    "mapnet": Family(
+        mapnet.MapNetOptions, mapnet.build, mapnet.codec, "heatmap", mapnet.features,
+        mapnet.coarse, on_backbone.load_backbone,
+    ),
 }
 
 
@@ -78,11 +119,38 @@ def build(
     Raises:
       EfldError: an unknown family, or options that it does not accept.
     """
-    found = get(family)
-    model = found.build(
-        config.from_tree(dict(options), found.options, "model.options"), input_size, heads
-    )
+    model = get(family).build(options_of(family, options), input_size, heads)
     return with_presence(family, model) if presence else model
+
+
+def codec(
+    family: str, options: Mapping[str, Any], input_size: int, mean_shape: np.ndarray
+) -> Codec:
+    """The codec of a head with this mean shape [N, 2]; arguments and errors as in `build`."""
+    return get(family).codec(options_of(family, options), input_size, mean_shape)
+
+
+def load_backbone(
+    family: str, options: Mapping[str, Any], model: tf_keras.Model, path: str | Path
+) -> None:
+    """Copies public ImageNet weights from a file into a model's backbone.
+
+    Raises:
+      EfldError: there are none for it, or (DataError) the file is not one of its.
+    """
+    load = get(family).load_backbone
+    if load is None:
+        raise EfldError(f"the family {family!r} has no public weights to start from")
+    load(model, options_of(family, options), Path(path))
+
+
+def options_of(family: str, options: Mapping[str, Any]) -> Any:
+    """A family's options as it takes them, from options as they stand in a config.
+
+    Raises:
+      EfldError: an unknown family, or options that it does not accept.
+    """
+    return config.from_tree(dict(options), get(family).options, "model.options")
 
 
 def with_presence(family: str, model: tf_keras.Model) -> tf_keras.Model:

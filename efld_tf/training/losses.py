@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
 from efld_tf.errors import EfldError
+from efld_tf.models.codecs import at_cells, best_cells
+from efld_tf.models.registry import Raw
 
-Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+# (raw outputs, targets, mask [B, N], normalising distance [B]) -> [B].
+Loss = Callable[[Raw, Raw, tf.Tensor, tf.Tensor], tf.Tensor]
 
 # Keeps the gradient of the distance finite where prediction and target coincide, and a face with
 # coinciding eye corners from dividing by zero; in crop sides, far below a hundredth of a pixel.
 EPSILON = 1e-6
+
+# PIPNet, Section 4.1.2: alpha and beta by cells a side of the grid, for strides 16 to 128 at 256
+# pixels.
+PIP_BALANCES = {16: 0.02, 8: 0.1, 4: 0.125, 2: 0.25}
 
 
 def nme(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor) -> tf.Tensor:
@@ -29,20 +40,104 @@ def nme(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tenso
     """
     squared = tf.reduce_sum(tf.square(raw - target), axis=-1)
     distance = tf.sqrt(squared + EPSILON**2)
-    points = tf.maximum(tf.reduce_sum(mask, axis=-1), 1.0)
-    mean = tf.reduce_sum(distance * mask, axis=-1) / points
+    mean = _mean(distance, mask)
     return mean / tf.maximum(normaliser, EPSILON) * tf.reduce_max(mask, axis=-1)
 
 
-LOSSES: dict[str, Loss] = {"nme": nme}
+def l1(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor) -> tf.Tensor:
+    """Mean absolute difference of coordinates, in crop sides (PIPNet's CoordNet, Section 4.3.1).
+
+    Arguments and result as in `nme`; the normaliser is not used.
+    """
+    return _mean(tf.reduce_mean(tf.abs(raw - target), axis=-1), mask)
 
 
-def get(name: str) -> Loss:
+def heatmap(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor) -> tf.Tensor:
+    """Mean squared difference of score maps [B, G, G, N] (PIPNet, Equation 2, and its MapNet).
+
+    Returns:
+      [B]: mean over all cells of the annotated points; 0 for a face without any.
+    """
+    return _mean(tf.reduce_mean(tf.square(raw - target), axis=(1, 2)), mask)
+
+
+def pip(
+    raw: Mapping[str, tf.Tensor],
+    target: Mapping[str, tf.Tensor],
+    mask: tf.Tensor,
+    normaliser: tf.Tensor,
+    *,
+    alpha: float | None = None,
+    beta: float | None = None,
+) -> tf.Tensor:
+    """PIPNet's loss, Equations 1 to 6: L_S + alpha L_O + beta L_N.
+
+    L_S is the mean squared error of the scores over all cells; L_O and L_N are the mean absolute
+    errors, in cells, of the offsets of the points and of their neighbours in the true cell alone.
+
+    Args:
+      raw, target: maps of `codecs.PIPCodec`.
+      mask: [B, N], 1 where a point is annotated.
+      normaliser: not used.
+      alpha, beta: None for the paper's, by the grid (`PIP_BALANCES`).
+
+    Returns:
+      [B]: 0 for a face without any annotated point.
+    """
+    balance = pip_balance(raw["scores"].shape[1])
+    cell = best_cells(target["scores"])
+
+    def offsets(*names: str) -> tf.Tensor:
+        """Mean absolute error of maps in the true cell: [B, N, K]."""
+        differences = []
+        for name in names:
+            found = at_cells(raw[name], cell)
+            differences.append(tf.abs(found - tf.reshape(target[name], tf.shape(found))))
+        return tf.add_n(differences) / len(names)
+
+    total = heatmap(raw["scores"], target["scores"], mask, normaliser)
+    own = _mean(offsets("x", "y")[..., 0], mask)
+    total += (balance if alpha is None else alpha) * own
+    if "neighbour_x" in raw:
+        known = mask[..., None] * target["neighbours_known"]
+        of_neighbours = offsets("neighbour_x", "neighbour_y") * known
+        mean = tf.reduce_sum(of_neighbours, (1, 2)) / tf.maximum(tf.reduce_sum(known, (1, 2)), 1.0)
+        total += (balance if beta is None else beta) * mean
+    return total
+
+
+def pip_balance(grid: int) -> float:
+    """The paper's alpha and beta for the grid of its table that is nearest in octaves."""
+    return PIP_BALANCES[min(PIP_BALANCES, key=lambda known: abs(math.log2(known / grid)))]
+
+
+def _mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean [B] of values [B, N] over annotated points; 0 for a face without any."""
+    points = tf.maximum(tf.reduce_sum(mask, axis=-1), 1.0)
+    return tf.reduce_sum(values * mask, axis=-1) / points
+
+
+LOSSES: dict[str, Callable[..., tf.Tensor]] = {
+    "nme": nme, "l1": l1, "heatmap": heatmap, "pip": pip,
+}
+
+
+def get(name: str, options: Mapping[str, Any] | None = None) -> Loss:
     """The loss of that name.
 
+    Args:
+      options: its keyword arguments, all numbers.
+
     Raises:
-      EfldError: there is none; the message lists the known ones.
+      EfldError: there is none, or it has no such option; the message lists the known ones.
     """
     if name not in LOSSES:
         raise EfldError(f"training.loss: unknown loss {name!r}; known: {', '.join(LOSSES)}")
-    return LOSSES[name]
+    parameters = inspect.signature(LOSSES[name]).parameters.values()
+    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    for option in set(options or {}) - set(known):
+        raise EfldError(
+            f"training.loss_options.{option}: the loss {name} has "
+            f"{'only ' + ', '.join(known) if known else 'no options'}"
+        )
+    return partial(LOSSES[name], **(options or {}))

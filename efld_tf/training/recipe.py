@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,13 @@ class TrainingRecipe:
       steps: optimiser steps.
       batch_size: faces a step.
       learning_rate: at its highest; a cosine brings it to 0 at the last step.
+      learning_rate_drops: shares of the steps at which the rate falls to a tenth instead of
+        following a cosine.
       warmup_steps: linear rise from 0.
       weight_decay: AdamW's, on kernels only.
       gradient_clip_norm: largest global norm of the gradient, or None for no clipping.
-      loss: a name of `training.losses`.
+      loss: a name of `training.losses`, or None for the family's own.
+      loss_options: numbers that the loss takes, such as `alpha` and `beta` of `pip`.
       target_head: the head whose validation NME decides which weights are best.
       validation_interval: steps between validations.
       checkpoint_interval: steps between checkpoints that a killed run resumes from.
@@ -87,22 +91,26 @@ class TrainingRecipe:
       seed: of weights, order and augmentation.
       deterministic: bit-equal results on equal hardware, at some cost in speed.
       init_from: a model file to start from; heads and layers that it lacks start anew.
+      backbone_weights: a file of public ImageNet weights for the backbone; see `models.backbones`.
     """
 
     steps: int
     target_head: str
     batch_size: int = 128
     learning_rate: float = 1e-3
+    learning_rate_drops: list[float] = field(default_factory=list)
     warmup_steps: int = 0
     weight_decay: float = 1e-4
     gradient_clip_norm: float | None = None
-    loss: str = "nme"
+    loss: str | None = None
+    loss_options: dict[str, float] = field(default_factory=dict)
     validation_interval: int = 500
     checkpoint_interval: int = 500
     log_interval: int = 20
     seed: int = 1
     deterministic: bool = False
     init_from: str | None = None
+    backbone_weights: str | None = None
 
     def __post_init__(self) -> None:
         positive = ("steps", "batch_size", "learning_rate", "validation_interval",
@@ -116,6 +124,14 @@ class TrainingRecipe:
             )
         if self.weight_decay < 0:
             raise EfldError(f"weight_decay: expected 0 or more, got {self.weight_decay}")
+        if self.init_from and self.backbone_weights:
+            raise EfldError("init_from, backbone_weights: expected one of them, got both")
+        drops = [0.0, *self.learning_rate_drops, 1.0]
+        if any(first >= second for first, second in pairwise(drops)):
+            raise EfldError(
+                "learning_rate_drops: expected rising fractions between 0 and 1, got "
+                f"{self.learning_rate_drops}"
+            )
         if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
             raise EfldError("gradient_clip_norm: expected a positive number or null")
 

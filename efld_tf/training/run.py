@@ -54,10 +54,7 @@ def train(recipe: Recipe, *, progress: bool = True) -> RunResult:
       EfldError: the run's folder holds another recipe or was begun with other data, the data cannot
         be read, or the loss is no longer a finite number.
     """
-    registry.build(recipe.model.family, recipe.model.options, recipe.model.input_size, {"mtfl5": 5})
-    losses.get(recipe.training.loss)
-    if recipe.training.init_from:
-        checkpoint.read_spec(recipe.training.init_from)
+    _check_model(recipe)
     _check_folder(recipe)
     for source in recipe.data.sources:
         pack.pack(source, recipe.pack_folder(source), recipe.data.pack, progress=progress)
@@ -180,6 +177,18 @@ class _Run:
     def _write_history(self, entries: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(entry) + "\n" for entry in entries)
         files.write_text(self.folder / VALIDATION_LOG, text)
+
+
+def _check_model(recipe: Recipe) -> None:
+    """Meets mistakes about model and weights before the data are packed."""
+    about, training = recipe.model, recipe.training
+    model = registry.build(about.family, about.options, about.input_size, {"mtfl5": 5})
+    losses.get(training.loss or registry.get(about.family).loss, training.loss_options)
+    if training.init_from:
+        checkpoint.read_spec(training.init_from)
+    if training.backbone_weights:
+        path = config.expand(training.backbone_weights)
+        registry.load_backbone(about.family, about.options, model, path)
 
 
 def _check_folder(recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +18,9 @@ from efld_tf.data import pack, pipeline
 from efld_tf.data.manifest import read_manifest
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.schema import Normaliser
-from efld_tf.models import checkpoint
+from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses
-from efld_tf.training.recipe import Recipe
+from efld_tf.training.recipe import Recipe, TrainingRecipe
 
 # `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}}`.
 Labels = Mapping[str, Mapping[str, tf.Tensor]]
@@ -52,7 +53,9 @@ class LandmarkTask(base_task.Task):
         self.recipe = config.loads(params.recipe, Recipe)
         self.sources = packed_sources(self.recipe)
         self.spec = model_spec(self.recipe, self.sources)
-        self._loss = losses.get(self.recipe.training.loss)
+        training = self.recipe.training
+        family = registry.get(self.spec.family)
+        self._loss = losses.get(training.loss or family.loss, training.loss_options)
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
         self.started_anew: list[str] = []  # weights that `init_from` did not supply
 
@@ -61,9 +64,13 @@ class LandmarkTask(base_task.Task):
         return self.spec.build()
 
     def initialize(self, model: tf_keras.Model) -> None:
-        """Loads `init_from` into a run that has no checkpoint yet."""
-        if self.recipe.training.init_from:
-            self.started_anew = checkpoint.load_matching(self.recipe.training.init_from, model)
+        """Loads `init_from` or `backbone_weights` into a run that has no checkpoint yet."""
+        training, about = self.recipe.training, self.recipe.model
+        if training.init_from:
+            self.started_anew = checkpoint.load_matching(training.init_from, model)
+        if training.backbone_weights:
+            path = config.expand(training.backbone_weights)
+            registry.load_backbone(about.family, about.options, model, path)
 
     @classmethod
     def create_optimizer(
@@ -120,7 +127,7 @@ class LandmarkTask(base_task.Task):
         for head, recipe in self.recipe.heads.items():
             points, mask = labels["points"][head], labels["mask"][head]
             loss = self._loss(
-                model_outputs[head], self._codecs[head].encode(points), mask,
+                model_outputs[head], self._codecs[head].encode(points, mask), mask,
                 self._distance(head, points, mask),
             )
             total += recipe.weight * tf.reduce_mean(loss)
@@ -235,12 +242,7 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
                 "global_clipnorm": training.gradient_clip_norm,
             }
         },
-        "learning_rate": {
-            "cosine": {
-                "initial_learning_rate": training.learning_rate,
-                "decay_steps": training.steps,
-            }
-        },
+        "learning_rate": _learning_rate(training),
     }
     if training.warmup_steps:
         optimizer["warmup"] = {
@@ -265,3 +267,13 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
         },
     }, is_strict=False)
     return params
+
+
+def _learning_rate(training: TrainingRecipe) -> dict[str, Any]:
+    """Model Garden's schedule: a cosine to 0, or drops to a tenth."""
+    if not training.learning_rate_drops:
+        cosine = {"initial_learning_rate": training.learning_rate, "decay_steps": training.steps}
+        return {"type": "cosine", "cosine": cosine}
+    values = [training.learning_rate / 10**drop for drop in range(len(training.learning_rate_drops) + 1)]
+    steps = [round(share * training.steps) for share in training.learning_rate_drops]
+    return {"type": "stepwise", "stepwise": {"boundaries": steps, "values": values}}

@@ -1,0 +1,87 @@
+"""MapNet: heatmaps by transposed convolutions, the baseline of PIPNet (Section 4.3.1).
+
+The head is that of B. Xiao, H. Wu and Y. Wei, "Simple Baselines for Human Pose Estimation and
+Tracking", ECCV 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+from efld_tf.errors import EfldError
+from efld_tf.models import on_backbone
+from efld_tf.models.codecs import HeatmapCodec
+
+# Section 4.3.1: the Gaussian's radius, in pixels of the map, by stride.
+SIGMAS = {4: 1.0, 2: 2.0, 1: 4.0}
+
+
+@dataclass(frozen=True)
+class MapNetOptions(on_backbone.BackboneOptions):
+    """What can be varied in the family.
+
+    Attributes:
+      stride: side of the input / side of the heatmaps: 4, 2 or 1.
+      channels: of every transposed convolution; the paper's 512 take most of the time.
+    """
+
+    stride: int = 4
+    channels: int = 512
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stride not in SIGMAS:
+            raise EfldError(f"stride: expected one of {tuple(SIGMAS)}, got {self.stride}")
+        if self.channels < 1:
+            raise EfldError(f"channels: expected at least 1, got {self.channels}")
+
+
+def build(options: MapNetOptions, input_size: int, heads: Mapping[str, int]) -> tf_keras.Model:
+    """The network from images to the heatmaps of every head.
+
+    Args:
+      options: the variant.
+      input_size: side of the input in pixels, divisible by the backbone's stride.
+      heads: points N by the name of each head's schema.
+
+    Returns:
+      A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: [B, G, G, N] heatmaps},
+      where G = S / stride.
+
+    Raises:
+      EfldError: the size is not divisible by the backbone's stride, or there is no head.
+    """
+    if not heads:
+        raise EfldError("heads: at least one is needed")
+    image, x = on_backbone.features(options, input_size)
+    step = 1
+    while x.shape[1] < input_size // options.stride:
+        x = options.blocks.deconv(x, options.channels, 4, name=f"up{step}")
+        step += 1
+    outputs = {
+        schema: layers.Conv2D(
+            points, 1, name=f"{schema}_scores",
+            kernel_initializer=tf_keras.initializers.RandomNormal(stddev=1e-3),
+        )(x)
+        for schema, points in heads.items()
+    }
+    return tf_keras.Model(image, outputs, name="mapnet")
+
+
+def codec(options: MapNetOptions, input_size: int, mean_shape: np.ndarray) -> HeatmapCodec:
+    """The codec of a head."""
+    return HeatmapCodec(len(mean_shape), input_size // options.stride, SIGMAS[options.stride])
+
+
+def features(model: tf_keras.Model) -> tf.Tensor:
+    """What the transposed convolutions read, averaged over the crop: [B, C]."""
+    return on_backbone.pooled(model.get_layer("up1_deconv").input)
+
+
+coarse = on_backbone.coarse_scores

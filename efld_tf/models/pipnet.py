@@ -1,0 +1,123 @@
+"""PIPNet: scores on a coarse grid, offsets within its cells, and the neighbours' offsets.
+
+H. Jin, S. Liao and L. Shao, "Pixel-in-Pixel Net: Towards Efficient Facial Landmark Detection in the
+Wild", IJCV 2021: the head is Sections 3.1 and 3.2 and Figure 3, strides other than the backbone's
+are Section 4.2.1. Its 1x1 convolutions and their initial weights are those of the published code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+from efld_tf.errors import EfldError
+from efld_tf.models import backbones, on_backbone
+from efld_tf.models.blocks import Blocks
+from efld_tf.models.codecs import PIPCodec
+
+STRIDES = (16, 32, 64, 128)
+# Section 4.2.1, of the convolutions that bring a backbone to another stride.
+CHANNELS = 512
+
+
+@dataclass(frozen=True)
+class PIPNetOptions(on_backbone.BackboneOptions):
+    """What can be varied in the family.
+
+    Attributes:
+      stride: side of the input / side of the grid, one of `STRIDES`; None for the backbone's own.
+        The paper's best grid has 8 x 8 cells (Table 1).
+      neighbours: C, of each point; 0 leaves out neighbour regression. 10 is the paper's best.
+      channels: of the convolutions that bring the backbone to another stride.
+    """
+
+    stride: int | None = None
+    neighbours: int = 10
+    channels: int = CHANNELS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stride not in (None, *STRIDES):
+            raise EfldError(f"stride: expected one of {STRIDES} or null, got {self.stride}")
+        if self.neighbours < 0:
+            raise EfldError(f"neighbours: expected 0 or more, got {self.neighbours}")
+        if self.channels < 1:
+            raise EfldError(f"channels: expected at least 1, got {self.channels}")
+
+    def grid(self, input_size: int) -> int:
+        """Cells a side of the grid.
+
+        Raises:
+          EfldError: the size is not divisible by the stride.
+        """
+        stride = self.stride or backbones.get(self.backbone).stride
+        if input_size % stride:
+            raise EfldError(f"input_size: expected a multiple of {stride}, got {input_size}")
+        return input_size // stride
+
+
+def at_grid(x: tf.Tensor, grid: int, blocks: Blocks, channels: int) -> tf.Tensor:
+    """Halves or doubles features [B, G', G', C] up to the grid: [B, G, G, C or channels]."""
+    step = 1
+    while x.shape[1] != grid:
+        if x.shape[1] > grid:
+            x = blocks.conv(x, channels, 3, stride=2, name=f"stride{step}")
+        else:
+            x = blocks.deconv(x, channels, 4, name=f"stride{step}")
+        step += 1
+    return x
+
+
+def build(options: PIPNetOptions, input_size: int, heads: Mapping[str, int]) -> tf_keras.Model:
+    """The network from images to the raw maps of every head.
+
+    Args:
+      options: the variant.
+      input_size: side of the input in pixels, divisible by the strides of backbone and grid.
+      heads: points N by the name of each head's schema.
+
+    Returns:
+      A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: maps of `PIPCodec`}.
+
+    Raises:
+      EfldError: the size is not divisible by a stride, or there is no head.
+    """
+    if not heads:
+        raise EfldError("heads: at least one is needed")
+    grid = options.grid(input_size)
+    image, x = on_backbone.features(options, input_size)
+    x = at_grid(x, grid, options.blocks, options.channels)
+    outputs = {}
+    for schema, points in heads.items():
+        channels = {"scores": points, "x": points, "y": points}
+        if options.neighbours:
+            # Apart from the own offsets: neighbours lie cells away, and one int8 grid for both
+            # would leave the own ones a tenth of its steps.
+            count = points * min(options.neighbours, points - 1)
+            channels |= {"neighbour_x": count, "neighbour_y": count}
+        outputs[schema] = {
+            name: layers.Conv2D(
+                count, 1, name=f"{schema}_{name}",
+                kernel_initializer=tf_keras.initializers.RandomNormal(stddev=1e-3),
+            )(x)
+            for name, count in channels.items()
+        }
+    return tf_keras.Model(image, outputs, name="pipnet")
+
+
+def codec(options: PIPNetOptions, input_size: int, mean_shape: np.ndarray) -> PIPCodec:
+    """The codec of a head."""
+    return PIPCodec(mean_shape, options.grid(input_size), options.neighbours)
+
+
+def features(model: tf_keras.Model) -> tf.Tensor:
+    """What the heads read, averaged over the crop: [B, C]."""
+    return on_backbone.pooled(model.get_layer(f"{next(iter(model.output))}_scores").input)
+
+
+coarse = on_backbone.coarse_scores
