@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from efld_tf import runs
-from efld_tf.cli import common, eval_detector
+from efld_tf.cli import common, eval_detector, eval_prior
 from efld_tf.errors import EfldError
 from efld_tf.scoring import results
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     exported = model.suffix == ".tflite"
     if not exported:
         model = runs.trained_model(model)
-    eval_detector.check(arguments, exported)
+    _check(arguments, exported)
     if exported:
         common.quiet_tensorflow_for(arguments.source or "")
     else:
@@ -29,13 +29,28 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     about = results.describe_model(model, schema=predictor.schema)
     if arguments.output:
         results.existing(arguments.output, about)  # refuse another model's file before the work
+    scenes = eval_prior.scenes(arguments)
+    evaluation = None
     if arguments.source:
         evaluation = _evaluate(arguments, predictor, about)
         if arguments.robustness:
             _measure_robustness(arguments, predictor, evaluation, about)
+    if arguments.prior:
+        eval_prior.measure(arguments, predictor, evaluation, scenes, about)
     if arguments.detector:
         eval_detector.measure(arguments, predictor, about)
     return None
+
+
+def _check(arguments: argparse.Namespace, exported: bool) -> None:
+    """Refuses arguments that do not go together."""
+    eval_detector.check(arguments, exported)
+    eval_prior.check(arguments)
+    if arguments.source is None:
+        if not arguments.prior and not arguments.detector:
+            raise EfldError("--source: expected READER:PATH of annotated faces")
+        if arguments.robustness or arguments.split or arguments.threshold:
+            raise EfldError("--robustness, --split and --threshold go with --source")
 
 
 def _evaluate(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]) -> Any:
@@ -81,12 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--head", help="of a trained model (default: its first)")
     parser.add_argument("--output", type=Path, help="the results.json to merge into")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="where to draw CED, errors by landmark and faces")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER",
+                        help="where to draw CED, errors by landmark and faces")
     parser.add_argument(
         "--robustness", action="store_true",
         help="measure also with shifted, scaled and turned crops, blur, noise, JPEG, darkness, "
         "occlusion and low resolution (about 0.1 s a face)",
     )
+    eval_prior.add_arguments(parser)
     eval_detector.add_arguments(parser)
     parser.add_argument(
         "--threshold", type=_percent, nargs="+", default=[], metavar="PERCENT",

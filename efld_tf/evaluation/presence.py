@@ -204,28 +204,29 @@ def add_scenes(
                     crops.add_face(image, crop, "scenes", photo)
                 for _ in range(PARTIALS):
                     crops.add_partial(image, crop, "scenes", photo, faces)
-            for crop in _patches(image.shape, boxes, crops.random):
+            for crop in patches(image.shape, boxes, crops.random):
                 crops.add(image, crop, PATCH, "scenes", photo)
             for crop in alarms:
                 crops.add(image, crop, ALARM, "scenes", photo)
 
 
 def read_scenes(
-    folder: str, boxes: str, half: int | None = None
+    folder: str, boxes: str, half: int | None = None, form: str = "xywh"
 ) -> list[tuple[Path, np.ndarray]]:
     """Photos and the boxes [B, 4] of all their faces, (x0, y0, x1, y1) in pixels.
 
     Args:
       folder: of the photos; `${NAME}` is an environment variable, as in `boxes`.
-      boxes: a JSON file: by the photo's name, a list of [x, y, width, height] in pixels.
+      boxes: a JSON file: by the photo's name, a list of boxes in pixels (`runtime.boxes`).
       half: 0 or 1 for the photos of a half, by the SHA-256 of their name; None for all.
+      form: `xywh` for boxes [x, y, width, height], `xyxy` for [x0, y0, x1, y1].
 
     Raises:
       DataError: the file is not of that form, or a photo is missing.
     """
     path = Path(config.expand(boxes))
     result = []
-    for name, rows in sorted(read_boxes(path, "xywh").items()):
+    for name, rows in sorted(read_boxes(path, form).items()):
         photo = Path(config.expand(folder)) / name
         if not photo.is_file():
             raise DataError(photo, f"named in {path.name}, but not there")
@@ -263,7 +264,7 @@ def worsened(pixels: np.ndarray, share: float, random: np.random.Generator) -> n
     return pixels
 
 
-def _patches(
+def patches(
     shape: tuple[int, ...], boxes: np.ndarray, random: np.random.Generator
 ) -> Iterator[Crop]:
     """Squares that touch no face nor what is close around it; up to a fifth may be outside."""

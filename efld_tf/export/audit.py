@@ -12,9 +12,13 @@ from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
 # What may follow the integer part of an integer model, in float: a dense layer of int8 weights,
-# which gives the points without an output grid, and their decoding; and the sigmoid of a
-# confidence.
-FLOAT_TAIL = frozenset({"DEQUANTIZE", "FULLY_CONNECTED", "RESHAPE", "SUB", "LOGISTIC"})
+# which gives the points without an output grid; the decoding of the points, with whole numbers for
+# the places of the best scores; and the sigmoid of a confidence.
+DECODING = frozenset({
+    "ADD", "ARG_MAX", "CAST", "CONCATENATION", "FLOOR_DIV", "FLOOR_MOD", "GATHER", "MINIMUM", "MUL",
+    "PACK", "RESHAPE", "SIGN", "SUB", "SUM",
+})
+FLOAT_TAIL = DECODING | {"DEQUANTIZE", "FULLY_CONNECTED", "LOGISTIC"}
 WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 # Of the operators' results and of their weights, for each mode; the tail's are float32 anywhere.
@@ -36,8 +40,9 @@ def check(path: str | Path, mode: str) -> graph.Graph:
 
     Builtin operators and static shapes; a uint8 image in, float32 points out, and of some models
     a float32 confidence; DEQUANTIZE first, which divides the pixels by 255; then results and
-    weights of the mode's types, but for the tail of an integer model, `FLOAT_TAIL`; and all of it
-    in one partition of XNNPACK, for the modes in `ONE_PARTITION`.
+    weights of the mode's types, but for the tail of an integer model, `FLOAT_TAIL`, and for int32
+    places of best scores; and all of it in one partition of XNNPACK, for the modes in
+    `ONE_PARTITION`, but for the search of those places and what depends on it.
 
     Args:
       mode: of `convert.MODES`.
@@ -55,17 +60,30 @@ def check(path: str | Path, mode: str) -> graph.Graph:
     _check_ends(found, path)
     _check_types(found, path, mode)
     if mode in ONE_PARTITION:
-        outside = outside_xnnpack(path, found)
+        searched = after_search(found)
+        outside = [op for op in outside_xnnpack(path, found) if op not in searched]
         if outside:
             raise DataError(path, f"outside XNNPACK's partition: {_listed(outside)}")
     return found
 
 
 def tail_of(found: graph.Graph) -> list[graph.Operator]:
-    """What an integer model computes after its last integers; empty for one that has none."""
-    integers = [t for op in found.operators for t in op.outputs if t.dtype.startswith("int")]
+    """What an integer model computes after its last quantised values; empty for one without."""
+    integers = [t for op in found.operators for t in op.outputs if t.dtype in ("int8", "int16")]
     before, used = graph.leading_to(found, integers), graph.leading_to(found, found.outputs)
     return [op for op in found.operators if integers and op.index in used - before]
+
+
+def after_search(found: graph.Graph) -> list[graph.Operator]:
+    """The operators that look for the best score, which XNNPACK has not, and what depends on it."""
+    result: list[graph.Operator] = []
+    known: set[int] = set()
+    for operator in found.operators:
+        read = {tensor.index for tensor in operator.inputs if tensor}
+        if operator.name == "ARG_MAX" or read & known:
+            result.append(operator)
+            known |= {tensor.index for tensor in operator.outputs}
+    return result
 
 
 def outside_xnnpack(path: str | Path, found: graph.Graph) -> list[graph.Operator]:
@@ -116,12 +134,13 @@ def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
     if first.name != "DEQUANTIZE" or first.output_dtypes != ("float32",):
         raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
     integer = ACTIVATIONS[mode] != "float32"
+    places = [op for op in after_search(found) if op.output_dtypes == ("int32",)]
     tail = tail_of(found) if integer else []
     computed = {t.index for operator in tail for t in operator.outputs}
     ended = all(output.index in computed for output in found.outputs)
     for operator in tail:
         taken = {t.dtype for t in operator.inputs if t and not t.constant}
-        ended = ended and (operator.name == "DEQUANTIZE" or taken == {"float32"})
+        ended = ended and (operator.name == "DEQUANTIZE" or taken <= {"float32", "int32"})
     if integer and not ended:
         raise DataError(path, f"{mode}: its integers do not end in DEQUANTIZE")
     for operator in rest:
@@ -131,6 +150,8 @@ def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
         in_tail = operator in tail
         if in_tail and operator.name not in FLOAT_TAIL:
             raise DataError(path, f"{mode}: {_listed([operator])} does not belong to a float tail")
+        if operator in places:
+            continue
         expected = "float32" if in_tail else ACTIVATIONS[mode]
         for dtype in operator.output_dtypes:
             if dtype != expected:

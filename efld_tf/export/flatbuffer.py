@@ -41,8 +41,16 @@ class _SharingBuilder(flatbuffers.Builder):
 
 
 def read(model: bytes) -> schema.ModelT:
-    """The model as a tree of objects."""
-    return schema.ModelT.InitFromPackedBuf(model, 0)
+    """The model as a tree of objects, which holds all its buffers.
+
+    AI Edge Quantizer puts the buffers of larger models behind the flatbuffer.
+    """
+    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    for buffer in tree.buffers:
+        if buffer.size:
+            data = model[buffer.offset : buffer.offset + buffer.size]
+            buffer.data, buffer.offset, buffer.size = np.frombuffer(data, np.uint8), 0, 0
+    return tree
 
 
 def write(tree: schema.ModelT) -> bytes:

@@ -15,6 +15,7 @@ from efld_tf.runtime import graph
 Ranges = dict[str, tuple[float, float]]
 
 _ALL = qtyping.TFLOperationName.ALL_SUPPORTED
+_KNOWN = frozenset(name.value for name in qtyping.TFLOperationName)
 _WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
@@ -48,6 +49,8 @@ def to_int(
             )
     of_points = graph.leading_to(found, found.outputs[:1])
     for operator in _after_weights(found):
+        if operator.name not in _KNOWN:
+            continue  # the quantizer leaves it in float anyway
         name = qtyping.TFLOperationName(operator.name)
         if operator.name not in _WEIGHTED:
             _leave(engine, _scope(operator), name)

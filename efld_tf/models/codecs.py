@@ -87,7 +87,9 @@ class PIPCodec:
         scores = tf.one_hot(index, grid * grid, axis=1)
         own = (points - cell)[:, None, None]
         maps = {
-            "scores": tf.reshape(scores, [-1, grid, grid, count]), "x": own[..., 0], "y": own[..., 1],
+            "scores": tf.reshape(scores, [-1, grid, grid, count]),
+            "x": own[..., 0],
+            "y": own[..., 1],
         }
         if self.neighbours.shape[1]:
             others = tf.gather(points, self.neighbours, axis=1) - cell[:, :, None]
@@ -107,7 +109,7 @@ class PIPCodec:
             if self.neighbours.shape[1]:
                 others = at_cells(raw[f"neighbour_{axis}"], cell)
                 predicted = tf.concat([predicted, others], axis=-1)
-            predicted += corner[axis][..., None]
+            predicted += tf.expand_dims(corner[axis], -1)
             predicted = tf.reshape(predicted, [-1, count * (1 + self.neighbours.shape[1])])
             collected = tf.gather(predicted, self._places, axis=1) * self._weights
             coordinates.append(tf.reduce_sum(collected, axis=-1))
@@ -148,16 +150,16 @@ class HeatmapCodec:
         size, cell = self.size, best_cells(raw)
         coordinates = []
         for place, step in ((cell % size, 1), (cell // size, size)):
-            # Towards the higher neighbour; at the map's border there is only one, which says little.
+            # Towards the higher neighbour; at the map's border there is only one.
             inside = tf.minimum(tf.minimum(place, size - 1 - place), 1)
             after = at_cells(raw, cell + inside * step)
             before = at_cells(raw, cell - inside * step)
-            quarter = 0.25 * tf.sign(after - before)[..., 0]
+            quarter = 0.25 * tf.squeeze(tf.sign(after - before), -1)
             coordinates.append((tf.cast(place, tf.float32) + 0.5 + quarter) * (1 / size))
         return tf.stack(coordinates, axis=-1)
 
     def encode_coarse(self, points: tf.Tensor, level: int) -> tf.Tensor:
-        """Target maps [B, G', G', N] with pixels 2^level times as long; the Gaussians keep sigma."""
+        """Target maps [B, G', G', N] of pixels 2^level times as long; sigma is as many of them."""
         coarse = HeatmapCodec(self._count, self.size >> level, self.sigma)
         return coarse.encode(points, tf.ones_like(points[..., 0]))
 
@@ -174,9 +176,13 @@ def nearest_points(mean_shape: np.ndarray, count: int) -> np.ndarray:
 
 
 def best_cells(scores: tf.Tensor) -> tf.Tensor:
-    """For each point, the cell of the highest score: [B, G, G, N] -> [B, N] int32, row * G + column.
+    """For each point, the cell of the highest score, the first of equal ones.
 
-    The first of equal ones.
+    Args:
+      scores: [B, G, G, N].
+
+    Returns:
+      [B, N] int32, row * G + column.
     """
     _, rows, columns, points = scores.shape
     flat = tf.reshape(scores, [-1, rows * columns, points])

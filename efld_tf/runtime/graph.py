@@ -165,7 +165,10 @@ class _Reader:
         self.codes = [self._op_code(i) for i in self._range(self.model.OperatorCodesLength())]
         # Touching every buffer finds a file that was cut off within its weights.
         buffers = [self.model.Buffers(i) for i in self._range(self.model.BuffersLength())]
-        self.stored = [_vector(buffer.DataAsNumpy()).size > 0 for buffer in buffers]
+        # Of larger models they may lie behind the flatbuffer.
+        self.stored = [_vector(b.DataAsNumpy()).size > 0 or b.Size() > 0 for b in buffers]
+        if any(buffer.Offset() + buffer.Size() > self.size for buffer in buffers):
+            raise ValueError("a buffer ends behind the file")
 
     def graph(self) -> Graph:
         count = self.model.SubgraphsLength()

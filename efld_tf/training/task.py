@@ -274,6 +274,6 @@ def _learning_rate(training: TrainingRecipe) -> dict[str, Any]:
     if not training.learning_rate_drops:
         cosine = {"initial_learning_rate": training.learning_rate, "decay_steps": training.steps}
         return {"type": "cosine", "cosine": cosine}
-    values = [training.learning_rate / 10**drop for drop in range(len(training.learning_rate_drops) + 1)]
     steps = [round(share * training.steps) for share in training.learning_rate_drops]
+    values = [training.learning_rate / 10**drop for drop in range(len(steps) + 1)]
     return {"type": "stepwise", "stepwise": {"boundaries": steps, "values": values}}

@@ -1,0 +1,314 @@
+"""What a model predicts where no face is: the prior of place and shape that it has learnt.
+
+After Jin et al., "Pixel-in-Pixel Net", IJCV 2021, Section 3.4 and Figure 9: detectors of landmarks
+give faces even for inputs that show none, the more alike the stronger their prior is. Inputs come
+in kinds:
+
+- `black`: one black image;
+- `noise`: every channel of every pixel drawn evenly from 0 to 255;
+- `clouds`: smooth noise in all colours, of few or many patches;
+- `patch`: squares of scenes that touch no face;
+- `face`: faces, to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from efld_tf.annotations.images import read_photo
+from efld_tf.annotations.synthetic.render import render_face
+from efld_tf.errors import DataError, EfldError
+from efld_tf.evaluation import presence
+from efld_tf.evaluation.evaluate import Evaluation, Predictor, percent
+from efld_tf.evaluation.faces import common_points
+from efld_tf.evaluation.presence import FACE, PATCH
+from efld_tf.landmarks import metrics, schemas, shapes
+from efld_tf.landmarks.geometry import CropRule, extract_crop, tight_box
+from efld_tf.landmarks.schema import LandmarkSchema
+from efld_tf.runtime import crop_maps
+
+BLACK, NOISE, CLOUDS = "black", "noise", "clouds"
+
+# Inputs of a kind: at least so many where there are enough, but for the black image.
+COUNT = 100
+# Faces that are rendered to compare with where no source is given, and the side of their images.
+RENDERED, RENDERED_SIZE = 48, 256
+# Patches along a side of a cloud.
+CLOUD_CELLS = (2, 4, 8, 16)
+SEED = 0
+BATCH = 16  # inputs between two steps of the progress display
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The mean face that predictions are compared with.
+
+    Attributes:
+      schema: of its points.
+      origin: the faces that it is the mean of, in words.
+      place: [N, 2] in the crop's unit square, the mean of the points; NaN for those no face has.
+      shape: [N] complex, the mean shape up to similarity (`landmarks.shapes`).
+      size: the distance of the schema's normaliser in `shape`.
+    """
+
+    schema: LandmarkSchema
+    origin: str
+    place: np.ndarray
+    shape: np.ndarray
+    size: float
+
+    @classmethod
+    def of_faces(cls, points: np.ndarray, schema: LandmarkSchema, origin: str) -> Reference:
+        """The mean of faces [F, N, 2] in their crops' unit squares; NaN where not annotated.
+
+        Raises:
+          EfldError: no face has eyes and a mouth, or they coincide.
+        """
+        known = np.isfinite(points).all(axis=-1)
+        count = known.sum(axis=0)
+        total = np.where(known[..., None], points, 0).sum(axis=0, dtype=np.float64)
+        place = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], np.nan)
+        anchors = schema.anchor_points(points)
+        height = np.linalg.norm(anchors[:, 2:].mean(axis=1) - anchors[:, :2].mean(axis=1), axis=-1)
+        usable = height > 0  # also False for NaN
+        if not usable.any():
+            raise EfldError(f"{origin}: none has eyes and a mouth, so that there is no mean face")
+        shape = shapes.mean_shape(shapes.as_complex(points[usable]), schema)
+        flat = np.stack([shape.real, shape.imag], axis=-1)
+        size = float(schema.normaliser.distance(flat))
+        if not size > 0:
+            raise EfldError(f"{origin}: the mean face has no {schema.normaliser.name} distance")
+        return cls(schema, origin, place, shape, size)
+
+    def residual(self, predicted: np.ndarray) -> np.ndarray:
+        """How unlike a face each prediction is: [I], a fraction of the normaliser's distance.
+
+        It is the mean distance of its points to those of the mean shape, after the similarity
+        (shift, turn and scale, no reflection) that brings it closest to that shape by least
+        squares. Points that coincide have the residual `without_shape`, about as much as there can
+        be.
+
+        Args:
+          predicted: [I, N, 2].
+        """
+        found = shapes.as_complex(predicted)
+        found[:, ~np.isfinite(self.place).all(axis=-1)] = np.nan
+        distance = abs(shapes.align(found, self.shape) - self.shape)
+        return np.nanmean(distance, axis=1) / self.size
+
+    @property
+    def without_shape(self) -> float:
+        """The residual of points that all lie at one place."""
+        return float(self.residual(np.zeros((1, self.schema.num_points, 2)))[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A kind of inputs and what the model makes of them.
+
+    Attributes:
+      kind: of the inputs.
+      crops: [I, S, S, 3] uint8 RGB.
+      predicted: [I, N, 2] in the crops' unit squares.
+      confidence: [I], 0 to 1; None where the model does not say how sure it is.
+    """
+
+    kind: str
+    crops: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray | None
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean prediction [N, 2]."""
+        return self.predicted.mean(axis=0, dtype=np.float64)
+
+    def summary(self, reference: Reference) -> dict[str, Any]:
+        """An entry of `kinds` in the section `implicit_prior`.
+
+        Distances in the crop are in percent of its side: that is never zero, as the eyes' distance
+        in a prediction without a face may be. A single input has no variation.
+        """
+        away = np.linalg.norm(self.mean - reference.place, axis=-1)
+        result: dict[str, Any] = {"inputs": len(self.crops)}
+        if len(self.crops) > 1:
+            spread = np.linalg.norm(self.predicted - self.mean, axis=-1)
+            result["variation_crop_percent"] = percent(spread.mean())
+        result["from_reference_crop_percent"] = percent(np.nanmean(away))
+        residual = reference.residual(self.predicted).mean()
+        result[f"residual_{reference.schema.normaliser.name}_percent"] = percent(residual)
+        if self.confidence is not None:
+            result["confidence_percent"] = percent(self.confidence.mean())
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """What a model predicts where no face is, and beside it where one is.
+
+    Attributes:
+      reference: the mean face.
+      crop_rule: how the model's crops are made.
+      looks: by kind, faces first.
+      skipped: photos that could not be read.
+    """
+
+    reference: Reference
+    crop_rule: CropRule
+    looks: tuple[Look, ...]
+    skipped: tuple[DataError, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The `implicit_prior` section of `results.json`; see `scoring.results`."""
+        schema = self.reference.schema
+        return {
+            "schema": schema.name,
+            "normaliser": schema.normaliser.name,
+            "crop_rule": self.crop_rule.name,
+            "crop_scale": self.crop_rule.scale,
+            "reference": self.reference.origin,
+            "residual_without_shape_percent": percent(self.reference.without_shape),
+            "kinds": {look.kind: look.summary(self.reference) for look in self.looks},
+        }
+
+
+def measure(
+    predictor: Predictor,
+    evaluation: Evaluation | None = None,
+    scenes: Sequence[tuple[Path, np.ndarray]] = (),
+    *,
+    count: int = COUNT,
+    on_error: str = "stop",
+    progress: bool = True,
+) -> Prior:
+    """Runs a predictor on inputs without a face, and on faces to compare with.
+
+    Args:
+      evaluation: of the predictor; the reference is the mean of its truth and the faces are its,
+        evenly chosen. None for rendered faces, and for what the model predicts there.
+      scenes: of `presence.read_scenes`; their patches are a kind where there are any.
+      count: of the inputs of a kind; each scene gives at least one patch.
+      on_error: `stop` or `skip`, for photos of scenes that cannot be read.
+
+    Raises:
+      EfldError: there is no mean face, no scene has a place without a face, or a prediction is not
+        finite.
+      DataError: a photo cannot be read, with `stop`.
+    """
+    size = predictor.input_size
+    random = np.random.default_rng(SEED)
+    if evaluation is None:
+        faces = _rendered(predictor)
+    else:
+        faces = evaluation.faces.crops[_evenly(len(evaluation.faces), count)]
+    inputs = {
+        FACE: faces,
+        BLACK: np.zeros((1, size, size, 3), np.uint8),
+        NOISE: random.integers(0, 256, (count, size, size, 3), np.uint8),
+        CLOUDS: np.stack([_cloud(size, random) for _ in range(count)]),
+    }
+    skipped: list[DataError] = []
+    if scenes:
+        inputs[PATCH], skipped = faceless(scenes, size, count, random, on_error)
+    schema = predictor.schema if evaluation is None else evaluation.schema.name
+    _, own, _ = common_points(predictor.schema, schema)
+    total = sum(map(len, inputs.values()))
+    with tqdm(total=total, desc="implicit prior", unit="input", disable=not progress) as bar:
+        looks = [_look(predictor, kind, crops, own, bar) for kind, crops in inputs.items()]
+    if evaluation is None:
+        origin, points = f"predictions on {len(looks[0].crops)} rendered faces", looks[0].predicted
+    else:
+        origin, points = f"truth of {evaluation.faces.source}", evaluation.truth
+    reference = Reference.of_faces(points, schemas.get(schema), origin)
+    return Prior(reference, predictor.crop_rule, tuple(looks), tuple(skipped))
+
+
+def faceless(
+    scenes: Sequence[tuple[Path, np.ndarray]],
+    size: int,
+    count: int,
+    random: np.random.Generator,
+    on_error: str = "stop",
+) -> tuple[np.ndarray, list[DataError]]:
+    """Squares of scenes that touch no face, as inputs [I, size, size, 3] uint8.
+
+    Args:
+      scenes: photos and the boxes [B, 4] of all their faces.
+      count: about how many, evenly from as many of the scenes.
+      on_error: `stop` or `skip`, for photos that cannot be read.
+
+    Returns:
+      The inputs, and the errors that were passed over.
+
+    Raises:
+      DataError: a photo cannot be read, with `stop`.
+      EfldError: there is no such square.
+    """
+    chosen = [scenes[i] for i in _evenly(len(scenes), count)]
+    each = -(-count // len(chosen))
+    found: list[np.ndarray] = []
+    skipped: list[DataError] = []
+    for path, boxes in chosen:
+        try:
+            image = read_photo(path, upright=True)
+        except DataError as error:
+            if on_error == "stop":
+                raise
+            skipped.append(error)
+            continue
+        for crop in islice(presence.patches(image.shape, boxes, random), each):
+            found.append(extract_crop(image, crop, size))
+    if not found:
+        raise EfldError("the scenes have no place that is free of faces")
+    return np.stack(found), skipped
+
+
+def _look(
+    predictor: Predictor, kind: str, crops: np.ndarray, own: Sequence[int], bar: tqdm
+) -> Look:
+    """Predicts inputs [I, S, S, 3]; of the points only those with the indices `own`."""
+    points, confidences = [], []
+    sure = getattr(predictor, "has_confidence", False)
+    for start in range(0, len(crops), BATCH):
+        batch = crops[start : start + BATCH]
+        if sure:
+            found, confidence = predictor.predict_with_confidence(batch)
+            confidences.append(confidence)
+        else:
+            found = predictor.predict_crops(batch)
+        points.append(found[:, list(own)])
+        bar.update(len(batch))
+    predicted = np.concatenate(points)
+    metrics.point_errors(predicted, np.zeros_like(predicted))  # refuses what is not finite
+    return Look(kind, crops, predicted, np.concatenate(confidences) if sure else None)
+
+
+def _rendered(predictor: Predictor) -> np.ndarray:
+    """Rendered faces as the model's inputs [RENDERED, S, S, 3]."""
+    crops = []
+    for index in range(RENDERED):
+        face = render_face(SEED, index, RENDERED_SIZE)
+        around = crop_maps.REFERENCE.crop(tight_box(face.points[crop_maps.REFERENCE.schema]))
+        crop = crop_maps.to_model(around, predictor.crop_rule)
+        crops.append(extract_crop(face.image, crop, predictor.input_size))
+    return np.stack(crops)
+
+
+def _cloud(size: int, random: np.random.Generator) -> np.ndarray:
+    """Smooth noise [size, size, 3] uint8."""
+    cells = int(random.choice(CLOUD_CELLS))
+    grid = random.integers(0, 256, (cells, cells, 3), np.uint8)
+    return cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def _evenly(total: int, count: int) -> list[int]:
+    """At most `count` indices below `total`, in even steps."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()

@@ -1,0 +1,107 @@
+"""`efld-eval --prior`, and errors by landmark of `--plots`, by the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from efld_tf import assets
+from efld_tf.cli import common
+from efld_tf.cli import eval as eval_command
+from efld_tf.scoring import results
+from tests.cli.test_path import run
+from tests.test_imports import loaded_by
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered faces, and two grey photos without a face."""
+    folder = tmp_path_factory.mktemp("work")
+    run(folder, "data", "synth", "test", "--count", 4, "--seed", 5, "--quiet")
+    (folder / "scenes").mkdir()
+    for name, value in (("a.png", 60), ("b.png", 160)):
+        cv2.imwrite(str(folder / "scenes" / name), np.full((120, 160, 3), value, np.uint8))
+    boxes = {"a.png": [[90, 20, 40, 50]], "b.png": []}
+    (folder / "scenes" / "boxes.json").write_text(json.dumps(boxes))
+    return folder
+
+
+def test_without_a_source(folder: Path) -> None:
+    out, err = run(folder, "eval", assets.INT8_MODEL, "--prior", "--output", "r.json",
+                   "--scenes", "scenes/boxes.json", "--box-format", "xywh", "--plots", "plots")
+    found = results.read(folder / "r.json")
+    assert set(found) == {"model", "implicit_prior"}
+    section = found["implicit_prior"]
+    assert section["scenes"] == "scenes/boxes.json" and section["schema"] == "ibug51"
+    assert list(section["kinds"]) == ["face", "black", "noise", "clouds", "patch"]
+    assert "48 rendered faces" in section["reference"] and "48 rendered faces" in out
+    for kind, row in section["kinds"].items():
+        line = next(line for line in out.splitlines() if line.startswith(f"{kind} "))
+        assert f"{row['residual_interocular_percent']:.2f}" in line
+        assert f"{row['confidence_percent']:.2f}" in line
+    assert "implicit prior: 100%" in err
+    assert cv2.imread(str(folder / "plots" / "prior.png")).std() > 10
+
+
+def test_beside_a_source(folder: Path) -> None:
+    out, err = run(folder, "eval", assets.INT8_MODEL, "--source", "ibug:test", "--prior",
+                   "--output", "s.json", "--plots", "drawn", "--quiet")
+    found = results.read(folder / "s.json")
+    assert found["implicit_prior"]["reference"] == "truth of ibug:test"
+    assert found["implicit_prior"]["kinds"]["face"]["inputs"] == 4 and not err
+    evaluation = found["evaluation"]
+    assert f"point_variance_percent2      {evaluation['point_variance_percent2']:.2f}" in out
+    assert f"region=nose                  {evaluation['nme_by_region_percent']['nose']:.2f}%" in out
+    assert "drawn/points.png" in out
+    for name in ("points", "prior"):
+        assert cv2.imread(str(folder / "drawn" / f"{name}.png")).std() > 10
+
+
+def test_a_trained_model_on_packed_crops(folder: Path) -> None:
+    run(folder, "data", "pack", "ibug:test", "packed", "--crop-scale", 1.25, "--quiet")
+    out, err = run(folder, "eval", assets.FLOAT_MODEL, "--head", "mtfl5", "--prior", "--quiet")
+    assert "% of its intereye distance" in out and not err
+    out, err = run(folder, "eval", assets.FLOAT_MODEL, "--head", "ibug68", "--prior", "--source",
+                   "packed:packed", "--split", "train", "--quiet")
+    assert "mean of truth of packed:packed" in out and "region=right_cheek" in out and not err
+
+
+def test_it_needs_no_tensorflow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    words = [str(assets.INT8_MODEL), "--prior", "--quiet"]
+    loaded = loaded_by(f"from efld_tf.cli import eval\neval.main({words!r})")
+    assert "ai_edge_litert" in loaded and not loaded & {"tensorflow", "mediapipe", "matplotlib"}
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("--scenes",), "goes with --detector, or --scenes BOXES.json with --prior"),
+    (("--source", "ibug:test", "--scenes"), "goes with --detector, or"),
+    (("--prior", "--scenes"), "with --prior, expected the file of the scenes' boxes"),
+    (("--source", "ibug:test", "--scenes", "scenes/boxes.json"), "a file of boxes goes with"),
+    (("--detector", "both", "--source", "ibug:test", "--scenes", "scenes/boxes.json"),
+     "with --detector, --scenes stands alone"),
+    (("--prior", "--detector", "both"), "by --source or --boxes"),
+    (("--prior", "--robustness"), "go with --source"),
+    (("--prior", "--split", "train"), "go with --source"),
+    (("--prior", "--threshold", "8"), "go with --source"),
+    (("--prior", "--scenes", "none.json"), "none.json"),
+    (("--prior", "--scenes", "scenes/boxes.json"), "no area; read as --box-format xyxy"),
+    (("--prior", "--scenes", "scenes/missing.json"), "c.png: named in missing.json"),
+    (("--prior", "--scenes", "scenes/empty.json"), "no scene"),
+    (("--prior", "--source", "packed:nothing"), "nothing"),
+    (("--prior", "--source", "wflw:test"), "test"),
+])
+def test_mistakes_are_one_line(
+    words: tuple[str, ...], message: str, folder: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "scenes" / "missing.json").write_text('{"c.png": []}')
+    (folder / "scenes" / "empty.json").write_text("{}")
+    code = common.run(eval_command.main, [str(assets.INT8_MODEL), *words, "--quiet"])
+    err = capsys.readouterr().err
+    assert code == 2 and err.startswith("error: ") and err.count("\n") == 1 and message in err
