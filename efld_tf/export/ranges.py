@@ -102,13 +102,15 @@ def choose(observed: Observed, clip_percentile: float = 100.0) -> dict[str, tupl
 def spread_at_concatenations(observed: Observed) -> list[dict[str, object]]:
     """How the ranges of each concatenation's inputs differ: the narrowest loses levels.
 
+    Those of the decoding of points are left out: it is in float.
+
     Returns:
       For each one its name, the names and largest magnitudes of its inputs, and `levels`: how many
       of the 255 steps the narrowest input uses.
     """
-    rows = []
+    rows, decoding = [], graph.after_search(observed.found)
     for operator in observed.found.operators:
-        if operator.name != "CONCATENATION":
+        if operator.name != "CONCATENATION" or operator in decoding:
             continue
         sizes = {
             tensor.name: float(max(-np.nanmin(observed.lowest[:, tensor.index]),

@@ -145,6 +145,18 @@ def leading_to(found: Graph, tensors: Sequence[Tensor]) -> set[int]:
     return result
 
 
+def after_search(found: Graph) -> list[Operator]:
+    """The operators that look for the best score, which XNNPACK has not, and what depends on it."""
+    result: list[Operator] = []
+    known: set[int] = set()
+    for operator in found.operators:
+        read = {tensor.index for tensor in operator.inputs if tensor}
+        if operator.name == "ARG_MAX" or read & known:
+            result.append(operator)
+            known |= {tensor.index for tensor in operator.outputs}
+    return result
+
+
 def operators(path: str | Path) -> tuple[Operator, ...]:
     """The operators of a model, with their tensors and MACs; errors as in `read`."""
     return read(path).operators
