@@ -33,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     recipe = recipes.load(arguments.config, overrides)
 
     common.quiet_tensorflow()
-    from efld_tf.training import run
+    from efld_tf.training import rounds
 
-    result = run.train(recipe, progress=not arguments.quiet)
+    result = rounds.train(recipe, progress=not arguments.quiet)
     print(
         f"{result.folder}: best validation NME {result.nme_percent:.2f}% "
         f"({recipe.training.target_head}) at step {result.step}"

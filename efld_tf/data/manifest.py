@@ -14,9 +14,6 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema_fields import from_fields
 
-# What stands before the colon where a packed folder is a source of faces.
-PACKED = "packed"
-
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation")

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
+from efld_tf import config
 from efld_tf.annotations.sources import ON_ERROR
 from efld_tf.errors import EfldError
+
+# What stands before the colon where a packed folder is a source of faces.
+PACKED = "packed"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class SourceOptions:
       on_error: `stop` at a bad sample, or `skip` and count.
       crop: the crop rule.
       exclude: the list of faces to leave out that `efld-data check` wrote; `${NAME}` as in source.
+      level: 0 where everything about its points is to be learnt; k where only the scores are, on a
+        grid of cells 2^k times as long as the family's (labels that are roughly right).
     """
 
     source: str
@@ -53,6 +60,7 @@ class SourceOptions:
     on_error: str = "stop"
     crop: CropOptions = field(default_factory=CropOptions)
     exclude: str | None = None
+    level: int = 0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
@@ -65,6 +73,16 @@ class SourceOptions:
             raise EfldError("validation_fraction: expected a number from 0 up to, not including, 1")
         if self.on_error not in ON_ERROR:
             raise EfldError(f"on_error: expected one of {ON_ERROR}, got {self.on_error!r}")
+        if self.level < 0:
+            raise EfldError(f"level: expected 0 or more, got {self.level}")
+        if self.packed and (self.validation_fraction or self.exclude or self.crop != CropOptions()):
+            raise EfldError(f"{self.source}: its crops, hold-out and exclusions are as packed")
+
+    @property
+    def packed(self) -> Path | None:
+        """The folder of a source that is packed already, `packed:FOLDER`; None for others."""
+        reader, _, folder = self.source.partition(":")
+        return Path(config.expand(folder)) if reader == PACKED else None
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,9 @@ def pack(
             )
         if existing.fingerprint == fingerprint:
             return existing
-    # The content goes to a sibling that only its complete version leaves; see `_replace_folder`.
+    # The content goes to a sibling that only its complete version leaves; see `replace_folder`.
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    _sweep(folder)
+    sweep(folder)
     temporary.mkdir(parents=True)
     try:
         shards, mean_shape, skipped = _write_splits(
@@ -113,7 +113,7 @@ def pack(
         content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
         content["content_sha256"] = manifest.content_sha256
         files.write_json(temporary / MANIFEST, content)
-        _replace_folder(temporary, folder)
+        replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
@@ -319,7 +319,7 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _replace_folder(new: Path, old: Path) -> None:
+def replace_folder(new: Path, old: Path) -> None:
     """Puts `new` in the place of `old`; a kill in between leaves nothing half-written there."""
     if old.exists():
         retired = old.with_name(f".{old.name}.{os.getpid()}.old")
@@ -331,7 +331,7 @@ def _replace_folder(new: Path, old: Path) -> None:
         new.rename(old)
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Removes what killed packings of this folder left beside it."""
     for left in folder.parent.glob(f".{folder.name}.*"):
         pid = left.name.removeprefix(f".{folder.name}.").partition(".")[0]

@@ -28,12 +28,14 @@ class PackedSource:
       manifest: read from it.
       heads: by head that it supervises, the indices of the head's points in its annotation.
       repeat: how often a face is drawn for each time a face of a `repeat=1` source is.
+      level: as in `SourceOptions`.
     """
 
     folder: Path
     manifest: Manifest
     heads: dict[str, tuple[int, ...]]
     repeat: float = 1.0
+    level: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def training_batches(
 
     Returns:
       Elements `{"image": [B, S, S, 3] float32 in [0, 1], "points": {head: [B, N, 2]},
-      "mask": {head: [B, N] float32}}`, points in the image's unit square; the mask is 0 where a
-      face has no annotation in that format.
+      "mask": {head: [B, N] float32}, "level": [B] int32}`, points in the image's unit square; the
+      mask is 0 where a face has no annotation in that format, the level is its source's.
 
     Raises:
       EfldError: there is no source, or they were packed with different sizes or margins.
@@ -200,7 +202,7 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
             else:
                 count = schemas.get(head).num_points
                 points[head], mask[head] = tf.zeros([count, 2]), tf.zeros([count])
-        return {"jpeg": face["jpeg"], "points": points, "mask": mask}
+        return {"jpeg": face["jpeg"], "points": points, "mask": mask, "level": source.level}
 
     return shards.read(source.folder, source.manifest, split).map(supervise)
 
@@ -208,7 +210,7 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
 def _decoded(faces: tf.data.Dataset, size: int) -> tf.data.Dataset:
     def decode(face):
         image = tf.ensure_shape(tf.io.decode_jpeg(face["jpeg"], channels=3), [size, size, 3])
-        return {"image": image, "points": face["points"], "mask": face["mask"]}
+        return {**{name: face[name] for name in ("points", "mask", "level")}, "image": image}
 
     return faces.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
@@ -226,4 +228,4 @@ def _augmented(
         head: tf.where(mirrored[:, None], tf.gather(value, flips[head], axis=1), value)
         for head, value in batch["mask"].items()
     }
-    return {"image": image, "points": points, "mask": mask}
+    return {"image": image, "points": points, "mask": mask, "level": batch["level"]}

@@ -77,12 +77,13 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def golden_image(model: Path, size: int) -> np.ndarray:
-    """The golden input [1, S, S, 3]: a rendered face, cropped as a detector would.
+def golden_image(model: Path, size: int) -> tuple[np.ndarray, float]:
+    """The golden input [1, S, S, 3], a rendered face as a detector would crop it, and a tolerance.
 
     Kernels differ by a step of the grid. Where two cells of a score map are as good as equal, that
     moves a point by a cell: the face is the first one on which XNNPACK and the built-in kernels
-    agree well, or the one of `GOLDEN_FACES` on which they agree best.
+    agree well, or the one of `GOLDEN_FACES` on which they agree best; then the tolerance is twice
+    what they differ by.
     """
     best, least = None, np.inf
     for index in range(GOLDEN_FACES):
@@ -98,7 +99,7 @@ def golden_image(model: Path, size: int) -> np.ndarray:
             break
     if best is None:
         raise EfldError(f"{model.name}: its points are not numbers on a rendered face")
-    return best
+    return best, min(max(TOLERANCE, 2 * least), golden.LARGEST_TOLERANCE)
 
 
 def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
@@ -106,8 +107,8 @@ def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
     schema = schemas.get(report["head"])
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
-    golden.write(model, report["numbers"], golden_image(model, spec.input_size), TOLERANCE,
-                 CONFIDENCE_TOLERANCE)
+    image, tolerance = golden_image(model, spec.input_size)
+    golden.write(model, report["numbers"], image, tolerance, CONFIDENCE_TOLERANCE)
     files.write_json(model.with_name(REPORT), report)
     files.write_text(model.with_name(CARD), card(spec, report))
 

@@ -83,9 +83,14 @@ def coarse_scores(model: tf_keras.Model, head: str, level: int) -> tf.Tensor:
 
     Returns:
       [B, G / 2^level, G / 2^level, N].
+
+    Raises:
+      EfldError: G is not divisible by 2^level.
     """
     scores = model.get_layer(f"{head}_scores")
     x = scores.input
+    if x.shape[1] % 2**level:
+        raise EfldError(f"level: cells {2**level} times as long do not fit a grid of {x.shape[1]}")
     for _ in range(level):
         x = tf_keras.layers.MaxPooling2D(2)(x)
     return scores(x)

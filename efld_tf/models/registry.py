@@ -144,6 +144,18 @@ def load_backbone(
     load(model, options_of(family, options), Path(path))
 
 
+def coarse_scores(family: str, model: tf_keras.Model, head: str, level: int) -> tf.Tensor:
+    """A head's scores on a grid of cells 2^level times as long; see `Family.coarse`.
+
+    Raises:
+      EfldError: the family's heads have no grid, or one that cannot be that much coarser.
+    """
+    coarse = get(family).coarse
+    if coarse is None:
+        raise EfldError(f"level: the family {family!r} has no grid that could be coarser")
+    return coarse(model, head, level)
+
+
 def options_of(family: str, options: Mapping[str, Any]) -> Any:
     """A family's options as it takes them, from options as they stand in a config.
 

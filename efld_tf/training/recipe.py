@@ -13,6 +13,7 @@ from typing import Any
 
 from efld_tf import config
 from efld_tf.annotations.sources import declare_schema
+from efld_tf.data.manifest import read_manifest
 from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions, SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
@@ -137,13 +138,41 @@ class TrainingRecipe:
 
 
 @dataclass(frozen=True)
+class SelfTrainingRecipe:
+    """Rounds of training on faces that the model of the round before has labelled.
+
+    Attributes:
+      unlabelled: sources of further faces. Only their boxes are used; `heads` are those that get
+        pseudo-labels.
+      levels: of each round after the first, what its pseudo-labels are used for; see
+        `SourceOptions.level`. None for PIPNet's curriculum, [2, 1, 0, 0, 0], where the family has
+        scores on a grid, else for standard self-training, [0, 0, 0].
+    """
+
+    unlabelled: list[SourceOptions]
+    levels: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.unlabelled:
+            raise EfldError("unlabelled: at least one source is needed")
+        for source in self.unlabelled:
+            if source.validation_fraction or source.level:
+                raise EfldError(
+                    f"unlabelled: {source.name}: validation_fraction and level are not for "
+                    "unlabelled sources"
+                )
+        if self.levels is not None and (not self.levels or min(self.levels) < 0):
+            raise EfldError(f"levels: expected numbers of 0 or more, got {self.levels}")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A training run.
 
     Attributes:
       name: of the run; its folder is `output_dir/name`.
       heads: by schema.
-      data, training, model: see their classes.
+      data, training, model, self_training: see their classes.
       output_dir: where runs are kept.
       license: of the weights, as the data allow; goes into every exported model.
     """
@@ -153,14 +182,19 @@ class Recipe:
     data: DataRecipe
     training: TrainingRecipe
     model: ModelRecipe = field(default_factory=ModelRecipe)
+    self_training: SelfTrainingRecipe | None = None
     output_dir: str = "runs"
     license: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
             raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
-        for source in self.data.sources:
-            declare_schema(source.source)
+        unlabelled = self.self_training.unlabelled if self.self_training else []
+        for source in [*self.data.sources, *unlabelled]:
+            if source.packed:
+                read_manifest(source.packed)
+            else:
+                declare_schema(source.source)
         for head in self.heads:
             schemas.get(head)
         if self.training.target_head not in self.heads:
@@ -176,16 +210,20 @@ class Recipe:
                 "data.service: the order of its batches depends on the workers' speed; "
                 "it cannot be combined with training.deterministic"
             )
-        names = [source.name for source in self.data.sources]
+        names = [source.name for source in [*self.data.sources, *unlabelled]]
         if len(set(names)) < len(names):
             raise EfldError("data.sources: two sources have the same name")
+        for source in unlabelled:
+            for head in set(source.heads) - set(self.heads):
+                raise EfldError(f"self_training.unlabelled: the head {head!r} is not in heads")
         supervised = {head for source in self.data.sources for head in source.heads}
         for head in supervised - set(self.heads):
             raise EfldError(f"data.sources: the head {head!r} is not in heads")
         for head in set(self.heads) - supervised:
             raise EfldError(f"heads.{head}: no source supervises it")
         if not any(
-            source.validation_fraction and self.training.target_head in source.heads
+            (source.validation_fraction or source.packed)
+            and self.training.target_head in source.heads
             for source in self.data.sources
         ):
             raise EfldError(
@@ -199,11 +237,13 @@ class Recipe:
         return Path(config.expand(self.output_dir)) / self.name
 
     def pack_folder(self, source: SourceOptions) -> Path:
-        """Where a source of this recipe is packed.
+        """Where a source of this recipe is packed, or will be.
 
         The name ends in a hash of the options, so that two recipes that want the same source
         packed differently do not replace each other's.
         """
+        if source.packed:
+            return source.packed
         options = [source.source, source.validation_fraction, source.on_error,
                    asdict(source.crop), asdict(self.data.pack)]
         digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from efld_tf import config, files
 from efld_tf.data import pack
+from efld_tf.data.options import SourceOptions
 from efld_tf.data.pipeline import PackedSource
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
@@ -50,23 +51,39 @@ class RunResult:
 def train(recipe: Recipe, *, progress: bool = True) -> RunResult:
     """Trains a recipe, or carries on where an earlier, killed run of it stopped.
 
+    This is one run; `rounds.train` also knows a recipe's self-training.
+
     Raises:
       EfldError: the run's folder holds another recipe or was begun with other data, the data cannot
         be read, or the loss is no longer a finite number.
     """
+    claim_folder(recipe, prepare(recipe, progress=progress))
+    history = validation_history(recipe.folder)
+    if history and history[-1]["step"] == recipe.training.steps:
+        return RunResult(recipe.folder, *_best(recipe))
+    with _logs_to(recipe.folder / "train.log"):
+        return _Run(recipe, progress).run()
+
+
+def prepare(recipe: Recipe, *, progress: bool = True) -> list[PackedSource]:
+    """Meets mistakes before the run has a folder, and packs the data; errors as in `train`."""
     _check_model(recipe)
-    _check_folder(recipe)
-    for source in recipe.data.sources:
-        pack.pack(source, recipe.pack_folder(source), recipe.data.pack, progress=progress)
+    check_folder(recipe)
+    pack_sources(recipe, recipe.data.sources, progress=progress)
     sources = task.packed_sources(recipe)
     if recipe.training.target_head not in task.validated_heads(sources):
         raise EfldError(
             f"no face of {recipe.training.target_head} is held out to choose the best weights by: "
             f"raise validation_fraction of a source that supervises it"
         )
-    _claim_folder(recipe, sources)
-    with _logs_to(recipe.folder / "train.log"):
-        return _Run(recipe, progress).run()
+    return sources
+
+
+def pack_sources(recipe: Recipe, sources: list[SourceOptions], *, progress: bool) -> None:
+    """Packs what is not packed yet; errors as in `pack.pack`."""
+    for source in sources:
+        if not source.packed:
+            pack.pack(source, recipe.pack_folder(source), recipe.data.pack, progress=progress)
 
 
 def validation_history(folder: Path) -> list[dict[str, Any]]:
@@ -129,7 +146,7 @@ class _Run:
                 raise EfldError(f"training stopped before step {step}: {first_line}") from error
             self._validate(step)
         self.bar.close()
-        return RunResult(self.folder, *self._best())
+        return RunResult(self.folder, *_best(self.recipe))
 
     def _show_progress(self, output: dict[str, Any]) -> None:
         step = int(self.runner.trainer.global_step.numpy())
@@ -145,7 +162,7 @@ class _Run:
         output = self.runner.controller.evaluate()
         names = [f"nme_{head}" for head in self.recipe.heads]
         nme = {n.removeprefix("nme_"): round(float(output[n]), 4) for n in names if n in output}
-        if nme[self.recipe.training.target_head] < self._best()[1]:
+        if nme[self.recipe.training.target_head] < _best(self.recipe)[1]:
             training = {"recipe": self.recipe.name, "step": step, "validation_nme_percent": nme}
             spec = replace(self.task.spec, training=training)
             checkpoint.save(self.folder / BEST_MODEL, spec, self.runner.trainer.model)
@@ -154,14 +171,6 @@ class _Run:
         self._write_history([*validation_history(self.folder), entry])
         shown = ", ".join(f"{head} {value:.2f}%" for head, value in nme.items())
         self._say(f"step {step}: validation NME {shown}")
-
-    def _best(self) -> tuple[int, float]:
-        """Step and validation NME of the target head of the best weights so far."""
-        path = self.folder / BEST_MODEL
-        if not path.exists():
-            return 0, float("inf")
-        found = checkpoint.read_spec(path).training
-        return found["step"], found["validation_nme_percent"][self.recipe.training.target_head]
 
     def _say(self, line: str) -> None:
         self.bar.write(line, file=sys.stderr)
@@ -179,11 +188,21 @@ class _Run:
         files.write_text(self.folder / VALIDATION_LOG, text)
 
 
+def _best(recipe: Recipe) -> tuple[int, float]:
+    """Step and validation NME of the target head of a run's best weights so far."""
+    path = recipe.folder / BEST_MODEL
+    if not path.exists():
+        return 0, float("inf")
+    found = checkpoint.read_spec(path).training
+    return found["step"], found["validation_nme_percent"][recipe.training.target_head]
+
+
 def _check_model(recipe: Recipe) -> None:
     """Meets mistakes about model and weights before the data are packed."""
     about, training = recipe.model, recipe.training
     model = registry.build(about.family, about.options, about.input_size, {"mtfl5": 5})
     losses.get(training.loss or registry.get(about.family).loss, training.loss_options)
+    check_levels(recipe, [source.level for source in recipe.data.sources])
     if training.init_from:
         checkpoint.read_spec(training.init_from)
     if training.backbone_weights:
@@ -191,7 +210,19 @@ def _check_model(recipe: Recipe) -> None:
         registry.load_backbone(about.family, about.options, model, path)
 
 
-def _check_folder(recipe: Recipe) -> None:
+def check_levels(recipe: Recipe, levels: Iterable[int]) -> None:
+    """Meets levels of labels that the recipe's model cannot learn.
+
+    Raises:
+      EfldError: its heads have no grid, or one that cannot be that much coarser.
+    """
+    about = recipe.model
+    for level in sorted({*levels} - {0}):
+        model = registry.build(about.family, about.options, about.input_size, {"mtfl5": 5})
+        registry.coarse_scores(about.family, model, "mtfl5", level)
+
+
+def check_folder(recipe: Recipe) -> None:
     """Refuses a folder in which another recipe was trained."""
     path = recipe.folder / RECIPE_FILE
     if path.exists() and path.read_text() != config.dump(recipe):
@@ -201,8 +232,12 @@ def _check_folder(recipe: Recipe) -> None:
         )
 
 
-def _claim_folder(recipe: Recipe, sources: list[PackedSource]) -> None:
-    """Saves the resolved recipe and what its data are, or checks that they are still the same."""
+def claim_folder(recipe: Recipe, sources: list[PackedSource]) -> None:
+    """Saves the resolved recipe and what its data are.
+
+    Raises:
+      EfldError: the folder was claimed with other data.
+    """
     names = [source.name for source in recipe.data.sources]
     data = {
         name: {

@@ -22,8 +22,8 @@ from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses
 from efld_tf.training.recipe import Recipe, TrainingRecipe
 
-# `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}}`.
-Labels = Mapping[str, Mapping[str, tf.Tensor]]
+# `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B]}`.
+Labels = Mapping[str, Any]
 
 # Batch norm and biases are not decayed: decay there changes the function, not its complexity.
 NOT_DECAYED = ("bias", "beta", "gamma")
@@ -57,11 +57,17 @@ class LandmarkTask(base_task.Task):
         family = registry.get(self.spec.family)
         self._loss = losses.get(training.loss or family.loss, training.loss_options)
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
+        self._levels = sorted({source.level for source in self.sources} - {0})
         self.started_anew: list[str] = []  # weights that `init_from` did not supply
 
     def build_model(self) -> tf_keras.Model:
-        """The model with fresh weights."""
-        return self.spec.build()
+        """The model with fresh weights, and its scores on coarser grids where they are learnt."""
+        model, family = self.spec.build(), self.spec.family
+        coarse = {
+            _coarse_output(head, level): registry.coarse_scores(family, model, head, level)
+            for head in self.spec.heads for level in self._levels
+        }
+        return tf_keras.Model(model.input, {**model.output, **coarse}, name=model.name)
 
     def initialize(self, model: tf_keras.Model) -> None:
         """Loads `init_from` or `backbone_weights` into a run that has no checkpoint yet."""
@@ -86,7 +92,7 @@ class LandmarkTask(base_task.Task):
 
     def build_inputs(self, params: cfg.DataConfig,
                      input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-        """Batches of (images, labels); labels are `{"points": ..., "mask": ...}` by head."""
+        """Batches of (images, labels); labels are `Labels`."""
         data, training = self.recipe.data, self.recipe.training
         replicas = input_context.num_replicas_in_sync if input_context else 1
         options = pipeline.BatchOptions(
@@ -106,9 +112,7 @@ class LandmarkTask(base_task.Task):
                 batches = pipeline.training_batches(self.sources, options, first)
         else:
             batches = pipeline.validation_batches(self.sources, options)
-        return batches.map(
-            lambda batch: (batch["image"], {"points": batch["points"], "mask": batch["mask"]})
-        )
+        return batches.map(lambda batch: (batch.pop("image"), batch))
 
     def _distance(self, head: str, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """The normalising distance [B] of a head's faces; the mean face's where it is unknown."""
@@ -122,14 +126,22 @@ class LandmarkTask(base_task.Task):
         model_outputs: Mapping[str, tf.Tensor],
         aux_losses: list[tf.Tensor] | None = None,
     ) -> tf.Tensor:
-        """Sum over heads of weight * (sum over annotated faces of the loss) / batch size."""
+        """Sum over heads of weight * (sum over annotated faces of the loss) / batch size.
+
+        The loss of a face of level 0 is the recipe's; of another it is that of its coarser scores
+        (PIPNet, Section 3.3).
+        """
         total = tf.add_n(aux_losses) if aux_losses else 0.0
         for head, recipe in self.recipe.heads.items():
-            points, mask = labels["points"][head], labels["mask"][head]
-            loss = self._loss(
-                model_outputs[head], self._codecs[head].encode(points, mask), mask,
-                self._distance(head, points, mask),
-            )
+            points, mask, codec = labels["points"][head], labels["mask"][head], self._codecs[head]
+            distance = self._distance(head, points, mask)
+            loss = self._loss(model_outputs[head], codec.encode(points, mask), mask, distance)
+            for level in self._levels:
+                coarse = losses.heatmap(
+                    model_outputs[_coarse_output(head, level)], codec.encode_coarse(points, level),
+                    mask, distance,
+                )
+                loss = tf.where(labels["level"] == level, coarse, loss)
             total += recipe.weight * tf.reduce_mean(loss)
         return total
 
@@ -152,6 +164,11 @@ class LandmarkTask(base_task.Task):
             predicted = self._codecs[head].decode(model_outputs[head])
             nme = losses.nme(predicted, points, mask, self._distance(head, points, mask))
             metric.update_state(100.0 * nme, sample_weight=tf.reduce_max(mask, axis=-1))
+
+
+def _coarse_output(head: str, level: int) -> str:
+    """The name of the training model's output of a head's scores on a coarser grid."""
+    return f"{head}_level{level}"
 
 
 def normalising_distance(
@@ -183,7 +200,9 @@ def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
         folder = recipe.pack_folder(source)
         manifest = read_manifest(folder)
         heads = pack.supervised_heads(source, manifest.schema)
-        result.append(pipeline.PackedSource(folder, manifest, heads, source.repeat))
+        result.append(
+            pipeline.PackedSource(folder, manifest, heads, source.repeat, source.level)
+        )
     return result
 
 

@@ -29,6 +29,9 @@ from tests.annotations import writers
 from tests.export.conftest import RULE, SIZE
 from tests.tiny_models import edited
 
+# Residuals, and scores that are searched: what takes long is tried with one family of each kind.
+TWO_FAMILIES = pytest.mark.parametrize("trained", ["efld", "pipnet"], indirect=True)
+
 
 def test_the_report_is_of_the_file(exported) -> None:
     path, report = exported
@@ -113,6 +116,7 @@ def test_mediapipe_reads_the_metadata(exported) -> None:
     assert (confidence["stats"]["min"], confidence["stats"]["max"]) == ([0.0], [1.0])
 
 
+@TWO_FAMILIES
 def test_the_same_export_gives_the_same_bytes(exported, trained: Path, tmp_path: Path) -> None:
     report = export.export(trained, tmp_path / "again", "int8", head="ibug51")
     assert (tmp_path / "again" / report.model).read_bytes() == exported[0].read_bytes()
@@ -133,6 +137,7 @@ def test_float_export_computes_the_same(trained: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [m for m in export.MODES if m not in ("int8", "float32")])
+@TWO_FAMILIES
 def test_every_mode_is_what_it_promises(
     mode: str, trained: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -180,6 +185,7 @@ def _exponential(tree) -> None:
         main.operators.insert(first, operator)
 
 
+@TWO_FAMILIES
 def test_a_graph_in_two_partitions_fails_the_audit(trained: Path, tmp_path: Path) -> None:
     """ADD_N is a builtin, but not of XNNPACK."""
 
@@ -269,6 +275,7 @@ def test_a_broken_calibration_manifest_is_named(tmp_path: Path, text: str) -> No
         calibration.read_manifest(tmp_path / "m.json")
 
 
+@TWO_FAMILIES
 def test_dim_calibration_photos_keep_the_pixel_grid(trained: Path, tmp_path: Path) -> None:
     spec, model = checkpoint.load(trained)
     dim = np.full((2, SIZE, SIZE, 3), 100, np.uint8)

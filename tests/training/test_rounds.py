@@ -1,0 +1,215 @@
+"""Self-training: rounds on pseudo-labels, which a killed run takes up where it was."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+
+from efld_tf.data import pipeline, shards
+from efld_tf.data.manifest import read_manifest
+from efld_tf.errors import EfldError
+from efld_tf.evaluation import faces as faces_of
+from efld_tf.models.predictor import FloatPredictor
+from efld_tf.training import pseudo_labels, recipe, rounds, run, task
+from tests import faces
+from tests.training.test_run import newest_checkpoint, weights
+
+HEAD = "ibug51"
+
+
+def write_recipe(folder: Path, **changes) -> Path:
+    tree = {
+        "name": "small",
+        "output_dir": str(folder / "runs"),
+        "model": {"family": "pipnet", "input_size": 64, "options": {"stride": 16}},
+        "heads": {HEAD: {}},
+        "data": {
+            "cache_dir": str(folder / "packed"),
+            "pack": {"size": 96},
+            "sources": [{"name": "labelled", "source": f"ibug:{folder / 'labelled'}",
+                         "heads": [HEAD], "validation_fraction": 0.25}],
+        },
+        "training": {"target_head": HEAD, "steps": 8, "batch_size": 8, "validation_interval": 8,
+                     "checkpoint_interval": 4, "log_interval": 2, "learning_rate": 0.003,
+                     "deterministic": True},
+        "self_training": {
+            "unlabelled": [{"name": "photos", "source": f"ibug:{folder / 'photos'}",
+                            "heads": [HEAD]}],
+            "levels": [1, 0],
+        },
+        **changes,
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rounds")
+    faces.write_ibug(folder / "labelled", 24)
+    faces.write_ibug(folder / "photos", 12, seed=1)
+    return folder
+
+
+def start(path: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "efld_tf.cli.train", str(path), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path) -> Path:
+    process = start(write_recipe(photos), "--set", "name=whole")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "runs/whole: best validation NME" in out and out.count("\n") == 1
+    assert "round 1 of 2: pseudo-labels by" in err and "cells x 2" in err
+    return photos / "runs" / "whole"
+
+
+def test_every_round_is_a_run_with_its_metrics(whole: Path) -> None:
+    entries = rounds.history(whole)
+    assert [entry["round"] for entry in entries] == ["round_0", "round_1", "round_2"]
+    assert [entry.get("level") for entry in entries] == [None, 1, 0]
+    for entry in entries:
+        history = run.validation_history(whole / entry["round"])
+        assert history[-1]["step"] == 8
+        assert entry["nme_percent"] == history[-1]["nme_percent"][HEAD]
+    data = json.loads((whole / "round_2" / "data.json").read_text())
+    assert data["photos-ibug51"]["train"] == 12 and data["photos-ibug51"]["validation"] == 0
+    last, final = weights(whole / "round_2" / "best.h5"), weights(whole / "best.h5")
+    for name in last:
+        np.testing.assert_array_equal(final[name], last[name])
+
+
+def test_every_round_starts_from_new_weights(whole: Path) -> None:
+    seeds = [recipe.load(whole / f"round_{k}" / "recipe.yaml").training.seed for k in range(3)]
+    assert seeds == [1, 2, 3]
+    assert recipe.load(whole / "round_2" / "recipe.yaml").training.init_from is None
+
+
+def test_pseudo_labels_are_the_points_of_the_round_before(whole: Path, photos: Path) -> None:
+    folder = whole / "pseudo_1" / "photos-ibug51"
+    packed = next((photos / "packed").glob("photos-*"))
+    manifest = read_manifest(folder)
+    assert manifest.schema == HEAD and manifest.crop_rule == read_manifest(packed).crop_rule
+    given = faces_of.load(f"packed:{folder}", manifest.crop_rule, 64, split="train")
+    predictor = FloatPredictor(whole / "round_0" / "best.h5")
+    # Cropping and resizing are the evaluation's here and the training's there.
+    difference = np.abs(predictor.predict_crops(given.crops) - given.points)
+    assert np.median(difference) < 0.005
+    np.testing.assert_allclose(manifest.mean_shape, given.points.mean(axis=0), atol=1e-5)
+    names = [face["name"] for face in shards.load(packed, read_manifest(packed), "train")]
+    assert [face["name"] for face in shards.load(folder, manifest, "train")] == names
+
+
+def test_the_same_model_does_not_label_twice(whole: Path, photos: Path) -> None:
+    folder = whole / "pseudo_1" / "photos-ibug51"
+    packed = next((photos / "packed").glob("photos-*"))
+    before = (folder / "manifest.json").stat().st_mtime_ns
+    pseudo_labels.write(packed, folder, whole / "round_0" / "best.h5", HEAD, progress=False)
+    assert (folder / "manifest.json").stat().st_mtime_ns == before
+    pseudo_labels.write(packed, folder, whole / "round_1" / "best.h5", HEAD, progress=False)
+    assert (folder / "manifest.json").stat().st_mtime_ns != before
+    # As the run left them.
+    pseudo_labels.write(packed, folder, whole / "round_0" / "best.h5", HEAD, progress=False)
+
+
+def test_killed_in_a_round_it_ends_the_same(photos: Path, whole: Path) -> None:
+    folder = photos / "runs" / "killed"
+    process = start(write_recipe(photos), "--set", "name=killed", "--quiet")
+    deadline = time.monotonic() + 300
+    while newest_checkpoint(folder / "round_1") < 4:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline, "it does not get on"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    first = (folder / "round_0" / "best.h5").stat().st_mtime_ns
+    process = start(write_recipe(photos), "--set", "name=killed")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert (folder / "round_0" / "best.h5").stat().st_mtime_ns == first
+    expected, found = weights(whole / "best.h5"), weights(folder / "best.h5")
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def test_pseudo_labelled_faces_train_the_coarser_scores_alone(photos: Path, whole: Path) -> None:
+    """Their offsets get no gradient at level 1, and do at level 0."""
+    recipe_1 = recipe.load(whole / "round_1" / "recipe.yaml")
+    a_task = task.LandmarkTask(task.experiment(recipe_1, 0).task)
+    model = a_task.build_model()
+    assert model.output[f"{HEAD}_level1"].shape[1:] == (2, 2, 51)
+    options = pipeline.BatchOptions((HEAD,), 64, 8)
+    batch = next(iter(pipeline.training_batches(a_task.sources[1:], options)))
+    offsets = model.get_layer(f"{HEAD}_x").trainable_weights
+    scores = model.get_layer(f"{HEAD}_scores").trainable_weights
+
+    def gradient(level: int) -> list[float]:
+        labels = {**batch, "level": tf.fill([8], level)}
+        with tf.GradientTape() as tape:
+            loss = a_task.build_losses(labels, model(batch["image"]))
+        found = tape.gradient(loss, [*offsets, *scores])
+        return [float(tf.reduce_max(tf.abs(value))) for value in found]
+
+    assert batch["level"].numpy().tolist() == [1] * 8
+    assert gradient(1)[:2] == [0, 0] and min(gradient(1)[2:]) > 0
+    assert min(gradient(0)) > 0
+
+
+@pytest.mark.parametrize(("family", "options", "levels", "expected"), [
+    ("pipnet", {"stride": 16}, None, (2, 1, 0, 0, 0)),
+    ("mapnet", {"stride": 4}, None, (2, 1, 0, 0, 0)),
+    ("efld", {}, None, (0, 0, 0)),
+    ("efld", {}, [0], (0,)),
+])
+def test_the_schedule_is_the_family_s(photos: Path, family, options, levels, expected) -> None:
+    changes = {"model": {"family": family, "input_size": 64, "options": options}}
+    found = recipe.load(write_recipe(photos, **changes))
+    asked = recipe.SelfTrainingRecipe(found.self_training.unlabelled, levels)
+    assert rounds.levels_of(replace(found, self_training=asked)) == expected
+
+
+@pytest.mark.parametrize(("override", "message"), [
+    ("model={family: efld, input_size: 64}", "'efld' has no grid that could be coarser"),
+    ("self_training.levels=[3]", "cells 8 times as long do not fit a grid of 4"),
+    ("self_training.levels=[-1]", "levels: expected numbers of 0 or more"),
+    ("self_training.levels=[]", "levels: expected numbers of 0 or more"),
+    ("self_training.unlabelled=[]", "unlabelled: at least one source"),
+    ("self_training.unlabelled.0.name=labelled", "two sources have the same name"),
+    ("self_training.unlabelled.0.heads=[ibug68]", "the head 'ibug68' is not in heads"),
+    ("self_training.unlabelled.0.validation_fraction=0.1", "not for unlabelled sources"),
+    ("self_training.unlabelled.0.source=ibug:/nowhere", "does not exist"),
+    ("data.sources.0.source=packed:/nowhere", "hold-out and exclusions are as packed"),
+    ("data.sources.0={name: a, source: 'packed:/nowhere', heads: [ibug51]}", "not a packed folder"),
+])
+def test_mistakes_are_told_before_anything_is_trained(
+    photos: Path, override: str, message: str
+) -> None:
+    path = write_recipe(photos)
+    with pytest.raises(EfldError, match=message):
+        rounds.train(recipe.load(path, ["name=mistaken", override]), progress=False)
+    assert not (photos / "runs" / "mistaken").exists()
+
+
+def test_packed_faces_are_a_source_of_a_recipe(photos: Path, whole: Path) -> None:
+    packed = next((photos / "packed").glob("labelled-*"))
+    source = {"name": "packed", "source": f"packed:{packed}", "heads": [HEAD]}
+    changes = {"data": {"pack": {"size": 96}, "sources": [source]}, "self_training": None}
+    found = recipe.load(write_recipe(photos, name="from_packed", **changes))
+    result = run.train(found, progress=False)
+    assert result.nme_percent == pytest.approx(rounds.history(whole)[0]["nme_percent"], rel=0.01)
+    with pytest.raises(EfldError, match="are as packed"):
+        recipe.load(write_recipe(photos, **{**changes, "data": {
+            "pack": {"size": 96}, "sources": [{**source, "validation_fraction": 0.5}]}}))
