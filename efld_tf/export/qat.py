@@ -85,5 +85,5 @@ def _pixels(crops: tf.Tensor) -> tf.Tensor:
 
 
 def _distance(expected: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-    """Mean distance of the points [B, N, 2]."""
+    """Mean distance of points [B, N, 2], or of what the cells of maps [B, G, G, C] hold."""
     return tf.reduce_mean(tf.norm(expected - found + 1e-9, axis=-1))

@@ -95,10 +95,10 @@ def build(options: PIPNetOptions, input_size: int, heads: Mapping[str, int]) -> 
     outputs = {}
     for schema, points in heads.items():
         channels = {"scores": points, "x": points, "y": points}
-        if options.neighbours:
+        if neighbours := min(options.neighbours, points - 1):
             # Apart from the own offsets: neighbours lie cells away, and one int8 grid for both
             # would leave the own ones a tenth of its steps.
-            count = points * min(options.neighbours, points - 1)
+            count = points * neighbours
             channels |= {"neighbour_x": count, "neighbour_y": count}
         outputs[schema] = {
             name: layers.Conv2D(

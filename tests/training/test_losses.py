@@ -1,4 +1,4 @@
-"""The NME loss on hand-computed cases."""
+"""The losses on hand-computed cases, and the paper's weights of PIPNet's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import metrics, schemas
+from efld_tf.models import pipnet
+from efld_tf.models.codecs import PIPCodec
 from efld_tf.training import losses, task
 from tests import faces
 
@@ -63,6 +65,185 @@ def test_a_face_without_an_eye_corner_is_normalised_by_the_usual_distance() -> N
     np.testing.assert_allclose(found, [true, 0.123, true], rtol=1e-5)
 
 
+# The other losses do not read the normalising distance.
+UNUSED = tf.constant([np.nan])
+
+
+def test_l1_by_hand() -> None:
+    raw = tf.constant([[[0.1, -0.2], [0.0, 0.5]]])
+    target = tf.constant([[[0.3, 0.2], [0.0, 0.1]]])
+    # Points: (0.2 + 0.4) / 2 and (0 + 0.4) / 2.
+    for mask, expected in (([1, 1], 0.25), ([1, 0], 0.3), ([0, 1], 0.2), ([0, 0], 0.0)):
+        found = losses.l1(raw, target, tf.constant([mask], tf.float32), UNUSED)
+        assert found.numpy() == pytest.approx([expected])
+
+
+def test_heatmap_by_hand() -> None:
+    """2 x 2 pixels of two points; faces of a batch do not mix."""
+    raw = np.zeros((2, 2, 2, 2), np.float32)
+    raw[0, ..., 0] = [[0.5, 0.0], [0.0, -1.0]]
+    raw[0, ..., 1] = [[1.0, 0.0], [2.0, 0.0]]
+    target = np.zeros((2, 2, 2, 2), np.float32)
+    target[:, 0, 0, 0] = target[:, 0, 1, 1] = 1
+    # Points of the first face: (0.25 + 1) / 4 and (1 + 1 + 4) / 4; of the second: 1 / 4 each.
+    for mask, expected in (([1, 1], (0.3125 + 1.5) / 2), ([1, 0], 0.3125), ([0, 1], 1.5)):
+        masks = tf.constant([mask, [1, 1]], tf.float32)
+        found = losses.heatmap(raw, target, masks, UNUSED)
+        assert found.numpy() == pytest.approx([expected, 0.25])
+    assert losses.heatmap(raw, target, tf.zeros([2, 2]), UNUSED).numpy().tolist() == [0, 0]
+
+
+def pip_case() -> tuple[PIPCodec, tf.Tensor, dict[str, tf.Tensor]]:
+    """2 x 2 cells and two points, each the other's neighbour: codec, points and raw maps.
+
+    In cells, the points are (0.3, 0.8) and (1.8, 1.4), so that each is at (1.8, 1.4) and
+    (-0.7, -0.2) of the other's cell. In the true cells all offsets are said to be 0.
+    """
+    codec = PIPCodec(np.array([[0.2, 0.2], [0.8, 0.8]]), 2, 1)
+    points = tf.constant([[[0.15, 0.4], [0.9, 0.7]]])
+    scores = np.full((1, 2, 2, 2), 0.5, np.float32)
+    scores[..., 0] = [[1, 0], [0, 0]]  # the first point is found, the second is not
+    offsets = np.full((1, 2, 2, 2), 9, np.float32)
+    offsets[0, 0, 0, 0] = offsets[0, 1, 1, 1] = 0
+    raw = {name: offsets for name in ("x", "y", "neighbour_x", "neighbour_y")}
+    return codec, points, {"scores": scores, **raw}
+
+
+# Of `pip_case`, by points: of the scores, own offsets and those of the neighbours.
+SCORES, OWN = (0.0, 0.25), ((0.3 + 0.8) / 2, (0.8 + 0.4) / 2)
+NEIGHBOURS = ((1.8 + 1.4) / 2, (0.7 + 0.2) / 2)
+
+
+@pytest.mark.parametrize(
+    ("mask", "scores", "own", "neighbours"),
+    [
+        ((1, 1), np.mean(SCORES), np.mean(OWN), np.mean(NEIGHBOURS)),
+        # The neighbour that is not annotated does not count either.
+        ((1, 0), SCORES[0], OWN[0], 0),
+        ((0, 1), SCORES[1], OWN[1], 0),
+        ((0, 0), 0, 0, 0),
+    ],
+)
+@pytest.mark.parametrize(
+    ("options", "alpha", "beta"),
+    [
+        ({}, 0.25, 0.25),  # the paper's for 2 x 2 cells
+        ({"alpha": 2.0}, 2.0, 0.25),
+        ({"beta": 3.0}, 0.25, 3.0),
+        ({"alpha": 0.0, "beta": 0.0}, 0.0, 0.0),
+        ({"alpha": 0.2, "beta": 0.1}, 0.2, 0.1),
+    ],
+)
+def test_pip_by_hand(mask, scores, own, neighbours, options, alpha, beta) -> None:
+    codec, points, raw = pip_case()
+    annotated = tf.constant([mask], tf.float32)
+    loss = losses.get("pip", options)
+    expected = scores + alpha * own + beta * neighbours
+    found = loss(raw, codec.encode(points, annotated), annotated, UNUSED)
+    assert found.numpy() == pytest.approx([expected], abs=1e-6)
+
+
+def test_pip_counts_the_neighbours_that_are_annotated() -> None:
+    """Three points with two neighbours each; of them three pairs are known."""
+    points = tf.constant([[[0.25, 0.25], [0.5, 0.25], [0.75, 0.25]]])
+    codec = PIPCodec(points[0], 1, 2)
+    mask = tf.constant([[1.0, 1.0, 0.0]])
+    target = codec.encode(points, mask)
+    raw = {name: tf.zeros([1, 1, 1, 6 if name.startswith("n") else 3])
+           for name in ("scores", "x", "y", "neighbour_x", "neighbour_y")}
+    # One cell: offsets are coordinates. Point 0 knows of 1, and 1 of 0.
+    found = losses.pip(raw, target, mask, UNUSED, alpha=0.0, beta=1.0)
+    assert found.numpy() == pytest.approx([1 + ((0.5 + 0.25) / 2 + (0.25 + 0.25) / 2) / 2])
+
+
+def test_pip_without_neighbours() -> None:
+    _, points, raw = pip_case()
+    codec = PIPCodec(np.array([[0.2, 0.2], [0.8, 0.8]]), 2, 0)
+    raw = {name: raw[name] for name in ("scores", "x", "y")}
+    target = codec.encode(points, tf.ones([1, 2]))
+    for beta in (None, 5.0):
+        found = losses.pip(raw, target, tf.ones([1, 2]), UNUSED, beta=beta)
+        assert found.numpy() == pytest.approx([np.mean(SCORES) + 0.25 * np.mean(OWN)])
+
+
+def test_pip_of_a_batch_is_that_of_its_faces() -> None:
+    codec, points, raw = pip_case()
+    mask = tf.constant([[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
+    three = {name: np.concatenate([values, values, values]) for name, values in raw.items()}
+    together = losses.pip(three, codec.encode(tf.tile(points, [3, 1, 1]), mask), mask, UNUSED)
+    alone = [losses.pip(raw, codec.encode(points, m[None]), m[None], UNUSED)[0] for m in mask]
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_faces_without_annotation_have_no_gradient(name: str) -> None:
+    """Two faces, one of them without an annotated point: 0 for it, and nothing to learn."""
+    rng = np.random.default_rng(0)
+    mask = tf.constant([[0.0, 0.0], [1.0, 1.0]])
+    points = tf.constant(rng.random((2, 2, 2)), tf.float32) * mask[..., None]
+    if name == "pip":
+        codec, _, raw = pip_case()
+        target = codec.encode(points, mask)
+        raw = {key: tf.Variable(rng.random((2, 2, 2, 2)), dtype=tf.float32) for key in raw}
+    else:
+        shape = (2, 3, 3, 2) if name == "heatmap" else (2, 2, 2)
+        target = tf.zeros(shape)
+        raw = tf.Variable(rng.random(shape), dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        loss = losses.get(name)(raw, target, mask, tf.constant([0.0, 1.0]))
+    assert loss[0] == 0 and loss[1] > 0
+    for gradient in tf.nest.flatten(tape.gradient(loss, raw)):
+        assert np.isfinite(gradient).all()
+        assert not gradient[0].numpy().any() and gradient[1].numpy().any()
+
+
+@pytest.mark.parametrize("points", [[[0.15, 0.4], [0.9, 0.7]], [[-0.3, 1.2], [0.5, 1.0]]])
+def test_pip_is_0_for_a_head_that_predicts_its_targets(points) -> None:
+    codec, mask = pip_case()[0], tf.ones([1, 2])
+    target = codec.encode(tf.constant([points]), mask)
+    raw = {name: tf.Variable(tf.broadcast_to(target[name], [1, 2, 2, 2]))
+           for name in target if name != "neighbours_known"}
+    with tf.GradientTape() as tape:
+        loss = losses.pip(raw, target, mask, UNUSED)
+    assert loss.numpy().tolist() == [0.0]
+    for gradient in tf.nest.flatten(tape.gradient(loss, raw)):
+        assert not gradient.numpy().any()
+
+
+@pytest.mark.parametrize(
+    ("stride", "balance"), [(16, 0.02), (32, 0.1), (64, 0.125), (128, 0.25)]
+)
+def test_balance_of_the_paper_s_strides(stride: int, balance: float) -> None:
+    """PIPNet, Section 4.1.2, at 256 pixels."""
+    grid = pipnet.PIPNetOptions("resnet18", stride=stride).grid(256)
+    assert losses.pip_balance(grid) == losses.PIP_BALANCES[grid] == balance
+
+
+@pytest.mark.parametrize(
+    ("grid", "balance"),
+    [(1, 0.25), (3, 0.125), (5, 0.125), (6, 0.1), (7, 0.1), (11, 0.1), (12, 0.02), (64, 0.02)],
+)
+def test_balance_of_other_grids_is_the_nearest(grid: int, balance: float) -> None:
+    assert losses.pip_balance(grid) == balance
+
+
 def test_an_unknown_loss_is_named() -> None:
     with pytest.raises(EfldError, match=r"unknown loss 'wings'; known: nme"):
         losses.get("wings")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("pip", {"alfa": 0.1}, "training.loss_options.alfa: the loss pip has only alpha, beta"),
+        ("pip", {"alpha": 0.1, "normaliser": 1.0},
+         "training.loss_options.normaliser: the loss pip has only alpha, beta"),
+        ("nme", {"alpha": 0.1}, "training.loss_options.alpha: the loss nme has no options"),
+        ("heatmap", {"sigma": 2.0}, "training.loss_options.sigma: the loss heatmap has no options"),
+        ("wings", {}, "training.loss: unknown loss 'wings'; known: nme, l1, heatmap, pip"),
+    ],
+)
+def test_unknown_options_are_named(name: str, options: dict[str, float], message: str) -> None:
+    with pytest.raises(EfldError) as caught:
+        losses.get(name, options)
+    assert str(caught.value) == message

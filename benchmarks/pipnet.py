@@ -1,0 +1,223 @@
+"""PIPNet's comparisons on EFLD's backbone: heads, and self-training across domains.
+
+    EFLD_DATA=/path/to/data python benchmarks/pipnet.py [RUNS]
+
+Trains every row of the tables (hours on 2 cores; what RUNS, default runs/pipnet, has already is not
+trained again) and measures each on HELEN's test set and on the people of youtube_faces that no
+training face shows. Then exports EFLD+PIP as int8 and times it beside EFLD. Writes
+benchmarks/pipnet/: results.json, table.md, heads.png and rounds.png.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from efld_tf import assets
+from efld_tf.benchmark import compare
+from efld_tf.runtime import graph
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "pipnet"
+OUTPUT = Path(__file__).parent / "pipnet"
+SEEDS = (1, 2, 3)
+# Title -> config and options; Section 4.3's heads.
+HEADS = {
+    "CoordNet": ("efld_coordnet", []),
+    "MapNet, stride 4": ("efld_mapnet", []),
+    "PIP": ("efld_pip", ["model.options.neighbours=0"]),
+    "PIP + NRM": ("efld_pip", []),
+}
+# Section 4.5's paradigms.
+PARADIGMS = {
+    "UDA, self-training": "uda_self_training",
+    "UDA, curriculum": "uda_curriculum",
+    "GSSL, curriculum": "gssl_curriculum",
+}
+TESTS = {
+    "helen": "ibug:${EFLD_DATA}/ibug/helen/testset",
+    "youtube_faces": "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test",
+}
+KEPT = ("nme_interocular_percent", "failure_rate_10_percent", "mean_shift_percent",
+        "point_variance_percent2", "nme_by_region_percent")
+LATENCY_RUNS = 2000
+
+
+def main() -> None:
+    """Trains, measures and writes."""
+    runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/pipnet")
+    OUTPUT.mkdir(exist_ok=True)
+    heads = {
+        title: [measured(trained(runs, config, [*options, f"training.seed={seed}"],
+                                 f"{slug(title)}_{seed}")) for seed in SEEDS]
+        for title, (config, options) in HEADS.items()
+    }
+    paradigms = {
+        title: [measured(folder) for folder in rounds(trained(runs, config, [], config))]
+        for title, config in PARADIGMS.items()
+    }
+    found = {"heads": heads, "paradigms": paradigms,
+             "exported": exported(runs / f"{slug('PIP + NRM')}_{SEEDS[0]}")}
+    (OUTPUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    (OUTPUT / "table.md").write_text(tables(found))
+    draw_heads(found)
+    draw_rounds(found)
+    print((OUTPUT / "table.md").read_text())
+
+
+def slug(title: str) -> str:
+    """A title as the name of a run."""
+    return title.lower().replace(" + ", "_").replace(", ", "_").replace(" ", "")
+
+
+def command(*words: object) -> None:
+    """Runs one of the project's commands."""
+    print("$", *words, flush=True)
+    program = Path(sys.executable).parent / str(words[0])
+    subprocess.run([str(program), *map(str, words[1:])], check=True)
+
+
+def trained(runs: Path, config: str, options: list[str], name: str) -> Path:
+    """The folder of a run; nothing is trained where that is done."""
+    settings = [*options, f"name={name}", f"output_dir={runs}"]
+    command("efld-train", CONFIGS / f"{config}.yaml",
+            *(word for setting in settings for word in ("--set", setting)))
+    return runs / name
+
+
+def rounds(folder: Path) -> list[Path]:
+    """The rounds of a self-training run in order."""
+    return sorted(folder.glob("round_*"))
+
+
+def measured(run: Path) -> dict[str, Any]:
+    """A run on both test sets; measured once."""
+    result = {}
+    for name, source in TESTS.items():
+        path = run / f"{name}.json"
+        if not path.exists():
+            command("efld-eval", run, "--source", source, "--output", path, "--quiet")
+        evaluation = json.loads(path.read_text())["evaluation"]
+        result[name] = {key: evaluation[key] for key in KEPT}
+    return result
+
+
+def exported(run: Path) -> dict[str, Any]:
+    """EFLD+PIP as int8: what it loses, and its time beside EFLD's in one run."""
+    command("efld-export", run, "--int8")
+    path = run / "pipnet_ibug51_int8" / "pipnet_ibug51_int8.tflite"
+    results = run / "int8.json"
+    results.unlink(missing_ok=True)
+    command("efld-eval", path, "--source", TESTS["helen"], "--output", results, "--quiet")
+    models = {"EFLD int8": assets.INT8_MODEL, "EFLD+PIP int8": path}
+    times = compare.measure(list(models.values()), runs=LATENCY_RUNS)
+    return {
+        "nme_interocular_percent":
+            json.loads(results.read_text())["evaluation"]["nme_interocular_percent"],
+        "conditions": asdict(times.conditions), "runs": LATENCY_RUNS,
+        "models": [
+            {"name": name, "size_bytes": model.stat().st_size, "macs": graph.total_macs(model),
+             "latency_ms_p50": row.latency_ms_p50, "latency_ms_low": row.latency_ms_low,
+             "latency_ms_high": row.latency_ms_high, "times_efld": 1 / row.speedup}
+            for (name, model), row in zip(models.items(), times.rows, strict=True)
+        ],
+    }
+
+
+def spread(rows: list[dict[str, Any]], test: str, key: str) -> tuple[float, float]:
+    """Mean and standard deviation over the seeds."""
+    values = [row[test][key] for row in rows]
+    return float(np.mean(values)), float(np.std(values, ddof=1))
+
+
+def tables(found: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = [
+        "EFLD's backbone, 128 x 128 pixels, 51 points, trained on 783 faces of HELEN's training "
+        "set, float. NME in percent of the distance between the outer eye corners; Point-Var in "
+        f"percent^2 of it. Mean and standard deviation over {len(SEEDS)} seeds.", "",
+        "| head | HELEN NME | HELEN Point-Var | YouTube Faces NME | YouTube Faces Point-Var |",
+        "|---|---|---|---|---|",
+    ]
+    for title, rows in found["heads"].items():
+        cells = ["{:.2f} ± {:.2f}".format(*spread(rows, test, key)) for test in TESTS
+                 for key in ("nme_interocular_percent", "point_variance_percent2")]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    lines += [
+        "", "Self-training of PIP + NRM, one seed. Round 0 has learnt from labelled faces alone.",
+        "", "| paradigm | rounds | HELEN NME | YouTube Faces NME | NME there round by round |",
+        "|---|---|---|---|---|",
+    ]
+    for title, rows in found["paradigms"].items():
+        nme = {t: [row[t]["nme_interocular_percent"] for row in rows] for t in TESTS}
+        change = {t: f"{v[-1]:.2f} ({100 * (v[-1] / v[0] - 1):+.1f}%)" for t, v in nme.items()}
+        steps = ", ".join(f"{value:.2f}" for value in nme["youtube_faces"])
+        lines.append(f"| {title} | {len(rows) - 1} | {change['helen']} "
+                     f"| {change['youtube_faces']} | {steps} |")
+    lines += ["", exported_table(found)]
+    return "\n".join(lines) + "\n"
+
+
+def exported_table(found: dict[str, Any]) -> str:
+    """int8 against float, and against EFLD in time and size."""
+    about = found["exported"]
+    trained_nme = found["heads"]["PIP + NRM"][0]["helen"]["nme_interocular_percent"]
+    lines = [
+        f"int8 export of PIP + NRM, seed {SEEDS[0]}: {about['nme_interocular_percent']:.3f}% on "
+        f"HELEN, float {trained_nme:.3f}%. One thread of {about['conditions']['device']}, "
+        f"{about['runs']} runs of each in turns:", "",
+        "| model | p50 (95% interval) | time of EFLD | size | MACs |", "|---|---|---|---|---|",
+    ]
+    for row in about["models"]:
+        lines.append(
+            f"| {row['name']} | {row['latency_ms_p50']:.3f} ms ({row['latency_ms_low']:.3f} to "
+            f"{row['latency_ms_high']:.3f}) | x {row['times_efld']:.2f} "
+            f"| {row['size_bytes'] / 1e6:.3f} MB | {row['macs'] / 1e6:.1f} M |")
+    return "\n".join(lines)
+
+
+def draw_heads(found: dict[str, Any]) -> None:
+    """NME by head and region of the face on both test sets (as Figures 6 and 12 of the paper)."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)
+    for axis, test in zip(axes, TESTS, strict=True):
+        for place, (title, rows) in enumerate(found["heads"].items()):
+            regions = [row[test]["nme_by_region_percent"] for row in rows]
+            names = list(regions[0])
+            values = np.array([[region[name] for name in names] for region in regions])
+            axis.bar(np.arange(len(names)) + 0.2 * (place - 1.5), values.mean(axis=0), 0.18,
+                     yerr=values.std(axis=0, ddof=1), capsize=2, label=title)
+        axis.set_xticks(np.arange(len(names)), [name.replace("_", " ") for name in names])
+        axis.set_title({"helen": "HELEN test set", "youtube_faces": "YouTube Faces"}[test])
+        axis.grid(axis="y", alpha=0.3)
+    axes[0].set_ylabel("NME, % of the outer eye distance")
+    axes[0].legend()
+    figure.savefig(OUTPUT / "heads.png", dpi=110)
+    plt.close(figure)
+
+
+def draw_rounds(found: dict[str, Any]) -> None:
+    """NME by round of self-training."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    for axis, test in zip(axes, TESTS, strict=True):
+        for title, rows in found["paradigms"].items():
+            axis.plot([row[test]["nme_interocular_percent"] for row in rows], "o-", label=title)
+        axis.set_title({"helen": "HELEN test set", "youtube_faces": "YouTube Faces"}[test])
+        axis.set_xlabel("round")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("NME, % of the outer eye distance")
+    axes[1].legend()
+    figure.savefig(OUTPUT / "rounds.png", dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
