@@ -95,7 +95,7 @@ def test_the_golden_confidence_is_checked(exported, tmp_path: Path, capsys) -> N
         path.with_name("golden.json").write_text(json.dumps({**stated, "confidence": change}))
         if message is None:
             assert verify.main([str(path)]) == 1
-            limits = f"MORE than {stated['tolerance']:.3f} or 0.05"
+            limits = f"MORE than {stated['tolerance']:g} or 0.05"
             assert limits in capsys.readouterr().out
         else:
             with pytest.raises(DataError, match=message):
