@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.quantization.keras import quantize_model
 
+from efld_tf.errors import EfldError
 from efld_tf.export import convert, equalise, optimise
 
 EPOCHS = 6
@@ -34,6 +35,9 @@ def fine_tuned(
 
     Returns:
       A model with the same outputs, without batch norms.
+
+    Raises:
+      EfldError: tfmot does not know one of its layers.
     """
     tf_keras.utils.set_random_seed(SEED)
     whole = equalise.equalise(optimise.fold_batch_norms(network), crops)
@@ -41,7 +45,7 @@ def fine_tuned(
     network = tf_keras.Model(whole.input, whole.output[convert.POINTS])
     batches = tf.data.Dataset.from_tensor_slices(crops).batch(BATCH).map(_pixels)
     targets = network.predict(batches, verbose=0)
-    simulated = quantize_model(network)
+    simulated = _simulated(network)
     _set_ranges(simulated, network, crops)
     steps = epochs * -(-len(crops) // BATCH)
     rate = tf_keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
@@ -59,6 +63,18 @@ def fine_tuned(
             names = [weight.name.split("/")[-1] for weight in layer.weights]
             layer.set_weights([found[name].numpy() for name in names])
     return whole
+
+
+def _simulated(network: tf_keras.Model) -> tf_keras.Model:
+    """The network with simulated int8 around every layer."""
+    try:
+        return quantize_model(network)
+    except RuntimeError as error:
+        reason = str(error).partition(". ")[0]
+        raise EfldError(
+            f"tfmot cannot simulate int8 for this model: {reason}; use --int8, or train it with "
+            "another activation"
+        ) from error
 
 
 def _set_ranges(simulated: tf_keras.Model, network: tf_keras.Model, crops: np.ndarray) -> None:

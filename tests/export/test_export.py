@@ -11,13 +11,14 @@ import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
 
 from efld_tf import files
 from efld_tf.errors import DataError, EfldError
-from efld_tf.export import audit, calibration, convert, export, flatbuffer
+from efld_tf.export import audit, calibration, convert, export, flatbuffer, qat
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint, registry
@@ -310,3 +311,10 @@ def test_metadata_of_strange_files(exported, tmp_path: Path) -> None:
     for name in ("cut", "plain", "wrong", "absent"):
         with pytest.raises(DataError, match=f"{name}.tflite"):
             metadata.read(tmp_path / f"{name}.tflite")
+
+
+def test_layers_that_qat_does_not_know_are_named() -> None:
+    model = registry.build("pipnet", {"backbone": "mobilenet_v3_large"}, 32, {"mtfl5": 5})
+    network = tf_keras.Model(model.input, {convert.POINTS: model.output["mtfl5"]})
+    with pytest.raises(EfldError, match=r"stem_act:.*HardSwish.* is not supported; use --int8"):
+        qat.fine_tuned(network, np.zeros((2, 32, 32, 3), np.uint8), 1)
