@@ -58,7 +58,7 @@ class Family:
       build: (options, input size, points by head) -> model from images [B, S, S, 3] in [0, 1] to
         {head: raw output}.
       codec: (options, input size, mean shape [N, 2]) -> the codec of a head.
-      loss: a name of `training.losses`: what its heads are trained by.
+      losses: the names of `training.losses` that fit what its heads predict, its own first.
       features: model -> what it knows about the crop, [B, C], from which one dense layer tells
         whether it shows a face; None for a family without such an output.
       coarse: (model, head, level) -> the head's scores on a grid of cells 2^level times as long,
@@ -70,24 +70,24 @@ class Family:
     options: type
     build: Callable[[Any, int, Mapping[str, int]], tf_keras.Model]
     codec: Callable[[Any, int, np.ndarray], Codec]
-    loss: str
+    losses: tuple[str, ...]
     features: Callable[[tf_keras.Model], tf.Tensor] | None = None
     coarse: Callable[[tf_keras.Model, str, int], tf.Tensor] | None = None
     load_backbone: Callable[[tf_keras.Model, Any, Path], None] | None = None
 
 
 FAMILIES: dict[str, Family] = {
-    "efld": Family(efld.EFLDOptions, efld.build, efld.codec, "nme", efld.features),
+    "efld": Family(efld.EFLDOptions, efld.build, efld.codec, ("nme", "l1"), efld.features),
     "pipnet": Family(
-        pipnet.PIPNetOptions, pipnet.build, pipnet.codec, "pip", pipnet.features,
+        pipnet.PIPNetOptions, pipnet.build, pipnet.codec, ("pip",), pipnet.features,
         pipnet.coarse, on_backbone.load_backbone,
     ),
     "coordnet": Family(
-        coordnet.CoordNetOptions, coordnet.build, coordnet.codec, "l1", coordnet.features,
+        coordnet.CoordNetOptions, coordnet.build, coordnet.codec, ("l1", "nme"), coordnet.features,
         load_backbone=on_backbone.load_backbone,
     ),
     "mapnet": Family(
-        mapnet.MapNetOptions, mapnet.build, mapnet.codec, "heatmap", mapnet.features,
+        mapnet.MapNetOptions, mapnet.build, mapnet.codec, ("heatmap",), mapnet.features,
         mapnet.coarse, on_backbone.load_backbone,
     ),
 }

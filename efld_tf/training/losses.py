@@ -129,7 +129,8 @@ def get(name: str, options: Mapping[str, Any] | None = None) -> Loss:
       options: its keyword arguments, all numbers.
 
     Raises:
-      EfldError: there is none, or it has no such option; the message lists the known ones.
+      EfldError: there is none, or it has no such option (the message lists the known ones), or a
+        value is below 0.
     """
     if name not in LOSSES:
         raise EfldError(f"training.loss: unknown loss {name!r}; known: {', '.join(LOSSES)}")
@@ -140,4 +141,7 @@ def get(name: str, options: Mapping[str, Any] | None = None) -> Loss:
             f"training.loss_options.{option}: the loss {name} has "
             f"{'only ' + ', '.join(known) if known else 'no options'}"
         )
+    for option, value in (options or {}).items():
+        if value < 0:
+            raise EfldError(f"training.loss_options.{option}: expected 0 or more, got {value}")
     return partial(LOSSES[name], **(options or {}))

@@ -201,7 +201,13 @@ def _check_model(recipe: Recipe) -> None:
     """Meets mistakes about model and weights before the data are packed."""
     about, training = recipe.model, recipe.training
     model = registry.build(about.family, about.options, about.input_size, {"mtfl5": 5})
-    losses.get(training.loss or registry.get(about.family).loss, training.loss_options)
+    fitting = registry.get(about.family).losses
+    losses.get(training.loss or fitting[0], training.loss_options)
+    if training.loss not in (None, *fitting):
+        raise EfldError(
+            f"training.loss: what the heads of {about.family} predict can be trained by "
+            f"{' or '.join(fitting)}, not by {training.loss}"
+        )
     check_levels(recipe, [source.level for source in recipe.data.sources])
     if training.init_from:
         checkpoint.read_spec(training.init_from)

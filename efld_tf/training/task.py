@@ -55,7 +55,7 @@ class LandmarkTask(base_task.Task):
         self.spec = model_spec(self.recipe, self.sources)
         training = self.recipe.training
         family = registry.get(self.spec.family)
-        self._loss = losses.get(training.loss or family.loss, training.loss_options)
+        self._loss = losses.get(training.loss or family.losses[0], training.loss_options)
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
         self._levels = sorted({source.level for source in self.sources} - {0})
         self.started_anew: list[str] = []  # weights that `init_from` did not supply

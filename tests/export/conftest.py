@@ -29,7 +29,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def learn(spec: checkpoint.ModelSpec, model: tf_keras.Model, found) -> None:
     """Trains until scores have their peaks and residuals are those of faces."""
-    loss = losses.get(registry.get(spec.family).loss)
+    loss = losses.get(registry.get(spec.family).losses[0])
     optimizer = tf_keras.optimizers.Adam(3e-3)
     images, mask = tf.constant(found.crops / np.float32(255)), tf.ones([len(found), 68])
     points = {"ibug51": found.points[:, 17:], "ibug68": found.points}

@@ -99,6 +99,12 @@ RESNET = ("model.family=coordnet", "model.options.backbone=resnet18")
          "training.loss_options.alpha: the loss nme has no options"),
         (["training.loss_options={gamma: 0.1}", "model.family=pipnet"],
          "training.loss_options.gamma: the loss pip has only alpha, beta"),
+        (["training.loss_options={alpha: -1}", "model.family=pipnet"],
+         "training.loss_options.alpha: expected 0 or more, got -1"),
+        (["training.loss=pip"],
+         "what the heads of efld predict can be trained by nme or l1, not by pip"),
+        (["training.loss=nme", "model.family=pipnet"],
+         "what the heads of pipnet predict can be trained by pip, not by nme"),
     ],
 )
 def test_mistakes_are_told_before_the_data_are_read(
