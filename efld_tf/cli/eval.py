@@ -46,6 +46,8 @@ def _check(arguments: argparse.Namespace, exported: bool) -> None:
     """Refuses arguments that do not go together."""
     eval_detector.check(arguments, exported)
     eval_prior.check(arguments)
+    if arguments.plots and arguments.plots.exists() and not arguments.plots.is_dir():
+        raise EfldError(f"--plots {arguments.plots}: expected a folder, got a file")
     if arguments.source is None:
         if not arguments.prior and not arguments.detector:
             raise EfldError("--source: expected READER:PATH of annotated faces")
@@ -97,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--head", help="of a trained model (default: its first)")
     parser.add_argument("--output", type=Path, help="the results.json to merge into")
     parser.add_argument("--plots", type=Path, metavar="FOLDER",
-                        help="where to draw CED, errors by landmark and faces")
+                        help="where to draw CED, errors by landmark, faces, and what else is asked "
+                        "for")
     parser.add_argument(
         "--robustness", action="store_true",
         help="measure also with shifted, scaled and turned crops, blur, noise, JPEG, darkness, "

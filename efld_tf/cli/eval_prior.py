@@ -56,6 +56,8 @@ def scenes(arguments: argparse.Namespace) -> list[tuple[Path, Any]]:
     from efld_tf.evaluation import presence
 
     path = Path(arguments.scenes)
+    if path.is_dir():
+        raise EfldError(f"--scenes {path}: expected the JSON file of the boxes, got a folder")
     try:
         return presence.read_scenes(str(path.parent), str(path), form=arguments.box_format)
     except EfldError as error:

@@ -29,7 +29,7 @@ LOW, HIGH = 10, 90
 # region's name.
 LINE, GAP, LETTER = 64, 1.0, 0.5
 INCHES = 0.165  # a bar
-PANEL_INCHES, HEAD_INCHES = 1.85, 0.5
+PANEL_INCHES, HEAD_INCHES = 1.95, 0.65
 
 _COLOURS = dict(zip(
     (*REGIONS, CHIN),
@@ -81,7 +81,7 @@ def points_plot(
     rows = len(lines) * len(evaluations)
     figure, grid = plt.subplots(
         rows, 1, figsize=(max(5.5, width * INCHES + 0.8), rows * PANEL_INCHES + HEAD_INCHES),
-        dpi=120, squeeze=False, layout="constrained",
+        dpi=150, squeeze=False, layout="constrained",
     )
     panels = iter(grid[:, 0])
     for label, evaluation in evaluations.items():
@@ -92,11 +92,13 @@ def points_plot(
             if slots is lines[0]:
                 nme = evaluation.nme.mean() if face is None else evaluation.nme[face]
                 axes.set_title(f"{label}: NME {100 * nme:.2f}%", fontsize=8.5, fontweight="bold",
-                               loc="left", pad=32)
-    shown = f"face {first.faces.names[face]}" if face is not None else (
-        f"{len(first.faces)} faces: mean, {LOW}th to {HIGH}th percentile")
-    figure.suptitle(f"Error in % of the {first.normaliser} distance, {first.schema.title}\n"
-                    f"{shown}; lines: mean of the region", fontsize=9)
+                               loc="left", pad=36)
+    shown = f"face: {first.faces.names[face]}; bar: error" if face is not None else (
+        f"{len(first.faces)} faces; bar: mean; whisker: {LOW}th to {HIGH}th percentile")
+    figure.suptitle(f"Error by landmark and region, {first.schema.title}\n"
+                    f"{shown}; black line: mean of the region", fontsize=9)
+    figure.supylabel(f"error ({first.normaliser}), %", fontsize=8)
+    figure.supxlabel("index of the landmark", fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary)
     plt.close(figure)
@@ -193,8 +195,8 @@ def _draw(axes: Axes, slots: Sequence[_Slot], evaluation: Evaluation, face: int 
             axes.hlines(level, slot.left - 0.3, slot.right + 0.3, color="black", linewidth=1.1)
             title += f"\n{level:.1f}%"
         axes.text((slot.left + slot.right) / 2, 1.02, title, fontsize=7, ha="center", va="bottom",
-                  linespacing=0.95, transform=axes.get_xaxis_transform())
-    axes.set_xticks(ticks, labels, rotation=90, fontsize=6)
+                  linespacing=1.15, transform=axes.get_xaxis_transform())
+    axes.set_xticks(ticks, labels, rotation=90, fontsize=6.5)
     axes.tick_params(axis="x", length=0, pad=2)
     axes.tick_params(axis="y", labelsize=7)
     axes.grid(axis="y", alpha=0.3)

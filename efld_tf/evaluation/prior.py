@@ -1,8 +1,9 @@
 """What a model predicts where no face is: the prior of place and shape that it has learnt.
 
 After Jin et al., "Pixel-in-Pixel Net", IJCV 2021, Section 3.4 and Figure 9: detectors of landmarks
-give faces even for inputs that show none, the more alike the stronger their prior is. Inputs come
-in kinds:
+give faces even for inputs that show none, the more alike the stronger their prior is. The paper
+shows them for images of CIFAR-10, and after training on black images alone; here trained models
+look at more kinds of inputs, and what they predict is measured:
 
 - `black`: one black image;
 - `noise`: every channel of every pixel drawn evenly from 0 to 255;
@@ -30,16 +31,16 @@ from efld_tf.evaluation import presence
 from efld_tf.evaluation.evaluate import Evaluation, Predictor, percent
 from efld_tf.evaluation.faces import common_points
 from efld_tf.evaluation.presence import FACE, PATCH
-from efld_tf.landmarks import metrics, schemas, shapes
+from efld_tf.landmarks import schemas, shapes
 from efld_tf.landmarks.geometry import CropRule, extract_crop, tight_box
 from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.runtime import crop_maps
 
 BLACK, NOISE, CLOUDS = "black", "noise", "clouds"
 
-# Inputs of a kind: at least so many where there are enough, but for the black image.
+# Inputs of a kind, where there are enough.
 COUNT = 100
-# Faces that are rendered to compare with where no source is given, and the side of their images.
+# Faces that are rendered at most where no source is given, and the side of their images.
 RENDERED, RENDERED_SIZE = 48, 256
 # Patches along a side of a cloud.
 CLOUD_CELLS = (2, 4, 8, 16)
@@ -156,9 +157,9 @@ class Prior:
 
     Attributes:
       reference: the mean face.
-      crop_rule: how the model's crops are made.
+      crop_rule: how the crops of the faces are made.
       looks: by kind, faces first.
-      skipped: photos that could not be read.
+      skipped: scenes that gave no patch, and why.
     """
 
     reference: Reference
@@ -195,7 +196,7 @@ def measure(
       evaluation: of the predictor; the reference is the mean of its truth and the faces are its,
         evenly chosen. None for rendered faces, and for what the model predicts there.
       scenes: of `presence.read_scenes`; their patches are a kind where there are any.
-      count: of the inputs of a kind; each scene gives at least one patch.
+      count: of the inputs of a kind, but for the black image; of patches about as many.
       on_error: `stop` or `skip`, for photos of scenes that cannot be read.
 
     Raises:
@@ -206,8 +207,9 @@ def measure(
     size = predictor.input_size
     random = np.random.default_rng(SEED)
     if evaluation is None:
-        faces = _rendered(predictor)
+        faces, rule = _rendered(predictor, min(count, RENDERED)), predictor.crop_rule
     else:
+        rule = evaluation.faces.crop_rule
         faces = evaluation.faces.crops[_evenly(len(evaluation.faces), count)]
     inputs = {
         FACE: faces,
@@ -228,7 +230,7 @@ def measure(
     else:
         origin, points = f"truth of {evaluation.faces.source}", evaluation.truth
     reference = Reference.of_faces(points, schemas.get(schema), origin)
-    return Prior(reference, predictor.crop_rule, tuple(looks), tuple(skipped))
+    return Prior(reference, rule, tuple(looks), tuple(skipped))
 
 
 def faceless(
@@ -246,11 +248,11 @@ def faceless(
       on_error: `stop` or `skip`, for photos that cannot be read.
 
     Returns:
-      The inputs, and the errors that were passed over.
+      The inputs, and why other scenes gave none: they cannot be read, or are full of faces.
 
     Raises:
       DataError: a photo cannot be read, with `stop`.
-      EfldError: there is no such square.
+      EfldError: no scene gave any.
     """
     chosen = [scenes[i] for i in _evenly(len(scenes), count)]
     each = -(-count // len(chosen))
@@ -264,10 +266,13 @@ def faceless(
                 raise
             skipped.append(error)
             continue
-        for crop in islice(presence.patches(image.shape, boxes, random), each):
-            found.append(extract_crop(image, crop, size))
+        crops = list(islice(presence.patches(image.shape, boxes, random), each))
+        found += [extract_crop(image, crop, size) for crop in crops]
+        if not crops:
+            side = presence.PATCH_SIDES[0]
+            skipped.append(DataError(path, f"no square of {side:g} px or more without a face"))
     if not found:
-        raise EfldError("the scenes have no place that is free of faces")
+        raise EfldError(f"no patch in {len(chosen)} scene(s); the first: {skipped[0]}")
     return np.stack(found), skipped
 
 
@@ -287,14 +292,15 @@ def _look(
         points.append(found[:, list(own)])
         bar.update(len(batch))
     predicted = np.concatenate(points)
-    metrics.point_errors(predicted, np.zeros_like(predicted))  # refuses what is not finite
+    if not np.isfinite(predicted).all():
+        raise EfldError(f"a prediction for an input of the kind {kind} is not a finite number")
     return Look(kind, crops, predicted, np.concatenate(confidences) if sure else None)
 
 
-def _rendered(predictor: Predictor) -> np.ndarray:
-    """Rendered faces as the model's inputs [RENDERED, S, S, 3]."""
+def _rendered(predictor: Predictor, count: int) -> np.ndarray:
+    """Rendered faces as the model's inputs [count, S, S, 3]."""
     crops = []
-    for index in range(RENDERED):
+    for index in range(count):
         face = render_face(SEED, index, RENDERED_SIZE)
         around = crop_maps.REFERENCE.crop(tight_box(face.points[crop_maps.REFERENCE.schema]))
         crop = crop_maps.to_model(around, predictor.crop_rule)

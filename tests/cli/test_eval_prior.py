@@ -11,6 +11,7 @@ import pytest
 
 from efld_tf import assets
 from efld_tf.cli import common
+from efld_tf.cli import data as data_command
 from efld_tf.cli import eval as eval_command
 from efld_tf.scoring import results
 from tests.cli.test_path import run
@@ -61,13 +62,21 @@ def test_beside_a_source(folder: Path) -> None:
         assert cv2.imread(str(folder / "drawn" / f"{name}.png")).std() > 10
 
 
-def test_a_trained_model_on_packed_crops(folder: Path) -> None:
-    run(folder, "data", "pack", "ibug:test", "packed", "--crop-scale", 1.25, "--quiet")
-    out, err = run(folder, "eval", assets.FLOAT_MODEL, "--head", "mtfl5", "--prior", "--quiet")
-    assert "% of its intereye distance" in out and not err
-    out, err = run(folder, "eval", assets.FLOAT_MODEL, "--head", "ibug68", "--prior", "--source",
-                   "packed:packed", "--split", "train", "--quiet")
-    assert "mean of truth of packed:packed" in out and "region=right_cheek" in out and not err
+def test_a_trained_model_on_packed_crops(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    pack = ["pack", "ibug:test", "packed", "--crop-scale", "1.25", "--quiet"]
+    assert common.run(data_command.main, pack) == 0
+    for words, expected in (
+        (("--head", "mtfl5"), ("% of its intereye distance",)),
+        (("--head", "ibug68", "--source", "packed:packed", "--split", "train"),
+         ("mean of truth of packed:packed", "region=right_cheek")),
+    ):
+        arguments = [str(assets.FLOAT_MODEL), *words, "--prior", "--quiet"]
+        assert common.run(eval_command.main, arguments) == 0
+        out = capsys.readouterr().out
+        assert all(text in out for text in expected)
 
 
 def test_it_needs_no_tensorflow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +98,9 @@ def test_it_needs_no_tensorflow(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     (("--prior", "--split", "train"), "go with --source"),
     (("--prior", "--threshold", "8"), "go with --source"),
     (("--prior", "--scenes", "none.json"), "none.json"),
+    (("--prior", "--scenes", "scenes"), "the JSON file of the boxes, got a folder"),
+    (("--prior", "--scenes", "scenes/full.json"), "a.png: no square of 32 px or more"),
+    (("--prior", "--plots", "scenes/a.png"), "scenes/a.png: expected a folder, got a file"),
     (("--prior", "--scenes", "scenes/boxes.json"), "no area; read as --box-format xyxy"),
     (("--prior", "--scenes", "scenes/missing.json"), "c.png: named in missing.json"),
     (("--prior", "--scenes", "scenes/empty.json"), "no scene"),
@@ -102,6 +114,7 @@ def test_mistakes_are_one_line(
     monkeypatch.chdir(folder)
     (folder / "scenes" / "missing.json").write_text('{"c.png": []}')
     (folder / "scenes" / "empty.json").write_text("{}")
+    (folder / "scenes" / "full.json").write_text('{"a.png": [[0, 20, 160, 120]]}')
     code = common.run(eval_command.main, [str(assets.INT8_MODEL), *words, "--quiet"])
     err = capsys.readouterr().err
     assert code == 2 and err.startswith("error: ") and err.count("\n") == 1 and message in err
