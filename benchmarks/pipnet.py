@@ -4,13 +4,15 @@
 
 Trains every row of the tables (hours on 2 cores; what RUNS, default runs/pipnet, has already is not
 trained again) and measures each on HELEN's test set and on the people of youtube_faces that no
-training face shows. Then exports EFLD+PIP as int8 and times it beside EFLD. Writes
-benchmarks/pipnet/: results.json, table.md, heads.png and rounds.png.
+training face shows; then what heads predict where no face is (Section 3.4). Exports EFLD+PIP as
+int8 and times it beside EFLD. Writes benchmarks/pipnet/: results.json, table.md, heads.png and
+rounds.png.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict
@@ -47,6 +49,7 @@ TESTS = {
     "helen": "ibug:${EFLD_DATA}/ibug/helen/testset",
     "youtube_faces": "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test",
 }
+SCENES = "${EFLD_DATA}/wider_scenes/boxes_xywh.json"
 KEPT = ("nme_interocular_percent", "failure_rate_10_percent", "mean_shift_percent",
         "point_variance_percent2", "nme_by_region_percent")
 LATENCY_RUNS = 2000
@@ -65,7 +68,9 @@ def main() -> None:
         title: [measured(folder) for folder in rounds(trained(runs, config, [], config))]
         for title, config in PARADIGMS.items()
     }
-    found = {"heads": heads, "paradigms": paradigms,
+    prior = {title: prior_of(runs / f"{slug(title)}_{SEEDS[0]}") for title in HEADS}
+    prior["EFLD int8, as shipped"] = prior_of(assets.INT8_MODEL, runs / "efld_prior.json")
+    found = {"heads": heads, "paradigms": paradigms, "prior": prior,
              "exported": exported(runs / f"{slug('PIP + NRM')}_{SEEDS[0]}")}
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     (OUTPUT / "table.md").write_text(tables(found))
@@ -109,6 +114,17 @@ def measured(run: Path) -> dict[str, Any]:
         evaluation = json.loads(path.read_text())["evaluation"]
         result[name] = {key: evaluation[key] for key in KEPT}
     return result
+
+
+def prior_of(model: Path, path: Path | None = None) -> dict[str, Any]:
+    """What a model predicts where no face is, by kind of input; measured once."""
+    path = path or model / "prior.json"
+    if not path.exists():
+        command("efld-eval", model, "--source", TESTS["helen"], "--prior", "--scenes",
+                os.path.expandvars(SCENES), "--box-format", "xywh", "--output", path, "--quiet")
+    kinds = json.loads(path.read_text())["implicit_prior"]["kinds"]
+    keys = ("variation_crop_percent", "residual_interocular_percent")
+    return {kind: {key: row[key] for key in keys if key in row} for kind, row in kinds.items()}
 
 
 def exported(run: Path) -> dict[str, Any]:
@@ -163,8 +179,26 @@ def tables(found: dict[str, Any]) -> str:
         steps = ", ".join(f"{value:.2f}" for value in nme["youtube_faces"])
         lines.append(f"| {title} | {len(rows) - 1} | {change['helen']} "
                      f"| {change['youtube_faces']} | {steps} |")
-    lines += ["", exported_table(found)]
+    lines += ["", *prior_table(found["prior"]), "", exported_table(found)]
     return "\n".join(lines) + "\n"
+
+
+def prior_table(prior: dict[str, Any]) -> list[str]:
+    """How alike, and how much like a face, predictions are where no face is."""
+    kinds = ("noise", "patch", "face")
+    lines = [
+        f"Where no face is (`efld-eval --prior`, seed {SEEDS[0]}): how far predictions are from "
+        "their mean, in percent of the crop, and what is left of the distance to the mean face "
+        "after a similarity, in percent of the outer eye distance.", "",
+        "| head | variation: noise | patches | faces | shape: noise | patches | faces |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for title, found in prior.items():
+        cells = [f"{found[kind][key]:.1f}"
+                 for key in ("variation_crop_percent", "residual_interocular_percent")
+                 for kind in kinds]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
 
 
 def exported_table(found: dict[str, Any]) -> str:
