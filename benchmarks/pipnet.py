@@ -120,7 +120,7 @@ def prior_of(model: Path, path: Path | None = None) -> dict[str, Any]:
     """What a model predicts where no face is, by kind of input; measured once."""
     path = path or model / "prior.json"
     if not path.exists():
-        command("efld-eval", model, "--source", TESTS["helen"], "--prior", "--scenes",
+        command("efld-eval", model, "--source", TESTS["helen"], "--prior", "--boxes",
                 os.path.expandvars(SCENES), "--box-format", "xywh", "--output", path, "--quiet")
     kinds = json.loads(path.read_text())["implicit_prior"]["kinds"]
     keys = ("variation_crop_percent", "residual_interocular_percent")

@@ -45,7 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 def _check(arguments: argparse.Namespace, exported: bool) -> None:
     """Refuses arguments that do not go together."""
     eval_detector.check(arguments, exported)
-    eval_prior.check(arguments)
     if arguments.plots and arguments.plots.exists() and not arguments.plots.is_dir():
         raise EfldError(f"--plots {arguments.plots}: expected a folder, got a file")
     if arguments.source is None:

@@ -19,12 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "all (both is the default of efld-predict)",
     )
     parser.add_argument(
+        "--scenes", action="store_true",
+        help="with --detector: each face is pasted into a larger scene at a random place and size",
+    )
+    parser.add_argument(
         "--boxes", type=Path, metavar="FILE.json",
-        help="with --detector: recall and precision on the photos beside this file of all their "
-        "faces' boxes, {IMAGE: [[x0, y0, x1, y1], ...]}; without --source nothing else is measured",
+        help="the photos beside this file of all their faces' boxes, {IMAGE: [[x0, y0, x1, y1], "
+        "...]}: with --detector recall and precision on them, with --prior patches of them",
     )
     parser.add_argument("--box-format", choices=("xyxy", "xywh"), default="xyxy",
-                        help="of --boxes and --scenes: two corners, or one and the size "
+                        help="of --boxes: two corners, or one and the size "
                         "(default: %(default)s)")
     parser.add_argument("--min-score", type=common.number_within(0, 1), metavar="SCORE",
                         help="of the detector (default: its own)")
@@ -37,13 +41,17 @@ def check(arguments: argparse.Namespace, exported: bool) -> None:
       EfldError: with what was expected.
     """
     if arguments.detector is None:
-        if arguments.boxes or arguments.min_score is not None:
-            raise EfldError("--boxes and --min-score go with --detector")
+        if arguments.scenes or arguments.min_score is not None:
+            raise EfldError("--scenes and --min-score go with --detector")
+        if arguments.boxes and not arguments.prior:
+            raise EfldError("--boxes goes with --detector or --prior")
         return
     if not exported:
         raise EfldError("--detector goes with an exported model (.tflite)")
     if arguments.source is None and arguments.boxes is None:
         raise EfldError("--detector: expected annotated faces, by --source or --boxes")
+    if arguments.source is None and arguments.scenes:
+        raise EfldError("--scenes goes with --source")
     if (arguments.source or "").startswith("packed:"):
         raise EfldError("--detector: packed crops have no photos to find faces in")
 
@@ -63,13 +71,12 @@ def measure(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]
     finder = open_detector(arguments.detector, min_score=arguments.min_score)
     landmarker = FaceLandmarker(predictor, finder)
     name = Path(arguments.detector).name
-    in_scenes = arguments.scenes is True
     if arguments.source:
         found = detected.measure_landmarks(
-            landmarker, arguments.source, scenes=in_scenes, on_error=arguments.on_error,
+            landmarker, arguments.source, scenes=arguments.scenes, on_error=arguments.on_error,
             progress=progress,
         )
-        head = {"source": arguments.source, "detector": name, "in_scenes": in_scenes}
+        head = {"source": arguments.source, "detector": name, "in_scenes": arguments.scenes}
         _tell(arguments, about, "detection", {**head, **found.summary()})
     if arguments.boxes:
         boxes = read_boxes(arguments.boxes, arguments.box_format)

@@ -11,53 +11,27 @@ from efld_tf.scoring import results
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of the implicit prior, and `--scenes`, which the detector has too."""
+    """Adds the argument of the implicit prior; `--boxes` is the detector's, too."""
     parser.add_argument(
         "--prior", action="store_true",
-        help="measure what is predicted where no face is: on black, noise and, with --scenes, on "
+        help="measure what is predicted where no face is: on black, noise and, with --boxes, on "
         "patches of photos; compared with the faces of --source, or with rendered ones without it",
     )
-    parser.add_argument(
-        "--scenes", nargs="?", const=True, metavar="BOXES.json",
-        help="with --prior: patches without a face of the photos beside this file of all their "
-        "faces' boxes, as of --boxes; with --detector and no file: each face of --source is pasted "
-        "into a larger scene at a random place and size",
-    )
-
-
-def check(arguments: argparse.Namespace) -> None:
-    """Refuses arguments that do not go together.
-
-    Raises:
-      EfldError: with what was expected.
-    """
-    if arguments.scenes is True:
-        if arguments.detector is None and arguments.prior:
-            raise EfldError("--scenes: with --prior, expected the file of the scenes' boxes")
-        if arguments.detector is None:
-            raise EfldError("--scenes goes with --detector, or --scenes BOXES.json with --prior")
-        if arguments.source is None:
-            raise EfldError("--scenes without a file goes with --source")
-    elif arguments.scenes is not None and not arguments.prior:
-        raise EfldError(
-            f"--scenes {arguments.scenes}: a file of boxes goes with --prior; "
-            "with --detector, --scenes stands alone"
-        )
 
 
 def scenes(arguments: argparse.Namespace) -> list[tuple[Path, Any]]:
-    """The scenes of `--scenes BOXES.json`: photos and the boxes of their faces; empty without it.
+    """The scenes of `--boxes`: photos and the boxes of their faces; empty without it.
 
     Raises:
       EfldError: the file is not of the form that `--box-format` says, or a photo is missing.
     """
-    if not arguments.prior or arguments.scenes in (None, True):
+    if not arguments.prior or arguments.boxes is None:
         return []
     from efld_tf.evaluation import presence
 
-    path = Path(arguments.scenes)
+    path = arguments.boxes
     if path.is_dir():
-        raise EfldError(f"--scenes {path}: expected the JSON file of the boxes, got a folder")
+        raise EfldError(f"--boxes {path}: expected the JSON file of the boxes, got a folder")
     try:
         return presence.read_scenes(str(path.parent), str(path), form=arguments.box_format)
     except EfldError as error:
@@ -91,7 +65,7 @@ def measure(
         print(f"skipped: {error}")
     summary = found.summary()
     if photos:
-        summary["scenes"] = arguments.scenes
+        summary["scenes"] = str(arguments.boxes)
     _print(summary)
     if arguments.output:
         results.merge(

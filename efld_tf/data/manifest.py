@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from efld_tf import files
 from efld_tf.data.options import PackOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -65,6 +66,13 @@ class Manifest:
         """A hash of all packed faces."""
         shards = [shard.sha256 for split in SPLITS for shard in self.shards[split]]
         return hashlib.sha256("".join(shards).encode()).hexdigest()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes the manifest of a packed folder."""
+    content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
+    content["content_sha256"] = manifest.content_sha256
+    files.write_json(folder / MANIFEST, content)
 
 
 def read_manifest(folder: str | Path) -> Manifest:

@@ -67,6 +67,8 @@ class SourceOptions:
             raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
         if not self.heads:
             raise EfldError("heads: at least one head is needed")
+        if len(set(self.heads)) < len(self.heads):
+            raise EfldError(f"heads: one is named twice: {', '.join(self.heads)}")
         if not self.repeat > 0:
             raise EfldError(f"repeat: expected a positive number, got {self.repeat}")
         if not 0 <= self.validation_fraction < 1:
@@ -75,6 +77,8 @@ class SourceOptions:
             raise EfldError(f"on_error: expected one of {ON_ERROR}, got {self.on_error!r}")
         if self.level < 0:
             raise EfldError(f"level: expected 0 or more, got {self.level}")
+        if self.level and self.validation_fraction:
+            raise EfldError("level: nothing is held out of labels that are only roughly right")
         if self.packed and (self.validation_fraction or self.exclude or self.crop != CropOptions()):
             raise EfldError(f"{self.source}: its crops, hold-out and exclusions are as packed")
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,15 @@ from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.check import exclusions
 from efld_tf.data.crop_fit import crop_rule
-from efld_tf.data.manifest import FORMAT_VERSION, MANIFEST, SPLITS, Manifest, Shard, read_manifest
+from efld_tf.data.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    SPLITS,
+    Manifest,
+    Shard,
+    read_manifest,
+    write_manifest,
+)
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -90,11 +99,7 @@ def pack(
             )
         if existing.fingerprint == fingerprint:
             return existing
-    # The content goes to a sibling that only its complete version leaves; see `replace_folder`.
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    sweep(folder)
-    temporary.mkdir(parents=True)
-    try:
+    with replacing(folder) as temporary:
         shards, mean_shape, skipped = _write_splits(
             annotations, rule, options, pack_options, temporary, workers, progress
         )
@@ -110,13 +115,21 @@ def pack(
             notes=annotations.notes,
             schema_fields=schemas.declared_fields(annotations.schema),
         )
-        content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
-        content["content_sha256"] = manifest.content_sha256
-        files.write_json(temporary / MANIFEST, content)
-        replace_folder(temporary, folder)
+        write_manifest(temporary, manifest)
+    return manifest
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` once it is complete: when the block ends."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    _sweep(folder)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        _replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return manifest
 
 
 def in_validation(record: FaceRecord, fraction: float) -> bool:
@@ -154,7 +167,7 @@ def _write_splits(
     with (
         tqdm(total=len(annotations.records), unit="face", desc=f"packing {options.name}",
              disable=not progress) as bar,
-        _SplitWriters(folder, pack_options.shard_faces) as writers,
+        SplitWriters(folder, pack_options.shard_faces) as writers,
     ):
         for record, face in faces:
             bar.update()
@@ -185,7 +198,7 @@ def _write_splits(
     return writers.shards, mean_shape.round(6).tolist(), skipped
 
 
-class _SplitWriters:
+class SplitWriters:
     """Writes faces to the shards of their splits as they come: memory does not grow with them."""
 
     def __init__(self, folder: Path, shard_faces: int):
@@ -193,7 +206,7 @@ class _SplitWriters:
         self._open: dict[str, shards_io.ShardWriter] = {}
         self.shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
 
-    def __enter__(self) -> _SplitWriters:
+    def __enter__(self) -> SplitWriters:
         return self
 
     def add(self, split: str, face: PackedFace) -> None:
@@ -319,7 +332,7 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def replace_folder(new: Path, old: Path) -> None:
+def _replace_folder(new: Path, old: Path) -> None:
     """Puts `new` in the place of `old`; a kill in between leaves nothing half-written there."""
     if old.exists():
         retired = old.with_name(f".{old.name}.{os.getpid()}.old")
@@ -331,11 +344,12 @@ def replace_folder(new: Path, old: Path) -> None:
         new.rename(old)
 
 
-def sweep(folder: Path) -> None:
-    """Removes what killed packings of this folder left beside it."""
+def _sweep(folder: Path) -> None:
+    """Removes what killed packings of this folder left beside it, also one of this process' id."""
     for left in folder.parent.glob(f".{folder.name}.*"):
         pid = left.name.removeprefix(f".{folder.name}.").partition(".")[0]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+        ended = pid.isdecimal() and not psutil.pid_exists(int(pid))
+        if ended or pid == str(os.getpid()):  # in a container, every process may be the first
             shutil.rmtree(left, ignore_errors=True)
 
 

@@ -56,7 +56,7 @@ class Reference:
       schema: of its points.
       origin: the faces that it is the mean of, in words.
       place: [N, 2] in the crop's unit square, the mean of the points; NaN for those no face has.
-      shape: [N] complex, the mean shape up to similarity (`landmarks.shapes`).
+      shape: [N] complex, the median shape up to similarity (`landmarks.shapes`).
       size: the distance of the schema's normaliser in `shape`.
     """
 

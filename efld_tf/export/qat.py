@@ -72,8 +72,8 @@ def _simulated(network: tf_keras.Model) -> tf_keras.Model:
     except RuntimeError as error:
         reason = str(error).partition(". ")[0]
         raise EfldError(
-            f"tfmot cannot simulate int8 for this model: {reason}; use --int8, or train it with "
-            "another activation"
+            f"tfmot cannot simulate int8 for this model: {reason}; use --int8, or train a "
+            "model without such layers"
         ) from error
 
 

@@ -125,7 +125,8 @@ def inverted_residual(
 def squeeze_excite(x: tf.Tensor, name: str, blocks: Blocks) -> tf.Tensor:
     """A gate for each channel from the means of all (V3's Section 5.3): [B, H, W, C] -> same.
 
-    It is hard-sigmoid, and the activation in its middle ReLU, whatever `blocks` has.
+    It is hard-sigmoid, and the activation in its middle ReLU or ReLU6, also where `blocks` has
+    hard-swish.
     """
     channels = x.shape[-1]
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)

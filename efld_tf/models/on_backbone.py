@@ -85,12 +85,13 @@ def coarse_scores(model: tf_keras.Model, head: str, level: int) -> tf.Tensor:
       [B, G / 2^level, G / 2^level, N].
 
     Raises:
-      EfldError: G is not divisible by 2^level.
+      EfldError: G is not divisible by 2^level, or there would be a single cell.
     """
     scores = model.get_layer(f"{head}_scores")
     x = scores.input
-    if x.shape[1] % 2**level:
-        raise EfldError(f"level: cells {2**level} times as long do not fit a grid of {x.shape[1]}")
+    grid = x.shape[1]
+    if grid >> level < 2 or grid % 2**level:
+        raise EfldError(f"level {level}: a grid of {grid} x {grid} cells cannot be halved so often")
     for _ in range(level):
         x = tf_keras.layers.MaxPooling2D(2)(x)
     return scores(x)

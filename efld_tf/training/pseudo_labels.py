@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,8 @@ from tqdm import tqdm
 
 from efld_tf import files
 from efld_tf.data import pack, pipeline, shards
-from efld_tf.data.manifest import MANIFEST, Manifest, Shard, read_manifest
+from efld_tf.data.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 
@@ -34,6 +33,10 @@ def write(
       folder: where to write; it appears when it is complete.
       head: of the model, whose schema the points are of.
 
+    Returns:
+      The manifest. Its mean shape is the model's, of labelled faces: pseudo-labels do not move what
+      a model is built on, such as which points are neighbours.
+
     Raises:
       DataError: a folder is not a packed one or damaged, or the model has no such head.
     """
@@ -42,40 +45,30 @@ def write(
     checkpoint.chosen_head(model, spec, head)
     identity = f"{manifest.fingerprint} {files.sha256(model)} {head}"
     fingerprint = hashlib.sha256(identity.encode()).hexdigest()
-    if (folder / MANIFEST).exists() and read_manifest(folder).fingerprint == fingerprint:
-        return read_manifest(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    pack.sweep(folder)
-    temporary.mkdir(parents=True)
-    try:
-        writer = shards.ShardWriter(temporary / "train-00000.tfrecord")
-        total = np.zeros([schemas.get(head).num_points, 2])
-        bar = tqdm(total=manifest.faces("train"), unit="face", desc=f"labelling {folder.name}",
-                   disable=not progress)
-        with bar:
-            for face, points in _labelled(packed, manifest, model, head):
-                total += points
-                writer.add(face)
+    if (folder / MANIFEST).exists():
+        existing = read_manifest(folder)
+        if existing.fingerprint == fingerprint:
+            return existing
+    bar = tqdm(total=manifest.faces("train"), unit="face", desc=f"labelling {folder.name}",
+               disable=not progress)
+    with pack.replacing(folder) as temporary:
+        with bar, pack.SplitWriters(temporary, manifest.pack.shard_faces) as writers:
+            for face in _labelled(packed, manifest, model, head):
+                writers.add("train", face)
                 bar.update()
-        writer.close()
-        shard = Shard(writer.path.name, writer.faces, files.sha256(writer.path))
         made = replace(
-            manifest, schema=head, shards={"train": [shard], "validation": []}, skipped=[],
-            mean_shape=(total / writer.faces).round(6).tolist(), fingerprint=fingerprint,
-            notes=["its points are pseudo-labels"], schema_fields=schemas.declared_fields(head),
+            manifest, schema=head, shards=writers.shards, skipped=[], fingerprint=fingerprint,
+            mean_shape=spec.heads[head].mean_shape, notes=["its points are pseudo-labels"],
+            schema_fields=schemas.declared_fields(head),
         )
-        content = {"format_version": pack.FORMAT_VERSION, **asdict(made)}
-        files.write_json(temporary / MANIFEST, content)
-        pack.replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        write_manifest(temporary, made)
     return made
 
 
 def _labelled(
     packed: Path, manifest: Manifest, model: Path, head: str
-) -> Iterator[tuple[pack.PackedFace, np.ndarray]]:
-    """The faces in order as they are stored, and their points [N, 2] in the model's unit square."""
+) -> Iterator[pack.PackedFace]:
+    """The faces in order as they are stored, with the points of the model."""
     spec, network = checkpoint.load(model)
     codec, margin = spec.codec(head), manifest.pack.margin
 
@@ -86,12 +79,15 @@ def _labelled(
     source = pipeline.PackedSource(packed, manifest, {})
     options = pipeline.BatchOptions((head,), spec.input_size, BATCH)
     stored = shards.load(packed, manifest, "train")
-    for batch in pipeline.validation_batches([source], options, "train"):
-        for points in predict(batch["image"]).numpy():
-            face = next(stored)
-            yield pack.PackedFace(
-                jpeg=face["jpeg"],
-                points=((points - 0.5) / margin + 0.5).astype(np.float32),
-                side=float(face["side"]),
-                name=face["name"].decode(),
-            ), points
+    try:
+        for batch in pipeline.validation_batches([source], options, "train"):
+            for points in predict(batch["image"]).numpy():
+                face = next(stored)
+                yield pack.PackedFace(
+                    jpeg=face["jpeg"],
+                    points=((points - 0.5) / margin + 0.5).astype(np.float32),
+                    side=float(face["side"]),
+                    name=face["name"].decode(),
+                )
+    except tf.errors.OpError as error:
+        raise DataError(packed, f"a damaged shard; delete the folder: {error.message}") from error

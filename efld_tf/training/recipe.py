@@ -137,13 +137,18 @@ class TrainingRecipe:
             raise EfldError("gradient_clip_norm: expected a positive number or null")
 
 
+def pseudo_names(source: SourceOptions) -> dict[str, str]:
+    """The names of an unlabelled source with its pseudo-labels, by head."""
+    return {head: f"{source.name}-{head}" for head in source.heads}
+
+
 @dataclass(frozen=True)
 class SelfTrainingRecipe:
     """Rounds of training on faces that the model of the round before has labelled.
 
     Attributes:
-      unlabelled: sources of further faces. Only their boxes are used; `heads` are those that get
-        pseudo-labels.
+      unlabelled: sources of further faces. Their own points say where the crop is, nothing else;
+        `heads` are those that get pseudo-labels, each a source of its own with this `repeat`.
       levels: of each round after the first, what its pseudo-labels are used for; see
         `SourceOptions.level`. None for PIPNet's curriculum, [2, 1, 0, 0, 0], where the family has
         scores on a grid, else for standard self-training, [0, 0, 0].
@@ -161,6 +166,9 @@ class SelfTrainingRecipe:
                     f"unlabelled: {source.name}: validation_fraction and level are not for "
                     "unlabelled sources"
                 )
+        names = [name for source in self.unlabelled for name in pseudo_names(source).values()]
+        if len(set(names)) < len(names):
+            raise EfldError("unlabelled: two sources have the same name and head")
         if self.levels is not None and (not self.levels or min(self.levels) < 0):
             raise EfldError(f"levels: expected numbers of 0 or more, got {self.levels}")
 
@@ -189,10 +197,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
             raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
-        unlabelled = self.self_training.unlabelled if self.self_training else []
-        for source in [*self.data.sources, *unlabelled]:
+        for source in [*self.data.sources, *self._unlabelled]:
             if source.packed:
-                read_manifest(source.packed)
+                self._check_packed(source)
             else:
                 declare_schema(source.source)
         for head in self.heads:
@@ -210,17 +217,9 @@ class Recipe:
                 "data.service: the order of its batches depends on the workers' speed; "
                 "it cannot be combined with training.deterministic"
             )
-        names = [source.name for source in [*self.data.sources, *unlabelled]]
-        if len(set(names)) < len(names):
-            raise EfldError("data.sources: two sources have the same name")
-        for source in unlabelled:
-            for head in set(source.heads) - set(self.heads):
-                raise EfldError(f"self_training.unlabelled: the head {head!r} is not in heads")
-        supervised = {head for source in self.data.sources for head in source.heads}
-        for head in supervised - set(self.heads):
-            raise EfldError(f"data.sources: the head {head!r} is not in heads")
-        for head in set(self.heads) - supervised:
-            raise EfldError(f"heads.{head}: no source supervises it")
+        self._check_heads()
+        if self.self_training:
+            self._check_unlabelled()
         if not any(
             (source.validation_fraction or source.packed)
             and self.training.target_head in source.heads
@@ -230,6 +229,52 @@ class Recipe:
                 "data.sources: one that supervises training.target_head needs a "
                 "validation_fraction, to choose the best weights by"
             )
+
+    @property
+    def _unlabelled(self) -> list[SourceOptions]:
+        return self.self_training.unlabelled if self.self_training else []
+
+    def _check_packed(self, source: SourceOptions) -> None:
+        """Refuses a packed source whose crops are of another size than the recipe's."""
+        found, asked = read_manifest(source.packed).pack, self.data.pack
+        if (found.size, found.margin) != (asked.size, asked.margin):
+            raise EfldError(
+                f"{source.source}: packed with size {found.size} and margin {found.margin:g}, but "
+                f"data.pack says {asked.size} and {asked.margin:g}"
+            )
+
+    def _check_heads(self) -> None:
+        """Refuses sources that do not fit the heads, or each other."""
+        sources = self.data.sources
+        names = [source.name for source in sources]
+        if len(set(names)) < len(names):
+            raise EfldError("data.sources: two sources have the same name")
+        for head in {head for source in sources for head in source.heads} - set(self.heads):
+            raise EfldError(f"data.sources: the head {head!r} is not in heads")
+        for head in set(self.heads) - {h for s in sources if not s.level for h in s.heads}:
+            coarsely = any(head in source.heads for source in sources)
+            how = ", but for those of a level above 0" if coarsely else ""
+            raise EfldError(f"heads.{head}: no source supervises it{how}")
+
+    def _check_unlabelled(self) -> None:
+        """Refuses unlabelled sources that do not fit the heads or the labelled ones."""
+        if self.data.service:
+            raise EfldError("data.service: it cannot be combined with self_training")
+        labelled = self.data.sources
+        names = {source.name for source in labelled}
+        for source in self._unlabelled:
+            for head in set(source.heads) - set(self.heads):
+                raise EfldError(f"self_training.unlabelled: the head {head!r} is not in heads")
+            if names & {source.name, *pseudo_names(source).values()}:
+                raise EfldError(
+                    f"self_training.unlabelled: {source.name}: a source of data.sources has that "
+                    "name, or the one it gets with its head"
+                )
+            if source.source in [other.source for other in labelled]:
+                # Those held out to choose the best weights by would be trained on.
+                raise EfldError(
+                    f"self_training.unlabelled: {source.source} is one of data.sources, too"
+                )
 
     @property
     def folder(self) -> Path:

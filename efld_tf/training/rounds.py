@@ -7,19 +7,19 @@ coarser grid from pseudo-labels, which are right more often than the points them
 
 from __future__ import annotations
 
+import gc
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from efld_tf import files
+from efld_tf import config, files
 from efld_tf.data.options import PACKED, SourceOptions
-from efld_tf.models import registry
+from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL
 from efld_tf.training import pseudo_labels, run
-from efld_tf.training.recipe import Recipe
+from efld_tf.training.recipe import Recipe, pseudo_names
 
 ROUNDS = "rounds.json"
 # Section 3.3: Task 1, Task 2, and Task 3 three times; standard self-training is Task 3 alone.
@@ -31,34 +31,36 @@ def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
     """Trains a recipe: one run, or with `self_training` its rounds, each of them a run.
 
     Round 0 learns from the labelled sources. Each further one labels the unlabelled sources by the
-    best weights of the one before and learns, from new weights, from both. Killed, it goes on in
-    the round it was in.
+    best weights of the one before and learns from both, from the recipe's first weights again (new
+    ones, `backbone_weights` or `init_from`). Killed, it goes on in the round it was in.
+
+    The folder gets `round_K/`, each an ordinary run's, `pseudo_K/` with the faces it was given
+    packed again with their pseudo-labels, `rounds.json` and the last round's best weights.
 
     Returns:
       The last round's best weights, which are also the folder's.
 
     Raises:
-      EfldError: as in `run.train`, or the family has no coarser grid to learn.
+      EfldError: as in `run.train`, or the family cannot learn one of the levels.
     """
     if recipe.self_training is None:
         return run.train(recipe, progress=progress)
-    levels = levels_of(recipe)
-    sources = run.prepare(recipe, progress=progress)
-    run.pack_sources(recipe, recipe.self_training.unlabelled, progress=progress)
-    run.claim_folder(recipe, sources)
-    labelled = replace(recipe, output_dir=str(recipe.folder), self_training=None)
-    result = run.train(replace(labelled, name=round_name(0)), progress=progress)
-    entries = [_entry(result)]
+    levels, unlabelled = levels_of(recipe), recipe.self_training.unlabelled
+    run.prepare(recipe, progress=progress)
+    run.pack_sources(recipe, unlabelled, progress=progress)
+    run.claim_folder(recipe, [*recipe.data.sources, *unlabelled])
+    result = run.train_prepared(_round(recipe, 0, []), progress=progress)
+    entries: list[dict[str, Any]] = []
+    _note(recipe, entries, result)
     for number, level in enumerate(levels, start=1):
+        gc.collect()  # the decoded faces of the round before
         if progress:
             print(f"round {number} of {len(levels)}: pseudo-labels by {result.folder}, "
                   f"cells x {2**level}", file=sys.stderr)
         labels = _pseudo_label(recipe, number, level, result, progress)
-        result = run.train(_round(labelled, number, labels), progress=progress)
-        entries.append({**_entry(result), "level": level})
-        files.write_json(recipe.folder / ROUNDS, entries)
-    with files.atomic_path(recipe.folder / BEST_MODEL) as temporary:
-        shutil.copyfile(result.folder / BEST_MODEL, temporary)
+        result = run.train_prepared(_round(recipe, number, labels), progress=progress)
+        _note(recipe, entries, result, level)
+    _keep(result, recipe)
     return replace(result, folder=recipe.folder)
 
 
@@ -75,26 +77,31 @@ def levels_of(recipe: Recipe) -> tuple[int, ...]:
     return tuple(levels)
 
 
-def round_name(number: int) -> str:
-    """The folder of a round within the run's."""
-    return f"round_{number}"
-
-
 def history(folder: Path) -> list[dict[str, Any]]:
-    """The finished rounds of a run in order: step and validation NME of the best weights, level."""
+    """The finished rounds of a run in order.
+
+    Each has `round`, its folder's name, and `step` and `nme_percent` of its best weights; those
+    after the first have their `level`.
+    """
     path = folder / ROUNDS
     return json.loads(path.read_text()) if path.exists() else []
 
 
-def _round(labelled: Recipe, number: int, sources: list[SourceOptions]) -> Recipe:
-    """The recipe of a round after the first: from other weights, in another order."""
-    steps = {"seed": labelled.training.seed + number}
+def _round(recipe: Recipe, number: int, labels: list[SourceOptions]) -> Recipe:
+    """The recipe of a round: from other weights and in another order than those before."""
     return replace(
-        labelled,
-        name=round_name(number),
-        data=replace(labelled.data, sources=[*labelled.data.sources, *sources]),
-        training=replace(labelled.training, **steps),
+        recipe,
+        name=f"round_{number}",
+        output_dir=_folder(recipe),
+        self_training=None,
+        data=replace(recipe.data, sources=[*recipe.data.sources, *labels]),
+        training=replace(recipe.training, seed=recipe.training.seed + number),
     )
+
+
+def _folder(recipe: Recipe) -> str:
+    """The run's folder as a recipe says it: `${NAME}` stays, so that runs can be moved."""
+    return f"{recipe.output_dir}/{recipe.name}"
 
 
 def _pseudo_label(
@@ -103,12 +110,11 @@ def _pseudo_label(
     """Labels the unlabelled sources by the teacher; returns them as packed sources, one a head."""
     result = []
     for source in recipe.self_training.unlabelled:
-        for head in source.heads:
-            name = f"{source.name}-{head}"
-            folder = recipe.folder / f"pseudo_{number}" / name
+        for head, name in pseudo_names(source).items():
+            folder = f"{_folder(recipe)}/pseudo_{number}/{name}"
             pseudo_labels.write(
-                recipe.pack_folder(source), folder, teacher.folder / BEST_MODEL, head,
-                progress=progress,
+                recipe.pack_folder(source), Path(config.expand(folder)),
+                teacher.folder / BEST_MODEL, head, progress=progress,
             )
             result.append(SourceOptions(
                 source=f"{PACKED}:{folder}", name=name, heads=[head], repeat=source.repeat,
@@ -117,5 +123,18 @@ def _pseudo_label(
     return result
 
 
-def _entry(result: run.RunResult) -> dict[str, Any]:
-    return {"round": result.folder.name, "step": result.step, "nme_percent": result.nme_percent}
+def _note(
+    recipe: Recipe, entries: list[dict[str, Any]], result: run.RunResult, level: int | None = None
+) -> None:
+    """Appends a finished round; the file does not forget later ones while they are met again."""
+    about = {"round": result.folder.name, "step": result.step, "nme_percent": result.nme_percent}
+    entries.append(about if level is None else {**about, "level": level})
+    if len(entries) > len(history(recipe.folder)):
+        files.write_json(recipe.folder / ROUNDS, entries)
+
+
+def _keep(last: run.RunResult, recipe: Recipe) -> None:
+    """Makes the last round's best weights those of the whole run."""
+    spec, model = checkpoint.load(last.folder / BEST_MODEL)
+    training = {**spec.training, "recipe": f"{recipe.name}/{last.folder.name}"}
+    checkpoint.save(recipe.folder / BEST_MODEL, replace(spec, training=training), model)

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from efld_tf import config, files
 from efld_tf.data import pack
+from efld_tf.data.manifest import read_manifest
 from efld_tf.data.options import SourceOptions
-from efld_tf.data.pipeline import PackedSource
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL
@@ -51,13 +51,21 @@ class RunResult:
 def train(recipe: Recipe, *, progress: bool = True) -> RunResult:
     """Trains a recipe, or carries on where an earlier, killed run of it stopped.
 
-    This is one run; `rounds.train` also knows a recipe's self-training.
-
     Raises:
-      EfldError: the run's folder holds another recipe or was begun with other data, the data cannot
-        be read, or the loss is no longer a finite number.
+      EfldError: the recipe has self-training, which `rounds.train` carries out; the run's folder
+        holds another recipe or was begun with other data, the data cannot be read, or the loss is
+        no longer a finite number.
     """
-    claim_folder(recipe, prepare(recipe, progress=progress))
+    if recipe.self_training:
+        raise EfldError("self_training: one run cannot carry it out; see rounds.train")
+    prepare(recipe, progress=progress)
+    return train_prepared(recipe, progress=progress)
+
+
+def train_prepared(recipe: Recipe, *, progress: bool = True) -> RunResult:
+    """As `train`, for a recipe whose sources are packed and whose mistakes are met."""
+    check_folder(recipe)
+    claim_folder(recipe, recipe.data.sources)
     history = validation_history(recipe.folder)
     if history and history[-1]["step"] == recipe.training.steps:
         return RunResult(recipe.folder, *_best(recipe))
@@ -65,7 +73,7 @@ def train(recipe: Recipe, *, progress: bool = True) -> RunResult:
         return _Run(recipe, progress).run()
 
 
-def prepare(recipe: Recipe, *, progress: bool = True) -> list[PackedSource]:
+def prepare(recipe: Recipe, *, progress: bool = True) -> None:
     """Meets mistakes before the run has a folder, and packs the data; errors as in `train`."""
     _check_model(recipe)
     check_folder(recipe)
@@ -76,7 +84,6 @@ def prepare(recipe: Recipe, *, progress: bool = True) -> list[PackedSource]:
             f"no face of {recipe.training.target_head} is held out to choose the best weights by: "
             f"raise validation_fraction of a source that supervises it"
         )
-    return sources
 
 
 def pack_sources(recipe: Recipe, sources: list[SourceOptions], *, progress: bool) -> None:
@@ -210,7 +217,7 @@ def _check_model(recipe: Recipe) -> None:
         )
     check_levels(recipe, [source.level for source in recipe.data.sources])
     if training.init_from:
-        checkpoint.read_spec(training.init_from)
+        checkpoint.read_spec(config.expand(training.init_from))
     if training.backbone_weights:
         path = config.expand(training.backbone_weights)
         registry.load_backbone(about.family, about.options, model, path)
@@ -222,9 +229,11 @@ def check_levels(recipe: Recipe, levels: Iterable[int]) -> None:
     Raises:
       EfldError: its heads have no grid, or one that cannot be that much coarser.
     """
-    about = recipe.model
-    for level in sorted({*levels} - {0}):
-        model = registry.build(about.family, about.options, about.input_size, {"mtfl5": 5})
+    about, levels = recipe.model, sorted({*levels} - {0})
+    if not levels:
+        return
+    model = registry.build(about.family, about.options, about.input_size, {"mtfl5": 5})
+    for level in levels:
         registry.coarse_scores(about.family, model, "mtfl5", level)
 
 
@@ -238,21 +247,24 @@ def check_folder(recipe: Recipe) -> None:
         )
 
 
-def claim_folder(recipe: Recipe, sources: list[PackedSource]) -> None:
+def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:
     """Saves the resolved recipe and what its data are.
+
+    Args:
+      sources: all that the run uses, packed.
 
     Raises:
       EfldError: the folder was claimed with other data.
     """
-    names = [source.name for source in recipe.data.sources]
+    manifests = {s.name: read_manifest(recipe.pack_folder(s)) for s in sources}
     data = {
         name: {
-            "train": source.manifest.faces("train"),
-            "validation": source.manifest.faces("validation"),
-            "skipped": len(source.manifest.skipped),
-            "content_sha256": source.manifest.content_sha256,
+            "train": manifest.faces("train"),
+            "validation": manifest.faces("validation"),
+            "skipped": len(manifest.skipped),
+            "content_sha256": manifest.content_sha256,
         }
-        for name, source in zip(names, sources, strict=True)
+        for name, manifest in manifests.items()
     }
     path = recipe.folder / DATA_FILE
     if path.exists() and json.loads(path.read_text()) != data:

@@ -73,7 +73,9 @@ class LandmarkTask(base_task.Task):
         """Loads `init_from` or `backbone_weights` into a run that has no checkpoint yet."""
         training, about = self.recipe.training, self.recipe.model
         if training.init_from:
-            self.started_anew = checkpoint.load_matching(training.init_from, model)
+            self.started_anew = checkpoint.load_matching(
+                config.expand(training.init_from), model
+            )
         if training.backbone_weights:
             path = config.expand(training.backbone_weights)
             registry.load_backbone(about.family, about.options, model, path)

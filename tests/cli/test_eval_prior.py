@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_without_a_source(folder: Path) -> None:
     out, err = run(folder, "eval", assets.INT8_MODEL, "--prior", "--output", "r.json",
-                   "--scenes", "scenes/boxes.json", "--box-format", "xywh", "--plots", "plots")
+                   "--boxes", "scenes/boxes.json", "--box-format", "xywh", "--plots", "plots")
     found = results.read(folder / "r.json")
     assert set(found) == {"model", "implicit_prior"}
     section = found["implicit_prior"]
@@ -87,23 +87,19 @@ def test_it_needs_no_tensorflow(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (("--scenes",), "goes with --detector, or --scenes BOXES.json with --prior"),
-    (("--source", "ibug:test", "--scenes"), "goes with --detector, or"),
-    (("--prior", "--scenes"), "with --prior, expected the file of the scenes' boxes"),
-    (("--source", "ibug:test", "--scenes", "scenes/boxes.json"), "a file of boxes goes with"),
-    (("--detector", "both", "--source", "ibug:test", "--scenes", "scenes/boxes.json"),
-     "with --detector, --scenes stands alone"),
+    (("--prior", "--scenes"), "--scenes and --min-score go with --detector"),
+    (("--source", "ibug:test", "--boxes", "scenes/boxes.json"), "goes with --detector or --prior"),
     (("--prior", "--detector", "both"), "by --source or --boxes"),
     (("--prior", "--robustness"), "go with --source"),
     (("--prior", "--split", "train"), "go with --source"),
     (("--prior", "--threshold", "8"), "go with --source"),
-    (("--prior", "--scenes", "none.json"), "none.json"),
-    (("--prior", "--scenes", "scenes"), "the JSON file of the boxes, got a folder"),
-    (("--prior", "--scenes", "scenes/full.json"), "a.png: no square of 32 px or more"),
+    (("--prior", "--boxes", "none.json"), "none.json"),
+    (("--prior", "--boxes", "scenes"), "the JSON file of the boxes, got a folder"),
+    (("--prior", "--boxes", "scenes/full.json"), "a.png: no square of 32 px or more"),
     (("--prior", "--plots", "scenes/a.png"), "scenes/a.png: expected a folder, got a file"),
-    (("--prior", "--scenes", "scenes/boxes.json"), "no area; read as --box-format xyxy"),
-    (("--prior", "--scenes", "scenes/missing.json"), "c.png: named in missing.json"),
-    (("--prior", "--scenes", "scenes/empty.json"), "no scene"),
+    (("--prior", "--boxes", "scenes/boxes.json"), "no area; read as --box-format xyxy"),
+    (("--prior", "--boxes", "scenes/missing.json"), "c.png: named in missing.json"),
+    (("--prior", "--boxes", "scenes/empty.json"), "no scene"),
     (("--prior", "--source", "packed:nothing"), "nothing"),
     (("--prior", "--source", "wflw:test"), "test"),
 ])

@@ -246,7 +246,9 @@ def test_what_a_killed_packing_left_is_removed(tmp_path: Path, photos: Path) -> 
     left = tmp_path / f".p.{process.pid}.tmp"
     left.mkdir()
     (left / "train-00000.tfrecord").write_bytes(b"half")
-    running = tmp_path / f".p.{os.getpid()}.old"
+    running = tmp_path / f".p.{os.getppid()}.old"
     running.mkdir()
+    own = tmp_path / f".p.{os.getpid()}.tmp"  # of an earlier process with this one's number
+    own.mkdir()
     pack.pack(options(f"ibug:{photos}"), tmp_path / "p", PACK, progress=False)
-    assert not left.exists() and running.exists()
+    assert not left.exists() and not own.exists() and running.exists()

@@ -162,8 +162,8 @@ def test_the_command_merges_its_results(
 
 @pytest.mark.parametrize(("words", "message"), [
     ((), "--source: expected"),
-    (("--source", "ibug:x", "--scenes"), "goes with --detector"),
-    (("--source", "ibug:x", "--boxes", "b.json"), "go with --detector"),
+    (("--source", "ibug:x", "--scenes"), "go with --detector"),
+    (("--source", "ibug:x", "--boxes", "b.json"), "goes with --detector"),
     (("--detector", "both"), "by --source or --boxes"),
     (("--detector", "both", "--boxes", "b.json", "--scenes"), "goes with --source"),
     (("--detector", "both", "--source", "packed:x"), "packed crops have no photos"),

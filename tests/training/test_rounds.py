@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +19,9 @@ import yaml
 
 from efld_tf.data import pipeline, shards
 from efld_tf.data.manifest import read_manifest
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces as faces_of
+from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.training import pseudo_labels, recipe, rounds, run, task
 from tests import faces
@@ -62,6 +65,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def packed_photos(photos: Path) -> Path:
+    found = recipe.load(write_recipe(photos))
+    return found.pack_folder(found.self_training.unlabelled[0])
+
+
 def start(path: Path, *arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "efld_tf.cli.train", str(path), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -100,7 +108,7 @@ def test_every_round_starts_from_new_weights(whole: Path) -> None:
 
 def test_pseudo_labels_are_the_points_of_the_round_before(whole: Path, photos: Path) -> None:
     folder = whole / "pseudo_1" / "photos-ibug51"
-    packed = next((photos / "packed").glob("photos-*"))
+    packed = packed_photos(photos)
     manifest = read_manifest(folder)
     assert manifest.schema == HEAD and manifest.crop_rule == read_manifest(packed).crop_rule
     given = faces_of.load(f"packed:{folder}", manifest.crop_rule, 64, split="train")
@@ -108,14 +116,17 @@ def test_pseudo_labels_are_the_points_of_the_round_before(whole: Path, photos: P
     # Cropping and resizing are the evaluation's here and the training's there.
     difference = np.abs(predictor.predict_crops(given.crops) - given.points)
     assert np.median(difference) < 0.005
-    np.testing.assert_allclose(manifest.mean_shape, given.points.mean(axis=0), atol=1e-5)
+    spec = checkpoint.read_spec(whole / "best.h5")
+    assert manifest.mean_shape == spec.heads[HEAD].mean_shape  # of labelled faces, in every round
+    assert checkpoint.read_spec(whole / "round_0" / "best.h5").heads == spec.heads
+    assert spec.training["recipe"] == "whole/round_2"
     names = [face["name"] for face in shards.load(packed, read_manifest(packed), "train")]
     assert [face["name"] for face in shards.load(folder, manifest, "train")] == names
 
 
 def test_the_same_model_does_not_label_twice(whole: Path, photos: Path) -> None:
     folder = whole / "pseudo_1" / "photos-ibug51"
-    packed = next((photos / "packed").glob("photos-*"))
+    packed = packed_photos(photos)
     before = (folder / "manifest.json").stat().st_mtime_ns
     pseudo_labels.write(packed, folder, whole / "round_0" / "best.h5", HEAD, progress=False)
     assert (folder / "manifest.json").stat().st_mtime_ns == before
@@ -127,7 +138,8 @@ def test_the_same_model_does_not_label_twice(whole: Path, photos: Path) -> None:
 
 def test_killed_in_a_round_it_ends_the_same(photos: Path, whole: Path) -> None:
     folder = photos / "runs" / "killed"
-    process = start(write_recipe(photos), "--set", "name=killed", "--quiet")
+    words = ("--set", "name=killed", "--set", "self_training.levels=[1]")
+    process = start(write_recipe(photos), *words, "--quiet")
     deadline = time.monotonic() + 300
     while newest_checkpoint(folder / "round_1") < 4:
         assert process.poll() is None, "it ended before it could be killed"
@@ -136,11 +148,11 @@ def test_killed_in_a_round_it_ends_the_same(photos: Path, whole: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     first = (folder / "round_0" / "best.h5").stat().st_mtime_ns
-    process = start(write_recipe(photos), "--set", "name=killed")
+    process = start(write_recipe(photos), *words)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert (folder / "round_0" / "best.h5").stat().st_mtime_ns == first
-    expected, found = weights(whole / "best.h5"), weights(folder / "best.h5")
+    expected, found = weights(whole / "round_1" / "best.h5"), weights(folder / "best.h5")
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
 
@@ -175,19 +187,26 @@ def test_pseudo_labelled_faces_train_the_coarser_scores_alone(photos: Path, whol
     ("efld", {}, [0], (0,)),
 ])
 def test_the_schedule_is_the_family_s(photos: Path, family, options, levels, expected) -> None:
-    changes = {"model": {"family": family, "input_size": 64, "options": options}}
-    found = recipe.load(write_recipe(photos, **changes))
+    model = {"family": family, "input_size": 128, "options": options}
+    data = {"pack": {"size": 192}, "sources": [
+        {"name": "a", "source": "ibug:a", "heads": [HEAD], "validation_fraction": 0.25}]}
+    found = recipe.load(write_recipe(photos, model=model, data=data))
     asked = recipe.SelfTrainingRecipe(found.self_training.unlabelled, levels)
     assert rounds.levels_of(replace(found, self_training=asked)) == expected
 
 
 @pytest.mark.parametrize(("override", "message"), [
     ("model={family: efld, input_size: 64}", "'efld' has no grid that could be coarser"),
-    ("self_training.levels=[3]", "cells 8 times as long do not fit a grid of 4"),
+    ("self_training.levels=[2]", "level 2: a grid of 4 x 4 cells cannot be halved so often"),
+    ("self_training.levels=[20000]", "level 20000: a grid of 4 x 4 cells cannot"),
     ("self_training.levels=[-1]", "levels: expected numbers of 0 or more"),
     ("self_training.levels=[]", "levels: expected numbers of 0 or more"),
     ("self_training.unlabelled=[]", "unlabelled: at least one source"),
-    ("self_training.unlabelled.0.name=labelled", "two sources have the same name"),
+    ("self_training.unlabelled.0.name=labelled", "a source of data.sources has that name"),
+    ("data.sources.0.name=photos-ibug51", "that name, or the one it gets with its head"),
+    ("self_training.unlabelled.0.heads=[ibug51, ibug51]", "one is named twice"),
+    ("data.service={address: 'grpc://localhost:1'}", "cannot be combined with"),
+    ("data.sources.0.level=1", "nothing is held out of labels"),
     ("self_training.unlabelled.0.heads=[ibug68]", "the head 'ibug68' is not in heads"),
     ("self_training.unlabelled.0.validation_fraction=0.1", "not for unlabelled sources"),
     ("self_training.unlabelled.0.source=ibug:/nowhere", "does not exist"),
@@ -201,6 +220,75 @@ def test_mistakes_are_told_before_anything_is_trained(
     with pytest.raises(EfldError, match=message):
         rounds.train(recipe.load(path, ["name=mistaken", override]), progress=False)
     assert not (photos / "runs" / "mistaken").exists()
+
+
+def test_faces_held_out_are_not_trained_on_as_unlabelled_ones(photos: Path) -> None:
+    source = f"self_training.unlabelled.0.source=ibug:{photos / 'labelled'}"
+    with pytest.raises(EfldError, match="is one of data.sources, too"):
+        recipe.load(write_recipe(photos), [source])
+
+
+def test_rough_labels_alone_cannot_train_a_head(photos: Path) -> None:
+    source = {"name": "rough", "source": "ibug:rough", "heads": ["ibug68"], "level": 1}
+    path = write_recipe(photos, heads={HEAD: {}, "ibug68": {}})
+    tree = yaml.safe_load(path.read_text())
+    tree["data"]["sources"].append(source)
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    with pytest.raises(EfldError, match="heads.ibug68: no source supervises it, but for those of"):
+        recipe.load(path)
+
+
+def test_changed_photos_are_noticed_when_rounds_go_on(
+    photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(whole, photos / "runs" / "changing")
+    source = f"self_training.unlabelled.0.source=ibug:{faces.write_ibug(tmp_path / 'a', 5)}"
+    before = sorted(path.name for path in (folder / "pseudo_1").iterdir())
+    stated = (folder / "recipe.yaml").read_text().replace("name: whole", "name: changing")
+    stated = stated.replace(f"ibug:{photos / 'photos'}", f"ibug:{tmp_path / 'a'}")
+    (folder / "recipe.yaml").write_text(stated)
+    with pytest.raises(EfldError, match=r"the data of .*changing have changed"):
+        rounds.train(recipe.load(write_recipe(photos), ["name=changing", source]), progress=False)
+    assert sorted(path.name for path in (folder / "pseudo_1").iterdir()) == before
+    shutil.rmtree(folder)
+
+
+def test_one_run_cannot_be_the_rounds(photos: Path) -> None:
+    with pytest.raises(EfldError, match="see rounds.train"):
+        run.train(recipe.load(write_recipe(photos)), progress=False)
+
+
+def test_a_damaged_shard_of_unlabelled_faces_is_named(
+    photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    packed = shutil.copytree(packed_photos(photos), tmp_path / "packed")
+    shard = next(packed.glob("train-*.tfrecord"))
+    shard.write_bytes(shard.read_bytes()[:-40])
+    with pytest.raises(DataError, match="a damaged shard"):
+        pseudo_labels.write(packed, tmp_path / "new", whole / "best.h5", HEAD, progress=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_a_killed_labelling_left_is_removed(
+    photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Also that of a process of the same number, as in a container that was started again."""
+    packed = packed_photos(photos)
+    left = tmp_path / f".new.{os.getpid()}.tmp"
+    left.mkdir()
+    (left / "train-00000.tfrecord").write_bytes(b"half")
+    pseudo_labels.write(packed, tmp_path / "new", whole / "best.h5", HEAD, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert read_manifest(tmp_path / "new").faces("train") == 12
+
+
+def test_packed_faces_of_another_size_are_refused(photos: Path, whole: Path) -> None:
+    packed = packed_photos(photos)
+    source = f"self_training.unlabelled.0.source=packed:{packed}"
+    assert recipe.load(write_recipe(photos), [source]).self_training.unlabelled[0].packed == packed
+    for pack in ("{size: 128}", "{size: 96, margin: 1.25}"):
+        with pytest.raises(EfldError, match=r"packed with size 96 and margin 1.5, but data.pack"):
+            recipe.load(write_recipe(photos), [source, f"data.pack={pack}"])
 
 
 def test_packed_faces_are_a_source_of_a_recipe(photos: Path, whole: Path) -> None:
