@@ -227,11 +227,11 @@ def test_there_are_no_more_neighbours_than_other_points(points: int, neighbours:
 def test_coarse_scores_are_the_same_convolution_after_pooling(family: str) -> None:
     """Figure 8: the tasks of self-training with curriculum share the weights of the scores."""
     tf_keras.utils.set_random_seed(0)
-    model = registry.build(family, {"channels": 8}, 64, {"mtfl5": 5})
+    model = registry.build(family, {"channels": 8}, 128, {"mtfl5": 5})
     layer = model.get_layer("mtfl5_scores")
     coarse = registry.get(family).coarse
     outputs = [layer.input, *(coarse(model, "mtfl5", level) for level in range(3))]
-    read, *scores = tf_keras.Model(model.input, outputs)(tf.random.uniform([2, 64, 64, 3]))
+    read, *scores = tf_keras.Model(model.input, outputs)(tf.random.uniform([2, 128, 128, 3]))
     kernel, bias = layer.get_weights()
     for level, found in enumerate(scores):
         side, step = read.shape[1] >> level, 2**level

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +23,7 @@ from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.training import pseudo_labels, recipe, rounds, run, task
 from tests import faces
-from tests.training.test_run import newest_checkpoint, weights
+from tests.training.test_run import newest_checkpoint, start, weights
 
 HEAD = "ibug51"
 
@@ -68,11 +66,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packed_photos(photos: Path) -> Path:
     found = recipe.load(write_recipe(photos))
     return found.pack_folder(found.self_training.unlabelled[0])
-
-
-def start(path: Path, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "efld_tf.cli.train", str(path), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")
