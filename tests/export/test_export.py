@@ -18,12 +18,12 @@ from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
 
 from efld_tf import files
 from efld_tf.errors import DataError, EfldError
-from efld_tf.export import audit, calibration, convert, export, flatbuffer, qat
+from efld_tf.export import audit, bundle, calibration, convert, export, flatbuffer, qat
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint, registry
 from efld_tf.models.predictor import FloatPredictor
-from efld_tf.runtime import graph, metadata
+from efld_tf.runtime import golden, graph, metadata
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
 from tests.annotations import writers
@@ -41,6 +41,16 @@ def test_the_report_is_of_the_file(exported) -> None:
     assert report.calibration_faces == 24
     assert json.loads((path.parent / "report.json").read_text())["macs"] == report.macs
     assert {"CONV_2D", "FULLY_CONNECTED", "DEQUANTIZE"} <= report.operators.keys()
+
+
+def test_the_golden_tolerance_is_what_kernels_need(exported) -> None:
+    path, _ = exported
+    tolerance = json.loads((path.parent / "golden.json").read_text())["tolerance"]
+    assert f"within {tolerance:g} (" in (path.parent / "MODEL_CARD.md").read_text()
+    if graph.after_search(graph.read(path)):
+        assert bundle.TOLERANCE <= tolerance <= golden.LARGEST_TOLERANCE_OF_SEARCH
+    else:
+        assert tolerance == bundle.TOLERANCE
 
 
 def test_only_the_tail_is_float(exported) -> None:
