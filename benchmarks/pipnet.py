@@ -25,6 +25,7 @@ import numpy as np
 from efld_tf import assets
 from efld_tf.benchmark import compare
 from efld_tf.runtime import graph
+from efld_tf.training import rounds, run
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -64,14 +65,16 @@ def main() -> None:
                                  f"{slug(title)}_{seed}")) for seed in SEEDS]
         for title, (config, options) in HEADS.items()
     }
-    paradigms = {
-        title: [measured(folder) for folder in rounds(trained(runs, config, [], config))]
-        for title, config in PARADIGMS.items()
-    }
+    paradigms = {}
+    for title, config in PARADIGMS.items():
+        folder = trained(runs, config, [], config)
+        paradigms[title] = [measured(folder / entry["round"]) for entry in rounds.history(folder)]
     prior = {title: prior_of(runs / f"{slug(title)}_{SEEDS[0]}") for title in HEADS}
     prior["EFLD int8, as shipped"] = prior_of(assets.INT8_MODEL, runs / "efld_prior.json")
-    found = {"heads": heads, "paradigms": paradigms, "prior": prior,
-             "exported": exported(runs / f"{slug('PIP + NRM')}_{SEEDS[0]}")}
+    last = runs / f"{slug('PIP + NRM')}_{SEEDS[0]}"
+    faces = json.loads((last / run.DATA_FILE).read_text())["helen"]["train"]
+    found = {"faces": faces, "heads": heads, "paradigms": paradigms, "prior": prior,
+             "exported": exported(last)}
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     (OUTPUT / "table.md").write_text(tables(found))
     draw_heads(found)
@@ -99,18 +102,13 @@ def trained(runs: Path, config: str, options: list[str], name: str) -> Path:
     return runs / name
 
 
-def rounds(folder: Path) -> list[Path]:
-    """The rounds of a self-training run in order."""
-    return sorted(folder.glob("round_*"))
-
-
-def measured(run: Path) -> dict[str, Any]:
+def measured(folder: Path) -> dict[str, Any]:
     """A run on both test sets; measured once."""
     result = {}
     for name, source in TESTS.items():
-        path = run / f"{name}.json"
+        path = folder / f"{name}.json"
         if not path.exists():
-            command("efld-eval", run, "--source", source, "--output", path, "--quiet")
+            command("efld-eval", folder, "--source", source, "--output", path, "--quiet")
         evaluation = json.loads(path.read_text())["evaluation"]
         result[name] = {key: evaluation[key] for key in KEPT}
     return result
@@ -127,11 +125,11 @@ def prior_of(model: Path, path: Path | None = None) -> dict[str, Any]:
     return {kind: {key: row[key] for key in keys if key in row} for kind, row in kinds.items()}
 
 
-def exported(run: Path) -> dict[str, Any]:
+def exported(folder: Path) -> dict[str, Any]:
     """EFLD+PIP as int8: what it loses, and its time beside EFLD's in one run."""
-    command("efld-export", run, "--int8")
-    path = run / "pipnet_ibug51_int8" / "pipnet_ibug51_int8.tflite"
-    results = run / "int8.json"
+    command("efld-export", folder, "--int8")
+    path = folder / "pipnet_ibug51_int8" / "pipnet_ibug51_int8.tflite"
+    results = folder / "int8.json"
     results.unlink(missing_ok=True)
     command("efld-eval", path, "--source", TESTS["helen"], "--output", results, "--quiet")
     models = {"EFLD int8": assets.INT8_MODEL, "EFLD+PIP int8": path}
@@ -158,9 +156,10 @@ def spread(rows: list[dict[str, Any]], test: str, key: str) -> tuple[float, floa
 def tables(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     lines = [
-        "EFLD's backbone, 128 x 128 pixels, 51 points, trained on 783 faces of HELEN's training "
-        "set, float. NME in percent of the distance between the outer eye corners; Point-Var in "
-        f"percent^2 of it. Mean and standard deviation over {len(SEEDS)} seeds.", "",
+        "EFLD's backbone, 128 x 128 pixels, 51 points, trained on "
+        f"{found['faces']} faces of HELEN's training set, float. NME in percent of the distance "
+        "between the outer eye corners; Point-Var in percent^2 of it. Mean and standard deviation "
+        f"over {len(SEEDS)} seeds.", "",
         "| head | HELEN NME | HELEN Point-Var | YouTube Faces NME | YouTube Faces Point-Var |",
         "|---|---|---|---|---|",
     ]
