@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -152,10 +152,12 @@ class SelfTrainingRecipe:
       levels: of each round after the first, what its pseudo-labels are used for; see
         `SourceOptions.level`. None for PIPNet's curriculum, [2, 1, 0, 0, 0], where the family has
         scores on a grid, else for standard self-training, [0, 0, 0].
+      steps: of each round after the first; None for those of `training`. More faces need more.
     """
 
     unlabelled: list[SourceOptions]
     levels: list[int] | None = None
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if not self.unlabelled:
@@ -258,6 +260,8 @@ class Recipe:
 
     def _check_unlabelled(self) -> None:
         """Refuses unlabelled sources that do not fit the heads or the labelled ones."""
+        if self.self_training.steps is not None:
+            replace(self.training, steps=self.self_training.steps)  # it refuses impossible ones
         if self.data.service:
             raise EfldError("data.service: it cannot be combined with self_training")
         labelled = self.data.sources

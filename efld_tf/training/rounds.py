@@ -89,13 +89,14 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 def _round(recipe: Recipe, number: int, labels: list[SourceOptions]) -> Recipe:
     """The recipe of a round: from other weights and in another order than those before."""
+    steps = (recipe.self_training.steps if number else None) or recipe.training.steps
     return replace(
         recipe,
         name=f"round_{number}",
         output_dir=_folder(recipe),
         self_training=None,
         data=replace(recipe.data, sources=[*recipe.data.sources, *labels]),
-        training=replace(recipe.training, seed=recipe.training.seed + number),
+        training=replace(recipe.training, seed=recipe.training.seed + number, steps=steps),
     )
 
 
