@@ -15,8 +15,9 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from efld_tf.data import pipeline, shards
+from efld_tf.data import pack, pipeline, shards
 from efld_tf.data.manifest import read_manifest
+from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.models import checkpoint
@@ -254,6 +255,22 @@ def test_one_run_cannot_be_the_rounds(photos: Path) -> None:
         run.train(recipe.load(write_recipe(photos)), progress=False)
 
 
+def test_faces_of_another_format_get_the_head_s_points(
+    photos: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Their own five points only say where the crops are."""
+    listed = faces.write_five_points(tmp_path / "five", 6)
+    source = SourceOptions(source=f"mtfl:{listed}", name="five", heads=[HEAD])
+    own = pack.pack(source, tmp_path / "packed", PackOptions(size=96), progress=False)
+    model = whole / "best.h5"
+    made = pseudo_labels.write(tmp_path / "packed", tmp_path / "new", model, HEAD, progress=False)
+    assert (own.schema, made.schema, made.faces("train")) == ("mtfl5", HEAD, 6)
+    given = faces_of.load(f"packed:{tmp_path / 'new'}", made.crop_rule, 64, split="train")
+    expected = FloatPredictor(model).predict_crops(given.crops)
+    assert given.points.shape == (6, 51, 2)
+    assert np.median(np.abs(expected - given.points)) < 0.005
+
+
 def test_a_damaged_shard_of_unlabelled_faces_is_named(
     photos: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -282,9 +299,9 @@ def test_packed_faces_of_another_size_are_refused(photos: Path, whole: Path) -> 
     packed = packed_photos(photos)
     source = f"self_training.unlabelled.0.source=packed:{packed}"
     assert recipe.load(write_recipe(photos), [source]).self_training.unlabelled[0].packed == packed
-    for pack in ("{size: 128}", "{size: 96, margin: 1.25}"):
+    for asked in ("{size: 128}", "{size: 96, margin: 1.25}"):
         with pytest.raises(EfldError, match=r"packed with size 96 and margin 1.5, but data.pack"):
-            recipe.load(write_recipe(photos), [source, f"data.pack={pack}"])
+            recipe.load(write_recipe(photos), [source, f"data.pack={asked}"])
 
 
 def test_packed_faces_are_a_source_of_a_recipe(photos: Path, whole: Path) -> None:
