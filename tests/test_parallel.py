@@ -114,6 +114,44 @@ def test_workers_end_with_a_killed_parent() -> None:
     worker.wait(10)
 
 
+INTERRUPTED_AT_START = """
+import os, signal, time
+from concurrent.futures import process
+from efld_tf import parallel
+from tests.test_parallel import process_id
+
+def interrupt():
+    os.killpg(0, signal.SIGINT)  # as a terminal does: the processes that started hear it too
+
+def start(thread, start=process._ExecutorManagerThread.start):
+    {when} == "before its thread" and interrupt()
+    start(thread)
+
+def spawn(pool, spawn=process.ProcessPoolExecutor._spawn_process):
+    spawn(pool)
+    if {when} == "while a process starts":
+        time.sleep(0.2)
+        interrupt()
+
+process._ExecutorManagerThread.start = start
+process.ProcessPoolExecutor._spawn_process = spawn
+if __name__ == "__main__":
+    try:
+        print(list(parallel.bounded_map(process_id, range(10**6), 2, 8)))
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("when", ["before its thread", "while a process starts"])
+def test_ctrl_c_while_the_processes_start_ends_them(when: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT_START.format(when=repr(when))], text=True,
+        capture_output=True, timeout=60, start_new_session=True,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
+
+
 @pytest.mark.parametrize("workers, window", [(0, 1), (1, 0), (2, -1)])
 def test_no_workers_are_refused(workers: int, window: int) -> None:
     with pytest.raises(ValueError, match="at least one worker"):
