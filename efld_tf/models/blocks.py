@@ -31,6 +31,11 @@ class HardSwish(tf_keras.layers.Layer):
         return inputs * tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
 
 
+def near_zero() -> tf_keras.initializers.Initializer:
+    """Of a head's last weights: training starts from the mean face, or from an even grid."""
+    return tf_keras.initializers.RandomNormal(stddev=1e-3)
+
+
 @dataclass(frozen=True)
 class Blocks:
     """Builds named blocks with one choice of activation and batch norm.

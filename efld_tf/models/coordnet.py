@@ -9,8 +9,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.errors import EfldError
 from efld_tf.models import on_backbone
+from efld_tf.models.blocks import near_zero
 from efld_tf.models.codecs import MeanResidualCodec
 
 UNITS = 512
@@ -24,17 +24,15 @@ def build(options: CoordNetOptions, input_size: int, heads: Mapping[str, int]) -
     Args:
       options: the variant.
       input_size: side of the input in pixels, divisible by the backbone's stride.
-      heads: points N by the name of each head's schema.
+      heads: points N by the name of each head's schema; at least one.
 
     Returns:
       A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: [B, N, 2] residuals from
       the mean shape, in crop sides}.
 
     Raises:
-      EfldError: the size is not divisible by the stride, or there is no head.
+      EfldError: the size is not divisible by the stride.
     """
-    if not heads:
-        raise EfldError("heads: at least one is needed")
     image, x = on_backbone.features(options, input_size)
     flat = layers.Flatten(name="flatten")(x)
     outputs = {}
@@ -42,10 +40,8 @@ def build(options: CoordNetOptions, input_size: int, heads: Mapping[str, int]) -
         x = flat
         for layer in (1, 2):
             x = options.blocks.dense(x, UNITS, name=f"{schema}_dense{layer}")
-        # Training starts from the mean face, as EFLD's does.
         x = layers.Dense(
-            2 * points, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=1e-3),
-            name=f"{schema}_points",
+            2 * points, kernel_initializer=near_zero(), name=f"{schema}_points"
         )(x)
         outputs[schema] = layers.Reshape((points, 2), name=f"{schema}_residual")(x)
     return tf_keras.Model(image, outputs, name="coordnet")

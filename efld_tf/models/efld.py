@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.errors import EfldError
-from efld_tf.models.blocks import RELUS, Blocks
+from efld_tf.models.blocks import RELUS, Blocks, near_zero
 from efld_tf.models.codecs import MeanResidualCodec
 
 # Section 4.1, for each EOSA module: channels of an OSA layer, OSA layers, low-level channels.
@@ -117,19 +117,17 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
     Args:
       options: the variant.
       input_size: side of the input in pixels, divisible by 16.
-      heads: points N by the name of each head's schema.
+      heads: points N by the name of each head's schema; at least one.
 
     Returns:
       A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: [B, N, 2] residuals from
       the mean shape, in crop sides}.
 
     Raises:
-      EfldError: the size is not divisible by 16, or there is no head.
+      EfldError: the size is not divisible by 16.
     """
     if input_size <= 0 or input_size % 16:
         raise EfldError(f"input_size: expected a multiple of 16, got {input_size}")
-    if not heads:
-        raise EfldError("heads: at least one is needed")
     blocks = Blocks(options.activation, options.batch_norm_momentum)
     image = tf_keras.Input((input_size, input_size, 3), name="image")
     x = backbone(image, blocks, options.separable)
@@ -139,10 +137,8 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
         x = features
         if options.head == "concat_linear":
             x = concat_linear_head(features, schema, blocks)
-        # Training starts from the mean face: small weights keep the first residuals near zero.
         x = tf_keras.layers.Dense(
-            2 * points, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=1e-3),
-            name=f"{schema}_points",
+            2 * points, kernel_initializer=near_zero(), name=f"{schema}_points"
         )(x)
         outputs[schema] = tf_keras.layers.Reshape((points, 2), name=f"{schema}_residual")(x)
     return tf_keras.Model(image, outputs, name="efld")

@@ -16,6 +16,7 @@ from tf_keras import layers
 
 from efld_tf.errors import EfldError
 from efld_tf.models import on_backbone
+from efld_tf.models.blocks import near_zero
 from efld_tf.models.codecs import HeatmapCodec
 
 # Section 4.3.1: the Gaussian's radius, in pixels of the map, by stride.
@@ -48,17 +49,15 @@ def build(options: MapNetOptions, input_size: int, heads: Mapping[str, int]) -> 
     Args:
       options: the variant.
       input_size: side of the input in pixels, divisible by the backbone's stride.
-      heads: points N by the name of each head's schema.
+      heads: points N by the name of each head's schema; at least one.
 
     Returns:
       A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: [B, G, G, N] heatmaps},
       where G = S / stride.
 
     Raises:
-      EfldError: the size is not divisible by the backbone's stride, or there is no head.
+      EfldError: the size is not divisible by the backbone's stride.
     """
-    if not heads:
-        raise EfldError("heads: at least one is needed")
     image, x = on_backbone.features(options, input_size)
     step = 1
     while x.shape[1] < input_size // options.stride:
@@ -66,8 +65,7 @@ def build(options: MapNetOptions, input_size: int, heads: Mapping[str, int]) -> 
         step += 1
     outputs = {
         schema: layers.Conv2D(
-            points, 1, name=f"{schema}_scores",
-            kernel_initializer=tf_keras.initializers.RandomNormal(stddev=1e-3),
+            points, 1, kernel_initializer=near_zero(), name=f"{schema}_scores"
         )(x)
         for schema, points in heads.items()
     }

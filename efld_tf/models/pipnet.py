@@ -17,7 +17,7 @@ from tf_keras import layers
 
 from efld_tf.errors import EfldError
 from efld_tf.models import backbones, on_backbone
-from efld_tf.models.blocks import Blocks
+from efld_tf.models.blocks import Blocks, near_zero
 from efld_tf.models.codecs import PIPCodec
 
 STRIDES = (16, 32, 64, 128)
@@ -79,16 +79,14 @@ def build(options: PIPNetOptions, input_size: int, heads: Mapping[str, int]) -> 
     Args:
       options: the variant.
       input_size: side of the input in pixels, divisible by the strides of backbone and grid.
-      heads: points N by the name of each head's schema.
+      heads: points N by the name of each head's schema; at least one.
 
     Returns:
       A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: maps of `PIPCodec`}.
 
     Raises:
-      EfldError: the size is not divisible by a stride, or there is no head.
+      EfldError: the size is not divisible by a stride.
     """
-    if not heads:
-        raise EfldError("heads: at least one is needed")
     grid = options.grid(input_size)
     image, x = on_backbone.features(options, input_size)
     x = at_grid(x, grid, options.blocks, options.channels)
@@ -102,8 +100,7 @@ def build(options: PIPNetOptions, input_size: int, heads: Mapping[str, int]) -> 
             channels |= {"neighbour_x": count, "neighbour_y": count}
         outputs[schema] = {
             name: layers.Conv2D(
-                count, 1, name=f"{schema}_{name}",
-                kernel_initializer=tf_keras.initializers.RandomNormal(stddev=1e-3),
+                count, 1, kernel_initializer=near_zero(), name=f"{schema}_{name}"
             )(x)
             for name, count in channels.items()
         }

@@ -117,8 +117,10 @@ def build(
       presence: add the output `PRESENCE`, see `with_presence`.
 
     Raises:
-      EfldError: an unknown family, or options that it does not accept.
+      EfldError: an unknown family, options or a size that it does not accept, or no head.
     """
+    if not heads:
+        raise EfldError("heads: at least one is needed")
     model = get(family).build(options_of(family, options), input_size, heads)
     return with_presence(family, model) if presence else model
 
