@@ -311,7 +311,11 @@ def test_packed_faces_are_a_source_of_a_recipe(photos: Path, whole: Path) -> Non
     path = write_recipe(photos, name="from_packed", **changes)
     # Determinism would be switched on for the whole process.
     result = run.train(recipe.load(path, ["training.deterministic=false"]), progress=False)
-    assert result.nme_percent == pytest.approx(rounds.history(whole)[0]["nme_percent"], rel=0.01)
+    faces, of_photos = (json.loads((folder / run.DATA_FILE).read_text())
+                        for folder in (result.folder, whole / "round_0"))
+    assert faces["packed"] == of_photos["labelled"]
+    # Sums are not made in the same order, and eight steps are far from having settled.
+    assert result.nme_percent == pytest.approx(rounds.history(whole)[0]["nme_percent"], rel=0.05)
     with pytest.raises(EfldError, match="are as packed"):
         recipe.load(write_recipe(photos, **{**changes, "data": {
             "pack": {"size": 96}, "sources": [{**source, "validation_fraction": 0.5}]}}))
