@@ -77,14 +77,14 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "efld": Family(efld.EFLDOptions, efld.build, efld.codec, ("nme", "l1"), efld.features),
+    "efld": Family(efld.EFLDOptions, efld.build, efld.codec, ("nme", "l1", "wing"), efld.features),
     "pipnet": Family(
         pipnet.PIPNetOptions, pipnet.build, pipnet.codec, ("pip",), pipnet.features,
         pipnet.coarse, on_backbone.load_backbone,
     ),
     "coordnet": Family(
-        coordnet.CoordNetOptions, coordnet.build, coordnet.codec, ("l1", "nme"), coordnet.features,
-        load_backbone=on_backbone.load_backbone,
+        coordnet.CoordNetOptions, coordnet.build, coordnet.codec, ("l1", "nme", "wing"),
+        coordnet.features, load_backbone=on_backbone.load_backbone,
     ),
     "mapnet": Family(
         mapnet.MapNetOptions, mapnet.build, mapnet.codec, ("heatmap",), mapnet.features,

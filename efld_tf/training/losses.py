@@ -44,6 +44,35 @@ def nme(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tenso
     return mean / tf.maximum(normaliser, EPSILON) * tf.reduce_max(mask, axis=-1)
 
 
+def wing(
+    raw: tf.Tensor,
+    target: tf.Tensor,
+    mask: tf.Tensor,
+    normaliser: tf.Tensor,
+    *,
+    width: float = 0.1,
+    curvature: float = 0.02,
+) -> tf.Tensor:
+    """Wing loss: logarithmic below `width`, so that small errors count more, linear above.
+
+    Z.-H. Feng et al., "Wing Loss for Robust Facial Landmark Localisation with Convolutional Neural
+    Networks", CVPR 2018, Equation 5, of coordinates divided by the normalising distance; the
+    defaults are its w = 10 and epsilon = 2 pixels where that distance is 100 pixels.
+
+    Args:
+      raw, target, mask, normaliser: as in `nme`.
+      width, curvature: its w and epsilon, in normalising distances.
+
+    Returns:
+      [B]: mean over coordinates of annotated points; 0 for a face without any.
+    """
+    error = tf.abs(raw - target) / tf.maximum(normaliser, EPSILON)[:, None, None]
+    # Both branches are finite everywhere, so that the gradient of the one not taken is, too.
+    curve = width * tf.math.log1p(tf.minimum(error, width) / max(curvature, EPSILON))
+    loss = tf.where(error < width, curve, curve + error - width)
+    return _mean(tf.reduce_mean(loss, axis=-1), mask)
+
+
 def l1(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor) -> tf.Tensor:
     """Mean absolute difference of coordinates, in crop sides (PIPNet's CoordNet, Section 4.3.1).
 
@@ -118,7 +147,7 @@ def _mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 LOSSES: dict[str, Callable[..., tf.Tensor]] = {
-    "nme": nme, "l1": l1, "heatmap": heatmap, "pip": pip,
+    "nme": nme, "wing": wing, "l1": l1, "heatmap": heatmap, "pip": pip,
 }
 
 

@@ -83,6 +83,9 @@ class TrainingRecipe:
       warmup_steps: linear rise from 0.
       weight_decay: AdamW's, on kernels only.
       gradient_clip_norm: largest global norm of the gradient, or None for no clipping.
+      weight_average: validate and keep the weights' exponential moving average instead of them; the
+        share of the old average that a step keeps, such as 0.999, or 0 for none. It is updated
+        every `log_interval` steps.
       loss: a name of `training.losses`, or None for the family's own.
       loss_options: numbers that the loss takes, such as `alpha` and `beta` of `pip`.
       target_head: the head whose validation NME decides which weights are best.
@@ -103,6 +106,7 @@ class TrainingRecipe:
     warmup_steps: int = 0
     weight_decay: float = 1e-4
     gradient_clip_norm: float | None = None
+    weight_average: float = 0.0
     loss: str | None = None
     loss_options: dict[str, float] = field(default_factory=dict)
     validation_interval: int = 500
@@ -122,6 +126,10 @@ class TrainingRecipe:
         if not 0 <= self.warmup_steps < self.steps:
             raise EfldError(
                 f"warmup_steps: expected 0 up to steps ({self.steps}), got {self.warmup_steps}"
+            )
+        if not 0 <= self.weight_average < 1:
+            raise EfldError(
+                f"weight_average: expected 0 up to, not including, 1, got {self.weight_average}"
             )
         if self.weight_decay < 0:
             raise EfldError(f"weight_decay: expected 0 or more, got {self.weight_decay}")

@@ -24,7 +24,7 @@ from efld_tf.data.options import SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL
-from efld_tf.training import losses, task
+from efld_tf.training import averaging, losses, task
 from efld_tf.training.recipe import Recipe
 
 RECIPE_FILE = "recipe.yaml"
@@ -130,8 +130,10 @@ class _Run:
             mode="train_and_eval",
             params=params,
             model_dir=str(checkpoints),
-            train_actions=[self._show_progress],
+            train_actions=[self._average_weights, self._show_progress],
         )
+        if training.weight_average:
+            self._begin_average()
 
     def run(self) -> RunResult:
         """Trains to the last step, validating at multiples of the interval and at the end."""
@@ -155,6 +157,24 @@ class _Run:
         self.bar.close()
         return RunResult(self.folder, *_best(self.recipe))
 
+    def _begin_average(self) -> None:
+        """Adds the average to what is in checkpoints; restores it where there is one."""
+        trainer = self.runner.trainer
+        with trainer.strategy.scope():
+            self.task.average = self.task.build_model()
+        self.task.average.set_weights(trainer.model.get_weights())
+        trainer.checkpoint.average = self.task.average
+
+    def _average_weights(self, output: dict[str, Any]) -> None:
+        if self.task.average is None:
+            return
+        training, trainer = self.recipe.training, self.runner.trainer
+        steps = training.log_interval
+        averaging.update(
+            self.task.average, trainer.model, decay=training.weight_average**steps,
+            updates=int(trainer.global_step.numpy()) // steps - 1,
+        )
+
     def _show_progress(self, output: dict[str, Any]) -> None:
         step = int(self.runner.trainer.global_step.numpy())
         self.loss = float(output["training_loss"])
@@ -172,7 +192,8 @@ class _Run:
         if nme[self.recipe.training.target_head] < _best(self.recipe)[1]:
             training = {"recipe": self.recipe.name, "step": step, "validation_nme_percent": nme}
             spec = replace(self.task.spec, training=training)
-            checkpoint.save(self.folder / BEST_MODEL, spec, self.runner.trainer.model)
+            model = self.task.average or self.runner.trainer.model
+            checkpoint.save(self.folder / BEST_MODEL, spec, model)
         loss = None if self.loss is None else round(self.loss, 5)
         entry = {"step": step, "training_loss": loss, "nme_percent": nme}
         self._write_history([*validation_history(self.folder), entry])

@@ -59,6 +59,7 @@ class LandmarkTask(base_task.Task):
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
         self._levels = sorted({source.level for source in self.sources} - {0})
         self.started_anew: list[str] = []  # weights that `init_from` did not supply
+        self.average: tf_keras.Model | None = None  # of the weights; validated instead of them
 
     def build_model(self) -> tf_keras.Model:
         """The model with fresh weights, and its scores on coarser grids where they are learnt."""
@@ -146,6 +147,13 @@ class LandmarkTask(base_task.Task):
                 loss = tf.where(labels["level"] == level, coarse, loss)
             total += recipe.weight * tf.reduce_mean(loss)
         return total
+
+    def validation_step(
+        self, inputs: tuple[tf.Tensor, Labels], model: tf_keras.Model,
+        metrics: list[tf_keras.metrics.Metric] | None = None,
+    ) -> dict[str, tf.Tensor]:
+        """Model Garden's, of the average of the weights where there is one."""
+        return super().validation_step(inputs, self.average or model, metrics)
 
     def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
         """The NME in percent of each head; in validation, of those that have held-out faces."""

@@ -65,6 +65,21 @@ def test_a_face_without_an_eye_corner_is_normalised_by_the_usual_distance() -> N
     np.testing.assert_allclose(found, [true, 0.123, true], rtol=1e-5)
 
 
+def test_wing_by_hand() -> None:
+    raw = tf.Variable([[[0.02, 0.0], [0.0, -0.4]], [[0.0, 0.0], [0.0, 0.0]]])
+    mask, normaliser = tf.constant([[1.0, 1.0], [0.0, 0.0]]), tf.constant([0.5, 0.5])
+    with tf.GradientTape() as tape:
+        loss = losses.wing(raw, tf.zeros([2, 2, 2]), mask, normaliser, width=0.2, curvature=0.1)
+    # Normalised: 0.04 is below the width, 0.8 above it: 0.8 - C, C = 0.2 - 0.2 ln(1 + 0.2 / 0.1).
+    below, above = 0.2 * np.log(1.4), 0.8 - 0.2 + 0.2 * np.log(3)
+    assert loss.numpy() == pytest.approx([(below + above) / 4, 0.0], rel=1e-5)
+    gradient = tape.gradient(loss, raw).numpy()
+    # d/dx of w ln(1 + x / (n e)) is w / (n e + x), of x / n it is 1 / n; each counts a quarter.
+    assert gradient[0, 0, 0] == pytest.approx(0.2 / (0.05 + 0.02) / 4, rel=1e-5)
+    assert gradient[0, 1, 1] == pytest.approx(-2.0 / 4, rel=1e-5)
+    assert not gradient[1].any()
+
+
 # The other losses do not read the normalising distance.
 UNUSED = tf.constant([np.nan])
 
@@ -240,7 +255,7 @@ def test_an_unknown_loss_is_named() -> None:
          "training.loss_options.normaliser: the loss pip has only alpha, beta"),
         ("nme", {"alpha": 0.1}, "training.loss_options.alpha: the loss nme has no options"),
         ("heatmap", {"sigma": 2.0}, "training.loss_options.sigma: the loss heatmap has no options"),
-        ("wings", {}, "training.loss: unknown loss 'wings'; known: nme, l1, heatmap, pip"),
+        ("wings", {}, "training.loss: unknown loss 'wings'; known: nme, wing, l1, heatmap, pip"),
     ],
 )
 def test_unknown_options_are_named(name: str, options: dict[str, float], message: str) -> None:

@@ -12,13 +12,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import tf_keras
 import yaml
 
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.models import checkpoint
-from efld_tf.training import recipe, run
+from efld_tf.training import averaging, recipe, run
 from tests import faces
 
 
@@ -39,7 +40,8 @@ def write_recipe(folder: Path, **training) -> Path:
         },
         "training": {
             "target_head": "ibug51", "steps": 48, "batch_size": 8, "validation_interval": 8,
-            "checkpoint_interval": 4, "log_interval": 2, "deterministic": True, **training,
+            "checkpoint_interval": 4, "log_interval": 2, "deterministic": True,
+            "weight_average": 0.5, **training,
         },
     }
     path = folder / "recipe.yaml"
@@ -128,6 +130,19 @@ def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupt
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
     whole, resumed = run.validation_history(uninterrupted), run.validation_history(folder)
     assert [e["nme_percent"] for e in whole] == [e["nme_percent"] for e in resumed]
+
+
+def test_average_of_weights_by_hand() -> None:
+    average, model = (tf_keras.Sequential([tf_keras.layers.BatchNormalization(input_shape=(1,))])
+                      for _ in range(2))
+    names = [weight.name.split("/")[1] for weight in model.weights]
+    assert names == ["gamma:0", "beta:0", "moving_mean:0", "moving_variance:0"]
+    average.set_weights([np.full(1, value) for value in (1.0, 2.0, 3.0, 4.0)])
+    model.set_weights([np.full(1, value) for value in (3.0, 4.0, 5.0, 6.0)])
+    averaging.update(average, model, decay=0.75, updates=1000)
+    np.testing.assert_allclose(np.ravel(average.get_weights()), [1.5, 2.5, 3.5, 4.5])
+    averaging.update(average, model, decay=0.75, updates=2)  # a share of 3 / 12 is kept at most
+    np.testing.assert_allclose(np.ravel(average.get_weights()), [2.625, 3.625, 4.625, 5.625])
 
 
 def test_a_finished_run_is_not_trained_again(photos: Path, uninterrupted: Path) -> None:
