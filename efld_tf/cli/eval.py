@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from efld_tf import runs
-from efld_tf.cli import common, eval_detector, eval_prior
+from efld_tf.cli import common, eval_detector, eval_prior, eval_slices
 from efld_tf.errors import EfldError
 from efld_tf.scoring import results
 
@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     evaluation = None
     if arguments.source:
         evaluation = _evaluate(arguments, predictor, about)
+        if arguments.slices:
+            eval_slices.measure(arguments, evaluation, about)
         if arguments.robustness:
             _measure_robustness(arguments, predictor, evaluation, about)
     if arguments.prior:
@@ -50,8 +52,8 @@ def _check(arguments: argparse.Namespace, exported: bool) -> None:
     if arguments.source is None:
         if not arguments.prior and not arguments.detector:
             raise EfldError("--source: expected READER:PATH of annotated faces")
-        if arguments.robustness or arguments.split or arguments.threshold:
-            raise EfldError("--robustness, --split and --threshold go with --source")
+        if arguments.slices or arguments.robustness or arguments.split or arguments.threshold:
+            raise EfldError("--slices, --robustness, --split and --threshold go with --source")
 
 
 def _evaluate(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]) -> Any:
@@ -100,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plots", type=Path, metavar="FOLDER",
                         help="where to draw CED, errors by landmark, faces, and what else is asked "
                         "for")
+    eval_slices.add_arguments(parser)
     parser.add_argument(
         "--robustness", action="store_true",
         help="measure also with shifted, scaled and turned crops, blur, noise, JPEG, darkness, "

@@ -124,6 +124,13 @@ SECTIONS: dict[str, dict[str, _Kind]] = {
         "scenes": TEXT,
         "kinds": OBJECT,
     },
+    "slices": {
+        "source": TEXT,
+        "faces": COUNT,
+        "schema": TEXT,
+        "normaliser": TEXT,
+        "attributes": OBJECT,
+    },
     "robustness": {
         "source": TEXT,
         "faces": COUNT,

@@ -1,0 +1,247 @@
+"""For which faces a model is better and worse: its error by pose, expression, picture and skin.
+
+Nothing has to be annotated but the points: what a slice is made by is measured on them and on the
+crop. Occlusion is not among the slices, since points do not tell it; see `robustness`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from efld_tf.evaluation.evaluate import Evaluation, percent
+from efld_tf.evaluation.faces import EvaluationFaces
+from efld_tf.landmarks import metrics, pose, schemas
+from efld_tf.landmarks.schema import ANCHORS
+
+FAILURE = 0.10  # NME from which a face counts as failed
+
+# The radius of the cheeks' patches, in distances between the eye centres.
+CHEEK_RADIUS = 0.12
+
+# A. Chardon et al., "Skin colour typology and suntanning pathways", Int. J. Cosmetic Science 1991.
+TONES = ("dark", "brown", "tan", "intermediate", "light", "very light")
+TONE_EDGES = (-30.0, 10.0, 28.0, 41.0, 55.0)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """Something that divides faces into groups.
+
+    Attributes:
+      name, title, unit: for results and pictures.
+      measure: faces -> its value for each, [F], NaN where it cannot be told; None where the schema
+        does not tell it of any.
+      edges: where one group ends and the next begins; None for thirds of the faces, where the
+        unit has no meaning of its own.
+      groups: names of the groups, from low to high; None to name them by their edges.
+    """
+
+    name: str
+    title: str
+    unit: str
+    measure: Callable[[EvaluationFaces], np.ndarray | None]
+    edges: tuple[float, ...] | None
+    groups: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Faces divided by every attribute that could be measured.
+
+    Attributes:
+      evaluation: of all faces.
+      attributes: those measured.
+      values: by attribute, [F].
+    """
+
+    evaluation: Evaluation
+    attributes: tuple[Attribute, ...]
+    values: dict[str, np.ndarray]
+
+    def groups(self, attribute: Attribute) -> list[tuple[str, np.ndarray]]:
+        """The groups that have faces, from low to high: name and [F] bool, who is in it."""
+        values = self.values[attribute.name]
+        edges = attribute.edges
+        if edges is None:
+            edges = np.nanquantile(values, [1 / 3, 2 / 3]).tolist()
+        result = []
+        for place, (low, high) in enumerate(itertools.pairwise((-np.inf, *edges, np.inf))):
+            name = attribute.groups[place] if attribute.groups else _between(low, high)
+            members = (values >= low) & (values < high)  # NaN is in none
+            if members.any():
+                result.append((name, members))
+        return result
+
+    def summary(self) -> dict[str, Any]:
+        """The `slices` section of `results.json`, in percent where nothing else is said."""
+        faces, normaliser = self.evaluation.faces, self.evaluation.normaliser
+        return {
+            "source": faces.source,
+            "faces": len(faces),
+            "schema": self.evaluation.schema.name,
+            "normaliser": normaliser,
+            "attributes": {
+                attribute.name: {
+                    "unit": attribute.unit,
+                    "not_told": int(np.isnan(self.values[attribute.name]).sum()),
+                    "groups": [
+                        {"group": name, **self._of_group(members)}
+                        for name, members in self.groups(attribute)
+                    ],
+                }
+                for attribute in self.attributes
+            },
+        }
+
+    def _of_group(self, members: np.ndarray) -> dict[str, Any]:
+        nme = self.evaluation.nme[members]
+        error = nme.std(ddof=1) / np.sqrt(len(nme)) if len(nme) > 1 else np.nan
+        return {
+            "faces": len(nme),
+            f"nme_{self.evaluation.normaliser}_percent": percent(nme.mean()),
+            "standard_error_percent": None if np.isnan(error) else percent(error),
+            "failure_rate_10_percent": percent(metrics.failure_rate(nme, FAILURE)),
+        }
+
+
+def measure(evaluation: Evaluation) -> Slices:
+    """Divides the faces of an evaluation by every attribute that their points tell."""
+    values = {}
+    for attribute in ATTRIBUTES:
+        found = attribute.measure(evaluation.faces)
+        if found is not None and np.isfinite(found).any():
+            values[attribute.name] = found
+    return Slices(evaluation, tuple(a for a in ATTRIBUTES if a.name in values), values)
+
+
+def _between(low: float, high: float) -> str:
+    if np.isinf(low):
+        return f"below {high:.4g}"
+    return f"{low:.4g} and more" if np.isinf(high) else f"{low:.4g} to {high:.4g}"
+
+
+def _pose(axis: int, signed: bool) -> Callable[[EvaluationFaces], np.ndarray | None]:
+    """What measures one angle of `pose.estimate`."""
+
+    def angle(faces: EvaluationFaces) -> np.ndarray | None:
+        angles = pose.estimate(faces.points, schemas.get(faces.schema))
+        if angles is None:
+            return None
+        return angles[:, axis] if signed else np.abs(angles[:, axis])
+
+    return angle
+
+
+def eye_opening(faces: EvaluationFaces) -> np.ndarray | None:
+    """Height / width of the outlines of the eyes in upright faces, the mean of both: [F]."""
+    upright, schema = _upright(faces), schemas.get(faces.schema)
+    sizes = []
+    for side in ("right_eye", "left_eye"):
+        points = [p.points for p in schema.parts if p.name == side and len(p.points) >= 4]
+        if not points:
+            return None
+        sizes.append(np.ptp(upright[:, list(points[0])], axis=1))
+    return np.mean([size[:, 1] / np.maximum(size[:, 0], 1e-6) for size in sizes], axis=0)
+
+
+def mouth_opening(faces: EvaluationFaces) -> np.ndarray | None:
+    """Height of the inner lips' outline in upright faces / the normalising distance: [F]."""
+    schema = schemas.get(faces.schema)
+    points = [p.points for p in schema.parts if p.name == "inner_lips" and len(p.points) >= 4]
+    if not points:
+        return None
+    height = np.ptp(_upright(faces)[:, list(points[0]), 1], axis=1)
+    return height / schema.normaliser.distance(faces.points)
+
+
+def face_size(faces: EvaluationFaces) -> np.ndarray:
+    """The normalising distance in pixels of the photo: [F]."""
+    return schemas.get(faces.schema).normaliser.distance(faces.points) * faces.sides
+
+
+def brightness(faces: EvaluationFaces) -> np.ndarray:
+    """The mean luma of the pixels inside the hull of the points, 0 to 255: [F]."""
+    return np.array([grey[inside].mean() for grey, inside in _inside(faces)])
+
+
+def sharpness(faces: EvaluationFaces) -> np.ndarray:
+    """Standard deviation of the Laplacian / that of the luma, inside the hull of the points: [F].
+
+    At the size of the model's input: a blur that this hides costs the model nothing.
+    """
+    return np.array([
+        cv2.Laplacian(grey, cv2.CV_32F)[inside].std() / max(float(grey[inside].std()), 1e-6)
+        for grey, inside in _inside(faces)
+    ])
+
+
+def skin_tone(faces: EvaluationFaces) -> np.ndarray:
+    """The individual typology angle of the cheeks, in degrees, high for light skin: [F].
+
+    arctan((L* - 50) / b*) of the median colour of two patches midway between eyes and corners of
+    the mouth (A. Chardon et al. 1991). It is of the photo, its light included, not of the person.
+    """
+    schema, size = schemas.get(faces.schema), faces.crops.shape[1]
+    angles = np.full(len(faces), np.nan)
+    anchors = schema.anchor_points(faces.points) * size - 0.5
+    for index, (crop, points) in enumerate(zip(faces.crops, anchors, strict=True)):
+        if not np.isfinite(points).all():
+            continue
+        place = dict(zip(ANCHORS, points, strict=True))
+        radius = CHEEK_RADIUS * np.linalg.norm(place["right_eye"] - place["left_eye"])
+        mask = np.zeros(crop.shape[:2], np.uint8)
+        for side in ("right", "left"):
+            centre = (place[f"{side}_eye"] + place[f"mouth_{side}"]) / 2
+            cv2.circle(mask, tuple(map(round, centre.tolist())), max(round(radius), 1), 1, -1)
+        if mask.any():
+            lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[mask > 0]
+            lightness, _, yellow = np.median(lab, axis=0)
+            angles[index] = np.degrees(np.arctan2(lightness - 50, max(yellow, 1e-6)))
+    return angles
+
+
+def _upright(faces: EvaluationFaces) -> np.ndarray:
+    """The points [F, N, 2] turned so that the line between the eyes is level."""
+    anchors = schemas.get(faces.schema).anchor_points(faces.points)
+    across = anchors[:, ANCHORS.index("left_eye")] - anchors[:, ANCHORS.index("right_eye")]
+    angle = np.arctan2(across[:, 1], across[:, 0])
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
+    return np.einsum("fij,fnj->fni", turn, faces.points)
+
+
+def _inside(faces: EvaluationFaces) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each face the luma [S, S] float32 and which pixels are inside the hull of the points."""
+    result, size = [], faces.crops.shape[1]
+    for crop, points in zip(faces.crops, faces.points, strict=True):
+        known = points[np.isfinite(points).all(axis=1)] * size - 0.5
+        mask = np.zeros(crop.shape[:2], np.uint8)
+        cv2.fillConvexPoly(mask, cv2.convexHull(known.round().astype(np.int32)), 1)
+        inside = mask > 0 if mask.any() else np.ones_like(mask, bool)
+        result.append((cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32), inside))
+    return result
+
+
+# Where a group's limits are of no published kind, they were chosen before any error was looked at.
+ATTRIBUTES = (
+    Attribute("yaw", "head turned", "degrees", _pose(0, signed=False), (10.0, 25.0, 40.0)),
+    Attribute("pitch", "head up or down", "degrees, up is positive", _pose(1, signed=True),
+              (-20.0, -10.0, 10.0, 20.0)),
+    Attribute("roll", "head leaning", "degrees", _pose(2, signed=False), (5.0, 15.0, 30.0)),
+    Attribute("eye_opening", "eyes open", "height / width", eye_opening, (0.2, 0.3, 0.4)),
+    Attribute("mouth_opening", "mouth open", "height / eye distance", mouth_opening,
+              (0.05, 0.15, 0.3)),
+    Attribute("face_size", "size of the face", "px between the eyes", face_size,
+              (32.0, 64.0, 128.0)),
+    Attribute("sharpness", "sharpness", "thirds of the faces", sharpness, None,
+              ("blurred", "middle", "sharp")),
+    Attribute("brightness", "brightness", "luma, 0 to 255", brightness, (60.0, 100.0, 160.0)),
+    Attribute("skin_tone", "apparent skin tone", "typology angle of the cheeks", skin_tone,
+              TONE_EDGES, TONES),
+)

@@ -1,0 +1,62 @@
+"""The picture of a sliced evaluation: NME by group, an axis an attribute."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from efld_tf.evaluation.slices import Attribute, Slices
+from efld_tf.files import atomic_path
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+COLUMNS = 3
+FEWEST = 10  # faces; groups of fewer are drawn pale
+
+
+def slices_plot(path: Path, slices: Slices) -> None:
+    """Draws bars of the mean NME with its standard error as PNG; dotted: of all faces."""
+    rows = -(-len(slices.attributes) // COLUMNS)
+    figure, grid = plt.subplots(
+        rows, COLUMNS, figsize=(10.5, 2.7 * rows + 0.4), dpi=110, sharey=True, squeeze=False,
+        layout="constrained",
+    )
+    for axes, attribute in zip(grid.flat, slices.attributes, strict=False):
+        _draw(axes, slices, attribute)
+    for axes in grid.flat[len(slices.attributes):]:
+        axes.set_axis_off()
+    evaluation = slices.evaluation
+    for axes in grid[:, 0]:
+        axes.set_ylabel("NME, %")
+    figure.suptitle(
+        f"{len(evaluation.faces)} faces, NME {evaluation.normaliser}: mean and standard error by "
+        f"group, number of faces above (pale: fewer than {FEWEST}); dotted: all", fontsize=10,
+    )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
+    plt.close(figure)
+
+
+def _draw(axes: Axes, slices: Slices, attribute: Attribute) -> None:
+    nme = 100 * slices.evaluation.nme
+    groups = slices.groups(attribute)
+    for place, (_, members) in enumerate(groups):
+        own = nme[members]
+        error = own.std(ddof=1) / np.sqrt(len(own)) if len(own) > 1 else 0.0
+        axes.bar(place, own.mean(), 0.7, yerr=error, capsize=3, color="tab:blue",
+                 alpha=0.85 if len(own) >= FEWEST else 0.3)
+        axes.annotate(str(len(own)), (place, own.mean() + error), ha="center", va="bottom",
+                      fontsize=7, xytext=(0, 2), textcoords="offset points")
+    axes.axhline(nme.mean(), linestyle=":", linewidth=1, color="black")
+    labels = [textwrap.fill(name, 10, break_long_words=False) for name, _ in groups]
+    axes.set_xticks(range(len(groups)), labels, fontsize=7)
+    axes.set_title(attribute.title, fontsize=10)
+    axes.set_xlabel(attribute.unit, fontsize=8)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.grid(axis="y", alpha=0.3)
+    axes.margins(y=0.12)
