@@ -18,6 +18,8 @@ from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions, So
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True)
 class ModelRecipe:
@@ -93,6 +95,9 @@ class TrainingRecipe:
       checkpoint_interval: steps between checkpoints that a killed run resumes from.
       log_interval: steps between updates of the progress line and of TensorBoard.
       seed: of weights, order and augmentation.
+      devices: GPUs to train on, each with its share of every batch; None for all. Without a GPU,
+        logical devices of the CPU.
+      precision: of `PRECISIONS`, in which activations are computed; weights are float32.
       deterministic: bit-equal results on equal hardware, at some cost in speed.
       init_from: a model file to start from; heads and layers that it lacks start anew.
       backbone_weights: a file of public ImageNet weights for the backbone; see `models.backbones`.
@@ -113,6 +118,8 @@ class TrainingRecipe:
     checkpoint_interval: int = 500
     log_interval: int = 20
     seed: int = 1
+    devices: int | None = None
+    precision: str = "float32"
     deterministic: bool = False
     init_from: str | None = None
     backbone_weights: str | None = None
@@ -133,6 +140,13 @@ class TrainingRecipe:
             )
         if self.weight_decay < 0:
             raise EfldError(f"weight_decay: expected 0 or more, got {self.weight_decay}")
+        if self.precision not in PRECISIONS:
+            raise EfldError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
+        if self.devices is not None and (self.devices < 1 or self.batch_size % self.devices):
+            raise EfldError(
+                f"devices: expected a number that divides batch_size ({self.batch_size}), "
+                f"got {self.devices}"
+            )
         if self.init_from and self.backbone_weights:
             raise EfldError("init_from, backbone_weights: expected one of them, got both")
         drops = [0.0, *self.learning_rate_drops, 1.0]

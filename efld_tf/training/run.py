@@ -24,7 +24,7 @@ from efld_tf.data.options import SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL
-from efld_tf.training import averaging, losses, task
+from efld_tf.training import averaging, devices, losses, task
 from efld_tf.training.recipe import Recipe
 
 RECIPE_FILE = "recipe.yaml"
@@ -69,12 +69,14 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> RunResult:
     history = validation_history(recipe.folder)
     if history and history[-1]["step"] == recipe.training.steps:
         return RunResult(recipe.folder, *_best(recipe))
-    with _logs_to(recipe.folder / "train.log"):
+    precision = devices.precision(recipe.training.precision)
+    with _logs_to(recipe.folder / "train.log"), precision:
         return _Run(recipe, progress).run()
 
 
 def prepare(recipe: Recipe, *, progress: bool = True) -> None:
     """Meets mistakes before the run has a folder, and packs the data; errors as in `train`."""
+    devices.claim(recipe.training.devices)
     _check_model(recipe)
     check_folder(recipe)
     pack_sources(recipe, recipe.data.sources, progress=progress)
@@ -122,10 +124,10 @@ class _Run:
             desc=f"training {recipe.name}", dynamic_ncols=True, file=sys.stderr,
         )
         self.loss: float | None = None  # until the first steps of this process
+        strategy = devices.strategy(training.devices)
+        absl_logging.info("devices: %s", ", ".join(strategy.extended.worker_devices))
         self.runner = train_lib.OrbitExperimentRunner(
-            # A single device needs no strategy's bookkeeping.
-            distribution_strategy=tf.distribute.OneDeviceStrategy("/cpu:0")
-            if not tf.config.list_physical_devices("GPU") else tf.distribute.MirroredStrategy(),
+            distribution_strategy=strategy,
             task=self.task,
             mode="train_and_eval",
             params=params,

@@ -90,7 +90,8 @@ class LandmarkTask(base_task.Task):
     ) -> tf_keras.optimizers.Optimizer:
         """Model Garden's optimizer, with batch norm and biases kept out of weight decay."""
         optimizer = super().create_optimizer(optimizer_config, runtime_config, dp_config)
-        optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
+        decaying = getattr(optimizer, "inner_optimizer", optimizer)  # of float16's scaled loss
+        decaying.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
         return optimizer
 
     def build_inputs(self, params: cfg.DataConfig,
@@ -135,6 +136,7 @@ class LandmarkTask(base_task.Task):
         (PIPNet, Section 3.3).
         """
         total = tf.add_n(aux_losses) if aux_losses else 0.0
+        model_outputs = _float32(model_outputs)
         for head, recipe in self.recipe.heads.items():
             points, mask, codec = labels["points"][head], labels["mask"][head], self._codecs[head]
             distance = self._distance(head, points, mask)
@@ -145,7 +147,9 @@ class LandmarkTask(base_task.Task):
                     mask, distance,
                 )
                 loss = tf.where(labels["level"] == level, coarse, loss)
-            total += recipe.weight * tf.reduce_mean(loss)
+            # Of several replicas, one may have no part in the last batch of a validation.
+            faces = tf.cast(tf.shape(loss)[0], loss.dtype)
+            total += recipe.weight * tf.math.divide_no_nan(tf.reduce_sum(loss), faces)
         return total
 
     def validation_step(
@@ -168,12 +172,18 @@ class LandmarkTask(base_task.Task):
         **kwargs: object,
     ) -> None:
         """Updates each head's NME with the faces that are annotated in its format."""
+        model_outputs = _float32(model_outputs)
         for metric in metrics:
             head = metric.name.removeprefix("nme_")
             points, mask = labels["points"][head], labels["mask"][head]
             predicted = self._codecs[head].decode(model_outputs[head])
             nme = losses.nme(predicted, points, mask, self._distance(head, points, mask))
             metric.update_state(100.0 * nme, sample_weight=tf.reduce_max(mask, axis=-1))
+
+
+def _float32(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Losses and errors are small numbers, whatever the precision of the activations."""
+    return tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
 
 
 def _coarse_output(head: str, level: int) -> str:
@@ -280,6 +290,7 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
         }
     batch = {"global_batch_size": training.batch_size}
     params.override({
+        "runtime": {"mixed_precision_dtype": training.precision},
         "task": {
             "recipe": config.dump(recipe),
             "start_step": start_step,

@@ -73,6 +73,24 @@ def test_drops_that_cannot_be_are_told(tmp_path: Path, drops: str, message: str)
     assert str(caught.value) == f"{path}: training.learning_rate_drops: {message}"
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("weight_average=1", "weight_average: expected 0 up to, not including, 1, got 1.0"),
+        ("weight_average=-0.1", "weight_average: expected 0 up to, not including, 1, got -0.1"),
+        ("precision=int8", "precision: expected one of ('float32', 'bfloat16', 'float16'), "
+                           "got 'int8'"),
+        ("devices=0", "devices: expected a number that divides batch_size (8), got 0"),
+        ("devices=3", "devices: expected a number that divides batch_size (8), got 3"),
+    ],
+)
+def test_how_it_is_trained_is_checked(tmp_path: Path, setting: str, message: str) -> None:
+    path = write_recipe(tmp_path)
+    with pytest.raises(DataError) as caught:
+        recipe.load(path, [f"training.{setting}"])
+    assert str(caught.value) == f"{path}: training.{message}"
+
+
 def test_there_is_one_place_to_start_from(tmp_path: Path) -> None:
     path = write_recipe(tmp_path, init_from="a.h5", backbone_weights="b.h5")
     with pytest.raises(DataError) as caught:

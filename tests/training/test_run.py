@@ -132,6 +132,52 @@ def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupt
     assert [e["nme_percent"] for e in whole] == [e["nme_percent"] for e in resumed]
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision(photos: Path, uninterrupted: Path, precision: str) -> None:
+    process = start(write_recipe(photos, precision=precision), "--set", f"name={precision}")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    folder = photos / "runs" / precision
+    found, whole = run.validation_history(folder)[-1], run.validation_history(uninterrupted)[-1]
+    # It computes differently, but learns the same.
+    assert found["training_loss"] != whole["training_loss"]
+    nme = [entry["nme_percent"]["ibug51"] for entry in (found, whole)]
+    assert nme[0] == pytest.approx(nme[1], rel=0.1)
+    kept = weights(folder / "best.h5")
+    assert all(value.dtype != np.float16 for value in kept.values())
+    assert any((value != value.astype(np.float16)).any() for value in kept.values()
+               if value.dtype == np.float32)
+
+
+def test_replicas_share_the_batches_and_stay_equal(
+    photos: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recipe(photos, devices=2)
+    process = start(path, "--set", "name=replicas")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2 and "logical CPUs need TF_ENABLE_ONEDNN_OPTS=0" in err
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    process = start(path, "--set", "name=replicas")
+    deadline = time.monotonic() + 300
+    folder = photos / "runs" / "replicas"
+    while newest_checkpoint(folder) < 8:  # killed and resumed, too
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    process = start(path, "--set", "name=replicas")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    found, whole = run.validation_history(folder), run.validation_history(uninterrupted)
+    assert [entry["step"] for entry in found] == [entry["step"] for entry in whole]
+    nme = [entries[-1]["nme_percent"]["ibug51"] for entries in (found, whole)]
+    assert nme[0] == pytest.approx(nme[1], rel=0.15)
+    log = (folder / "train.log").read_text()
+    for device in ("CPU:0", "CPU:1"):
+        assert f"/device:{device}" in log
+    assert "nan" not in log
+
+
 def test_average_of_weights_by_hand() -> None:
     average, model = (tf_keras.Sequential([tf_keras.layers.BatchNormalization(input_shape=(1,))])
                       for _ in range(2))

@@ -1,0 +1,71 @@
+"""On which devices a run computes, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import tensorflow as tf
+import tf_keras
+from official.modeling import performance
+
+from efld_tf.errors import EfldError
+
+
+def claim(devices: int | None) -> None:
+    """Sees to it that there are so many devices, before TensorFlow computes anything.
+
+    Args:
+      devices: GPUs, or logical devices of the CPU where there is no GPU (which are no faster than
+        one; they are for trying things out). None for all GPUs, or one CPU.
+
+    Raises:
+      EfldError: there are fewer GPUs, or it is too late to make logical CPUs, or they would compute
+        nonsense.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and devices and devices > len(gpus):
+        raise EfldError(f"training.devices: {devices} asked for, there are {len(gpus)} GPUs")
+    if gpus or devices in (None, 1):
+        return
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1":
+        raise EfldError(
+            "training.devices: logical CPUs need TF_ENABLE_ONEDNN_OPTS=0 in the environment; "
+            "TensorFlow 2.19 mixes up their inputs with oneDNN's kernels"
+        )
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    with contextlib.suppress(RuntimeError):  # it has computed
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * devices
+        )
+    if len(tf.config.list_logical_devices("CPU")) < devices:
+        raise EfldError(
+            f"training.devices: this process has already begun to compute on one CPU; "
+            f"{devices} are possible in a process of its own"
+        )
+
+
+def strategy(devices: int | None) -> tf.distribute.Strategy:
+    """How training is spread over the devices that were claimed."""
+    gpus = tf.config.list_physical_devices("GPU")
+    count = devices or len(gpus) or 1
+    kind = "gpu" if gpus else "cpu"
+    if count == 1:
+        # A single device needs no strategy's bookkeeping.
+        return tf.distribute.OneDeviceStrategy(f"/{kind}:0")
+    return tf.distribute.MirroredStrategy([f"/{kind}:{index}" for index in range(count)])
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Builds the models of a block for computing in `float32`, `bfloat16` or `float16`.
+
+    Weights stay float32 (P. Micikevicius et al., "Mixed Precision Training", ICLR 2018).
+    """
+    before = tf_keras.mixed_precision.global_policy()
+    performance.set_mixed_precision_policy(tf.as_dtype(name))
+    try:
+        yield
+    finally:
+        tf_keras.mixed_precision.set_global_policy(before)
