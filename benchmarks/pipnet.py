@@ -291,7 +291,7 @@ def draw_heads(found: dict[str, Any]) -> None:
             values = np.array([[region[name] for name in names] for region in regions])
             axis.bar(np.arange(len(names)) + 0.2 * (place - 1.5), values.mean(axis=0), 0.18,
                      yerr=values.std(axis=0, ddof=1), capsize=2, label=title)
-        axis.set_xticks(np.arange(len(names)), [name.replace("_", " ") for name in names])
+        axis.set_xticks(np.arange(len(names)), [name.replace("_", "\n") for name in names])
         axis.set_title({"helen": "HELEN test set", "youtube_faces": "YouTube Faces"}[test])
         axis.grid(axis="y", alpha=0.3)
     axes[0].set_ylabel("NME, % of the outer eye distance")

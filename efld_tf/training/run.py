@@ -263,11 +263,19 @@ def check_levels(recipe: Recipe, levels: Iterable[int]) -> None:
 def check_folder(recipe: Recipe) -> None:
     """Refuses a folder in which another recipe was trained."""
     path = recipe.folder / RECIPE_FILE
-    if path.exists() and path.read_text() != config.dump(recipe):
+    if path.exists() and _dumped(path) != config.dump(recipe):
         raise EfldError(
             f"{recipe.folder} holds a run of another recipe (compare {path}); "
             f"choose another name (--set name=...) or delete the folder"
         )
+
+
+def _dumped(path: Path) -> str | None:
+    """A saved recipe as it would be saved now: an older version has not known every field."""
+    try:
+        return config.dump(config.load(path, Recipe))
+    except EfldError:
+        return None
 
 
 def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:

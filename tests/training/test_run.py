@@ -15,6 +15,7 @@ import pytest
 import tf_keras
 import yaml
 
+from efld_tf import config
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import metrics, schemas
@@ -197,6 +198,24 @@ def test_a_finished_run_is_not_trained_again(photos: Path, uninterrupted: Path) 
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0 and "best validation NME" in out
     assert (uninterrupted / "best.h5").stat().st_mtime_ns == before
+
+
+def test_a_run_of_an_older_version_is_known(
+    photos: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    found = recipe.load(uninterrupted / "recipe.yaml", [f"output_dir={tmp_path}"])
+    found.folder.mkdir()
+    tree = yaml.safe_load(config.dump(found))
+    for value, known in (("float32", True), ("bfloat16", False), (None, True), (8, False)):
+        tree["training"]["precision"] = value
+        if value is None:  # a field that the older version did not know
+            del tree["training"]["precision"]
+        (found.folder / "recipe.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+        if known:
+            run.check_folder(found)
+        else:
+            with pytest.raises(EfldError, match="holds a run of another recipe"):
+                run.check_folder(found)
 
 
 def test_it_learns(photos: Path) -> None:
