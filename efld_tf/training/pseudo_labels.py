@@ -43,7 +43,9 @@ def write(
     manifest = read_manifest(packed)
     spec = checkpoint.read_spec(model)
     checkpoint.chosen_head(model, spec, head)
-    identity = f"{manifest.fingerprint} {files.sha256(model)} {head}"
+    # Not its fingerprint, which changes with the time stamps of the photos.
+    faces = f"{manifest.content_sha256} {manifest.pack}"
+    identity = f"{faces} {files.sha256(model)} {head}"
     fingerprint = hashlib.sha256(identity.encode()).hexdigest()
     if (folder / MANIFEST).exists():
         existing = read_manifest(folder)

@@ -16,7 +16,7 @@ import tensorflow as tf
 import yaml
 
 from efld_tf.data import pack, pipeline, shards
-from efld_tf.data.manifest import read_manifest
+from efld_tf.data.manifest import read_manifest, write_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces as faces_of
@@ -120,9 +120,13 @@ def test_pseudo_labels_are_the_points_of_the_round_before(whole: Path, photos: P
     assert [face["name"] for face in shards.load(folder, manifest, "train")] == names
 
 
-def test_the_same_model_does_not_label_twice(whole: Path, photos: Path) -> None:
+def test_the_same_model_does_not_label_twice(
+    whole: Path, photos: Path, tmp_path: Path
+) -> None:
     folder = whole / "pseudo_1" / "photos-ibug51"
-    packed = packed_photos(photos)
+    # As if the photos had been copied, which changes their time stamps, and packed again.
+    packed = shutil.copytree(packed_photos(photos), tmp_path / "packed")
+    write_manifest(packed, replace(read_manifest(packed), fingerprint="another"))
     before = (folder / "manifest.json").stat().st_mtime_ns
     pseudo_labels.write(packed, folder, whole / "round_0" / "best.h5", HEAD, progress=False)
     assert (folder / "manifest.json").stat().st_mtime_ns == before
