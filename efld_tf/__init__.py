@@ -7,8 +7,8 @@ import platform
 # largest photos of the data sets read here have 6e7. OpenCV looks at this when it is loaded.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 
-# TensorFlow leaves oneDNN's kernels off on x86 CPUs without AVX-512 VNNI, where a training step of
-# EFLD is 3 times faster with them. TensorFlow looks at this when it is loaded.
+# TensorFlow leaves oneDNN's kernels off on x86 CPUs without AVX-512 VNNI, where training is much
+# faster with them. TensorFlow looks at this when it is loaded.
 if platform.machine() in ("x86_64", "AMD64"):
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

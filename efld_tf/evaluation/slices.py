@@ -16,10 +16,9 @@ import numpy as np
 
 from efld_tf.evaluation.evaluate import Evaluation, percent
 from efld_tf.evaluation.faces import EvaluationFaces
+from efld_tf.evaluation.robustness import FAILURE
 from efld_tf.landmarks import metrics, pose, schemas
 from efld_tf.landmarks.schema import ANCHORS
-
-FAILURE = 0.10  # NME from which a face counts as failed
 
 # The radius of the cheeks' patches, in distances between the eye centres.
 CHEEK_RADIUS = 0.12
