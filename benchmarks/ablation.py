@@ -1,0 +1,212 @@
+"""The EFLD paper's Table 2 on real faces, and what each source of training faces is worth.
+
+    EFLD_DATA=/path/to/data python benchmarks/ablation.py [RUNS [RUN ...]]
+
+Trains every row with three seeds and the same number of steps (hours on 2 cores; what RUNS, default
+runs/ablation, has already is not trained again; a RUN such as `full_1` trains that one alone and
+writes no table). Table 2 is measured on HELEN's test set, with the size of the int8 export; what
+sources are worth on the training faces that are held out, so that choosing by it is honest. Writes
+benchmarks/ablation/: results.json, table.md and sources.png.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from trainings import (
+    HELEN_TEST,
+    Change,
+    Recipe,
+    best_validation,
+    command,
+    evaluate,
+    mean_spread,
+    model,
+    source,
+    together,
+    train,
+    training,
+    variant,
+    without,
+)
+
+from efld_tf.runtime import graph
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+OUTPUT = Path(__file__).parent / "ablation"
+SEEDS = (1, 2, 3)
+STEPS, SOURCE_STEPS = 4000, 2000
+OTHERS = ("youtube_faces", "scut", "net7876")
+# Photos whose faces MediaPipe's mesh labels; none of HELEN, of which faces are held out.
+LABELLED = {"scut": "scut_fbp5500/Images", "net7876": "net7876/images"}
+RENDERED = 3000
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of Table 2.
+
+    Attributes:
+      title: of the row.
+      change: of the full recipe.
+      paper: MFLOPs, MB, NME, FR@10% and CED-AUC@10% that the paper reports (on IVSFD).
+    """
+
+    title: str
+    change: Change
+    paper: tuple[float, ...]
+
+
+TABLE_2 = {
+    "full": Row("full", together(), (19.1, 0.170, 3.72, 1.13, 65.3)),
+    "heavy_backbone": Row("without light backbone", model(separable=False),
+                          (25.2, 0.180, 3.68, 1.26, 65.9)),
+    "pfld_head": Row("without light head", model(head="pfld"), (18.8, 0.229, 3.62, 1.08, 66.0)),
+    "one_format": Row("without cross-format training", without(*OTHERS),
+                      (19.1, 0.170, 5.10, 4.42, 54.2)),
+}
+MEASURED = ("nme_interocular_percent", "failure_rate_10_percent", "ced_auc_10_percent")
+
+
+def every_source(recipe: Recipe) -> None:
+    """All sources at hand, a fifth of HELEN's faces held out."""
+    source(recipe, "helen")["validation_fraction"] = 0.2
+    made = Path(recipe["output_dir"])
+    more = {
+        "webmorph": ("webmorph:${EFLD_DATA}/webmorph", "webmorph189"),
+        "face_synthetics": ("face_synthetics:${EFLD_DATA}/face_synthetics", "face_synthetics70"),
+        "rendered": (f"wflw:{made / 'rendered' / 'list_98pt_rect_attr.txt'}", "wflw98"),
+    }
+    for name, photos in LABELLED.items():
+        labels = f"json:{made / name}.jsonl?schema=ibug68&images=${{EFLD_DATA}}/{photos}"
+        more[f"mesh_{name}"] = (labels, "ibug51")
+    for name, (where, head) in more.items():
+        recipe["heads"].setdefault(head, {"weight": 1.0})
+        recipe["data"]["sources"].append({"name": name, "source": where, "heads": [head]})
+
+
+def make_sources(runs: Path) -> None:
+    """Renders faces and lets the mesh label photos; done once."""
+    command("efld-data", "synth", runs / "rendered", "--schema", "wflw98", "--count", RENDERED,
+            "--seed", 1, "--size", 192)
+    for name, photos in LABELLED.items():
+        labels = runs / f"{name}.jsonl"
+        if not labels.exists():
+            command("efld-data", "label", Path(os.environ["EFLD_DATA"]) / photos, "--model", "mesh",
+                    "--convert", "ibug68", "--views", 4, "--output", labels)
+
+
+def table_run(row: str, seed: int, runs: Path) -> Recipe:
+    """A run of Table 2, with all of HELEN's faces but those that choose the weights."""
+    return variant(f"{row}_{seed}", runs, TABLE_2[row].change, training(steps=STEPS, seed=seed))
+
+
+def source_run(left_out: str, seed: int, runs: Path) -> Recipe:
+    """A run with all sources but one."""
+    _, names = LEFT_OUT[left_out]
+    return variant(f"without_{left_out}_{seed}", runs, every_source, without(*names),
+                   training(steps=SOURCE_STEPS, seed=seed))
+
+
+LEFT_OUT = {
+    "nothing": ("nothing", ()),
+    "youtube_faces": ("YouTube Faces (68 points)", ("youtube_faces",)),
+    "scut": ("SCUT-FBP5500 (86)", ("scut",)),
+    "net7876": ("CUHK's photos (5)", ("net7876",)),
+    "webmorph": ("WebMorph (189)", ("webmorph",)),
+    "face_synthetics": ("FaceSynthetics (70)", ("face_synthetics",)),
+    "rendered": ("rendered faces (98)", ("rendered",)),
+    "mesh": ("pseudo-labels (51)", ("mesh_scut", "mesh_net7876")),
+}
+
+
+def tested(folder: Path) -> dict[str, Any]:
+    """A run on the test set, and what its int8 export weighs."""
+    evaluation = evaluate(folder, HELEN_TEST, folder / "helen.json")["evaluation"]
+    exported = folder / "efld_ibug51_int8" / "efld_ibug51_int8.tflite"
+    if not exported.exists():
+        command("efld-export", folder, "--int8", "--head", "ibug51")
+    return {**{key: evaluation[key] for key in MEASURED},
+            "size_bytes": exported.stat().st_size, "macs": graph.total_macs(exported)}
+
+
+def main() -> None:
+    """Trains, measures and writes."""
+    runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/ablation")
+    make_sources(runs)
+    recipes = [table_run(row, seed, runs) for seed in SEEDS for row in TABLE_2]
+    recipes += [source_run(name, seed, runs) for seed in SEEDS for name in LEFT_OUT]
+    for recipe in recipes:
+        if not sys.argv[2:] or recipe["name"] in sys.argv[2:]:
+            train(recipe)
+    if sys.argv[2:]:
+        return
+    found = {
+        "steps": STEPS, "source_steps": SOURCE_STEPS,
+        "table_2": {row: [tested(runs / f"{row}_{seed}") for seed in SEEDS] for row in TABLE_2},
+        "left_out": {
+            left_out: [best_validation(runs / f"without_{left_out}_{seed}")["nme_percent"]
+                       for seed in SEEDS] for left_out in LEFT_OUT
+        },
+    }
+    OUTPUT.mkdir(exist_ok=True)
+    (OUTPUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    (OUTPUT / "table.md").write_text(tables(found))
+    draw(found["left_out"])
+    print((OUTPUT / "table.md").read_text())
+
+
+def tables(found: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = [
+        f"{found['steps']} steps of 128 faces, {len(SEEDS)} seeds (mean ± standard deviation); "
+        "HELEN's test set, 330 faces, 51 points, inter-ocular, float; size of the int8 export. In "
+        "brackets what the paper reports on IVSFD.", "",
+        "| | MFLOPs | MB | NME % | FR@10% | CED-AUC@10% |", "|---|---|---|---|---|---|",
+    ]
+    for name, rows in found["table_2"].items():
+        paper = TABLE_2[name].paper
+        cells = [f"{2 * rows[0]['macs'] / 1e6:.1f} ({paper[0]})",
+                 f"{rows[0]['size_bytes'] / 1e6:.3f} ({paper[1]:.3f})"]
+        cells += [f"{mean_spread([row[key] for row in rows], digits)} ({value})"
+                  for key, digits, value in zip(MEASURED, (2, 2, 1), paper[2:], strict=True)]
+        lines.append(f"| {TABLE_2[name].title} | {' | '.join(cells)} |")
+    lines += [
+        "", "What a source is worth: NME in percent of training faces that are held out, after "
+        f"{found['source_steps']} steps without it; {len(SEEDS)} seeds.", "",
+        "| left out | HELEN (51 points) | YouTube Faces (68 points) |", "|---|---|---|",
+    ]
+    for name, rows in found["left_out"].items():
+        cells = [mean_spread([row[head] for row in rows]) if head in rows[0] else ""
+                 for head in ("ibug51", "ibug68")]
+        lines.append(f"| {LEFT_OUT[name][0]} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(left_out: dict[str, list[dict[str, float]]]) -> None:
+    """By how much the NME of HELEN's held-out faces rises without each source."""
+    values = {name: np.array([row["ibug51"] for row in rows]) for name, rows in left_out.items()}
+    everything = values.pop("nothing")
+    titles = [LEFT_OUT[name][0] for name in values]
+    rises = [v.mean() - everything.mean() for v in values.values()]
+    errors = [np.sqrt((v.var(ddof=1) + everything.var(ddof=1)) / len(v)) for v in values.values()]
+    figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    axis.barh(titles[::-1], rises[::-1], xerr=errors[::-1], capsize=3)
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_xlabel("rise of HELEN's NME when the source is left out, points (with standard error)")
+    axis.grid(axis="x", alpha=0.3)
+    figure.savefig(OUTPUT / "sources.png", dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

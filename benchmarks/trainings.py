@@ -1,0 +1,109 @@
+"""What benchmarks that train many models share: variants of a recipe, trained and measured once."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+CROSS_FORMAT = Path(__file__).parents[1] / "configs" / "efld" / "cross_format.yaml"
+HELEN_TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
+YOUTUBE_TEST = "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test"
+
+Recipe = dict[str, Any]
+# Changes a recipe in place.
+Change = Callable[[Recipe], None]
+
+
+def training(**values: Any) -> Change:
+    """Fields of `training`."""
+    return lambda recipe: recipe["training"].update(values)
+
+
+def augment(**values: float) -> Change:
+    """Fields of `data.augment`."""
+    return lambda recipe: recipe["data"].setdefault("augment", {}).update(values)
+
+
+def model(**options: Any) -> Change:
+    """Options of the family."""
+    return lambda recipe: recipe["model"].setdefault("options", {}).update(options)
+
+
+def without(*names: str) -> Change:
+    """Without these sources, and without heads that nothing is left to supervise."""
+
+    def change(recipe: Recipe) -> None:
+        data = recipe["data"]
+        data["sources"] = [s for s in data["sources"] if s["name"] not in names]
+        used = {head for source in data["sources"] for head in source["heads"]}
+        recipe["heads"] = {head: about for head, about in recipe["heads"].items() if head in used}
+
+    return change
+
+
+def together(*changes: Change) -> Change:
+    """One change after the other."""
+
+    def change(recipe: Recipe) -> None:
+        for one in changes:
+            one(recipe)
+
+    return change
+
+
+def source(recipe: Recipe, name: str) -> dict[str, Any]:
+    """The source of that name."""
+    return next(s for s in recipe["data"]["sources"] if s["name"] == name)
+
+
+def variant(name: str, runs: Path, *changes: Change, base: Path = CROSS_FORMAT) -> Recipe:
+    """The recipe of a config file, changed, as a run of that name among `runs`."""
+    recipe = copy.deepcopy(yaml.safe_load(base.read_text()))
+    recipe.update(name=name, output_dir=str(runs))
+    recipe["data"]["cache_dir"] = str(runs / "packed")
+    together(*changes)(recipe)
+    return recipe
+
+
+def command(*words: object) -> None:
+    """Runs one of the project's commands."""
+    print("$", *words, flush=True)
+    program = Path(sys.executable).parent / str(words[0])
+    subprocess.run([str(program), *map(str, words[1:])], check=True)
+
+
+def train(recipe: Recipe) -> Path:
+    """The folder of a recipe's run; what is trained already stays as it is."""
+    folder = Path(recipe["output_dir"]) / recipe["name"]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    command("efld-train", path, "--quiet")
+    return folder
+
+
+def best_validation(folder: Path, head: str = "ibug51") -> dict[str, Any]:
+    """The validation of a run with the lowest NME of a head."""
+    rows = [json.loads(line) for line in (folder / "validation.jsonl").read_text().splitlines()]
+    return min(rows, key=lambda row: row["nme_percent"][head])
+
+
+def evaluate(model: Path, source: str, results: Path, *options: object) -> dict[str, Any]:
+    """The results of a model on a source; measured once."""
+    if not results.exists():
+        command("efld-eval", model, "--source", source, "--output", results, "--quiet", *options)
+    return json.loads(results.read_text())
+
+
+def mean_spread(values: list[float], digits: int = 2) -> str:
+    """Mean and standard deviation over seeds."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else mean
