@@ -51,7 +51,8 @@ METHODS = {
 def crops(sources: dict[str, str], half: int, variation: crops_of.Variation, limit: int | None,
           predictor: LandmarkPredictor) -> crops_of.PresenceCrops:
     """Faces of sources, all kinds of a half of the scenes, and blank pictures."""
-    found = crops_of.PresenceCrops(predictor.input_size, variation, np.random.default_rng(half))
+    found = crops_of.PresenceCrops(predictor.input_size, variation,
+                                   np.random.default_rng(half), predictor.crop_rule.zoom)
     for source in sources.values():
         crops_of.add_source(found, source, limit)
     crops_of.add_scenes(found, crops_of.read_scenes(*SCENES, half), predictor)

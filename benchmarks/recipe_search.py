@@ -56,16 +56,18 @@ def crops(**rules: tuple[float, float, float]) -> Change:
     return change
 
 
+LIGHT = augment(rotation=6.0, scale=0.04, translation=0.015, occlusion=0.1, noise=0.02, blur=0.1)
+ZOOM = crops(helen=(0.9615, -0.002, -0.075), youtube_faces=(0.9477, 0.0055, -0.0793),
+             scut=(0.7572, -0.0006, 0.0735), net7876=(0.6874, 0.0055, -0.0115))
 ATTEMPTS = {
     "base": Attempt("the recipe as it was", None, together()),
     "rate_006": Attempt("learning rate 0.006", "base", training(learning_rate=0.006)),
     "rate_012": Attempt("learning rate 0.012", "base", training(learning_rate=0.012)),
-    "light": Attempt("half the augmentation", "rate_006", augment(
-        rotation=6.0, scale=0.04, translation=0.015, occlusion=0.1, noise=0.02, blur=0.1)),
-    "zoom": Attempt("crops that end at the chin, of 1/1.3 the side", "rate_006", crops(
-        helen=(0.9615, -0.002, -0.075), youtube_faces=(0.9477, 0.0055, -0.0793),
-        scut=(0.7572, -0.0006, 0.0735), net7876=(0.6874, 0.0055, -0.0115))),
+    "light": Attempt("half the augmentation", "rate_006", LIGHT),
+    "zoom": Attempt("crops that end at the chin, of 1/1.3 the side", "rate_006", ZOOM),
     "batch_64": Attempt("batch 64", "rate_006", training(batch_size=64)),
+    "batch_64_rate_012": Attempt("learning rate 0.012", "batch_64", training(learning_rate=0.012)),
+    "combo": Attempt("half the augmentation, crops of 1/1.3", "batch_64", together(LIGHT, ZOOM)),
     "average": Attempt("average of the weights", "rate_006", training(weight_average=0.8)),
     "wing": Attempt("wing loss", "rate_006", training(loss="wing")),
     "decay_0": Attempt("no weight decay", "rate_006", training(weight_decay=0.0)),

@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     fitting, measuring = (crops_of.read_scenes(arguments.scenes, arguments.boxes, half)
                           for half in (0, 1))
     looking = FloatPredictor(arguments.model)
-    found = crops_of.PresenceCrops(spec.input_size, crops_of.FOR_FITTING, np.random.default_rng(0))
+    size, zoom = spec.input_size, looking.crop_rule.zoom
+    found = crops_of.PresenceCrops(size, crops_of.FOR_FITTING, np.random.default_rng(0), zoom)
     counts = {source: crops_of.add_source(found, source, FACES_A_SOURCE)
               for source in arguments.faces}
     crops_of.add_scenes(found, fitting, looking, rounds=ROUNDS)
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     x = presence.features(spec.family, model, found.stacked)
     face = np.array(found.kinds) == crops_of.FACE
     layer = presence.fit(x, face, weights(found), found.photos)
-    held = crops_of.PresenceCrops(spec.input_size, crops_of.AS_IS, np.random.default_rng(1))
+    held = crops_of.PresenceCrops(size, crops_of.AS_IS, np.random.default_rng(1), zoom)
     crops_of.add_scenes(held, measuring, looking)
     logit = presence.features(spec.family, model, held.stacked) @ layer.kernel + layer.bias
     about = {

@@ -45,6 +45,9 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
                         help="side of a stored crop, pixels (default: %(default)s)")
     parser.add_argument("--margin", type=float, default=defaults.margin,
                         help="stored side / side that the model sees (default: %(default)s)")
+    parser.add_argument("--zoom", type=float, default=defaults.zoom,
+                        help="side of the usual crop, of the whole face / side that the model "
+                        "sees (default: %(default)s)")
     parser.add_argument("--crop-scale", type=float,
                         help="crop side / longest side of the box (default: fitted)")
     parser.add_argument("--crop-box", choices=("points", "file"),
@@ -66,7 +69,7 @@ def _pack(arguments: argparse.Namespace) -> None:
         crop=CropOptions(scale=arguments.crop_scale, box=arguments.crop_box),
         exclude=arguments.exclude,
     )
-    pack_options = PackOptions(size=arguments.size, margin=arguments.margin)
+    pack_options = PackOptions(size=arguments.size, margin=arguments.margin, zoom=arguments.zoom)
     common.quiet_tensorflow()
     from efld_tf.data import pack
 

@@ -8,7 +8,7 @@ from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.options import CropOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.geometry import CropRule, zoomed
 
 # Where the schemas' ANCHORS (eye centres, mouth corners) lie on average in the unit square of a
 # crop: the mean over HELEN's training faces of the crop with 1.25 times the tight box of the 68
@@ -18,14 +18,15 @@ REFERENCE_ANCHORS = np.array(
 )
 
 
-def crop_rule(records: list[FaceRecord], options: CropOptions) -> CropRule:
+def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0) -> CropRule:
     """The crop rule of a source: as given, or fitted to its faces.
 
     The fit is the least-squares scale and offset that bring the mean anchors of the faces to
-    `REFERENCE_ANCHORS`.
+    `REFERENCE_ANCHORS`, as a crop of that zoom shows them.
 
     Args:
       records: faces of one schema.
+      zoom: of `CropRule`.
 
     Raises:
       EfldError: an annotation lacks the box that the rule needs.
@@ -33,7 +34,7 @@ def crop_rule(records: list[FaceRecord], options: CropOptions) -> CropRule:
     schema = schemas.get(records[0].schema)
     box = options.box or schema.box
     if options.scale is not None:
-        return CropRule(box, schema.name, options.scale, options.offset_x, options.offset_y)
+        return CropRule(box, schema.name, options.scale, options.offset_x, options.offset_y, zoom)
     anchors = []
     for record in records:
         x0, y0, x1, y1 = record.source_box(box)
@@ -41,10 +42,10 @@ def crop_rule(records: list[FaceRecord], options: CropOptions) -> CropRule:
         anchors.append((schema.anchor_points(record.points) - centre) / max(x1 - x0, y1 - y0))
     # In units of the box: anchors - offset = scale * (reference - 0.5).
     found = np.nanmean(anchors, axis=0)
-    wanted = REFERENCE_ANCHORS - 0.5
+    wanted = zoomed(zoom).to_unit(REFERENCE_ANCHORS) - 0.5
     spread = wanted - wanted.mean(axis=0)
     scale = float((spread * (found - found.mean(axis=0))).sum() / (spread**2).sum())
     if not scale > 0:
         raise EfldError("the crop rule cannot be fitted: eyes and mouths are upside down")
     offset = found.mean(axis=0) - scale * wanted.mean(axis=0)
-    return CropRule(box, schema.name, *(round(float(v), 4) for v in (scale, *offset)))
+    return CropRule(box, schema.name, *(round(float(v), 4) for v in (scale, *offset)), zoom)

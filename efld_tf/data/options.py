@@ -9,6 +9,7 @@ from pathlib import Path
 from efld_tf import config
 from efld_tf.annotations.sources import ON_ERROR
 from efld_tf.errors import EfldError
+from efld_tf.landmarks.geometry import check_zoom
 
 # What stands before the colon where a packed folder is a source of faces.
 PACKED = "packed"
@@ -96,12 +97,16 @@ class PackOptions:
     Attributes:
       size: side of a stored crop in pixels.
       margin: stored side / side of the crop that the model sees: room for rotation and shift.
+      zoom: side of the usual crop, which shows the whole face, / side of the crop that the model
+        sees, where crops are fitted. More than 1 shows eyes, nose and mouth larger, and less of
+        what is around them.
       jpeg_quality: of the stored crops, 1 to 100.
       shard_faces: faces a shard.
     """
 
     size: int = 192
     margin: float = 1.5
+    zoom: float = 1.0
     jpeg_quality: int = 95
     shard_faces: int = 1024
 
@@ -110,6 +115,7 @@ class PackOptions:
             raise EfldError(f"size: expected 16 to 2048 pixels, got {self.size}")
         if not 1 <= self.margin <= 8:
             raise EfldError(f"margin: expected 1 to 8, got {self.margin}")
+        check_zoom(self.zoom)
         if not 1 <= self.jpeg_quality <= 100:
             raise EfldError(f"jpeg_quality: expected 1 to 100, got {self.jpeg_quality}")
         if self.shard_faces < 1:

@@ -87,7 +87,7 @@ def pack(
     """
     folder = Path(folder)
     annotations, excluded = _read_source(options)
-    rule = crop_rule(annotations.records, options.crop)
+    rule = crop_rule(annotations.records, options.crop, pack_options.zoom)
     fingerprint = _fingerprint(annotations, rule, options, pack_options, excluded)
     if folder.exists():
         if not (folder / MANIFEST).exists():

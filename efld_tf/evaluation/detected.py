@@ -106,7 +106,7 @@ def measure_landmarks(
     bar = tqdm(total=len(records), desc="detecting", unit="face", disable=not progress)
     rule = landmarker.crop_rule
     if rule.schema != records[0].schema:
-        rule = crop_rule(records, CropOptions())
+        rule = crop_rule(records, CropOptions(), rule.zoom)
     for image, faces in _images(records, rule, scenes, on_error):
         found = landmarker.find(image)
         truth = [points[list(theirs)] for points, _ in faces]

@@ -19,7 +19,7 @@ from efld_tf.data.manifest import SPLITS, read_manifest
 from efld_tf.data.options import PACKED, CropOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
+from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, zoomed
 
 # A face's crop in its own unit square.
 WHOLE = Crop(0.5, 0.5, 1.0)
@@ -114,7 +114,7 @@ def load(
         raise EfldError(f"source {source}: none of its faces is asked for")
     origin = "model"
     if rule.schema != annotations.schema:
-        rule, origin = crop_rule(records, CropOptions()), "fitted"
+        rule, origin = crop_rule(records, CropOptions(), rule.zoom), "fitted"
     skipped = [str(error) for error in annotations.skipped]
     images = ImageReader()
     used: list[tuple[FaceRecord, Crop, np.ndarray]] = []
@@ -182,11 +182,16 @@ def _from_packed(
         image = cv2.imdecode(np.frombuffer(stored[index]["jpeg"], np.uint8), cv2.IMREAD_COLOR)
         return image[..., ::-1]
 
+    # What the model sees, in the unit square of what was packed.
+    packed, seen = zoomed(manifest.crop_rule.zoom), zoomed(rule.zoom)
+    x, y = packed.to_unit(np.array([seen.center_x, seen.center_y]))
+    part = Crop(float(x), float(y), seen.side / packed.side) if packed != seen else WHOLE
+
     def view(index: int, square: Crop, side: int) -> np.ndarray:
         image = decoded(index)
         whole = CropRule("file", manifest.schema, 1 / margin)
         crop = whole.crop(np.array([-0.5, -0.5, image.shape[1] - 0.5, image.shape[0] - 0.5]))
-        return extract_crop(image, crop.within(square), side)
+        return extract_crop(image, crop.within(part).within(square), side)
 
     points = np.stack([face["points"] for face in stored])
     return EvaluationFaces(
@@ -195,13 +200,13 @@ def _from_packed(
         crop_rule=manifest.crop_rule,
         crop_rule_from="model" if manifest.crop_rule == rule else "packed",
         crops=np.stack([view(i, WHOLE, size) for i in range(len(stored))]),
-        points=(points - 0.5) * margin + 0.5,
-        sides=np.array([face["side"] for face in stored]) / margin,
+        points=part.to_unit((points - 0.5) * margin + 0.5).astype(np.float32),
+        sides=np.array([face["side"] for face in stored]) * part.side / margin,
         names=[face["name"].decode() for face in stored],
         attributes=[{} for _ in stored],
         skipped=manifest.skipped,
         view=view,
-        reach=margin,
+        reach=margin / part.side,
     )
 
 

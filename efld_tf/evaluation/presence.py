@@ -28,7 +28,7 @@ from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import CropOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import corruptions
-from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, extract_crop
+from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, extract_crop, zoomed
 from efld_tf.runtime import crop_maps
 from efld_tf.runtime.boxes import read_boxes
 from efld_tf.runtime.detector import FaceDetector
@@ -79,6 +79,7 @@ class PresenceCrops:
       size: their side in pixels.
       variation: what is changed.
       random: what all that is random is drawn from.
+      zoom: of the model's crop rule; crops that are given show the usual part of a face.
       pixels: [size, size, 3] uint8 of each.
       kinds: `face` or one of `WITHOUT_FACE`.
       sources: where it comes from: the source's text, `scenes` or `none`.
@@ -88,6 +89,7 @@ class PresenceCrops:
     size: int
     variation: Variation
     random: np.random.Generator
+    zoom: float = 1.0
     pixels: list[np.ndarray] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
@@ -114,7 +116,7 @@ class PresenceCrops:
         x, y = self.random.normal(0, SHIFT, 2)
         zoom = math.exp(self.random.normal(0, ZOOM))
         near = Crop(crop.center_x + x * crop.side, crop.center_y + y * crop.side, zoom * crop.side)
-        self.add(image, near, FACE, source, photo)
+        self.add(image, near.within(zoomed(self.zoom)), FACE, source, photo)
 
     def add_partial(
         self, image: np.ndarray, crop: Crop, source: str, photo: str, faces: Sequence[Crop]
@@ -125,7 +127,7 @@ class PresenceCrops:
         off = Crop(crop.center_x + away * crop.side * math.cos(angle),
                    crop.center_y + away * crop.side * math.sin(angle), side)
         if not shows_face(off, faces):
-            self.add(image, off, PARTIAL, source, photo)
+            self.add(image, off.within(zoomed(self.zoom)), PARTIAL, source, photo)
 
     def add_blanks(self, count: int) -> None:
         """Flat colours, clouds and noise."""

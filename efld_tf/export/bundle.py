@@ -16,7 +16,7 @@ from efld_tf import __version__, files
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import CropRule, extract_crop
+from efld_tf.landmarks.geometry import CropRule, extract_crop, zoomed
 from efld_tf.landmarks.schema_fields import to_fields
 from efld_tf.models.checkpoint import ModelSpec
 from efld_tf.runtime import golden
@@ -77,8 +77,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def golden_image(model: Path, size: int) -> tuple[np.ndarray, float]:
+def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray, float]:
     """The golden input [1, S, S, 3], a rendered face as a detector would crop it, and a tolerance.
+
+    `zoom` is that of the model's crop rule.
 
     Kernels differ by a step of the grid. Where two cells of a score map are as good as equal, that
     moves a point by a cell: the face is the first one on which XNNPACK and the built-in kernels
@@ -93,7 +95,8 @@ def golden_image(model: Path, size: int) -> tuple[np.ndarray, float]:
         face = render_face(seed=0, index=index, size=256)
         points = face.points["ibug68"]
         box = (*points.min(axis=0), *points.max(axis=0))
-        image = extract_crop(face.image, CropRule("points", "ibug68", 1.25).crop(box), size)[None]
+        crop = CropRule("points", "ibug68", 1.25).crop(box).within(zoomed(zoom))
+        image = extract_crop(face.image, crop, size)[None]
         first, second = (golden.run(model, image, xnnpack=xnnpack)[0] for xnnpack in (True, False))
         difference = float(np.abs(first - second).max())
         if difference < least:
@@ -115,7 +118,8 @@ def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
     schema = schemas.get(report["head"])
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
-    image, tolerance = golden_image(model, spec.input_size)
+    image, tolerance = golden_image(
+        model, spec.input_size, spec.heads[report["head"]].crop_rule.zoom)
     golden.write(model, report["numbers"], image, tolerance, CONFIDENCE_TOLERANCE)
     files.write_json(model.with_name(REPORT), report)
     files.write_text(model.with_name(CARD), card(spec, report, tolerance))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf import config
-from efld_tf.landmarks.geometry import Crop, CropRule
+from efld_tf.landmarks.geometry import Crop, CropRule, zoomed
 from efld_tf.landmarks.schema import LandmarkSchema
 
 FILE = Path(__file__).with_name("crop_maps.json")
@@ -127,10 +127,10 @@ def to_model(reference: Crop, rule: CropRule) -> Crop:
     """The crop of a model for a face whose reference crop is known.
 
     A rule of the 68 iBUG points says how it differs from the reference; one of other annotations
-    was fitted to them so that it does not.
+    was fitted to them so that it differs by its zoom alone.
     """
     if rule.name != REFERENCE.name:
-        return reference
+        return reference.within(zoomed(rule.zoom)) if rule.zoom != 1 else reference
     # The rule's offsets and scale are in units of the box, of which the reference is `scale` times.
     return reference.within(Crop(
         0.5 + (rule.offset_x - REFERENCE.offset_x) / REFERENCE.scale,

@@ -261,11 +261,13 @@ class Recipe:
     def _check_packed(self, source: SourceOptions) -> None:
         """Refuses a packed source whose crops are of another size than the recipe's."""
         found, asked = read_manifest(source.packed).pack, self.data.pack
-        if (found.size, found.margin) != (asked.size, asked.margin):
-            raise EfldError(
-                f"{source.source}: packed with size {found.size} and margin {found.margin:g}, but "
-                f"data.pack says {asked.size} and {asked.margin:g}"
-            )
+        for name in ("size", "margin", "zoom"):
+            packed, wanted = getattr(found, name), getattr(asked, name)
+            if packed != wanted:
+                raise EfldError(
+                    f"{source.source}: packed with {name} {packed:g}, but data.pack.{name} is "
+                    f"{wanted:g}"
+                )
 
     def _check_heads(self) -> None:
         """Refuses sources that do not fit the heads, or each other."""

@@ -19,6 +19,7 @@ from efld_tf.data.manifest import MANIFEST, read_manifest
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import BETWEEN_EYES, zoomed
 from tests import faces
 
 PACK = PackOptions(size=96, margin=1.5, shard_faces=8)
@@ -144,6 +145,22 @@ def test_the_fitted_rule_is_exact_for_similar_faces() -> None:
     record = FaceRecord(Path("x.jpg"), points, "mtfl5", box=np.array([95.0, 90.0, 135.0, 120.0]))
     crop = crop_rule([record], CropOptions()).crop(record.box)
     assert (crop.center_x, crop.center_y, crop.side) == pytest.approx((125, 125, 50), abs=0.01)
+
+
+def test_a_zoom_leaves_the_eyes_where_they_are(photos: Path) -> None:
+    """Everything is so much larger, seen from between the eyes."""
+    records = sources.read(f"ibug:{photos}").records
+    plain, near = (crop_rule(records, CropOptions(), zoom) for zoom in (1.0, 1.25))
+    assert (plain.zoom, near.zoom) == (1.0, 1.25)
+    assert near.scale == pytest.approx(plain.scale / 1.25, abs=1e-3)
+    seen = [rule.crop(records[0].source_box(rule.box)).to_unit(records[0].points)
+            for rule in (plain, near)]
+    np.testing.assert_allclose(seen[1], BETWEEN_EYES + 1.25 * (seen[0] - BETWEEN_EYES), atol=2e-3)
+    eyes = REFERENCE_ANCHORS[:2].mean(axis=0)
+    np.testing.assert_allclose(zoomed(1.25).to_unit(eyes), eyes, atol=1e-3)
+    for wrong in (0.1, 5.0, float("nan")):
+        with pytest.raises(EfldError, match="zoom: expected 0.25 to 4"):
+            PackOptions(zoom=wrong)
 
 
 def test_real_sources_fill_the_crop_alike(shared_data: Path) -> None:

@@ -87,6 +87,10 @@ def test_models_of_other_crops() -> None:
     assert np.allclose((turned.center_x, turned.center_y, turned.side), (120, 70, 160))
     fitted = CropRule("points", "wflw98", 1.31, 0.0, 0.02)
     assert crop_maps.to_model(reference, fitted) == reference
+    near = crop_maps.to_model(reference, replace(fitted, zoom=2.0))
+    assert near.side == 62.5 and near.center_x == 100
+    eyes = np.array([100, 60 + 125 * (0.279 - 0.5)])  # at the same place in both
+    assert np.allclose(near.to_unit(eyes), reference.to_unit(eyes))
     same = crop_maps.to_model(reference, crop_maps.REFERENCE)
     assert np.allclose((same.center_x, same.center_y, same.side), (100, 60, 125))
 
