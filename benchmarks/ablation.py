@@ -12,7 +12,6 @@ benchmarks/ablation/: results.json, table.md and sources.png.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,11 @@ from trainings import (
     HELEN_TEST,
     Change,
     Recipe,
+    add_mesh_labels,
     best_validation,
     command,
     evaluate,
+    label_by_mesh,
     mean_spread,
     model,
     source,
@@ -46,8 +47,6 @@ OUTPUT = Path(__file__).parent / "ablation"
 SEEDS = (1, 2, 3)
 STEPS, SOURCE_STEPS = 4000, 2000
 OTHERS = ("youtube_faces", "scut", "net7876")
-# Photos whose faces MediaPipe's mesh labels; none of HELEN, of which faces are held out.
-LABELLED = {"scut": "scut_fbp5500/Images", "net7876": "net7876/images"}
 RENDERED = 3000
 
 
@@ -86,23 +85,17 @@ def every_source(recipe: Recipe) -> None:
         "face_synthetics": ("face_synthetics:${EFLD_DATA}/face_synthetics", "face_synthetics70"),
         "rendered": (f"wflw:{made / 'rendered' / 'list_98pt_rect_attr.txt'}", "wflw98"),
     }
-    for name, photos in LABELLED.items():
-        labels = f"json:{made / name}.jsonl?schema=ibug68&images=${{EFLD_DATA}}/{photos}"
-        more[f"mesh_{name}"] = (labels, "ibug51")
     for name, (where, head) in more.items():
         recipe["heads"].setdefault(head, {"weight": 1.0})
         recipe["data"]["sources"].append({"name": name, "source": where, "heads": [head]})
+    add_mesh_labels(recipe, "ibug51")
 
 
 def make_sources(runs: Path) -> None:
     """Renders faces and lets the mesh label photos; done once."""
     command("efld-data", "synth", runs / "rendered", "--schema", "wflw98", "--count", RENDERED,
             "--seed", 1, "--size", 192)
-    for name, photos in LABELLED.items():
-        labels = runs / f"{name}.jsonl"
-        if not labels.exists():
-            command("efld-data", "label", Path(os.environ["EFLD_DATA"]) / photos, "--model", "mesh",
-                    "--convert", "ibug68", "--views", 4, "--output", labels)
+    label_by_mesh(runs)
 
 
 def table_run(row: str, seed: int, runs: Path) -> Recipe:

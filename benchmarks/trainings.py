@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,9 @@ import yaml
 CROSS_FORMAT = Path(__file__).parents[1] / "configs" / "efld" / "cross_format.yaml"
 HELEN_TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
 YOUTUBE_TEST = "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test"
+
+# Photos whose faces MediaPipe's mesh labels; none of HELEN, of which faces are held out.
+LABELLED = {"scut": "scut_fbp5500/Images", "net7876": "net7876/images"}
 
 Recipe = dict[str, Any]
 # Changes a recipe in place.
@@ -62,6 +66,24 @@ def together(*changes: Change) -> Change:
 def source(recipe: Recipe, name: str) -> dict[str, Any]:
     """The source of that name."""
     return next(s for s in recipe["data"]["sources"] if s["name"] == name)
+
+
+def label_by_mesh(runs: Path) -> None:
+    """Lets the mesh label photos, from four views of each face; done once."""
+    for name, photos in LABELLED.items():
+        labels = runs / f"{name}.jsonl"
+        if not labels.exists():
+            command("efld-data", "label", Path(os.environ["EFLD_DATA"]) / photos, "--model", "mesh",
+                    "--convert", "ibug68", "--views", 4, "--output", labels)
+
+
+def add_mesh_labels(recipe: Recipe, head: str) -> None:
+    """What `label_by_mesh` labelled supervises a head."""
+    for name, photos in LABELLED.items():
+        labels = f"json:{recipe['output_dir']}/{name}.jsonl"
+        where = f"{labels}?schema=ibug68&images=${{EFLD_DATA}}/{photos}"
+        recipe["data"]["sources"].append(
+            {"name": f"mesh_{name}", "source": where, "heads": [head]})
 
 
 def variant(name: str, runs: Path, *changes: Change, base: Path = CROSS_FORMAT) -> Recipe:
