@@ -23,11 +23,10 @@ from trainings import (
     HELEN_TEST,
     Change,
     Recipe,
-    add_mesh_labels,
+    Teacher,
     best_validation,
     command,
     evaluate,
-    label_by_mesh,
     mean_spread,
     model,
     source,
@@ -48,6 +47,7 @@ SEEDS = (1, 2, 3)
 STEPS, SOURCE_STEPS = 4000, 2000
 OTHERS = ("youtube_faces", "scut", "net7876")
 RENDERED = 3000
+MESH = Teacher("mesh", "ibug68")
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,14 @@ def every_source(recipe: Recipe) -> None:
     for name, (where, head) in more.items():
         recipe["heads"].setdefault(head, {"weight": 1.0})
         recipe["data"]["sources"].append({"name": name, "source": where, "heads": [head]})
-    add_mesh_labels(recipe, "ibug51")
+    MESH.supervises("ibug51")(recipe)
 
 
 def make_sources(runs: Path) -> None:
     """Renders faces and lets the mesh label photos; done once."""
     command("efld-data", "synth", runs / "rendered", "--schema", "wflw98", "--count", RENDERED,
             "--seed", 1, "--size", 192)
-    label_by_mesh(runs)
+    MESH.label(runs)
 
 
 def table_run(row: str, seed: int, runs: Path) -> Recipe:

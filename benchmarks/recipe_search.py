@@ -18,10 +18,10 @@ from pathlib import Path
 from trainings import (
     Change,
     Recipe,
-    add_mesh_labels,
+    Teacher,
     augment,
     best_validation,
-    label_by_mesh,
+    model,
     source,
     together,
     train,
@@ -53,16 +53,19 @@ def zoom(factor: float) -> Change:
     return lambda recipe: recipe["data"].update(pack={"zoom": factor})
 
 
+def repeat(times: float) -> Change:
+    """HELEN's faces, whose format is the target, so often for every other one."""
+    return lambda recipe: source(recipe, "helen").update(repeat=times)
+
+
 def youtube(recipe: Recipe) -> None:
     """YouTube Faces supervises the target head too, by the points that it has."""
     source(recipe, "youtube_faces")["heads"] = ["ibug68", "ibug51"]
 
 
-def mesh(recipe: Recipe) -> None:
-    """MediaPipe's mesh labels the photos of SCUT and CUHK for the target head."""
-    add_mesh_labels(recipe, "ibug51")
-
-
+MESH = Teacher("mesh", "ibug68")
+ONE_VIEW = Teacher("mesh_one_view", "ibug68", views=1)
+VERTICES = Teacher("vertices", "mediapipe468")
 LIGHT = augment(rotation=6.0, scale=0.04, translation=0.015, occlusion=0.1, noise=0.02, blur=0.1)
 ATTEMPTS = {
     "base": Attempt("the recipe as it was", None, together()),
@@ -73,8 +76,17 @@ ATTEMPTS = {
     "batch_64": Attempt("batch 64", "rate_006", training(batch_size=64)),
     "batch_64_rate_012": Attempt("learning rate 0.012", "batch_64", training(learning_rate=0.012)),
     "combo": Attempt("half the augmentation, zoom 1.3", "batch_64", together(LIGHT, zoom(1.3))),
-    "mesh": Attempt("the mesh's labels of SCUT and CUHK", "combo", mesh),
+    "mesh": Attempt("SCUT and CUHK labelled by the mesh", "combo", MESH.supervises("ibug51")),
+    "mesh_one_view": Attempt("... from one view", "combo", ONE_VIEW.supervises("ibug51")),
+    "mesh_head": Attempt("all 468 points of the mesh, with a head of their own", "combo",
+                         VERTICES.supervises("mediapipe468")),
     "youtube": Attempt("YouTube Faces for the 51 points too", "combo", youtube),
+    "repeat_1": Attempt("HELEN's faces not oversampled", "combo", repeat(1)),
+    "repeat_6": Attempt("HELEN's faces 6 times instead of 3", "combo", repeat(6)),
+    "norm_090": Attempt("batch norm momentum 0.9 instead of 0.95", "combo",
+                        model(batch_norm_momentum=0.9)),
+    "norm_099": Attempt("batch norm momentum 0.99", "combo", model(batch_norm_momentum=0.99)),
+    "relu": Attempt("ReLU instead of ReLU6", "combo", model(activation="relu")),
     "average": Attempt("average of the weights", "rate_006", training(weight_average=0.8)),
     "wing": Attempt("wing loss", "rate_006", training(loss="wing")),
     "decay_0": Attempt("no weight decay", "rate_006", training(weight_decay=0.0)),
@@ -100,7 +112,8 @@ def change_of(name: str) -> Change:
 def main() -> None:
     """Trains, compares and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/recipe_search")
-    label_by_mesh(runs)
+    for teacher in (MESH, ONE_VIEW, VERTICES):
+        teacher.label(runs)
     for name in sys.argv[2:] or ATTEMPTS:
         train(variant(name, runs, change_of(name), held_out))
     if sys.argv[2:]:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ CROSS_FORMAT = Path(__file__).parents[1] / "configs" / "efld" / "cross_format.ya
 HELEN_TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
 YOUTUBE_TEST = "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test"
 
-# Photos whose faces MediaPipe's mesh labels; none of HELEN, of which faces are held out.
+# Photos whose faces a teacher labels; none of HELEN, of which faces are held out.
 LABELLED = {"scut": "scut_fbp5500/Images", "net7876": "net7876/images"}
 
 Recipe = dict[str, Any]
@@ -68,22 +69,43 @@ def source(recipe: Recipe, name: str) -> dict[str, Any]:
     return next(s for s in recipe["data"]["sources"] if s["name"] == name)
 
 
-def label_by_mesh(runs: Path) -> None:
-    """Lets the mesh label photos, from four views of each face; done once."""
-    for name, photos in LABELLED.items():
-        labels = runs / f"{name}.jsonl"
-        if not labels.exists():
-            command("efld-data", "label", Path(os.environ["EFLD_DATA"]) / photos, "--model", "mesh",
-                    "--convert", "ibug68", "--views", 4, "--output", labels)
+@dataclass(frozen=True)
+class Teacher:
+    """A model that labels photos.
 
+    Attributes:
+      name: of its labels.
+      schema: of them.
+      model: a `.tflite`, or `mesh` for MediaPipe's.
+      views: of each face, whose mean the label is.
+    """
 
-def add_mesh_labels(recipe: Recipe, head: str) -> None:
-    """What `label_by_mesh` labelled supervises a head."""
-    for name, photos in LABELLED.items():
-        labels = f"json:{recipe['output_dir']}/{name}.jsonl"
-        where = f"{labels}?schema=ibug68&images=${{EFLD_DATA}}/{photos}"
-        recipe["data"]["sources"].append(
-            {"name": f"mesh_{name}", "source": where, "heads": [head]})
+    name: str
+    schema: str
+    model: Path | str = "mesh"
+    views: int = 4
+
+    def label(self, runs: Path) -> None:
+        """Labels the photos; done once."""
+        convert = ["--convert", self.schema] if self.model == "mesh" else []
+        for name, photos in LABELLED.items():
+            labels = runs / f"{name}_{self.name}.jsonl"
+            if not labels.exists():
+                command("efld-data", "label", Path(os.environ["EFLD_DATA"]) / photos, "--model",
+                        self.model, *convert, "--views", self.views, "--output", labels)
+
+    def supervises(self, head: str) -> Change:
+        """Its labels as sources of a head."""
+
+        def change(recipe: Recipe) -> None:
+            recipe["heads"].setdefault(head, {"weight": 1.0})
+            for name, photos in LABELLED.items():
+                labels = f"json:{recipe['output_dir']}/{name}_{self.name}.jsonl"
+                where = f"{labels}?schema={self.schema}&images=${{EFLD_DATA}}/{photos}"
+                recipe["data"]["sources"].append(
+                    {"name": f"{self.name}_{name}", "source": where, "heads": [head]})
+
+        return change
 
 
 def variant(name: str, runs: Path, *changes: Change, base: Path = CROSS_FORMAT) -> Recipe:

@@ -303,8 +303,12 @@ def test_packed_faces_of_another_size_are_refused(photos: Path, whole: Path) -> 
     packed = packed_photos(photos)
     source = f"self_training.unlabelled.0.source=packed:{packed}"
     assert recipe.load(write_recipe(photos), [source]).self_training.unlabelled[0].packed == packed
-    for asked in ("{size: 128}", "{size: 96, margin: 1.25}"):
-        with pytest.raises(EfldError, match=r"packed with size 96 and margin 1.5, but data.pack"):
+    for asked, told in (
+        ("{size: 128}", "packed with size 96, but data.pack.size is 128"),
+        ("{size: 96, margin: 1.25}", "packed with margin 1.5, but data.pack.margin is 1.25"),
+        ("{size: 96, zoom: 1.3}", "packed with zoom 1, but data.pack.zoom is 1.3"),
+    ):
+        with pytest.raises(EfldError, match=told):
             recipe.load(write_recipe(photos), [source, f"data.pack={asked}"])
 
 
