@@ -19,7 +19,7 @@ from efld_tf.data.manifest import SPLITS, read_manifest
 from efld_tf.data.options import PACKED, CropOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, zoomed
+from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 
 # A face's crop in its own unit square.
 WHOLE = Crop(0.5, 0.5, 1.0)
@@ -172,6 +172,11 @@ def _from_packed(
     manifest = read_manifest(parsed.path)
     if parsed.options or split not in SPLITS:
         raise EfldError(f"source {source}: expected packed:FOLDER and a split of {SPLITS}")
+    if manifest.crop_rule.zoom != rule.zoom:
+        raise EfldError(
+            f"source {source}: packed with zoom {manifest.crop_rule.zoom:g}, but the model's crops "
+            f"have {rule.zoom:g}; evaluate the source it was packed from"
+        )
     if not manifest.faces(split):
         raise EfldError(f"source {source}: its {split} split is empty; see --split")
     margin = manifest.pack.margin
@@ -182,16 +187,11 @@ def _from_packed(
         image = cv2.imdecode(np.frombuffer(stored[index]["jpeg"], np.uint8), cv2.IMREAD_COLOR)
         return image[..., ::-1]
 
-    # What the model sees, in the unit square of what was packed.
-    packed, seen = zoomed(manifest.crop_rule.zoom), zoomed(rule.zoom)
-    x, y = packed.to_unit(np.array([seen.center_x, seen.center_y]))
-    part = Crop(float(x), float(y), seen.side / packed.side) if packed != seen else WHOLE
-
     def view(index: int, square: Crop, side: int) -> np.ndarray:
         image = decoded(index)
         whole = CropRule("file", manifest.schema, 1 / margin)
         crop = whole.crop(np.array([-0.5, -0.5, image.shape[1] - 0.5, image.shape[0] - 0.5]))
-        return extract_crop(image, crop.within(part).within(square), side)
+        return extract_crop(image, crop.within(square), side)
 
     points = np.stack([face["points"] for face in stored])
     return EvaluationFaces(
@@ -200,13 +200,13 @@ def _from_packed(
         crop_rule=manifest.crop_rule,
         crop_rule_from="model" if manifest.crop_rule == rule else "packed",
         crops=np.stack([view(i, WHOLE, size) for i in range(len(stored))]),
-        points=part.to_unit((points - 0.5) * margin + 0.5).astype(np.float32),
-        sides=np.array([face["side"] for face in stored]) * part.side / margin,
+        points=(points - 0.5) * margin + 0.5,
+        sides=np.array([face["side"] for face in stored]) / margin,
         names=[face["name"].decode() for face in stored],
         attributes=[{} for _ in stored],
         skipped=manifest.skipped,
         view=view,
-        reach=margin / part.side,
+        reach=margin,
     )
 
 
