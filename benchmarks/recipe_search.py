@@ -2,10 +2,10 @@
 
     EFLD_DATA=/path/to/data python benchmarks/recipe_search.py [RUNS [ATTEMPT ...]]
 
-Trains every attempt (or those named, without writing tables) on the same number of faces and
-compares the NME of the 51-point head on a fifth of HELEN's training faces, which is held out; test
-sets are not touched. What RUNS (default runs/recipe_search) has already is not trained again.
-Writes benchmarks/recipe_search/: results.json and table.md.
+Trains every attempt (or those named) and compares the NME of the 51-point head on a fifth of
+HELEN's training faces and a twentieth of YouTube Faces', which are held out; test sets are not
+touched. Writes benchmarks/recipe_search/: results.json and table.md. What stands in results.json
+or RUNS (default runs/recipe_search) is not trained again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from trainings import (
     Teacher,
     augment,
     best_validation,
+    held_out,
     model,
     source,
     together,
@@ -30,6 +31,7 @@ from trainings import (
 )
 
 OUTPUT = Path(__file__).parent / "recipe_search"
+TARGETS = ("helen_51", "youtube_faces_51")
 FACES = 256_000  # drawn in training, whatever the batch
 
 
@@ -41,11 +43,15 @@ class Attempt:
       title: what it is.
       against: the attempt that it changes, or None.
       change: of that.
+      faces: drawn in training; None for those of `against`.
+      teachers: whose labels it learns from.
     """
 
     title: str
     against: str | None
     change: Change
+    faces: int | None = None
+    teachers: tuple[Teacher, ...] = ()
 
 
 def zoom(factor: float) -> Change:
@@ -63,23 +69,46 @@ def youtube(recipe: Recipe) -> None:
     source(recipe, "youtube_faces")["heads"] = ["ibug68", "ibug51"]
 
 
+def heatmaps(recipe: Recipe) -> None:
+    """MapNet on EFLD's backbone, with batch and learning rate of `configs/pipnet`."""
+    recipe["model"].update(
+        family="mapnet", options={"backbone": "efld", "stride": 4, "channels": 64}
+    )
+    recipe["training"].update(batch_size=32, learning_rate=0.003)
+
+
+def taught(title: str, *teachers: Teacher, head: str = "ibug51") -> Attempt:
+    """The photos of SCUT and CUHK labelled by teachers, for a head."""
+    changes = [teacher.supervises(head) for teacher in teachers]
+    return Attempt(title, "combo", together(*changes), teachers=teachers)
+
+
 MESH = Teacher("mesh", "ibug68")
 ONE_VIEW = Teacher("mesh_one_view", "ibug68", views=1)
 VERTICES = Teacher("vertices", "mediapipe468")
+OWN = Teacher("own", "ibug51", run="mapnet")
+FULL = augment(rotation=12.0, scale=0.08, translation=0.03, occlusion=0.3, noise=0.03, blur=0.2)
 LIGHT = augment(rotation=6.0, scale=0.04, translation=0.015, occlusion=0.1, noise=0.02, blur=0.1)
 ATTEMPTS = {
-    "base": Attempt("the recipe as it was", None, together()),
+    "base": Attempt("the recipe as it was", None, together(), FACES),
     "rate_006": Attempt("learning rate 0.006", "base", training(learning_rate=0.006)),
     "rate_012": Attempt("learning rate 0.012", "base", training(learning_rate=0.012)),
     "light": Attempt("half the augmentation", "rate_006", LIGHT),
     "zoom": Attempt("zoom 1.3", "rate_006", zoom(1.3)),
     "batch_64": Attempt("batch 64", "rate_006", training(batch_size=64)),
-    "batch_64_rate_012": Attempt("learning rate 0.012", "batch_64", training(learning_rate=0.012)),
     "combo": Attempt("half the augmentation, zoom 1.3", "batch_64", together(LIGHT, zoom(1.3))),
-    "mesh": Attempt("SCUT and CUHK labelled by the mesh", "combo", MESH.supervises("ibug51")),
-    "mesh_one_view": Attempt("... from one view", "combo", ONE_VIEW.supervises("ibug51")),
-    "mesh_head": Attempt("all 468 points of the mesh, with a head of their own", "combo",
-                         VERTICES.supervises("mediapipe468")),
+    "combo_rate_012": Attempt("learning rate 0.012", "combo", training(learning_rate=0.012)),
+    "zoom_16": Attempt("zoom 1.6", "combo", zoom(1.6)),
+    "stored_288": Attempt("crops stored at 288 pixels, not 192", "combo",
+                          lambda recipe: recipe["data"]["pack"].update(size=288)),
+    "mesh": taught("SCUT and CUHK labelled by MediaPipe's mesh", MESH),
+    "mesh_one_view": taught("... from one view instead of four", ONE_VIEW),
+    "mesh_head": taught("... all its 468 vertices, for a head of their own", VERTICES,
+                        head="mediapipe468"),
+    "mapnet": Attempt("MapNet on the same backbone (the teacher of the next two)", "combo",
+                      heatmaps),
+    "own": taught("SCUT and CUHK labelled by that MapNet", OWN),
+    "mesh_and_own": taught("... by the mesh and by MapNet", MESH, OWN),
     "youtube": Attempt("YouTube Faces for the 51 points too", "combo", youtube),
     "repeat_1": Attempt("HELEN's faces not oversampled", "combo", repeat(1)),
     "repeat_6": Attempt("HELEN's faces 6 times instead of 3", "combo", repeat(6)),
@@ -87,57 +116,76 @@ ATTEMPTS = {
                         model(batch_norm_momentum=0.9)),
     "norm_099": Attempt("batch norm momentum 0.99", "combo", model(batch_norm_momentum=0.99)),
     "relu": Attempt("ReLU instead of ReLU6", "combo", model(activation="relu")),
+    "dropout": Attempt("dropout 0.1 before the heads", "combo", model(dropout=0.1)),
     "average": Attempt("average of the weights", "rate_006", training(weight_average=0.8)),
     "wing": Attempt("wing loss", "rate_006", training(loss="wing")),
+    "focus": Attempt("points weighted by their error", "combo",
+                     training(loss="nme", loss_options={"focus": 1.0})),
     "decay_0": Attempt("no weight decay", "rate_006", training(weight_decay=0.0)),
     "decay_001": Attempt("weight decay 0.01", "rate_006", training(weight_decay=0.01)),
+    "longer": Attempt("4 times as long", "combo", together(), 4 * FACES),
+    "longer_full": Attempt("all of the augmentation", "longer", FULL),
 }
 
 
-def held_out(recipe: Recipe) -> None:
-    """A fifth of HELEN's faces is held out, and the steps follow from the batch."""
-    source(recipe, "helen")["validation_fraction"] = 0.2
-    steps = FACES // recipe["training"]["batch_size"]
-    recipe["training"].update(steps=steps, validation_interval=steps // 4,
-                              checkpoint_interval=steps // 4)
-
-
-def change_of(name: str) -> Change:
-    """Everything that makes an attempt's recipe of the base."""
+def chain(name: str) -> list[Attempt]:
+    """What an attempt was added to, from the base on, and itself."""
     attempt = ATTEMPTS[name]
-    before = [change_of(attempt.against)] if attempt.against else []
-    return together(*before, attempt.change)
+    return [*(chain(attempt.against) if attempt.against else ()), attempt]
+
+
+def recipe_of(name: str, runs: Path) -> Recipe:
+    """An attempt's recipe; its steps follow from the number of faces and the batch."""
+    steps = chain(name)
+    recipe = variant(name, runs, *(attempt.change for attempt in steps))
+    source(recipe, "helen")["validation_fraction"] = 0.2
+    faces = next(attempt.faces for attempt in reversed(steps) if attempt.faces)
+    number = faces // recipe["training"]["batch_size"]
+    recipe["training"].update(steps=number, validation_interval=number // 4,
+                              checkpoint_interval=number // 4)
+    return recipe
 
 
 def main() -> None:
     """Trains, compares and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/recipe_search")
-    for teacher in (MESH, ONE_VIEW, VERTICES):
-        teacher.label(runs)
-    for name in sys.argv[2:] or ATTEMPTS:
-        train(variant(name, runs, change_of(name), held_out))
-    if sys.argv[2:]:
-        return
-    found = {name: best_validation(runs / name)["nme_percent"] for name in ATTEMPTS}
-    OUTPUT.mkdir(exist_ok=True)
-    (OUTPUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-    (OUTPUT / "table.md").write_text(table(found))
+    results = OUTPUT / "results.json"
+    known = json.loads(results.read_text()) if results.exists() else {}
+    for name in sys.argv[2:] or [name for name in ATTEMPTS if name not in known]:
+        for teacher in {t for attempt in chain(name) for t in attempt.teachers}:
+            teacher.label(runs)
+        folder = train(recipe_of(name, runs))
+        best = {
+            "helen_51": held_out(folder, "helen"),
+            "youtube_faces_51": held_out(folder, "youtube_faces"),
+            **best_validation(folder)["nme_percent"],
+        }
+        # Several may be running.
+        known = json.loads(results.read_text()) if results.exists() else {}
+        known[name] = best
+        OUTPUT.mkdir(exist_ok=True)
+        results.write_text(json.dumps(known, indent=1) + "\n")
+        (OUTPUT / "table.md").write_text(table(known))
     print((OUTPUT / "table.md").read_text())
 
 
 def table(found: dict[str, dict[str, float]]) -> str:
     """The results as Markdown."""
     lines = [
-        f"{FACES:,} faces of training; NME in percent of training faces that are held out.", "",
-        "| attempt | added to | HELEN (51 points) | gain | YouTube Faces (68) | SCUT (86) "
-        "| CUHK (5) |", "|---|---|---|---|---|---|---|",
+        f"{FACES:,} faces of training, one seed; NME in percent of training faces that are held "
+        "out.", "",
+        "| attempt | added to | HELEN (51 points) | gain | YouTube Faces (51) | gain "
+        "| YouTube Faces (68) | SCUT (86) | CUHK (5) |", "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, attempt in ATTEMPTS.items():
-        nme, against = found[name], attempt.against
-        gain = f"{found[against]['ibug51'] - nme['ibug51']:+.2f}" if against else ""
-        over = ATTEMPTS[against].title if against else ""
-        cells = [f"{nme[head]:.2f}" for head in ("ibug51", "ibug68", "scut86", "mtfl5")]
-        cells = [attempt.title, over, cells[0], gain, *cells[1:]]
+        if name not in found:
+            continue
+        nme, before = found[name], found.get(attempt.against)
+        cells = [attempt.title, ATTEMPTS[attempt.against].title if attempt.against else ""]
+        for target in TARGETS:
+            cells.append(f"{nme[target]:.2f}")
+            cells.append(f"{before[target] - nme[target]:+.2f}" if before else "")
+        cells += [f"{nme[head]:.2f}" for head in ("ibug68", "scut86", "mtfl5")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from efld_tf import config
+from efld_tf.training import recipe as training_recipe
+
 CROSS_FORMAT = Path(__file__).parents[1] / "configs" / "efld" / "cross_format.yaml"
 HELEN_TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
 YOUTUBE_TEST = "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test"
@@ -76,23 +79,28 @@ class Teacher:
     Attributes:
       name: of its labels.
       schema: of them.
-      model: a `.tflite`, or `mesh` for MediaPipe's.
+      run: what trained it, the name of a run among the others; None for MediaPipe's mesh.
       views: of each face, whose mean the label is.
     """
 
     name: str
     schema: str
-    model: Path | str = "mesh"
+    run: str | None = None
     views: int = 4
 
     def label(self, runs: Path) -> None:
         """Labels the photos; done once."""
-        convert = ["--convert", self.schema] if self.model == "mesh" else []
-        for name, photos in LABELLED.items():
-            labels = runs / f"{name}_{self.name}.jsonl"
-            if not labels.exists():
-                command("efld-data", "label", Path(os.environ["EFLD_DATA"]) / photos, "--model",
-                        self.model, *convert, "--views", self.views, "--output", labels)
+        wanted = {runs / f"{name}_{self.name}.jsonl": photos for name, photos in LABELLED.items()}
+        missing = {labels: photos for labels, photos in wanted.items() if not labels.exists()}
+        how = ["mesh", "--convert", self.schema]
+        if self.run and missing:
+            exported = runs / self.run / "labeller"
+            command("efld-export", runs / self.run, "--float32", "--head", self.schema,
+                    "--output", exported)
+            how = [exported]
+        for labels, photos in missing.items():
+            command("efld-data", "label", Path(os.environ["EFLD_DATA"]) / photos, "--model", *how,
+                    "--views", self.views, "--output", labels)
 
     def supervises(self, head: str) -> Change:
         """Its labels as sources of a head."""
@@ -132,6 +140,15 @@ def train(recipe: Recipe) -> Path:
     path.write_text(yaml.safe_dump(recipe, sort_keys=False))
     command("efld-train", path, "--quiet")
     return folder
+
+
+def held_out(folder: Path, name: str, head: str = "ibug51") -> float:
+    """NME, in percent, of a run's head on the faces of that source that it held out."""
+    recipe = config.load(folder / "recipe.yaml", training_recipe.Recipe)
+    packed = next(recipe.pack_folder(s) for s in recipe.data.sources if s.name == name)
+    found = evaluate(folder, f"packed:{packed}", folder / f"held_out_{name}_{head}.json",
+                     "--head", head)
+    return found["evaluation"]["nme_interocular_percent"]
 
 
 def best_validation(folder: Path, head: str = "ibug51") -> dict[str, Any]:

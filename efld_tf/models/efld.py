@@ -42,12 +42,14 @@ class EFLDOptions:
         ablation "without the light backbone".
       head: `concat_linear`, or `pfld` for the ablation "without the light head".
       batch_norm_momentum: of every batch norm; 0.95 follows short runs calmly.
+      dropout: share of the features before the heads that a training step leaves out.
     """
 
     activation: str = "relu6"
     separable: bool = True
     head: str = "concat_linear"
     batch_norm_momentum: float = 0.95
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.activation not in RELUS:
@@ -56,6 +58,8 @@ class EFLDOptions:
             raise EfldError(f"head: expected one of {HEADS}, got {self.head!r}")
         if not 0 < self.batch_norm_momentum < 1:
             raise EfldError("batch_norm_momentum: expected a number between 0 and 1")
+        if not 0 <= self.dropout < 1:
+            raise EfldError("dropout: expected a number from 0 up to, not including, 1")
 
 
 def eosa(x: tf.Tensor, module: int, blocks: Blocks, separable: bool) -> tf.Tensor:
@@ -132,6 +136,8 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
     image = tf_keras.Input((input_size, input_size, 3), name="image")
     x = backbone(image, blocks, options.separable)
     features = decoder(x, blocks) if options.head == "concat_linear" else pfld_features(x, blocks)
+    if options.dropout:
+        features = tf_keras.layers.Dropout(options.dropout, name="dropout")(features)
     outputs = {}
     for schema, points in heads.items():
         x = features

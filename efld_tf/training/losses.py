@@ -26,7 +26,14 @@ EPSILON = 1e-6
 PIP_BALANCES = {16: 0.02, 8: 0.1, 4: 0.125, 2: 0.25}
 
 
-def nme(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor) -> tf.Tensor:
+def nme(
+    raw: tf.Tensor,
+    target: tf.Tensor,
+    mask: tf.Tensor,
+    normaliser: tf.Tensor,
+    *,
+    focus: float = 0.0,
+) -> tf.Tensor:
     """Normalised mean error of each face (EFLD, Section 4.1: "NME ... as our training loss").
 
     Args:
@@ -34,12 +41,16 @@ def nme(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tenso
       target: [B, N, 2] true residuals.
       mask: [B, N], 1 where a point is annotated.
       normaliser: [B] the face's normalising distance, in crop sides.
+      focus: points whose error is r times that of all points weigh r^focus times as much as they
+        do without (errors being means over the batch): 0 is the NME itself.
 
     Returns:
       [B]: mean over annotated points of distance / normaliser; 0 for a face without any.
     """
     squared = tf.reduce_sum(tf.square(raw - target), axis=-1)
     distance = tf.sqrt(squared + EPSILON**2)
+    if focus:
+        distance *= _point_weights(distance, mask, focus)
     mean = _mean(distance, mask)
     return mean / tf.maximum(normaliser, EPSILON) * tf.reduce_max(mask, axis=-1)
 
@@ -138,6 +149,14 @@ def pip(
 def pip_balance(grid: int) -> float:
     """The paper's alpha and beta for the grid of its table that is nearest in octaves."""
     return PIP_BALANCES[min(PIP_BALANCES, key=lambda known: abs(math.log2(known / grid)))]
+
+
+def _point_weights(distance: tf.Tensor, mask: tf.Tensor, focus: float) -> tf.Tensor:
+    """[N] weights of the points by their mean distance in the batch, without gradient."""
+    faces = tf.reduce_sum(mask, axis=0)
+    error = tf.reduce_sum(distance * mask, axis=0) / tf.maximum(faces, 1.0)
+    usual = tf.reduce_sum(error * faces) / tf.maximum(tf.reduce_sum(faces), 1.0)
+    return tf.stop_gradient((error / tf.maximum(usual, EPSILON)) ** focus)
 
 
 def _mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

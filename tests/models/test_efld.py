@@ -109,6 +109,18 @@ def test_gradients_reach_every_weight_from_every_head() -> None:
         assert np.abs(first.numpy()).max() > 0
 
 
+def test_dropout_is_there_in_training_alone() -> None:
+    heads, images = {"mtfl5": 5}, tf.random.uniform([2, 64, 64, 3])
+    plain = efld.build(efld.EFLDOptions(), 64, heads)
+    network = efld.build(efld.EFLDOptions(dropout=0.5), 64, heads)
+    network.set_weights([w + 0.05 for w in plain.get_weights()])
+    plain.set_weights(network.get_weights())
+    np.testing.assert_array_equal(network(images)["mtfl5"], plain(images)["mtfl5"])
+    dropped = tf_keras.Model(network.input, network.get_layer("dropout").output)
+    features = dropped(images, training=True).numpy()
+    assert 0.3 < (features == 0).mean() - (dropped(images).numpy() == 0).mean() < 0.8
+
+
 def test_relu6_bounds_what_calibration_can_see() -> None:
     network = efld.build(efld.EFLDOptions(), 64, {"mtfl5": 5})
     activations = [layer.output for layer in network.layers if layer.name.endswith("_act")]
@@ -124,7 +136,8 @@ def test_a_size_that_does_not_divide_is_refused(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"activation": "swish"}, {"head": "conv"}, {"batch_norm_momentum": 1.0}]
+    "wrong",
+    [{"activation": "swish"}, {"head": "conv"}, {"batch_norm_momentum": 1.0}, {"dropout": 1.0}],
 )
 def test_options_are_checked(wrong: dict) -> None:
     with pytest.raises(EfldError, match=next(iter(wrong))):

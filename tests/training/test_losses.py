@@ -23,11 +23,27 @@ def test_hand_computed() -> None:
     assert found == pytest.approx([0.6, 0.1], abs=1e-5)
 
 
-def test_a_face_without_annotation_has_no_loss_and_no_gradient() -> None:
+def test_focus_by_hand() -> None:
+    raw = tf.Variable([[[0.1, 0.0], [0.0, 0.4]], [[0.3, 0.0], [0.7, 0.7]]])
+    mask = tf.constant([[1.0, 1.0], [1.0, 0.0]])
+    with tf.GradientTape() as tape:
+        loss = losses.nme(raw, tf.zeros([2, 2, 2]), mask, tf.constant([1.0, 0.5]), focus=2.0)
+    # The points' mean errors are 0.2 and 0.4, that of all three annotated ones 0.8 / 3.
+    first, second = (0.2 / (0.8 / 3)) ** 2, (0.4 / (0.8 / 3)) ** 2
+    expected = [(0.1 * first + 0.4 * second) / 2, 0.3 * first / 0.5]
+    assert loss.numpy() == pytest.approx(expected, rel=1e-4)
+    gradient = tape.gradient(loss, raw).numpy()  # of the distance alone
+    assert gradient[:, :, 0].ravel() == pytest.approx([first / 2, 0, first / 0.5, 0], rel=1e-4)
+
+
+@pytest.mark.parametrize("focus", [0.0, 1.0])
+def test_a_face_without_annotation_has_no_loss_and_no_gradient(focus: float) -> None:
     raw = tf.Variable(tf.ones([2, 5, 2]))
     mask = tf.constant([[0.0] * 5, [1.0] * 5])
     with tf.GradientTape() as tape:
-        loss = losses.nme(raw, tf.zeros([2, 5, 2]), mask, tf.constant([0.0, 1.0]))
+        loss = losses.nme(
+            raw, tf.zeros([2, 5, 2]), mask, tf.constant([0.0, 1.0]), focus=focus
+        )
         total = tf.reduce_sum(loss)
     gradient = tape.gradient(total, raw).numpy()
     assert loss[0] == 0 and not gradient[0].any()
@@ -253,7 +269,7 @@ def test_an_unknown_loss_is_named() -> None:
         ("pip", {"alfa": 0.1}, "training.loss_options.alfa: the loss pip has only alpha, beta"),
         ("pip", {"alpha": 0.1, "normaliser": 1.0},
          "training.loss_options.normaliser: the loss pip has only alpha, beta"),
-        ("nme", {"alpha": 0.1}, "training.loss_options.alpha: the loss nme has no options"),
+        ("nme", {"alpha": 0.1}, "training.loss_options.alpha: the loss nme has only focus"),
         ("heatmap", {"sigma": 2.0}, "training.loss_options.sigma: the loss heatmap has no options"),
         ("wings", {}, "training.loss: unknown loss 'wings'; known: nme, wing, l1, heatmap, pip"),
     ],
