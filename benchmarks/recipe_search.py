@@ -77,6 +77,13 @@ def heatmaps(recipe: Recipe) -> None:
     recipe["training"].update(batch_size=32, learning_rate=0.003)
 
 
+def from_run(name: str) -> Change:
+    """Starts with the weights of another run."""
+    return lambda recipe: recipe["training"].update(
+        init_from=f"{recipe['output_dir']}/{name}/best.h5"
+    )
+
+
 def taught(title: str, *teachers: Teacher, head: str = "ibug51") -> Attempt:
     """The photos of SCUT and CUHK labelled by teachers, for a head."""
     changes = [teacher.supervises(head) for teacher in teachers]
@@ -109,6 +116,7 @@ ATTEMPTS = {
                       heatmaps),
     "own": taught("SCUT and CUHK labelled by that MapNet", OWN),
     "mesh_and_own": taught("... by the mesh and by MapNet", MESH, OWN),
+    "init": Attempt("starting with the backbone of that MapNet", "combo", from_run("mapnet")),
     "youtube": Attempt("YouTube Faces for the 51 points too", "combo", youtube),
     "repeat_1": Attempt("HELEN's faces not oversampled", "combo", repeat(1)),
     "repeat_6": Attempt("HELEN's faces 6 times instead of 3", "combo", repeat(6)),

@@ -18,6 +18,8 @@ from efld_tf.landmarks import schemas
 # Faces among which the next one is drawn; larger sources are shuffled in a window of this size.
 SHUFFLE_BUFFER = 16384
 
+CORES = os.cpu_count() or 1
+
 
 @dataclass(frozen=True)
 class PackedSource:
@@ -101,10 +103,11 @@ def training_batches(
     if not options.cache:
         mixed = _decoded(mixed, pack.size)
     batches = mixed.batch(options.batch_size, drop_remainder=True).enumerate(start_step)
-    return batches.map(
+    batches = batches.map(
         lambda step, batch: _augmented(batch, options, pack.margin, options.augment, step),
-        num_parallel_calls=options.parallel_calls or os.cpu_count() or 1,
-    ).prefetch(2)
+        num_parallel_calls=options.parallel_calls or CORES,
+    )
+    return _as_given(batches.prefetch(2))
 
 
 def service_batches(
@@ -123,7 +126,8 @@ def service_batches(
     tf.random.set_seed(None)
     batches = _service_round(sources, options, service).repeat()
     tf.random.set_seed(options.seed)
-    return batches.unbatch().batch(options.batch_size, drop_remainder=True).prefetch(2)
+    batches = batches.unbatch().batch(options.batch_size, drop_remainder=True)
+    return _as_given(batches.prefetch(2))
 
 
 def _service_round(
@@ -153,7 +157,7 @@ def _service_round(
         step = tf.random.uniform([], maxval=tf.int32.max, dtype=tf.int32)
         return _augmented(batch, options, pack.margin, options.augment, step)
 
-    batches = batches.map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = batches.map(augmented, num_parallel_calls=CORES)
     return batches.apply(
         tf.data.experimental.service.distribute(
             processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC,
@@ -174,9 +178,21 @@ def validation_batches(
     dataset = _faces(sources[0], split, options)
     for source in sources[1:]:
         dataset = dataset.concatenate(_faces(source, split, options))
-    return _decoded(dataset, pack.size).batch(options.batch_size).map(
+    batches = _decoded(dataset, pack.size).batch(options.batch_size).map(
         lambda batch: _augmented(batch, options, pack.margin, AugmentOptions.none(), 0)
-    ).prefetch(1)
+    )
+    return _as_given(batches.prefetch(1))
+
+
+def _as_given(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Without TensorFlow's tuning of what is parallel, all of which is given here.
+
+    Its thread sometimes sleeps on when an iterator is dropped, for up to a minute, and a training
+    that is finished waits for it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def _common_pack(sources: Sequence[PackedSource]) -> PackOptions:
@@ -212,7 +228,7 @@ def _decoded(faces: tf.data.Dataset, size: int) -> tf.data.Dataset:
         image = tf.ensure_shape(tf.io.decode_jpeg(face["jpeg"], channels=3), [size, size, 3])
         return {**{name: face[name] for name in ("points", "mask", "level")}, "image": image}
 
-    return faces.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return faces.map(decode, num_parallel_calls=CORES, deterministic=True)
 
 
 def _augmented(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 import tf_keras
+from absl import logging as absl_logging
 from official.modeling import performance
 
 from efld_tf.errors import EfldError
@@ -52,9 +53,11 @@ def strategy(devices: int | None) -> tf.distribute.Strategy:
     count = devices or len(gpus) or 1
     kind = "gpu" if gpus else "cpu"
     if count == 1:
-        # A single device needs no strategy's bookkeeping.
-        return tf.distribute.OneDeviceStrategy(f"/{kind}:0")
-    return tf.distribute.MirroredStrategy([f"/{kind}:{index}" for index in range(count)])
+        # A single device, TensorFlow's first, needs no strategy's bookkeeping.
+        return tf.distribute.get_strategy()
+    mirrored = tf.distribute.MirroredStrategy([f"/{kind}:{index}" for index in range(count)])
+    absl_logging.info("devices: %s", ", ".join(mirrored.extended.worker_devices))
+    return mirrored
 
 
 @contextlib.contextmanager

@@ -125,7 +125,6 @@ class _Run:
         )
         self.loss: float | None = None  # until the first steps of this process
         strategy = devices.strategy(training.devices)
-        absl_logging.info("devices: %s", ", ".join(strategy.extended.worker_devices))
         self.runner = train_lib.OrbitExperimentRunner(
             distribution_strategy=strategy,
             task=self.task,
