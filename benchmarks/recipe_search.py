@@ -77,6 +77,12 @@ def heatmaps(recipe: Recipe) -> None:
     recipe["training"].update(batch_size=32, learning_rate=0.003)
 
 
+def pip(recipe: Recipe) -> None:
+    """PIPNet's head on EFLD's backbone, with batch and learning rate of `configs/pipnet`."""
+    recipe["model"].update(family="pipnet", options={"backbone": "efld", "stride": 16})
+    recipe["training"].update(batch_size=32, learning_rate=0.003)
+
+
 def from_run(name: str) -> Change:
     """Starts with the weights of another run."""
     return lambda recipe: recipe["training"].update(
@@ -117,6 +123,16 @@ ATTEMPTS = {
     "own": taught("SCUT and CUHK labelled by that MapNet", OWN),
     "mesh_and_own": taught("... by the mesh and by MapNet", MESH, OWN),
     "init": Attempt("starting with the backbone of that MapNet", "combo", from_run("mapnet")),
+    "pip": Attempt("PIPNet's head on the same backbone", "combo", pip),
+    "init_pip": Attempt("starting with the backbone of that PIPNet", "combo", from_run("pip")),
+    "init_rate_012": Attempt("learning rate 0.012", "init", training(learning_rate=0.012)),
+    "init_full": Attempt("all of the augmentation", "init", FULL),
+    "init_mesh": Attempt("SCUT and CUHK labelled by MediaPipe's mesh", "init",
+                         MESH.supervises("ibug51"), teachers=(MESH,)),
+    "init_youtube": Attempt("YouTube Faces for the 51 points too", "init", youtube),
+    "init_all": Attempt("YouTube Faces for the 51 points too", "init_mesh", youtube),
+    "init_longer": Attempt("4 times as long, all of the augmentation", "init_mesh", FULL,
+                           4 * FACES),
     "youtube": Attempt("YouTube Faces for the 51 points too", "combo", youtube),
     "repeat_1": Attempt("HELEN's faces not oversampled", "combo", repeat(1)),
     "repeat_6": Attempt("HELEN's faces 6 times instead of 3", "combo", repeat(6)),
