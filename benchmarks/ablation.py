@@ -2,16 +2,15 @@
 
     EFLD_DATA=/path/to/data python benchmarks/ablation.py [RUNS [RUN ...]]
 
-Trains every row with three seeds and the same number of steps (hours on 2 cores; what RUNS, default
-runs/ablation, has already is not trained again; a RUN such as `full_1` trains that one alone and
-writes no table). Table 2 is measured on HELEN's test set, with the size of the int8 export; what
-sources are worth on the training faces that are held out, so that choosing by it is honest. Writes
-benchmarks/ablation/: results.json, table.md and sources.png.
+Trains every row with three seeds and the same number of steps (hours on 2 cores), or the runs that
+are named, such as `full_1`. Table 2 is measured on HELEN's test set, with the size of the int8
+export; what sources are worth on the training faces that are held out, so that choosing by it is
+honest. Writes benchmarks/ablation/: results.json, table.md and sources.png. What stands in
+results.json or RUNS (default runs/ablation) is not trained again.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,10 @@ from trainings import (
     best_validation,
     command,
     evaluate,
+    known,
     mean_spread,
     model,
+    remember,
     source,
     together,
     train,
@@ -43,8 +44,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 OUTPUT = Path(__file__).parent / "ablation"
+RESULTS = OUTPUT / "results.json"
 SEEDS = (1, 2, 3)
-STEPS, SOURCE_STEPS = 4000, 2000
+STEPS, SOURCE_STEPS, BATCH = 8000, 4000, 64
+# What the recipe search found for trainings of this length.
+SHORT = training(batch_size=BATCH, learning_rate=0.006)
 OTHERS = ("youtube_faces", "scut", "net7876")
 RENDERED = 3000
 MESH = Teacher("mesh", "ibug68")
@@ -100,13 +104,14 @@ def make_sources(runs: Path) -> None:
 
 def table_run(row: str, seed: int, runs: Path) -> Recipe:
     """A run of Table 2, with all of HELEN's faces but those that choose the weights."""
-    return variant(f"{row}_{seed}", runs, TABLE_2[row].change, training(steps=STEPS, seed=seed))
+    return variant(f"{row}_{seed}", runs, TABLE_2[row].change, SHORT,
+                   training(steps=STEPS, seed=seed))
 
 
 def source_run(left_out: str, seed: int, runs: Path) -> Recipe:
     """A run with all sources but one."""
     _, names = LEFT_OUT[left_out]
-    return variant(f"without_{left_out}_{seed}", runs, every_source, without(*names),
+    return variant(f"without_{left_out}_{seed}", runs, every_source, without(*names), SHORT,
                    training(steps=SOURCE_STEPS, seed=seed))
 
 
@@ -132,62 +137,71 @@ def tested(folder: Path) -> dict[str, Any]:
             "size_bytes": exported.stat().st_size, "macs": graph.total_macs(exported)}
 
 
+def held_out_error(folder: Path) -> dict[str, Any]:
+    """A run on the faces that it held out."""
+    return {"nme_percent": best_validation(folder)["nme_percent"]}
+
+
 def main() -> None:
     """Trains, measures and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/ablation")
     make_sources(runs)
-    recipes = [table_run(row, seed, runs) for seed in SEEDS for row in TABLE_2]
-    recipes += [source_run(name, seed, runs) for seed in SEEDS for name in LEFT_OUT]
-    for recipe in recipes:
-        if not sys.argv[2:] or recipe["name"] in sys.argv[2:]:
-            train(recipe)
-    if sys.argv[2:]:
-        return
-    found = {
-        "steps": STEPS, "source_steps": SOURCE_STEPS,
-        "table_2": {row: [tested(runs / f"{row}_{seed}") for seed in SEEDS] for row in TABLE_2},
-        "left_out": {
-            left_out: [best_validation(runs / f"without_{left_out}_{seed}")["nme_percent"]
-                       for seed in SEEDS] for left_out in LEFT_OUT
-        },
-    }
-    OUTPUT.mkdir(exist_ok=True)
-    (OUTPUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-    (OUTPUT / "table.md").write_text(tables(found))
-    draw(found["left_out"])
+    recipes = [(table_run(row, seed, runs), tested) for seed in SEEDS for row in TABLE_2]
+    recipes += [(source_run(name, seed, runs), held_out_error)
+                for seed in SEEDS for name in LEFT_OUT]
+    names = sys.argv[2:] or [r["name"] for r, _ in recipes if r["name"] not in known(RESULTS)]
+    for recipe, measure in recipes:
+        if recipe["name"] in names:
+            remember(RESULTS, recipe["name"], measure(train(recipe)))
+            found = known(RESULTS)
+            (OUTPUT / "table.md").write_text(tables(found))
+            draw(found)
     print((OUTPUT / "table.md").read_text())
+
+
+def seeds_of(found: dict[str, Any], row: str) -> list[dict[str, Any]]:
+    """What is known of a row, by seed."""
+    return [found[f"{row}_{seed}"] for seed in SEEDS if f"{row}_{seed}" in found]
 
 
 def tables(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     lines = [
-        f"{found['steps']} steps of 128 faces, {len(SEEDS)} seeds (mean ± standard deviation); "
-        "HELEN's test set, 330 faces, 51 points, inter-ocular, float; size of the int8 export. In "
-        "brackets what the paper reports on IVSFD.", "",
+        f"{STEPS} steps of {BATCH} faces, {len(SEEDS)} seeds (mean ± standard deviation); HELEN's test "
+        "set, 330 faces, 51 points, inter-ocular, float; size of the int8 export. In brackets what "
+        "the paper reports on IVSFD.", "",
         "| | MFLOPs | MB | NME % | FR@10% | CED-AUC@10% |", "|---|---|---|---|---|---|",
     ]
-    for name, rows in found["table_2"].items():
-        paper = TABLE_2[name].paper
+    for name, about in TABLE_2.items():
+        if not (rows := seeds_of(found, name)):
+            continue
+        paper = about.paper
         cells = [f"{2 * rows[0]['macs'] / 1e6:.1f} ({paper[0]})",
                  f"{rows[0]['size_bytes'] / 1e6:.3f} ({paper[1]:.3f})"]
         cells += [f"{mean_spread([row[key] for row in rows], digits)} ({value})"
                   for key, digits, value in zip(MEASURED, (2, 2, 1), paper[2:], strict=True)]
-        lines.append(f"| {TABLE_2[name].title} | {' | '.join(cells)} |")
+        lines.append(f"| {about.title} | {' | '.join(cells)} |")
     lines += [
         "", "What a source is worth: NME in percent of training faces that are held out, after "
-        f"{found['source_steps']} steps without it; {len(SEEDS)} seeds.", "",
+        f"{SOURCE_STEPS} steps without it; {len(SEEDS)} seeds.", "",
         "| left out | HELEN (51 points) | YouTube Faces (68 points) |", "|---|---|---|",
     ]
-    for name, rows in found["left_out"].items():
-        cells = [mean_spread([row[head] for row in rows]) if head in rows[0] else ""
-                 for head in ("ibug51", "ibug68")]
-        lines.append(f"| {LEFT_OUT[name][0]} | {' | '.join(cells)} |")
+    for name, (title, _) in LEFT_OUT.items():
+        rows = [row["nme_percent"] for row in seeds_of(found, f"without_{name}")]
+        if rows:
+            cells = [mean_spread([row[head] for row in rows]) if head in rows[0] else ""
+                     for head in ("ibug51", "ibug68")]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def draw(left_out: dict[str, list[dict[str, float]]]) -> None:
+def draw(found: dict[str, Any]) -> None:
     """By how much the NME of HELEN's held-out faces rises without each source."""
-    values = {name: np.array([row["ibug51"] for row in rows]) for name, rows in left_out.items()}
+    rows = {name: seeds_of(found, f"without_{name}") for name in LEFT_OUT}
+    values = {name: np.array([row["nme_percent"]["ibug51"] for row in seeds])
+              for name, seeds in rows.items() if len(seeds) == len(SEEDS)}
+    if len(values) < 2 or "nothing" not in values:
+        return
     everything = values.pop("nothing")
     titles = [LEFT_OUT[name][0] for name in values]
     rises = [v.mean() - everything.mean() for v in values.values()]

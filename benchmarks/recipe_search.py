@@ -10,7 +10,6 @@ or RUNS (default runs/recipe_search) is not trained again.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,9 @@ from trainings import (
     augment,
     best_validation,
     held_out,
+    known,
     model,
+    remember,
     source,
     together,
     train,
@@ -31,6 +32,7 @@ from trainings import (
 )
 
 OUTPUT = Path(__file__).parent / "recipe_search"
+RESULTS = OUTPUT / "results.json"
 TARGETS = ("helen_51", "youtube_faces_51")
 FACES = 256_000  # drawn in training, whatever the batch
 
@@ -96,6 +98,11 @@ def taught(title: str, *teachers: Teacher, head: str = "ibug51") -> Attempt:
     return Attempt(title, "combo", together(*changes), teachers=teachers)
 
 
+def shifted(recipe: Recipe) -> None:
+    """YouTube Faces' points read as counted from 1: a pixel up and left of what the files say."""
+    source(recipe, "youtube_faces")["source"] += "&origin=1"
+
+
 MESH = Teacher("mesh", "ibug68")
 ONE_VIEW = Teacher("mesh_one_view", "ibug68", views=1)
 VERTICES = Teacher("vertices", "mediapipe468")
@@ -130,6 +137,9 @@ ATTEMPTS = {
     "init_mesh": Attempt("SCUT and CUHK labelled by MediaPipe's mesh", "init",
                          MESH.supervises("ibug51"), teachers=(MESH,)),
     "init_youtube": Attempt("YouTube Faces for the 51 points too", "init", youtube),
+    "init_youtube_repeat_9": Attempt("HELEN's faces 9 times instead of 3", "init_youtube",
+                                     repeat(9)),
+    "init_youtube_shifted": Attempt("... its points counted from 1", "init_youtube", shifted),
     "init_all": Attempt("YouTube Faces for the 51 points too", "init_mesh", youtube),
     "init_longer": Attempt("4 times as long, all of the augmentation", "init_mesh", FULL,
                            4 * FACES),
@@ -173,23 +183,16 @@ def recipe_of(name: str, runs: Path) -> Recipe:
 def main() -> None:
     """Trains, compares and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/recipe_search")
-    results = OUTPUT / "results.json"
-    known = json.loads(results.read_text()) if results.exists() else {}
-    for name in sys.argv[2:] or [name for name in ATTEMPTS if name not in known]:
+    for name in sys.argv[2:] or [name for name in ATTEMPTS if name not in known(RESULTS)]:
         for teacher in {t for attempt in chain(name) for t in attempt.teachers}:
             teacher.label(runs)
         folder = train(recipe_of(name, runs))
-        best = {
+        remember(RESULTS, name, {
             "helen_51": held_out(folder, "helen"),
             "youtube_faces_51": held_out(folder, "youtube_faces"),
             **best_validation(folder)["nme_percent"],
-        }
-        # Several may be running.
-        known = json.loads(results.read_text()) if results.exists() else {}
-        known[name] = best
-        OUTPUT.mkdir(exist_ok=True)
-        results.write_text(json.dumps(known, indent=1) + "\n")
-        (OUTPUT / "table.md").write_text(table(known))
+        })
+        (OUTPUT / "table.md").write_text(table(known(RESULTS)))
     print((OUTPUT / "table.md").read_text())
 
 

@@ -8,14 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from efld_tf import config
+from efld_tf import config, files
 from efld_tf.training import recipe as training_recipe
 
 CROSS_FORMAT = Path(__file__).parents[1] / "configs" / "efld" / "cross_format.yaml"
@@ -143,9 +143,14 @@ def train(recipe: Recipe) -> Path:
 
 
 def held_out(folder: Path, name: str, head: str = "ibug51") -> float:
-    """NME, in percent, of a run's head on the faces of that source that it held out."""
+    """NME, in percent, of a run's head on the faces of that source that it held out.
+
+    As the base recipe reads them; they must have been packed so.
+    """
     recipe = config.load(folder / "recipe.yaml", training_recipe.Recipe)
-    packed = next(recipe.pack_folder(s) for s in recipe.data.sources if s.name == name)
+    read = source(yaml.safe_load(CROSS_FORMAT.read_text()), name)["source"]
+    used = next(s for s in recipe.data.sources if s.name == name)
+    packed = recipe.pack_folder(replace(used, source=read))
     found = evaluate(folder, f"packed:{packed}", folder / f"held_out_{name}_{head}.json",
                      "--head", head)
     return found["evaluation"]["nme_interocular_percent"]
@@ -162,6 +167,17 @@ def evaluate(model: Path, source: str, results: Path, *options: object) -> dict[
     if not results.exists():
         command("efld-eval", model, "--source", source, "--output", results, "--quiet", *options)
     return json.loads(results.read_text())
+
+
+def known(results: Path) -> dict[str, Any]:
+    """What a file of results says already, by run."""
+    return json.loads(results.read_text()) if results.exists() else {}
+
+
+def remember(results: Path, name: str, found: dict[str, Any]) -> None:
+    """Adds a run to a file of results; several processes may do so by turns."""
+    results.parent.mkdir(exist_ok=True)
+    files.write_json(results, {**known(results), name: found})
 
 
 def mean_spread(values: list[float], digits: int = 2) -> str:
