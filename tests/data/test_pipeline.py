@@ -103,6 +103,12 @@ def test_validation_goes_through_all_held_out_faces_once(sources) -> None:
     np.testing.assert_array_equal(batches[0]["image"], again[0]["image"])
 
 
+def test_no_thread_tunes_what_is_parallel(sources) -> None:
+    # It may sleep on for a minute when an iterator is dropped; a finished training waited for it.
+    for batches in (pipeline.training_batches, pipeline.validation_batches):
+        assert batches(sources, options()).options().autotune.enabled is False
+
+
 def test_points_of_a_subset_are_those_of_the_annotation(sources) -> None:
     """The 51-point head sees points 17 to 67 of the 68-point files."""
     inner = sources[1]
