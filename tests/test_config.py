@@ -126,7 +126,8 @@ def test_a_large_or_deep_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*/*.yaml")), ids=lambda p: p.stem)
-def test_every_committed_recipe_is_valid(path: Path) -> None:
+def test_every_committed_recipe_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EFLD_DATA", "data")
     assert recipe.load(path).folder == Path("runs") / path.stem
 
 

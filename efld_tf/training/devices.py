@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 from absl import logging as absl_logging
 from official.modeling import performance
+from tensorflow.python.framework import config as tf_config  # tf.config can enable, not disable
 
 from efld_tf.errors import EfldError
 
@@ -58,6 +59,20 @@ def strategy(devices: int | None) -> tf.distribute.Strategy:
     mirrored = tf.distribute.MirroredStrategy([f"/{kind}:{index}" for index in range(count)])
     absl_logging.info("devices: %s", ", ".join(mirrored.extended.worker_devices))
     return mirrored
+
+
+@contextlib.contextmanager
+def determinism(wanted: bool) -> Iterator[None]:
+    """Lets a block compute bit-equal results on equal hardware, if wanted."""
+    if not wanted or tf_config.is_op_determinism_enabled():
+        yield
+        return
+    tf_config.enable_op_determinism()
+    try:
+        yield
+    finally:
+        # What comes later in this process may want random operations without a seed.
+        tf_config.disable_op_determinism()
 
 
 @contextlib.contextmanager

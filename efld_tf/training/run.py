@@ -69,8 +69,9 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> RunResult:
     history = validation_history(recipe.folder)
     if history and history[-1]["step"] == recipe.training.steps:
         return RunResult(recipe.folder, *_best(recipe))
-    precision = devices.precision(recipe.training.precision)
-    with _logs_to(recipe.folder / "train.log"), precision:
+    training = recipe.training
+    how = devices.determinism(training.deterministic), devices.precision(training.precision)
+    with _logs_to(recipe.folder / "train.log"), how[0], how[1]:
         return _Run(recipe, progress).run()
 
 
@@ -111,8 +112,6 @@ class _Run:
         self.folder = recipe.folder
         training = recipe.training
         tf_keras.utils.set_random_seed(training.seed)
-        if training.deterministic:
-            tf.config.experimental.enable_op_determinism()
         checkpoints = self.folder / CHECKPOINTS
         latest = tf.train.latest_checkpoint(str(checkpoints))
         self.start_step = int(latest.rpartition("-")[2]) if latest else 0

@@ -114,7 +114,7 @@ RESNET = ("model.family=coordnet", "model.options.backbone=resnet18")
          "the environment variable NO_SUCH is not set"),
         (["training.loss=wingg"], "training.loss: unknown loss 'wingg'; known: nme, wing, l1"),
         (["training.loss_options={alpha: 0.1}"],
-         "training.loss_options.alpha: the loss nme has no options"),
+         "training.loss_options.alpha: the loss nme has only focus"),
         (["training.loss_options={gamma: 0.1}", "model.family=pipnet"],
          "training.loss_options.gamma: the loss pip has only alpha, beta"),
         (["training.loss_options={alpha: -1}", "model.family=pipnet"],
