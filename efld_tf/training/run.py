@@ -70,8 +70,11 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> RunResult:
     if history and history[-1]["step"] == recipe.training.steps:
         return RunResult(recipe.folder, *_best(recipe))
     training = recipe.training
-    how = devices.determinism(training.deterministic), devices.precision(training.precision)
-    with _logs_to(recipe.folder / "train.log"), how[0], how[1]:
+    with (
+        _logs_to(recipe.folder / "train.log"),
+        devices.determinism(training.deterministic),
+        devices.precision(training.precision),
+    ):
         return _Run(recipe, progress).run()
 
 
