@@ -22,6 +22,7 @@ from trainings import (
     HELEN_TEST,
     Change,
     Recipe,
+    Rendered,
     Teacher,
     best_validation,
     command,
@@ -50,8 +51,7 @@ STEPS, SOURCE_STEPS, BATCH = 8000, 4000, 64
 # What the recipe search found for trainings of this length.
 SHORT = training(batch_size=BATCH, learning_rate=0.006)
 OTHERS = ("youtube_faces", "scut", "net7876")
-RENDERED = 3000
-MESH = Teacher("mesh", "ibug68")
+MADE = (Rendered("rendered", "wflw98"), Teacher("mesh", "ibug68"))
 
 
 @dataclass(frozen=True)
@@ -83,23 +83,15 @@ MEASURED = ("nme_interocular_percent", "failure_rate_10_percent", "ced_auc_10_pe
 def every_source(recipe: Recipe) -> None:
     """All sources at hand, a fifth of HELEN's faces held out."""
     source(recipe, "helen")["validation_fraction"] = 0.2
-    made = Path(recipe["output_dir"])
     more = {
         "webmorph": ("webmorph:${EFLD_DATA}/webmorph", "webmorph189"),
         "face_synthetics": ("face_synthetics:${EFLD_DATA}/face_synthetics", "face_synthetics70"),
-        "rendered": (f"wflw:{made / 'rendered' / 'list_98pt_rect_attr.txt'}", "wflw98"),
     }
     for name, (where, head) in more.items():
         recipe["heads"].setdefault(head, {"weight": 1.0})
         recipe["data"]["sources"].append({"name": name, "source": where, "heads": [head]})
-    MESH.supervises("ibug51")(recipe)
-
-
-def make_sources(runs: Path) -> None:
-    """Renders faces and lets the mesh label photos; done once."""
-    command("efld-data", "synth", runs / "rendered", "--schema", "wflw98", "--count", RENDERED,
-            "--seed", 1, "--size", 192)
-    MESH.label(runs)
+    for made, head in zip(MADE, ("wflw98", "ibug51"), strict=True):
+        made.supervises(head)(recipe)
 
 
 def table_run(row: str, seed: int, runs: Path) -> Recipe:
@@ -145,7 +137,8 @@ def held_out_error(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Trains, measures and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/ablation")
-    make_sources(runs)
+    for made in MADE:
+        made.make(runs)
     recipes = [(table_run(row, seed, runs), tested) for seed in SEEDS for row in TABLE_2]
     recipes += [(source_run(name, seed, runs), held_out_error)
                 for seed in SEEDS for name in LEFT_OUT]

@@ -17,6 +17,7 @@ from pathlib import Path
 from trainings import (
     Change,
     Recipe,
+    Rendered,
     Teacher,
     augment,
     best_validation,
@@ -46,14 +47,14 @@ class Attempt:
       against: the attempt that it changes, or None.
       change: of that.
       faces: drawn in training; None for those of `against`.
-      teachers: whose labels it learns from.
+      made: whose faces or labels it learns from.
     """
 
     title: str
     against: str | None
     change: Change
     faces: int | None = None
-    teachers: tuple[Teacher, ...] = ()
+    made: tuple[Teacher | Rendered, ...] = ()
 
 
 def zoom(factor: float) -> Change:
@@ -95,7 +96,7 @@ def from_run(name: str) -> Change:
 def taught(title: str, *teachers: Teacher, head: str = "ibug51") -> Attempt:
     """The photos of SCUT and CUHK labelled by teachers, for a head."""
     changes = [teacher.supervises(head) for teacher in teachers]
-    return Attempt(title, "combo", together(*changes), teachers=teachers)
+    return Attempt(title, "combo", together(*changes), made=teachers)
 
 
 def shifted(recipe: Recipe) -> None:
@@ -107,6 +108,7 @@ MESH = Teacher("mesh", "ibug68")
 ONE_VIEW = Teacher("mesh_one_view", "ibug68", views=1)
 VERTICES = Teacher("vertices", "mediapipe468")
 OWN = Teacher("own", "ibug51", run="mapnet")
+DRAWN = Rendered("drawn", "ibug68")
 FULL = augment(rotation=12.0, scale=0.08, translation=0.03, occlusion=0.3, noise=0.03, blur=0.2)
 LIGHT = augment(rotation=6.0, scale=0.04, translation=0.015, occlusion=0.1, noise=0.02, blur=0.1)
 ATTEMPTS = {
@@ -135,7 +137,7 @@ ATTEMPTS = {
     "init_rate_012": Attempt("learning rate 0.012", "init", training(learning_rate=0.012)),
     "init_full": Attempt("all of the augmentation", "init", FULL),
     "init_mesh": Attempt("SCUT and CUHK labelled by MediaPipe's mesh", "init",
-                         MESH.supervises("ibug51"), teachers=(MESH,)),
+                         MESH.supervises("ibug51"), made=(MESH,)),
     "init_youtube": Attempt("YouTube Faces for the 51 points too", "init", youtube),
     "init_youtube_repeat_9": Attempt("HELEN's faces 9 times instead of 3", "init_youtube",
                                      repeat(9)),
@@ -144,6 +146,8 @@ ATTEMPTS = {
     "init_longer": Attempt("4 times as long, all of the augmentation", "init_mesh", FULL,
                            4 * FACES),
     "youtube": Attempt("YouTube Faces for the 51 points too", "combo", youtube),
+    "drawn": Attempt("3,000 rendered faces for the 51 points, some with large poses", "combo",
+                     DRAWN.supervises("ibug51"), made=(DRAWN,)),
     "repeat_1": Attempt("HELEN's faces not oversampled", "combo", repeat(1)),
     "repeat_6": Attempt("HELEN's faces 6 times instead of 3", "combo", repeat(6)),
     "norm_090": Attempt("batch norm momentum 0.9 instead of 0.95", "combo",
@@ -184,8 +188,8 @@ def main() -> None:
     """Trains, compares and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/recipe_search")
     for name in sys.argv[2:] or [name for name in ATTEMPTS if name not in known(RESULTS)]:
-        for teacher in {t for attempt in chain(name) for t in attempt.teachers}:
-            teacher.label(runs)
+        for maker in {maker for attempt in chain(name) for maker in attempt.made}:
+            maker.make(runs)
         folder = train(recipe_of(name, runs))
         remember(RESULTS, name, {
             "helen_51": held_out(folder, "helen"),

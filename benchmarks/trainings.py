@@ -88,7 +88,7 @@ class Teacher:
     run: str | None = None
     views: int = 4
 
-    def label(self, runs: Path) -> None:
+    def make(self, runs: Path) -> None:
         """Labels the photos; done once."""
         wanted = {runs / f"{name}_{self.name}.jsonl": photos for name, photos in LABELLED.items()}
         missing = {labels: photos for labels, photos in wanted.items() if not labels.exists()}
@@ -112,6 +112,39 @@ class Teacher:
                 where = f"{labels}?schema={self.schema}&images=${{EFLD_DATA}}/{photos}"
                 recipe["data"]["sources"].append(
                     {"name": f"{self.name}_{name}", "source": where, "heads": [head]})
+
+        return change
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Faces that the project draws itself.
+
+    Attributes:
+      name: of the source.
+      schema: of their points, ibug68 or wflw98.
+      count: of faces.
+    """
+
+    name: str
+    schema: str
+    count: int = 3000
+
+    def make(self, runs: Path) -> None:
+        """Renders them; done once."""
+        command("efld-data", "synth", runs / self.name, "--schema", self.schema, "--count",
+                self.count, "--seed", 1, "--size", 192)
+
+    def supervises(self, head: str) -> Change:
+        """Them as a source of a head."""
+
+        def change(recipe: Recipe) -> None:
+            folder = f"{recipe['output_dir']}/{self.name}"
+            where = {"ibug68": f"ibug:{folder}",
+                     "wflw98": f"wflw:{folder}/list_98pt_rect_attr.txt"}[self.schema]
+            recipe["heads"].setdefault(head, {"weight": 1.0})
+            recipe["data"]["sources"].append(
+                {"name": self.name, "source": where, "heads": [head]})
 
         return change
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from efld_tf import assets
 from efld_tf.cli import common
 from efld_tf.errors import DataError
 
@@ -43,11 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 def model_of(path: Path) -> Path:
-    """The `.tflite` of a bundle, or the file itself.
+    """The `.tflite` of a bundle or of the shipped model of that name, or the file itself.
 
     Raises:
       DataError: a folder without one, or with several.
     """
+    if (shipped := assets.SHIPPED.get(str(path))) is not None:
+        return shipped.int8
     if not path.is_dir():
         return path
     found = sorted(path.glob("*.tflite"))
