@@ -15,20 +15,26 @@ from tensorflow.python.framework import config as tf_config  # tf.config can ena
 from efld_tf.errors import EfldError
 
 
-def claim(devices: int | None) -> None:
+def claim(devices: int | None, batch_size: int) -> None:
     """Sees to it that there are so many devices, before TensorFlow computes anything.
 
     Args:
       devices: GPUs, or logical devices of the CPU where there is no GPU (which are no faster than
         one; they are for trying things out). None for all GPUs, or one CPU.
+      batch_size: of which every device gets the same share.
 
     Raises:
-      EfldError: there are fewer GPUs, or it is too late to make logical CPUs, or they would compute
+      EfldError: there are fewer GPUs, all of them do not divide the batch, it is too late to make logical CPUs, or they would compute
         nonsense.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and devices and devices > len(gpus):
         raise EfldError(f"training.devices: {devices} asked for, there are {len(gpus)} GPUs")
+    if gpus and not devices and batch_size % len(gpus):
+        raise EfldError(
+            f"training.devices: all {len(gpus)} GPUs cannot share batches of {batch_size} equally; "
+            "give a number of devices, or another training.batch_size"
+        )
     if gpus or devices in (None, 1):
         return
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1":

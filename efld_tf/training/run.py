@@ -80,7 +80,7 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> RunResult:
 
 def prepare(recipe: Recipe, *, progress: bool = True) -> None:
     """Meets mistakes before the run has a folder, and packs the data; errors as in `train`."""
-    devices.claim(recipe.training.devices)
+    devices.claim(recipe.training.devices, recipe.training.batch_size)
     _check_model(recipe)
     check_folder(recipe)
     pack_sources(recipe, recipe.data.sources, progress=progress)

@@ -13,7 +13,7 @@ from official.modeling import optimization
 from safetensors.numpy import save_file
 
 from efld_tf.errors import DataError, EfldError
-from efld_tf.training import recipe, run, task
+from efld_tf.training import devices, recipe, run, task
 from tests.training.test_run import write_recipe
 
 STEPS = 6000
@@ -55,27 +55,13 @@ def test_a_warm_up_comes_before_the_drops(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("drops", "message"),
-    [
-        ("[0.0, 0.5]", "expected rising fractions between 0 and 1, got [0.0, 0.5]"),
-        ("[0.5, 1.0]", "expected rising fractions between 0 and 1, got [0.5, 1.0]"),
-        ("[-0.5]", "expected rising fractions between 0 and 1, got [-0.5]"),
-        ("[30, 50]", "expected rising fractions between 0 and 1, got [30.0, 50.0]"),
-        ("[0.8, 0.5]", "expected rising fractions between 0 and 1, got [0.8, 0.5]"),
-        ("[0.5, 0.5]", "expected rising fractions between 0 and 1, got [0.5, 0.5]"),
-        ("0.5", "expected a list, got 0.5"),
-    ],
-)
-def test_drops_that_cannot_be_are_told(tmp_path: Path, drops: str, message: str) -> None:
-    path = write_recipe(tmp_path)
-    with pytest.raises(DataError) as caught:
-        recipe.load(path, [f"training.learning_rate_drops={drops}"])
-    assert str(caught.value) == f"{path}: training.learning_rate_drops: {message}"
-
-
-@pytest.mark.parametrize(
     ("setting", "message"),
     [
+        *((f"learning_rate_drops={drops}", "learning_rate_drops: expected rising fractions between "
+           f"0 and 1, got {drops}")
+          for drops in ("[0.0, 0.5]", "[0.5, 1.0]", "[-0.5]", "[30.0, 50.0]", "[0.8, 0.5]",
+                        "[0.5, 0.5]")),
+        ("learning_rate_drops=0.5", "learning_rate_drops: expected a list, got 0.5"),
         ("weight_average=1", "weight_average: expected 0 up to, not including, 1, got 1.0"),
         ("weight_average=-0.1", "weight_average: expected 0 up to, not including, 1, got -0.1"),
         ("precision=int8", "precision: expected one of ('float32', 'bfloat16', 'float16'), "
@@ -89,6 +75,15 @@ def test_how_it_is_trained_is_checked(tmp_path: Path, setting: str, message: str
     with pytest.raises(DataError) as caught:
         recipe.load(path, [f"training.{setting}"])
     assert str(caught.value) == f"{path}: training.{message}"
+
+
+def test_all_gpus_must_share_a_batch_equally(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests run without GPUs, so these are made up."""
+    monkeypatch.setattr(devices.tf.config, "list_physical_devices", lambda kind: [kind] * 3)
+    devices.claim(None, batch_size=96)
+    devices.claim(2, batch_size=64)
+    with pytest.raises(EfldError, match="all 3 GPUs cannot share batches of 64 equally"):
+        devices.claim(None, batch_size=64)
 
 
 def test_there_is_one_place_to_start_from(tmp_path: Path) -> None:
