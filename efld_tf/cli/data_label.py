@@ -22,9 +22,10 @@ def add_label(commands: argparse._SubParsersAction) -> None:
                         help="photos, folders, patterns such as 'photos/**/*.jpg', or - for paths "
                         "on standard input")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.jsonl")
-    parser.add_argument("--model", metavar="FILE|research|synthetic|mesh", default=assets.INT8_MODEL,
-                        help="a .tflite of efld-export or its folder, a shipped model, or mesh: the "
-                        "face mesh of the installed mediapipe (default: research)")
+    parser.add_argument("--model", default=assets.INT8_MODEL,
+                        metavar="FILE|research|synthetic|mesh",
+                        help="a .tflite of efld-export or its folder, a shipped model, or mesh: "
+                        "the face mesh of the installed mediapipe (default: research)")
     parser.add_argument("--convert", metavar="SCHEMA",
                         help="write the points of another schema, such as ibug68 of the mesh")
     parser.add_argument("--detector", default="both", metavar="both|short|full|FILE",

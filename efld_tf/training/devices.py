@@ -24,8 +24,8 @@ def claim(devices: int | None, batch_size: int) -> None:
       batch_size: of which every device gets the same share.
 
     Raises:
-      EfldError: there are fewer GPUs, all of them do not divide the batch, it is too late to make logical CPUs, or they would compute
-        nonsense.
+      EfldError: there are fewer GPUs, all of them do not divide the batch, it is too late to make
+        logical CPUs, or they would compute nonsense.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and devices and devices > len(gpus):
