@@ -99,6 +99,17 @@ def taught(title: str, *teachers: Teacher, head: str = "ibug51") -> Attempt:
     return Attempt(title, "combo", together(*changes), made=teachers)
 
 
+def distilled(recipe: Recipe) -> None:
+    """MapNet labels the crops of the other sources for the target head."""
+    unlabelled = [
+        {**{key: value for key, value in one.items() if key != "repeat"},
+         "name": f"{one['name']}_taught", "heads": ["ibug51"]}
+        for one in recipe["data"]["sources"] if one["name"] != "helen"
+    ]
+    recipe["self_training"] = {"teacher": f"{recipe['output_dir']}/mapnet/best.h5",
+                               "unlabelled": unlabelled}
+
+
 def shifted(recipe: Recipe) -> None:
     """YouTube Faces' points read as counted from 1: a pixel up and left of what the files say."""
     source(recipe, "youtube_faces")["source"] += "&origin=1"
@@ -143,6 +154,8 @@ ATTEMPTS = {
                                      repeat(9)),
     "init_youtube_shifted": Attempt("... its points counted from 1", "init_youtube", shifted),
     "init_all": Attempt("YouTube Faces for the 51 points too", "init_mesh", youtube),
+    "init_distilled": Attempt("that MapNet labels the crops of all other sources, too", "init",
+                              distilled),
     "init_longer": Attempt("4 times as long, all of the augmentation", "init_mesh", FULL,
                            4 * FACES),
     "youtube": Attempt("YouTube Faces for the 51 points too", "combo", youtube),

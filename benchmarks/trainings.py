@@ -190,8 +190,9 @@ def held_out(folder: Path, name: str, head: str = "ibug51") -> float:
 
 
 def best_validation(folder: Path, head: str = "ibug51") -> dict[str, Any]:
-    """The validation of a run with the lowest NME of a head."""
-    rows = [json.loads(line) for line in (folder / "validation.jsonl").read_text().splitlines()]
+    """The validation of a run, or of its last round, with the lowest NME of a head."""
+    path = max(folder.glob("round_*"), default=folder) / "validation.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
     return min(rows, key=lambda row: row["nme_percent"][head])
 
 

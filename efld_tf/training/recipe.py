@@ -170,14 +170,19 @@ class SelfTrainingRecipe:
 
     Attributes:
       unlabelled: sources of further faces. Their own points say where the crop is, nothing else;
-        `heads` are those that get pseudo-labels, each a source of its own with this `repeat`.
+        `heads` are those that get pseudo-labels, each a source of its own with this `repeat`. Faces
+        that are held out get none.
+      teacher: a trained model (`.h5`), of any family, that labels for the first round in place of
+        round 0, which is left out: knowledge distillation. It must have been trained with this
+        `data.pack.zoom`.
       levels: of each round after the first, what its pseudo-labels are used for; see
         `SourceOptions.level`. None for PIPNet's curriculum, [2, 1, 0, 0, 0], where the family has
-        scores on a grid, else for standard self-training, [0, 0, 0].
+        scores on a grid, else for standard self-training, [0, 0, 0]; with a teacher [0].
       steps: of each round after the first; None for those of `training`. More faces need more.
     """
 
     unlabelled: list[SourceOptions]
+    teacher: str | None = None
     levels: list[int] | None = None
     steps: int | None = None
 
@@ -185,10 +190,9 @@ class SelfTrainingRecipe:
         if not self.unlabelled:
             raise EfldError("unlabelled: at least one source is needed")
         for source in self.unlabelled:
-            if source.validation_fraction or source.level:
+            if source.level:
                 raise EfldError(
-                    f"unlabelled: {source.name}: validation_fraction and level are not for "
-                    "unlabelled sources"
+                    f"unlabelled: {source.name}: level is not for unlabelled sources; see levels"
                 )
         names = [name for source in self.unlabelled for name in pseudo_names(source).values()]
         if len(set(names)) < len(names):
@@ -290,6 +294,7 @@ class Recipe:
             raise EfldError("data.service: it cannot be combined with self_training")
         labelled = self.data.sources
         names = {source.name for source in labelled}
+        held_out = {source.source: source.validation_fraction for source in labelled}
         for source in self._unlabelled:
             for head in set(source.heads) - set(self.heads):
                 raise EfldError(f"self_training.unlabelled: the head {head!r} is not in heads")
@@ -298,10 +303,12 @@ class Recipe:
                     f"self_training.unlabelled: {source.name}: a source of data.sources has that "
                     "name, or the one it gets with its head"
                 )
-            if source.source in [other.source for other in labelled]:
+            share = held_out.get(source.source, source.validation_fraction)
+            if source.validation_fraction != share:
                 # Those held out to choose the best weights by would be trained on.
                 raise EfldError(
-                    f"self_training.unlabelled: {source.source} is one of data.sources, too"
+                    f"self_training.unlabelled: {source.source} is one of data.sources, too, with "
+                    f"validation_fraction {share:g}; give it the same here"
                 )
 
     @property

@@ -16,6 +16,7 @@ from typing import Any
 
 from efld_tf import config, files
 from efld_tf.data.options import PACKED, SourceOptions
+from efld_tf.errors import DataError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL
 from efld_tf.training import pseudo_labels, run
@@ -25,6 +26,7 @@ ROUNDS = "rounds.json"
 # Section 3.3: Task 1, Task 2, and Task 3 three times; standard self-training is Task 3 alone.
 CURRICULUM = (2, 1, 0, 0, 0)
 STANDARD = (0, 0, 0)
+DISTILLATION = (0,)
 
 
 def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
@@ -32,7 +34,8 @@ def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
 
     Round 0 learns from the labelled sources. Each further one labels the unlabelled sources by the
     best weights of the one before and learns from both, from the recipe's first weights again (new
-    ones, `backbone_weights` or `init_from`). Killed, it goes on in the round it was in.
+    ones, `backbone_weights` or `init_from`). With a teacher there is no round 0, and round 1 learns
+    from the teacher's labels. Killed, it goes on in the round it was in.
 
     The folder gets `round_K/`, each an ordinary run's, `pseudo_K/` with the faces it was given
     packed again with their pseudo-labels, `rounds.json` and the last round's best weights.
@@ -46,20 +49,24 @@ def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
     if recipe.self_training is None:
         return run.train(recipe, progress=progress)
     levels, unlabelled = levels_of(recipe), recipe.self_training.unlabelled
+    teacher = _teacher(recipe)
     run.prepare(recipe, progress=progress)
     run.pack_sources(recipe, unlabelled, progress=progress)
     run.claim_folder(recipe, [*recipe.data.sources, *unlabelled])
-    result = run.train_prepared(_round(recipe, 0, []), progress=progress)
     entries: list[dict[str, Any]] = []
-    _note(recipe, entries, result)
+    if teacher is None:
+        result = run.train_prepared(_round(recipe, 0, []), progress=progress)
+        _note(recipe, entries, result)
+        teacher = result.folder / BEST_MODEL
     for number, level in enumerate(levels, start=1):
         gc.collect()  # the decoded faces of the round before
         if progress:
-            print(f"round {number} of {len(levels)}: pseudo-labels by {result.folder}, "
+            print(f"round {number} of {len(levels)}: pseudo-labels by {teacher}, "
                   f"cells x {2**level}", file=sys.stderr)
-        labels = _pseudo_label(recipe, number, level, result, progress)
+        labels = _pseudo_label(recipe, number, level, teacher, progress)
         result = run.train_prepared(_round(recipe, number, labels), progress=progress)
         _note(recipe, entries, result, level)
+        teacher = result.folder / BEST_MODEL
     _keep(result, recipe)
     return replace(result, folder=recipe.folder)
 
@@ -71,7 +78,9 @@ def levels_of(recipe: Recipe) -> tuple[int, ...]:
       EfldError: the family cannot learn one of them.
     """
     levels = recipe.self_training.levels
-    if levels is None:
+    if levels is None and recipe.self_training.teacher is not None:
+        levels = DISTILLATION
+    elif levels is None:
         levels = CURRICULUM if registry.get(recipe.model.family).coarse else STANDARD
     run.check_levels(recipe, levels)
     return tuple(levels)
@@ -85,6 +94,20 @@ def history(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / ROUNDS
     return json.loads(path.read_text()) if path.exists() else []
+
+
+def _teacher(recipe: Recipe) -> Path | None:
+    """The file of the teacher, if there is one, which must see faces as the recipe crops them."""
+    if recipe.self_training.teacher is None:
+        return None
+    path = Path(config.expand(recipe.self_training.teacher))
+    spec, zoom = checkpoint.read_spec(path), recipe.data.pack.zoom
+    for head in {head for source in recipe.self_training.unlabelled for head in source.heads}:
+        found = spec.heads[checkpoint.chosen_head(path, spec, head)].crop_rule.zoom
+        if found != zoom:
+            raise DataError(
+                path, f"trained with data.pack.zoom {found:g}, but the recipe's is {zoom:g}")
+    return path
 
 
 def _round(recipe: Recipe, number: int, labels: list[SourceOptions]) -> Recipe:
@@ -106,7 +129,7 @@ def _folder(recipe: Recipe) -> str:
 
 
 def _pseudo_label(
-    recipe: Recipe, number: int, level: int, teacher: run.RunResult, progress: bool
+    recipe: Recipe, number: int, level: int, teacher: Path, progress: bool
 ) -> list[SourceOptions]:
     """Labels the unlabelled sources by the teacher; returns them as packed sources, one a head."""
     result = []
@@ -114,8 +137,8 @@ def _pseudo_label(
         for head, name in pseudo_names(source).items():
             folder = f"{_folder(recipe)}/pseudo_{number}/{name}"
             pseudo_labels.write(
-                recipe.pack_folder(source), Path(config.expand(folder)),
-                teacher.folder / BEST_MODEL, head, progress=progress,
+                recipe.pack_folder(source), Path(config.expand(folder)), teacher, head,
+                progress=progress,
             )
             result.append(SourceOptions(
                 source=f"{PACKED}:{folder}", name=name, heads=[head], repeat=source.repeat,

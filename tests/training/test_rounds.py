@@ -180,18 +180,22 @@ def test_pseudo_labelled_faces_train_the_coarser_scores_alone(photos: Path, whol
     assert min(gradient(0)) > 0
 
 
-@pytest.mark.parametrize(("family", "options", "levels", "expected"), [
-    ("pipnet", {"stride": 16}, None, (2, 1, 0, 0, 0)),
-    ("mapnet", {"stride": 4}, None, (2, 1, 0, 0, 0)),
-    ("efld", {}, None, (0, 0, 0)),
-    ("efld", {}, [0], (0,)),
+@pytest.mark.parametrize(("family", "options", "teacher", "levels", "expected"), [
+    ("pipnet", {"stride": 16}, None, None, (2, 1, 0, 0, 0)),
+    ("mapnet", {"stride": 4}, None, None, (2, 1, 0, 0, 0)),
+    ("efld", {}, None, None, (0, 0, 0)),
+    ("efld", {}, None, [0], (0,)),
+    ("efld", {}, "t.h5", None, (0,)),
+    ("pipnet", {"stride": 16}, "t.h5", [1, 0], (1, 0)),
 ])
-def test_the_schedule_is_the_family_s(photos: Path, family, options, levels, expected) -> None:
+def test_the_schedule_is_the_family_s(
+    photos: Path, family, options, teacher, levels, expected
+) -> None:
     model = {"family": family, "input_size": 128, "options": options}
     data = {"pack": {"size": 192}, "sources": [
         {"name": "a", "source": "ibug:a", "heads": [HEAD], "validation_fraction": 0.25}]}
     found = recipe.load(write_recipe(photos, model=model, data=data))
-    asked = recipe.SelfTrainingRecipe(found.self_training.unlabelled, levels)
+    asked = recipe.SelfTrainingRecipe(found.self_training.unlabelled, teacher, levels)
     assert rounds.levels_of(replace(found, self_training=asked)) == expected
 
 
@@ -209,7 +213,9 @@ def test_the_schedule_is_the_family_s(photos: Path, family, options, levels, exp
     ("data.service={address: 'grpc://localhost:1'}", "cannot be combined with"),
     ("data.sources.0.level=1", "nothing is held out of labels"),
     ("self_training.unlabelled.0.heads=[ibug68]", "the head 'ibug68' is not in heads"),
-    ("self_training.unlabelled.0.validation_fraction=0.1", "not for unlabelled sources"),
+    ("self_training.unlabelled.0.level=1", "not for unlabelled sources"),
+    ("self_training.teacher=/nowhere.h5", "/nowhere.h5: "),
+    ("self_training.teacher=${NO_SUCH}.h5", "NO_SUCH is not set"),
     ("self_training.unlabelled.0.source=ibug:/nowhere", "does not exist"),
     ("data.sources.0.source=packed:/nowhere", "hold-out and exclusions are as packed"),
     ("data.sources.0={name: a, source: 'packed:/nowhere', heads: [ibug51]}", "not a packed folder"),
@@ -223,10 +229,52 @@ def test_mistakes_are_told_before_anything_is_trained(
     assert not (photos / "runs" / "mistaken").exists()
 
 
-def test_faces_held_out_are_not_trained_on_as_unlabelled_ones(photos: Path) -> None:
+def test_faces_held_out_are_not_trained_on_as_unlabelled_ones(
+    photos: Path, whole: Path
+) -> None:
     source = f"self_training.unlabelled.0.source=ibug:{photos / 'labelled'}"
-    with pytest.raises(EfldError, match="is one of data.sources, too"):
+    told = "is one of data.sources, too, with validation_fraction 0.25; give it the same here"
+    with pytest.raises(EfldError, match=told):
         recipe.load(write_recipe(photos), [source])
+    same = "self_training.unlabelled.0.validation_fraction=0.25"
+    found = recipe.load(write_recipe(photos), [source, same, "name=again"])
+    run.pack_sources(found, found.self_training.unlabelled, progress=False)
+    labelled, again = (read_manifest(found.pack_folder(source)) for source in (
+        found.data.sources[0], found.self_training.unlabelled[0]))
+    assert labelled.faces("validation") == again.faces("validation") > 0
+    assert labelled.content_sha256 == again.content_sha256
+    made = pseudo_labels.write(found.pack_folder(found.self_training.unlabelled[0]),
+                               photos / "again", whole / "best.h5", HEAD, progress=False)
+    assert made.faces("train") == labelled.faces("train") and made.faces("validation") == 0
+
+
+def test_a_teacher_stands_in_for_the_first_round(photos: Path, whole: Path) -> None:
+    """The one that round 1 has learnt from anyway: everything ends the same without round 0."""
+    teacher = whole / "round_0" / "best.h5"
+    path = write_recipe(photos, name="taught")
+    words = ("--set", f"self_training.teacher={teacher}", "--set", "self_training.levels=[1]")
+    _, err = start(path, *words).communicate(timeout=300)
+    folder = photos / "runs" / "taught"
+    assert f"round 1 of 1: pseudo-labels by {teacher}" in err
+    assert [entry["round"] for entry in rounds.history(folder)] == ["round_1"]
+    assert not (folder / "round_0").exists()
+    expected, found = weights(whole / "round_1" / "best.h5"), weights(folder / "best.h5")
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def test_a_teacher_must_know_the_heads_and_see_the_same_crops(photos: Path, whole: Path) -> None:
+    teacher = f"self_training.teacher={whole / 'best.h5'}"
+    heads = ["heads={ibug51: {}, mtfl5: {}}", "self_training.unlabelled.0.heads=[mtfl5]",
+             "data.sources.0.heads=[ibug51, mtfl5]"]
+    for words, told in (
+        (["data.pack.zoom=1.3"], "trained with data.pack.zoom 1, but the recipe's is 1.3"),
+        (heads, "has no head 'mtfl5'; it has ibug51"),
+    ):
+        with pytest.raises(EfldError, match=told):
+            rounds.train(recipe.load(write_recipe(photos), ["name=wrong", teacher, *words]),
+                         progress=False)
+    assert not (photos / "runs" / "wrong").exists()
 
 
 def test_rough_labels_alone_cannot_train_a_head(photos: Path) -> None:
