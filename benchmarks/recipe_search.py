@@ -156,6 +156,8 @@ ATTEMPTS = {
     "init_all": Attempt("YouTube Faces for the 51 points too", "init_mesh", youtube),
     "init_distilled": Attempt("that MapNet labels the crops of all other sources, too", "init",
                               distilled),
+    "init_distilled_repeat_9": Attempt("HELEN's faces 9 times instead of 3", "init_distilled",
+                                       repeat(9)),
     "init_longer": Attempt("4 times as long, all of the augmentation", "init_mesh", FULL,
                            4 * FACES),
     "youtube": Attempt("YouTube Faces for the 51 points too", "combo", youtube),
