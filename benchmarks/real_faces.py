@@ -1,62 +1,68 @@
-"""Measures the trained runs on HELEN's test set in float, and writes the table.
+"""Measures trained runs on real test sets in float, and writes the table.
 
-    EFLD_DATA=/path/to/data python benchmarks/real_faces.py [runs]
+    EFLD_DATA=/path/to/data python benchmarks/real_faces.py RUNS [RUN ...]
 
-`runs` is the folder that holds the runs `cross_format` and `single_format` (default: runs). Results
-go to benchmarks/real_faces/. What int8 changes is measured by `benchmarks/export.py`.
+`RUNS` is the folder that holds the runs of `configs/efld/`. Those that are named (default: all) are
+measured on HELEN's test set and on people of YouTube Faces that no training face shows. Writes
+benchmarks/real_faces/: RUN.json, RUN_youtube_faces.json and table.md. What int8 changes is measured
+by `benchmarks/export.py`.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
+from trainings import HELEN_TEST, YOUTUBE_TEST, command
+
 OUTPUT = Path(__file__).parent / "real_faces"
-TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
-RUNS = {"cross_format": "four formats", "single_format": "HELEN alone"}
+RUNS = {
+    "best": "four formats, with a teacher",
+    "cross_format": "four formats",
+    "single_format": "HELEN alone",
+}
+TESTS = {"": HELEN_TEST, "_youtube_faces": YOUTUBE_TEST}
 
 
 def main() -> None:
-    """Evaluates every run."""
-    runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
+    """Evaluates the runs."""
     OUTPUT.mkdir(exist_ok=True)
-    for name in RUNS:
-        results = OUTPUT / f"{name}.json"
-        results.unlink(missing_ok=True)
-        command("efld-eval", runs / name, "--head", "ibug51", "--source", TEST,
-                "--output", results, "--quiet")
+    for name in sys.argv[2:] or RUNS:
+        for suffix, source in TESTS.items():
+            results = OUTPUT / f"{name}{suffix}.json"
+            results.unlink(missing_ok=True)
+            command("efld-eval", Path(sys.argv[1]) / name, "--head", "ibug51", "--source", source,
+                    "--output", results, "--quiet")
     (OUTPUT / "table.md").write_text(table())
     print((OUTPUT / "table.md").read_text())
-
-
-def command(*words: object) -> None:
-    """Runs one of the project's commands."""
-    print("$", *words, flush=True)
-    program = Path(sys.executable).parent / str(words[0])
-    subprocess.run([str(program), *map(str, words[1:])], check=True)
 
 
 def table() -> str:
     """The results as Markdown."""
     lines = [
-        "HELEN test set, 330 faces, 51 points, inter-ocular, crop from the ground-truth box; "
-        "float.",
+        "HELEN's test set, 330 faces, and 613 of YouTube Faces; 51 points, inter-ocular, crop from "
+        "the ground-truth box; float.",
         "",
-        "| trained on | NME | FR@10% | CED-AUC@10% | within 5 px |",
-        "|---|---|---|---|---|",
+        "| trained on | HELEN: NME | FR@10% | CED-AUC@10% | within 5 px | YouTube Faces: NME "
+        "| FR@10% |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, title in RUNS.items():
-        found = json.loads((OUTPUT / f"{name}.json").read_text())
-        evaluation = found["evaluation"]
-        lines.append(
-            f"| {title} | {evaluation['nme_interocular_percent']:.2f}% "
-            f"| {evaluation['failure_rate_10_percent']:.2f}% "
-            f"| {evaluation['ced_auc_10_percent']:.1f} "
-            f"| {found['accuracy_percent']:.1f}% |"
-        )
+        helen, youtube = (OUTPUT / f"{name}{suffix}.json" for suffix in TESTS)
+        found = json.loads(helen.read_text())
+        cells = [*errors(helen), f"{found['evaluation']['ced_auc_10_percent']:.1f}",
+                 f"{found['accuracy_percent']:.1f}%"]
+        cells += errors(youtube) if youtube.exists() else ["", ""]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def errors(path: Path) -> list[str]:
+    """NME and failure rate."""
+    evaluation = json.loads(path.read_text())["evaluation"]
+    return [f"{evaluation['nme_interocular_percent']:.2f}%",
+            f"{evaluation['failure_rate_10_percent']:.2f}%"]
 
 
 if __name__ == "__main__":
