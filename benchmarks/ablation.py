@@ -25,6 +25,7 @@ from trainings import (
     Rendered,
     Teacher,
     best_validation,
+    check_names,
     command,
     evaluate,
     known,
@@ -137,12 +138,15 @@ def held_out_error(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Trains, measures and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/ablation")
-    for made in MADE:
-        made.make(runs)
     recipes = [(table_run(row, seed, runs), tested) for seed in SEEDS for row in TABLE_2]
     recipes += [(source_run(name, seed, runs), held_out_error)
                 for seed in SEEDS for name in LEFT_OUT]
-    names = sys.argv[2:] or [r["name"] for r, _ in recipes if r["name"] not in known(RESULTS)]
+    there_are = [recipe["name"] for recipe, _ in recipes]
+    names = sys.argv[2:] or [name for name in there_are if name not in known(RESULTS)]
+    check_names(names, there_are)
+    if any(name.startswith("without_") for name in names):
+        for made in MADE:
+            made.make(runs)
     for recipe, measure in recipes:
         if recipe["name"] in names:
             remember(RESULTS, recipe["name"], measure(train(recipe)))

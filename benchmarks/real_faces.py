@@ -1,8 +1,8 @@
 """Measures trained runs on real test sets in float, and writes the table.
 
-    EFLD_DATA=/path/to/data python benchmarks/real_faces.py RUNS [RUN ...]
+    EFLD_DATA=/path/to/data python benchmarks/real_faces.py [RUNS [RUN ...]]
 
-`RUNS` is the folder that holds the runs of `configs/efld/`. Those that are named (default: all) are
+`RUNS` (default: runs) holds the runs of `configs/efld/`. Those that are named (default: all) are
 measured on HELEN's test set and on people of YouTube Faces that no training face shows. Writes
 benchmarks/real_faces/: RUN.json, RUN_youtube_faces.json and table.md. What int8 changes is measured
 by `benchmarks/export.py`.
@@ -28,11 +28,12 @@ TESTS = {"": HELEN_TEST, "_youtube_faces": YOUTUBE_TEST}
 def main() -> None:
     """Evaluates the runs."""
     OUTPUT.mkdir(exist_ok=True)
+    runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
     for name in sys.argv[2:] or RUNS:
         for suffix, source in TESTS.items():
             results = OUTPUT / f"{name}{suffix}.json"
             results.unlink(missing_ok=True)
-            command("efld-eval", Path(sys.argv[1]) / name, "--head", "ibug51", "--source", source,
+            command("efld-eval", runs / name, "--head", "ibug51", "--source", source,
                     "--output", results, "--quiet")
     (OUTPUT / "table.md").write_text(table())
     print((OUTPUT / "table.md").read_text())
@@ -50,6 +51,8 @@ def table() -> str:
     ]
     for name, title in RUNS.items():
         helen, youtube = (OUTPUT / f"{name}{suffix}.json" for suffix in TESTS)
+        if not helen.exists():
+            continue
         found = json.loads(helen.read_text())
         cells = [*errors(helen), f"{found['evaluation']['ced_auc_10_percent']:.1f}",
                  f"{found['accuracy_percent']:.1f}%"]

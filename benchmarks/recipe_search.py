@@ -21,6 +21,7 @@ from trainings import (
     Teacher,
     augment,
     best_validation,
+    check_names,
     held_out,
     known,
     model,
@@ -48,6 +49,7 @@ class Attempt:
       change: of that.
       faces: drawn in training; None for those of `against`.
       made: whose faces or labels it learns from.
+      needs: the attempt whose model it starts from or is taught by.
     """
 
     title: str
@@ -55,6 +57,7 @@ class Attempt:
     change: Change
     faces: int | None = None
     made: tuple[Teacher | Rendered, ...] = ()
+    needs: str | None = None
 
 
 def zoom(factor: float) -> Change:
@@ -86,17 +89,20 @@ def pip(recipe: Recipe) -> None:
     recipe["training"].update(batch_size=32, learning_rate=0.003)
 
 
-def from_run(name: str) -> Change:
-    """Starts with the weights of another run."""
-    return lambda recipe: recipe["training"].update(
-        init_from=f"{recipe['output_dir']}/{name}/best.h5"
-    )
+def begun(title: str, name: str) -> Attempt:
+    """The weights of another attempt to start with."""
+
+    def change(recipe: Recipe) -> None:
+        recipe["training"]["init_from"] = f"{recipe['output_dir']}/{name}"
+
+    return Attempt(title, "combo", change, needs=name)
 
 
 def taught(title: str, *teachers: Teacher, head: str = "ibug51") -> Attempt:
     """The photos of SCUT and CUHK labelled by teachers, for a head."""
     changes = [teacher.supervises(head) for teacher in teachers]
-    return Attempt(title, "combo", together(*changes), made=teachers)
+    needs = next((teacher.run for teacher in teachers if teacher.run), None)
+    return Attempt(title, "combo", together(*changes), made=teachers, needs=needs)
 
 
 def distilled(recipe: Recipe) -> None:
@@ -106,7 +112,7 @@ def distilled(recipe: Recipe) -> None:
          "name": f"{one['name']}_taught", "heads": ["ibug51"]}
         for one in recipe["data"]["sources"] if one["name"] != "helen"
     ]
-    recipe["self_training"] = {"teacher": f"{recipe['output_dir']}/mapnet/best.h5",
+    recipe["self_training"] = {"teacher": f"{recipe['output_dir']}/mapnet",
                                "unlabelled": unlabelled}
 
 
@@ -138,13 +144,13 @@ ATTEMPTS = {
     "mesh_one_view": taught("... from one view instead of four", ONE_VIEW),
     "mesh_head": taught("... all its 468 vertices, for a head of their own", VERTICES,
                         head="mediapipe468"),
-    "mapnet": Attempt("MapNet on the same backbone (the teacher of the next two)", "combo",
+    "mapnet": Attempt("MapNet on the same backbone", "combo",
                       heatmaps),
     "own": taught("SCUT and CUHK labelled by that MapNet", OWN),
     "mesh_and_own": taught("... by the mesh and by MapNet", MESH, OWN),
-    "init": Attempt("starting with the backbone of that MapNet", "combo", from_run("mapnet")),
+    "init": begun("starting with the backbone of that MapNet", "mapnet"),
     "pip": Attempt("PIPNet's head on the same backbone", "combo", pip),
-    "init_pip": Attempt("starting with the backbone of that PIPNet", "combo", from_run("pip")),
+    "init_pip": begun("starting with the backbone of that PIPNet", "pip"),
     "init_rate_012": Attempt("learning rate 0.012", "init", training(learning_rate=0.012)),
     "init_full": Attempt("all of the augmentation", "init", FULL),
     "init_mesh": Attempt("SCUT and CUHK labelled by MediaPipe's mesh", "init",
@@ -170,7 +176,7 @@ ATTEMPTS = {
     "norm_099": Attempt("batch norm momentum 0.99", "combo", model(batch_norm_momentum=0.99)),
     "relu": Attempt("ReLU instead of ReLU6", "combo", model(activation="relu")),
     "dropout": Attempt("dropout 0.1 before the heads", "combo", model(dropout=0.1)),
-    "average": Attempt("average of the weights", "rate_006", training(weight_average=0.8)),
+    "average": Attempt("average of the weights", "rate_006", training(weight_average=0.998)),
     "wing": Attempt("wing loss", "rate_006", training(loss="wing")),
     "focus": Attempt("points weighted by their error", "combo",
                      training(loss="nme", loss_options={"focus": 1.0})),
@@ -199,13 +205,23 @@ def recipe_of(name: str, runs: Path) -> Recipe:
     return recipe
 
 
+def trained(name: str, runs: Path) -> Path:
+    """The folder of an attempt's run, after everything that it needs."""
+    for attempt in chain(name):
+        if attempt.needs:
+            trained(attempt.needs, runs)
+        for maker in attempt.made:
+            maker.make(runs)
+    return train(recipe_of(name, runs))
+
+
 def main() -> None:
     """Trains, compares and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/recipe_search")
-    for name in sys.argv[2:] or [name for name in ATTEMPTS if name not in known(RESULTS)]:
-        for maker in {maker for attempt in chain(name) for maker in attempt.made}:
-            maker.make(runs)
-        folder = train(recipe_of(name, runs))
+    asked = sys.argv[2:] or [name for name in ATTEMPTS if name not in known(RESULTS)]
+    check_names(asked, ATTEMPTS)
+    for name in asked:
+        folder = trained(name, runs)
         remember(RESULTS, name, {
             "helen_51": held_out(folder, "helen"),
             "youtube_faces_51": held_out(folder, "youtube_faces"),

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import yaml
 
 from efld_tf import config, files
 from efld_tf.training import recipe as training_recipe
+from efld_tf.training import rounds as training_rounds
+from efld_tf.training import run as training_run
 
 CROSS_FORMAT = Path(__file__).parents[1] / "configs" / "efld" / "cross_format.yaml"
 HELEN_TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
@@ -191,8 +193,9 @@ def held_out(folder: Path, name: str, head: str = "ibug51") -> float:
 
 def best_validation(folder: Path, head: str = "ibug51") -> dict[str, Any]:
     """The validation of a run, or of its last round, with the lowest NME of a head."""
-    path = max(folder.glob("round_*"), default=folder) / "validation.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rounds = training_rounds.history(folder)
+    last = folder / rounds[-1]["round"] if rounds else folder
+    rows = training_run.validation_history(last)
     return min(rows, key=lambda row: row["nme_percent"][head])
 
 
@@ -212,6 +215,13 @@ def remember(results: Path, name: str, found: dict[str, Any]) -> None:
     """Adds a run to a file of results; several processes may do so by turns."""
     results.parent.mkdir(exist_ok=True)
     files.write_json(results, {**known(results), name: found})
+
+
+def check_names(asked: list[str], known: Collection[str]) -> None:
+    """Ends the command where something is asked for that there is not."""
+    for name in asked:
+        if name not in known:
+            raise SystemExit(f"{name}: not one of {', '.join(known)}")
 
 
 def mean_spread(values: list[float], digits: int = 2) -> str:

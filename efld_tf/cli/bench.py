@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from efld_tf import runs
 from efld_tf.benchmark import latency, native, profile
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, measures, prints and writes."""
     arguments = _parser().parse_args(argv)
     _check_native(arguments)
+    arguments.model = str(runs.exported_model(arguments.model))
 
     found = graph.read(arguments.model)
     model = results.describe_model(arguments.model)
@@ -69,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         "example: efld-bench model.tflite --android --benchmark-model PATH --cores f0 --power 60 "
         "--output results.json",
     )
-    parser.add_argument("model", metavar="MODEL.tflite")
+    parser.add_argument("model", help="a .tflite or a bundle of efld-export, or a shipped model: "
+                        "research or synthetic")
     parser.add_argument(
         "--threads", type=common.whole_from(1), nargs="+", default=[1], metavar="N",
         help="thread counts (default: 1)",

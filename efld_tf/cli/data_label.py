@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from efld_tf import assets
+from efld_tf import assets, runs
 from efld_tf.cli import common
 
 
@@ -44,12 +44,11 @@ def add_label(commands: argparse._SubParsersAction) -> None:
 
 
 def _label(arguments: argparse.Namespace) -> None:
-    from efld_tf.cli.verify import model_of
     from efld_tf.runtime import inputs, labels
 
     model = arguments.model
     if model != labels.MESH:
-        model = str(model_of(Path(model)))
+        model = str(runs.exported_model(model))
     found = inputs.expand(arguments.input, common.standard_input())
     others = [item for item in found.items if type(item) is not inputs.Photo]
     for item in others:

@@ -77,6 +77,7 @@ def _print_manifest(folder: Path) -> None:
     rule = manifest.crop_rule
     print(f"packed from {manifest.source}: {manifest.faces('train')} train, "
           f"{manifest.faces('validation')} validation, {len(manifest.skipped)} skipped")
-    print(f"crop rule   {rule.name}: scale {rule.scale}, offset {rule.offset_x}, {rule.offset_y}")
+    print(f"crop rule   {rule.name}: scale {rule.scale}, offset {rule.offset_x}, {rule.offset_y}, "
+          f"zoom {rule.zoom:g}")
     print(f"stored as   {manifest.pack.size} px, margin {manifest.pack.margin}")
     print(f"content     {manifest.content_sha256}")

@@ -16,10 +16,9 @@ from efld_tf.scoring import results
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, evaluates, prints a table and merges it into the results file."""
     arguments = _parser().parse_args(argv)
-    model = Path(arguments.model)
-    exported = model.suffix == ".tflite"
-    if not exported:
-        model = runs.trained_model(model)
+    exported = runs.is_exported(arguments.model)
+    find = runs.exported_model if exported else runs.trained_model
+    model = find(arguments.model)
     _check(arguments, exported)
     if exported:
         common.quiet_tensorflow_for(arguments.source or "")
@@ -92,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         "Point-Var, tables by point, by region of the face and by attribute.",
         "example: efld-eval model.tflite --source ibug:helen/testset --output results.json",
     )
-    parser.add_argument("model", help="a .tflite of efld-export, a run's folder or a trained .h5")
+    parser.add_argument("model", help="a .tflite of efld-export, a run's folder, a "
+                        "trained .h5, or a shipped model: research or synthetic")
     parser.add_argument(
         "--source", metavar="READER:PATH",
         help="annotated faces, e.g. ibug:FOLDER, wflw:LIST.txt, packed:FOLDER",

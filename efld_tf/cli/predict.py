@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from efld_tf import assets
+from efld_tf import assets, runs
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.quiet import native_stderr_silenced
@@ -117,12 +117,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _landmarker(arguments: argparse.Namespace, min_face: float | None) -> FaceLandmarker:
-    from efld_tf.cli.verify import model_of
     from efld_tf.runtime.detector import open_detector
     from efld_tf.runtime.landmarker import FaceLandmarker
     from efld_tf.runtime.predictor import LandmarkPredictor
 
-    predictor = LandmarkPredictor(model_of(arguments.model), arguments.threads)
+    predictor = LandmarkPredictor(runs.exported_model(arguments.model), arguments.threads)
     if arguments.boxes is not None:
         return FaceLandmarker(predictor)
     detector = open_detector(

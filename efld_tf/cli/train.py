@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         help="override a value of the recipe, e.g. training.steps=200; may be repeated",
     )
     parser.add_argument(
-        "--init-from", metavar="MODEL.h5", help="start from the weights of a trained model"
+        "--init-from", metavar="MODEL", help="start from the weights of a trained model: a run's "
+        "folder, a .h5, or a shipped one, research or synthetic"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     arguments = parser.parse_args(argv)

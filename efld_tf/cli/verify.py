@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from efld_tf import assets
+from efld_tf import runs
 from efld_tf.cli import common
-from efld_tf.errors import DataError
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -18,12 +17,13 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         "input and output by every kernel of this machine. Exit code 1 where a result differs.",
         "example: efld-verify runs/demo/efld_ibug68_int8",
     )
-    parser.add_argument("model", type=Path, help="a bundle of efld-export, or the .tflite in it")
+    parser.add_argument("model", type=Path, help="a bundle of efld-export, the .tflite in it, "
+                        "or a shipped model: research or synthetic")
     arguments = parser.parse_args(argv)
     from efld_tf.export import audit
     from efld_tf.runtime import golden, metadata
 
-    path = model_of(arguments.model)
+    path = runs.exported_model(arguments.model)
     about = metadata.read(path)
     print(f"{path.name}: {about.family}, {about.schema}, {len(about.names)} points")
     stated, _, _ = golden.read(path)
@@ -41,22 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             f"golden output within {off} ({'ok' if check.passed else f'MORE than {allowed}'})"
         )
     return None if all(check.passed for check in checks) else 1
-
-
-def model_of(path: Path) -> Path:
-    """The `.tflite` of a bundle or of the shipped model of that name, or the file itself.
-
-    Raises:
-      DataError: a folder without one, or with several.
-    """
-    if (shipped := assets.SHIPPED.get(str(path))) is not None:
-        return shipped.int8
-    if not path.is_dir():
-        return path
-    found = sorted(path.glob("*.tflite"))
-    if len(found) != 1:
-        raise DataError(path, f"expected one .tflite in the folder, found {len(found)}")
-    return found[0]
 
 
 def entry() -> None:

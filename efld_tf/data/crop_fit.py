@@ -19,7 +19,7 @@ REFERENCE_ANCHORS = np.array(
 
 
 def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0) -> CropRule:
-    """The crop rule of a source: as given, or fitted to its faces.
+    """The crop rule of a source: as given, or fitted to its faces; and the zoom on it.
 
     The fit is the least-squares scale and offset that bring the mean anchors of the faces to
     `REFERENCE_ANCHORS`, as a crop of that zoom shows them.
@@ -33,8 +33,11 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
     """
     schema = schemas.get(records[0].schema)
     box = options.box or schema.box
+    part = zoomed(zoom)
     if options.scale is not None:
-        return CropRule(box, schema.name, options.scale, options.offset_x, options.offset_y, zoom)
+        middle = np.array([part.center_x, part.center_y]) - 0.5
+        offset = np.array([options.offset_x, options.offset_y]) + options.scale * middle
+        return CropRule(box, schema.name, options.scale * part.side, *map(float, offset), zoom)
     anchors = []
     for record in records:
         x0, y0, x1, y1 = record.source_box(box)
@@ -42,7 +45,7 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
         anchors.append((schema.anchor_points(record.points) - centre) / max(x1 - x0, y1 - y0))
     # In units of the box: anchors - offset = scale * (reference - 0.5).
     found = np.nanmean(anchors, axis=0)
-    wanted = zoomed(zoom).to_unit(REFERENCE_ANCHORS) - 0.5
+    wanted = part.to_unit(REFERENCE_ANCHORS) - 0.5
     spread = wanted - wanted.mean(axis=0)
     scale = float((spread * (found - found.mean(axis=0))).sum() / (spread**2).sum())
     if not scale > 0:

@@ -150,14 +150,15 @@ def _service_round(
     mixed = tf.data.Dataset.sample_from_datasets(
         streams, [weight / sum(weights) for weight in weights], stop_on_empty_dataset=False
     )
-    batches = _decoded(mixed, pack.size).batch(options.batch_size)
+    # Its workers may have more cores than this machine, and time to be tuned in.
+    batches = _decoded(mixed, pack.size, tf.data.AUTOTUNE).batch(options.batch_size)
 
     def augmented(batch: dict) -> dict:
         # A counter would start anew with every round, as the workers do.
         step = tf.random.uniform([], maxval=tf.int32.max, dtype=tf.int32)
         return _augmented(batch, options, pack.margin, options.augment, step)
 
-    batches = batches.map(augmented, num_parallel_calls=CORES)
+    batches = batches.map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.apply(
         tf.data.experimental.service.distribute(
             processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC,
@@ -223,12 +224,12 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
     return shards.read(source.folder, source.manifest, split).map(supervise)
 
 
-def _decoded(faces: tf.data.Dataset, size: int) -> tf.data.Dataset:
+def _decoded(faces: tf.data.Dataset, size: int, calls: int = CORES) -> tf.data.Dataset:
     def decode(face):
         image = tf.ensure_shape(tf.io.decode_jpeg(face["jpeg"], channels=3), [size, size, 3])
         return {**{name: face[name] for name in ("points", "mask", "level")}, "image": image}
 
-    return faces.map(decode, num_parallel_calls=CORES, deterministic=True)
+    return faces.map(decode, num_parallel_calls=calls, deterministic=True)
 
 
 def _augmented(

@@ -26,6 +26,8 @@ CHEEK_RADIUS = 0.12
 # A. Chardon et al., "Skin colour typology and suntanning pathways", Int. J. Cosmetic Science 1991.
 TONES = ("dark", "brown", "tan", "intermediate", "light", "very light")
 TONE_EDGES = (-30.0, 10.0, 28.0, 41.0, 55.0)
+# The least b* of skin: photos without colour, or in blue light, do not tell its tone.
+LEAST_YELLOW = 2.0
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ def skin_tone(faces: EvaluationFaces) -> np.ndarray:
     """The individual typology angle of the cheeks, in degrees, high for light skin: [F].
 
     arctan((L* - 50) / b*) of the median colour of two patches midway between eyes and corners of
-    the mouth (A. Chardon et al. 1991). It is of the photo, its light included, not of the person.
+    the mouth (A. Chardon et al. 1991). It is of the photo, its light included, not of the person;
+    NaN where the photo has no colour.
     """
     schema, size = schemas.get(faces.schema), faces.crops.shape[1]
     angles = np.full(len(faces), np.nan)
@@ -201,7 +204,8 @@ def skin_tone(faces: EvaluationFaces) -> np.ndarray:
         if mask.any():
             lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[mask > 0]
             lightness, _, yellow = np.median(lab, axis=0)
-            angles[index] = np.degrees(np.arctan2(lightness - 50, max(yellow, 1e-6)))
+            if yellow >= LEAST_YELLOW:
+                angles[index] = np.degrees(np.arctan2(lightness - 50, yellow))
     return angles
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import tf_keras
 
 
-def update(average: tf_keras.Model, model: tf_keras.Model, decay: float, updates: int) -> None:
+def update(
+    average: tf_keras.Model, model: tf_keras.Model, decay: float, last: int, step: int
+) -> None:
     """Moves the weights of `average` towards those of `model`: exponential moving average.
 
-    Batch norm's statistics are averaged like the weights that they belong to. The first updates
-    move further, as in `tf.train.ExponentialMovingAverage`: a share of at least 9 / (10 + updates),
-    or the start would be remembered.
+    Batch norm's statistics are averaged like the weights that they belong to. At first it moves
+    further, or the start would be remembered: of a step s at most (1 + s) / (10 + s) is kept, as in
+    `tf.train.ExponentialMovingAverage`.
 
     Args:
       average, model: built alike.
-      decay: share of the old average, 0 to 1.
-      updates: number of earlier ones.
+      decay: share of the old average that a step keeps, 0 to 1.
+      last: the step of the update before, or of the start.
+      step: the step of the model.
     """
-    decay = min(decay, (1 + updates) / (10 + updates))
+    kept = min(decay, (1 + last) / (10 + last)) ** (step - last)
     for old, new in zip(average.variables, model.variables, strict=True):
-        old.assign(decay * old + (1 - decay) * new)
+        old.assign(kept * old + (1 - kept) * new)

@@ -99,7 +99,8 @@ class TrainingRecipe:
         logical devices of the CPU.
       precision: of `PRECISIONS`, in which activations are computed; weights are float32.
       deterministic: bit-equal results on equal hardware, at some cost in speed.
-      init_from: a model file to start from; heads and layers that it lacks start anew.
+      init_from: a run's folder or model file to start from; heads and layers that it lacks start
+        anew.
       backbone_weights: a file of public ImageNet weights for the backbone; see `models.backbones`.
     """
 
@@ -172,13 +173,13 @@ class SelfTrainingRecipe:
       unlabelled: sources of further faces. Their own points say where the crop is, nothing else;
         `heads` are those that get pseudo-labels, each a source of its own with this `repeat`. Faces
         that are held out get none.
-      teacher: a trained model (`.h5`), of any family, that labels for the first round in place of
-        round 0, which is left out: knowledge distillation. It must have been trained with this
-        `data.pack.zoom`.
-      levels: of each round after the first, what its pseudo-labels are used for; see
+      teacher: a run's folder or model file, of any family, that labels for the first round in
+        place of round 0, which is left out: knowledge distillation. It must have been trained with
+        this `data.pack.zoom`.
+      levels: of each round but round 0, what its pseudo-labels are used for; see
         `SourceOptions.level`. None for PIPNet's curriculum, [2, 1, 0, 0, 0], where the family has
         scores on a grid, else for standard self-training, [0, 0, 0]; with a teacher [0].
-      steps: of each round after the first; None for those of `training`. More faces need more.
+      steps: of each round but round 0; None for those of `training`. More faces need more.
     """
 
     unlabelled: list[SourceOptions]

@@ -18,7 +18,7 @@ from efld_tf import config, files
 from efld_tf.data.options import PACKED, SourceOptions
 from efld_tf.errors import DataError
 from efld_tf.models import checkpoint, registry
-from efld_tf.runs import BEST_MODEL
+from efld_tf.runs import BEST_MODEL, trained_model
 from efld_tf.training import pseudo_labels, run
 from efld_tf.training.recipe import Recipe, pseudo_names
 
@@ -61,8 +61,9 @@ def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
     for number, level in enumerate(levels, start=1):
         gc.collect()  # the decoded faces of the round before
         if progress:
-            print(f"round {number} of {len(levels)}: pseudo-labels by {teacher}, "
-                  f"cells x {2**level}", file=sys.stderr)
+            cells = f", cells x {2**level}" if level else ""
+            print(f"round {number} of {len(levels)}: pseudo-labels by {teacher}{cells}",
+                  file=sys.stderr)
         labels = _pseudo_label(recipe, number, level, teacher, progress)
         result = run.train_prepared(_round(recipe, number, labels), progress=progress)
         _note(recipe, entries, result, level)
@@ -100,8 +101,11 @@ def _teacher(recipe: Recipe) -> Path | None:
     """The file of the teacher, if there is one, which must see faces as the recipe crops them."""
     if recipe.self_training.teacher is None:
         return None
-    path = Path(config.expand(recipe.self_training.teacher))
-    spec, zoom = checkpoint.read_spec(path), recipe.data.pack.zoom
+    path = trained_model(config.expand(recipe.self_training.teacher))
+    spec, pack, zoom = checkpoint.read_spec(path), recipe.data.pack, recipe.data.pack.zoom
+    if pack.size < spec.input_size * pack.margin:
+        raise DataError(path, f"sees {spec.input_size} pixels; with data.pack.margin it needs a "
+                        f"data.pack.size of {spec.input_size * pack.margin:g}, not {pack.size}")
     for head in {head for source in recipe.self_training.unlabelled for head in source.heads}:
         found = spec.heads[checkpoint.chosen_head(path, spec, head)].crop_rule.zoom
         if found != zoom:

@@ -17,13 +17,12 @@ from absl import logging as absl_logging
 from official.core import train_lib
 from tqdm import tqdm
 
-from efld_tf import config, files
+from efld_tf import config, files, runs
 from efld_tf.data import pack
 from efld_tf.data.manifest import read_manifest
 from efld_tf.data.options import SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
-from efld_tf.runs import BEST_MODEL
 from efld_tf.training import averaging, devices, losses, task
 from efld_tf.training.recipe import Recipe
 
@@ -166,17 +165,16 @@ class _Run:
         with trainer.strategy.scope():
             self.task.average = self.task.build_model()
         self.task.average.set_weights(trainer.model.get_weights())
+        self.averaged_step = self.start_step
         trainer.checkpoint.average = self.task.average
 
     def _average_weights(self, output: dict[str, Any]) -> None:
         if self.task.average is None:
             return
-        training, trainer = self.recipe.training, self.runner.trainer
-        steps = training.log_interval
-        averaging.update(
-            self.task.average, trainer.model, decay=training.weight_average**steps,
-            updates=int(trainer.global_step.numpy()) // steps - 1,
-        )
+        trainer, decay = self.runner.trainer, self.recipe.training.weight_average
+        step = int(trainer.global_step.numpy())
+        averaging.update(self.task.average, trainer.model, decay, self.averaged_step, step)
+        self.averaged_step = step
 
     def _show_progress(self, output: dict[str, Any]) -> None:
         step = int(self.runner.trainer.global_step.numpy())
@@ -196,7 +194,7 @@ class _Run:
             training = {"recipe": self.recipe.name, "step": step, "validation_nme_percent": nme}
             spec = replace(self.task.spec, training=training)
             model = self.task.average or self.runner.trainer.model
-            checkpoint.save(self.folder / BEST_MODEL, spec, model)
+            checkpoint.save(self.folder / runs.BEST_MODEL, spec, model)
         loss = None if self.loss is None else round(self.loss, 5)
         entry = {"step": step, "training_loss": loss, "nme_percent": nme}
         self._write_history([*validation_history(self.folder), entry])
@@ -221,7 +219,7 @@ class _Run:
 
 def _best(recipe: Recipe) -> tuple[int, float]:
     """Step and validation NME of the target head of a run's best weights so far."""
-    path = recipe.folder / BEST_MODEL
+    path = recipe.folder / runs.BEST_MODEL
     if not path.exists():
         return 0, float("inf")
     found = checkpoint.read_spec(path).training
@@ -241,7 +239,7 @@ def _check_model(recipe: Recipe) -> None:
         )
     check_levels(recipe, [source.level for source in recipe.data.sources])
     if training.init_from:
-        checkpoint.read_spec(config.expand(training.init_from))
+        checkpoint.read_spec(runs.trained_model(config.expand(training.init_from)))
     if training.backbone_weights:
         path = config.expand(training.backbone_weights)
         registry.load_backbone(about.family, about.options, model, path)

@@ -13,7 +13,7 @@ from official.core import base_task, exp_factory, task_factory
 from official.core import config_definitions as cfg
 from official.modeling import optimization
 
-from efld_tf import config
+from efld_tf import config, runs
 from efld_tf.data import pack, pipeline
 from efld_tf.data.manifest import read_manifest
 from efld_tf.landmarks import schemas
@@ -75,7 +75,7 @@ class LandmarkTask(base_task.Task):
         training, about = self.recipe.training, self.recipe.model
         if training.init_from:
             self.started_anew = checkpoint.load_matching(
-                config.expand(training.init_from), model
+                runs.trained_model(config.expand(training.init_from)), model
             )
         if training.backbone_weights:
             path = config.expand(training.backbone_weights)

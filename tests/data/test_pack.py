@@ -156,6 +156,11 @@ def test_a_zoom_leaves_the_eyes_where_they_are(photos: Path) -> None:
     seen = [rule.crop(records[0].source_box(rule.box)).to_unit(records[0].points)
             for rule in (plain, near)]
     np.testing.assert_allclose(seen[1], BETWEEN_EYES + 1.25 * (seen[0] - BETWEEN_EYES), atol=2e-3)
+    given = CropOptions(scale=plain.scale, offset_x=plain.offset_x, offset_y=plain.offset_y)
+    assert crop_rule(records, given) == plain
+    of_given = crop_rule(records, given, 1.25)
+    assert (of_given.zoom, of_given.scale, of_given.offset_x, of_given.offset_y) == pytest.approx(
+        (1.25, near.scale, near.offset_x, near.offset_y), abs=2e-4)
     eyes = REFERENCE_ANCHORS[:2].mean(axis=0)
     np.testing.assert_allclose(zoomed(1.25).to_unit(eyes), eyes, atol=1e-3)
     for wrong in (0.1, 5.0, float("nan")):

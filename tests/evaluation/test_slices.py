@@ -134,6 +134,16 @@ def test_skin_tone(lightness: float, yellow: float, tone: str) -> None:
     assert groups_of(found, "skin_tone") == [tone]
 
 
+@pytest.mark.parametrize("colour", [(200, 200, 200), (40, 40, 40), (120, 140, 200)])
+def test_photos_without_skin_s_colour_do_not_tell_its_tone(colour: tuple[int, ...]) -> None:
+    crops = np.full((2, SIZE, SIZE, 3), (224, 172, 105), np.uint8)  # the second one has
+    crops[0] = colour
+    found = of(np.stack([faces.mean_shape("ibug68")] * 2), crops)
+    assert np.isnan(slices.skin_tone(found)).tolist() == [True, False]
+    sliced = slices.measure(evaluated(found, np.array([0.02, 0.04])))
+    assert sliced.summary()["attributes"]["skin_tone"]["not_told"] == 1
+
+
 def test_what_points_do_not_tell_is_left_out() -> None:
     found = of(np.stack([turned(0, 0, 0)] * 2), schema="mtfl5")
     sliced = slices.measure(evaluated(found, np.array([0.02, 0.04])))
@@ -171,14 +181,18 @@ def test_a_group_of_one_has_no_standard_error() -> None:
         assert [g["standard_error_percent"] for g in about["groups"]] == [None]
 
 
-def test_the_plot_has_room_for_every_attribute(tmp_path: Path) -> None:
-    heights = []
-    for shape, schema in ((turned(0, 0, 0), "mtfl5"), (faces.mean_shape("ibug68"), "ibug68")):
-        found = of(np.stack([shape] * 3), schema=schema)
-        sliced = slices.measure(evaluated(found, np.array([0.02, 0.04, 0.06])))
-        path = tmp_path / f"{schema}.png"
-        slices_plot.slices_plot(path, sliced)
-        picture = cv2.imread(str(path))
-        heights.append((-(-len(sliced.attributes) // slices_plot.COLUMNS), picture.shape[0]))
-        assert picture.std() > 5
-    assert heights[0][0] < heights[1][0] or heights[0] == heights[1]
+@pytest.mark.parametrize("schema", ["mtfl5", "ibug68"])
+def test_the_plot_has_room_for_every_attribute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: str
+) -> None:
+    found = of(np.stack([faces.mean_shape(schema)] * 3), schema=schema)
+    sliced = slices.measure(evaluated(found, np.array([0.02, 0.04, 0.06])))
+    monkeypatch.setattr(slices_plot.plt, "close", lambda figure: None)
+    slices_plot.slices_plot(tmp_path / "slices.png", sliced)
+    figure = slices_plot.plt.gcf()
+    monkeypatch.undo()
+    drawn = [axes.get_title() for axes in figure.axes if axes.axison]
+    slices_plot.plt.close(figure)
+    assert drawn == [attribute.title for attribute in sliced.attributes] and len(drawn) > 3
+    picture = cv2.imread(str(tmp_path / "slices.png"))
+    assert picture.std() > 5 and abs(picture.shape[0] - figure.get_figheight() * 110) <= 1

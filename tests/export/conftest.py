@@ -22,8 +22,8 @@ STEPS = 60
 # Heatmaps need more, and rendered faces too, until they have a clear peak a point on the golden
 # input, which is a rendered face.
 STEPS_OF, RENDERED_OF = {"mapnet": 120}, {"mapnet": 40}
-# The paper's width would take most of the tests' time.
-OPTIONS = {"mapnet": {"channels": 16}}
+# The paper's width would take most of the tests' time; dropout must leave no trace in an export.
+OPTIONS = {"mapnet": {"channels": 16}, "efld": {"dropout": 0.1}}
 
 
 @pytest.fixture(scope="session")

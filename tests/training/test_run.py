@@ -186,10 +186,25 @@ def test_average_of_weights_by_hand() -> None:
     assert names == ["gamma:0", "beta:0", "moving_mean:0", "moving_variance:0"]
     average.set_weights([np.full(1, value) for value in (1.0, 2.0, 3.0, 4.0)])
     model.set_weights([np.full(1, value) for value in (3.0, 4.0, 5.0, 6.0)])
-    averaging.update(average, model, decay=0.75, updates=1000)
+    averaging.update(average, model, decay=0.75, last=1000, step=1001)
     np.testing.assert_allclose(np.ravel(average.get_weights()), [1.5, 2.5, 3.5, 4.5])
-    averaging.update(average, model, decay=0.75, updates=2)  # a share of 3 / 12 is kept at most
+    averaging.update(average, model, decay=0.75, last=2, step=3)  # at most 3 / 12 is kept
     np.testing.assert_allclose(np.ravel(average.get_weights()), [2.625, 3.625, 4.625, 5.625])
+    averaging.update(average, model, decay=0.5, last=1000, step=1002)  # 0.5 twice
+    expected = [2.90625, 3.90625, 4.90625, 5.90625]
+    np.testing.assert_allclose(np.ravel(average.get_weights()), expected)
+
+
+def test_the_average_is_what_is_validated_and_kept(photos: Path, uninterrupted: Path) -> None:
+    process = start(write_recipe(photos, weight_average=0.0), "--set", "name=not_averaged")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    folder = photos / "runs" / "not_averaged"
+    plain, averaged = run.validation_history(folder), run.validation_history(uninterrupted)
+    assert [e["training_loss"] for e in plain] == [e["training_loss"] for e in averaged]
+    assert all(a["nme_percent"] != b["nme_percent"] for a, b in zip(plain, averaged, strict=True))
+    last, kept = weights(folder / "best.h5"), weights(uninterrupted / "best.h5")
+    assert any((last[name] != kept[name]).any() for name in last)
 
 
 def test_a_finished_run_is_not_trained_again(photos: Path, uninterrupted: Path) -> None:
