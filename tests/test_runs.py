@@ -1,0 +1,40 @@
+"""What commands mean by a run or a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from efld_tf import assets, runs
+from efld_tf.errors import DataError, EfldError
+
+
+@pytest.mark.parametrize("name", assets.SHIPPED)
+def test_shipped_models_have_names(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exported, trained = runs.exported_model(name), runs.trained_model(name)
+    assert exported.is_file() and exported.suffix == ".tflite" and runs.is_exported(name)
+    assert trained.is_file() and trained.suffix == ".h5"
+    assert {exported.is_relative_to(assets.SHIPPED[name].folder),
+            trained.is_relative_to(assets.SHIPPED[name].folder)} == {True}
+    # One's own files come first.
+    own = tmp_path / name
+    own.mkdir()
+    (own / "mine.tflite").touch()
+    assert runs.exported_model(name) == Path(name) / "mine.tflite"
+    assert not runs.is_exported(name)
+    with pytest.raises(EfldError, match="no trained model there"):
+        runs.trained_model(name)
+    (own / "best.h5").touch()
+    assert runs.trained_model(name) == Path(name) / "best.h5"
+
+
+def test_a_folder_of_several_models_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").touch()
+    assert runs.exported_model(tmp_path) == tmp_path / "a.tflite"
+    (tmp_path / "b.tflite").touch()
+    with pytest.raises(DataError, match="expected one .tflite in the folder, found 2"):
+        runs.exported_model(tmp_path)
