@@ -269,7 +269,7 @@ def test_a_teacher_must_know_the_heads_and_see_the_same_crops(photos: Path, whol
              "data.sources.0.heads=[ibug51, mtfl5]"]
     for words, told in (
         (["data.pack.size=64", "model.input_size=32", "self_training.levels=[0]"],
-         "sees 64 pixels; .* size of 96, not 64"),
+         "sees 64 pixels; .*size of 96, not 64"),
         (["data.pack.zoom=1.3"], "trained with data.pack.zoom 1, but the recipe's is 1.3"),
         (heads, "has no head 'mtfl5'; it has ibug51"),
     ):
