@@ -49,7 +49,7 @@ def test_the_shipped_bundle_verifies() -> None:
 def test_accuracy_on_the_helen_test_set(int8_result: evaluate.Evaluation) -> None:
     assert len(int8_result.faces) == 330
     assert int8_result.normaliser == "interocular"
-    assert nme_percent(int8_result) <= 4.0
+    assert nme_percent(int8_result) <= 3.1
 
 
 def test_int8_is_as_accurate_as_float(
@@ -57,7 +57,9 @@ def test_int8_is_as_accurate_as_float(
 ) -> None:
     floating = evaluate.evaluate(FloatPredictor(assets.FLOAT_MODEL, HEAD), helen)
     assert abs(nme_percent(int8_result) - nme_percent(floating)) < 0.02
-    assert export.compare(floating, int8_result)["point_difference_px_median"] < 0.1
+    # In crop pixels, of which a tighter crop has more to a face.
+    bound = 0.1 * LandmarkPredictor(assets.INT8_MODEL).crop_rule.zoom
+    assert export.compare(floating, int8_result)["point_difference_px_median"] < bound
 
 
 def test_faces_are_seen(helen: faces.EvaluationFaces) -> None:
@@ -79,12 +81,13 @@ def test_what_is_no_face_is_not_taken_for_one(shared_data: Path) -> None:
     assert predictor.predict_with_confidence(plain)[1].max() < 0.5
     folder = shared_data / "wider_scenes"
     scenes = presence.read_scenes(str(folder), str(folder / "boxes_xywh.json"), half=1)[:10]
-    crops = presence.PresenceCrops(128, presence.AS_IS, np.random.default_rng(0))
+    zoom = predictor.crop_rule.zoom
+    crops = presence.PresenceCrops(128, presence.AS_IS, np.random.default_rng(0), zoom)
     presence.add_scenes(crops, scenes, predictor)
     kinds = np.array(crops.kinds)
     taken = predictor.predict_with_confidence(crops.stacked)[1] >= 0.5
     rates = {kind: float(taken[kinds == kind].mean()) for kind in set(kinds)}
-    assert rates["patch"] < 0.15 and rates["partial"] < 0.25 and rates["alarm"] < 0.5
+    assert rates["patch"] < 0.05 and rates["partial"] < 0.15 and rates["alarm"] < 0.25
     assert rates["face"] > 0.75
 
 

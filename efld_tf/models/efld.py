@@ -156,7 +156,15 @@ def codec(options: EFLDOptions, input_size: int, mean_shape: np.ndarray) -> Mean
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:
-    """What all heads of a model read: [B, 256] of the decoder, or [B, 224] of PFLD's head."""
-    names = {layer.name for layer in model.layers}
-    last = "decoder_flatten" if "decoder_flatten" in names else "pfld_concat"
-    return model.get_layer(last).output
+    """What tells a face from its surroundings: [B, 256].
+
+    The means of modules 2 to 4 over the crop and the maxima of the last; unlike the decoder, whose
+    features serve the points alone, they say what there is wherever it is.
+    """
+    last = model.get_layer("eosa4_concat").output
+    maxima = tf_keras.layers.MaxPooling2D(last.shape[1], name="presence_maxima")(last)
+    return tf_keras.layers.Concatenate(name="presence_features")([
+        *(tf_keras.layers.GlobalAveragePooling2D(name=f"presence_means{module}")(
+            model.get_layer(f"eosa{module}_concat").output) for module in (2, 3, 4)),
+        tf_keras.layers.Flatten(name="presence_flatten")(maxima),
+    ])

@@ -82,9 +82,11 @@ def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     learn(spec, model, np.concatenate([found.crops, crops]), np.concatenate([found.points, shapes]))
     rng = np.random.default_rng(0)
     presence = model.get_layer("presence")  # different for these faces, and on both sides of 0.5
-    presence.set_weights([rng.normal(0, 3, presence.kernel.shape), np.zeros(1)])
+    kernel = rng.normal(0, 1, presence.kernel.shape)
+    presence.set_weights([kernel, np.zeros(1)])
     logit = model(found.crops / np.float32(255))["presence"].numpy()
-    presence.set_weights([presence.kernel, -np.median(logit, axis=0)])
+    scale = 2 / logit.std()
+    presence.set_weights([scale * kernel, -scale * np.median(logit, axis=0)])
     path = tmp_path_factory.mktemp("run") / "best.h5"
     checkpoint.save(path, spec, model)
     return path

@@ -163,7 +163,7 @@ def test_every_mode_is_what_it_promises(
     expected, sure = FloatPredictor(trained, "ibug51").predict_with_confidence(crops)
     points, confidence = LandmarkPredictor(path).predict_with_confidence(crops)
     assert largest(trained, points - expected) < 0.03
-    assert np.abs(confidence - sure).max() < 0.06
+    assert np.abs(confidence - sure).max() < 0.1
 
 
 def test_a_hidden_float_operator_fails_the_audit(exported, tmp_path: Path) -> None:

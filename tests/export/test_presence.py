@@ -35,7 +35,7 @@ def test_the_confidence_is_that_of_float_with_and_without_a_face(
     # Noise is unlike anything that the ranges were taken from: features end where their grid does.
     difference, noisy = np.abs(confidence - expected), np.r_[24:36]
     plain = np.delete(difference, noisy)
-    assert np.percentile(plain, 95) < 0.1 and plain.max() < 0.5
+    assert np.percentile(plain, 95) < 0.15 and plain.max() < 0.5
     assert np.median(difference[noisy]) < 0.1
     np.testing.assert_array_equal(points, predictor.predict_crops(crops))
     (sigmoid,) = (op for op in graph.read(path).operators if op.name == "LOGISTIC")

@@ -173,7 +173,7 @@ def test_presence_is_refused_where_it_cannot_be(monkeypatch) -> None:
     with pytest.raises(EfldError, match="'plain' has no presence output"):
         registry.build("plain", {}, SIZE, {"mtfl5": 5}, presence=True)
     model = registry.build("efld", {"head": "pfld"}, SIZE, {"mtfl5": 5}, presence=True)
-    assert registry.get("efld").features(model).shape[1:] == (224,)
+    assert registry.get("efld").features(model).shape[1:] == (256,)
     with pytest.raises(EfldError, match="has an output 'presence' already"):
         registry.with_presence("efld", model)
 

@@ -90,6 +90,18 @@ def test_any_size_and_any_heads(size: int, head: str) -> None:
     }
 
 
+def test_what_tells_a_face_is_read_wherever_it_is(model: tf_keras.Model) -> None:
+    """The means of modules 2 to 4 and the maxima of the last: 32 + 64 + 80 + 80."""
+    modules = [model.get_layer(f"eosa{module}_concat").output for module in (2, 3, 4)]
+    probe = tf_keras.Model(model.input, [*modules, efld.features(model)])
+    *maps, found = [x.numpy() for x in probe(np.random.default_rng(0).uniform(
+        0, 1, (2, *model.input.shape[1:])).astype(np.float32))]
+    means = [values.mean(axis=(1, 2)) for values in maps]
+    expected = np.concatenate([*means, maps[-1].max(axis=(1, 2))], axis=1)
+    assert found.shape == (2, 256) and np.ptp(expected) > 0
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_gradients_reach_every_weight_from_every_head() -> None:
     network = efld.build(efld.EFLDOptions(), 64, {"ibug51": 51, "mtfl5": 5})
     for weight in network.trainable_weights:
