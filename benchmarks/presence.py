@@ -174,7 +174,7 @@ def draw(held: crops_of.PresenceCrops, found: dict[str, np.ndarray]) -> None:
                    linestyle="-" if index < 2 else "--")
     right.axvline(0.5, color="0.7", lw=1, zorder=0)
     right.set(xlabel="confidence", ylabel="crops with at least that, %", xlim=(0, 1))
-    left.legend(fontsize=8)
+    left.legend(fontsize=8, loc="lower right")
     right.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))  # the curves fill the axes
     for axis in (left, right):
         axis.grid(alpha=0.3)

@@ -26,7 +26,7 @@ class OneEuroFilter:
     """
 
     def __init__(
-        self, min_cutoff: float = 1.0, beta: float = 20.0, derivative_cutoff: float = 1.0
+        self, min_cutoff: float = 0.5, beta: float = 30.0, derivative_cutoff: float = 1.0
     ) -> None:
         """A filter that has seen no frame yet; each face needs its own.
 

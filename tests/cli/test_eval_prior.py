@@ -66,7 +66,7 @@ def test_a_trained_model_on_packed_crops(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    pack = ["pack", "ibug:test", "packed", "--crop-scale", "1.25", "--quiet"]
+    pack = ["pack", "ibug:test", "packed", "--crop-scale", "1.25", "--zoom", "1.3", "--quiet"]
     assert common.run(data_command.main, pack) == 0
     for words, expected in (
         (("--head", "mtfl5"), ("% of its intereye distance",)),

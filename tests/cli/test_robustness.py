@@ -55,8 +55,8 @@ def test_it_needs_no_tensorflow(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_trained_model_on_packed_crops(folder: Path) -> None:
-    run(folder, "data", "pack", "ibug:test", "packed", "--crop-scale", 1.25, "--margin", 1.3,
-        "--quiet")
+    run(folder, "data", "pack", "ibug:test", "packed", "--crop-scale", 1.25, "--zoom", 1.3,
+        "--margin", 1.35, "--quiet")
     out, err = run(folder, "eval", assets.FLOAT_MODEL, "--head", "ibug51", "--source",
                    "packed:packed", "--split", "train", "--robustness", "--output", "p.json",
                    "--quiet")

@@ -258,13 +258,13 @@ def test_a_level_means_the_same_for_large_and_small_faces(drawn, plain, tmp_path
 def test_packed_crops_as_far_as_they_go(drawn, plain, tmp_path: Path) -> None:
     options = SourceOptions(f"ibug:{drawn}", "p", ["ibug68"])
     options = replace(options, crop=replace(options.crop, scale=1.25))
-    pack.pack(options, tmp_path / "p", PackOptions(size=192, margin=1.2, jpeg_quality=100),
-              progress=False)
     rule = plain.faces.crop_rule
+    pack.pack(options, tmp_path / "p", PackOptions(192, 1.25, zoom=rule.zoom, jpeg_quality=100),
+              progress=False)
     packed = faces_of.load(f"packed:{tmp_path / 'p'}", rule, SIZE, split="train")
     model = LandmarkPredictor(assets.INT8_MODEL)
     found = robustness.measure(model, evaluate.evaluate(model, packed), progress=False)
-    # By hand: a shift by p% needs 1 + 2 p / 125 crop sides, a rotation |cos| + |sin|.
+    # By hand: a shift by p% needs 1 + 2 p / 96 crop sides, a rotation |cos| + |sin|.
     left_out = {c.corruption.name: c.left_out for c in found.curves if c.left_out}
     assert left_out == {"box_shift": (15, 20, 30), "box_scale": (30, 50),
                         "rotation": (20, 30, 45, 60)}

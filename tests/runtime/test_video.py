@@ -236,7 +236,9 @@ def test_of_a_truncated_video_the_rest_is_given(tmp_path: Path, suffix: str) -> 
                            options={"movflags": "faststart"} if suffix == "mp4" else None), 0.4)
     found, told = damaged(path)
     assert 5 <= len(found) < 20
-    assert [videos.number(frame.image) for frame in found] == list(range(len(found)))
+    numbers = [videos.number(frame.image) for frame in found]
+    # The last may be one that was stored before its predecessor, which was cut off.
+    assert numbers[:-1] == list(range(len(found) - 1)) and numbers[-1] - len(found) in (-1, 0)
     assert told.startswith(f"{path}: damaged: ") and told.count("\n") == 0
     assert f"({len(found)} frames were decoded)" in told
     iterator = iter(VideoReader(path))
