@@ -68,8 +68,8 @@ def table(found: dict[str, Any]) -> str:
     heads = [TITLES[test] + (f", {name}" if len(models) > 1 else "") for test, name in columns]
     lines = [
         "int8, 51 points; NME in percent of the distance between the outer eye corners ± its "
-        "standard error (faces; share of them above 10%). Angles follow from the annotated points, "
-        "thirds are of each test set.", "",
+        "standard error, by people where they are told (faces; share of them above 10%). Angles "
+        "follow from the annotated points, thirds are of each test set.", "",
         f"| faces | {' | '.join(heads)} |", "|---|" + "---|" * len(columns),
     ]
     everyone = [found[test][name]["all"] for test, name in columns]

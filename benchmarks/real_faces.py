@@ -21,6 +21,7 @@ RUNS = {
     "best": "four formats, with a teacher",
     "cross_format": "four formats",
     "single_format": "HELEN alone",
+    "synthetic": "rendered faces alone",
 }
 TESTS = {"": HELEN_TEST, "_youtube_faces": YOUTUBE_TEST}
 

@@ -129,3 +129,21 @@ def test_the_float_weights_carry_all_heads() -> None:
     assert spec.presence is not None
     assert set(spec.heads) == {"ibug51", "ibug68", "scut86", "mtfl5"}
     assert all("${EFLD_DATA}" in head.source for head in spec.heads.values())
+
+
+def test_the_model_of_rendered_faces(shared_data: Path) -> None:
+    """It is free of photos, and finds real faces all the same."""
+    shipped = assets.SHIPPED["synthetic"]
+    spec = checkpoint.read_spec(shipped.float)
+    assert spec.license == "Apache-2.0" and spec.presence is None
+    assert {head.source for head in spec.heads.values()} == {
+        "ibug:runs/rendered/ibug68", "wflw:runs/rendered/wflw98/list_98pt_rect_attr.txt"}
+    manifest = calibration.read_manifest(shipped.int8.parent / "calibration.json")
+    assert manifest.source == "ibug:runs/rendered/ibug68"
+    assert all(check.passed for check in golden.verify(shipped.int8)[1])
+    predictor = LandmarkPredictor(shipped.int8)
+    source = f"ibug:{shared_data / 'ibug/helen/testset'}"
+    found = faces.load(source, predictor.crop_rule, 128, progress=False)
+    exported = nme_percent(evaluate.evaluate(predictor, found))
+    floating = nme_percent(evaluate.evaluate(FloatPredictor(shipped.float, HEAD), found))
+    assert exported < 5.3 and abs(exported - floating) < 0.02

@@ -28,7 +28,7 @@ class Shipped:
 
 
 # By the names under which the commands know them: trained on research photos, not for commercial
-# use.
-SHIPPED = {name: Shipped(Path(__file__).parent / name) for name in ("research",)}
+# use; and on rendered faces alone.
+SHIPPED = {name: Shipped(Path(__file__).parent / name) for name in ("research", "synthetic")}
 INT8_MODEL = SHIPPED["research"].int8
 FLOAT_MODEL = SHIPPED["research"].float

@@ -71,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         "example: efld-bench model.tflite --android --benchmark-model PATH --cores f0 --power 60 "
         "--output results.json",
     )
-    parser.add_argument("model", help="a .tflite or a bundle of efld-export, or the shipped model: "
-                        "research")
+    parser.add_argument("model", help="a .tflite or a bundle of efld-export, or a shipped model: "
+                        "research or synthetic")
     parser.add_argument(
         "--threads", type=common.whole_from(1), nargs="+", default=[1], metavar="N",
         help="thread counts (default: 1)",

@@ -23,7 +23,7 @@ def add_label(commands: argparse._SubParsersAction) -> None:
                         "on standard input")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.jsonl")
     parser.add_argument("--model", default=assets.INT8_MODEL,
-                        metavar="FILE|research|mesh",
+                        metavar="FILE|research|synthetic|mesh",
                         help="a .tflite of efld-export or its folder, a shipped model, or mesh: "
                         "the face mesh of the installed mediapipe (default: research)")
     parser.add_argument("--convert", metavar="SCHEMA",

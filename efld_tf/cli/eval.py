@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "example: efld-eval model.tflite --source ibug:helen/testset --output results.json",
     )
     parser.add_argument("model", help="a .tflite of efld-export, a run's folder, a "
-                        "trained .h5, or the shipped model: research")
+                        "trained .h5, or a shipped model: research or synthetic")
     parser.add_argument(
         "--source", metavar="READER:PATH",
         help="annotated faces, e.g. ibug:FOLDER, wflw:LIST.txt, packed:FOLDER",

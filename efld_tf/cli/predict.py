@@ -77,9 +77,10 @@ def _parser() -> argparse.ArgumentParser:
         help="photos, videos, folders, quoted patterns, a camera's number or path, or - for a list "
         "of paths on standard input")
     parser.add_argument("--model", type=Path, default=assets.INT8_MODEL,
-                        metavar="FILE|research",
-                        help="a .tflite of efld-export or its folder, or the shipped model: "
-                        "research, not for commercial use (default: research)")
+                        metavar="FILE|research|synthetic",
+                        help="a .tflite of efld-export or its folder, or a shipped model: "
+                        "research, not for commercial use, or synthetic, less accurate and from "
+                        "rendered faces alone (default: research)")
     parser.add_argument("--detector", metavar="both|short|full|FILE",
                         help="of faces: short range, full range for smaller ones, both, or a model "
                         "file of one of them (default: both)")

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     )
     parser.add_argument(
         "--init-from", metavar="MODEL", help="start from the weights of a trained model: a run's "
-        "folder, a .h5, or the shipped one: research"
+        "folder, a .h5, or a shipped one: research or synthetic"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     arguments = parser.parse_args(argv)

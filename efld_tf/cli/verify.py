@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         "example: efld-verify runs/demo/efld_ibug68_int8",
     )
     parser.add_argument("model", type=Path, help="a bundle of efld-export, the .tflite in it, "
-                        "or the shipped model: research")
+                        "or a shipped model: research or synthetic")
     arguments = parser.parse_args(argv)
     from efld_tf.export import audit
     from efld_tf.runtime import golden, metadata

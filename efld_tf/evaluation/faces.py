@@ -38,6 +38,7 @@ class EvaluationFaces:
       points: [F, N, 2] in the crops' unit squares; NaN where not annotated.
       sides: [F] sides of the crops in pixels of the photos.
       names: the faces' keys in their source.
+      people: what says whose face each is; the face's key where the source does not tell.
       attributes: of the annotations.
       skipped: one line for each sample that could not be used.
       view: (index, square, size) -> what another square of the photo shows, [size, size, 3] at its
@@ -55,6 +56,7 @@ class EvaluationFaces:
     points: np.ndarray
     sides: np.ndarray
     names: list[str]
+    people: list[str]
     attributes: list[Mapping[str, str]]
     skipped: list[str]
     view: Callable[[int, Crop, int], np.ndarray]
@@ -75,6 +77,7 @@ class EvaluationFaces:
             points=self.points[indices],
             sides=self.sides[indices],
             names=[self.names[i] for i in indices],
+            people=[self.people[i] for i in indices],
             attributes=[self.attributes[i] for i in indices],
             view=lambda index, square, size: self.view(indices[index], square, size),
         )
@@ -145,6 +148,7 @@ def load(
         points=np.stack([crop.to_unit(r.points) for r, crop, _ in used]).astype(np.float32),
         sides=np.array([crop.side for _, crop, _ in used]),
         names=[record.key for record, _, _ in used],
+        people=[record.identity or record.key for record, _, _ in used],
         attributes=[record.attributes for record, _, _ in used],
         skipped=skipped,
         view=view,
@@ -194,6 +198,7 @@ def _from_packed(
         return extract_crop(image, crop.within(square), side)
 
     points = np.stack([face["points"] for face in stored])
+    names = [face["name"].decode() for face in stored]
     return EvaluationFaces(
         source=source,
         schema=manifest.schema,
@@ -202,7 +207,8 @@ def _from_packed(
         crops=np.stack([view(i, WHOLE, size) for i in range(len(stored))]),
         points=(points - 0.5) * margin + 0.5,
         sides=np.array([face["side"] for face in stored]) / margin,
-        names=[face["name"].decode() for face in stored],
+        names=names,
+        people=names,
         attributes=[{} for _ in stored],
         skipped=manifest.skipped,
         view=view,

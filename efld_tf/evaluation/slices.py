@@ -102,9 +102,11 @@ class Slices:
 
     def _of_group(self, members: np.ndarray) -> dict[str, Any]:
         nme = self.evaluation.nme[members]
-        error = nme.std(ddof=1) / np.sqrt(len(nme)) if len(nme) > 1 else np.nan
+        people = np.array(self.evaluation.faces.people)[members]
+        error = standard_error(nme, people)
         return {
             "faces": len(nme),
+            "people": len(set(people)),
             f"nme_{self.evaluation.normaliser}_percent": percent(nme.mean()),
             "standard_error_percent": None if np.isnan(error) else percent(error),
             "failure_rate_10_percent": percent(metrics.failure_rate(nme, FAILURE)),
@@ -119,6 +121,20 @@ def measure(evaluation: Evaluation) -> Slices:
         if found is not None and np.isfinite(found).any():
             values[attribute.name] = found
     return Slices(evaluation, tuple(a for a in ATTRIBUTES if a.name in values), values)
+
+
+def standard_error(values: np.ndarray, people: np.ndarray) -> float:
+    """Of the mean of values [F], those of one person [F] being alike; NaN for a single person.
+
+    Each person's deviations from the mean are summed up first. With one value a person it is the
+    usual one. (A. C. Cameron and D. L. Miller, "A Practitioner's Guide to Cluster-Robust
+    Inference", Journal of Human Resources 50(2), 2015, Section II.)
+    """
+    _, owner = np.unique(people, return_inverse=True)
+    sums = np.bincount(owner, weights=values - values.mean())
+    if len(sums) < 2:
+        return float("nan")
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(values))
 
 
 def _between(low: float, high: float) -> str:

@@ -30,6 +30,7 @@ def of(
         source="made", schema=schema, crop_rule=CropRule("points", schema, 1.2, 0.0, 0.0),
         crop_rule_from="model", crops=crops, points=points.astype(np.float32),
         sides=np.full(count, side), names=[str(i) for i in range(count)],
+        people=[str(i) for i in range(count)],
         attributes=[{}] * count, skipped=[], view=lambda index, square, size: crops[index],
         reach=1.0,
     )
@@ -164,7 +165,7 @@ def test_the_figures_of_groups() -> None:
     assert [g["group"] for g in size["groups"]] == ["32 to 64", "128 and more"]
     small, large = size["groups"]
     assert small == {
-        "group": "32 to 64", "faces": 2, "nme_interocular_percent": pytest.approx(3, abs=1e-3),
+        "group": "32 to 64", "faces": 2, "people": 2, "nme_interocular_percent": pytest.approx(3, abs=1e-3),
         # The standard deviation of 2 and 4 is 1.414.
         "standard_error_percent": pytest.approx(1, abs=1e-3), "failure_rate_10_percent": 0.0,
     }
@@ -172,6 +173,29 @@ def test_the_figures_of_groups() -> None:
     assert large["failure_rate_10_percent"] == pytest.approx(100 / 3, abs=1e-3)
     yaw = summary["attributes"]["yaw"]
     assert yaw["not_told"] == 1 and sum(g["faces"] for g in yaw["groups"]) == 4
+
+
+def test_faces_of_one_person_count_as_what_they_share() -> None:
+    """Copies of a face say nothing new; faces that differ within people alone cancel out."""
+    values = np.array([2.0, 4.0, 3.0, 7.0])
+    alone = slices.standard_error(values, np.array(list("abcd")))
+    assert alone == pytest.approx(values.std(ddof=1) / 2)
+    copies = slices.standard_error(np.repeat(values, 5), np.repeat(list("abcd"), 5))
+    assert copies == pytest.approx(alone)
+    assert slices.standard_error(np.array([1.0, 3, 3, 1]), np.array(list("aabb"))) == 0
+    # By hand: the mean is 3, the sums of deviations are -3 and 3: sqrt(2 * 18) / 3.
+    assert slices.standard_error(np.array([1.0, 2, 6]), np.array(list("aab"))) == pytest.approx(2)
+    assert np.isnan(slices.standard_error(values, np.array(list("aaaa"))))
+
+
+def test_people_follow_their_faces(tmp_path) -> None:
+    found = of(np.stack([faces.mean_shape("ibug68")] * 3))
+    found.people[:] = ["anna", "anna", "ben"]
+    turned_round = found.ordered([2, 0, 1])
+    assert turned_round.people == ["ben", "anna", "anna"]
+    sliced = slices.measure(evaluated(found, np.array([0.02, 0.04, 0.06])))
+    (group,) = sliced.summary()["attributes"]["face_size"]["groups"]
+    assert (group["faces"], group["people"]) == (3, 2)
 
 
 def test_a_group_of_one_has_no_standard_error() -> None:
