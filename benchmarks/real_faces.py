@@ -4,8 +4,8 @@
 
 `RUNS` (default: runs) holds the runs of `configs/efld/`. Those that are named (default: all) are
 measured on HELEN's test set and on people of YouTube Faces that no training face shows. Writes
-benchmarks/real_faces/: RUN.json, RUN_youtube_faces.json and table.md. What int8 changes is measured
-by `benchmarks/export.py`.
+benchmarks/real_faces/: RUN.json, RUN_youtube_faces.json and table.md. For int8 see
+`benchmarks/export/` and `benchmarks/hard_cases/`.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def test_what_is_no_face_is_not_taken_for_one(shared_data: Path) -> None:
     kinds = np.array(crops.kinds)
     taken = predictor.predict_with_confidence(crops.stacked)[1] >= 0.5
     rates = {kind: float(taken[kinds == kind].mean()) for kind in set(kinds)}
-    assert rates["patch"] < 0.05 and rates["partial"] < 0.15 and rates["alarm"] < 0.25
+    assert rates["patch"] < 0.1 and rates["partial"] < 0.15 and rates["alarm"] < 0.35
     assert rates["face"] > 0.75
 
 

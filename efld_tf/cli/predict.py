@@ -92,9 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-face", type=common.number_within(8, math.inf), metavar="PIXELS",
                         help="the smallest face to look for (default: 40 or 1/50 of a photo, and "
                         "about 1/16 of a video's width)")
-    parser.add_argument("--min-confidence", type=common.number_within(0, 1), default=0.5,
-                        metavar="SHARE", help="how sure the model must be of a face, from 0 to 1 "
-                        "(default: %(default)s)")
+    parser.add_argument("--min-confidence", type=common.number_within(0, 1), metavar="SHARE",
+                        help="how sure the model must be of a face, from 0 to 1; not for models "
+                        "without a confidence, like synthetic (default: 0.5)")
     parser.add_argument("--min-score", type=common.number_within(0, 1), metavar="SCORE",
                         help="of the detector, between 0 and 1 (default: the detector's own)")
     parser.add_argument("--output", type=Path, default=Path("predictions"), metavar="FOLDER",
@@ -122,12 +122,21 @@ def _landmarker(arguments: argparse.Namespace, min_face: float | None) -> FaceLa
     from efld_tf.runtime.predictor import LandmarkPredictor
 
     predictor = LandmarkPredictor(runs.exported_model(arguments.model), arguments.threads)
+    if arguments.min_confidence is not None and not predictor.has_confidence:
+        raise EfldError(f"--min-confidence: {arguments.model} has no confidence")
     if arguments.boxes is not None:
         return FaceLandmarker(predictor)
     detector = open_detector(
         arguments.detector or "both", threads=arguments.threads, min_score=arguments.min_score,
         min_face=min_face)
-    return FaceLandmarker(predictor, detector, min_confidence=arguments.min_confidence)
+    return FaceLandmarker(predictor, detector, min_confidence=_min_confidence(arguments))
+
+
+def _min_confidence(arguments: argparse.Namespace) -> float:
+    from efld_tf.runtime.landmarker import MIN_CONFIDENCE
+
+    given = arguments.min_confidence
+    return MIN_CONFIDENCE if given is None else given
 
 
 def _predict(
@@ -151,7 +160,7 @@ def _predict(
     prediction = Prediction(
         landmarker, outputs, report, boxes=boxes, window=window, following=following,
         tracking=TrackerOptions(
-            smooth=not arguments.no_smooth, min_confidence=arguments.min_confidence))
+            smooth=not arguments.no_smooth, min_confidence=_min_confidence(arguments)))
     for kind, group in groupby(items, key=type):
         if kind is CameraInput:
             go_on = all(prediction.camera(item) for item in group)

@@ -6,7 +6,7 @@ must not be taken for a face comes in kinds:
 - `patch`: squares of scenes, at many scales, that touch no face;
 - `alarm`: what detectors take for a face with little confidence though none is there, and what the
   model looks at next from there, by the crop that follows from its own points;
-- `partial`: squares moved off a face by three quarters of their side or more;
+- `partial`: squares moved off a face by three quarters of the side of its usual crop or more;
 - `blank`: flat colours, clouds and noise, as a covered lens and a dark room give.
 """
 
@@ -40,12 +40,12 @@ WITHOUT_FACE = (PATCH, ALARM, PARTIAL, BLANK)
 
 # Longest side of the smallest face's box, in pixels.
 SMALLEST_FACE = 32.0
-# Boxes of scenes are tight from hairline to chin, as in WIDER FACE: the median crop around the
-# points that the shipped model finds in such faces, in longest sides of the box.
+# Boxes of scenes are tight from hairline to chin, as in WIDER FACE: the median of the usual crop
+# around the points that a model finds in such faces, in longest sides of the box.
 SCENE_RULE = CropRule("file", "ibug68", 0.95, 0.0, 0.1)
 # Standard deviations of the crop around a face: of its centre in sides and of its side's logarithm.
 SHIFT, ZOOM = 0.05, 0.08
-# How far a partial face is off, in sides of the crop.
+# How far a partial face is off, in sides of its usual crop, whatever the zoom.
 OFF_FACE = (0.75, 1.1)
 PATCHES, PATCH_SIDES = 120, (32.0, 400.0)
 PARTIALS, SCENE_LOOKS = 6, 2
@@ -103,7 +103,7 @@ class PresenceCrops:
 
     def _append(self, pixels: np.ndarray, kind: str, source: str, photo: str) -> None:
         if self.variation.worsened:
-            pixels = worsened(pixels, self.variation.worsened, self.random)
+            pixels = worsened(pixels, self.variation.worsened, self.random, self.zoom)
             if self.random.random() < 0.5:
                 pixels = np.ascontiguousarray(pixels[:, ::-1])
         self.pixels.append(pixels)
@@ -199,7 +199,8 @@ def add_scenes(
         faces = [SCENE_RULE.crop(box) for box in boxes]
         large = [SCENE_RULE.crop(box) for box in boxes if max(box[2:] - box[:2]) >= SMALLEST_FACE]
         alarms = list(_alarms(image, boxes, detectors, predictor))
-        alarms = [crop for crop in alarms if not shows_face(crop, faces)]
+        seen = [crop.within(zoomed(crops.zoom)) for crop in faces]
+        alarms = [crop for crop in alarms if not shows_face(crop, seen)]
         for _ in range(rounds):
             for crop in large:
                 for _ in range(SCENE_LOOKS):
@@ -249,12 +250,15 @@ def shows_face(crop: Crop, faces: Sequence[Crop]) -> bool:
     return False
 
 
-def worsened(pixels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
-    """A crop [S, S, 3] uint8, with that chance made coarse, dark, covered and so on."""
+def worsened(
+    pixels: np.ndarray, share: float, random: np.random.Generator, zoom: float = 1.0
+) -> np.ndarray:
+    """A crop [S, S, 3] uint8 of that zoom; with a chance made coarse, dark, covered and so on."""
     if random.random() >= share:
         return pixels
     size = pixels.shape[0]
-    box = Crop(size / 2, size / 2, size / crop_maps.REFERENCE.scale)
+    x, y = size * zoomed(zoom).to_unit(np.array([0.5, 0.5]))  # the middle of the usual crop
+    box = Crop(x, y, size * zoom / crop_maps.REFERENCE.scale)
     for change, low, high, chance in (
         (corruptions.covered, 5.0, 30.0, 0.25), (corruptions.coarse, 20.0, 80.0, 0.35),
         (corruptions.blurred, 0.5, 2.5, 0.25), (corruptions.darkened, 0.5, 4.0, 0.35),

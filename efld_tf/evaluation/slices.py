@@ -28,6 +28,8 @@ TONES = ("dark", "brown", "tan", "intermediate", "light", "very light")
 TONE_EDGES = (-30.0, 10.0, 28.0, 41.0, 55.0)
 # The least b* of skin: photos without colour, or in blue light, do not tell its tone.
 LEAST_YELLOW = 2.0
+# With several faces each, for a standard error.
+FEWEST_PEOPLE = 10
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,16 @@ def measure(evaluation: Evaluation) -> Slices:
 
 
 def standard_error(values: np.ndarray, people: np.ndarray) -> float:
-    """Of the mean of values [F], those of one person [F] being alike; NaN for a single person.
+    """Of the mean of values [F], those of one person [F] being alike.
 
     Each person's deviations from the mean are summed up first. With one value a person it is the
-    usual one. (A. C. Cameron and D. L. Miller, "A Practitioner's Guide to Cluster-Robust
-    Inference", Journal of Human Resources 50(2), 2015, Section II.)
+    usual one. NaN for a single person, and where fewer than `FEWEST_PEOPLE` have several values,
+    of whom it would be too low. (A. C. Cameron and D. L. Miller, "A Practitioner's Guide to
+    Cluster-Robust Inference", Journal of Human Resources 50(2), 2015, Sections II and VI.)
     """
     _, owner = np.unique(people, return_inverse=True)
     sums = np.bincount(owner, weights=values - values.mean())
-    if len(sums) < 2:
+    if len(sums) < (2 if len(sums) == len(values) else FEWEST_PEOPLE):
         return float("nan")
     return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(values))
 

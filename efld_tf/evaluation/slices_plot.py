@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from efld_tf.evaluation.slices import Attribute, Slices
+from efld_tf.evaluation.slices import Attribute, Slices, standard_error
 from efld_tf.files import atomic_path
 
 matplotlib.use("agg")
@@ -44,10 +44,11 @@ def slices_plot(path: Path, slices: Slices) -> None:
 
 def _draw(axes: Axes, slices: Slices, attribute: Attribute) -> None:
     nme = 100 * slices.evaluation.nme
+    people = np.array(slices.evaluation.faces.people)
     groups = slices.groups(attribute)
     for place, (_, members) in enumerate(groups):
         own = nme[members]
-        error = own.std(ddof=1) / np.sqrt(len(own)) if len(own) > 1 else 0.0
+        error = np.nan_to_num(standard_error(own, people[members]))
         axes.bar(place, own.mean(), 0.7, yerr=error, capsize=3, color="tab:blue",
                  alpha=0.85 if len(own) >= FEWEST else 0.3)
         axes.annotate(str(len(own)), (place, own.mean() + error), ha="center", va="bottom",

@@ -1,10 +1,10 @@
 """The same network in a form that runs faster: what the converter leaves to be done.
 
 Every step keeps the function (to rounding) and the multiply-accumulates (to the few that summing
-partial sums takes); `benchmarks/export_steps.py` measures what each gives:
+partial sums takes); `benchmarks/export.py` measures what each gives:
 
-- `fold_batch_norms`: each batch norm goes into the convolution before it. The converter would do
-  so too; done first, it makes the other steps simple.
+- `fold_batch_norms`: each batch norm goes into the convolution or dense layer before it. The
+  converter would do so too; done first, it makes the other steps simple.
 - `split_depthwise`: XNNPACK's depthwise kernels have up to 25 taps; a larger one, such as the 8 x 8
   of EFLD's decoder, is computed channel by channel. Here it becomes four partial sums of 16 taps
   and their sum.
@@ -100,11 +100,12 @@ def rebuilt(
 
 
 def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
-    """Each convolution takes the batch norm after it into its kernel and bias."""
+    """Each convolution or dense layer takes the batch norm after it into its kernel and bias."""
 
     def fold(layer: layers.Layer, new: Rebuild) -> bool:
         following = consumers(layer)
-        if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D) or len(following) != 1:
+        kinds = layers.Conv2D | layers.DepthwiseConv2D | layers.Dense
+        if not isinstance(layer, kinds) or len(following) != 1:
             return False
         norm = following[0]
         if not isinstance(norm, layers.BatchNormalization) or layer.activation is not LINEAR:

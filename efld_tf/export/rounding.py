@@ -16,7 +16,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.export.equalise import BATCH, batches_of, copied, is_split
-from efld_tf.models.registry import PRESENCE
+from efld_tf.models.registry import PRESENCE_LAYER
 
 LEVELS = 127
 # Rows of patches that a layer is fitted to, and the ridge in parts of the patches' mean power.
@@ -40,7 +40,7 @@ def round_weights(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
         if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):
             continue
         # Calibration crops are faces: they do not say what a presence output gives without one.
-        if not layer.use_bias or layer.name == PRESENCE:
+        if not layer.use_bias or layer.name == PRESENCE_LAYER:
             continue
         patches = _patches(rounded, layer, crops, random)  # [R, taps, C]
         if isinstance(layer, layers.Conv2DTranspose):

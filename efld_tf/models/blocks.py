@@ -102,10 +102,14 @@ class Blocks:
         )(x)
         return self._normalise(x, name, activation)
 
-    def dense(self, x: tf.Tensor, units: int, *, name: str) -> tf.Tensor:
-        """Dense layer with bias and the activation, without batch norm: [B, C] -> [B, units]."""
-        x = tf_keras.layers.Dense(units, kernel_initializer="he_normal", name=name)(x)
-        return self.activate(x, name=name)
+    def dense(
+        self, x: tf.Tensor, units: int, *, name: str, batch_norm: bool = False
+    ) -> tf.Tensor:
+        """Dense layer with bias or a batch norm, and the activation: [B, C] -> [B, units]."""
+        x = tf_keras.layers.Dense(
+            units, use_bias=not batch_norm, kernel_initializer="he_normal", name=name
+        )(x)
+        return self._normalise(x, name, None) if batch_norm else self.activate(x, name=name)
 
     def activate(self, x: tf.Tensor, *, name: str, activation: str | None = None) -> tf.Tensor:
         """The activation alone: [...] -> [...]."""

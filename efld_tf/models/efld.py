@@ -42,6 +42,8 @@ class EFLDOptions:
         ablation "without the light backbone".
       head: `concat_linear`, or `pfld` for the ablation "without the light head".
       batch_norm_momentum: of every batch norm; 0.95 follows short runs calmly.
+      head_batch_norm: whether the hidden layers of the concat-linear heads have batch norms, which
+        export folds into them. Without, a high learning rate leaves most of their units dead.
       dropout: share of the features before the heads that a training step leaves out.
     """
 
@@ -49,6 +51,7 @@ class EFLDOptions:
     separable: bool = True
     head: str = "concat_linear"
     batch_norm_momentum: float = 0.95
+    head_batch_norm: bool = False
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -107,10 +110,12 @@ def pfld_features(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
     )
 
 
-def concat_linear_head(x: tf.Tensor, schema: str, blocks: Blocks) -> tf.Tensor:
+def concat_linear_head(
+    x: tf.Tensor, schema: str, blocks: Blocks, batch_norm: bool = False
+) -> tf.Tensor:
     """Head (Section 3.3): [B, 256] -> [B, 352], each dense layer is concatenated to its input."""
     for block in range(HEAD_BLOCKS):
-        y = blocks.dense(x, HEAD_UNITS, name=f"{schema}_dense{block + 1}")
+        y = blocks.dense(x, HEAD_UNITS, name=f"{schema}_dense{block + 1}", batch_norm=batch_norm)
         x = tf_keras.layers.Concatenate(name=f"{schema}_concat{block + 1}")([x, y])
     return x
 
@@ -142,7 +147,7 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
     for schema, points in heads.items():
         x = features
         if options.head == "concat_linear":
-            x = concat_linear_head(features, schema, blocks)
+            x = concat_linear_head(features, schema, blocks, options.head_batch_norm)
         x = tf_keras.layers.Dense(
             2 * points, kernel_initializer=near_zero(), name=f"{schema}_points"
         )(x)

@@ -20,6 +20,9 @@ Raw = tf.Tensor | Mapping[str, tf.Tensor]
 
 # The output that says whether there is a face, beside those of the heads, and its layer.
 PRESENCE = "presence"
+# The name of its layer, and so of its weights in a file. To be changed with the features that a
+# family's presence reads, so that weights for other features are refused.
+PRESENCE_LAYER = "presence_logit"
 
 
 class Codec(Protocol):
@@ -182,5 +185,5 @@ def with_presence(family: str, model: tf_keras.Model) -> tf_keras.Model:
         raise EfldError(f"the family {family!r} has no presence output")
     if PRESENCE in model.output:
         raise EfldError(f"the model has an output {PRESENCE!r} already")
-    logit = tf_keras.layers.Dense(1, name=PRESENCE)(features(model))
+    logit = tf_keras.layers.Dense(1, name=PRESENCE_LAYER)(features(model))
     return tf_keras.Model(model.input, {**model.output, PRESENCE: logit}, name=model.name)

@@ -1,9 +1,9 @@
 """From a detector's box, or from landmarks, to the crop that a model was trained on.
 
 All crops of this toolkit show the same part of a face (`data.crop_fit`): the reference crop, which
-is 1.25 times the tight box of the 68 iBUG points. How it follows from a detector's box, and from
-four or five points that every schema has, was fitted once by `tools/fit_crop_maps.py`; the numbers
-are in `crop_maps.json`.
+is 1.25 times the tight box of the 68 iBUG points, or with a zoom a part of that. How it follows
+from a detector's box, and from four or five points that every schema has, was fitted once by
+`tools/fit_crop_maps.py`; the numbers are in `crop_maps.json`.
 """
 
 from __future__ import annotations

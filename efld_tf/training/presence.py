@@ -114,7 +114,8 @@ def attached(
     """
     heads = tf_keras.Model(model.input, {head: model.output[head] for head in spec.heads})
     whole = registry.with_presence(spec.family, heads)
-    whole.get_layer(registry.PRESENCE).set_weights([layer.kernel[:, None], np.array([layer.bias])])
+    presence = whole.get_layer(registry.PRESENCE_LAYER)
+    presence.set_weights([layer.kernel[:, None], np.array([layer.bias])])
     return replace(spec, presence=about), whole
 
 

@@ -211,6 +211,7 @@ def test_an_odd_corpus(folder: Path, faces: list[np.ndarray]) -> None:
         (["a.png", "--model", "empty"], "empty: expected one .tflite in the folder, found 0"),
         (["a.png", "--model", "a.png"], "a.png: has no landmark metadata"),
         (["a.png", "--detector", "missing.tflite"], "missing.tflite: "),
+        (["a.png", "--model", "synthetic", "--min-confidence", "0.3"], "synthetic has no confid"),
         (["a.png", "--boxes", "missing.json"], "missing.json: cannot be read"),
         (["a.png", "--output", "a.png"], "a.png: expected a folder to write to"),
         (["out/pictures/a.png", "--output", "out"], "is an input and would be replaced"),

@@ -165,7 +165,8 @@ def test_the_figures_of_groups() -> None:
     assert [g["group"] for g in size["groups"]] == ["32 to 64", "128 and more"]
     small, large = size["groups"]
     assert small == {
-        "group": "32 to 64", "faces": 2, "people": 2, "nme_interocular_percent": pytest.approx(3, abs=1e-3),
+        "group": "32 to 64", "faces": 2, "people": 2,
+        "nme_interocular_percent": pytest.approx(3, abs=1e-3),
         # The standard deviation of 2 and 4 is 1.414.
         "standard_error_percent": pytest.approx(1, abs=1e-3), "failure_rate_10_percent": 0.0,
     }
@@ -177,15 +178,25 @@ def test_the_figures_of_groups() -> None:
 
 def test_faces_of_one_person_count_as_what_they_share() -> None:
     """Copies of a face say nothing new; faces that differ within people alone cancel out."""
-    values = np.array([2.0, 4.0, 3.0, 7.0])
-    alone = slices.standard_error(values, np.array(list("abcd")))
-    assert alone == pytest.approx(values.std(ddof=1) / 2)
-    copies = slices.standard_error(np.repeat(values, 5), np.repeat(list("abcd"), 5))
+    values, people = np.random.default_rng(0).normal(3, 1, 12), np.arange(12)
+    alone = slices.standard_error(values, people)
+    assert alone == pytest.approx(values.std(ddof=1) / np.sqrt(12))
+    copies = slices.standard_error(np.repeat(values, 5), np.repeat(people, 5))
     assert copies == pytest.approx(alone)
-    assert slices.standard_error(np.array([1.0, 3, 3, 1]), np.array(list("aabb"))) == 0
-    # By hand: the mean is 3, the sums of deviations are -3 and 3: sqrt(2 * 18) / 3.
-    assert slices.standard_error(np.array([1.0, 2, 6]), np.array(list("aab"))) == pytest.approx(2)
-    assert np.isnan(slices.standard_error(values, np.array(list("aaaa"))))
+    within = slices.standard_error(np.tile([1.0, 3.0], 12), np.repeat(people, 2))
+    assert within == pytest.approx(0, abs=1e-12)
+    # By hand: 11 people have one face of 2; the last has two of 8 each. The mean is 38 / 13.
+    apart = np.array([11 * [2.0 - 38 / 13] + [16 - 2 * 38 / 13]])
+    by_hand = np.sqrt(12 / 11 * (apart**2).sum()) / 13
+    found = slices.standard_error(np.array([*11 * [2.0], 8, 8]), np.array([*range(11), 11, 11]))
+    assert found == pytest.approx(by_hand)
+
+
+def test_few_people_with_several_faces_have_no_standard_error() -> None:
+    values = np.array([2.0, 4.0, 3.0, 7.0])
+    assert slices.standard_error(values, np.arange(4)) == pytest.approx(values.std(ddof=1) / 2)
+    assert np.isnan(slices.standard_error(values, np.array(list("aabb"))))
+    assert np.isnan(slices.standard_error(values[:1], np.array(["a"])))
 
 
 def test_people_follow_their_faces(tmp_path) -> None:
@@ -196,6 +207,16 @@ def test_people_follow_their_faces(tmp_path) -> None:
     sliced = slices.measure(evaluated(found, np.array([0.02, 0.04, 0.06])))
     (group,) = sliced.summary()["attributes"]["face_size"]["groups"]
     assert (group["faces"], group["people"]) == (3, 2)
+    assert group["standard_error_percent"] is None
+
+
+def test_people_are_those_of_the_source(shared_data: Path) -> None:
+    source = f"youtube_faces:{shared_data / 'youtube_faces'}?identities=test"
+    rule = CropRule("points", "ibug68", 1.25)
+    found = faces_of.load(source, rule, 32, progress=False)
+    assert len(set(found.people)) == 50 and len(found) == 613
+    for name, person in zip(found.names, found.people, strict=True):
+        assert person in name
 
 
 def test_a_group_of_one_has_no_standard_error() -> None:

@@ -81,7 +81,8 @@ def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     crops, shapes = rendered_faces(RENDERED_OF.get(spec.family, 0))
     learn(spec, model, np.concatenate([found.crops, crops]), np.concatenate([found.points, shapes]))
     rng = np.random.default_rng(0)
-    presence = model.get_layer("presence")  # different for these faces, and on both sides of 0.5
+    # different for these faces, and on both sides of 0.5
+    presence = model.get_layer(registry.PRESENCE_LAYER)
     kernel = rng.normal(0, 1, presence.kernel.shape)
     presence.set_weights([kernel, np.zeros(1)])
     logit = model(found.crops / np.float32(255))["presence"].numpy()

@@ -32,11 +32,12 @@ def shaken(model: tf_keras.Model, seed: int) -> tf_keras.Model:
     return model
 
 
-@pytest.fixture(scope="module", params=["plain", "standard", "pfld", "relu"])
+@pytest.fixture(scope="module", params=["plain", "standard", "pfld", "relu", "normed"])
 def network(request) -> tf_keras.Model:
     options = {
         "plain": efld.EFLDOptions(), "standard": efld.EFLDOptions(separable=False),
         "pfld": efld.EFLDOptions(head="pfld"), "relu": efld.EFLDOptions(activation="relu"),
+        "normed": efld.EFLDOptions(head_batch_norm=True),
     }[request.param]
     model = shaken(efld.build(options, 128, {"ibug51": 51}), 0)
     return tf_keras.Model(model.input, model.output["ibug51"])

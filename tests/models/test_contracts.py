@@ -106,7 +106,7 @@ def test_fine_tuning_keeps_the_backbone_and_shared_heads(family: str, tmp_path) 
 def presence_of(spec: checkpoint.ModelSpec, model):
     """The same model with a presence output that says something."""
     whole = registry.with_presence(spec.family, model)
-    layer = whole.get_layer(registry.PRESENCE)
+    layer = whole.get_layer(registry.PRESENCE_LAYER)
     kernel = np.random.default_rng(4).normal(0, 0.05, layer.kernel.shape)
     layer.set_weights([kernel, np.array([0.1])])
     return replace(spec, presence={"faces": "none"}), whole
@@ -130,6 +130,16 @@ def test_a_presence_output_leaves_the_heads_alone(family: str, tmp_path) -> None
     logit = loaded(crops / np.float32(255))[registry.PRESENCE].numpy()[:, 0]
     np.testing.assert_allclose(confidence, 1 / (1 + np.exp(-logit)), atol=1e-5)
     assert points.shape == (2, 5, 2) and np.ptp(confidence) > 0
+
+
+def test_a_presence_for_other_features_is_refused(tmp_path) -> None:
+    """Of EFLD's first files: as many, but the decoder's."""
+    spec = spec_of("efld", "mtfl5")
+    checkpoint.save(tmp_path / "m.h5", *presence_of(spec, randomised(spec)))
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        file.move(registry.PRESENCE_LAYER, "presence")
+    with pytest.raises(DataError, match="weights presence_logit/kernel:0, .* are missing"):
+        checkpoint.load(tmp_path / "m.h5")
 
 
 def test_training_starts_without_the_presence_of_its_source(tmp_path) -> None:

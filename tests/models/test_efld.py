@@ -102,6 +102,16 @@ def test_what_tells_a_face_is_read_wherever_it_is(model: tf_keras.Model) -> None
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_batch_norms_in_the_head_cost_nothing_once_folded() -> None:
+    plain, normed = (efld.build(efld.EFLDOptions(head_batch_norm=normed), 128, {"ibug51": 51})
+                     for normed in (False, True))
+    assert sum(macs(normed).values()) == sum(macs(plain).values())
+    # In the place of a bias: scale, centre, mean and variance.
+    assert normed.count_params() - plain.count_params() == 3 * 3 * 32
+    kinds = [type(layer).__name__ for layer in normed.layers if "ibug51_dense" in layer.name]
+    assert kinds == ["Dense", "BatchNormalization", "ReLU"] * 3
+
+
 def test_gradients_reach_every_weight_from_every_head() -> None:
     network = efld.build(efld.EFLDOptions(), 64, {"ibug51": 51, "mtfl5": 5})
     for weight in network.trainable_weights:
