@@ -74,14 +74,19 @@ class Blocks:
 
     def depthwise(
         self, x: tf.Tensor, kernel: int, *, stride: int = 1, name: str, padding: str = "same",
-        activation: str | None = None,
+        activation: str | None = None, batch_norm: bool = True,
     ) -> tf.Tensor:
-        """Depthwise convolution block: [B, H, W, C] -> [B, H / stride, W / stride, C]."""
+        """Depthwise convolution block: [B, H, W, C] -> [B, H / stride, W / stride, C].
+
+        Without batch norm it has a bias.
+        """
         x, padding = _padded(x, kernel, stride, padding, name)
         x = tf_keras.layers.DepthwiseConv2D(
-            kernel, stride, padding, use_bias=False,
+            kernel, stride, padding, use_bias=not batch_norm,
             depthwise_initializer="he_normal", name=f"{name}_dwconv",
         )(x)
+        if not batch_norm:
+            return self.activate(x, name=name, activation=activation)
         return self._normalise(x, name, activation)
 
     def separable(

@@ -4,6 +4,8 @@ J.-J. Wu, "Efficient Facial Landmark Detection for Embedded Systems", ICME 2024 
 architecture is Sections 3.2, 3.3 and 4.1 and Figure 2. The paper leaves padding, bias, batch norm
 and the place of the activation open; here every convolution is `same`-padded, has no bias and is
 followed by batch norm and activation, which agrees with its 19.1 MFLOPs for 51 points at 128 x 128.
+The exception is the decoder's last convolution: over a batch of single vectors, a batch norm is
+noise, and points follow more precisely from features without (`benchmarks/recipe_search`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.errors import EfldError
-from efld_tf.models.blocks import RELUS, Blocks, near_zero
+from efld_tf.models.blocks import LINEAR, RELUS, Blocks, near_zero
 from efld_tf.models.codecs import MeanResidualCodec
 
 # Section 4.1, for each EOSA module: channels of an OSA layer, OSA layers, low-level channels.
@@ -29,6 +31,7 @@ HEAD_BLOCKS, HEAD_UNITS = 3, 32
 PFLD_CHANNELS = (96, 48)
 
 HEADS = ("concat_linear", "pfld")
+DECODERS = ("linear", "batch_norm")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class EFLDOptions:
     Attributes:
       activation: `relu6` (bounded, so that one odd calibration image cannot stretch the int8
         grid) or `relu` (as in the paper).
+      decoder: `linear`, whose last convolution has a bias alone, or `batch_norm`, with batch norm
+        and activation as all others have.
       separable: depthwise-separable low-level branches in modules 2 to 4; False is the paper's
         ablation "without the light backbone".
       head: `concat_linear`, or `pfld` for the ablation "without the light head".
@@ -48,6 +53,7 @@ class EFLDOptions:
     """
 
     activation: str = "relu6"
+    decoder: str = "linear"
     separable: bool = True
     head: str = "concat_linear"
     batch_norm_momentum: float = 0.95
@@ -57,6 +63,8 @@ class EFLDOptions:
     def __post_init__(self) -> None:
         if self.activation not in RELUS:
             raise EfldError(f"activation: expected one of {RELUS}, got {self.activation!r}")
+        if self.decoder not in DECODERS:
+            raise EfldError(f"decoder: expected one of {DECODERS}, got {self.decoder!r}")
         if self.head not in HEADS:
             raise EfldError(f"head: expected one of {HEADS}, got {self.head!r}")
         if not 0 < self.batch_norm_momentum < 1:
@@ -88,10 +96,13 @@ def backbone(x: tf.Tensor, blocks: Blocks, separable: bool) -> tf.Tensor:
     return x
 
 
-def decoder(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
+def decoder(x: tf.Tensor, blocks: Blocks, linear: bool) -> tf.Tensor:
     """Decoder (Figure 2b): [B, S, S, C] -> [B, 256] by a 1x1 and a depthwise S x S convolution."""
     x = blocks.conv(x, DECODER_CHANNELS, 1, name="decoder_pointwise")
-    x = blocks.depthwise(x, x.shape[1], padding="valid", name="decoder_depthwise")
+    x = blocks.depthwise(
+        x, x.shape[1], padding="valid", name="decoder_depthwise",
+        activation=LINEAR if linear else None, batch_norm=not linear,
+    )
     return tf_keras.layers.Flatten(name="decoder_flatten")(x)
 
 
@@ -140,7 +151,10 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
     blocks = Blocks(options.activation, options.batch_norm_momentum)
     image = tf_keras.Input((input_size, input_size, 3), name="image")
     x = backbone(image, blocks, options.separable)
-    features = decoder(x, blocks) if options.head == "concat_linear" else pfld_features(x, blocks)
+    if options.head == "concat_linear":
+        features = decoder(x, blocks, options.decoder == "linear")
+    else:
+        features = pfld_features(x, blocks)
     if options.dropout:
         features = tf_keras.layers.Dropout(options.dropout, name="dropout")(features)
     outputs = {}

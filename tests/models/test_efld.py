@@ -22,7 +22,7 @@ ROWS = {
     "ibug51": ((51, 2), 63_552),
 }
 TOTAL = 9_562_176
-PARAMETERS = 133_386
+PARAMETERS = 132_618  # the decoder has 256 biases, not 4 x 256 numbers of a batch norm
 
 
 def macs(model: tf_keras.Model) -> dict[str, int]:
@@ -102,6 +102,17 @@ def test_what_tells_a_face_is_read_wherever_it_is(model: tf_keras.Model) -> None
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_the_decoder_ends_in_a_convolution_or_as_all_others() -> None:
+    linear, normed = (efld.build(efld.EFLDOptions(decoder=decoder), 128, {"ibug51": 51})
+                      for decoder in efld.DECODERS)
+    assert sum(macs(normed).values()) == sum(macs(linear).values()) == TOTAL
+    assert normed.count_params() - linear.count_params() == 3 * 256
+    image = tf.random.stateless_normal([4, 128, 128, 3], [0, 1])
+    ends = [tf_keras.Model(m.input, m.get_layer("decoder_flatten").output)(image)
+            for m in (linear, normed)]
+    assert float(tf.reduce_min(ends[0])) < 0 == float(tf.reduce_min(ends[1]))
+
+
 def test_batch_norms_in_the_head_cost_nothing_once_folded() -> None:
     plain, normed = (efld.build(efld.EFLDOptions(head_batch_norm=normed), 128, {"ibug51": 51})
                      for normed in (False, True))
@@ -144,7 +155,7 @@ def test_dropout_is_there_in_training_alone() -> None:
 
 
 def test_relu6_bounds_what_calibration_can_see() -> None:
-    network = efld.build(efld.EFLDOptions(), 64, {"mtfl5": 5})
+    network = efld.build(efld.EFLDOptions(decoder="batch_norm"), 64, {"mtfl5": 5})
     activations = [layer.output for layer in network.layers if layer.name.endswith("_act")]
     outputs = tf_keras.Model(network.input, activations)(1e4 * tf.random.normal([2, 64, 64, 3]))
     assert len(activations) == 3 + 5 + 5 + 5 + 2 + 3  # modules, decoder, head
