@@ -36,7 +36,8 @@ def shaken(model: tf_keras.Model, seed: int) -> tf_keras.Model:
 def network(request) -> tf_keras.Model:
     options = {
         "plain": efld.EFLDOptions(), "standard": efld.EFLDOptions(separable=False),
-        "pfld": efld.EFLDOptions(head="pfld"), "relu": efld.EFLDOptions(activation="relu", decoder="batch_norm"),
+        "pfld": efld.EFLDOptions(head="pfld"),
+        "relu": efld.EFLDOptions(activation="relu", decoder="batch_norm"),
         "normed": efld.EFLDOptions(head_batch_norm=True),
     }[request.param]
     model = shaken(efld.build(options, 128, {"ibug51": 51}), 0)
