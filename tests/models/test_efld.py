@@ -170,7 +170,8 @@ def test_a_size_that_does_not_divide_is_refused(size: int) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"activation": "swish"}, {"decoder": "conv"}, {"head": "conv"}, {"batch_norm_momentum": 1.0}, {"dropout": 1.0}],
+    [{"activation": "swish"}, {"decoder": "conv"}, {"head": "conv"}, {"batch_norm_momentum": 1.0},
+     {"dropout": 1.0}],
 )
 def test_options_are_checked(wrong: dict) -> None:
     with pytest.raises(EfldError, match=next(iter(wrong))):
