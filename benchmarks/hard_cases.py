@@ -21,6 +21,7 @@ from trainings import HELEN_TEST, YOUTUBE_TEST
 
 from efld_tf import assets
 from efld_tf.evaluation import evaluate, faces, plots, slices, slices_plot
+from efld_tf.landmarks import metrics
 from efld_tf.landmarks.geometry import Crop
 from efld_tf.runtime.predictor import LandmarkPredictor
 
@@ -44,7 +45,8 @@ def main() -> None:
             values = values or divided.values
             divided = replace(divided, values=values)
             found[test][name] = {
-                "all": evaluation.summary(), **divided.summary(),
+                "all": evaluation.summary(), "points_outside": outside(evaluation),
+                **divided.summary(),
                 "worst": {evaluation.faces.names[i]: round(100 * float(evaluation.nme[i]), 2)
                           for i in plots.worst(evaluation)},
             }
@@ -64,6 +66,24 @@ def _blank(index: int, square: Crop, size: int) -> np.ndarray:
     return np.full((size, size, 3), 28, np.uint8)
 
 
+def outside(evaluation: evaluate.Evaluation) -> dict[str, Any]:
+    """Faces of which all points, and not all points, are in the crop that the model sees."""
+    points = evaluation.truth
+    out = ((points < 0) | (points > 1)).any(axis=(1, 2))
+    people = np.array(evaluation.faces.people)
+    return {
+        name: {
+            "faces": int(chosen.sum()),
+            "nme_interocular_percent": evaluate.percent(evaluation.nme[chosen].mean()),
+            "standard_error_percent": evaluate.percent(
+                slices.standard_error(evaluation.nme[chosen], people[chosen])),
+            "failure_rate_10_percent": evaluate.percent(
+                metrics.failure_rate(evaluation.nme[chosen], slices.FAILURE)),
+        }
+        for name, chosen in (("none", ~out), ("some", out)) if chosen.any()
+    }
+
+
 def table(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     models = list(found["helen"])
@@ -78,6 +98,9 @@ def table(found: dict[str, Any]) -> str:
     ]
     everyone = [found[test][name]["all"] for test, name in columns]
     lines.append(f"| all | {' | '.join(_all(cell) for cell in everyone)} |")
+    for group in ("none", "some"):
+        cells = [_cell(found[test][name]["points_outside"].get(group)) for test, name in columns]
+        lines.append(f"| points outside the model's crop: {group} | {' | '.join(cells)} |")
     for attribute in found["helen"]["shipped"]["attributes"]:
         groups = [{g["group"]: g for g in found[test][name]["attributes"][attribute]["groups"]}
                   for test, name in columns]
