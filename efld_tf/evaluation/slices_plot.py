@@ -48,10 +48,12 @@ def _draw(axes: Axes, slices: Slices, attribute: Attribute) -> None:
     groups = slices.groups(attribute)
     for place, (_, members) in enumerate(groups):
         own = nme[members]
-        error = np.nan_to_num(standard_error(own, people[members]))
-        axes.bar(place, own.mean(), 0.7, yerr=error, capsize=3, color="tab:blue",
+        error = standard_error(own, people[members])
+        axes.bar(place, own.mean(), 0.7, color="tab:blue",
                  alpha=0.85 if len(own) >= FEWEST else 0.3)
-        axes.annotate(str(len(own)), (place, own.mean() + error), ha="center", va="bottom",
+        axes.errorbar(place, own.mean(), error, capsize=3, color="black")  # none where it is NaN
+        top = own.mean() + np.nan_to_num(error)
+        axes.annotate(str(len(own)), (place, top), ha="center", va="bottom",
                       fontsize=7, xytext=(0, 2), textcoords="offset points")
     axes.axhline(nme.mean(), linestyle=":", linewidth=1, color="black")
     labels = [textwrap.fill(name, 10, break_long_words=False) for name, _ in groups]
