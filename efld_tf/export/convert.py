@@ -90,6 +90,7 @@ def rewritten(
         network = optimise.split_depthwise(network)
         if int8 and steps.equalise:
             network = equalise.balance_parts(network, crops)
+    network = optimise.lift_biases(network)
     if steps.merge and mode != "int16x8":
         network = optimise.merge_siblings(network)
     if int8 and steps.planes:

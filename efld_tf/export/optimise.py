@@ -8,6 +8,8 @@ partial sums takes); `benchmarks/export.py` measures what each gives:
 - `split_depthwise`: XNNPACK's depthwise kernels have up to 25 taps; a larger one, such as the 8 x 8
   of EFLD's decoder, is computed channel by channel. Here it becomes four partial sums of 16 taps
   and their sum.
+- `lift_biases`: the bias of a linear decoder goes into the dense layers behind it. Left to itself,
+  the converter moves it halfway and adds it a second time, on a coarser int8 grid.
 - `merge_siblings`: convolutions that read the same tensor become one. XNNPACK computes 16 output
   channels at a time: 8 + 4 cost twice as much as 12.
 - `interleave_as_planes` (int8 only): a concatenation of few channels copies a handful of bytes at
@@ -176,6 +178,47 @@ def _parts(height: int, width: int) -> int | None:
         return None
     fitting = (parts for parts in range(2, width + 1) if width % parts == 0)
     return next((parts for parts in fitting if height * width // parts <= MOST_TAPS), None)
+
+
+def lift_biases(model: tf_keras.Model) -> tf_keras.Model:
+    """A depthwise convolution that dense layers alone read leaves its bias to theirs."""
+    shifts: dict[int, np.ndarray] = {}  # what each vector of the new model lacks
+
+    def lift(layer: layers.Layer, new: Rebuild) -> bool:
+        if isinstance(layer, layers.DepthwiseConv2D) and layer.use_bias and _ends_in_dense(layer):
+            kernel, shifts[id(layer.output)] = layer.get_weights()
+            plain = copied(layer, use_bias=False)
+            new.put(layer.output, call(plain, new.value(layer.input), [kernel]))
+            return True
+        inputs = tf.nest.flatten(layer.input)
+        if not any(id(tensor) in shifts for tensor in inputs):
+            return False
+        found = [shifts.get(id(tensor), np.zeros(tensor.shape[-1])) for tensor in inputs]
+        if not isinstance(layer, layers.Dense):
+            shifts[id(layer.output)] = np.concatenate(found)
+            return False
+        kernel, bias = layer.get_weights()
+        weights = [kernel, bias + found[0] @ kernel]
+        new.put(layer.output, call(copied(layer), new.value(layer.input), weights))
+        return True
+
+    return rebuilt(model, lift)
+
+
+def _ends_in_dense(layer: layers.Layer) -> bool:
+    """Whether a layer gives one vector, which dense layers with a bias read as it is."""
+    if layer.output.shape[1:3] != (1, 1) or layer.activation is not LINEAR:
+        return False
+    reached = consumers(layer)
+    for reader in reached:  # it grows on the way
+        if isinstance(reader, layers.Reshape | layers.Flatten | layers.Concatenate):
+            following = consumers(reader)
+            if not following:
+                return False
+            reached += following
+        elif not isinstance(reader, layers.Dense) or not reader.use_bias:
+            return False
+    return bool(reached)
 
 
 def merge_siblings(model: tf_keras.Model) -> tf_keras.Model:

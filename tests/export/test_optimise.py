@@ -15,7 +15,8 @@ from tests import faces
 
 SIZE = 64
 STEPS = (
-    optimise.fold_batch_norms, optimise.split_depthwise, optimise.merge_siblings,
+    optimise.fold_batch_norms, optimise.split_depthwise, optimise.lift_biases,
+    optimise.merge_siblings,
     optimise.interleave_as_planes,
 )  # fmt: skip
 
@@ -73,6 +74,20 @@ def test_what_each_step_leaves(network: tf_keras.Model) -> None:
         if isinstance(layer, layers.Concatenate) and len(layer.output.shape) == 4:
             pieces = [tensor.shape[-1] for tensor in layer.input]
             assert layer.axis == 1 or min(pieces) >= optimise.LARGEST_PIECE
+
+
+@pytest.mark.parametrize(("decoder", "lifted"), [("linear", True), ("batch_norm", False)])
+def test_a_linear_decoder_leaves_its_bias_to_the_head(decoder: str, lifted: bool) -> None:
+    model = efld.build(efld.EFLDOptions(decoder=decoder), 128, {"ibug51": 51, "mtfl5": 5})
+    folded = optimise.fold_batch_norms(shaken(model, 0))
+    last = folded.get_layer("decoder_depthwise_dwconv")
+    bias = np.random.default_rng(0).normal(0, 1, 256)
+    last.set_weights([last.get_weights()[0], bias])
+    after = optimise.lift_biases(folded)
+    assert after.get_layer("decoder_depthwise_dwconv").use_bias is not lifted
+    image = pixels(3)
+    for head, value in folded(image).items():
+        np.testing.assert_allclose(after(image)[head], value, atol=2e-4)
 
 
 @given(st.data())
