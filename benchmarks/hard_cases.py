@@ -21,7 +21,6 @@ from trainings import HELEN_TEST, YOUTUBE_TEST
 
 from efld_tf import assets
 from efld_tf.evaluation import evaluate, faces, plots, slices, slices_plot
-from efld_tf.landmarks import metrics
 from efld_tf.landmarks.geometry import Crop
 from efld_tf.runtime.predictor import LandmarkPredictor
 
@@ -45,7 +44,7 @@ def main() -> None:
             values = values or divided.values
             divided = replace(divided, values=values)
             found[test][name] = {
-                "all": evaluation.summary(), "points_outside": outside(evaluation),
+                "all": evaluation.summary(), "points_outside": outside(divided),
                 **divided.summary(),
                 "worst": {evaluation.faces.names[i]: round(100 * float(evaluation.nme[i]), 2)
                           for i in plots.worst(evaluation)},
@@ -66,22 +65,12 @@ def _blank(index: int, square: Crop, size: int) -> np.ndarray:
     return np.full((size, size, 3), 28, np.uint8)
 
 
-def outside(evaluation: evaluate.Evaluation) -> dict[str, Any]:
+def outside(divided: slices.Slices) -> dict[str, Any]:
     """Faces of which all points, and not all points, are in the crop that the model sees."""
-    points = evaluation.truth
+    points = divided.evaluation.truth
     out = ((points < 0) | (points > 1)).any(axis=(1, 2))
-    people = np.array(evaluation.faces.people)
-    return {
-        name: {
-            "faces": int(chosen.sum()),
-            "nme_interocular_percent": evaluate.percent(evaluation.nme[chosen].mean()),
-            "standard_error_percent": evaluate.percent(
-                slices.standard_error(evaluation.nme[chosen], people[chosen])),
-            "failure_rate_10_percent": evaluate.percent(
-                metrics.failure_rate(evaluation.nme[chosen], slices.FAILURE)),
-        }
-        for name, chosen in (("none", ~out), ("some", out)) if chosen.any()
-    }
+    groups = {"none": ~out, "some": out}
+    return {name: divided.of_group(members) for name, members in groups.items() if members.any()}
 
 
 def table(found: dict[str, Any]) -> str:

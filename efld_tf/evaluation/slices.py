@@ -94,7 +94,7 @@ class Slices:
                     "unit": attribute.unit,
                     "not_told": int(np.isnan(self.values[attribute.name]).sum()),
                     "groups": [
-                        {"group": name, **self._of_group(members)}
+                        {"group": name, **self.of_group(members)}
                         for name, members in self.groups(attribute)
                     ],
                 }
@@ -102,7 +102,8 @@ class Slices:
             },
         }
 
-    def _of_group(self, members: np.ndarray) -> dict[str, Any]:
+    def of_group(self, members: np.ndarray) -> dict[str, Any]:
+        """What a group, [F] bool, has in `summary`."""
         nme = self.evaluation.nme[members]
         people = np.array(self.evaluation.faces.people)[members]
         error = standard_error(nme, people)

@@ -48,7 +48,7 @@ class EFLDOptions:
       head: `concat_linear`, or `pfld` for the ablation "without the light head".
       batch_norm_momentum: of every batch norm; 0.95 follows short runs calmly.
       head_batch_norm: whether the hidden layers of the concat-linear heads have batch norms, which
-        export folds into them. Without, a high learning rate leaves most of their units dead.
+        export folds into them. They keep units alive at high learning rates, but gained nothing.
       dropout: share of the features before the heads that a training step leaves out.
     """
 
