@@ -27,6 +27,9 @@ BATCH = 32
 HEADROOM = 1.1
 LARGEST_STRETCH = 100.0
 
+# Part of the largest range below which an element of an activation counts as constant.
+STILL = 1e-6
+
 
 @dataclass(frozen=True)
 class _Pair:
@@ -78,8 +81,11 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
         centre = (lowest + highest) / 2
         kernel, bias = pair.producer.get_weights()
         largest = np.maximum(np.abs(kernel).max(axis=(0, 1, 3)).reshape(parts, channels), 1e-12)
-        radius = np.maximum((highest - lowest) / 2, 1e-12)
-        radius = np.maximum(radius, largest * np.median(radius / largest))
+        radius = (highest - lowest) / 2
+        # Parts of channels that never fire say nothing about the usual range for a weight.
+        fires = radius > STILL * radius.max()
+        usual = np.median((radius / largest)[fires]) if fires.any() else 1.0
+        radius = np.maximum(radius, largest * usual)
         unit = radius.max(axis=0) / 127
         scale = np.minimum(np.ceil(radius / unit - 1e-9), 127) * unit
         pair.producer.set_weights(

@@ -88,3 +88,21 @@ def test_balanced_parts_are_centred_and_exact_in_int8(crops: np.ndarray) -> None
     steps = kernel / (kernel.max(axis=0) / 127)
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
     assert equalise.is_split(parts) and not equalise.is_split(balanced.get_layer("whole_sum"))
+
+
+def test_dead_channels_do_not_blow_up_the_kernel_of_the_parts(crops: np.ndarray) -> None:
+    """Its scale is one for all parts, so that it would have no levels left for the others."""
+    tf_keras.utils.set_random_seed(3)
+    image = layers.Input((16, 16, 3))
+    before = layers.Conv2D(6, 3, 2, "same")
+    x = layers.ReLU(6.0)(before(image))
+    x = layers.DepthwiseConv2D(8, name="whole", bias_initializer="normal")(x)
+    plain = tf_keras.Model(image, layers.Flatten()(x))
+    dead = np.array([True, True, False, True, True, False])  # most of them
+    before.set_weights([before.get_weights()[0], np.where(dead, -100.0, 0.5)])
+    balanced = equalise.balance_parts(optimise.split_depthwise(plain), crops)
+    pixels = crops.astype(np.float32) / 255.0
+    np.testing.assert_allclose(balanced(pixels), plain(pixels), rtol=1e-4, atol=1e-5)
+    kernel = np.abs(balanced.get_layer("whole_parts").get_weights()[0]).max(axis=(0, 1, 3))
+    kernel = kernel.reshape(-1, 6)
+    assert kernel[:, dead].max() <= 1.01 * kernel[:, ~dead].max()
