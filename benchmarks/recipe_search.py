@@ -128,8 +128,9 @@ OWN = Teacher("own", "ibug51", run="mapnet")
 DRAWN = Rendered("drawn", "ibug68")
 FULL = augment(rotation=12.0, scale=0.08, translation=0.03, occlusion=0.3, noise=0.03, blur=0.2)
 LIGHT = augment(rotation=6.0, scale=0.04, translation=0.015, occlusion=0.1, noise=0.02, blur=0.1)
+AS_IT_WAS = together(model(decoder="batch_norm"), training(batch_size=128, learning_rate=0.002))
 ATTEMPTS = {
-    "base": Attempt("the recipe as it was", None, together(), FACES),
+    "base": Attempt("the recipe as it was", None, AS_IT_WAS, FACES),
     "rate_006": Attempt("learning rate 0.006", "base", training(learning_rate=0.006)),
     "rate_012": Attempt("learning rate 0.012", "base", training(learning_rate=0.012)),
     "light": Attempt("half the augmentation", "rate_006", LIGHT),
@@ -176,6 +177,18 @@ ATTEMPTS = {
     "norm_099": Attempt("batch norm momentum 0.99", "combo", model(batch_norm_momentum=0.99)),
     "decoder_linear": Attempt("no batch norm nor activation at the decoder's end", "combo",
                               model(decoder="linear")),
+    "linear_rate_003": Attempt("learning rate 0.003", "decoder_linear",
+                               training(learning_rate=0.003)),
+    "linear_rate_012": Attempt("learning rate 0.012", "decoder_linear",
+                               training(learning_rate=0.012)),
+    "linear_zoom_115": Attempt("zoom 1.15", "decoder_linear", zoom(1.15)),
+    "linear_full": Attempt("all of the augmentation", "decoder_linear", FULL),
+    "linear_head_norm": Attempt("batch norms in the heads", "decoder_linear",
+                                model(head_batch_norm=True)),
+    "linear_clip": Attempt("gradients clipped at a norm of 0.1", "decoder_linear",
+                           training(gradient_clip_norm=0.1)),
+    "linear_warmup": Attempt("warm-up of 1,000 steps instead of 300", "decoder_linear",
+                             training(warmup_steps=1000)),
     "head_norm": Attempt("batch norms in the heads", "combo", model(head_batch_norm=True)),
     "relu": Attempt("ReLU instead of ReLU6", "combo", model(activation="relu")),
     "dropout": Attempt("dropout 0.1 before the heads", "combo", model(dropout=0.1)),

@@ -91,6 +91,8 @@ def rewritten(
         if int8 and steps.equalise:
             network = equalise.balance_parts(network, crops)
     network = optimise.lift_biases(network)
+    if int8 and steps.equalise:
+        network = equalise.equalise_features(network, crops)
     if steps.merge and mode != "int16x8":
         network = optimise.merge_siblings(network)
     if int8 and steps.planes:

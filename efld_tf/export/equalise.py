@@ -1,11 +1,12 @@
-"""Cross-layer equalisation before depthwise convolutions: all channels fill the int8 range.
+"""Cross-layer equalisation: all channels fill the int8 range.
 
 An int8 activation has one scale for all its channels, so a channel that stays below a twentieth of
 the largest one gets a dozen levels. Where nothing but a depthwise convolution reads the channels,
 each can be stretched to the full range and the convolution's kernel, which has a scale a channel
 of its own, shrunk by the same factor: the same function, at no cost. (M. Nagel et al., "Data-Free
 Quantization Through Weight Equalization and Bias Correction", ICCV 2019, Section 4.1; depthwise
-kernels need no compromise between the two ranges.)
+kernels need no compromise between the two ranges.) Features that dense layers read are treated
+alike, with the paper's compromise: the rows of their kernels share their scales.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export.optimise import scaled
+from efld_tf.export.optimise import ends_in_dense, scaled
 
 BATCH = 32
 
@@ -95,6 +96,57 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
         bias = bias + (kernel[:, 0, :, 0] * centre).sum(axis=0)
         pair.depthwise.set_weights([kernel * scale[:, None, :, None], bias])
     return copy
+
+
+def equalise_features(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
+    """Balances the channels of a vector that dense layers alone read against their kernels.
+
+    Each channel's share of the activation's range becomes its share of the kernels' range (the
+    paper's equation 8, with the largest weight of all layers that read the channel).
+
+    Args:
+      model, crops: as in `equalise`, after `optimise.lift_biases`.
+    """
+    copy = copied(model)
+    for layer in copy.layers:
+        if not isinstance(layer, layers.DepthwiseConv2D) or layer.use_bias:
+            continue
+        if not ends_in_dense(layer):
+            continue
+        readers = list(_dense_readers(copy, layer))
+        ((lowest, highest),) = extremes_of(copy, [layer], crops)
+        reached = np.maximum(np.abs(lowest), np.abs(highest)).reshape(-1)
+        weights = np.zeros_like(reached)
+        for dense, channels in readers:
+            rows = np.abs(dense.get_weights()[0]).max(axis=1)
+            np.maximum.at(weights, channels[channels >= 0], rows[channels >= 0])
+        fires = (reached > STILL * reached.max()) & (weights > STILL * weights.max())
+        factor = np.ones_like(reached)
+        factor[fires] = np.sqrt(weights[fires] / reached[fires])
+        factor[~fires] = np.median(factor[fires]) if fires.any() else 1.0
+        layer.set_weights([scaled(layer, layer.get_weights()[0], factor)])
+        for dense, channels in readers:
+            kernel, bias = dense.get_weights()
+            divisor = np.where(channels >= 0, factor[channels], 1.0)
+            dense.set_weights([kernel / divisor[:, None], bias])
+    return copy
+
+
+def _dense_readers(
+    model: tf_keras.Model, source: layers.Layer
+) -> Iterator[tuple[layers.Dense, np.ndarray]]:
+    """Dense layers that read a vector, and which of its channels each of their inputs is, or -1."""
+    channels = {id(source.output): np.arange(source.output.shape[-1])}
+    for layer in model.layers:
+        inputs = tf.nest.flatten(layer.input)
+        if layer is source or not any(id(tensor) in channels for tensor in inputs):
+            continue
+        unknown = [np.full(tensor.shape[-1], -1) for tensor in inputs]
+        found = [channels.get(id(t), u) for t, u in zip(inputs, unknown, strict=True)]
+        if isinstance(layer, layers.Dense):
+            yield layer, found[0]
+        else:
+            channels[id(layer.output)] = np.concatenate(found)
 
 
 def copied(model: tf_keras.Model) -> tf_keras.Model:

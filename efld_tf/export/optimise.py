@@ -185,7 +185,7 @@ def lift_biases(model: tf_keras.Model) -> tf_keras.Model:
     shifts: dict[int, np.ndarray] = {}  # what each vector of the new model lacks
 
     def lift(layer: layers.Layer, new: Rebuild) -> bool:
-        if isinstance(layer, layers.DepthwiseConv2D) and layer.use_bias and _ends_in_dense(layer):
+        if isinstance(layer, layers.DepthwiseConv2D) and layer.use_bias and ends_in_dense(layer):
             kernel, shifts[id(layer.output)] = layer.get_weights()
             plain = copied(layer, use_bias=False)
             new.put(layer.output, call(plain, new.value(layer.input), [kernel]))
@@ -205,7 +205,7 @@ def lift_biases(model: tf_keras.Model) -> tf_keras.Model:
     return rebuilt(model, lift)
 
 
-def _ends_in_dense(layer: layers.Layer) -> bool:
+def ends_in_dense(layer: layers.Layer) -> bool:
     """Whether a layer gives one vector, which dense layers with a bias read as it is."""
     if layer.output.shape[1:3] != (1, 1) or layer.activation is not LINEAR:
         return False
