@@ -162,9 +162,9 @@ def seeds_of(found: dict[str, Any], row: str) -> list[dict[str, Any]]:
 def tables(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     lines = [
-        f"{STEPS:,} steps of `configs/efld/cross_format.yaml`, {len(SEEDS)} seeds (mean ± standard deviation); "
-        "HELEN's test set, 330 faces, 51 points, inter-ocular, float; size of the int8 export. In "
-        "brackets what the paper reports on IVSFD.", "",
+        f"{STEPS:,} steps of `configs/efld/cross_format.yaml`, {len(SEEDS)} seeds (mean ± standard "
+        "deviation); HELEN's test set, 330 faces, 51 points, inter-ocular, float; size of the int8 "
+        "export. In brackets what the paper reports on IVSFD.", "",
         "| | MFLOPs | MB | NME % | FR@10% | CED-AUC@10% |", "|---|---|---|---|---|---|",
     ]
     for name, about in TABLE_2.items():

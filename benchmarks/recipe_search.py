@@ -17,7 +17,6 @@ from pathlib import Path
 from trainings import (
     Change,
     Recipe,
-    Rendered,
     Teacher,
     augment,
     best_validation,
@@ -48,7 +47,7 @@ class Attempt:
       against: the attempt that it changes, or None.
       change: of that.
       faces: drawn in training; None for those of `against`.
-      made: whose faces or labels it learns from.
+      made: whose labels it learns from.
       needs: the attempt whose model it starts from or is taught by.
     """
 
@@ -56,7 +55,7 @@ class Attempt:
     against: str | None
     change: Change
     faces: int | None = None
-    made: tuple[Teacher | Rendered, ...] = ()
+    made: tuple[Teacher, ...] = ()
     needs: str | None = None
 
 
@@ -125,16 +124,12 @@ MESH = Teacher("mesh", "ibug68")
 ONE_VIEW = Teacher("mesh_one_view", "ibug68", views=1)
 VERTICES = Teacher("vertices", "mediapipe468")
 OWN = Teacher("own", "ibug51", run="mapnet")
-DRAWN = Rendered("drawn", "ibug68")
 FULL = augment(rotation=12.0, scale=0.08, translation=0.03, occlusion=0.3, noise=0.03, blur=0.2)
 LIGHT = augment(rotation=6.0, scale=0.04, translation=0.015, occlusion=0.1, noise=0.02, blur=0.1)
 AS_IT_WAS = together(model(decoder="batch_norm"), training(batch_size=128, learning_rate=0.002))
 ATTEMPTS = {
     "base": Attempt("the recipe as it was", None, AS_IT_WAS, FACES),
     "rate_006": Attempt("learning rate 0.006", "base", training(learning_rate=0.006)),
-    "rate_012": Attempt("learning rate 0.012", "base", training(learning_rate=0.012)),
-    "light": Attempt("half the augmentation", "rate_006", LIGHT),
-    "zoom": Attempt("zoom 1.3", "rate_006", zoom(1.3)),
     "batch_64": Attempt("batch 64", "rate_006", training(batch_size=64)),
     "combo": Attempt("half the augmentation, zoom 1.3", "batch_64", together(LIGHT, zoom(1.3))),
     "combo_rate_012": Attempt("learning rate 0.012", "combo", training(learning_rate=0.012)),
@@ -168,12 +163,6 @@ ATTEMPTS = {
     "init_longer": Attempt("4 times as long, all of the augmentation", "init_mesh", FULL,
                            4 * FACES),
     "youtube": Attempt("YouTube Faces for the 51 points too", "combo", youtube),
-    "drawn": Attempt("3,000 rendered faces for the 51 points, some with large poses", "combo",
-                     DRAWN.supervises("ibug51"), made=(DRAWN,)),
-    "repeat_1": Attempt("HELEN's faces not oversampled", "combo", repeat(1)),
-    "repeat_6": Attempt("HELEN's faces 6 times instead of 3", "combo", repeat(6)),
-    "norm_090": Attempt("batch norm momentum 0.9 instead of 0.95", "combo",
-                        model(batch_norm_momentum=0.9)),
     "norm_099": Attempt("batch norm momentum 0.99", "combo", model(batch_norm_momentum=0.99)),
     "decoder_linear": Attempt("no batch norm nor activation at the decoder's end", "combo",
                               model(decoder="linear")),
@@ -183,6 +172,8 @@ ATTEMPTS = {
                                training(learning_rate=0.012)),
     "linear_zoom_115": Attempt("zoom 1.15", "decoder_linear", zoom(1.15)),
     "linear_full": Attempt("all of the augmentation", "decoder_linear", FULL),
+    "linear_average": Attempt("average of the weights", "decoder_linear",
+                              training(weight_average=0.998)),
     "linear_head_norm": Attempt("batch norms in the heads", "decoder_linear",
                                 model(head_batch_norm=True)),
     "linear_clip": Attempt("gradients clipped at a norm of 0.1", "decoder_linear",
@@ -190,16 +181,11 @@ ATTEMPTS = {
     "linear_warmup": Attempt("warm-up of 1,000 steps instead of 300", "decoder_linear",
                              training(warmup_steps=1000)),
     "head_norm": Attempt("batch norms in the heads", "combo", model(head_batch_norm=True)),
-    "relu": Attempt("ReLU instead of ReLU6", "combo", model(activation="relu")),
     "dropout": Attempt("dropout 0.1 before the heads", "combo", model(dropout=0.1)),
-    "average": Attempt("average of the weights", "rate_006", training(weight_average=0.998)),
     "wing": Attempt("wing loss", "rate_006", training(loss="wing")),
     "focus": Attempt("points weighted by their error", "combo",
                      training(loss="nme", loss_options={"focus": 1.0})),
-    "decay_0": Attempt("no weight decay", "rate_006", training(weight_decay=0.0)),
-    "decay_001": Attempt("weight decay 0.01", "rate_006", training(weight_decay=0.01)),
     "longer": Attempt("4 times as long", "combo", together(), 4 * FACES),
-    "longer_full": Attempt("all of the augmentation", "longer", FULL),
 }
 
 
