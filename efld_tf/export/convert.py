@@ -25,7 +25,8 @@ class Steps:
 
     Attributes:
       split, merge, planes: the steps of `optimise`, in order; planes need merged siblings.
-      equalise, round: see `equalise.equalise` and `rounding.round_weights`.
+      equalise: the steps of `equalise`.
+      round: see `rounding.round_weights`.
       float_last: see `quantise.to_int`.
       clip_percentile: see `ranges.choose`.
     """
@@ -90,7 +91,6 @@ def rewritten(
         network = optimise.split_depthwise(network)
         if int8 and steps.equalise:
             network = equalise.balance_parts(network, crops)
-    network = optimise.lift_biases(network)
     if int8 and steps.equalise:
         network = equalise.equalise_features(network, crops)
     if steps.merge and mode != "int16x8":
@@ -99,7 +99,7 @@ def rewritten(
         network = optimise.interleave_as_planes(network)
     if steps.round and mode in CALIBRATED:
         network = rounding.round_weights(network, crops)
-    return network
+    return optimise.lift_biases(network)
 
 
 def lowered(
@@ -118,8 +118,8 @@ def lowered(
     content, observed = to_float(spec, network, head, half=mode == "float16"), None
     if mode in CALIBRATED:
         observed = ranges.observe(content, crops)
-        chosen = ranges.choose(observed, steps.clip_percentile)
         bits = 8 if mode == "int8" else 16
+        chosen = ranges.choose(observed, bits, steps.clip_percentile)
         content = quantise.to_int(content, chosen, bits, steps.float_last)
     elif mode == "dynamic":
         content = quantise.to_dynamic(content)

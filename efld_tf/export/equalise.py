@@ -28,6 +28,10 @@ BATCH = 32
 HEADROOM = 1.1
 LARGEST_STRETCH = 100.0
 
+# Channels that fire on few of the calibration crops go much further on other faces: partial sums
+# get the range that this share of them reaches with weights like theirs, or less.
+USUAL_SHARE = 0.9
+
 # Part of the largest range below which an element of an activation counts as constant.
 STILL = 1e-6
 
@@ -68,7 +72,8 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     Each part of each channel is centred on zero by its bias, which the sum's bias takes back, and
     scaled to the range of the others, which the sum's kernel takes back: by whole 127ths of its
     largest value, so that the kernel is exact in int8. A part with large weights for its range
-    keeps a smaller one, because the partial sums' kernel has one scale for all (see `quantise`).
+    keeps a smaller one: it may fire on other faces, and the partial sums' kernel has one scale for
+    all (see `quantise`).
 
     Args:
       model, crops: as in `equalise`.
@@ -85,7 +90,7 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
         radius = (highest - lowest) / 2
         # Parts of channels that never fire say nothing about the usual range for a weight.
         fires = radius > STILL * radius.max()
-        usual = np.median((radius / largest)[fires]) if fires.any() else 1.0
+        usual = np.quantile((radius / largest)[fires], USUAL_SHARE) if fires.any() else 1.0
         radius = np.maximum(radius, largest * usual)
         unit = radius.max(axis=0) / 127
         scale = np.minimum(np.ceil(radius / unit - 1e-9), 127) * unit
@@ -102,20 +107,21 @@ def equalise_features(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Mode
     """Balances the channels of a vector that dense layers alone read against their kernels.
 
     Each channel's share of the activation's range becomes its share of the kernels' range (the
-    paper's equation 8, with the largest weight of all layers that read the channel).
+    paper's Section 4.1, with the largest weight of all layers that read the channel); the range
+    is that without the bias, which `optimise.lift_biases` takes away.
 
     Args:
-      model, crops: as in `equalise`, after `optimise.lift_biases`.
+      model, crops: as in `equalise`.
     """
     copy = copied(model)
     for layer in copy.layers:
-        if not isinstance(layer, layers.DepthwiseConv2D) or layer.use_bias:
-            continue
-        if not ends_in_dense(layer):
+        if not isinstance(layer, layers.DepthwiseConv2D) or not ends_in_dense(layer):
             continue
         readers = list(_dense_readers(copy, layer))
         ((lowest, highest),) = extremes_of(copy, [layer], crops)
-        reached = np.maximum(np.abs(lowest), np.abs(highest)).reshape(-1)
+        kernel, *bias = layer.get_weights()
+        shift = bias[0] if bias else 0.0
+        reached = np.maximum(np.abs(lowest - shift), np.abs(highest - shift)).reshape(-1)
         weights = np.zeros_like(reached)
         for dense, channels in readers:
             rows = np.abs(dense.get_weights()[0]).max(axis=1)
@@ -124,10 +130,10 @@ def equalise_features(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Mode
         factor = np.ones_like(reached)
         factor[fires] = np.sqrt(weights[fires] / reached[fires])
         factor[~fires] = np.median(factor[fires]) if fires.any() else 1.0
-        layer.set_weights([scaled(layer, layer.get_weights()[0], factor)])
+        layer.set_weights([scaled(layer, kernel, factor), *(b * factor for b in bias)])
         for dense, channels in readers:
-            kernel, bias = dense.get_weights()
             divisor = np.where(channels >= 0, factor[channels], 1.0)
+            kernel, bias = dense.get_weights()
             dense.set_weights([kernel / divisor[:, None], bias])
     return copy
 

@@ -8,14 +8,14 @@ partial sums takes); `benchmarks/export.py` measures what each gives:
 - `split_depthwise`: XNNPACK's depthwise kernels have up to 25 taps; a larger one, such as the 8 x 8
   of EFLD's decoder, is computed channel by channel. Here it becomes four partial sums of 16 taps
   and their sum.
-- `lift_biases`: the bias of a linear decoder goes into the dense layers behind it. Left to itself,
-  the converter moves it halfway and adds it a second time, on a coarser int8 grid.
 - `merge_siblings`: convolutions that read the same tensor become one. XNNPACK computes 16 output
   channels at a time: 8 + 4 cost twice as much as 12.
 - `interleave_as_planes` (int8 only): a concatenation of few channels copies a handful of bytes at
   a time, pixel after pixel. Tensors are instead stacked as planes of 4 channels, which takes one
   copy each, and one transposition of 32-bit elements puts the channels side by side. Merged
   siblings come apart in the same way.
+- `lift_biases`: the bias of a linear decoder goes into the dense layers behind it. Left to itself,
+  the converter moves it halfway and adds it a second time, on a coarser int8 grid.
 """
 
 from __future__ import annotations
@@ -102,9 +102,15 @@ def rebuilt(
 
 
 def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
-    """Each convolution or dense layer takes the batch norm after it into its kernel and bias."""
+    """Each convolution or dense layer takes the batch norm after it into its kernel and bias.
+
+    Dropout, which does nothing outside of training, is left out.
+    """
 
     def fold(layer: layers.Layer, new: Rebuild) -> bool:
+        if isinstance(layer, layers.Dropout):
+            new.put(layer.output, new.value(layer.input))
+            return True
         following = consumers(layer)
         kinds = layers.Conv2D | layers.DepthwiseConv2D | layers.Dense
         if not isinstance(layer, kinds) or len(following) != 1:

@@ -23,6 +23,9 @@ LARGEST_LOG_ODDS = 8.0
 # channels reach the end of the grid there, and some go further on other faces.
 HEADROOM = 1.35
 
+# Of 16 bits, one is well spent on faces that drive a tensor further than the calibration crops.
+HEADROOM_16_BITS = 2.0
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -68,13 +71,16 @@ def observe(content: bytes, crops: np.ndarray) -> Observed:
     return Observed(found, lowest, highest)
 
 
-def choose(observed: Observed, clip_percentile: float = 100.0) -> dict[str, tuple[float, float]]:
+def choose(
+    observed: Observed, bits: int, clip_percentile: float = 100.0
+) -> dict[str, tuple[float, float]]:
     """A range that contains 0 for each tensor, by name; one for tensors that share their grid.
 
     A concatenation and its inputs share it, as do the two ends of an operator that moves values.
     Log-odds of an output have `LARGEST_LOG_ODDS`.
 
     Args:
+      bits: of the grid, 8 or 16.
       clip_percentile: in percent of the crops; below 100, a tensor's range leaves out what it
         reaches only on the crops that drive it furthest.
     """
@@ -89,6 +95,7 @@ def choose(observed: Observed, clip_percentile: float = 100.0) -> dict[str, tupl
         high = observed.highest[:, members].max(axis=1)
         percentile = 100.0 if image in members else clip_percentile
         room = HEADROOM if partial.intersection(members) else 1.0
+        room = HEADROOM_16_BITS if bits == 16 and image not in members else room
         ranges[index] = (
             min(0.0, room * float(np.percentile(low, 100 - percentile))),
             max(0.0, room * float(np.percentile(high, percentile))),

@@ -40,9 +40,10 @@ def near_zero() -> tf_keras.initializers.Initializer:
 class Blocks:
     """Builds named blocks with one choice of activation and batch norm.
 
-    Every convolution is without bias and followed by batch norm and the activation. Layers are
-    called `NAME_conv`, `NAME_dwconv` or `NAME_deconv`, `NAME_bn` and `NAME_act`; before a
-    convolution with explicit padding there is a `NAME_pad`.
+    Every convolution is without bias and followed by batch norm and the activation; a block that
+    is asked for without batch norm has a bias instead. Layers are called `NAME_conv`,
+    `NAME_dwconv` or `NAME_deconv`, `NAME_bn` and `NAME_act`; before a convolution with explicit
+    padding there is a `NAME_pad`.
 
     What a convolution's `padding` may be: `same` and `valid` as in TensorFlow; `symmetric` is what
     PyTorch does with half the kernel: the same at stride 1, while at stride 2 TensorFlow pads the
@@ -62,32 +63,27 @@ class Blocks:
 
     def conv(
         self, x: tf.Tensor, filters: int, kernel: int, *, stride: int = 1, name: str,
-        padding: str = "same", activation: str | None = None,
+        padding: str = "same", activation: str | None = None, batch_norm: bool = True,
     ) -> tf.Tensor:
         """Convolution block: [B, H, W, C] -> [B, H / stride, W / stride, filters]."""
         x, padding = _padded(x, kernel, stride, padding, name)
         x = tf_keras.layers.Conv2D(
-            filters, kernel, stride, padding, use_bias=False,
+            filters, kernel, stride, padding, use_bias=not batch_norm,
             kernel_initializer="he_normal", name=f"{name}_conv",
         )(x)
-        return self._normalise(x, name, activation)
+        return self._finish(x, name, activation, batch_norm)
 
     def depthwise(
         self, x: tf.Tensor, kernel: int, *, stride: int = 1, name: str, padding: str = "same",
         activation: str | None = None, batch_norm: bool = True,
     ) -> tf.Tensor:
-        """Depthwise convolution block: [B, H, W, C] -> [B, H / stride, W / stride, C].
-
-        Without batch norm it has a bias.
-        """
+        """Depthwise convolution block: [B, H, W, C] -> [B, H / stride, W / stride, C]."""
         x, padding = _padded(x, kernel, stride, padding, name)
         x = tf_keras.layers.DepthwiseConv2D(
             kernel, stride, padding, use_bias=not batch_norm,
             depthwise_initializer="he_normal", name=f"{name}_dwconv",
         )(x)
-        if not batch_norm:
-            return self.activate(x, name=name, activation=activation)
-        return self._normalise(x, name, activation)
+        return self._finish(x, name, activation, batch_norm)
 
     def separable(
         self, x: tf.Tensor, filters: int, kernel: int, *, stride: int = 1, name: str
@@ -105,7 +101,7 @@ class Blocks:
             filters, kernel, stride, "same", use_bias=False,
             kernel_initializer="he_normal", name=f"{name}_deconv",
         )(x)
-        return self._normalise(x, name, activation)
+        return self._finish(x, name, activation)
 
     def dense(
         self, x: tf.Tensor, units: int, *, name: str, batch_norm: bool = False
@@ -114,7 +110,7 @@ class Blocks:
         x = tf_keras.layers.Dense(
             units, use_bias=not batch_norm, kernel_initializer="he_normal", name=name
         )(x)
-        return self._normalise(x, name, None) if batch_norm else self.activate(x, name=name)
+        return self._finish(x, name, None, batch_norm)
 
     def activate(self, x: tf.Tensor, *, name: str, activation: str | None = None) -> tf.Tensor:
         """The activation alone: [...] -> [...]."""
@@ -126,10 +122,14 @@ class Blocks:
         largest = 6.0 if activation == "relu6" else None
         return tf_keras.layers.ReLU(largest, name=f"{name}_act")(x)
 
-    def _normalise(self, x: tf.Tensor, name: str, activation: str | None) -> tf.Tensor:
-        x = tf_keras.layers.BatchNormalization(
-            momentum=self.batch_norm_momentum, epsilon=self.batch_norm_epsilon, name=f"{name}_bn"
-        )(x)
+    def _finish(
+        self, x: tf.Tensor, name: str, activation: str | None, batch_norm: bool = True
+    ) -> tf.Tensor:
+        if batch_norm:
+            x = tf_keras.layers.BatchNormalization(
+                momentum=self.batch_norm_momentum, epsilon=self.batch_norm_epsilon,
+                name=f"{name}_bn",
+            )(x)
         return self.activate(x, name=name, activation=activation)
 
 

@@ -46,7 +46,7 @@ class ModelSpec:
     """What a model is, apart from its weights.
 
     Attributes:
-      family, input_size, options: as in the recipe.
+      family, input_size, options: as in the recipe; of a file, with all options of the family.
       heads: by schema.
       schemas: those of them that are not built in, as their fields.
       training: where it comes from: recipe, step, validation NME.
@@ -92,7 +92,9 @@ def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
     """Writes spec and weights to one file, atomically."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         file.attrs["efld_format"] = FORMAT_VERSION
-        file.attrs["spec"] = json.dumps(asdict(spec))
+        # All of them, so that a file stays what it is when a default changes.
+        options = asdict(registry.options_of(spec.family, spec.options))
+        file.attrs["spec"] = json.dumps({**asdict(spec), "options": options})
         for weight in model.weights:
             file.create_dataset(weight.name, data=weight.numpy())
 
@@ -164,7 +166,7 @@ def _read(path: str | Path) -> tuple[ModelSpec, dict[str, np.ndarray]]:
     try:
         with h5py.File(path, "r") as file:
             if file.attrs["efld_format"] != FORMAT_VERSION:
-                raise DataError(path, "a model file of another version")
+                raise DataError(path, "a model file of another version of the toolkit")
             tree = json.loads(file.attrs["spec"])
             weights: dict[str, np.ndarray] = {}
 

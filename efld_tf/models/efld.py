@@ -4,8 +4,8 @@ J.-J. Wu, "Efficient Facial Landmark Detection for Embedded Systems", ICME 2024 
 architecture is Sections 3.2, 3.3 and 4.1 and Figure 2. The paper leaves padding, bias, batch norm
 and the place of the activation open; here every convolution is `same`-padded, has no bias and is
 followed by batch norm and activation, which agrees with its 19.1 MFLOPs for 51 points at 128 x 128.
-The exception is the decoder's last convolution: over a batch of single vectors, a batch norm is
-noise, and points follow more precisely from features without (`benchmarks/recipe_search`).
+The exception is the convolution that makes vectors of maps: points follow more precisely from
+features without both (`benchmarks/recipe_search`).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ DECODERS = ("linear", "batch_norm")
 
 @dataclass(frozen=True)
 class EFLDOptions:
-    """What can be varied in the family; the defaults are the paper's model.
+    """What can be varied in the family; the defaults are the paper's model with bounded activations.
 
     Attributes:
       activation: `relu6` (bounded, so that one odd calibration image cannot stretch the int8
         grid) or `relu` (as in the paper).
-      decoder: `linear`, whose last convolution has a bias alone, or `batch_norm`, with batch norm
-        and activation as all others have.
+      decoder: what follows the convolution over the whole map, PFLD's included: `linear`, a bias
+        alone, or `batch_norm`, batch norm and activation as everywhere else.
       separable: depthwise-separable low-level branches in modules 2 to 4; False is the paper's
         ablation "without the light backbone".
       head: `concat_linear`, or `pfld` for the ablation "without the light head".
@@ -69,6 +69,8 @@ class EFLDOptions:
             raise EfldError(f"head: expected one of {HEADS}, got {self.head!r}")
         if not 0 < self.batch_norm_momentum < 1:
             raise EfldError("batch_norm_momentum: expected a number between 0 and 1")
+        if self.head_batch_norm and self.head != "concat_linear":
+            raise EfldError("head_batch_norm: only the head concat_linear can have them")
         if not 0 <= self.dropout < 1:
             raise EfldError("dropout: expected a number from 0 up to, not including, 1")
 
@@ -106,14 +108,17 @@ def decoder(x: tf.Tensor, blocks: Blocks, linear: bool) -> tf.Tensor:
     return tf_keras.layers.Flatten(name="decoder_flatten")(x)
 
 
-def pfld_features(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
+def pfld_features(x: tf.Tensor, blocks: Blocks, linear: bool) -> tf.Tensor:
     """PFLD's multi-scale features: [B, S, S, C] -> [B, C + 96 + 48].
 
     As in X. Guo et al., "PFLD: A Practical Facial Landmark Detector", Table 1: averages of two
     scales and a full-size convolution of the second, concatenated.
     """
     middle = blocks.conv(x, PFLD_CHANNELS[0], 3, stride=2, name="pfld_middle")
-    last = blocks.conv(middle, PFLD_CHANNELS[1], middle.shape[1], padding="valid", name="pfld_last")
+    last = blocks.conv(
+        middle, PFLD_CHANNELS[1], middle.shape[1], padding="valid", name="pfld_last",
+        activation=LINEAR if linear else None, batch_norm=not linear,
+    )
     pooled = [tf_keras.layers.GlobalAveragePooling2D(name=f"pfld_pool{i}")(scale)
               for i, scale in enumerate((x, middle))]
     return tf_keras.layers.Concatenate(name="pfld_concat")(
@@ -151,10 +156,8 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
     blocks = Blocks(options.activation, options.batch_norm_momentum)
     image = tf_keras.Input((input_size, input_size, 3), name="image")
     x = backbone(image, blocks, options.separable)
-    if options.head == "concat_linear":
-        features = decoder(x, blocks, options.decoder == "linear")
-    else:
-        features = pfld_features(x, blocks)
+    to_vector = decoder if options.head == "concat_linear" else pfld_features
+    features = to_vector(x, blocks, options.decoder == "linear")
     if options.dropout:
         features = tf_keras.layers.Dropout(options.dropout, name="dropout")(features)
     outputs = {}

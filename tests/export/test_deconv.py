@@ -112,7 +112,7 @@ def test_in_int8(crops: np.ndarray) -> None:
     expected = outputs(model, crops)
     rounded = rounding.round_weights(model, crops)
     content = tiny_models.convert(rounded, [[1, SIZE, SIZE, 3]])
-    chosen = ranges.choose(ranges.observe(content, crops))
+    chosen = ranges.choose(ranges.observe(content, crops), 8)
     content = quantise.to_int(content, chosen)
     found = graph.parse(content)
     kernels = [op.inputs[1] for op in found.operators if op.name == "TRANSPOSE_CONV"]

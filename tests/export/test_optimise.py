@@ -76,9 +76,13 @@ def test_what_each_step_leaves(network: tf_keras.Model) -> None:
             assert layer.axis == 1 or min(pieces) >= optimise.LARGEST_PIECE
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
 @pytest.mark.parametrize(("decoder", "lifted"), [("linear", True), ("batch_norm", False)])
-def test_a_linear_decoder_leaves_its_bias_to_the_head(decoder: str, lifted: bool) -> None:
-    model = efld.build(efld.EFLDOptions(decoder=decoder), 128, {"ibug51": 51, "mtfl5": 5})
+def test_a_linear_decoder_leaves_its_bias_to_the_head(
+    decoder: str, lifted: bool, dropout: float
+) -> None:
+    options = efld.EFLDOptions(decoder=decoder, dropout=dropout)
+    model = efld.build(options, 128, {"ibug51": 51, "mtfl5": 5})
     folded = optimise.fold_batch_norms(shaken(model, 0))
     last = folded.get_layer("decoder_depthwise_dwconv")
     bias = np.random.default_rng(0).normal(0, 1, 256)
