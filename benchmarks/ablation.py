@@ -52,7 +52,7 @@ RESULTS = OUTPUT / "results.json"
 SEEDS = (1, 2, 3)
 STEPS = 4000
 OTHERS = ("youtube_faces", "scut", "net7876")
-MADE = (Rendered("rendered", "wflw98"), Teacher("mesh", "ibug68"))
+MADE = (Rendered("rendered"), Teacher("mesh", "ibug68"))
 
 
 @dataclass(frozen=True)

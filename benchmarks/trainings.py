@@ -24,7 +24,8 @@ CROSS_FORMAT = Path(__file__).parents[1] / "configs" / "efld" / "cross_format.ya
 HELEN_TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
 YOUTUBE_TEST = "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test"
 
-# Photos whose faces a teacher labels; none of HELEN, of which faces are held out.
+# Photos whose faces a teacher labels: none of HELEN and YouTube Faces, but all of SCUT and CUHK,
+# those of the test list and those that a recipe holds out among them.
 LABELLED = {"scut": "scut_fbp5500/Images", "net7876": "net7876/images"}
 
 Recipe = dict[str, Any]
@@ -120,30 +121,26 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Rendered:
-    """Faces that the project draws itself.
+    """Faces with WFLW's 98 points that the project draws itself.
 
     Attributes:
       name: of the source.
-      schema: of their points, ibug68 or wflw98.
       count: of faces.
     """
 
     name: str
-    schema: str
     count: int = 3000
 
     def make(self, runs: Path) -> None:
         """Renders them; done once."""
-        command("efld-data", "synth", runs / self.name, "--schema", self.schema, "--count",
+        command("efld-data", "synth", runs / self.name, "--schema", "wflw98", "--count",
                 self.count, "--seed", 1, "--size", 192)
 
     def supervises(self, head: str) -> Change:
         """Them as a source of a head."""
 
         def change(recipe: Recipe) -> None:
-            folder = f"{recipe['output_dir']}/{self.name}"
-            where = {"ibug68": f"ibug:{folder}",
-                     "wflw98": f"wflw:{folder}/list_98pt_rect_attr.txt"}[self.schema]
+            where = f"wflw:{recipe['output_dir']}/{self.name}/list_98pt_rect_attr.txt"
             recipe["heads"].setdefault(head, {"weight": 1.0})
             recipe["data"]["sources"].append(
                 {"name": self.name, "source": where, "heads": [head]})

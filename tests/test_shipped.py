@@ -49,7 +49,7 @@ def test_the_shipped_bundle_verifies() -> None:
 def test_accuracy_on_the_helen_test_set(int8_result: evaluate.Evaluation) -> None:
     assert len(int8_result.faces) == 330
     assert int8_result.normaliser == "interocular"
-    assert nme_percent(int8_result) <= 3.1
+    assert nme_percent(int8_result) <= 2.85
 
 
 def test_int8_is_as_accurate_as_float(
@@ -58,7 +58,7 @@ def test_int8_is_as_accurate_as_float(
     floating = evaluate.evaluate(FloatPredictor(assets.FLOAT_MODEL, HEAD), helen)
     assert abs(nme_percent(int8_result) - nme_percent(floating)) < 0.02
     # In crop pixels, of which a tighter crop has more to a face.
-    bound = 0.1 * LandmarkPredictor(assets.INT8_MODEL).crop_rule.zoom
+    bound = 0.125 * LandmarkPredictor(assets.INT8_MODEL).crop_rule.zoom
     assert export.compare(floating, int8_result)["point_difference_px_median"] < bound
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_face_is_not_taken_for_one(shared_data: Path) -> None:
     kinds = np.array(crops.kinds)
     taken = predictor.predict_with_confidence(crops.stacked)[1] >= 0.5
     rates = {kind: float(taken[kinds == kind].mean()) for kind in set(kinds)}
-    assert rates["patch"] < 0.1 and rates["partial"] < 0.15 and rates["alarm"] < 0.35
+    assert rates["patch"] < 0.1 and rates["partial"] < 0.2 and rates["alarm"] < 0.35
     assert rates["face"] > 0.75
 
 
@@ -114,13 +114,13 @@ def test_calibrating_on_all_photos_is_no_trap(
 
 
 def test_the_committed_manifest_names_the_photos(shared_data: Path) -> None:
-    path = Path(__file__).parents[1] / "calibration" / "helen_train_256.json"
+    path = Path(__file__).parents[1] / "calibration" / "helen_train.json"
     manifest = calibration.read_manifest(path)
     local = replace(manifest, source=f"ibug:{shared_data / 'ibug/helen/trainset'}")
     assert manifest.source == "ibug:${EFLD_DATA}/ibug/helen/trainset"
     rule = LandmarkPredictor(assets.INT8_MODEL).crop_rule
     found = calibration.load_faces(local, rule, 128)
-    assert len({crop.tobytes() for crop in found.crops}) == 256
+    assert len({crop.tobytes() for crop in found.crops}) == 870
 
 
 def test_the_float_weights_carry_all_heads() -> None:

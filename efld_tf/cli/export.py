@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser.add_argument(
         "--calibration", metavar="MANIFEST|N|all",
         help="photos for the integer ranges: a manifest (.json), or how many of the head's "
-        "training source, or all of them as in the EFLD paper (default: 256)",
+        "training source, or all of them as in the EFLD paper (default: 1000)",
     )
     parser.add_argument(
         "--faces", metavar="READER:PATH",
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
     spec = checkpoint.read_spec(model)
     head = checkpoint.chosen_head(model, spec, arguments.head)
-    manifest, count = _calibration(arguments.calibration or "256", calibration)
+    manifest, count = _calibration(arguments.calibration, calibration)
     options = {"head": head, "manifest": manifest, "faces_to_calibrate": count,
                "compare_source": arguments.faces}
     # The package's own weights are not exported into the package.
@@ -119,9 +119,11 @@ def _print_layers(rows: list) -> None:
 
 
 def _calibration(
-    text: str, calibration: ModuleType
+    text: str | None, calibration: ModuleType
 ) -> tuple[CalibrationManifest | None, int | None]:
     """(manifest, number of faces) of the option; a number of None means all."""
+    if text is None:
+        return None, calibration.DEFAULT_FACES
     if text == "all":
         return None, None
     if text.isdigit() and int(text) > 0:

@@ -19,7 +19,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces
 from efld_tf.landmarks.geometry import CropRule
 
-DEFAULT_FACES = 256
+DEFAULT_FACES = 1000
 
 
 @dataclass(frozen=True)

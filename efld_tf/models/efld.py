@@ -36,7 +36,7 @@ DECODERS = ("linear", "batch_norm")
 
 @dataclass(frozen=True)
 class EFLDOptions:
-    """What can be varied in the family; the defaults are the paper's model with bounded activations.
+    """What can be varied in the family; by default the paper's model, with bounded activations.
 
     Attributes:
       activation: `relu6` (bounded, so that one odd calibration image cannot stretch the int8
