@@ -58,7 +58,7 @@ def equalise(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     Returns:
       A copy that loses less in int8; on the calibration crops its outputs are those of `model`.
     """
-    copy = copied(model)
+    copy = clone(model)
     pairs = list(_pairs(copy, layers.ReLU))
     extremes = extremes_of(copy, [pair.between for pair in pairs], crops)
     for pair, (_, highest) in zip(pairs, extremes, strict=True):
@@ -78,7 +78,7 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     Args:
       model, crops: as in `equalise`.
     """
-    copy = copied(model)
+    copy = clone(model)
     pairs = list(_pairs(copy, layers.Reshape))
     extremes = extremes_of(copy, [pair.between for pair in pairs], crops)
     for pair, ends in zip(pairs, extremes, strict=True):
@@ -113,7 +113,7 @@ def equalise_features(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Mode
     Args:
       model, crops: as in `equalise`.
     """
-    copy = copied(model)
+    copy = clone(model)
     for layer in copy.layers:
         if not isinstance(layer, layers.DepthwiseConv2D) or not ends_in_dense(layer):
             continue
@@ -155,7 +155,7 @@ def _dense_readers(
             channels[id(layer.output)] = np.concatenate(found)
 
 
-def copied(model: tf_keras.Model) -> tf_keras.Model:
+def clone(model: tf_keras.Model) -> tf_keras.Model:
     """A copy with weights of its own."""
     copy = tf_keras.models.clone_model(model)
     copy.set_weights(model.get_weights())

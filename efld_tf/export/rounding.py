@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export.equalise import BATCH, batches_of, copied, is_split
+from efld_tf.export.equalise import BATCH, batches_of, clone, is_split
 from efld_tf.models.registry import PRESENCE_LAYER
 
 LEVELS = 127
@@ -34,7 +34,7 @@ def round_weights(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
       model: without batch norms; every layer called once.
       crops: [F, S, S, 3] uint8, the calibration crops.
     """
-    rounded = copied(model)
+    rounded = clone(model)
     random = np.random.default_rng(0)
     for layer in rounded.layers:
         if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):

@@ -36,7 +36,8 @@ class Layer:
       kernel: [C], on the features as they are.
       bias: of the log-odds.
       penalty: of `PENALTIES`.
-      held_out: [F], the log-odds of each example by layers that were not fitted to its photo.
+      held_out: [F], the log-odds of each example by layers that were not fitted to its photo; as
+        the bias, moved to where `RECALL` of the faces are above 0.
     """
 
     kernel: np.ndarray

@@ -154,7 +154,7 @@ def test_layers_that_several_read_are_copied_once() -> None:
     expected = model(pixels)
     for step in STEPS:
         model = step(model)
-    model = rounding.copied(equalise.equalise(model, crops))
+    model = rounding.clone(equalise.equalise(model, crops))
     for found, value in zip(model(pixels), expected, strict=True):
         np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-4)
     names = [layer.name for layer in model.layers]
