@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,24 +24,25 @@ class _Random:
     """Stateless random numbers: each call takes the next of a seed's streams."""
 
     def __init__(self, seed: tf.Tensor, batch: tf.Tensor):
-        self._seed, self._batch, self._calls = seed, batch, 0
+        self._seed, self.batch, self._calls = seed, batch, 0
 
     def _next(self) -> tf.Tensor:
         self._calls += 1
         return tf.random.experimental.stateless_fold_in(self._seed, self._calls)
 
     def uniform(self, low: float, high: float, *shape: int) -> tf.Tensor:
-        return tf.random.stateless_uniform([self._batch, *shape], self._next(), low, high)
+        return tf.random.stateless_uniform([self.batch, *shape], self._next(), low, high)
 
     def normal(self, stddev: float) -> tf.Tensor:
         """A normal variable cut off at two standard deviations: [B]."""
-        return tf.random.stateless_truncated_normal([self._batch], self._next(), stddev=stddev)
+        return tf.random.stateless_truncated_normal([self.batch], self._next(), stddev=stddev)
 
     def chance(self, probability: float) -> tf.Tensor:
         return self.uniform(0.0, 1.0) < probability
 
-    def noise_tile(self, height: int, width: int) -> tf.Tensor:
-        return tf.random.stateless_normal([height, width, 3], self._next())
+    def tile(self, *shape: int) -> tf.Tensor:
+        """Standard normal, of this shape for the whole batch."""
+        return tf.random.stateless_normal(shape, self._next())
 
 
 def augment(
@@ -74,16 +76,11 @@ def augment(
     mirrored = random.chance(options.flip)
     to_stored = _random_affine(random, options, mirrored, margin)
     warp = _warp_by_tensorflow if portable else _warp
-    crops = tf.cast(warp(images, to_stored, size), tf.float32) / 255.0
+    crops = warp(images, to_stored, size)
     moved = _move_points(points, to_stored, mirrored, flips)
-    if options.blur:
-        crops = _blur(crops, random, options)
-    crops = _colour(crops, random, options)
-    if options.noise:
-        crops = _noise(crops, random, options, size)
-    if options.occlusion:
-        crops = _occlude(crops, random, options, size)
-    return tf.clip_by_value(crops, 0.0, 1.0), moved, mirrored
+    if options == AugmentOptions.none():
+        return tf.cast(crops, tf.float32) / 255.0, moved, mirrored
+    return _looking(crops, _drawn_look(crops, random, options)), moved, mirrored
 
 
 def _random_affine(
@@ -154,7 +151,99 @@ def _move_points(
     return moved
 
 
-def _colour(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> tf.Tensor:
+class _Look(NamedTuple):
+    """What is drawn for the pixels of B faces.
+
+    Attributes:
+      blur: None, or of the first K faces the blurred pictures [K, S, S, 3] from 0 to 255 and how
+        much of them each takes, [K] from 0 to 1.
+      matrix, offset: [B, 3, 3] and [B, 1], changes of colour as one affine.
+      noise, strength: [B, S, S, 3] and [B], standard normal and its deviation in the crops' unit.
+      centre, half, paint: [B, 2], [B, 2] and [B, 3], rectangles in the unit square and their
+        colour; a negative half covers nothing.
+    """
+
+    blur: tuple[tf.Tensor, tf.Tensor] | None
+    matrix: tf.Tensor
+    offset: tf.Tensor
+    noise: tf.Tensor
+    strength: tf.Tensor
+    centre: tf.Tensor
+    half: tf.Tensor
+    paint: tf.Tensor
+
+
+def _drawn_look(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> _Look:
+    """A look for each crop of [B, S, S, 3] uint8.
+
+    Drawn outside of `_looking`, where XLA would draw a face's numbers anew for each of its pixels.
+    """
+    matrix, offset = _colour(random, options)
+    half = random.uniform(0.1, 1.0, 2) * options.occlusion_size / 2
+    half = tf.where(random.chance(options.occlusion)[:, None], half, -1.0)
+    return _Look(
+        _blur(crops, random, options) if options.blur else None, matrix, offset,
+        _noise(random, crops.shape[1]), random.uniform(0.0, options.noise),
+        random.uniform(0.0, 1.0, 2), half, random.uniform(0.0, 1.0, 3),
+    )
+
+
+@tf.function(jit_compile=True)
+def _looking(crops: tf.Tensor, look: _Look) -> tf.Tensor:
+    """Crops [B, S, S, 3] uint8 with their look: float32 in [0, 1].
+
+    Compiled by XLA, which goes through the pixels once instead of once an operation.
+    """
+    crops = tf.cast(crops, tf.float32)
+    if look.blur:
+        blurred, weight = look.blur
+        sharp, others = crops[: tf.shape(weight)[0]], crops[tf.shape(weight)[0] :]
+        mixed = sharp + weight[:, None, None, None] * (blurred - sharp)
+        crops = tf.concat([mixed, others], axis=0)
+    # Channel by channel: as a matrix product, three by three numbers take longer.
+    red, green, blue = (crops[..., i] / 255.0 for i in range(3))
+    matrix = look.matrix[:, None, None]  # [B, 1, 1, 3, 3]
+    crops = tf.stack([
+        red * matrix[..., 0, o] + green * matrix[..., 1, o] + blue * matrix[..., 2, o]
+        for o in range(3)
+    ], axis=-1) + look.offset[:, None, None]
+    crops += look.strength[:, None, None, None] * look.noise
+    place = (tf.range(crops.shape[1], dtype=tf.float32) + 0.5) / crops.shape[1]
+    inside = tf.abs(place - look.centre[..., None]) < look.half[..., None]  # [B, 2, S]
+    covered = inside[:, 1, :, None, None] & inside[:, 0, None, :, None]
+    return tf.clip_by_value(tf.where(covered, look.paint[:, None, None], crops), 0.0, 1.0)
+
+
+def _blur(
+    crops: tf.Tensor, random: _Random, options: AugmentOptions
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of a share `blur` of the faces, at least one: Gaussian blur, and how much of it to take.
+
+    The faces of a batch come in random order, so that the first of them are as good as any. All
+    share one kernel and each mixes it in by a share of its own.
+    """
+    batch = tf.cast(random.batch, tf.float32)
+    count = tf.cast(tf.maximum(tf.round(options.blur * batch), 1.0), tf.int32)
+    rows = _smoothed(crops[:count], 1, options.blur_sigma)
+    return _smoothed(rows, 2, options.blur_sigma), random.uniform(0.0, 1.0)[:count]
+
+
+@tf.function(jit_compile=True)
+def _smoothed(crops: tf.Tensor, axis: int, sigma: float) -> tf.Tensor:
+    """Gaussian blur of [K, S, S, 3] along axis 1 or 2: float32.
+
+    Both at once take longer: XLA computes the first anew for each tap of the second.
+    """
+    radius = math.ceil(2 * sigma)
+    kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    borders = [[radius, radius] if i == axis else [0, 0] for i in range(4)]
+    padded = tf.pad(tf.cast(crops, tf.float32), borders, "SYMMETRIC")
+    ends = [slice(k, k + crops.shape[axis]) for k in range(len(kernel))]
+    taps = [padded[:, end] if axis == 1 else padded[:, :, end] for end in ends]
+    return sum(float(share) * tap for share, tap in zip(kernel / kernel.sum(), taps, strict=True))
+
+
+def _colour(random: _Random, options: AugmentOptions) -> tuple[tf.Tensor, tf.Tensor]:
     """Saturation (grey where drawn), channel gains, contrast and brightness as one 3x3 affine."""
     saturation = 1 + random.uniform(-options.saturation, options.saturation)
     saturation = tf.where(random.chance(options.grey), 0.0, saturation)[:, None, None]
@@ -163,65 +252,17 @@ def _colour(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> tf.Te
     brightness = random.uniform(-options.brightness, options.brightness)[:, None]
     luma = tf.tile(tf.constant(LUMA)[None, :, None], [1, 1, 3])  # column c of every output channel
     matrix = saturation * tf.eye(3)[None] + (1 - saturation) * luma
-    matrix = matrix * (gain * contrast)[:, None, :]
     # Contrast turns about mid-grey, so that it does not change the mean brightness much.
-    offset = 0.5 * (1 - contrast) + brightness
-    shape = tf.shape(crops)
-    pixels = tf.reshape(crops, [shape[0], -1, 3])
-    return tf.reshape(tf.matmul(pixels, matrix) + offset[..., None], shape)
+    return matrix * (gain * contrast)[:, None, :], 0.5 * (1 - contrast) + brightness
 
 
-def _blur(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> tf.Tensor:
-    """Gaussian blur with up to `blur_sigma` pixels on a share `blur` of the faces.
+def _noise(random: _Random, size: int) -> tf.Tensor:
+    """Standard normal noise for each face: [B, S, S, 3].
 
-    All faces of a batch share one kernel, each mixes it in by a share of its own: a depthwise
-    convolution with a kernel a face would cost more than the training step.
+    One tile serves the batch, each face reads it from a row of its own: drawing every value anew
+    would take longer than all the other augmentation.
     """
-    radius = math.ceil(2 * options.blur_sigma)
-    offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
-    kernel = tf.exp(-(offsets**2) / (2 * options.blur_sigma**2))
-    kernel = tf.tile((kernel / tf.reduce_sum(kernel))[:, None, None, None], [1, 1, 3, 1])
-    # A fixed number of faces, at least one: some kernels mishandle an empty batch.
-    batch = tf.cast(tf.shape(crops)[0], tf.float32)
-    count = tf.cast(tf.maximum(tf.round(options.blur * batch), 1.0), tf.int32)
-    chosen = tf.argsort(random.uniform(0.0, 1.0))[:count]
-    picked = tf.gather(crops, chosen)
-    padded = tf.pad(picked, [[0, 0], [radius, radius], [radius, radius], [0, 0]], "SYMMETRIC")
-    blurred = tf.nn.depthwise_conv2d(padded, kernel, [1, 1, 1, 1], "VALID")
-    blurred = tf.nn.depthwise_conv2d(
-        blurred, tf.transpose(kernel, [1, 0, 2, 3]), [1, 1, 1, 1], "VALID"
-    )
-    weight = random.uniform(0.0, 1.0)[:count, None, None, None]
-    return tf.tensor_scatter_nd_update(
-        crops, chosen[:, None], picked + weight * (blurred - picked)
-    )
-
-
-def _noise(crops: tf.Tensor, random: _Random, options: AugmentOptions, size: int) -> tf.Tensor:
-    """Pixel noise of a strength of its own on each face.
-
-    One tile of noise serves the batch, each face reads it from a place of its own: drawing every
-    value anew would take longer than all the other augmentation.
-    """
-    tile = random.noise_tile(2 * size, 2 * size)
-    strength = random.uniform(0.0, options.noise)[:, None, None, None]
-    corner = tf.cast(random.uniform(0.0, float(size), 2), tf.int32)
-    noise = tf.map_fn(
-        lambda yx: tf.slice(tile, [yx[0], yx[1], 0], [size, size, 3]),
-        corner, fn_output_signature=tf.TensorSpec([size, size, 3], tf.float32),
-    )
-    return crops + strength * noise
-
-
-def _occlude(crops: tf.Tensor, random: _Random, options: AugmentOptions, size: int) -> tf.Tensor:
-    """A rectangle of one random colour over some faces."""
-    centre = random.uniform(0.0, 1.0, 2)
-    half = random.uniform(0.1, 1.0, 2) * options.occlusion_size / 2
-    chosen = tf.where(random.chance(options.occlusion))[:, 0]  # the others are not touched
-    colour = tf.gather(random.uniform(0.0, 1.0, 3), chosen)[:, None, None, :]
-    place = (tf.range(size, dtype=tf.float32) + 0.5) / size
-    inside = tf.abs(place[None, None] - centre[..., None]) < half[..., None]  # [B, 2, S]
-    inside = tf.gather(inside, chosen)
-    mask = inside[:, 1, :, None, None] & inside[:, 0, None, :, None]
-    covered = tf.where(mask, colour, tf.gather(crops, chosen))
-    return tf.tensor_scatter_nd_update(crops, chosen[:, None], covered)
+    spare = size // 2
+    tile = random.tile(size + spare, size, 3)
+    start = tf.cast(random.uniform(0.0, float(spare)), tf.int32)
+    return tf.gather(tile, start[:, None] + tf.range(size))

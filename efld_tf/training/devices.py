@@ -13,6 +13,7 @@ from official.modeling import performance
 from tensorflow.python.framework import config as tf_config  # tf.config can enable, not disable
 
 from efld_tf.errors import EfldError
+from efld_tf.quiet import silenced_stderr
 
 
 def claim(devices: int | None, batch_size: int) -> None:
@@ -52,6 +53,12 @@ def claim(devices: int | None, batch_size: int) -> None:
             f"training.devices: this process has already begun to compute on one CPU; "
             f"{devices} are possible in a process of its own"
         )
+
+
+def quiet_xla() -> None:
+    """Lets XLA, which the training pipeline compiles with, announce itself where nobody sees it."""
+    with silenced_stderr(), tf.device("/cpu:0"):
+        tf.function(lambda: tf.zeros([]), jit_compile=True)()
 
 
 def strategy(devices: int | None) -> tf.distribute.Strategy:

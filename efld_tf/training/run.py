@@ -69,6 +69,7 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> RunResult:
     if history and history[-1]["step"] == recipe.training.steps:
         return RunResult(recipe.folder, *_best(recipe))
     training = recipe.training
+    devices.quiet_xla()
     with (
         _logs_to(recipe.folder / "train.log"),
         devices.determinism(training.deterministic),

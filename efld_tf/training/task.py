@@ -81,19 +81,6 @@ class LandmarkTask(base_task.Task):
             path = config.expand(training.backbone_weights)
             registry.load_backbone(about.family, about.options, model, path)
 
-    @classmethod
-    def create_optimizer(
-        cls,
-        optimizer_config: optimization.OptimizationConfig,
-        runtime_config: cfg.RuntimeConfig | None = None,
-        dp_config: object | None = None,
-    ) -> tf_keras.optimizers.Optimizer:
-        """Model Garden's optimizer, with batch norm and biases kept out of weight decay."""
-        optimizer = super().create_optimizer(optimizer_config, runtime_config, dp_config)
-        decaying = getattr(optimizer, "inner_optimizer", optimizer)  # of float16's scaled loss
-        decaying.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
-        return optimizer
-
     def build_inputs(self, params: cfg.DataConfig,
                      input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
         """Batches of (images, labels); labels are `Labels`."""
@@ -261,7 +248,7 @@ def default_experiment() -> cfg.ExperimentConfig:
         ),
         trainer=cfg.TrainerConfig(
             optimizer_config=optimization.OptimizationConfig(
-                {"optimizer": {"type": "adamw_experimental"}, "learning_rate": {"type": "cosine"}}
+                {"optimizer": {"type": "adamw"}, "learning_rate": {"type": "cosine"}}
             ),
             preemption_on_demand_checkpoint=False,
             max_to_keep=2,
@@ -275,10 +262,11 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
     params = exp_factory.get_exp_config("efld_landmarks")
     optimizer = {
         "optimizer": {
-            "adamw_experimental": {
-                "weight_decay": training.weight_decay,
+            "adamw": {
+                "weight_decay_rate": training.weight_decay,
+                "exclude_from_weight_decay": list(NOT_DECAYED),
                 # The default would clip at 1.
-                "global_clipnorm": training.gradient_clip_norm,
+                "gradient_clip_norm": training.gradient_clip_norm or 0.0,
             }
         },
         "learning_rate": _learning_rate(training),
