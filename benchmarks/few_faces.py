@@ -1,0 +1,142 @@
+"""How many faces of its own format a head needs, alone and beside three other formats.
+
+    EFLD_DATA=/path/to/data python benchmarks/few_faces.py [RUNS [RUN ...]]
+
+Trains `configs/efld/cross_format.yaml` with some of HELEN's training faces only, others for each
+seed, and the same without its other sources; HELEN's share of the draws and the number of steps are
+the same everywhere. Measures the 51-point head on HELEN's test set. Runs, such as `alone_50_1`, may
+be named; what stands in results.json or RUNS (default runs/few_faces) is not trained again. Writes
+benchmarks/few_faces/: results.json, table.md and curves.png.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from trainings import (
+    HELEN_TEST,
+    Change,
+    Recipe,
+    check_names,
+    evaluate,
+    known,
+    mean_spread,
+    remember,
+    source,
+    train,
+    training,
+    variant,
+    without,
+)
+
+from efld_tf.annotations import sources
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+OUTPUT = Path(__file__).parent / "few_faces"
+RESULTS = OUTPUT / "results.json"
+FACES = (50, 100, 200, 400, 870)  # a tenth of which chooses the weights; 870 are all
+SEEDS = (1, 2)
+STEPS = 4000
+ARMS = {"alone": "HELEN alone", "cross_format": "beside three other formats"}
+OTHERS = ("youtube_faces", "scut", "net7876")
+
+
+def some(count: int, seed: int, runs: Path) -> Change:
+    """With `count` of HELEN's faces, drawn as often together as all of them are."""
+
+    def change(recipe: Recipe) -> None:
+        helen = source(recipe, "helen")
+        found = sources.read(os.path.expandvars(helen["source"]))
+        keys = sorted((face.key for face in found.records),
+                      key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).digest())
+        left_out = [{"key": key, "reason": "not drawn"} for key in keys[count:]]
+        path = runs / f"without_{count}_{seed}.json"
+        path.write_text(json.dumps({"sources": [{"source": helen["source"], "exclude": left_out}]}))
+        helen["repeat"] *= len(keys) / count
+        # Packed in a folder of their own.
+        helen.update(exclude=str(path), name=f"helen_{count}_{seed}")
+
+    return change
+
+
+def recipe_of(arm: str, count: int, seed: int, runs: Path) -> Recipe:
+    """A run's recipe."""
+    runs.mkdir(parents=True, exist_ok=True)
+    changes = [some(count, seed, runs), training(steps=STEPS, seed=seed)]
+    if arm == "alone":
+        changes.append(without(*OTHERS))
+    return variant(f"{arm}_{count}_{seed}", runs, *changes)
+
+
+def main() -> None:
+    """Trains, measures and writes."""
+    runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/few_faces").absolute()
+    there_are = {f"{arm}_{count}_{seed}": (arm, count, seed)
+                 for seed in SEEDS for count in FACES for arm in ARMS}
+    names = sys.argv[2:] or [name for name in there_are if name not in known(RESULTS)]
+    check_names(names, there_are)
+    for name in names:
+        folder = train(recipe_of(*there_are[name], runs))
+        results = evaluate(folder, HELEN_TEST, folder / "helen.json")["evaluation"]
+        remember(RESULTS, name, {key: results[key] for key in (
+            "nme_interocular_percent", "failure_rate_10_percent", "ced_auc_10_percent")})
+        (OUTPUT / "table.md").write_text(table(known(RESULTS)))
+        draw(known(RESULTS))
+    print((OUTPUT / "table.md").read_text())
+
+
+def errors(found: dict[str, Any], arm: str, count: int) -> list[float]:
+    """The NME of what is known of an arm with so many faces, by seed."""
+    names = [f"{arm}_{count}_{seed}" for seed in SEEDS]
+    return [found[name]["nme_interocular_percent"] for name in names if name in found]
+
+
+def table(found: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = [
+        f"NME in percent on HELEN's test set (330 faces, 51 points, inter-ocular, float) after "
+        f"{STEPS:,} steps of 64 faces; {len(SEEDS)} seeds, each with faces of its own (mean ± "
+        "standard deviation). A tenth of the faces chooses the weights.", "",
+        f"| faces with these 51 points | {' | '.join(ARMS.values())} |", "|---|---|---|",
+    ]
+    for count in FACES:
+        cells = [errors(found, arm, count) for arm in ARMS]
+        if all(cells):
+            lines.append(f"| {count} | {' | '.join(mean_spread(cell) for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(found: dict[str, Any]) -> None:
+    """NME against the number of faces."""
+    figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    for arm, title in ARMS.items():
+        rows = {count: errors(found, arm, count) for count in FACES}
+        rows = {count: row for count, row in rows.items() if row}
+        if not rows:
+            continue
+        (line,) = axis.plot(rows.keys(), [np.mean(row) for row in rows.values()], label=title)
+        for count, row in rows.items():
+            axis.plot([count] * len(row), row, "o", markersize=4, color=line.get_color())
+    axis.set_xscale("log")
+    axis.set_xticks(FACES, [str(count) for count in FACES])
+    axis.minorticks_off()
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("faces annotated with these 51 points")
+    axis.set_ylabel("NME on HELEN's test set, %")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(OUTPUT / "curves.png", dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
