@@ -1,4 +1,4 @@
-"""Augmentation of whole batches: one warp, then colour, blur, noise, occlusion.
+"""Augmentation of whole batches: one warp, then blur, colour, noise, occlusion.
 
 Randomness is stateless: the same seed gives the same batch, eagerly and inside tf.data. Images and
 points go through one affine, so they cannot come apart.
@@ -59,14 +59,14 @@ def augment(
     """Turns stored crops into training crops.
 
     Args:
-      images: [B, P, P, 3] uint8, crops with their margin.
+      images: [B, P, P, 3] uint8, crops with their margin, in random order: the first are blurred.
       points: by head, [B, N, 2] in the unit square of the stored crop.
       flips: by head, its flip permutation.
       margin: side of the stored crop / side of the crop that the model sees.
       size: side S of the result in pixels.
       options: what to change; `AugmentOptions.none()` only cuts out the crop.
       seed: [2] int32 or int64, of the stateless generators.
-      portable: use TensorFlow's kernels alone, so that the graph can run in another process.
+      portable: do without Python, so that the graph can run in another process.
 
     Returns:
       Images [B, S, S, 3] float32 in [0, 1]; by head, points [B, N, 2] in their unit square; and
@@ -152,25 +152,21 @@ def _move_points(
 
 
 class _Look(NamedTuple):
-    """What is drawn for the pixels of B faces.
+    """What is drawn for the pixels of B faces; None where nothing is.
 
     Attributes:
-      blur: None, or of the first K faces the blurred pictures [K, S, S, 3] from 0 to 255 and how
-        much of them each takes, [K] from 0 to 1.
-      matrix, offset: [B, 3, 3] and [B, 1], changes of colour as one affine.
-      noise, strength: [B, S, S, 3] and [B], standard normal and its deviation in the crops' unit.
-      centre, half, paint: [B, 2], [B, 2] and [B, 3], rectangles in the unit square and their
-        colour; a negative half covers nothing.
+      blur: blurred pictures of the first K faces, [K, S, S, 3] from 0 to 255, and how much of them
+        each takes, [K] from 0 to 1.
+      colour: [B, 3, 3] and [B, 1], an affine of colours from 0 to 1.
+      noise: [B, S, S, 3], standard normal, and its factors [B].
+      cover: [B, 2] centres and [B, 2] half sides of rectangles in the unit square, negative where
+        there is none, and their colours [B, 3] from 0 to 1.
     """
 
     blur: tuple[tf.Tensor, tf.Tensor] | None
-    matrix: tf.Tensor
-    offset: tf.Tensor
-    noise: tf.Tensor
-    strength: tf.Tensor
-    centre: tf.Tensor
-    half: tf.Tensor
-    paint: tf.Tensor
+    colour: tuple[tf.Tensor, tf.Tensor]
+    noise: tuple[tf.Tensor, tf.Tensor] | None
+    cover: tuple[tf.Tensor, tf.Tensor, tf.Tensor] | None
 
 
 def _drawn_look(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> _Look:
@@ -178,13 +174,11 @@ def _drawn_look(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> _
 
     Drawn outside of `_looking`, where XLA would draw a face's numbers anew for each of its pixels.
     """
-    matrix, offset = _colour(random, options)
-    half = random.uniform(0.1, 1.0, 2) * options.occlusion_size / 2
-    half = tf.where(random.chance(options.occlusion)[:, None], half, -1.0)
     return _Look(
-        _blur(crops, random, options) if options.blur else None, matrix, offset,
-        _noise(random, crops.shape[1]), random.uniform(0.0, options.noise),
-        random.uniform(0.0, 1.0, 2), half, random.uniform(0.0, 1.0, 3),
+        blur=_blur(crops, random, options) if options.blur and options.blur_sigma else None,
+        colour=_colour(random, options),
+        noise=_noise(crops.shape[1], random, options) if options.noise else None,
+        cover=_cover(random, options) if options.occlusion else None,
     )
 
 
@@ -202,16 +196,21 @@ def _looking(crops: tf.Tensor, look: _Look) -> tf.Tensor:
         crops = tf.concat([mixed, others], axis=0)
     # Channel by channel: as a matrix product, three by three numbers take longer.
     red, green, blue = (crops[..., i] / 255.0 for i in range(3))
-    matrix = look.matrix[:, None, None]  # [B, 1, 1, 3, 3]
-    crops = tf.stack([
+    matrix, offset = (value[:, None, None] for value in look.colour)
+    crops = offset + tf.stack([
         red * matrix[..., 0, o] + green * matrix[..., 1, o] + blue * matrix[..., 2, o]
         for o in range(3)
-    ], axis=-1) + look.offset[:, None, None]
-    crops += look.strength[:, None, None, None] * look.noise
-    place = (tf.range(crops.shape[1], dtype=tf.float32) + 0.5) / crops.shape[1]
-    inside = tf.abs(place - look.centre[..., None]) < look.half[..., None]  # [B, 2, S]
-    covered = inside[:, 1, :, None, None] & inside[:, 0, None, :, None]
-    return tf.clip_by_value(tf.where(covered, look.paint[:, None, None], crops), 0.0, 1.0)
+    ], axis=-1)
+    if look.noise:
+        noise, strength = look.noise
+        crops += strength[:, None, None, None] * noise
+    if look.cover:
+        centre, half, colour = look.cover
+        place = (tf.range(crops.shape[1], dtype=tf.float32) + 0.5) / crops.shape[1]
+        inside = tf.abs(place - centre[..., None]) < half[..., None]  # [B, 2, S]
+        covered = inside[:, 1, :, None, None] & inside[:, 0, None, :, None]
+        crops = tf.where(covered, colour[:, None, None], crops)
+    return tf.clip_by_value(crops, 0.0, 1.0)
 
 
 def _blur(
@@ -219,8 +218,8 @@ def _blur(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Of a share `blur` of the faces, at least one: Gaussian blur, and how much of it to take.
 
-    The faces of a batch come in random order, so that the first of them are as good as any. All
-    share one kernel and each mixes it in by a share of its own.
+    They are the first of the batch, whose order is random. All share one kernel and each mixes it
+    in by a share of its own.
     """
     batch = tf.cast(random.batch, tf.float32)
     count = tf.cast(tf.maximum(tf.round(options.blur * batch), 1.0), tf.int32)
@@ -256,13 +255,24 @@ def _colour(random: _Random, options: AugmentOptions) -> tuple[tf.Tensor, tf.Ten
     return matrix * (gain * contrast)[:, None, :], 0.5 * (1 - contrast) + brightness
 
 
-def _noise(random: _Random, size: int) -> tf.Tensor:
-    """Standard normal noise for each face: [B, S, S, 3].
+def _noise(
+    size: int, random: _Random, options: AugmentOptions
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Standard normal noise for each face, and its factor: positive or negative.
 
-    One tile serves the batch, each face reads it from a row of its own: drawing every value anew
-    would take longer than all the other augmentation.
+    One tile serves the batch, each face reads it from some row on: drawing every value anew would
+    take longer than all the other augmentation. The sign keeps what faces share uncorrelated.
     """
-    spare = size // 2
-    tile = random.tile(size + spare, size, 3)
-    start = tf.cast(random.uniform(0.0, float(spare)), tf.int32)
-    return tf.gather(tile, start[:, None] + tf.range(size))
+    tile = random.tile(2 * size, size, 3)
+    start = tf.cast(random.uniform(0.0, float(size)), tf.int32)
+    noise = tf.gather(tile, start[:, None] + tf.range(size))
+    return noise, random.uniform(-options.noise, options.noise)
+
+
+def _cover(
+    random: _Random, options: AugmentOptions
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """A rectangle of one random colour over some faces: centre, half its sides, and colour."""
+    half = random.uniform(0.1, 1.0, 2) * options.occlusion_size / 2
+    half = tf.where(random.chance(options.occlusion)[:, None], half, -1.0)
+    return random.uniform(0.0, 1.0, 2), half, random.uniform(0.0, 1.0, 3)

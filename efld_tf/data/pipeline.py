@@ -52,7 +52,7 @@ class BatchOptions:
       seed: of the order and the augmentation.
       cache: keep decoded crops in memory (P * P * 3 bytes a face) instead of decoding each time.
       parallel_calls: batches that are augmented at the same time; None for one a core.
-      portable: augment with TensorFlow's kernels alone, for other processes; slower.
+      portable: augment without Python, for other processes; slower.
     """
 
     heads: tuple[str, ...]

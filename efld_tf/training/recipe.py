@@ -241,6 +241,9 @@ class Recipe:
                 f"data.pack.size: {stored} px hold less detail than the model sees; with "
                 f"model.input_size and data.pack.margin it must be at least {needed:g}"
             )
+        if 2 * self.data.augment.blur_sigma > self.model.input_size:
+            raise EfldError("data.augment.blur_sigma: expected at most half of model.input_size, "
+                            f"got {self.data.augment.blur_sigma}")
         if self.data.service and self.training.deterministic:
             raise EfldError(
                 "data.service: the order of its batches depends on the workers' speed; "

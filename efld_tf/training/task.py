@@ -26,7 +26,7 @@ from efld_tf.training.recipe import Recipe, TrainingRecipe
 Labels = Mapping[str, Any]
 
 # Batch norm and biases are not decayed: decay there changes the function, not its complexity.
-NOT_DECAYED = ("bias", "beta", "gamma")
+NOT_DECAYED = (r"/bias\b", r"/beta\b", r"/gamma\b")
 
 
 @dataclasses.dataclass
@@ -265,8 +265,9 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
             "adamw": {
                 "weight_decay_rate": training.weight_decay,
                 "exclude_from_weight_decay": list(NOT_DECAYED),
-                # The default would clip at 1.
-                "gradient_clip_norm": training.gradient_clip_norm or 0.0,
+                # Its own clipping, on by default, comes before the replicas' gradients are summed.
+                "gradient_clip_norm": 0.0,
+                "global_clipnorm": training.gradient_clip_norm,
             }
         },
         "learning_rate": _learning_rate(training),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,13 +33,13 @@ def markers(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return images.clip(0, 255).astype(np.uint8), points.astype(np.float32)
 
 
-def run(options: AugmentOptions, inside_dataset: bool, seed: int = 3):
+def run(options: AugmentOptions, inside_dataset: bool, seed: int = 3, portable: bool = False):
     images, points = markers(np.random.default_rng(seed))
 
     def work(images, points):
         result, moved, _ = augment(
             images, {"mtfl5": points}, flips={"mtfl5": schemas.get("mtfl5").flip}, margin=MARGIN,
-            size=SIZE, options=options, seed=tf.constant([seed, 7], tf.int64),
+            size=SIZE, options=options, seed=tf.constant([seed, 7], tf.int64), portable=portable,
         )
         return result, moved["mtfl5"]
 
@@ -93,6 +94,86 @@ def test_colour_changes_images_and_leaves_points(name: str, inside_dataset: bool
     assert images.min() >= 0 and images.max() <= 1
 
 
+def grey_crops(options: AugmentOptions, level: int = 128, count: int = BATCH) -> np.ndarray:
+    """What becomes of crops of one colour."""
+    images = tf.fill([count, STORED, STORED, 3], tf.constant(level, tf.uint8))
+    return augment(
+        images, {}, flips={}, margin=MARGIN, size=SIZE, options=options,
+        seed=tf.constant([1, 7], tf.int64),
+    )[0].numpy()
+
+
+def test_colours_change_by_an_affine_of_gains_saturation_and_contrast() -> None:
+    """Its matrix, found from four colours: M[i, o] = gain[o] (s [i = o] + (1 - s) luma[i])."""
+    names = ("brightness", "contrast", "saturation", "channel_gain")
+    options = replace(NONE, **{name: COLOUR[name] / 4 for name in names})
+    found = []
+    for colour in ([90, 100, 110], [130, 100, 110], [90, 140, 110], [90, 100, 150]):
+        images = np.broadcast_to(np.array(colour, np.uint8), (BATCH, STORED, STORED, 3))
+        changed, *_ = augment(
+            tf.constant(images), {}, flips={}, margin=MARGIN, size=SIZE, options=options,
+            seed=tf.constant([1, 7], tf.int64),  # the same draws for every colour
+        )
+        assert np.ptp(changed, axis=(1, 2)).max() < 1e-6
+        found.append(changed.numpy()[:, 0, 0])
+    matrix = np.stack([(step - found[0]) / (40 / 255) for step in found[1:]], axis=1)
+    gain = matrix.sum(axis=1, keepdims=True)  # as the weights of luma add up to 1
+    inputs, outputs = np.nonzero(~np.eye(3, dtype=bool))
+    rest = (matrix / gain)[:, inputs, outputs] / np.array([0.299, 0.587, 0.114])[inputs]
+    saturation = 1 - rest.mean(axis=1)
+    np.testing.assert_allclose(rest, np.repeat(1 - saturation[:, None], 6, axis=1), atol=2e-4)
+    assert np.ptp(saturation) > 0.05 and np.ptp(gain) > 0.05
+    assert np.abs(saturation - 1).max() < 0.11 and np.abs(gain - 1).max() < 0.12
+
+
+def test_blur_is_gaussian_and_of_a_share_of_the_faces() -> None:
+    plain, _ = run(NONE, False)
+    images, _ = run(replace(NONE, blur=0.25, blur_sigma=1.5), False)
+    changed = [i for i in range(BATCH) if np.abs(images[i] - plain[i]).max() > 1e-4]
+    assert len(changed) == BATCH // 4
+    for i in changed:
+        blurred = cv2.GaussianBlur(plain[i], (7, 7), 1.5, borderType=cv2.BORDER_REFLECT)
+        difference = blurred - plain[i]
+        weight = ((images[i] - plain[i]) * difference).sum() / (difference**2).sum()
+        assert 0 < weight < 1
+        np.testing.assert_allclose(images[i], plain[i] + weight * difference, atol=1e-5)
+
+
+def test_a_blur_of_no_width_changes_nothing() -> None:
+    images, _ = run(replace(NONE, blur=0.5, blur_sigma=0.0, flip=0.0, grey=1e-9), False)
+    np.testing.assert_allclose(images, run(NONE, False)[0], atol=1e-6)
+
+
+def test_noise_is_normal_and_differs_between_faces() -> None:
+    noise = grey_crops(replace(NONE, noise=0.05), count=64) - 128 / 255
+    strength = noise.std(axis=(1, 2, 3))
+    assert strength.max() < 0.052 and strength.min() < 0.01 < 0.04 < strength.max()
+    flat = (noise / noise.std(axis=(1, 2, 3), keepdims=True)).reshape(64, -1)
+    assert np.abs(flat.mean(1)).max() < 0.05
+    assert (flat**4).mean() == pytest.approx(3, abs=0.1)
+    correlation = flat @ flat.T / flat.shape[1]
+    others = correlation[~np.eye(64, dtype=bool)]
+    assert abs(others.mean()) < 0.05  # the few that share their rows do so with either sign
+
+
+def test_rectangles_cover_some_faces_in_one_colour() -> None:
+    options = replace(NONE, occlusion=0.5, occlusion_size=0.4)
+    images = grey_crops(options, count=200)
+    covered = np.abs(images - 128 / 255).max(axis=-1) > 1e-3
+    assert 60 < covered.any(axis=(1, 2)).sum() < 140
+    for image, mask in zip(images, covered, strict=True):
+        rows, columns = mask.any(axis=1), mask.any(axis=0)
+        assert (mask == rows[:, None] & columns).all()  # one rectangle
+        assert rows.sum() <= 0.4 * SIZE + 1 and columns.sum() <= 0.4 * SIZE + 1
+        assert not mask.any() or np.ptp(image[mask], axis=0).max() < 1e-6
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_small_batches(count: int) -> None:
+    images = grey_crops(AugmentOptions(), count=count)
+    assert images.shape == (count, SIZE, SIZE, 3) and np.isfinite(images).all()
+
+
 def test_grey_images_have_equal_channels() -> None:
     images, _ = run(replace(NONE, grey=1.0), False)
     np.testing.assert_allclose(images[..., 0], images[..., 1], atol=1e-5)
@@ -120,6 +201,12 @@ def test_eager_and_dataset_agree() -> None:
     eager, mapped = run(AugmentOptions(), False), run(AugmentOptions(), True)
     np.testing.assert_allclose(eager[0], mapped[0], atol=1e-5)
     np.testing.assert_allclose(eager[1], mapped[1], atol=1e-5)
+
+
+def test_without_python_it_looks_the_same() -> None:
+    options = replace(NONE, **COLOUR, blur_sigma=1.5, occlusion_size=0.4)
+    images, portable = (run(options, True, portable=how)[0] for how in (False, True))
+    np.testing.assert_allclose(images, portable, atol=2.5 / 255)
 
 
 def test_the_portable_warp_gives_the_same_crops() -> None:
