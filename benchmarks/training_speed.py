@@ -5,8 +5,9 @@
 Both train `configs/efld/cross_format.yaml` in processes of their own, by turns. Start-up, tracing,
 the filling of caches and validation are the same in runs of `STEPS[0]` and `STEPS[1]` steps, so
 that the rate follows from the difference of their times. The plain one is what one would write
-without this project: TensorFlow's default kernels, crops decoded and warped by TensorFlow's
-operators, a loss for each head, `compile` and `fit`. Writes benchmarks/training_speed/:
+with Keras alone: TensorFlow's default kernels, crops decoded every time and warped by TensorFlow's
+operators, a loss for each head, AdamW, `compile` and `fit`. It has this project's augmentation,
+too, compiled as it is, for want of an obvious other. Writes benchmarks/training_speed/:
 results.json and table.md.
 """
 
