@@ -135,7 +135,7 @@ class _Run:
             model_dir=str(checkpoints),
             train_actions=[self._average_weights, self._show_progress],
         )
-        if int(self.runner.trainer.optimizer.iterations) != self.start_step:
+        if self.runner.trainer.optimizer.iterations.numpy() != self.start_step:
             # Restoring passes over what it does not find.
             raise EfldError(f"{self.folder}: begun by another version, which cannot be resumed: "
                             "delete it or choose another name")
