@@ -206,18 +206,20 @@ def tables(found: dict[str, Any]) -> str:
                   for key, digits, value in zip(MEASURED, (2, 2, 1), paper[2:], strict=True)]
         cells.append(mean_spread([row["youtube_faces_percent"] for row in rows]))
         lines.append(f"| {about.title} | {' | '.join(cells)} |")
-    lines += [
-        "", "What a source is worth: NME in percent of training faces that are held out, after "
-        f"{STEPS:,} steps without it; {len(SEEDS)} seeds. HELEN's share of the drawn faces is the "
-        "same everywhere.", "",
-        "| left out | HELEN (51 points) | YouTube Faces (68 points) |", "|---|---|---|",
-    ]
+    worth = []
     for name, (title, _) in LEFT_OUT.items():
         rows = [row["nme_percent"] for row in seeds_of(found, f"without_{name}")]
         if len(rows) == len(SEEDS):
             cells = [mean_spread([row[head] for row in rows]) if head in rows[0] else ""
                      for head in ("ibug51", "ibug68")]
-            lines.append(f"| {title} | {' | '.join(cells)} |")
+            worth.append(f"| {title} | {' | '.join(cells)} |")
+    if worth:
+        lines += [
+            "", "What a source is worth: NME in percent of training faces that are held out, after "
+            f"{STEPS:,} steps without it; {len(SEEDS)} seeds. HELEN's share of the drawn faces is "
+            "the same everywhere.", "",
+            "| left out | HELEN (51 points) | YouTube Faces (68 points) |", "|---|---|---|", *worth,
+        ]
     return "\n".join(lines) + "\n"
 
 
