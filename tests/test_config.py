@@ -142,6 +142,7 @@ def test_every_committed_recipe_is_valid(path: Path, monkeypatch: pytest.MonkeyP
         ("data.sources.0.validation_fraction=0.0", "needs a validation_fraction"),
         ("data.sources.0.repeat=0", "data.sources.0.repeat: expected a positive number"),
         ("data.augment.flip=2", "data.augment.flip: out of range"),
+        ("data.augment.blur_sigma=65", "blur_sigma: expected at most half of model.input_size"),
         ("heads.ibug51.weight=-1", "heads.ibug51.weight: expected 0 or more"),
         ("training.gradient_clip_norm=-1", "gradient_clip_norm: expected a positive number"),
         ("training.warmup_steps=100000", "warmup_steps: expected 0 up to steps"),
