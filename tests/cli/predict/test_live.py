@@ -1,0 +1,253 @@
+"""`efld-predict` while it runs: interrupted, in a terminal, with a camera and in a window."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import ImageGrab
+
+from efld_tf.annotations.images import read_photo
+from efld_tf.runtime import pictures
+from efld_tf.runtime.inputs import CameraInput
+from efld_tf.runtime.landmarker import FaceLandmarker
+from efld_tf.runtime.outputs import Outputs
+from efld_tf.runtime.prediction import Prediction
+from efld_tf.runtime.video import Camera, VideoReader
+from tests.cli.predict.command import PROGRAM, film, lines, run
+
+
+def _wait_for(happened: Callable[[], object], process: subprocess.Popen) -> None:
+    """Waits until something has happened while a command runs."""
+    for _ in range(600):
+        if happened():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.kill()
+    pytest.fail("it has not happened in a minute")
+
+
+def _interrupted(folder: Path, arguments: list[str], started: Callable[[], bool]) -> str:
+    """Runs the command until something is there, then presses Ctrl-C; returns its output."""
+    with subprocess.Popen([PROGRAM, *arguments], cwd=folder, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        _wait_for(started, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err == "interrupted\n"
+    assert not list(folder.rglob(".*"))  # no temporary files
+    return out
+
+
+def test_ctrl_c_leaves_whole_files(folder: Path) -> None:
+    os.mkdir(folder / "many")
+    for index in range(1500):
+        os.link(folder / "photos/2.png", folder / f"many/{index}.png")
+    drawn = folder / "predictions/pictures"
+    out = _interrupted(folder, ["many", "--save", "pictures", "json", "csv"],
+                       lambda: drawn.exists() and len(os.listdir(drawn)) > 5)
+    told = re.findall(r"many/(.*\.png): 1 face", out)
+    found = lines(folder / "predictions/faces.jsonl")
+    assert 5 < len(told) < 1500 and [face["image"] for face in found] == told
+    table = (folder / "predictions/faces.csv").read_text()
+    assert table.endswith("\n") and table.count("\n") == len(told) + 1
+    for name in told:
+        assert read_photo(drawn / name).shape == (512, 512, 3)
+
+
+def test_ctrl_c_leaves_a_whole_video(folder: Path, faces: list[np.ndarray]) -> None:
+    film(folder / "clip.avi", faces, 1500)
+    drawn = folder / "predictions/pictures"
+    out = _interrupted(folder, ["clip.avi"], lambda: drawn.exists() and any(
+        path.stat().st_size for path in drawn.iterdir()))
+    count = int(re.match(r"clip.avi: (\d+) frames?, 1 face\n", out)[1])
+    assert 0 < count < 1500
+    assert len(list(VideoReader(drawn / "clip.mp4"))) == count
+    assert [face["frame"] for face in lines(folder / "predictions/faces.jsonl")] == \
+        list(range(count))
+
+
+def test_a_terminal_shows_the_rate(folder: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    for index in range(60):
+        os.link(folder / "photos/2.png", folder / f"photos/{index + 100}.png")
+    with subprocess.Popen([PROGRAM, "photos", "--save", "json"], cwd=folder, text=True,
+                          stdout=(folder / "out").open("w"), stderr=theirs):
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the end of a terminal
+            while part := os.read(ours, 1 << 16):
+                shown += part
+    os.close(ours)
+    assert re.search(rb"[\d.]+ ?(photo/s|s/photo)", shown) and b"/64" in shown
+    out = (folder / "out").read_text()
+    assert len(out.splitlines()) == 65 and "photo/s" not in out
+    out, err = run(folder, "photos", "--save", "json", "--quiet")
+    assert not out and not err
+
+
+class _Recorded:
+    """A camera that gives some frames and is then unplugged."""
+
+    def __init__(self, frames: list[np.ndarray]):
+        self._frames = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, propId: int) -> float:
+        return 25.0
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        return (True, self._frames.pop(0)) if self._frames else (False, None)
+
+    def release(self) -> None:
+        self._frames = []
+
+
+class _Told:
+    """What is told of a run."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def begin(self, total: int | None, unit: str) -> None:
+        pass
+
+    def progress(self, count: int) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+    def done(self, name: str, found: str) -> None:
+        self.lines.append(f"{name}: {found}")
+
+    def failed(self, error: Exception) -> None:
+        self.lines.append(f"error: {error}")
+
+
+def test_a_camera(tmp_path: Path, faces: list[np.ndarray], landmarker: FaceLandmarker) -> None:
+    """Its frames until it is lost, which leaves whole files."""
+    told, item = _Told(), CameraInput(0, "camera0", "camera0")
+    with Outputs(tmp_path, ("pictures", "json"), landmarker.schema) as outputs, \
+            Camera(0, told.failed, capture=_Recorded([faces[0]] * 9)) as camera:
+        assert Prediction(landmarker, outputs, told).frames(item, camera)
+    # The first frame is looked at when the camera is opened.
+    assert told.lines == ["error: camera 0: lost after 8 frames", "camera0: 8 frames, 1 face"]
+    assert len(list(VideoReader(tmp_path / "pictures/camera0.mp4"))) == 8
+    found = lines(tmp_path / "faces.jsonl")
+    assert [face["frame"] for face in found] == list(range(8)) and found[3]["image"] == "camera0"
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    """A screen without a monitor. Where there is no Xvfb it is skipped, but it fails in CI."""
+    if shutil.which("Xvfb") is None or shutil.which("xdotool") is None:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail("Xvfb and xdotool are not installed")
+        pytest.skip("Xvfb and xdotool are not installed")
+    reader, writer = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1400x1000x24", "-nolisten", "tcp",
+         "-noreset"],
+        pass_fds=[writer], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        number = told.readline().strip()
+    yield f":{number}"
+    server.terminate()
+    server.wait()
+
+
+def _place(display: str, picture: np.ndarray) -> tuple[int, int] | None:
+    """Where on the screen a picture is, exactly; its middle (x, y)."""
+    screen = np.array(ImageGrab.grab(xdisplay=display).convert("RGB"))
+    match = cv2.matchTemplate(screen, picture, cv2.TM_SQDIFF)
+    _, _, (x, y), _ = cv2.minMaxLoc(match)
+    height, width = picture.shape[:2]
+    same = np.array_equal(screen[y : y + height, x : x + width], picture)
+    return (x + width // 2, y + height // 2) if same else None
+
+
+def _xdotool(display: str, *arguments: object) -> None:
+    subprocess.run(["xdotool", *map(str, arguments)], check=False, stdout=subprocess.DEVNULL,
+                   env=os.environ | {"DISPLAY": display})
+
+
+def _press(display: str, key: str, picture: np.ndarray, process: subprocess.Popen) -> None:
+    """Waits for a picture and presses a key until it has gone.
+
+    Without a window manager Qt sometimes misses that its window is to be painted, until it is put
+    there again; and keys go to the window under the pointer, but the first may be lost.
+    """
+    for _ in range(20):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        if process.poll() is not None or _place(display, picture):
+            break
+        _xdotool(display, "search", "--name", "efld-predict", "windowunmap", "windowmap")
+    assert _place(display, picture), process.poll() is not None and process.communicate()
+    while process.poll() is None and (place := _place(display, picture)):
+        _xdotool(display, "mousemove", *place, "sleep", 0.2, "key", key)
+        for _ in range(20):
+            if process.poll() is None and _place(display, picture):
+                time.sleep(0.1)
+
+
+@pytest.mark.parametrize("last_key", ["q", "Escape"])
+def test_the_window_shows_the_photos_and_listens(
+    folder: Path, faces: list[np.ndarray], landmarker: FaceLandmarker, display: str, last_key: str
+) -> None:
+    pictures_ = [pictures.annotate_photo(f, landmarker.find(f)) for f in (faces[0], faces[2])]
+    with subprocess.Popen(
+        [PROGRAM, "photos/2.png", "photos/sub/c.png", "photos/10.jpg", "--show"], cwd=folder,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"DISPLAY": display},
+    ) as process:  # fmt: skip
+        for picture, key in zip(pictures_, ("space", last_key), strict=True):
+            _press(display, key, picture, process)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[:-1] == ["photos/2.png: 1 face", "photos/sub/c.png: 1 face"]
+    assert [face["image"] for face in lines(folder / "predictions/faces.jsonl")] == \
+        ["2.png", "sub/c.png"]
+
+
+def test_the_window_shows_a_video(
+    folder: Path, faces: list[np.ndarray], display: str
+) -> None:
+    film(folder / "clip.avi", faces, 12)
+    out, err = run(folder, "clip.avi", "--show", DISPLAY=display)
+    assert out.startswith("clip.avi: 12 frames, 1 face") and not err
+    assert len(list(VideoReader(folder / "predictions/pictures/clip.mp4"))) == 12
+
+
+@pytest.mark.parametrize(("display_name", "message"), [
+    ("", "there is no display here"), (":987", "no window can be opened on this display"),
+])
+def test_show_without_a_display_is_one_line_before_any_work(
+    folder: Path, display_name: str, message: str
+) -> None:
+    out, err = run(folder, "photos", "--show", code=2, DISPLAY=display_name, WAYLAND_DISPLAY="")
+    assert err == f"error: --show: {message}\n" and not out
+    assert not (folder / "predictions").exists()
+
+
