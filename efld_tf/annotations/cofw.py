@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from efld_tf import hdf5
 from efld_tf.annotations import matlab, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
@@ -60,7 +61,7 @@ def _tables(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
             suffix = next(suffix for suffix in ("Tr", "T") if f"phis{suffix}" in file)
             faces = matlab.read_hdf5(file, f"phis{suffix}", "fiu", MAX_VALUES)
             boxes = matlab.read_hdf5(file, f"bboxes{suffix}", "fiu", MAX_VALUES)
-        except (*matlab.HDF5_ERRORS, StopIteration) as error:
+        except (*hdf5.ERRORS, StopIteration) as error:
             reason = "expected COFW's arrays phisTr and bboxesTr, or phisT and bboxesT"
             raise DataError(path, reason) from error
     if faces.shape != (len(boxes), 3 * NUM_POINTS) or boxes.shape[1:] != (4,):

@@ -150,15 +150,17 @@ class CofwImages:
     CELLS = ("IsTr", "IsT")
 
     def __init__(self, path: Path):
-        from efld_tf.annotations import matlab  # brings h5py, which other images do not need
+        # These bring h5py, which other images do not need.
+        from efld_tf import hdf5
+        from efld_tf.annotations import matlab
 
-        self._matlab = matlab
+        self._matlab, self._errors = matlab, hdf5.ERRORS
         self._path = path
         self._file = matlab.open_hdf5(path)
         try:
             cells = next(name for name in self.CELLS if name in self._file)
             self._cells = matlab.read_hdf5(self._file, cells, "O", MAX_IMAGES).ravel()
-        except (*matlab.HDF5_ERRORS, StopIteration) as error:
+        except (*hdf5.ERRORS, StopIteration) as error:
             raise DataError(path, "not a MATLAB 7.3 file with the cells IsTr or IsT") from error
 
     def read(self, frame: int) -> np.ndarray:
@@ -167,7 +169,7 @@ class CofwImages:
             image = self._matlab.read_hdf5(self._file, self._cells[frame], "u", MAX_PIXELS * 3)
             if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] == (3,)):
                 raise ValueError(f"of shape {image.shape}, {image.dtype}")
-        except self._matlab.HDF5_ERRORS as error:
+        except self._errors as error:
             reason = parsing.shorten(str(error), 200)
             raise DataError(self._path, f"image {frame} cannot be read: {reason}") from error
         if image.ndim == 2:

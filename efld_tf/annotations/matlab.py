@@ -16,11 +16,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from efld_tf import hdf5
 from efld_tf.annotations import parsing
 from efld_tf.errors import DataError
-
-# What h5py raises for files whose content is damaged.
-HDF5_ERRORS = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 # The largest HDF5 file of a data set here (COFW's training images) has some hundred MB.
 MAX_HDF5_BYTES = 1 << 32
@@ -108,7 +106,7 @@ def open_hdf5(path: Path) -> h5py.File:
     try:
         parsing.check_file(path, MAX_HDF5_BYTES)
         return h5py.File(path, "r")
-    except HDF5_ERRORS as error:
+    except hdf5.ERRORS as error:
         raise DataError(path, "not a MATLAB 7.3 file that can be read") from error
 
 
@@ -121,25 +119,10 @@ def read_hdf5(file: h5py.File, key: str | h5py.Reference, kinds: str, limit: int
       limit: how many values it may have.
 
     Raises:
-      ValueError or another of `HDF5_ERRORS`: it is not such a dataset, or damaged.
+      ValueError or another of `hdf5.ERRORS`: it is not such a dataset, or damaged.
     """
-    if isinstance(key, str) and not isinstance(file.get(key, getlink=True), h5py.HardLink):
-        raise ValueError(f"there is no {key}")  # or it is a link out of the file
-    data = file[key]
-    if not isinstance(data, h5py.Dataset) or data.shape is None:
-        raise ValueError("not an array")
-    if data.dtype.kind not in kinds or data.dtype.itemsize > 8 or data.size > limit:
-        raise ValueError(f"an array of shape {data.shape}, {data.dtype}")
-    if data.is_virtual or data.external:
-        raise ValueError("an array outside the file")
-    # HDF5 takes chunks with more axes than the array for granted, and never ends.
-    if data.chunks and (len(data.chunks) != data.ndim or math.prod(data.chunks) > limit):
-        raise ValueError(f"an array of shape {data.shape} in chunks of {data.chunks}")
-    # Nor does it bound what a chunk inflates to. Whole chunks cover up to twice each axis.
-    values = max(data.size, math.prod(data.chunks or ()))
-    if data.id.get_storage_size() > 8 * values * data.dtype.itemsize + 4096:
-        raise ValueError("more bytes are compressed in it than it has")
-    return data[()].T  # MATLAB stores columns first
+    data = hdf5.find(file, key) if isinstance(key, str) else file[key]
+    return hdf5.values(data, kinds, limit).T  # MATLAB stores columns first
 
 
 def _matrices(data: memoryview, order: str, limit: int) -> Iterator[memoryview]:

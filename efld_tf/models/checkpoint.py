@@ -6,16 +6,18 @@ Plain arrays and JSON: loading a stranger's file runs none of its code.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
-from efld_tf import config
+from efld_tf import config, hdf5
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
@@ -105,12 +107,12 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
     Raises:
       DataError: not such a file, or its weights do not fit its spec.
     """
-    spec, weights = _read(path)
+    spec = read_spec(path)
     try:
         model = spec.build()
     except EfldError as error:
         raise DataError(path, f"its description is not usable: {error}") from error
-    missing = restore(model, weights)
+    missing = _restore(path, model)
     if missing:
         raise DataError(path, f"the weights {', '.join(missing[:3])} are missing or misshapen")
     return spec, model
@@ -118,7 +120,10 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
 
 def read_spec(path: str | Path) -> ModelSpec:
     """Reads what a model is, without building it; errors as in `load`."""
-    return _read(path)[0]
+    with _opened(path) as file:
+        if file.attrs["efld_format"] != FORMAT_VERSION:
+            raise ValueError("it is of another version of the toolkit")
+        return config.from_tree(json.loads(file.attrs["spec"]), ModelSpec, "spec")
 
 
 def load_matching(path: str | Path, model: tf_keras.Model) -> list[str]:
@@ -130,8 +135,8 @@ def load_matching(path: str | Path, model: tf_keras.Model) -> list[str]:
     Raises:
       DataError: not a model file, or it shares no weight.
     """
-    _, weights = _read(path)
-    missing = restore(model, weights)
+    read_spec(path)
+    missing = _restore(path, model)
     if len(missing) == len(model.weights):
         raise DataError(path, "shares no weight with this model")
     return missing
@@ -150,36 +155,35 @@ def chosen_head(path: str | Path, spec: ModelSpec, head: str | None) -> str:
     return head
 
 
-def restore(model: tf_keras.Model, weights: Mapping[str, np.ndarray]) -> list[str]:
+def _restore(path: str | Path, model: tf_keras.Model) -> list[str]:
     """Assigns weights by name and shape; returns the names of those not found."""
-    missing = []
+    with _opened(path) as file:
+        found = {weight.name: _weight(file, weight.name, weight.shape) for weight in model.weights}
     for weight in model.weights:
-        value = weights.get(weight.name)
-        if value is None or value.shape != tuple(weight.shape):
-            missing.append(weight.name)
-        else:
-            weight.assign(value)
-    return missing
+        if found[weight.name] is not None:
+            weight.assign(found[weight.name])
+    return [name for name, value in found.items() if value is None]
 
 
-def _read(path: str | Path) -> tuple[ModelSpec, dict[str, np.ndarray]]:
+def _weight(file: h5py.File, name: str, shape: tf.TensorShape) -> np.ndarray | None:
+    """A weight of a file; None where there is none of that name and shape."""
+    try:
+        item = hdf5.find(file, name)
+    except KeyError:
+        return None
+    if not isinstance(item, h5py.Dataset) or item.shape != tuple(shape):
+        return None
+    if item.dtype.kind != "f":
+        raise ValueError(f"{name} is not an array of numbers")
+    return hdf5.values(item, "f", shape.num_elements())
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs["efld_format"] != FORMAT_VERSION:
-                raise DataError(path, "a model file of another version of the toolkit")
-            tree = json.loads(file.attrs["spec"])
-            weights: dict[str, np.ndarray] = {}
-
-            def collect(name: str, item: object) -> None:
-                if isinstance(item, h5py.Dataset):
-                    if item.dtype.kind != "f":
-                        raise ValueError(f"{name} is not an array of numbers")
-                    weights[name] = item[()]
-
-            file.visititems(collect)
-        spec = config.from_tree(tree, ModelSpec, "spec")
+            yield file
     except OSError as error:
         raise DataError(path, f"cannot be read as a model file: {error}") from error
-    except (KeyError, TypeError, ValueError, EfldError) as error:
+    except (*hdf5.ERRORS, EfldError) as error:
         raise DataError(path, f"not a model file of this toolkit: {error}") from error
-    return spec, weights

@@ -17,6 +17,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
+from efld_tf import hdf5
 from efld_tf.errors import DataError
 from efld_tf.models import pretrained
 from efld_tf.models.blocks import LINEAR, RELUS, Blocks, HardSigmoid
@@ -171,14 +172,14 @@ def _read(path: Path, wanted: list[layers.Layer]) -> dict[str, list[np.ndarray]]
     values = {}
     try:
         with h5py.File(path, "r") as file:
-            whole = file.get("model_weights", file)
-            groups = [whole[_text(name)] for name in whole.attrs["layer_names"]]
+            whole = hdf5.find(file, "model_weights") if "model_weights" in file else file
+            groups = [hdf5.find(whole, _text(name)) for name in whole.attrs["layer_names"]]
             groups = [group for group in groups if len(group.attrs["weight_names"])]
             for index, layer in enumerate(wanted):
                 if index == len(groups):
                     raise DataError(path, f"the weights of {layer.name} are missing")
                 values[layer.name] = _of_layer(path, groups[index], layer)
-    except (OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+    except hdf5.ERRORS as error:
         raise DataError(path, f"not a weight file of tf_keras.applications: {error}") from error
     return values
 
@@ -190,10 +191,13 @@ def _of_layer(path: Path, group: h5py.Group, layer: layers.Layer) -> list[np.nda
             path, f"{group.name} has {len(names)} weights, expected {len(layer.weights)} "
             f"for {layer.name}"
         )
-    return [
-        pretrained.checked(path, name, np.asarray(group[name][()]), weight.shape)
-        for name, weight in zip(names, layer.weights, strict=True)
-    ]
+    values = []
+    for name, weight in zip(names, layer.weights, strict=True):
+        data = hdf5.find(group, name)
+        pretrained.check_shape(path, name, data.shape, weight.shape)
+        value = hdf5.values(data, "f", weight.shape.num_elements())
+        values.append(pretrained.checked(path, name, value, weight.shape))
+    return values
 
 
 def _text(name: bytes | str) -> str:

@@ -26,14 +26,23 @@ def layers_of(
     return [model.get_layer(layer.name) for layer in alone.layers if layer.weights]
 
 
+def check_shape(path: Path, name: str, found: Sequence[int], expected: Sequence[int]) -> None:
+    """Refuses an array of a file by its shape.
+
+    Raises:
+      DataError: it is not the expected one.
+    """
+    if tuple(found) != tuple(expected):
+        raise DataError(path, f"{name} has shape {tuple(found)}, expected {tuple(expected)}")
+
+
 def checked(path: Path, name: str, value: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """An array of a file, as float32.
 
     Raises:
       DataError: it has another shape, or is not of finite numbers.
     """
-    if value.shape != tuple(shape):
-        raise DataError(path, f"{name} has shape {value.shape}, expected {tuple(shape)}")
+    check_shape(path, name, value.shape, shape)
     if value.dtype.kind != "f" or not np.isfinite(value).all():
         raise DataError(path, f"{name} is not an array of finite numbers")
     return value.astype(np.float32)

@@ -17,8 +17,8 @@ class Face:
       box: [4] float64, the detector's box (x0, y0, x1, y1) in pixels, or the one that was given;
         while tracking, the tight box of the points.
       score: of the detector, 0 to 1; 1 for a box that was given.
-      confidence: 0 to 1, how sure it is that the points lie on a face; of a model that does not say,
-        1, or 0 for points far from where it looked.
+      confidence: 0 to 1, how sure it is that the points lie on a face; by a model that does not
+        say, 1, or 0 where they are far from where it looked.
       track: the number of the person in a video, from 0 on; None in photos.
     """
 

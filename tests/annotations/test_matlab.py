@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+from efld_tf import hdf5
 from efld_tf.annotations import matlab
 from efld_tf.errors import DataError
 from tests.annotations.writers import mat_bytes
@@ -160,7 +161,7 @@ def test_hdf5_datasets_that_lead_elsewhere_or_never_end(tmp_path: Path) -> None:
         )
         for name in file:
             if name != "good":
-                with pytest.raises(matlab.HDF5_ERRORS):
+                with pytest.raises(hdf5.ERRORS):
                     matlab.read_hdf5(file, name, "fiu", 100)
         with pytest.raises(ValueError, match="of shape"):
             matlab.read_hdf5(file, "good", "i", 5)

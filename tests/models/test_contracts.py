@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -248,8 +250,49 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path) -> None:
     checkpoint.save(tmp_path / "m.h5", spec, spec.build())
     with h5py.File(tmp_path / "m.h5", "a") as file:
         del file["mtfl5_points/bias:0"]
-        file["mtfl5_points/bias:0"] = "text"
+        file["mtfl5_points/bias:0"] = [b"text"] * 10
     with pytest.raises(DataError, match="not an array of numbers"):
+        checkpoint.load(tmp_path / "m.h5")
+
+
+Put = Callable[[h5py.File, str, tuple[int, ...]], object]
+
+
+def replace_weight(file: h5py.File, put: Put) -> None:
+    name = "mtfl5_points/bias:0"
+    shape = file[name].shape
+    del file[name]
+    put(file, name, shape)
+
+
+def outside(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
+    secret = Path(file.filename).with_name("secret.bin")
+    secret.write_bytes(bytes(1000))
+    file.create_dataset(name, shape, "f4", external=str(secret))
+
+
+def linked(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
+    del file[name.split("/")[0]]
+    with h5py.File(Path(file.filename).with_name("other.h5"), "w") as other:
+        for key in ("kernel:0", "bias:0"):
+            other[f"x/{key}"] = np.ones(shape, np.float32)
+    file[name.split("/")[0]] = h5py.ExternalLink("other.h5", "x")
+
+
+@pytest.mark.parametrize(("put", "message"), [
+    (lambda file, name, shape: file.create_dataset(name, (1 << 22, 1 << 23), "f4"),
+     "mtfl5_points/bias:0 are missing or misshapen"),
+    (lambda file, name, shape: file.create_dataset(name, shape, "f4", chunks=(1 << 20,),
+                                                   maxshape=(None,)), "in chunks of"),
+    (outside, "an array outside the file"),
+    (linked, "mtfl5_points/bias:0 are missing or misshapen"),
+])
+def test_weights_that_are_huge_or_lead_out_of_the_file(tmp_path, put: Put, message: str) -> None:
+    spec = spec_of("efld", "mtfl5")
+    checkpoint.save(tmp_path / "m.h5", spec, spec.build())
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        replace_weight(file, put)
+    with pytest.raises(DataError, match=message):
         checkpoint.load(tmp_path / "m.h5")
 
 

@@ -84,6 +84,11 @@ def replaced(file: h5py.File, name: str, value: object) -> None:
     file[name] = value
 
 
+def replaced_by_huge(file: h5py.File, name: str) -> None:
+    del file[name]
+    file.create_dataset(name, (1 << 22, 1 << 23), "f4")  # it takes no space until it is written
+
+
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
@@ -93,6 +98,10 @@ def replaced(file: h5py.File, name: str, value: object) -> None:
          "bn_Conv1/gamma:0 is not an array of finite numbers"),
         (lambda f: replaced(f, "bn_Conv1/bn_Conv1/gamma:0", "text"),
          r"bn_Conv1/gamma:0 has shape \(\), expected \(32,\)"),
+        (lambda f: replaced_by_huge(f, "bn_Conv1/bn_Conv1/gamma:0"),
+         r"bn_Conv1/gamma:0 has shape \(4194304, 8388608\), expected \(32,\)"),
+        (lambda f: replaced(f, "bn_Conv1", h5py.ExternalLink("other.h5", "bn_Conv1")),
+         "not a weight file"),
         (lambda f: f["bn_Conv1"].attrs.update(weight_names=f["Conv1"].attrs["weight_names"]),
          "/bn_Conv1 has 1 weights, expected 4 for stem_bn"),
         (lambda f: f.attrs.update(layer_names=f.attrs["layer_names"][:-2]),
