@@ -9,6 +9,7 @@ from efld_tf.data.options import CropOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule, zoomed
+from efld_tf.landmarks.schema import ANCHORS
 
 # Where the schemas' ANCHORS (eye centres, mouth corners) lie on average in the unit square of a
 # crop: the mean over HELEN's training faces of the crop with 1.25 times the tight box of the 68
@@ -29,7 +30,8 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
       zoom: of `CropRule`.
 
     Raises:
-      EfldError: an annotation lacks the box that the rule needs.
+      EfldError: an annotation lacks the box that the rule needs, or no face the anchors to fit it
+        by.
     """
     schema = schemas.get(records[0].schema)
     box = options.box or schema.box
@@ -44,6 +46,10 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
         centre = np.array([x0 + x1, y0 + y1]) / 2
         anchors.append((schema.anchor_points(record.points) - centre) / max(x1 - x0, y1 - y0))
     # In units of the box: anchors - offset = scale * (reference - 0.5).
+    for name, places in zip(ANCHORS, np.moveaxis(anchors, 1, 0), strict=True):
+        if np.isnan(places).any(axis=-1).all():
+            raise EfldError("the crop rule cannot be fitted: no face has all points of the "
+                            f"schema's anchor {name}; give the source a crop.scale")
     found = np.nanmean(anchors, axis=0)
     wanted = part.to_unit(REFERENCE_ANCHORS) - 0.5
     spread = wanted - wanted.mean(axis=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import ClassVar
 
 from efld_tf import config
 from efld_tf.annotations.sources import ON_ERROR
@@ -20,9 +22,10 @@ class CropOptions:
     """The crop rule of a source; without a scale it is fitted to the source's faces.
 
     Attributes:
-      scale: side of the crop / longest side of the box, at `PackOptions.zoom` 1, or None to fit it
-        and the offsets.
-      offset_x, offset_y: crop centre minus box centre, / longest side of the box.
+      scale: side of the crop / longest side of the box, at `PackOptions.zoom` 1; above 0, or None
+        to fit it and the offsets.
+      offset_x, offset_y: crop centre minus box centre, / longest side of the box; where a scale is
+        given.
       box: `points`, the tight box of all points, or `file`, the annotation's own; None for the one
         that the schema names.
     """
@@ -35,6 +38,10 @@ class CropOptions:
     def __post_init__(self) -> None:
         if self.box not in (None, "points", "file"):
             raise EfldError(f"box: expected 'points' or 'file', got {self.box!r}")
+        if self.scale is None and (self.offset_x or self.offset_y):
+            raise EfldError("offset_x, offset_y: expected with a scale; without one all are fitted")
+        if self.scale is not None and not self.scale > 0:
+            raise EfldError(f"scale: expected a positive number, got {self.scale}")
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,8 @@ class PackOptions:
 class AugmentOptions:
     """Random changes of a training crop. Probabilities are a face, ranges are symmetric.
 
+    All are from 0 up to 1, but for `rotation` (90) and `blur_sigma` (half the model's input).
+
     Attributes:
       flip: probability of mirroring (with the flip permutation of each head).
       rotation: standard deviation of the angle, degrees (cut off at two of them).
@@ -159,11 +168,13 @@ class AugmentOptions:
     occlusion: float = 0.3
     occlusion_size: float = 0.4
 
+    LARGEST: ClassVar[dict[str, float]] = {"rotation": 90.0, "blur_sigma": math.inf}
+
     def __post_init__(self) -> None:
         for option in fields(self):
-            value = getattr(self, option.name)
-            if value < 0 or (option.name in ("flip", "grey", "blur", "occlusion") and value > 1):
-                raise EfldError(f"{option.name}: out of range: {value}")
+            value, most = getattr(self, option.name), self.LARGEST.get(option.name, 1.0)
+            if not 0 <= value <= most:
+                raise EfldError(f"{option.name}: expected 0 up to {most:g}, got {value}")
 
     @classmethod
     def none(cls) -> AugmentOptions:
@@ -187,3 +198,14 @@ class ServiceOptions:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"grpc://[^/\s]+:\d+", self.address):
             raise EfldError(f"address: expected grpc://HOST:PORT, got {self.address!r}")
+
+
+def check_service_repeat(source: str, repeat: float) -> None:
+    """Refuses a source's `repeat` that the `tf.data` service cannot give.
+
+    Raises:
+      EfldError: it is not a whole number.
+    """
+    if repeat != int(repeat):
+        raise EfldError(f"{source}: with the tf.data service, repeat must be a whole number, "
+                        f"got {repeat}")

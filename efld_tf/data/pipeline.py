@@ -11,7 +11,12 @@ import tensorflow as tf
 
 from efld_tf.data import augment, shards
 from efld_tf.data.manifest import Manifest
-from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions
+from efld_tf.data.options import (
+    AugmentOptions,
+    PackOptions,
+    ServiceOptions,
+    check_service_repeat,
+)
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 
@@ -138,11 +143,7 @@ def _service_round(
     options = replace(options, portable=True)
     streams = []
     for source in sources:
-        if source.repeat != int(source.repeat):
-            raise EfldError(
-                f"source {source.manifest.source}: with the tf.data service, repeat must be a "
-                f"whole number, got {source.repeat}"
-            )
+        check_service_repeat(source.manifest.source, source.repeat)
         # Workers are handed shards, one at a time: what one has, no other gets.
         stream = _faces(source, "train", options).repeat(int(source.repeat))
         streams.append(stream.shuffle(min(source.manifest.faces("train"), SHUFFLE_BUFFER)))

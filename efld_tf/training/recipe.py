@@ -14,11 +14,18 @@ from typing import Any
 from efld_tf import config
 from efld_tf.annotations.sources import declare_schema
 from efld_tf.data.manifest import read_manifest
-from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions, SourceOptions
+from efld_tf.data.options import (
+    AugmentOptions,
+    PackOptions,
+    ServiceOptions,
+    SourceOptions,
+    check_service_repeat,
+)
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+MAX_SEED = 2**31  # NumPy takes 32 bits; each round of self-training has the next one
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class TrainingRecipe:
       validation_interval: steps between validations.
       checkpoint_interval: steps between checkpoints that a killed run resumes from.
       log_interval: steps between updates of the progress line and of TensorBoard.
-      seed: of weights, order and augmentation.
+      seed: of weights, order and augmentation; from 0 up to `MAX_SEED`.
       devices: GPUs to train on, each with its share of every batch; None for all. Without a GPU,
         logical devices of the CPU.
       precision: of `PRECISIONS`, in which activations are computed; weights are float32.
@@ -131,6 +138,8 @@ class TrainingRecipe:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise EfldError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise EfldError(f"seed: expected 0 up to {MAX_SEED}, got {self.seed}")
         if not 0 <= self.warmup_steps < self.steps:
             raise EfldError(
                 f"warmup_steps: expected 0 up to steps ({self.steps}), got {self.warmup_steps}"
@@ -249,7 +258,11 @@ class Recipe:
                 "data.service: the order of its batches depends on the workers' speed; "
                 "it cannot be combined with training.deterministic"
             )
+        if self.data.service:
+            for source in self.data.sources:
+                check_service_repeat(source.source, source.repeat)
         self._check_heads()
+        self._check_held_out()
         if self.self_training:
             self._check_unlabelled()
         if not any(
@@ -290,15 +303,25 @@ class Recipe:
             how = ", but for those of a level above 0" if coarsely else ""
             raise EfldError(f"heads.{head}: no source supervises it{how}")
 
+    def _check_held_out(self) -> None:
+        """Refuses faces that are held out of one source and trained on by another."""
+        shares: dict[str, float] = {}
+        for source in [*self.data.sources, *self._unlabelled]:
+            share = shares.setdefault(source.source, source.validation_fraction)
+            if share != source.validation_fraction:
+                raise EfldError(
+                    f"validation_fraction: {source.source} has {share:g} in one place and "
+                    f"{source.validation_fraction:g} in another, so that faces held out would be "
+                    "trained on; give it the same"
+                )
+
     def _check_unlabelled(self) -> None:
         """Refuses unlabelled sources that do not fit the heads or the labelled ones."""
         if self.self_training.steps is not None:
             replace(self.training, steps=self.self_training.steps)  # it refuses impossible ones
         if self.data.service:
             raise EfldError("data.service: it cannot be combined with self_training")
-        labelled = self.data.sources
-        names = {source.name for source in labelled}
-        held_out = {source.source: source.validation_fraction for source in labelled}
+        names = {source.name for source in self.data.sources}
         for source in self._unlabelled:
             for head in set(source.heads) - set(self.heads):
                 raise EfldError(f"self_training.unlabelled: the head {head!r} is not in heads")
@@ -306,13 +329,6 @@ class Recipe:
                 raise EfldError(
                     f"self_training.unlabelled: {source.name}: a source of data.sources has that "
                     "name, or the one it gets with its head"
-                )
-            share = held_out.get(source.source, source.validation_fraction)
-            if source.validation_fraction != share:
-                # Those held out to choose the best weights by would be trained on.
-                raise EfldError(
-                    f"self_training.unlabelled: {source.source} is one of data.sources, too, with "
-                    f"validation_fraction {share:g}; give it the same here"
                 )
 
     @property

@@ -185,6 +185,22 @@ def test_real_sources_fill_the_crop_alike(shared_data: Path) -> None:
         assert np.abs(anchors - REFERENCE_ANCHORS).max() < 0.03, source
 
 
+def test_a_rule_that_cannot_be_fitted_says_what_is_missing(shared_data: Path) -> None:
+    found = sources.read(f"ibug:{shared_data / 'ibug/helen/testset'}")
+    records = []
+    for record in found.records[:3]:
+        points = record.points.copy()
+        points[36:42] = np.nan  # the person's right eye
+        records.append(replace(record, points=points))
+    box = CropOptions(box="points")
+    with pytest.raises(EfldError, match="no face has all points of the schema's anchor right_eye"):
+        crop_rule(records, box)
+    assert crop_rule([*records, found.records[3]], box).scale > 1
+    turned = [replace(record, points=-record.points) for record in found.records[:3]]
+    with pytest.raises(EfldError, match="upside down"):
+        crop_rule(turned, box)
+
+
 def test_a_changed_box_is_packed_anew(tmp_path: Path) -> None:
     listed = faces.write_five_points(tmp_path / "five", 6)
     source = options(f"mtfl:{listed}", crop=CropOptions(scale=1.5))
