@@ -44,12 +44,11 @@ class Codec(Protocol):
     def decode(self, raw: Raw) -> tf.Tensor:
         """A head's raw output -> points [B, N, 2] in the crop's unit square."""
 
-
-class CoarseCodec(Codec, Protocol):
-    """The codec of a head that has scores on a grid, for self-training with curriculum."""
-
     def encode_coarse(self, points: tf.Tensor, level: int) -> tf.Tensor:
-        """Points [B, N, 2] -> target scores on a grid of cells 2^level times as long."""
+        """Points [B, N, 2] -> target scores on a grid of cells 2^level times as long.
+
+        Only of a family that has `Family.coarse`, for self-training with curriculum.
+        """
 
 
 @dataclass(frozen=True)

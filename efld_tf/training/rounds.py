@@ -115,7 +115,7 @@ def _teacher(recipe: Recipe) -> Path | None:
 
 
 def _round(recipe: Recipe, number: int, labels: list[SourceOptions]) -> Recipe:
-    """The recipe of a round: from other weights and in another order than those before."""
+    """The recipe of a round: with another seed than those before."""
     steps = (recipe.self_training.steps if number else None) or recipe.training.steps
     return replace(
         recipe,

@@ -147,8 +147,8 @@ class _Run:
         training, controller = self.recipe.training, self.runner.controller
         step, interval = self.start_step, self.recipe.training.validation_interval
         if self.task.started_anew:
-            heads = sorted({name.split("/")[0].split("_")[0] for name in self.task.started_anew})
-            self._say(f"{training.init_from} has no weights for: {', '.join(heads)}")
+            parts = ", ".join(_parts(self.task.started_anew, self.recipe.heads))
+            self._say(f"{training.init_from} has no weights for: {parts}")
         if step and (step % interval == 0 or step == training.steps) and not self._validated(step):
             self._validate(step)  # killed between a checkpoint and its validation
         while step < training.steps:
@@ -220,6 +220,14 @@ class _Run:
     def _write_history(self, entries: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(entry) + "\n" for entry in entries)
         files.write_text(self.folder / VALIDATION_LOG, text)
+
+
+def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
+    """The heads that weights belong to, and the layers of those that are of no head."""
+    longest_first = sorted(heads, key=len, reverse=True)
+    layers = {name.split("/")[0] for name in weights}
+    return sorted({next((head for head in longest_first if layer.startswith(f"{head}_")), layer)
+                   for layer in layers})
 
 
 def _best(recipe: Recipe) -> tuple[int, float]:

@@ -278,6 +278,27 @@ def test_fine_tuning_starts_from_given_weights(photos: Path, uninterrupted: Path
     assert result.nme_percent == pytest.approx(start_nme, rel=0.15)
 
 
+def test_fine_tuning_says_which_heads_start_anew(
+    photos: Path, uninterrupted: Path, capfd: pytest.CaptureFixture
+) -> None:
+    image = next(path for path in (photos / "a").iterdir() if path.suffix != ".pts")
+    _, points = faces.draw_face("face_synthetics70", np.random.default_rng(0))
+    cells = ",".join(f"{value:.1f}" for value in points.ravel())
+    (photos / "more.csv").write_text(f"image,{','.join('v' * points.size)}\na/{image.name},{cells}")
+    source = f"csv:{photos / 'more.csv'}?schema=face_synthetics70"
+    overrides = [
+        "name=more", f"training.init_from={uninterrupted}",
+        "heads={mtfl5: {}, ibug51: {}, ibug68: {}, face_synthetics70: {}}",
+        f"data.sources=[{{name: a, source: 'ibug:{photos / 'a'}', heads: [ibug51, ibug68], "
+        f"validation_fraction: 0.25}}, {{name: b, source: 'mtfl:{photos / 'b' / 'list.txt'}', "
+        f"heads: [mtfl5]}}, {{name: c, source: '{source}', heads: [face_synthetics70]}}]",
+    ]
+    path = write_recipe(photos, steps=1, validation_interval=1)
+    run.train(recipe.load(path, overrides), progress=False)
+    told = f"{uninterrupted} has no weights for: face_synthetics70, ibug68\n"
+    assert told in capfd.readouterr().err
+
+
 def test_another_recipe_does_not_overwrite_a_run(photos: Path, uninterrupted: Path) -> None:
     path = write_recipe(photos, learning_rate=0.5)
     with pytest.raises(EfldError, match="holds a run of another recipe"):
