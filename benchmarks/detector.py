@@ -101,8 +101,8 @@ def table(found: dict[str, Any]) -> str:
     sizes = list(first["alone"]["by_size_px"])
     lines += [
         "",
-        f"WIDER FACE, {first['photos']} scenes, {first['alone']['faces']} faces; recall by the "
-        "longest side of the face's box in pixels. Time of the detector, one thread of "
+        f"WIDER FACE, {first['photos']} scenes, {first['alone']['faces']} faces; recall with "
+        "the model, which leaves out what it takes for no face, by the longest side of the face's box in pixels. Time of the detector, one thread of "
         f"{found['conditions']['device']}.",
         "",
         "| detector | precision | precision with the model | "

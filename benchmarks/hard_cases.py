@@ -1,11 +1,11 @@
 """For which faces the shipped model is better and worse, on real test sets.
 
-    EFLD_DATA=/path/to/data python benchmarks/hard_cases.py [MODEL ...]
+    EFLD_DATA=/path/to/data python benchmarks/hard_cases.py [NAME=MODEL ...]
 
-Measures the shipped int8 model, and beside it every MODEL (a `.tflite`, say of an earlier version),
-on HELEN's test set and on people of YouTube Faces that no training face shows. Writes
-benchmarks/hard_cases/: results.json, table.md, slices_helen.png, slices_youtube_faces.png, and
-worst.png: the 16 worst faces of HELEN's as points alone, since the photos are not ours to publish.
+Measures the shipped int8 model, and beside it every MODEL (a `.tflite`), on HELEN's test set and on
+people of YouTube Faces that no training face shows. Writes benchmarks/hard_cases/: results.json,
+table.md, slices_helen.png, slices_youtube_faces.png, and worst.png: the 16 worst faces of HELEN's as
+points alone, since the photos are not ours to publish.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ TITLES = {"helen": "HELEN", "youtube_faces": "YouTube Faces"}
 def main() -> None:
     """Measures, and writes tables and pictures."""
     OUTPUT.mkdir(exist_ok=True)
-    models = {"shipped": assets.INT8_MODEL, **{Path(m).stem: Path(m) for m in sys.argv[1:]}}
+    others = (argument.partition("=") for argument in sys.argv[1:])
+    models = {"shipped": assets.INT8_MODEL, **{name: Path(path) for name, _, path in others}}
     found: dict[str, Any] = {test: {} for test in TESTS}
     for test, source in TESTS.items():
         values = None  # of the shipped model's crops: all models have the same groups

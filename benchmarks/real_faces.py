@@ -4,17 +4,20 @@
 
 `RUNS` (default: runs) holds the runs of `configs/efld/`. Those that are named (default: all) are
 measured on HELEN's test set and on people of YouTube Faces that no training face shows. Writes
-benchmarks/real_faces/: RUN.json, RUN_youtube_faces.json and table.md. For int8 see
-`benchmarks/export/` and `benchmarks/hard_cases/`.
+benchmarks/real_faces/: RUN.json, RUN_youtube_faces.json, RUN_data.json (what it was trained on) and
+table.md. For int8 see `benchmarks/export/` and `benchmarks/hard_cases/`.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 from trainings import HELEN_TEST, YOUTUBE_TEST, command
+
+from efld_tf.training.run import DATA_FILE
 
 OUTPUT = Path(__file__).parent / "real_faces"
 RUNS = {
@@ -36,6 +39,7 @@ def main() -> None:
             results.unlink(missing_ok=True)
             command("efld-eval", runs / name, "--head", "ibug51", "--source", source,
                     "--output", results, "--quiet")
+        shutil.copy(runs / name / DATA_FILE, OUTPUT / f"{name}_data.json")
     (OUTPUT / "table.md").write_text(table())
     print((OUTPUT / "table.md").read_text())
 

@@ -21,9 +21,9 @@ from efld_tf.models.checkpoint import ModelSpec
 
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 FOLDS = 5
-# Share of the faces, by weight, that shall be above a confidence of 0.5. With the variations of
-# fitting it is 98% of faces as they are; what falls below are mostly profiles, and half a percent
-# more would let pass half as many false alarms again.
+# Share of the faces, by weight, that shall be above a confidence of 0.5: with the variations of
+# fitting, so that more of faces as they are is above it. What falls below are mostly profiles; more
+# would let pass many more false alarms (benchmarks/presence).
 RECALL = 0.975
 BATCH = 128
 
