@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from efld_tf import config_keys
 from efld_tf.cli import common
 from efld_tf.training import recipe as recipes
 
@@ -26,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         "--init-from", metavar="MODEL", help="start from the weights of a trained model: a run's "
         "folder, a .h5, or a shipped one: research or synthetic"
     )
+    parser.add_argument(
+        "--keys", action=_ShowKeys, nargs=0, help="print what a recipe may say, with defaults"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     arguments = parser.parse_args(argv)
     overrides = list(arguments.overrides)
@@ -42,6 +47,26 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         f"({recipe.training.target_head}) at step {result.step}"
     )
     return None
+
+
+class _ShowKeys(argparse.Action):
+    """Prints the keys and ends, like `--help`."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print("\n".join(_keys()))
+        parser.exit()
+
+
+def _keys() -> Iterator[str]:
+    """Every key of a recipe, then the options of every family."""
+    yield from map(str, config_keys.keys_of(recipes.Recipe))
+    common.quiet_tensorflow()
+    from efld_tf.models import registry
+
+    for name, family in registry.FAMILIES.items():
+        yield f"\nWhere model.family is {name}:"
+        yield from map(str, config_keys.keys_of(family.options, "model.options."))
+        yield f"training.loss is {' or '.join(family.losses)}"
 
 
 def entry() -> None:

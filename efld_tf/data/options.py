@@ -22,8 +22,8 @@ class CropOptions:
     """The crop rule of a source; without a scale it is fitted to the source's faces.
 
     Attributes:
-      scale: side of the crop / longest side of the box, at `PackOptions.zoom` 1; above 0, or None
-        to fit it and the offsets.
+      scale: side of the crop / longest side of the box, at `data.pack.zoom` 1; above 0, or None to
+        fit it and the offsets.
       offset_x, offset_y: crop centre minus box centre, / longest side of the box; where a scale is
         given.
       box: `points`, the tight box of all points, or `file`, the annotation's own; None for the one

@@ -18,8 +18,8 @@ class BackboneOptions:
     """What can be varied in every such family.
 
     Attributes:
-      backbone: a name of `backbones.BACKBONES`. The default is EFLD's, the smallest; PIPNet's paper
-        uses ResNets and MobileNets.
+      backbone: `efld`, EFLD's own and the smallest, or as in PIPNet's paper `resnet18`, `resnet50`,
+        `resnet101`, `mobilenet_v2` or `mobilenet_v3_large`.
       activation: of backbone and head; None for the backbone's own.
       batch_norm_momentum: of every batch norm; 0.95 follows short runs calmly.
     """

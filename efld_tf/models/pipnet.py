@@ -30,8 +30,8 @@ class PIPNetOptions(on_backbone.BackboneOptions):
     """What can be varied in the family.
 
     Attributes:
-      stride: side of the input / side of the grid, one of `STRIDES`; None for the backbone's own.
-        The paper's best grid has 8 x 8 cells (Table 1).
+      stride: side of the input / side of the grid: 16, 32, 64 or 128; None for the backbone's
+        own. The paper's best grid has 8 x 8 cells (Table 1).
       neighbours: C, of each point; 0 leaves out neighbour regression. 10 is the paper's best.
       channels: of the convolutions that bring the backbone to another stride.
     """

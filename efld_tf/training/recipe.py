@@ -33,7 +33,7 @@ class ModelRecipe:
     """Which network.
 
     Attributes:
-      family: a name of `models.registry`.
+      family: of architectures, such as `efld` or `pipnet`.
       input_size: side of the input in pixels.
       options: of the family.
     """
@@ -95,20 +95,22 @@ class TrainingRecipe:
       weight_average: validate and keep the weights' exponential moving average instead of them; the
         share of the old average that a step keeps, such as 0.999, or 0 for none. It is updated
         every `log_interval` steps.
-      loss: a name of `training.losses`, or None for the family's own.
+      loss: one that fits the family; None for its own.
       loss_options: numbers that the loss takes, such as `alpha` and `beta` of `pip`.
       target_head: the head whose validation NME decides which weights are best.
       validation_interval: steps between validations.
       checkpoint_interval: steps between checkpoints that a killed run resumes from.
       log_interval: steps between updates of the progress line and of TensorBoard.
-      seed: of weights, order and augmentation; from 0 up to `MAX_SEED`.
+      seed: of weights, order and augmentation; from 0 up to 2^31.
       devices: GPUs to train on, each with its share of every batch; None for all. Without a GPU,
         logical devices of the CPU.
-      precision: of `PRECISIONS`, in which activations are computed; weights are float32.
+      precision: `float32`, `bfloat16` or `float16`, in which activations are computed; weights are
+        float32.
       deterministic: bit-equal results on equal hardware, at some cost in speed.
       init_from: a run's folder or model file to start from; heads and layers that it lacks start
         anew.
-      backbone_weights: a file of public ImageNet weights for the backbone; see `models.backbones`.
+      backbone_weights: a file of public ImageNet weights for the backbone: of torchvision or timm
+        (`.safetensors`) for ResNets, of tf_keras.applications (`.h5`) for MobileNets.
     """
 
     steps: int
@@ -186,7 +188,7 @@ class SelfTrainingRecipe:
         place of round 0, which is left out: knowledge distillation. It must have been trained with
         this `data.pack.zoom`.
       levels: of each round but round 0, what its pseudo-labels are used for; see
-        `SourceOptions.level`. None for PIPNet's curriculum, [2, 1, 0, 0, 0], where the family has
+        `data.sources.N.level`. None for PIPNet's curriculum, [2, 1, 0, 0, 0], where the family has
         scores on a grid, else for standard self-training, [0, 0, 0]; with a teacher [0].
       steps: of each round but round 0; None for those of `training`. More faces need more.
     """
@@ -217,8 +219,11 @@ class Recipe:
 
     Attributes:
       name: of the run; its folder is `output_dir/name`.
-      heads: by schema.
-      data, training, model, self_training: see their classes.
+      heads: landmark formats that the model predicts, by the names of their schemas.
+      data: which faces, and how they are mixed and changed.
+      training: how long and how fast to learn.
+      model: which network.
+      self_training: rounds of training on faces that a model has labelled; None for none.
       output_dir: where runs are kept.
       license: of the weights, as the data allow; goes into every exported model.
     """
