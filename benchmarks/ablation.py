@@ -19,15 +19,13 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from common import HELEN_TEST, YOUTUBE_TEST, command
 from trainings import (
-    HELEN_TEST,
-    YOUTUBE_TEST,
     Change,
     Recipe,
     Rendered,
     Teacher,
     check_names,
-    command,
     evaluate,
     known,
     mean_spread,

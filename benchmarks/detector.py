@@ -102,7 +102,8 @@ def table(found: dict[str, Any]) -> str:
     lines += [
         "",
         f"WIDER FACE, {first['photos']} scenes, {first['alone']['faces']} faces; recall with "
-        "the model, which leaves out what it takes for no face, by the longest side of the face's box in pixels. Time of the detector, one thread of "
+        "the model, which leaves out what it takes for no face, by the longest side of the face's "
+        "box in pixels. Time of the detector, one thread of "
         f"{found['conditions']['device']}.",
         "",
         "| detector | precision | precision with the model | "

@@ -20,8 +20,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from common import HELEN_TEST
 from trainings import (
-    HELEN_TEST,
     Change,
     Recipe,
     check_names,

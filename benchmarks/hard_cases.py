@@ -4,8 +4,8 @@
 
 Measures the shipped int8 model, and beside it every MODEL (a `.tflite`), on HELEN's test set and on
 people of YouTube Faces that no training face shows. Writes benchmarks/hard_cases/: results.json,
-table.md, slices_helen.png, slices_youtube_faces.png, and worst.png: the 16 worst faces of HELEN's as
-points alone, since the photos are not ours to publish.
+table.md, slices_helen.png, slices_youtube_faces.png, and worst.png: the 16 worst faces of HELEN's
+as points alone, since the photos are not ours to publish.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trainings import HELEN_TEST, YOUTUBE_TEST
+from common import HELEN_TEST, YOUTUBE_TEST
 
 from efld_tf import assets
 from efld_tf.evaluation import evaluate, faces, plots, slices, slices_plot

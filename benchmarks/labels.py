@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import HELEN_TEST
 
 from efld_tf import files
 from efld_tf.annotations import sources
@@ -20,7 +21,6 @@ from efld_tf.landmarks import metrics, schemas
 from efld_tf.runtime import inputs, labels
 
 OUTPUT = Path(__file__).parent / "labels"
-TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
 MODELS = {"shipped": labels.Labeller().model, "mesh": labels.MESH}
 VIEWS = (1, 2, 4, 8)
 INNER = schemas.get("ibug51")
@@ -28,12 +28,12 @@ INNER = schemas.get("ibug51")
 
 def main() -> None:
     """Labels the photos by every model with every number of views."""
-    truth = {record.image: record.points[17:] for record in sources.read(TEST).records}
+    truth = {record.image: record.points[17:] for record in sources.read(HELEN_TEST).records}
     results = {
         name: {str(views): measure(model, views, truth) for views in VIEWS}
         for name, model in MODELS.items()
     }
-    files.write_json(OUTPUT / "results.json", {"source": TEST, **results})
+    files.write_json(OUTPUT / "results.json", {"source": HELEN_TEST, **results})
     files.write_text(OUTPUT / "table.md", table(results, len(truth)))
     print(table(results, len(truth)))
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from common import HELEN_TEST, YOUTUBE_TEST, command
 
 from efld_tf import assets
 from efld_tf.benchmark import compare
@@ -46,10 +46,7 @@ PARADIGMS = {
     "UDA, curriculum": "uda_curriculum",
     "GSSL, curriculum": "gssl_curriculum",
 }
-TESTS = {
-    "helen": "ibug:${EFLD_DATA}/ibug/helen/testset",
-    "youtube_faces": "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test",
-}
+TESTS = {"helen": HELEN_TEST, "youtube_faces": YOUTUBE_TEST}
 SCENES = "${EFLD_DATA}/wider_scenes/boxes_xywh.json"
 KEPT = ("nme_interocular_percent", "failure_rate_10_percent", "mean_shift_percent",
         "point_variance_percent2", "nme_by_region_percent")
@@ -86,13 +83,6 @@ def main() -> None:
 def slug(title: str) -> str:
     """A title as the name of a run."""
     return title.lower().replace(" + ", "_").replace(", ", "_").replace(" ", "")
-
-
-def command(*words: object) -> None:
-    """Runs one of the project's commands."""
-    print("$", *words, flush=True)
-    program = Path(sys.executable).parent / str(words[0])
-    subprocess.run([str(program), *map(str, words[1:])], check=True)
 
 
 def trained(runs: Path, config: str, options: list[str], name: str) -> Path:

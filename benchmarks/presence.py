@@ -15,6 +15,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from common import HELEN_TEST, YOUTUBE_TEST
 
 from efld_tf import assets, files
 from efld_tf.evaluation import presence as crops_of
@@ -34,8 +35,8 @@ FITTED = {
 }
 # Not CUHK's test photos: a teacher of the shipped model learnt a face mesh's points of them.
 MEASURED = {
-    "HELEN test": "ibug:${EFLD_DATA}/ibug/helen/testset",
-    "YouTube Faces test": "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test",
+    "HELEN test": HELEN_TEST,
+    "YouTube Faces test": YOUTUBE_TEST,
     "AFLW2000 (poses)": "aflw2000:${EFLD_DATA}/aflw2000",
 }
 SCENE_FACES = "scenes"

@@ -15,7 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from trainings import HELEN_TEST, YOUTUBE_TEST, command
+from common import HELEN_TEST, YOUTUBE_TEST, command
 
 from efld_tf.training.run import DATA_FILE
 

@@ -9,19 +9,17 @@ under every corruption and level (its errors are those of that face alone).
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import cv2
+from common import HELEN_TEST, command
 
 from efld_tf import assets
 from efld_tf.evaluation.corruptions import CORRUPTIONS, FACE_PIXELS
 
 OUTPUT = Path(__file__).parent / "robustness"
-TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
 
 
 def main() -> None:
@@ -32,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         plots, rendered = Path(folder) / "plots", Path(folder) / "rendered"
         start = time.monotonic()
-        evaluate(TEST, "--output", results, "--plots", plots)
+        evaluate(HELEN_TEST, "--output", results, "--plots", plots)
         print(f"{time.monotonic() - start:.0f} s")
         (OUTPUT / "curves.png").write_bytes((plots / "robustness_curves.png").read_bytes())
         command("efld-data", "synth", rendered, "--count", 5, "--size", 512, "--quiet")
@@ -46,13 +44,6 @@ def main() -> None:
 def evaluate(source: str, *words: object) -> None:
     """Measures the shipped model with all corruptions."""
     command("efld-eval", assets.INT8_MODEL, "--source", source, "--robustness", "--quiet", *words)
-
-
-def command(*words: object) -> None:
-    """Runs one of the project's commands."""
-    print("$", *words, flush=True)
-    program = Path(sys.executable).parent / str(words[0])
-    subprocess.run([str(program), *map(str, words[1:])], check=True)
 
 
 def table(found: dict) -> str:

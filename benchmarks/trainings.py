@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from common import command
 
 from efld_tf import config, files
 from efld_tf.training import recipe as training_recipe
@@ -21,8 +20,6 @@ from efld_tf.training import rounds as training_rounds
 from efld_tf.training import run as training_run
 
 CROSS_FORMAT = Path(__file__).parents[1] / "configs" / "efld" / "cross_format.yaml"
-HELEN_TEST = "ibug:${EFLD_DATA}/ibug/helen/testset"
-YOUTUBE_TEST = "youtube_faces:${EFLD_DATA}/youtube_faces?identities=test"
 
 # Photos whose faces a teacher labels: none of HELEN and YouTube Faces, but all of SCUT and CUHK,
 # those of the test list and those that a recipe holds out among them.
@@ -155,13 +152,6 @@ def variant(name: str, runs: Path, *changes: Change, base: Path = CROSS_FORMAT) 
     recipe["data"]["cache_dir"] = str(runs / "packed")
     together(*changes)(recipe)
     return recipe
-
-
-def command(*words: object) -> None:
-    """Runs one of the project's commands."""
-    print("$", *words, flush=True)
-    program = Path(sys.executable).parent / str(words[0])
-    subprocess.run([str(program), *map(str, words[1:])], check=True)
 
 
 def train(recipe: Recipe) -> Path:

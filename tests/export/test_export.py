@@ -157,7 +157,7 @@ def test_every_mode_is_what_it_promises(
     path = tmp_path / mode / report.model
     for other in audit.ACTIVATIONS:
         if other != report.numbers:
-            with pytest.raises(DataError):
+            with pytest.raises(DataError, match=f": {other}: "):
                 audit.check(path, other)
     crops = calibration.load_faces(calibration.choose(f"ibug:{photos}", 4), RULE, SIZE).crops
     expected, sure = FloatPredictor(trained, "ibug51").predict_with_confidence(crops)

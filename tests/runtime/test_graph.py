@@ -133,28 +133,30 @@ def test_files_that_are_no_models_are_refused(tmp_path):
         with pytest.raises(DataError, match="cannot read the model"):
             graph.read(missing)
     path.write_bytes(b"\x08\0\0\0TFL3" + bytes(100))
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="without a graph"):
         graph.read(path)
 
 
 @pytest.mark.parametrize(
-    "edit",
+    ("edit", "reason"),
     [
-        lambda model: model.subgraphs.clear(),
-        lambda model: model.operatorCodes.clear(),
-        lambda model: setattr(model.subgraphs[0], "inputs", np.array([-2], np.int32)),
-        lambda model: setattr(model.subgraphs[0].operators[1], "inputs", None),
-        lambda model: setattr(model.subgraphs[0].operators[1], "outputs", None),
-        lambda model: setattr(model.subgraphs[0].operators[1], "opcodeIndex", 99),
-        lambda model: setattr(model.subgraphs[0].tensors[0], "type", 99),
-        lambda model: setattr(model.subgraphs[0].tensors[9], "shape", None),
-        lambda model: setattr(model.subgraphs[0].tensors[9], "buffer", 999),
+        (lambda model: model.subgraphs.clear(), "without a graph"),
+        (lambda model: model.operatorCodes.clear(), "list index"),
+        (lambda model: setattr(model.subgraphs[0], "inputs", np.array([-2], np.int32)),
+         "tensor -2"),
+        (lambda model: setattr(model.subgraphs[0].operators[1], "inputs", None), "tuple index"),
+        (lambda model: setattr(model.subgraphs[0].operators[1], "outputs", None), "tuple index"),
+        (lambda model: setattr(model.subgraphs[0].operators[1], "opcodeIndex", 99), "list index"),
+        (lambda model: setattr(model.subgraphs[0].tensors[0], "type", 99), "KeyError: 99"),
+        (lambda model: setattr(model.subgraphs[0].tensors[9], "shape", None),
+         r"\(CONV_2D\) has an operand of shape \(\)"),
+        (lambda model: setattr(model.subgraphs[0].tensors[9], "buffer", 999), "list index"),
     ],
 )
-def test_inconsistent_models_are_refused(tmp_path, edit):
+def test_inconsistent_models_are_refused(tmp_path, edit, reason):
     path = tmp_path / "m.tflite"
     path.write_bytes(tiny_models.edited(tiny_models.tiny_int8(), edit))
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=reason):
         graph.read(path)
 
 

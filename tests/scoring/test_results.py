@@ -185,13 +185,13 @@ def test_merge_refuses_another_model_and_leaves_the_file_alone(path):
 
 
 def test_merge_writes_nothing_that_cannot_be_read_again(path):
-    for wrong in (
-        {"factors": {"time_ms": float("nan")}},
-        {"factors": {"latency": 1.0}},
-        {"details": {"x": {1: 2}}},
-        {"details": {"x": object()}},
+    for wrong, message in (
+        ({"factors": {"time_ms": float("nan")}}, "time_ms"),
+        ({"factors": {"latency": 1.0}}, "latency"),
+        ({"details": {"x": {1: 2}}}, "x"),
+        ({"details": {"x": object()}}, "x"),
     ):
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match=message):
             _merge(path, **wrong)
         assert not path.exists()
 
