@@ -29,6 +29,7 @@ from trainings import (
     known,
     mean_spread,
     remember,
+    share_percent,
     source,
     train,
     training,
@@ -107,9 +108,9 @@ def table(found: dict[str, Any]) -> str:
         f"NME in percent on HELEN's test set (330 faces, 51 points, inter-ocular, float) after "
         f"{STEPS:,} steps of 64 faces; mean ± standard deviation over {len(SEEDS)} seeds, each of "
         "which draws other faces where not all are used. About a tenth of them chooses the "
-        "weights. Beside other formats 19% of the faces that a step sees are HELEN's, alone all "
-        "of them. One of the other formats, the 68 points of YouTube Faces, contains these 51, in "
-        "a head of its own.", "",
+        f"weights. Beside other formats {share_percent('helen'):.0f}% of the faces that a step "
+        "sees are HELEN's, alone all of them. One of the other formats, the 68 points of YouTube "
+        "Faces, contains these 51, in a head of its own.", "",
         f"| HELEN's faces | {' | '.join(ARMS.values())} |", "|---|---|---|",
     ]
     for count in FACES:

@@ -10,15 +10,14 @@ noise of the machine hits them alike. Results go to benchmarks/input_pipeline/.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from efld_tf import config
+from efld_tf.benchmark.latency import current_conditions
 from efld_tf.cli.common import quiet_tensorflow
 from efld_tf.data.options import AugmentOptions, ServiceOptions
 from efld_tf.training.recipe import Recipe
@@ -79,8 +78,7 @@ def main() -> None:
     results = {
         "command": f"python benchmarks/input_pipeline.py {recipe_path}",
         "batch_size": base.batch_size,
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
+        "conditions": asdict(current_conditions()),
         "faces_per_second": {name: round(rate, 1) for name, rate in rates.items()},
         "pipeline_over_training_step": round(ratio, 2),
     }
@@ -145,11 +143,12 @@ def _measure(steps: dict[str, Callable[[], object]], batch: int) -> dict[str, fl
 
 
 def _table(results: dict) -> str:
-    rates = results["faces_per_second"]
+    rates, conditions = results["faces_per_second"], results["conditions"]
     step = rates["training step"]
     lines = [
-        f"Batch {results['batch_size']}, {results['cores']} cores. The pipeline supplies "
-        f"**{results['pipeline_over_training_step']:.1f} times** what a training step consumes.",
+        f"Batch {results['batch_size']}, {conditions['cores']} cores of {conditions['device']}. "
+        f"The pipeline supplies **{results['pipeline_over_training_step']:.1f} times** what a "
+        "training step consumes.",
         "",
         "| | faces/s | / training step |",
         "|---|---|---|",

@@ -10,16 +10,17 @@ of the process that writes. Results go to benchmarks/packing/.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 
 from efld_tf.annotations import sources
+from efld_tf.benchmark.latency import current_conditions
 
 OUTPUT = Path(__file__).parent / "packing"
 COUNTS = (1_000, 10_000)
@@ -39,7 +40,8 @@ def main() -> None:
                     (photos / f"{index:05d}x{file.suffix}").symlink_to(file.resolve())
             rows.append({"records": count, **_measure(photos, Path(folder, "packed"))})
         print(rows[-1], file=sys.stderr)
-    results = {"command": "python benchmarks/packing.py", "cores": os.cpu_count(), "rows": rows}
+    results = {"command": "python benchmarks/packing.py", "rows": rows,
+               "conditions": asdict(current_conditions())}
     OUTPUT.mkdir(exist_ok=True)
     (OUTPUT / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     (OUTPUT / "table.md").write_text(_table(results))
@@ -83,9 +85,10 @@ def _memory(pid: int) -> list[int]:
 
 
 def _table(results: dict) -> str:
+    conditions = results["conditions"]
     lines = [
-        f"{results['cores']} cores; seconds include the start of the processes and reading the "
-        "annotations.",
+        f"{conditions['cores']} cores of {conditions['device']}; seconds include the "
+        "start of the processes and reading the annotations.",
         "",
         "| records | s | records/s | memory, all processes | memory, writing process |",
         "|---|---|---|---|---|",

@@ -30,15 +30,17 @@ from efld_tf.training import rounds, run
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-CONFIGS = Path(__file__).parents[1] / "configs" / "pipnet"
+CONFIGS = Path(__file__).parents[1] / "configs"
 OUTPUT = Path(__file__).parent / "pipnet"
 SEEDS = (1, 2, 3)
-# Title -> config and options; Section 4.3's heads.
+# Title -> config and options; EFLD's own head and those of Section 4.3, in as many steps.
 HEADS = {
-    "CoordNet": ("efld_coordnet", []),
-    "MapNet, stride 4": ("efld_mapnet", []),
-    "PIP": ("efld_pip", ["model.options.neighbours=0"]),
-    "PIP + NRM": ("efld_pip", []),
+    "EFLD": ("efld/single_format", ["training.steps=3000", "training.batch_size=32",
+                                    "training.learning_rate=0.003", "training.warmup_steps=100"]),
+    "CoordNet": ("pipnet/efld_coordnet", []),
+    "MapNet, stride 4": ("pipnet/efld_mapnet", []),
+    "PIP": ("pipnet/efld_pip", ["model.options.neighbours=0"]),
+    "PIP + NRM": ("pipnet/efld_pip", []),
 }
 # Section 4.5's paradigms.
 PARADIGMS = {
@@ -64,7 +66,7 @@ def main() -> None:
     }
     paradigms = {}
     for title, config in PARADIGMS.items():
-        folder = trained(runs, config, [], config)
+        folder = trained(runs, f"pipnet/{config}", [], config)
         paradigms[title] = [measured(folder / entry["round"]) for entry in rounds.history(folder)]
     prior = {title: [prior_of(runs / f"{slug(title)}_{seed}") for seed in SEEDS]
              for title in HEADS}
@@ -279,7 +281,8 @@ def draw_heads(found: dict[str, Any]) -> None:
             regions = [row[test]["nme_by_region_percent"] for row in rows]
             names = list(regions[0])
             values = np.array([[region[name] for name in names] for region in regions])
-            axis.bar(np.arange(len(names)) + 0.2 * (place - 1.5), values.mean(axis=0), 0.18,
+            offset = 0.17 * (place - (len(found["heads"]) - 1) / 2)
+            axis.bar(np.arange(len(names)) + offset, values.mean(axis=0), 0.15,
                      yerr=values.std(axis=0, ddof=1), capsize=2, label=title)
         axis.set_xticks(np.arange(len(names)), [name.replace("_", "\n") for name in names])
         axis.set_title({"helen": "HELEN test set", "youtube_faces": "YouTube Faces"}[test])

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,9 @@ def main() -> None:
                 batch = recipe_of(name, 1, runs)["training"]["batch_size"]
                 rates[name].append((STEPS[1] - STEPS[0]) * batch / (long - short))
                 print(number, name, f"{rates[name][-1]:.0f} images/s", flush=True)
-    results = {"steps": STEPS, "cores": os.cpu_count(), "images_per_second":
+    from efld_tf.benchmark.latency import current_conditions
+
+    results = {"steps": STEPS, "conditions": asdict(current_conditions()), "images_per_second":
                {name: [round(rate, 1) for rate in found] for name, found in rates.items()}}
     OUTPUT.mkdir(exist_ok=True)
     (OUTPUT / "results.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -121,8 +124,10 @@ def table(results: dict[str, Any]) -> str:
     median = {name: statistics.median(found)
               for name, found in results["images_per_second"].items()}
     ratio = median["efld-train"] / median["fit"]
-    lines = [f"{results['cores']} cores, median of {ROUNDS} rounds. `efld-train` is **{ratio:.2f} "
-             "times** as fast.", "", "| | images/s | rounds |", "|---|---|---|"]
+    conditions = results["conditions"]
+    lines = [f"{conditions['cores']} cores of {conditions['device']}, median of {ROUNDS} rounds. "
+             f"`efld-train` is **{ratio:.2f} times** as fast.", "",
+             "| | images/s | rounds |", "|---|---|---|"]
     for name, found in results["images_per_second"].items():
         lines.append(f"| `{name}` | {median[name]:.0f} | {', '.join(f'{r:.0f}' for r in found)} |")
     return "\n".join(lines) + "\n"

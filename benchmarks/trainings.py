@@ -72,6 +72,15 @@ def source(recipe: Recipe, name: str) -> dict[str, Any]:
     return next(s for s in recipe["data"]["sources"] if s["name"] == name)
 
 
+def share_percent(name: str) -> float:
+    """Which share of the faces that a step of `CROSS_FORMAT` sees are of that source."""
+    data = Path(__file__).parent / "real_faces" / "cross_format_data.json"
+    faces = json.loads(data.read_text())
+    drawn = {s["name"]: faces[s["name"]]["train"] * s.get("repeat", 1)
+             for s in yaml.safe_load(CROSS_FORMAT.read_text())["data"]["sources"]}
+    return 100 * drawn[name] / sum(drawn.values())
+
+
 @dataclass(frozen=True)
 class Teacher:
     """A model that labels photos.
