@@ -236,8 +236,8 @@ def draw(found: dict[str, Any]) -> None:
     figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
     axis.barh(titles[::-1], rises[::-1], xerr=errors[::-1], capsize=3)
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_xlabel("rise of HELEN's NME without the source, points (standard error of the "
-                    f"difference, {len(SEEDS)} seeds)")
+    axis.set_xlabel("rise of HELEN's NME without the source, points\n"
+                    f"(bars: standard error of the difference, {len(SEEDS)} seeds)")
     axis.grid(axis="x", alpha=0.3)
     figure.savefig(OUTPUT / "sources.png", dpi=110)
     plt.close(figure)
