@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import cv2
 import numpy as np
 
 from efld_tf.annotations import decoding, parsing
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
+
+if TYPE_CHECKING:
+    import av
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm")
 
@@ -114,34 +116,31 @@ def open_container(path: Path) -> Container:
 
 
 class Video:
-    """The frames of a video, counted from 0."""
+    """The frames of a video, counted from 0 while decoding, upright: as of `VideoReader`."""
 
     def __init__(self, path: Path):
-        self._path = path
-        self._capture = cv2.VideoCapture(str(path))
-        if not self._capture.isOpened():
-            raise DataError(path, "not a video that can be decoded")
-        # As players show it: phones store turned frames and say so. Some builds do not by default.
-        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-        self._next = 0
+        from efld_tf.annotations import media  # brings PyAV, which photos do not need
+
+        self._media, self._path = media, path
+        self._frames, self._next = self._decoded(), 0
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        with self._media.opened(self._path) as container:
+            stream = self._media.video_stream(self._path, container)
+            yield from self._media.decoded(container, stream, self._media.Damage())
 
     def read(self, frame: int) -> np.ndarray:
         """Frame `frame`: decodes on from the last one; going back starts anew.
 
-        Frames are counted while decoding: seeking by number is off by some frames in videos
-        without an index.
+        Seeking by number is off by some frames in videos without an index.
         """
         if frame < self._next:
-            self.__init__(self._path)
-        while self._next < frame:
-            if not self._capture.grab():
-                raise DataError(self._path, f"the video ends before frame {frame}")
+            self._frames, self._next = self._decoded(), 0
+        for decoded in self._frames:
             self._next += 1
-        found, image = self._capture.read()
-        self._next += 1
-        if not found:
-            raise DataError(self._path, f"frame {frame} cannot be decoded")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            if self._next > frame:
+                return self._media.upright_rgb(self._path, decoded)
+        raise DataError(self._path, f"the video ends before frame {frame}")
 
 
 class CofwImages:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from efld_tf.cli import common
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.scoring import results
 
 
@@ -76,10 +76,14 @@ def measure(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]
             landmarker, arguments.source, scenes=arguments.scenes, on_error=arguments.on_error,
             progress=progress,
         )
+        for error in found.skipped:
+            print(f"skipped: {error}")
         head = {"source": arguments.source, "detector": name, "in_scenes": arguments.scenes}
         _tell(arguments, about, "detection", {**head, **found.summary()})
     if arguments.boxes:
         boxes = read_boxes(arguments.boxes, arguments.box_format)
+        if not boxes:
+            raise DataError(arguments.boxes, "no image")
         folder = arguments.boxes.parent
         every, by_itself, skipped = detected.measure_boxes(
             landmarker, folder, boxes, on_error=arguments.on_error, progress=progress)

@@ -18,7 +18,7 @@ from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import CropOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation.evaluate import ACCURACY_PIXELS, percent
-from efld_tf.evaluation.faces import common_points
+from efld_tf.evaluation.faces import check_normaliser, common_points
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, tight_box
@@ -44,6 +44,7 @@ class DetectedFaces:
       unmatched: found faces that are not annotated; in photos where not every face is, some may
         be right.
       by_box: NME of all annotated faces by the box of their annotation, a fraction.
+      skipped: errors of faces that were passed over.
     """
 
     schema: str
@@ -52,6 +53,7 @@ class DetectedFaces:
     missed: int = 0
     unmatched: int = 0
     by_box: list[float] = field(default_factory=list)
+    skipped: list[DataError] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """The `detection` section of `results.json`; numbers in percent unless named otherwise."""
@@ -66,6 +68,7 @@ class DetectedFaces:
         return {
             "faces": faces,
             "missed": self.missed,
+            "skipped": len(self.skipped),
             "unmatched": self.unmatched,
             "schema": self.schema,
             "normaliser": schema.normaliser.name,
@@ -92,7 +95,8 @@ def measure_landmarks(
       source: `READER:PATH` of photos.
       scenes: paste each face into a larger scene at a random place and size (`evaluation.scenes`),
         where the photos show the face in the middle.
-      on_error: `stop` or `skip`, for photos that cannot be read.
+      on_error: `stop` or `skip`, for photos that cannot be read and faces whose error cannot be
+        normalised.
       limit: of the first faces of the source; None for all.
 
     Raises:
@@ -100,18 +104,19 @@ def measure_landmarks(
         of its faces is found.
     """
     parsed = sources.parse(source)
-    records = sources.read(parsed, on_error).records[:limit]
+    annotations = sources.read(parsed, on_error)
+    records = annotations.records[:limit]
     name, ours, theirs = common_points(landmarker.schema, records[0].schema)
-    result = DetectedFaces(name)
+    result = DetectedFaces(name, skipped=list(annotations.skipped))
     bar = tqdm(total=len(records), desc="detecting", unit="face", disable=not progress)
     rule = landmarker.crop_rule
     if rule.schema != records[0].schema:
         rule = crop_rule(records, CropOptions(), rule.zoom)
-    for image, faces in _images(records, rule, scenes, on_error):
+    for image, faces in _images(records, rule, scenes, on_error, result.skipped):
         found = landmarker.find(image)
         truth = [points[list(theirs)] for points, _ in faces]
         points = [face.points[list(ours)] for face in found]
-        pairs = matched([tight_box(p) for p in truth], [tight_box(p) for p in points])
+        pairs = matched(np.array([_overlaps(t, points) for t in truth]))
         result.predicted += [points[index] for index in pairs.values()]
         result.truth += [truth[index] for index in pairs]
         result.missed += len(truth) - len(pairs)
@@ -126,17 +131,26 @@ def measure_landmarks(
 
 
 def _images(
-    records: Sequence[FaceRecord], rule: CropRule, scenes: bool, on_error: str
+    records: Sequence[FaceRecord], rule: CropRule, scenes: bool, on_error: str,
+    skipped: list[DataError],
 ) -> Iterator[tuple[np.ndarray, list[tuple[np.ndarray, Crop]]]]:
-    """Each image with its faces' points in pixels of it and crops by annotation."""
+    """Each image with its faces' points in pixels of it and crops by annotation.
+
+    What is passed over is added to `skipped`.
+    """
     reader = ImageReader()
     for _, group in groupby(records, key=lambda record: (record.image, record.frame)):
-        faces = list(group)
-        try:
-            image = reader.read(faces[0])
-        except DataError:
-            if on_error == "stop":
-                raise
+        faces = []
+        for face in group:
+            try:
+                check_normaliser(face)
+                image = reader.read(face)
+                faces.append(face)
+            except DataError as error:
+                if on_error == "stop":
+                    raise
+                skipped.append(error)
+        if not faces:
             continue
         crops = [rule.crop(face.source_box(rule.box)) for face in faces]
         if not scenes:
@@ -147,6 +161,13 @@ def _images(
             x, y = scene.place(np.array([crop.center_x, crop.center_y]))
             placed = Crop(float(x), float(y), crop.side * scene.factor)
             yield scene.image, [(scene.place(face.points), placed)]
+
+
+def _overlaps(truth: np.ndarray, found: Sequence[np.ndarray]) -> np.ndarray:
+    """IoU [F] of a face [N, 2] with those that were found, by the points that are annotated."""
+    known = np.isfinite(truth).all(axis=-1)
+    boxes = np.array([tight_box(points[known]) for points in found]).reshape(-1, 4)
+    return iou(tight_box(truth[known]).astype(np.float64), boxes.astype(np.float64))
 
 
 @dataclass
@@ -164,7 +185,8 @@ class FoundBoxes:
 
     def add(self, truth: np.ndarray, found: Sequence[np.ndarray]) -> None:
         """Counts a photo: boxes [F, 4] of all its faces, and those that were found."""
-        pairs = matched(list(truth), found)
+        boxes = np.array(found, np.float64).reshape(-1, 4)
+        pairs = matched(np.array([iou(box, boxes) for box in truth]))
         self.right += len(pairs)
         self.wrong += len(found) - len(pairs)
         for index, (x0, y0, x1, y1) in enumerate(truth):
@@ -226,17 +248,17 @@ def measure_boxes(
     return sure, alone, skipped
 
 
-def matched(truth: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> dict[int, int]:
-    """Pairs of annotated and found boxes [4], by falling IoU above `MATCH_IOU`; each once.
+def matched(overlaps: np.ndarray) -> dict[int, int]:
+    """Pairs of annotated and found faces, by falling IoU above `MATCH_IOU`; each once.
+
+    Args:
+      overlaps: [T, F], the IoU of every annotated face with every found one.
 
     Returns:
-      The index of the found box by that of the annotated one.
+      The index of the found face by that of the annotated one.
     """
-    if not len(truth) or not len(found):
-        return {}
-    table = np.array([iou(np.asarray(box, float), np.array(found, float)) for box in truth])
-    pairs: dict[int, int] = {}
-    while table.max() > MATCH_IOU:
+    table, pairs = overlaps.copy(), {}
+    while table.size and table.max() > MATCH_IOU:
         row, column = np.unravel_index(np.argmax(table), table.shape)
         pairs[int(row)] = int(column)
         table[row], table[:, column] = 0, 0

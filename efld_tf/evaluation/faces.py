@@ -123,10 +123,7 @@ def load(
     used: list[tuple[FaceRecord, Crop, np.ndarray]] = []
     for record in tqdm(records, desc="reading faces", unit="face", disable=not progress):
         try:
-            if not np.isfinite(schemas.get(record.schema).normaliser.distance(record.points)):
-                raise DataError(
-                    record.image, "its eyes are not annotated: there is no distance to normalise by"
-                )
+            check_normaliser(record)
             used.append((record, *_crop(images, record, rule, size)))
         except DataError as error:
             if on_error == "stop":
@@ -154,6 +151,17 @@ def load(
         view=view,
         reach=math.inf,
     )
+
+
+def check_normaliser(record: FaceRecord) -> None:
+    """Refuses a face whose error cannot be normalised.
+
+    Raises:
+      DataError: points that the schema's normaliser needs are not annotated.
+    """
+    if not np.isfinite(schemas.get(record.schema).normaliser.distance(record.points)):
+        raise DataError(
+            record.image, "its eyes are not annotated: there is no distance to normalise by")
 
 
 def _crop(

@@ -195,7 +195,7 @@ def add_scenes(
     detectors = [FaceDetector(name, min_score=ALARM_SCORE, min_face=side)
                  for name, side in DETECTORS]
     for path, boxes in scenes:
-        image, photo = read_photo(path), path.name
+        image, photo = read_photo(path, upright=True), path.name
         faces = [SCENE_RULE.crop(box) for box in boxes]
         large = [SCENE_RULE.crop(box) for box in boxes if max(box[2:] - box[:2]) >= SMALLEST_FACE]
         alarms = list(_alarms(image, boxes, detectors, predictor))
@@ -216,7 +216,7 @@ def add_scenes(
 def read_scenes(
     folder: str, boxes: str, half: int | None = None, form: str = "xywh"
 ) -> list[tuple[Path, np.ndarray]]:
-    """Photos and the boxes [B, 4] of all their faces, (x0, y0, x1, y1) in pixels.
+    """Photos and the boxes [B, 4] of all their faces, (x0, y0, x1, y1) in pixels of the upright photo.
 
     Args:
       folder: of the photos; `${NAME}` is an environment variable, as in `boxes`.
@@ -230,7 +230,7 @@ def read_scenes(
     path = Path(config.expand(boxes))
     result = []
     for name, rows in sorted(read_boxes(path, form).items()):
-        photo = Path(config.expand(folder)) / name
+        photo = Path(config.expand(folder)) / parsing.relative_name(name, path)
         if not photo.is_file():
             raise DataError(photo, f"named in {path.name}, but not there")
         if half is None or _hash(name) % 2 == half:

@@ -217,6 +217,8 @@ def _letterbox(image: np.ndarray, tile: np.ndarray) -> None:
 def _caption(text: str, width: int, height: int) -> np.ndarray:
     """One line of text [height, width, 3]; the middle of one that is too long is left out."""
     scale = cv2.getFontScaleFromHeight(_FONT, round(height * 0.5))
+    # OpenCV crashes on names of files that are not UTF-8.
+    text = text.encode("utf-8", "backslashreplace").decode()
     shown, kept = text, len(text)
     while kept and cv2.getTextSize(shown, _FONT, scale, 1)[0][0] > width - 6:
         kept -= 1

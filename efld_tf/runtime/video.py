@@ -17,10 +17,11 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
+from efld_tf.annotations import media
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import media
+from efld_tf.runtime.audio import AudioCopy
 
 # Fine enough for any clock; where there is no source whose time base can be kept.
 _TIME_BASE = Fraction(1, 1_000_000)
@@ -172,7 +173,7 @@ class VideoWriter:
         self._stack = ExitStack()
         self._input: av.container.InputContainer | None = None
         self._container: av.container.OutputContainer | None = None
-        self._audio: media.AudioCopy | None = None
+        self._audio: AudioCopy | None = None
         self._shape: tuple[int, ...] = ()
         self._last: int | None = None
 
@@ -247,7 +248,7 @@ class VideoWriter:
         coding.color_primaries = coding.color_trc = Colorspace.ITU709  # which has the same number
         if audio is not None:
             zero = media.start(self._input, media.video_stream(self._source.path, self._input))
-            self._audio = media.AudioCopy(self._input, audio, zero, output)
+            self._audio = AudioCopy(self._input, audio, zero, output)
         output.start_encoding()
         self._container = output
 

@@ -84,10 +84,32 @@ def test_none_found_is_said(source: str) -> None:
 
 
 def test_pairs_by_hand() -> None:
-    truth = [np.array([0.0, 0, 10, 10]), np.array([20.0, 0, 30, 10]), np.array([50.0, 0, 60, 10])]
-    found = [np.array([21.0, 0, 31, 10]), np.array([0.0, 0, 10, 9]), np.array([1.0, 0, 11, 10])]
-    assert detected.matched(truth, found) == {0: 1, 1: 0}  # the third is far, its ghost is left
-    assert detected.matched([], found) == detected.matched(truth, []) == {}
+    # The second found one is best for both; the third annotated one is far, its ghost is left.
+    overlaps = np.array([[0.0, 0.9, 0.8], [0.7, 0.95, 0.0], [0.0, 0.0, 0.3]])
+    assert detected.matched(overlaps) == {1: 1, 0: 2}
+    assert detected.matched(np.zeros((0, 3))) == detected.matched(np.zeros((3, 0))) == {}
+
+
+def test_faces_annotated_in_part(source: str, tmp_path: Path) -> None:
+    """Points that are not annotated do not make a face missed; an eye is needed, though."""
+    lines = []
+    for index, record in enumerate(sources.read(sources.parse(source), "stop").records[:4]):
+        points = record.points.round(2).tolist()
+        hidden = [[], [*range(27)], [30], [36]][index]  # the jaw and the brows, the nose, an eye
+        points = [None if i in hidden else point for i, point in enumerate(points)]
+        lines.append(json.dumps({"image": str(record.image.name), "points": points}))
+    folder = Path(source.partition(":")[2])
+    (tmp_path / "faces.jsonl").write_text("\n".join(lines))
+    partly = f"json:{tmp_path / 'faces.jsonl'}?schema=ibug68&images={folder}"
+    looks = landmarker(open_detector("both"))
+    with pytest.raises(DataError, match="its eyes are not annotated"):
+        detected.measure_landmarks(looks, partly, progress=False)
+    found = detected.measure_landmarks(looks, partly, on_error="skip", progress=False)
+    summary = found.summary()
+    assert (summary["faces"], summary["missed"], summary["skipped"]) == (3, 0, 1)
+    whole = detected.measure_landmarks(looks, source, progress=False)
+    np.testing.assert_array_equal(found.predicted, whole.predicted[:3])
+    assert 0 < summary["nme_found_percent"] < 10
 
 
 def test_recall_and_precision_by_hand(tmp_path: Path) -> None:

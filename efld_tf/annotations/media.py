@@ -1,4 +1,4 @@
-"""Opening and decoding media files by FFmpeg (PyAV): what stands behind `video.py`.
+"""Opening and decoding media files by FFmpeg (PyAV): for annotated frames and `runtime.video`.
 
 Files may come from strangers: only ordinary containers are opened, none may lead to other files
 or to the network, and the size of frames is bounded.
@@ -23,7 +23,7 @@ from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.reformatter import Colorspace
 
-from efld_tf.annotations import images, parsing
+from efld_tf.annotations import decoding, parsing
 from efld_tf.errors import DataError
 
 # FFmpeg's names of the containers of ordinary videos. Playlists, which name other files, and raw
@@ -86,11 +86,11 @@ def video_stream(path: Path, container: av.container.InputContainer) -> av.Video
     if stream.codec_context is None:
         raise DataError(path, "its video is of an unknown codec")
     width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > images.MAX_PIXELS:
-        raise DataError(path, f"frames of {width} x {height}; at most {images.MAX_PIXELS} pixels "
+    if width * height > decoding.MAX_PIXELS:
+        raise DataError(path, f"frames of {width} x {height}; at most {decoding.MAX_PIXELS} pixels "
                         "are read")
     # Frames may be larger than the header says.
-    stream.codec_context.options = {"max_pixels": str(images.MAX_PIXELS)}
+    stream.codec_context.options = {"max_pixels": str(decoding.MAX_PIXELS)}
     # Whole frames in parallel: with parallel slices, damage to H.264 is not told.
     stream.thread_type = "FRAME"
     stream.codec_context.thread_count = min(os.cpu_count() or 1, _MAX_THREADS)
@@ -208,52 +208,3 @@ def _turned(path: Path, image: np.ndarray, matrix: bytes) -> np.ndarray:
     if transpose:
         image = cv2.transpose(image)
     return image if flip is None else cv2.flip(image, flip)
-
-
-class AudioCopy:
-    """The audio of a file, copied packet by packet into another one without decoding it.
-
-    Attributes:
-      trouble: why it was not copied to its end.
-    """
-
-    def __init__(
-        self, source: av.container.InputContainer, audio: av.AudioStream, zero: Fraction,
-        output: av.container.OutputContainer,
-    ):
-        """Adds a stream to `output`, whose time 0 is `zero` on the clock of `source`.
-
-        Raises:
-          ValueError: the format of `output` cannot carry the codec.
-        """  # fmt: skip
-        self.trouble: str | None = None
-        self._output = output
-        self._stream = output.add_stream_from_template(audio)
-        self._shift = round(zero / audio.time_base)
-        self._packets = source.demux(audio)
-        self._next: av.Packet | None = None
-
-    def copy_until(self, seconds: float | None) -> None:
-        """Copies what begins up to a time, None for all of the rest.
-
-        Raises:
-          OSError: the file cannot be written.
-        """
-        try:
-            while packet := self._next or next(self._packets, None):
-                if packet.dts is None:  # those by which PyAV marks the end
-                    continue
-                time = float((packet.dts - self._shift) * packet.time_base)
-                if seconds is not None and time > seconds:
-                    self._next = packet
-                    return
-                packet.stream = self._stream
-                packet.dts -= self._shift
-                packet.pts = packet.dts if packet.pts is None else packet.pts - self._shift
-                self._output.mux(packet)
-                self._next = None
-        except OSError:
-            raise
-        except FFmpegError as error:
-            self.trouble = f"its audio is damaged and is not copied on ({error.strerror})"
-            self._packets = iter(())
