@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import sys
 import types
 import typing
 from collections.abc import Sequence
@@ -184,7 +185,8 @@ def _convert(value: Any, kind: Any, path: str) -> Any:
         return {key: _convert(v, arguments[1], _join(path, key)) for key, v in value.items()}
     if kind is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        _expect(number and abs(value) < float("inf"), "a finite number", value, path)
+        # Python compares whole numbers of any size, but does not make floats of them.
+        _expect(number and abs(value) <= sys.float_info.max, "a finite number", value, path)
         return float(value)
     if kind is int:
         whole = isinstance(value, int) and not isinstance(value, bool)

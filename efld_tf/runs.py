@@ -59,7 +59,8 @@ def exported_model(path: str | Path) -> Path:
 def is_exported(path: str | Path) -> bool:
     """Whether an exported model is meant, where trained ones are possible too."""
     path = Path(path)
-    return path.suffix == ".tflite" or _shipped(path) is not None
+    bundle = path.is_dir() and not (path / BEST_MODEL).exists() and any(path.glob("*.tflite"))
+    return bundle or path.suffix == ".tflite" or _shipped(path) is not None
 
 
 def _shipped(path: Path) -> assets.Shipped | None:

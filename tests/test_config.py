@@ -57,6 +57,7 @@ def test_values_and_defaults(tmp_path: Path) -> None:
         ("steps: three", r"steps: expected a whole number, got 'three'"),
         ("steps: 3.0", r"steps: expected a whole number, got 3\.0"),
         ("steps: true", r"steps: expected a whole number, got True"),
+        (f"steps: 3\nlimit: {'9' * 400}", r"limit: expected a finite number, got 9999"),
         ("steps: 3\nquiet: 1", r"quiet: expected true or false, got 1"),
         ("steps: 3\nitems: [{ratio: .nan}]", r"items\.0\.ratio: expected a finite number"),
         ("steps: 3\nitems: {ratio: 1}", r"items: expected a list"),

@@ -25,11 +25,11 @@ def test_shipped_models_have_names(
     own.mkdir()
     (own / "mine.tflite").touch()
     assert runs.exported_model(name) == Path(name) / "mine.tflite"
-    assert not runs.is_exported(name)
+    assert runs.is_exported(name)
     with pytest.raises(EfldError, match="no trained model there"):
         runs.trained_model(name)
     (own / "best.h5").touch()
-    assert runs.trained_model(name) == Path(name) / "best.h5"
+    assert runs.trained_model(name) == Path(name) / "best.h5" and not runs.is_exported(name)
 
 
 def test_a_folder_of_several_models_is_told(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -20,6 +21,8 @@ from tqdm import tqdm
 from efld_tf import files
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
+from efld_tf.cli import common
+from efld_tf.errors import EfldError
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, tight_box
@@ -31,13 +34,19 @@ RIDGE = 1e-2
 SEED = 0
 
 
-def main() -> None:
-    """Fits, prints the errors and writes the file."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fits, prints the errors and writes the file.
+
+    Raises:
+      EfldError: the source cannot be read, or has other points.
+    """
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("source", help="annotated faces of ibug68")
     parser.add_argument("--check", action="store_true", help="fit nothing")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     records = sources.read(sources.parse(arguments.source), "stop").records
+    if records[0].schema != "ibug68":
+        raise EfldError(f"{arguments.source}: expected faces of ibug68, got {records[0].schema}")
     faces, found = [], {name: [] for name in MODELS}
     detectors = {name: FaceDetector(name) for name in MODELS}
     reader = ImageReader()
@@ -51,7 +60,7 @@ def main() -> None:
             found[name].append(right[0] if right else None)
     if not arguments.check:
         fitted = {
-            "fitted_on": "HELEN's training faces",
+            "fitted_on": arguments.source,
             "detectors": {name: fit_box(d[::2], faces[::2]) for name, d in found.items()},
             "points": {kind: fit_points(faces[::2], kind) for kind in ("without_nose",
                                                                       "with_nose")},
@@ -128,4 +137,4 @@ def report(found: dict, faces: list) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(common.run(main))

@@ -8,14 +8,17 @@ Only training faces belong here: the accuracy is measured by benchmarks/face_mes
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import runpy
-import sys
+from collections.abc import Sequence
 
 import numpy as np
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image
+from efld_tf.cli import common
+from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule, extract_crop
 from efld_tf.runtime.detector import bundled
@@ -37,9 +40,18 @@ MESH, IBUG = schemas.get("mediapipe468"), schemas.get("ibug68")
 Groups = list[tuple[int, ...]]
 
 
-def main() -> None:
-    """Fits and prints."""
-    records = sources.read(sys.argv[1]).records
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fits and prints.
+
+    Raises:
+      EfldError: the source cannot be read, or has other points.
+    """
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("source", help="annotated faces of ibug68")
+    source = parser.parse_args(argv).source
+    records = sources.read(source).records
+    if records[0].schema != IBUG.name:
+        raise EfldError(f"{source}: expected faces of {IBUG.name}, got {records[0].schema}")
     images = [read_image(record) for record in records]
     truth = np.stack([record.points for record in records]).astype(np.float64)
     boxes = [record.source_box("points") for record in records]
@@ -145,4 +157,4 @@ def text(group: tuple[int, ...]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(common.run(main))

@@ -105,4 +105,4 @@ def rates(found: Any, logit: np.ndarray) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(common.run(main))

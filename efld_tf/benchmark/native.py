@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -201,9 +202,9 @@ def _power(phone: adb.Phone, words: list[str], program: str, seconds: float) -> 
             message = "adb: the device was disconnected" if phone.gone(text) else \
                 f"benchmark_model ended early: {(text.strip() or 'no message').splitlines()[-1]}"
             raise EfldError(message[:300])
-        # Ending adb here does not end the program there.
-        phone.shell("sh", "-c", f"kill $(pidof {name}) || true")
     finally:
+        with suppress(EfldError):  # ending adb here does not end the program there
+            phone.shell("sh", "-c", f"kill $(pidof {name}) || true")
         process.kill()
         process.communicate()
     found = difference(idle, running)

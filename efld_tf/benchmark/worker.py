@@ -33,7 +33,9 @@ def main() -> None:
     if sys.platform == "linux":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_BYTES, MAX_ADDRESS_BYTES))
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = MAX_ADDRESS_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_ADDRESS_BYTES)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     if job.get("core") is not None:
         os.sched_setaffinity(0, {job["core"]})
     try:

@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", help="a .tflite or a bundle of efld-export, or a shipped model: "
                         "research or synthetic")
     parser.add_argument(
-        "--threads", type=common.whole_from(1), nargs="+", default=[1], metavar="N",
-        help="thread counts (default: 1)",
+        "--threads", type=common.whole_from(1, common.MOST_THREADS), nargs="+", default=[1],
+        metavar="N", help="thread counts (default: 1)",
     )
     parser.add_argument(
         "--runs", type=common.whole_from(1), default=200, help="timed runs each (default: 200)"
@@ -91,15 +91,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--profile", action="store_true", help="list the operators with the time of each"
     )
-    native = parser.add_argument_group("by TensorFlow Lite's native tool")
-    native.add_argument(
+    tool = parser.add_argument_group("by TensorFlow Lite's native tool")
+    tool.add_argument(
         "--benchmark-model", metavar="PATH", help="the tool: of the phone, or of this machine"
     )
-    native.add_argument("--android", action="store_true", help="on a phone, through adb")
-    native.add_argument("--serial", help="which phone (default: the only one)")
-    native.add_argument("--cores", metavar="MASK", help="cores to run on, such as f0")
-    native.add_argument(
-        "--power", type=common.whole_from(1), metavar="SECONDS",
+    tool.add_argument("--android", action="store_true", help="on a phone, through adb")
+    tool.add_argument("--serial", help="which phone (default: the only one)")
+    tool.add_argument("--cores", metavar="MASK", help="cores to run on, such as f0")
+    tool.add_argument(
+        "--power", type=common.whole_from(native.FEWEST_SAMPLES), metavar="SECONDS",
         help="with --android: sample the battery so long, idle and running",
     )
     parser.add_argument("--json", action="store_true", help="print the benchmark as JSON")
@@ -108,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check_native(arguments: argparse.Namespace) -> None:
     """Refuses options that do not go together."""
+    if arguments.json and arguments.profile:
+        raise EfldError("--profile prints a table: without --json")
     if arguments.android and not arguments.benchmark_model:
         raise EfldError("--android: give the phone's benchmark_model by --benchmark-model PATH")
     if not arguments.android and (arguments.serial or arguments.power):

@@ -19,6 +19,10 @@ from efld_tf.quiet import silenced_stderr
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
+# No count that is given on a command line is larger.
+LARGEST_COUNT = 2**31 - 1
+MOST_THREADS = 256
+
 
 def parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     """An argument parser in the house style, with `--version`."""
@@ -32,18 +36,19 @@ def parser(prog: str, description: str, epilog: str | None = None) -> argparse.A
     return result
 
 
-def whole_from(lowest: int) -> Callable[[str], int]:
-    """The type of an argument that is a whole number from `lowest` on."""
+def whole_from(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[str], int]:
+    """The type of an argument that is a whole number between two, which are in the range."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = lowest - 1
-        if value < lowest:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {lowest} on, got {text!r}"
-            )
+        if not lowest <= value <= highest:
+            limits = f"from {lowest} on" if highest == LARGEST_COUNT else f"{lowest} to {highest}"
+            if value > highest == LARGEST_COUNT:
+                limits = f"up to {highest}"
+            raise argparse.ArgumentTypeError(f"expected a whole number {limits}, got {text!r}")
         return value
 
     return parse
@@ -66,16 +71,10 @@ def number_within(low: float, high: float) -> Callable[[str], float]:
 
 
 def standard_input() -> TextIO:
-    """Standard input, in which a name of any bytes can stand."""
+    """Standard input, in which a name of any bytes can stand; empty where it is closed."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
-    return sys.stdin
-
-
-def printable(text: str) -> str:
-    """A text as one line that does nothing to a terminal: what is not printable is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
-                   for c in text)
+    return sys.stdin or io.StringIO()
 
 
 def run(

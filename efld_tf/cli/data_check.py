@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from efld_tf.cli import common
 from efld_tf.data.check.findings import KINDS, Thresholds
+from efld_tf.errors import EfldError
 
 if TYPE_CHECKING:
     from efld_tf.data.check.run import Report
@@ -59,6 +60,9 @@ def _check(arguments: argparse.Namespace) -> int:
     from efld_tf.data.check import report as reports
     from efld_tf.data.check import run
 
+    if arguments.output is not None and arguments.output.exists() \
+            and not arguments.output.is_dir():
+        raise EfldError(f"--output {arguments.output}: expected a folder, got a file")
     chosen = {option.name: getattr(arguments, option.name) for option in fields(Thresholds)}
     report = run.check(
         arguments.source, arguments.against, Thresholds(**chosen),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from efld_tf import assets, runs
 from efld_tf.cli import common
+from efld_tf.text import printable
 
 
 def add_label(commands: argparse._SubParsersAction) -> None:
@@ -52,7 +53,7 @@ def _label(arguments: argparse.Namespace) -> None:
     found = inputs.expand(arguments.input, common.standard_input())
     others = [item for item in found.items if type(item) is not inputs.Photo]
     for item in others:
-        print(f"skipped: {common.printable(item.image)}: only photos are labelled")
+        print(f"skipped: {printable(item.image)}: only photos are labelled")
     labeller = labels.Labeller(
         model=model,
         convert=arguments.convert,
@@ -65,7 +66,7 @@ def _label(arguments: argparse.Namespace) -> None:
         arguments.output, workers=arguments.workers, progress=not arguments.quiet,
     )
     for error in (*found.errors, *summary.unreadable):
-        print(f"skipped: {common.printable(str(error))}")
+        print(f"skipped: {printable(str(error))}")
     for note in summary.notes:
         print(f"note: {note}")
     print(f"photos: {summary.photos}, faces: {summary.faces}, photos without a face: "

@@ -20,11 +20,11 @@ def add_show(commands: argparse._SubParsersAction) -> None:
                         help="a .jpg or .png (default: %(default)s)")
     parser.add_argument("--count", type=common.whole_from(1), default=24, metavar="N",
                         help="faces, drawn by lot (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N",
+    parser.add_argument("--seed", type=common.whole_from(0), default=0, metavar="N",
                         help="of the lot (default: %(default)s)")
-    parser.add_argument("--columns", type=common.whole_from(1), default=6, metavar="N",
+    parser.add_argument("--columns", type=common.whole_from(1, 100), default=6, metavar="N",
                         help="faces a row (default: %(default)s)")
-    parser.add_argument("--tile", type=common.whole_from(32), default=320, metavar="PIXELS",
+    parser.add_argument("--tile", type=common.whole_from(32, 2048), default=320, metavar="PIXELS",
                         help="side of a face's picture (default: %(default)s)")
     parser.add_argument("--numbers", action="store_true", help="write the points' indices")
     parser.add_argument("--names", action="store_true", help="list the points' names below")

@@ -53,6 +53,8 @@ def _check(arguments: argparse.Namespace, exported: bool) -> None:
             raise EfldError("--source: expected READER:PATH of annotated faces")
         if arguments.slices or arguments.robustness or arguments.split or arguments.threshold:
             raise EfldError("--slices, --robustness, --split and --threshold go with --source")
+        if arguments.plots and not arguments.prior:
+            raise EfldError("--plots goes with --source or --prior")
 
 
 def _evaluate(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]) -> Any:

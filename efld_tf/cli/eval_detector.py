@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the photos beside this file of all their faces' boxes, {IMAGE: [[x0, y0, x1, y1], "
         "...]}: with --detector recall and precision on them, with --prior patches of them",
     )
-    parser.add_argument("--box-format", choices=("xyxy", "xywh"), default="xyxy",
+    parser.add_argument("--box-format", choices=("xyxy", "xywh"),
                         help="of --boxes: two corners, or one and the size "
-                        "(default: %(default)s)")
+                        "(default: xyxy)")
     parser.add_argument("--min-score", type=common.number_within(0, 1), metavar="SCORE",
                         help="of the detector (default: its own)")
 
@@ -40,6 +40,8 @@ def check(arguments: argparse.Namespace, exported: bool) -> None:
     Raises:
       EfldError: with what was expected.
     """
+    if arguments.box_format and not arguments.boxes:
+        raise EfldError("--box-format goes with --boxes")
     if arguments.detector is None:
         if arguments.scenes or arguments.min_score is not None:
             raise EfldError("--scenes and --min-score go with --detector")
@@ -81,7 +83,7 @@ def measure(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]
         head = {"source": arguments.source, "detector": name, "in_scenes": arguments.scenes}
         _tell(arguments, about, "detection", {**head, **found.summary()})
     if arguments.boxes:
-        boxes = read_boxes(arguments.boxes, arguments.box_format)
+        boxes = read_boxes(arguments.boxes, arguments.box_format or "xyxy")
         if not boxes:
             raise DataError(arguments.boxes, "no image")
         folder = arguments.boxes.parent

@@ -29,14 +29,14 @@ def scenes(arguments: argparse.Namespace) -> list[tuple[Path, Any]]:
         return []
     from efld_tf.evaluation import presence
 
-    path = arguments.boxes
+    path, form = arguments.boxes, arguments.box_format or "xyxy"
     if path.is_dir():
         raise EfldError(f"--boxes {path}: expected the JSON file of the boxes, got a folder")
     try:
-        return presence.read_scenes(str(path.parent), str(path), form=arguments.box_format)
+        return presence.read_scenes(str(path.parent), str(path), form=form)
     except EfldError as error:
         if "has no area" in str(error):
-            raise EfldError(f"{error}; read as --box-format {arguments.box_format}") from error
+            raise EfldError(f"{error}; read as --box-format {form}") from error
         raise
 
 

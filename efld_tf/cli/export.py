@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -126,7 +127,7 @@ def _calibration(
         return None, calibration.DEFAULT_FACES
     if text == "all":
         return None, None
-    if text.isdigit() and int(text) > 0:
+    if re.fullmatch(r"0*[1-9][0-9]{0,9}", text):
         return None, int(text)
     return calibration.read_manifest(text), None
 

@@ -15,6 +15,7 @@ from efld_tf import assets, runs
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.quiet import native_stderr_silenced
+from efld_tf.text import printable
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for them
     from efld_tf.runtime.inputs import Input
@@ -33,10 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     from efld_tf.runtime.outputs import Outputs
     from efld_tf.runtime.window import Window
 
-    if arguments.boxes is not None and (arguments.detector, arguments.min_score,
-                                        arguments.min_face) != (None, None, None):
+    of_detector = (arguments.detector, arguments.min_score, arguments.min_face)
+    if arguments.boxes is not None and of_detector != (None, None, None):
         raise EfldError("--boxes take the detector's place: without --detector, --min-score and "
                         "--min-face")
+    if arguments.boxes is not None and arguments.min_confidence is not None:
+        raise EfldError("--boxes: every one is a face, so without --min-confidence")
+    if arguments.boxes is None and arguments.box_format is not None:
+        raise EfldError("--box-format goes with --boxes")
     found = inputs.expand(arguments.input, common.standard_input(), skip=arguments.output)
     window = Window("efld-predict") if arguments.show else None
     kinds = {*arguments.save, *(["aligned"] if arguments.align else [])}
@@ -87,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--boxes", type=Path, metavar="FILE.json",
                         help="the photos' face boxes, instead of a detector: {IMAGE: [[x0, y0, "
                         "x1, y1], ...]} in pixels, of the kind that the model's crop rule names")
-    parser.add_argument("--box-format", choices=("xyxy", "xywh"), default="xyxy",
-                        help="of --boxes (default: %(default)s)")
+    parser.add_argument("--box-format", choices=("xyxy", "xywh"),
+                        help="of --boxes (default: xyxy)")
     parser.add_argument("--min-face", type=common.number_within(8, math.inf), metavar="PIXELS",
                         help="the smallest face to look for (default: 40 or 1/50 of a photo, and "
                         "about 1/16 of a video's width)")
@@ -110,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
                         "next photo")
     parser.add_argument("--no-smooth", action="store_true",
                         help="do not smooth the points of videos over time")
-    parser.add_argument("--threads", type=common.whole_from(1), default=1,
+    parser.add_argument("--threads", type=common.whole_from(1, common.MOST_THREADS), default=1,
                         help="of each model (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="only say what went wrong")
     return parser
@@ -152,7 +157,7 @@ def _predict(
     if arguments.boxes is not None:
         from efld_tf.runtime.boxes import read_boxes
 
-        boxes = read_boxes(arguments.boxes, arguments.box_format)
+        boxes = read_boxes(arguments.boxes, arguments.box_format or "xyxy")
     following = None
     if boxes is None and not all(isinstance(item, Photo) for item in items):
         # Searching tiles of frames for small faces would take longer than all the rest.
@@ -208,7 +213,7 @@ class _Report:
         self._say(f"error: {error}", sys.stderr)
 
     def _say(self, line: str, where: TextIO) -> None:
-        line = common.printable(line)
+        line = printable(line)
         if self._bar is None:
             print(line, file=where, flush=True)  # of a long run, which may be looked at by a pipe
         else:

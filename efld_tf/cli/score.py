@@ -15,11 +15,13 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.scoring import conditions, reference, results
 from efld_tf.scoring.score import (
     PairScore,
+    Sensitivity,
     holds,
     pair_score,
     score_interval,
     sensitivities,
 )
+from efld_tf.text import printable
 
 EXIT_NO_SCORE = 3
 UNIT = "% / (ms x GFLOPs x W x MB)"
@@ -86,15 +88,20 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     own = [_entry(file, arguments.power) for file in arguments.files]
     paper = [_reference_entry(row) for row in reference.TABLE_1] if arguments.reference else []
     rows = sorted(own + paper, key=_rank)
+    sensitivity = None
+    if arguments.sensitivity:
+        content = results.read(arguments.files[0])
+        sensitivity = _sensitivity(own[0], content, given=arguments.power is not None)
     if arguments.json:
-        print(json.dumps([_as_json(entry) for entry in rows], indent=2))
+        print(json.dumps([_as_json(entry, sensitivity if entry.file else None)
+                          for entry in rows], indent=2))
     elif len(rows) == 1:
         print(_report(rows[0]))
     else:
         print(_leaderboard(rows))
         _print_unstated(arguments.files)
     if arguments.sensitivity and not arguments.json:
-        print(_sensitivity(own[0], results.read(arguments.files[0])))
+        print(_sensitivity_table(own[0], sensitivity))
     return EXIT_NO_SCORE if any(entry.score.missing for entry in own) else 0
 
 
@@ -122,18 +129,27 @@ def _print_unstated(files: Sequence[str]) -> None:
             print(f"{file}: does not state the conditions of its {' and '.join(missing)}")
 
 
-def _sensitivity(entry: Entry, content: dict[str, Any]) -> str:
-    """What each factor does to the score."""
-    score = entry.score
-    if score.score is None:
+def _sensitivity(entry: Entry, content: dict[str, Any], given: bool) -> list[Sensitivity]:
+    """What each factor does to the score; nothing where there is none.
+
+    The file's uncertainty is of its own power, not of one that was `given` instead.
+    """
+    if entry.score.score is None:
+        return []
+    factors = {name: getattr(entry.score, name) for name in results.FACTORS}
+    uncertainty = 0.0 if given else content.get("benchmark", {}).get("power_uncertainty_w", 0.0)
+    return sensitivities(factors, {"power_w": uncertainty})
+
+
+def _sensitivity_table(entry: Entry, found: list[Sensitivity]) -> str:
+    score = entry.score.score
+    if score is None:
         return "no score, so no sensitivity"
-    factors = {name: getattr(score, name) for name in results.FACTORS}
-    benchmark = content.get("benchmark", {})
-    known = {"power_w": benchmark.get("power_uncertainty_w", 0.0)}
     rows = [["factor", "10% better", "within its uncertainty"]]
-    for row in sensitivities(factors, known):
-        interval = "-" if row.low is None else f"{_number(row.low)} to {_number(row.high)}"
-        rows.append([row.factor, f"{_number(row.better)} ({row.better / score.score - 1:+.1%})",
+    for row in found:
+        high = "unbounded" if row.high == math.inf else _number(row.high or 0.0)
+        interval = "-" if row.low is None else f"{_number(row.low)} to {high}"
+        rows.append([row.factor, f"{_number(row.better)} ({row.better / score - 1:+.1%})",
                      interval])
     return "\n".join(["", "the score with one factor changed:", *_aligned(rows, right=(1,))])
 
@@ -159,7 +175,7 @@ def _entry(file: str, power: float | None) -> Entry:
         score = pair_score(factors)
     except EfldError as error:
         raise DataError(file, str(error)) from error
-    shown = file if file.isprintable() else ascii(file)
+    shown = printable(file)
     # Not the file's stem as a name: in runs/*/results.json all have the same.
     return Entry(content.get("name") or shown, shown, score, sources, {}, None)
 
@@ -289,9 +305,15 @@ def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
     ]
 
 
-def _as_json(entry: Entry) -> dict[str, Any]:
+def _as_json(entry: Entry, sensitivity: list[Sensitivity] | None) -> dict[str, Any]:
     result = {"name": entry.name, "file": entry.file, **asdict(entry.score), "unit": UNIT}
     result["sources"] = entry.sources
     if entry.printed_score_holds is not None:
         result["printed_score_holds"] = entry.printed_score_holds
+    if sensitivity is not None:
+        # JSON has no infinity: what is unbounded is null there.
+        result["sensitivity"] = [
+            {**asdict(row), "high": None if row.high == math.inf else row.high}
+            for row in sensitivity
+        ]
     return result

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from efld_tf import files
@@ -79,8 +78,7 @@ def write(path: Path, image: np.ndarray) -> None:
     """Writes an RGB picture as JPEG or PNG, by the suffix.
 
     Raises:
-      EfldError: the suffix is another.
+      EfldError: the suffix is another, or the picture is too large for it.
     """
     check_suffix(path)
-    _, encoded = cv2.imencode(path.suffix.lower(), image[..., ::-1])
-    files.write_bytes(path, encoded.tobytes())
+    files.write_bytes(path, drawing.encoded(image, path.suffix.lower()))

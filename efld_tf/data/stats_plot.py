@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 
+from efld_tf import text
 from efld_tf.data.stats import MEASURES, SourceStats
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
@@ -93,4 +94,4 @@ def _name(one: SourceStats) -> str:
     path, _, options = one.source.partition("?")
     reader, _, path = path.partition(":")
     short = "/".join(Path(path).parts[-2:])
-    return f"{reader}:{short}" + (f"?{options}" if options else "")
+    return text.label(f"{reader}:{short}" + (f"?{options}" if options else ""))

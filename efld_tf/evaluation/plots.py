@@ -9,6 +9,7 @@ import cv2
 import matplotlib
 import numpy as np
 
+from efld_tf import text
 from efld_tf.evaluation.evaluate import Evaluation
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import drawing, metrics
@@ -27,7 +28,8 @@ def ced_plot(path: Path, curves: Mapping[str, Evaluation], threshold: float = 0.
         nme, auc = evaluation.nme.mean(), metrics.ced_auc(evaluation.nme, threshold)
         axes.plot(
             100 * errors, 100 * shares,
-            label=f"{label}: NME {100 * nme:.2f}%, AUC@{100 * threshold:g} {100 * auc:.1f}%",
+            label=f"{text.label(label)}: NME {100 * nme:.2f}%, "
+            f"AUC@{100 * threshold:g} {100 * auc:.1f}%",
         )
         normaliser = evaluation.normaliser
     axes.set(

@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
+from efld_tf import text
 from efld_tf.errors import EfldError
 from efld_tf.evaluation.evaluate import Evaluation
 from efld_tf.files import atomic_path
@@ -91,11 +92,11 @@ def points_plot(
             axes.set(xlim=(-0.8, width + 0.5), ylim=(0, top))
             if slots is lines[0]:
                 nme = evaluation.nme.mean() if face is None else evaluation.nme[face]
-                axes.set_title(f"{label}: NME {100 * nme:.2f}%", fontsize=8.5, fontweight="bold",
-                               loc="left", pad=36)
-    shown = f"face: {first.faces.names[face]}; bar: error" if face is not None else (
+                axes.set_title(f"{text.label(label)}: NME {100 * nme:.2f}%", fontsize=8.5,
+                               fontweight="bold", loc="left", pad=36)
+    shown = f"face: {text.label(first.faces.names[face])}; bar: error" if face is not None else (
         f"{len(first.faces)} faces; bar: mean; whisker: {LOW}th to {HIGH}th percentile")
-    figure.suptitle(f"Error by landmark and region, {first.schema.title}\n"
+    figure.suptitle(f"Error by landmark and region, {text.label(first.schema.title)}\n"
                     f"{shown}; black line: mean of the region", fontsize=9)
     figure.supylabel(f"error ({first.normaliser}), %", fontsize=8)
     figure.supxlabel("index of the landmark", fontsize=8)

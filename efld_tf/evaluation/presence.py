@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from efld_tf import config
-from efld_tf.annotations import sources
+from efld_tf.annotations import parsing, sources
 from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import CropOptions
@@ -216,7 +216,7 @@ def add_scenes(
 def read_scenes(
     folder: str, boxes: str, half: int | None = None, form: str = "xywh"
 ) -> list[tuple[Path, np.ndarray]]:
-    """Photos and the boxes [B, 4] of all their faces, (x0, y0, x1, y1) in pixels of the upright photo.
+    """Photos and the boxes [B, 4] of all their faces: (x0, y0, x1, y1) in pixels when upright.
 
     Args:
       folder: of the photos; `${NAME}` is an environment variable, as in `boxes`.

@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
+from efld_tf import text
 from efld_tf.evaluation.presence import FACE, PATCH
 from efld_tf.evaluation.prior import BLACK, CLOUDS, NOISE, Look, Prior
 from efld_tf.files import atomic_path
@@ -113,7 +114,7 @@ def _legend(prior: Prior) -> list[Line2D]:
     return [
         Line2D([], [], color=ORANGE, label="prediction; under \"all\", their mean"),
         Line2D([], [], color=GREY, label="every prediction"),
-        Line2D([], [], color=GREEN, label=f"reference: mean face ({origin})"),
+        Line2D([], [], color=GREEN, label=f"reference: mean face ({text.label(origin)})"),
     ]
 
 

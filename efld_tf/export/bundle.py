@@ -46,8 +46,8 @@ def check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
-    added = {name for name in names if name not in FILES and not name.endswith(".tflite")}
-    if added or (names and golden.FILE not in names):
+    models = {name for name in names if name.endswith(".tflite")}
+    if names - FILES - models or len(models) > 1 or (names and golden.FILE not in names):
         raise EfldError(f"{folder}: exists and is not an export alone; name another with --output")
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from efld_tf import files
-from efld_tf.annotations import sources
+from efld_tf.annotations import json_values, sources
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.config import from_tree
 from efld_tf.errors import DataError, EfldError
@@ -64,11 +63,10 @@ def read_manifest(path: str | Path) -> CalibrationManifest:
     Raises:
       DataError: unreadable, or not of that form.
     """
+    tree = json_values.load(Path(path))
     try:
-        return from_tree(json.loads(Path(path).read_text(encoding="utf-8")), CalibrationManifest)
-    except OSError as error:
-        raise DataError(path, f"cannot read the manifest: {error.strerror}") from error
-    except (ValueError, EfldError) as error:
+        return from_tree(tree, CalibrationManifest)
+    except EfldError as error:
         raise DataError(path, f"not a calibration manifest: {error}") from error
 
 

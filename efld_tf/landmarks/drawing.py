@@ -177,6 +177,30 @@ def contact_sheet(
     return sheet
 
 
+def encoded(image: np.ndarray, suffix: str, quality: int = 95) -> bytes:
+    """A picture [H, W, 3] uint8 RGB as the content of a file.
+
+    Args:
+      suffix: `.png`, `.jpg` or `.jpeg`.
+      quality: of a JPEG, 1 to 100.
+
+    Raises:
+      EfldError: it is too large for the format.
+    """
+    # Colour at half the resolution would smear thin lines.
+    jpeg = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    options = [] if suffix == ".png" else jpeg
+    try:
+        done, content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    except cv2.error:
+        done = False
+    if not done:
+        height, width = image.shape[:2]
+        raise EfldError(f"a picture of {width} x {height} pixels is too large for {suffix}")
+    return content.tobytes()
+
+
 def _fixed(point: np.ndarray) -> tuple[int, int]:
     x, y = np.round(np.clip(point, -_FARTHEST, _FARTHEST) * (1 << _SHIFT)).astype(int)
     return int(x), int(y)

@@ -162,12 +162,17 @@ class FaceDetector:
         """
         check_image(image)
         block = -(-max(image.shape[:2]) // MOST_PIXELS)
-        if block > 1:
-            found = self.detect(np.ascontiguousarray(image[::block, ::block]))
-            return [replace(d, box=d.box * block, keypoints=d.keypoints * block) for d in found]
+        smallest = None if self.min_face is None else self.min_face / block
+        if block == 1:
+            return self._detect(image, smallest)
+        found = self._detect(np.ascontiguousarray(image[::block, ::block]), smallest)
+        return [replace(d, box=d.box * block, keypoints=d.keypoints * block) for d in found]
+
+    def _detect(self, image: np.ndarray, smallest: float | None) -> list[Detection]:
+        """The faces of an image that is not too large, from a side in pixels on; None as usual."""
         found = self._merged([self._look(image, *self._whole(image))])
         height, width = image.shape[:2]
-        longest, smallest = max(height, width), self.min_face
+        longest = max(height, width)
         if smallest is None:
             smallest = max(MIN_FACE, longest * MIN_FACE_SHARE)
             if not self._architecture.tiled:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,16 @@ def read(path: str | Path) -> ModelMetadata:
         stored = config.from_tree(tree, _Stored)
         if stored.schema_fields is not None:
             schemas.register(from_fields(stored.schema_fields))
+        known = schemas.get(stored.schema).names
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise DataError(path, "has no landmark metadata: not exported by efld-export") from error
-    except (ValueError, TypeError, NotImplementedError, RuntimeError, EfldError) as error:
+    except (ValueError, TypeError, NotImplementedError, RuntimeError, EfldError, EOFError,
+            zlib.error) as error:
         raise DataError(path, f"its landmark metadata cannot be read: {error}") from error
+    if tuple(names) != known:
+        raise DataError(path, f"its landmark names are not those of {stored.schema}")
     return ModelMetadata(
         stored.family, stored.schema, stored.crop_rule, tuple(names),
         schema_fields=stored.schema_fields,

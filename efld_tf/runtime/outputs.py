@@ -29,6 +29,7 @@ from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import CameraInput, Input, Inputs
 
 KINDS = ("pictures", "json", "csv", "pts", "aligned")
+TABLES = {"json": "jsonl", "csv": "csv"}  # and the suffixes of their files
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +116,15 @@ class Outputs:
         """Looks at where things will be written before the work.
 
         Raises:
-          EfldError: the folder is a file, or a picture would replace an input.
+          EfldError: the folder is a file, or a file of somebody else would be replaced.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise EfldError(f"{self.folder}: expected a folder to write to, but it is a file")
+        for kind, suffix in TABLES.items():
+            path = self.folder / f"faces.{suffix}"
+            if kind in self._kinds and path.is_file() and not tables.is_own(path):
+                raise EfldError(f"{path} is not of efld-predict and would be replaced; choose "
+                                "another --output")
         if "pictures" not in self._kinds:
             return
         given = {item.path.resolve() for item in inputs.items if not isinstance(item, CameraInput)}
@@ -130,7 +136,7 @@ class Outputs:
                                     "--output")
 
     def _open_tables(self) -> None:
-        for kind, suffix in (("json", "jsonl"), ("csv", "csv")):
+        for kind, suffix in TABLES.items():
             if kind in self._kinds:
                 path = self.folder / f"faces.{suffix}"
                 self._tables[kind] = self._stack.enter_context(tables.LineFile(path))

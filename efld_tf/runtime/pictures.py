@@ -19,10 +19,6 @@ MOST_PNG_PIXELS = 512 * 512
 LONGEST_JPEG = 65500  # pixels, of the library
 # Dots on a thumbnail would cover it: it is enlarged to about this many pixels, 8-fold at most.
 LEAST_SIDE, MOST_ENLARGED = 480, 8
-_JPEG = [
-    cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-]  # fmt: skip
 
 
 def annotate_photo(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
@@ -125,7 +121,5 @@ def write(path: Path, image: np.ndarray) -> Path:
 
 def write_as(path: Path, image: np.ndarray) -> Path:
     """Writes a picture [H, W, 3] uint8 RGB atomically, as PNG or JPEG by the path's suffix."""
-    options = _JPEG if path.suffix == ".jpg" else []
-    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    files.write_bytes(path, encoded.tobytes())
+    files.write_bytes(path, drawing.encoded(image, path.suffix))
     return path

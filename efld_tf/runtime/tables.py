@@ -17,6 +17,25 @@ from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
 from efld_tf.runtime.faces import Face
 
+# Of `csv_line`, before the points.
+COLUMNS = ("image", "frame", "upright", "seconds", "face", "track", "score", "confidence",
+           "box_x0", "box_y0", "box_x1", "box_y1")
+# Of `json_line`, whatever the face is from.
+KEYS = ("image", "points", "box", "identity", "attributes")
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is empty or begins as `csv_line`s (`.csv`) or `json_line`s do."""
+    with open(path, "rb") as file:
+        first = file.readline(1 << 20).decode(errors="replace").strip()
+    if path.suffix == ".csv" or not first:
+        return first.startswith(_cells([*COLUMNS])) or not first
+    try:
+        tree = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(tree, dict) and {*KEYS} <= {*tree}
+
 
 def json_line(
     face: Face, image: str, frame: int | None, more: Mapping[str, float] | None = None
@@ -45,10 +64,7 @@ def json_line(
 def csv_header(schema: str) -> str:
     """The columns of `csv_line`."""
     points = [f"{name}_{axis}" for name in schemas.get(schema).names for axis in "xy"]
-    return _cells([
-        "image", "frame", "upright", "seconds", "face", "track", "score", "confidence",
-        "box_x0", "box_y0", "box_x1", "box_y1", *points,
-    ])  # fmt: skip
+    return _cells([*COLUMNS, *points])
 
 
 def csv_line(

@@ -12,7 +12,8 @@ The five factors of the PAIR score are numbers at the top, so that a file can be
     }
 
 - `accuracy_percent`: points within 5 px of the truth, in pixels of the original image; 0 to 100.
-- `time_ms`: median (p50) latency of one image, one thread, XNNPACK on.
+- `time_ms`: median (p50) latency of one image, XNNPACK on, by as many threads as `benchmark` says:
+  one, unless it was asked for others.
 - `complexity_gflops`: 2 x MACs / 1e9 of convolutions and dense layers.
 - `power_w`: measured power while running.
 - `size_mb`: size of the model file in 10^6 bytes.
@@ -44,6 +45,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +53,7 @@ from typing import Any
 
 from efld_tf import files
 from efld_tf.errors import DataError, EfldError
+from efld_tf.text import printable
 
 # In the order of the file.
 FACTORS = ("accuracy_percent", "time_ms", "complexity_gflops", "power_w", "size_mb")
@@ -254,10 +257,13 @@ def existing(path: str | Path, model: Mapping[str, Any]) -> dict[str, Any]:
       model: the `model` section of what is to be measured, with `sha256`.
 
     Raises:
-      DataError: the file is not valid.
+      DataError: the file is not valid, or cannot be written.
       EfldError: it holds the results of another model.
     """
     found = read(path) if Path(path).exists() else {}
+    above = next(folder for folder in Path(path).absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise DataError(path, f"cannot be written: {above} is not a folder to write to")
     known = found.get("model", {})
     if known.get("sha256", model["sha256"]) != model["sha256"]:
         raise EfldError(
@@ -300,8 +306,8 @@ def merge(
     merged = {
         **found,
         **factors,
-        "model": {**found.get("model", {}), **model},
-        section: dict(details),
+        "model": {**found.get("model", {}), **_lines(model)},
+        section: _lines(details),
     }
     validate(merged, path)
     ordered = {key: merged[key] for key in TOP_LEVEL if key in merged}
@@ -324,6 +330,12 @@ def describe_model(path: str | Path, **more: Any) -> dict[str, Any]:
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     return {"file": path.name, "sha256": digest, "size_bytes": size, **more}
+
+
+def _lines(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A section with its texts, such as names of files, as lines of text."""
+    return {key: printable(value) if isinstance(value, str) else value
+            for key, value in values.items()}
 
 
 class _DuplicateKey(Exception):

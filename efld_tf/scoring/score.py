@@ -82,6 +82,7 @@ class Sensitivity:
       factor: of `FACTORS`.
       better: the score with this factor 10% better, the others as they are.
       low, high: the scores at the ends of the factor's uncertainty; None where that is not known.
+        `high` is infinite where a cost may be 0.
     """
 
     factor: str
@@ -100,7 +101,7 @@ def sensitivities(
       uncertainties: for some of them, half of an interval around the value, in its unit.
 
     Raises:
-      EfldError: as in `pair_score`, or an uncertainty reaches down to 0.
+      EfldError: as in `pair_score`.
     """
     rows = []
     for name in FACTORS:
@@ -108,7 +109,9 @@ def sensitivities(
         low = high = None
         if uncertainties.get(name):
             ends = (factors[name] - uncertainties[name], factors[name] + uncertainties[name])
-            low, high = sorted(pair_score({**factors, name: end}).score or 0.0 for end in ends)
+            low, high = sorted(
+                math.inf if name in COSTS and end <= 0
+                else pair_score({**factors, name: max(end, 0.0)}).score or 0.0 for end in ends)
         score = pair_score({**factors, name: better}).score or 0.0
         rows.append(Sensitivity(name, score, low, high))
     return rows

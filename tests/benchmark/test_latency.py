@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -117,6 +120,16 @@ def test_files_that_are_no_models_are_refused(tmp_path, int8_model):
             latency.measure(path, runs=1)
     with pytest.raises(DataError, match="cannot read the model"):
         latency.measure(tmp_path / "none.tflite")
+
+
+def test_a_smaller_limit_of_memory_is_kept(int8_model):
+    code = ("import resource, sys\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))\n"
+            "from efld_tf.benchmark import latency\n"
+            "print(latency.measure(sys.argv[1], runs=2).main.latency_ms_p50 > 0)\n")
+    done = subprocess.run([sys.executable, "-c", code, str(int8_model)], capture_output=True,
+                          text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_a_model_that_takes_too_long_is_given_up(int8_model):

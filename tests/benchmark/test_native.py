@@ -130,7 +130,7 @@ def test_files_are_pushed_once(phone, int8_model: Path) -> None:
 def test_power_above_idle(phone, int8_model: Path) -> None:
     folder = phone()
     arguments = [str(int8_model), "--android", "--benchmark-model", str(folder / "tool"),
-                 "--power", "1", "--output", str(folder / "r.json")]
+                 "--power", "5", "--output", str(folder / "r.json")]
     assert bench.main(arguments) is None
     found = results.read(folder / "r.json")
     assert found["power_w"] == pytest.approx(2.0, abs=0.01)  # 0.5 A more at 4 V
@@ -204,6 +204,10 @@ def test_power_that_cannot_be_measured(phone, int8_model: Path, changes, message
     folder = phone(**changes)
     with pytest.raises(EfldError, match=message):
         native.on_phone(int8_model, folder / "tool", power_seconds=1)
+    # Whatever went wrong while it ran, it does not run on over there.
+    started = any("--graph=" in words[-1] and "--min_secs=0 " not in words[-1] + " "
+                  for words in calls(folder))
+    assert any("kill $(pidof" in words[-1] for words in calls(folder)) == started
 
 
 def test_throttling_is_said(phone, int8_model: Path, capsys: pytest.CaptureFixture) -> None:
@@ -260,6 +264,7 @@ def test_the_same_runner_here(int8_model: Path, tmp_path: Path) -> None:
         (["--benchmark-model", "absent", "--cores", "0xzz"], "expected a mask in hexadecimal"),
         (["--benchmark-model", "absent", "--threads", "1", "2"], "one number"),
         (["--benchmark-model", "absent", "--profile"], "not with --benchmark-model"),
+        (["--json", "--profile"], "without --json"),
     ],
 )
 def test_options_that_do_not_go_together(int8_model: Path, options, message: str) -> None:

@@ -90,7 +90,8 @@ def test_bad_models_exit_2_with_one_line(model, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["m", "--runs", "0"], ["m", "--threads", "x"], ["m", "--warmup", "-1"]]
+    "arguments", [[], ["m", "--runs", "0"], ["m", "--threads", "x"], ["m", "--warmup", "-1"],
+                  ["m", "--threads", "257"], ["m", "--runs", "9" * 20], ["m", "--power", "4"]]
 )
 def test_wrong_usage_exits_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -41,6 +41,23 @@ def test_the_command_writes_and_says(
     assert "skipped: excluded: face_999x.png: duplicate" in capsys.readouterr().out
 
 
+def test_a_list_of_the_folder_one_is_in(
+    faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(faulty)
+    data.main(["check", "ibug:.", "--quiet", "--workers", "1", "--output", str(tmp_path / "out")])
+    listed = tmp_path / "out" / "exclude.json"
+    assert "face_999x.png" in exclusions.read(listed, "ibug:.")
+    monkeypatch.chdir(tmp_path)
+    assert "face_999x.png" in exclusions.read(listed, f"ibug:{faulty.name}")
+
+
+def test_the_report_goes_into_a_folder(faulty: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(EfldError, match="file: expected a folder, got a file"):
+        data.main(["check", f"ibug:{faulty}", "--quiet", "--output", str(tmp_path / "file")])
+
+
 def test_a_clean_source_passes_strictly(tmp_path: Path) -> None:
     folder = drawn.write_ibug(tmp_path / "clean", 3)
     assert data.main(["check", f"ibug:{folder}", "--quiet", "--workers", "1", "--strict"]) in (0, 1)

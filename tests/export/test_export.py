@@ -279,7 +279,8 @@ def test_a_changed_or_missing_calibration_photo_is_named(photos: Path) -> None:
         calibration.load_faces(replace(manifest, images=[gone]), RULE, SIZE)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"source": 1, "images": []}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"source": 1, "images": []}', "\x00", "[" * 100_000])
 def test_a_broken_calibration_manifest_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.json").write_text(text)
     with pytest.raises(DataError, match="m.json"):

@@ -124,6 +124,21 @@ def test_contact_sheet_captions() -> None:
     assert (sheet[120:136, 60:] == drawing.BACKGROUND).all()
 
 
+def test_captions_that_are_not_utf_8() -> None:
+    """OpenCV would end the process."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    odd, told = (drawing.contact_sheet([image], 1, 200, [text])
+                 for text in ("b\udcff.jpg", r"b\udcff.jpg"))
+    np.testing.assert_array_equal(odd, told)
+
+
+def test_pictures_that_are_too_large_for_their_format() -> None:
+    wide = np.zeros((1, 70000, 3), np.uint8)
+    with pytest.raises(EfldError, match="a picture of 70000 x 1 pixels is too large for .jpg"):
+        drawing.encoded(wide, ".jpg")
+    assert drawing.encoded(wide, ".png").startswith(b"\x89PNG")
+
+
 def test_contact_sheet_errors() -> None:
     with pytest.raises(EfldError, match="needs an image"):
         drawing.contact_sheet([], 3, 100)

@@ -183,6 +183,23 @@ def test_a_panorama_larger_than_opencv_can_warp(photos: list[Path]) -> None:
     assert max(iou(box, np.array([d.box for d in found]))) > 0.5
 
 
+def test_the_smallest_face_is_in_pixels_of_the_photo_however_large(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[float] = []
+    model = FaceDetector("short", min_face=64)
+    look = model._look
+    monkeypatch.setattr(model, "_look", lambda image, left, top, side: (
+        looked.append(side), look(image, left, top, side))[1])
+    image = np.full((500, 2000, 3), 90, np.uint8)
+    model.detect(image)
+    whole = min(looked)
+    monkeypatch.setattr(detector, "MOST_PIXELS", 1000)
+    looked.clear()
+    model.detect(image)
+    assert 2 * min(looked) == whole  # of a photo of half the size
+
+
 def test_what_is_no_image_or_no_detector_is_refused(tmp_path: Path, int8_model: Path) -> None:
     with pytest.raises(EfldError, match=r"expected \[H, W, 3\] uint8"):
         FaceDetector().detect(np.zeros((4, 4), np.uint8))

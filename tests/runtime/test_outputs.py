@@ -260,6 +260,22 @@ def test_inputs_are_never_replaced(tmp_path: Path) -> None:
         Outputs(tmp_path / "out/pictures/a.jpg", KINDS, "ibug51").check(found)
 
 
+def test_tables_of_others_are_never_replaced(tmp_path: Path) -> None:
+    (result,) = _results(tmp_path / "photos", "a.png")
+    found = inputs.expand([str(tmp_path / "photos/a.png")])
+    for suffix, content in (("csv", "image,x0,y0\na.png,1,2\n"), ("jsonl", '{"image": "a.png"}\n'),
+                            ("jsonl", "[" * 100_000)):
+        folder = tmp_path / suffix
+        folder.mkdir(exist_ok=True)
+        (folder / f"faces.{suffix}").write_text(content)
+        with pytest.raises(EfldError, match=rf"faces\.{suffix} is not of efld-predict"):
+            Outputs(folder, KINDS, "ibug51").check(found)
+        Outputs(folder, ("pictures",), "ibug51").check(found)
+    for faces in ([], result.faces):
+        output = _write(tmp_path, Result(result.input, result.image, faces))
+        Outputs(output, KINDS, "ibug51").check(found)  # its own
+
+
 def test_where_a_video_goes(tmp_path: Path) -> None:
     camera, video = CameraInput(0, "camera0", "camera0"), VideoFile(Path("a.mov"), "a.mov", "s/a")
     outputs = Outputs(tmp_path, ("pictures",), "ibug51")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +79,36 @@ def test_images_of_another_form_are_refused(predictor: LandmarkPredictor) -> Non
 def test_other_models_are_refused(int8_model: Path) -> None:
     with pytest.raises(DataError, match="has no landmark metadata"):
         LandmarkPredictor(int8_model)
+
+
+def with_metadata(path: Path, names: list[str] | None = None, **fields: object) -> Path:
+    """The shipped model with other metadata."""
+    content = assets.INT8_MODEL.read_bytes()
+    with zipfile.ZipFile(assets.INT8_MODEL) as archive:
+        start = min(entry.header_offset for entry in archive.infolist())
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["efld.json"] = json.dumps({**json.loads(files["efld.json"]), **fields}).encode()
+    if names is not None:
+        files["landmarks.txt"] = "\n".join(names).encode()
+    path.write_bytes(content[:start])
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_metadata_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    assert LandmarkPredictor(with_metadata(path)).schema == "ibug51"
+    with pytest.raises(DataError, match="its landmark names are not those of wflw98"):
+        LandmarkPredictor(with_metadata(path, schema="wflw98"))
+    with pytest.raises(DataError, match="its landmark names are not those of ibug51"):
+        LandmarkPredictor(with_metadata(path, names=["a"] * 51))
+    with pytest.raises(DataError, match="unknown landmark schema 'none'"):
+        LandmarkPredictor(with_metadata(path, schema="none"))
+    content = bytearray(with_metadata(path).read_bytes())
+    start = content.rindex(b"efld.json", 0, content.rindex(b"PK\x01\x02"))
+    content[start + 12 : start + 40] = bytes(28)  # amid the deflated content
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="m.tflite: .*metadata"):
+        LandmarkPredictor(path)

@@ -76,6 +76,22 @@ def test_sensitivity_of_a_hand_case() -> None:
     assert (power.low, power.high) == (pytest.approx(100 / 12), pytest.approx(100 / 8))
 
 
+def test_sensitivity_to_a_power_that_may_be_zero(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = write(tmp_path, "a.json", power_w=1.0,
+                 benchmark={**BENCHMARK, "power_uncertainty_w": 2.5})
+    assert command.main([path, "--sensitivity"]) == 0
+    assert " to unbounded" in capsys.readouterr().out.splitlines()[-2]
+    assert command.main([path, "--sensitivity", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    power = next(row for row in entry["sensitivity"] if row["factor"] == "power_w")
+    assert power["low"] == pytest.approx(entry["score"] / 3.5) and power["high"] is None
+    # The uncertainty is that of the file's power, not of another one.
+    assert command.main([path, "--sensitivity", "--power", "5"]) == 0
+    assert " to " not in capsys.readouterr().out.splitlines()[-2]
+
+
 def test_sensitivity_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = write(tmp_path, "a.json", benchmark={**BENCHMARK, "power_uncertainty_w": 0.1})
     assert command.main([path, "--sensitivity"]) == 0

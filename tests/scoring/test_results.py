@@ -196,6 +196,22 @@ def test_merge_writes_nothing_that_cannot_be_read_again(path):
         assert not path.exists()
 
 
+def test_names_that_are_no_line_of_text_are_escaped(path):
+    model = {"sha256": "a" * 64, "file": "m\udcff.tflite"}
+    merged = results.merge(path, model=model, section="evaluation", factors={},
+                           details={"source": "ibug:a\u00a0b\n"})
+    assert merged["evaluation"]["source"] == r"ibug:a\xa0b\n"
+    assert results.read(path)["model"]["file"] == r"m\udcff.tflite"
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    model = {"sha256": "a" * 64}
+    with pytest.raises(DataError, match="file is not a folder to write to"):
+        results.existing(tmp_path / "file" / "deep" / "results.json", model)
+    assert results.existing(tmp_path / "new" / "results.json", model) == {}
+
+
 def test_merge_into_an_unwritable_place_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):

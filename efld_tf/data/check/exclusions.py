@@ -11,6 +11,7 @@ part of the path.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ def from_report(report: Report) -> dict[str, Any]:
             if found.source == index and found.kind in findings.EXCLUDED:
                 reasons.setdefault(found.key, f"{found.kind}: {found.message}")
         entries.append({
-            "source": str(one.source),
+            # `.` would say nothing elsewhere.
+            "source": str(one.source if one.source.path.name else
+                          replace(one.source, path=one.source.path.absolute())),
             "exclude": [{"key": key, "reason": reason} for key, reason in reasons.items()],
         })
     return {"sources": entries}
@@ -88,7 +91,7 @@ def _agreement(text: str, source: Source) -> int:
     path, _, options = rest.partition("?")
     count = 0
     for mine, other in zip(
-        reversed(Path(path).parts), reversed(source.path.parts), strict=False
+        reversed(Path(path).parts), reversed(source.path.absolute().parts), strict=False
     ):
         if mine != other:
             break

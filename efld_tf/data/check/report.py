@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from efld_tf import files
@@ -97,8 +96,7 @@ def write_sheet(path: Path, report: Report) -> bool:
     if not tiles:
         return False
     sheet = drawing.contact_sheet(tiles, COLUMNS, TILE, captions)
-    _, encoded = cv2.imencode(".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    files.write_bytes(path, encoded.tobytes())
+    files.write_bytes(path, drawing.encoded(sheet, ".jpg", 90))
     return True
 
 

@@ -23,7 +23,7 @@ from efld_tf.landmarks import schemas
 from efld_tf.runtime import pictures
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.video import VideoReader
-from tests.cli.predict.command import film, lines, run
+from tests.cli.predict.command import PROGRAM, film, lines, run
 
 
 def test_a_photo(folder: Path, landmarker: FaceLandmarker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +94,13 @@ def test_patterns_lists_and_outputs_that_are_no_inputs(folder: Path) -> None:
     assert found.splitlines()[:-1] == ["photos/sub/c.png: 1 face", "photos/10.jpg: 1 face"]
 
 
+def test_a_closed_standard_input(folder: Path) -> None:
+    done = subprocess.run(["sh", "-c", f"{PROGRAM} - <&-"], cwd=folder, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "standard input" in done.stderr
+
+
 def test_a_turned_photo(folder: Path, faces: list[np.ndarray]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -148,6 +155,8 @@ def test_an_odd_corpus(folder: Path, faces: list[np.ndarray]) -> None:
         (["a.png", "--detector", "missing.tflite"], "missing.tflite: "),
         (["a.png", "--model", "synthetic", "--min-confidence", "0.3"], "synthetic has no confid"),
         (["a.png", "--boxes", "missing.json"], "missing.json: cannot be read"),
+        (["a.png", "--boxes", "b.json", "--min-confidence", "1"], "every one is a face"),
+        (["a.png", "--box-format", "xywh"], "--box-format goes with --boxes"),
         (["a.png", "--output", "a.png"], "a.png: expected a folder to write to"),
         (["out/pictures/a.png", "--output", "out"], "is an input and would be replaced"),
         (["7"], "camera 7: there is none"),

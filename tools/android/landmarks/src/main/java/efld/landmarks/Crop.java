@@ -46,7 +46,8 @@ public final class Crop {
         if (side > limit || Math.abs(centerX) > limit || Math.abs(centerY) > limit) {
             throw new IllegalArgumentException("a crop of side " + side + " far from the image");
         }
-        int block = Math.max(1, (int) (side / size));
+        // A factor of 1.9999999 that is 2 but for rounding is two.
+        int block = Math.max(1, (int) (side / size + 1e-6));
         double left = centerX - side / 2;
         double top = centerY - side / 2;
         // Only the part around the crop is looked at; its blocks start at its corner.
