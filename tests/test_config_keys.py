@@ -68,7 +68,7 @@ def test_keys_by_hand() -> None:
     assert len(found) == 3 + 3 * 3
 
 
-@pytest.mark.parametrize("kind", [Recipe, *(family.options for family in registry.FAMILIES.values())])
+@pytest.mark.parametrize("kind", [Recipe, *(f.options for f in registry.FAMILIES.values())])
 def test_every_key_is_documented_and_keeps_its_default(kind: type) -> None:
     keys = list(config_keys.keys_of(kind))
     assert keys and all(key.meaning for key in keys)
