@@ -48,6 +48,9 @@ class FaceRecord:
     def source_box(self, kind: str) -> np.ndarray:
         """The box (x0, y0, x1, y1) that a crop rule of that kind starts from.
 
+        That of `points` is around those that are annotated: without outer ones it is smaller, and
+        so is the crop.
+
         Raises:
           EfldError: `kind` is `file` and the annotation has no box.
         """

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     )
     parser.add_argument("--head", help="the landmark format to keep (default: the model's first)")
     parser.add_argument(
-        "--calibration", metavar="MANIFEST|N|all",
+        "--calibration", metavar="MANIFEST|N|all|READER:PATH",
         help="photos for the integer ranges: a manifest (.json), or how many of the head's "
         "training source, or all of them as in the EFLD paper (default: 1000)",
     )
@@ -129,6 +129,8 @@ def _calibration(
         return None, None
     if re.fullmatch(r"0*[1-9][0-9]{0,9}", text):
         return None, int(text)
+    if ":" in text and not Path(text).exists():
+        return calibration.choose(text), None
     return calibration.read_manifest(text), None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from efld_tf import files
 from efld_tf.benchmark import compare as latencies
+from efld_tf.errors import EfldError
 from efld_tf.export import export
 
 
@@ -15,15 +16,25 @@ def compare(model: Path, folder: Path, options: dict[str, Any]) -> list[dict[str
     """Exports all modes below `folder`, measures them in one run, prints and writes the table.
 
     Returns:
-      A row a mode, also in `modes.json`; the table is in `modes.md`.
+      A row a mode, also in `modes.json`; the table is in `modes.md`. Both say why the model cannot
+      have a mode.
+
+    Raises:
+      EfldError: it cannot have any.
     """
     if options["compare_source"] is None:
         # The same faces for every mode, whether it is calibrated or not.
         options = {**options, "compare_source": export.training_source(model, options["head"])}
-    reports = {}
+    reports, refused = {}, {}
     for mode in export.MODES:
         print(f"{mode} ...", flush=True)
-        reports[mode] = export.export(model, folder / mode, mode, **options)
+        try:
+            reports[mode] = export.export(model, folder / mode, mode, **options)
+        except EfldError as error:  # a mode that this model cannot have
+            refused[mode] = str(error)
+            print(f"{mode}: {error}")
+    if not reports:
+        raise EfldError(next(iter(refused.values())))
     measured = latencies.measure([folder / m / r.model for m, r in reports.items()], runs=1000)
     rows = []
     for (mode, report), row in zip(reports.items(), measured.rows, strict=True):
@@ -34,9 +45,10 @@ def compare(model: Path, folder: Path, options: dict[str, Any]) -> list[dict[str
         })
     files.write_json(folder / "modes.json", {
         "conditions": asdict(measured.conditions), "core": measured.core, "runs": measured.runs,
-        "modes": rows,
+        "modes": rows, "refused": refused,
     })
     text = f"NME and differences on {options['compare_source']}.\n\n" + table(rows)
+    text += "".join(f"\nNot as {mode}: {reason}.\n" for mode, reason in refused.items())
     files.write_text(folder / "modes.md", text)
     print(text)
     return rows

@@ -91,6 +91,7 @@ def load(
     on_error: str = "stop",
     split: str | None = None,
     keep: Callable[[FaceRecord], bool] | None = None,
+    measured: bool = True,
     progress: bool = True,
 ) -> EvaluationFaces:
     """Reads and crops the faces of `reader:path` or of the packed folder `packed:path`.
@@ -102,6 +103,7 @@ def load(
       on_error: `stop` or `skip`.
       split: of a packed source; None for `validation`.
       keep: which records of an unpacked source to use; None for all.
+      measured: whether errors are to be normalised, for which eyes must be annotated.
 
     Raises:
       EfldError: the source cannot be read, is empty, or has a bad sample (with `stop`).
@@ -123,7 +125,8 @@ def load(
     used: list[tuple[FaceRecord, Crop, np.ndarray]] = []
     for record in tqdm(records, desc="reading faces", unit="face", disable=not progress):
         try:
-            check_normaliser(record)
+            if measured:
+                check_normaliser(record)
             used.append((record, *_crop(images, record, rule, size)))
         except DataError as error:
             if on_error == "stop":

@@ -37,12 +37,13 @@ def paste(image: np.ndarray, points: np.ndarray, key: str, seed: int = 0) -> Sce
     Args:
       image: [H, W, 3] uint8 RGB; it is resized so that the face has a random size, and what of it
         goes beyond the scene is cut off.
-      points: [N, 2] of the face in pixels of the image; all of them are in the scene.
+      points: [N, 2] of the face in pixels of the image, NaN where not annotated; all of them are
+        in the scene.
       key: of the face: with the seed it fixes all that is random.
     """
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
-    low, high = points.min(axis=0), points.max(axis=0)
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     share = np.exp(rng.uniform(*np.log(FACE_SHARES)))
     factor = share * min(SIZE) / float((high - low).max())
     # Pixels grow by the same factor in both directions, centres at whole numbers.

@@ -61,6 +61,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     check_replaceable(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    for left in (temporary, old):  # of a killed process, whose number may come again
+        shutil.rmtree(left, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -105,10 +107,13 @@ def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray,
             break
     if best is None:
         raise EfldError(f"{model.name}: its points are not numbers on a rendered face")
-    if 2 * least > golden.LARGEST_TOLERANCE_OF_SEARCH:
+    limit = golden.largest_tolerance(model)
+    if 2 * least > limit:
+        reason = "its scores have no clear best" \
+            if limit == golden.LARGEST_TOLERANCE_OF_SEARCH else "its steps are too coarse"
         raise EfldError(
             f"{model.name}: XNNPACK's and the built-in kernels' points differ by {least:.3f} of "
-            f"the crop or more on {GOLDEN_FACES} rendered faces: its scores have no clear best"
+            f"the crop or more on {GOLDEN_FACES} rendered faces: {reason}"
         )
     return best, max(TOLERANCE, 2 * least)
 

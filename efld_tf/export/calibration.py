@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from efld_tf import files
@@ -70,15 +70,24 @@ def read_manifest(path: str | Path) -> CalibrationManifest:
         raise DataError(path, f"not a calibration manifest: {error}") from error
 
 
+def used(manifest: CalibrationManifest, found: faces.EvaluationFaces) -> CalibrationManifest:
+    """The manifest of those of its faces that were loaded."""
+    names = {*found.names}
+    return replace(manifest, images=[i for i in manifest.images if i.image in names])
+
+
 def write_manifest(path: str | Path, manifest: CalibrationManifest) -> None:
     """Writes a calibration manifest atomically."""
     files.write_json(path, asdict(manifest))
 
 
 def load_faces(
-    manifest: CalibrationManifest, rule: CropRule, size: int
+    manifest: CalibrationManifest, rule: CropRule, size: int, *, strict: bool = True
 ) -> faces.EvaluationFaces:
     """The manifest's faces as the model sees them, in its order.
+
+    Args:
+      strict: whether all of them must be readable; else those that are not are left out.
 
     Raises:
       DataError: a photo is missing, unreadable, or not the one that the manifest names.
@@ -97,10 +106,10 @@ def load_faces(
             raise DataError(path, "is not the file that the calibration manifest names")
     # Bad samples elsewhere in the source do not matter here: only named photos are read.
     found = faces.load(
-        manifest.source, rule, size, on_error="skip", progress=False,
+        manifest.source, rule, size, on_error="skip", progress=False, measured=False,
         keep=lambda record: record.key in order,
     )
-    for name in order.keys() - set(found.names):
+    for name in sorted(order.keys() - set(found.names)) if strict else ():
         raise DataError(name, "named for calibration, but it cannot be read")
     return found.ordered(sorted(range(len(found)), key=lambda index: order[found.names[index]]))
 

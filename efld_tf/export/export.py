@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tf_keras
 
 from efld_tf import files
 from efld_tf.errors import EfldError
@@ -16,6 +17,7 @@ from efld_tf.export import audit, bundle, calibration, convert, layers, metadata
 from efld_tf.export.layers import LayerError
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
+from efld_tf.models.blocks import HardSwish
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.runtime.metadata import ModelMetadata
 from efld_tf.runtime.predictor import LandmarkPredictor
@@ -102,17 +104,22 @@ def export(
     rule = spec.heads[head].crop_rule
     calibrated_on = None
     if mode in CALIBRATED:
-        manifest = manifest or calibration.choose(spec.heads[head].source, faces_to_calibrate)
-        calibrated_on = calibration.load_faces(manifest, rule, spec.input_size)
+        _check_integers(network)
+        chosen = manifest or calibration.choose(spec.heads[head].source, faces_to_calibrate)
+        calibrated_on = calibration.load_faces(
+            chosen, rule, spec.input_size, strict=manifest is not None)
+        manifest = calibration.used(chosen, calibrated_on)
     shown = calibrated_on
     if compare_source is not None:
-        shown = faces.load(compare_source, rule, spec.input_size, progress=False)
+        shown = faces.load(
+            compare_source, rule, spec.input_size, on_error="skip", progress=False)
+        faces.common_points(head, shown.schema)  # refuses faces of another format
     crops = calibrated_on.crops if calibrated_on else None
     numbers = "int8" if mode == QAT else mode
     single = convert.single(network, head)
     if mode == QAT:
         everything = calibration.choose(spec.heads[head].source, None)
-        training = calibration.load_faces(everything, rule, spec.input_size).crops
+        training = calibration.load_faces(everything, rule, spec.input_size, strict=False).crops
         single = qat.fine_tuned(single, training, epochs)
     single = convert.rewritten(single, numbers, crops, steps)
     content, observed = convert.lowered(spec, single, head, numbers, crops, steps)
@@ -139,6 +146,19 @@ def export(
             calibration.write_manifest(temporary / bundle.CALIBRATION, manifest)
         bundle.complete(path, spec, asdict(report))
     return report
+
+
+def _check_integers(network: tf_keras.Model) -> None:
+    """Refuses a network with activations that no integer kernels are for.
+
+    Raises:
+      EfldError: it has such a layer.
+    """
+    if any(isinstance(layer, HardSwish) for layer in network.layers):
+        raise EfldError(
+            "hard-swish, as MobileNetV3 has it, has no integer kernel in XNNPACK: train with "
+            "model.options.activation=relu6, or export as --dynamic, --float16 or --float32"
+        )
 
 
 def _about(spec: checkpoint.ModelSpec, head: str) -> ModelMetadata:
@@ -178,7 +198,10 @@ def training_source(model: str | Path, head: str) -> str:
 def _comparison(
     model: str | Path, path: Path, head: str, shown: faces.EvaluationFaces
 ) -> dict[str, Any]:
-    """The trained model against the file on the same faces."""
+    """The trained model against the file on the same faces.
+
+    Errors are of the faces whose eyes are annotated.
+    """
     trained, exported = FloatPredictor(model, head), LandmarkPredictor(path)
     confidence = compare_confidence(trained, exported, shown.crops)
     try:
@@ -187,6 +210,8 @@ def _comparison(
         points = (predictor.predict_crops(shown.crops) for predictor in (trained, exported))
         differences = point_differences(*points, shown.crops.shape[1])
         return {"on": shown.source, **differences, **confidence}
+    distance = schemas.get(shown.schema).normaliser.distance(shown.points)
+    shown = shown.ordered(np.flatnonzero(np.isfinite(distance)).tolist())
     return {**compare(evaluate(trained, shown), evaluate(exported, shown)), **confidence}
 
 

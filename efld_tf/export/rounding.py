@@ -160,7 +160,7 @@ def _patches(
 ) -> np.ndarray:
     """Samples of what a layer's kernel is applied to: [rows, taps, input channels]."""
     found = []
-    each = max(1, ROWS * BATCH // len(crops))
+    each = max(1, ROWS * min(BATCH, len(crops)) // len(crops))
     before = layer.inbound_nodes[0].inbound_layers
     for (x,) in batches_of(model, [before], crops):
         x = _windows(layer, x)

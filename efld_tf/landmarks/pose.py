@@ -19,7 +19,9 @@ def estimate(points: np.ndarray, schema: LandmarkSchema) -> np.ndarray | None:
     """Yaw, pitch and roll of faces, in degrees.
 
     The mean face is fitted to the eyes, the mouth corners and the tip of the nose under scaled
-    orthography; the angles are those of 3DDFA and AFLW2000-3D (R = Rx(pitch) Ry(yaw) Rz(roll)).
+    orthography; the angles are those of 3DDFA and AFLW2000-3D (R = Rx(pitch) Ry(yaw) Rz(roll)):
+    positive yaw turns the nose to the image's left, positive pitch lifts it, positive roll turns
+    the face clockwise in the image.
     Other proportions than the mean face's and a nose in profile cost several degrees.
 
     Args:

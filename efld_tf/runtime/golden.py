@@ -170,9 +170,7 @@ def read(model: str | Path) -> tuple[Golden, np.ndarray, np.ndarray]:
         raise DataError(path, f"cannot read the golden file: {error.strerror}") from error
     except (ValueError, RecursionError, EfldError) as error:
         raise DataError(path, f"not a golden file: {error}"[:300]) from error
-    limit = LARGEST_TOLERANCE
-    if golden.tolerance > limit and graph.after_search(graph.read(model)):
-        limit = LARGEST_TOLERANCE_OF_SEARCH
+    limit = largest_tolerance(model)
     if not 0 < golden.tolerance <= limit:
         raise DataError(path, f"tolerance: expected at most {limit}, got "
                               f"{golden.tolerance:g}")
@@ -190,6 +188,16 @@ def read(model: str | Path) -> tuple[Golden, np.ndarray, np.ndarray]:
     if points is None or not np.abs(points - output[0]).max() <= 1e-5:
         raise DataError(path, f"its points are not those of {OUTPUT_FILE}")
     return golden, image, output
+
+
+def largest_tolerance(model: str | Path) -> float:
+    """How far kernels may differ in a model's points, in crop sides.
+
+    Raises:
+      DataError: not a model.
+    """
+    searches = graph.after_search(graph.read(model))
+    return LARGEST_TOLERANCE_OF_SEARCH if searches else LARGEST_TOLERANCE
 
 
 def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden, list[Check]]:

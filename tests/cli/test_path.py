@@ -168,7 +168,7 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("export", ["runs/tiny", "--float16", "--debug"], "--debug: only with --int8"),
         ("verify", ["absent.tflite"], "absent.tflite: cannot read the model"),
         ("verify", ["train"], "train: expected one .tflite in the folder, found 0"),
-        ("export", ["runs/tiny", "--int8", "--calibration", "m.json"], "m.json: cannot read"),
+        ("export", ["runs/tiny", "--int8", "--calibration", "m.json"], "m.json: cannot be read"),
         ("eval", ["runs/tiny", "--source", "helen"], "expected reader:path"),
         ("eval", ["runs/tiny", "--source", "ibug:absent"], "absent does not exist"),
         ("eval", ["tiny.tflite", "--source", "ibug:test"], "tiny.tflite: cannot read the model"),

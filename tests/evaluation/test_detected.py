@@ -107,6 +107,9 @@ def test_faces_annotated_in_part(source: str, tmp_path: Path) -> None:
     found = detected.measure_landmarks(looks, partly, on_error="skip", progress=False)
     summary = found.summary()
     assert (summary["faces"], summary["missed"], summary["skipped"]) == (3, 0, 1)
+    in_scenes = detected.measure_landmarks(
+        looks, partly, scenes=True, on_error="skip", progress=False)
+    assert in_scenes.summary()["faces"] == 3
     whole = detected.measure_landmarks(looks, source, progress=False)
     np.testing.assert_array_equal(found.predicted, whole.predicted[:3])
     assert 0 < summary["nme_found_percent"] < 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from ai_edge_litert.interpreter import Interpreter
 from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
 
 from efld_tf import files
+from efld_tf.annotations import sources
+from efld_tf.cli import export_modes
 from efld_tf.errors import DataError, EfldError
 from efld_tf.export import audit, bundle, calibration, convert, export, flatbuffer, qat
 from efld_tf.landmarks import schemas
@@ -31,6 +34,7 @@ from tests.export.conftest import RULE, SIZE
 from tests.tiny_models import edited
 
 # Residuals, and scores that are searched: what takes long is tried with one family of each kind.
+ONE_FAMILY = pytest.mark.parametrize("trained", ["efld"], indirect=True)
 TWO_FAMILIES = pytest.mark.parametrize("trained", ["efld", "pipnet"], indirect=True)
 
 
@@ -267,6 +271,62 @@ def test_faces_inside_one_file_are_chosen_one_by_one(tmp_path: Path) -> None:
     assert all(name.startswith("COFW_train_color.mat#") for name in names)
     rule = CropRule("file", "cofw29", 1.2)
     assert calibration.load_faces(manifest, rule, SIZE).names == names
+
+
+@ONE_FAMILY
+def test_calibration_takes_every_face_that_training_takes(
+    trained: Path, tmp_path: Path
+) -> None:
+    """Eyes that are not annotated matter to errors alone; a photo that cannot be read is left out,
+    where it was not named."""
+    folder = faces.write_ibug(tmp_path / "a", 6)
+    lines = []
+    for index, record in enumerate(sources.read(f"ibug:{folder}").records):
+        points = record.points.round(2).tolist()
+        points[36] = None if index == 2 else points[36]
+        lines.append(json.dumps({"image": record.image.name, "points": points}))
+    (folder / "faces.jsonl").write_text("\n".join(lines))
+    source = f"json:{folder / 'faces.jsonl'}?schema=ibug68"
+    manifest = calibration.choose(source, None)
+    assert len(calibration.load_faces(manifest, RULE, SIZE)) == 6
+    os.truncate(folder / manifest.images[0].image, 200)
+    manifest = calibration.choose(source, None)
+    with pytest.raises(DataError, match="named for calibration, but it cannot be read"):
+        calibration.load_faces(manifest, RULE, SIZE)
+    loaded = calibration.load_faces(manifest, RULE, SIZE, strict=False)
+    assert [image.image for image in calibration.used(manifest, loaded).images] == loaded.names
+    assert len(loaded) == 5
+    report = export.export(trained, tmp_path / "e", "int8", head="ibug51",
+                           manifest=calibration.used(manifest, loaded))
+    assert report.calibration_faces == 5 and report.comparison["faces"] == 4
+
+
+@ONE_FAMILY
+def test_faces_of_another_format_are_refused_before_the_work(
+    trained: Path, photos: Path, tmp_path: Path
+) -> None:
+    listed = faces.write_five_points(tmp_path / "five", 3)
+    with pytest.raises(EfldError, match="mtfl5"):
+        export.export(trained, tmp_path / "e", "float32", head="ibug51",
+                      compare_source=f"mtfl:{listed}")
+    assert not (tmp_path / "e").exists()
+
+
+def test_modes_that_a_model_cannot_have(photos: Path, tmp_path: Path) -> None:
+    about = checkpoint.HeadSpec(
+        faces.mean_shape("ibug51").tolist(), RULE, f"ibug:{photos}")
+    spec = checkpoint.ModelSpec(
+        "coordnet", SIZE, {"activation": "hard_swish"}, {"ibug51": about})
+    checkpoint.save(tmp_path / "m.h5", spec, spec.build())
+    with pytest.raises(EfldError, match="hard-swish.* has no integer kernel in XNNPACK"):
+        export.export(tmp_path / "m.h5", tmp_path / "e", "int8")
+    assert not (tmp_path / "e").exists()
+    options = {"head": None, "compare_source": f"ibug:{photos}"}
+    rows = export_modes.compare(tmp_path / "m.h5", tmp_path / "all", options)
+    assert {row["mode"] for row in rows} == {"float32", "float16", "dynamic"}
+    assert "Not as int8: hard-swish" in (tmp_path / "all" / "modes.md").read_text()
+    told = json.loads((tmp_path / "all" / "modes.json").read_text())["refused"]
+    assert set(told) == {"int8", "int16x8", "qat"}
 
 
 def test_a_changed_or_missing_calibration_photo_is_named(photos: Path) -> None:

@@ -35,7 +35,8 @@ HAIR_STYLE_ODDS = (0.06, 0.08, 0.1, 0.26, 0.13, 0.1, 0.14, 0.08, 0.05)
 @dataclass(frozen=True)
 class Pose:
     """Head rotation and camera. Positive yaw turns the nose to the image's right, positive pitch
-    lifts it, positive roll turns the image of the face clockwise."""
+    lifts it, positive roll turns the image of the face clockwise: yaw is the other way round than
+    in `landmarks.pose`."""
 
     yaw: float
     pitch: float
