@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ def test_any_text_is_a_line(value: str) -> None:
     assert line.isprintable() and (line == value or not value.isprintable())
 
 
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 @given(st.text(st.characters(exclude_categories=()), max_size=12))
 def test_any_text_can_be_drawn(tmp_path: Path, value: str) -> None:
     figure = plt.figure(figsize=(1, 1), dpi=20)

@@ -92,10 +92,8 @@ def _add_synth(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("folder", type=Path, help="where to write")
     parser.add_argument("--schema", choices=synthetic.FORMATS, default="ibug68")
-    parser.add_argument("--count", type=common.whole_from(1), default=1000,
-                        help="faces (default: %(default)s)")
-    parser.add_argument("--seed", type=common.whole_from(0), default=1,
-                        help="(default: %(default)s)")
+    parser.add_argument("--count", type=int, default=1000, help="faces (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--size", type=int, default=256,
                         help="side of an image, pixels (default: %(default)s)")
     parser.add_argument("--workers", type=common.whole_from(1),

@@ -17,7 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         "efld-train",
         "Train a landmark model on faces annotated in any mix of formats. Sources are packed "
         "first where that is not done yet. Started again after a kill, it resumes.",
-        "example: efld-train configs/efld/demo.yaml --set training.steps=200",
+        "example: efld-train configs/efld/demo.yaml --set training.steps=200\n"
+        "         (configs/ is in the project's repository)",
     )
     parser.add_argument("config", help="the recipe (YAML)")
     parser.add_argument(

@@ -40,7 +40,7 @@ class CropOptions:
             raise EfldError(f"box: expected 'points' or 'file', got {self.box!r}")
         if self.scale is None and (self.offset_x or self.offset_y):
             raise EfldError("offset_x, offset_y: expected with a scale; without one all are fitted")
-        if self.scale is not None and not self.scale > 0:
+        if self.scale is not None and not 0 < self.scale < math.inf:
             raise EfldError(f"scale: expected a positive number, got {self.scale}")
 
 

@@ -28,6 +28,8 @@ from efld_tf.annotations.synthetic.render import (
 )
 from efld_tf.errors import EfldError
 
+# Names of files have six digits.
+MAX_COUNT = 1_000_000
 WFLW_LIST = "list_98pt_rect_attr.txt"
 DESCRIPTION = "dataset.json"
 _JPEG_QUALITY = 95
@@ -47,7 +49,7 @@ def write_dataset(
     Args:
       folder: what to create; its parent is created too.
       schema: one of `FORMATS`.
-      count: number of faces, at least 1.
+      count: number of faces, 1 to `MAX_COUNT`.
       seed: of the data set, not negative; faces 0..count-1 of it are written.
       size: side of the images in pixels, 32 to 1024.
       workers: processes, by default one a processor; 1 renders in this process.
@@ -108,8 +110,8 @@ def _wflw_flags(attributes: dict[str, float]) -> tuple[bool, ...]:
 def _check(schema: str, count: int, seed: int, size: int, workers: int | None) -> None:
     if schema not in FORMATS:
         raise EfldError(f"synthetic faces: schema must be one of {FORMATS}, got {schema!r}")
-    if count < 1:
-        raise EfldError(f"synthetic faces: count must be at least 1, got {count}")
+    if not 1 <= count <= MAX_COUNT:
+        raise EfldError(f"synthetic faces: count must be 1 to {MAX_COUNT}, got {count}")
     if seed < 0:
         raise EfldError(f"synthetic faces: seed must not be negative, got {seed}")
     if not MIN_SIZE <= size <= MAX_SIZE:
