@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,36 @@ from efld_tf.errors import DataError
 MAX_FILE_BYTES = 1 << 30
 
 
-def load(path: Path) -> Any:
+def load(path: Path, *, unique: bool = False) -> Any:
     """The content of a JSON file, read at once.
+
+    Args:
+      unique: whether a key that stands twice in an object is refused; JSON keeps the last.
 
     Raises:
       DataError: it cannot be read, is larger than `MAX_FILE_BYTES`, or is not JSON.
     """
-    return parse(parsing.read_bytes(path, MAX_FILE_BYTES), path)
+    return parse(parsing.read_bytes(path, MAX_FILE_BYTES), path, unique=unique)
 
 
-def parse(text: str | bytes, path: Path, line: int | None = None) -> Any:
+def parse(
+    text: str | bytes, path: Path, line: int | None = None, *, unique: bool = False
+) -> Any:
     """The value of a JSON text, which is the whole file or its line `line`.
 
     Raises:
-      DataError: it is not JSON.
+      DataError: it is not JSON, or as in `load`.
     """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+            raise DataError(path, f"{parsing.shorten(twice)} stands twice", line)
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once if unique else None)
     except json.JSONDecodeError as error:
         raise DataError(path, f"not valid JSON: {error.msg}", line or error.lineno) from error
     except UnicodeDecodeError as error:

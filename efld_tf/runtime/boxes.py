@@ -33,7 +33,7 @@ def read_boxes(path: Path, form: str = "xyxy") -> dict[str, np.ndarray]:
     """
     if form not in FORMATS:
         raise EfldError(f"boxes: expected {' or '.join(FORMATS)}, got {form!r}")
-    tree = json_values.load(Path(path))
+    tree = json_values.load(Path(path), unique=True)
     if not isinstance(tree, dict):
         raise DataError(path, 'expected an object {"IMAGE": [[x0, y0, x1, y1], ...], ...}')
     result = {}

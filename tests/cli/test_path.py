@@ -185,7 +185,7 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("data", ["synth", "tiny.yaml/s"], "tiny.yaml"),
         ("data", ["pack", "ibug:train", "tiny.yaml/p"], "tiny.yaml"),
         ("data", ["pack", "ibug:train", "q", "--margin", "inf"], "margin: expected 1 to 8"),
-        ("data", ["pack", "ibug:train", "q", "--crop-scale", "inf"], "scale: expected a positive number"),
+        ("data", ["pack", "ibug:train", "q", "--crop-scale", "inf"], "scale: expected a positive"),
         ("eval", ["runs/tiny", "--source", "ibug:test", "--split", "train"], "only packed sources"),
         ("eval", ["x.tflite", "--source", "ibug:test", "--head", "ibug51"], "one head only"),
         ("export", ["runs/tiny", "--float32", "--calibration", "8"], "not calibrated"),

@@ -33,6 +33,7 @@ def test_real_scenes(shared_data: Path) -> None:
     ('{"a.jpg": [[1, 2, 3, NaN]]}', "NaN"),
     ('{"a.jpg": [[0, 0, 1, 1], [5, 5, 4, 9]]}', "'a.jpg', box 1: it has no area"),
     ("{", "not valid JSON"),
+    ('{"a.jpg": [], "b.jpg": [], "a.jpg": []}', "'a.jpg' stands twice"),
 ])
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "boxes.json"
