@@ -9,6 +9,10 @@ class EfldError(Exception):
     """A mistake in the input, said in one line. Commands print it and exit with code 2."""
 
 
+class UnsupportedMode(EfldError):
+    """A mode of export that a model cannot have; the message says why, and what it can."""
+
+
 class DataError(EfldError):
     """A file that cannot be used: `path[:line]: reason`.
 

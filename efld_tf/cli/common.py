@@ -45,9 +45,8 @@ def whole_from(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[str], int
         except ValueError:
             value = lowest - 1
         if not lowest <= value <= highest:
-            limits = f"from {lowest} on" if highest == LARGEST_COUNT else f"{lowest} to {highest}"
-            if value > highest == LARGEST_COUNT:
-                limits = f"up to {highest}"
+            open_ended = highest == LARGEST_COUNT and value < lowest
+            limits = f"from {lowest} on" if open_ended else f"from {lowest} to {highest}"
             raise argparse.ArgumentTypeError(f"expected a whole number {limits}, got {text!r}")
         return value
 

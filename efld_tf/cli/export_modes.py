@@ -8,7 +8,7 @@ from typing import Any
 
 from efld_tf import files
 from efld_tf.benchmark import compare as latencies
-from efld_tf.errors import EfldError
+from efld_tf.errors import UnsupportedMode
 from efld_tf.export import export
 
 
@@ -20,7 +20,7 @@ def compare(model: Path, folder: Path, options: dict[str, Any]) -> list[dict[str
       have a mode.
 
     Raises:
-      EfldError: it cannot have any.
+      EfldError: as in `export.export`.
     """
     if options["compare_source"] is None:
         # The same faces for every mode, whether it is calibrated or not.
@@ -30,11 +30,9 @@ def compare(model: Path, folder: Path, options: dict[str, Any]) -> list[dict[str
         print(f"{mode} ...", flush=True)
         try:
             reports[mode] = export.export(model, folder / mode, mode, **options)
-        except EfldError as error:  # a mode that this model cannot have
+        except UnsupportedMode as error:
             refused[mode] = str(error)
             print(f"{mode}: {error}")
-    if not reports:
-        raise EfldError(next(iter(refused.values())))
     measured = latencies.measure([folder / m / r.model for m, r in reports.items()], runs=1000)
     rows = []
     for (mode, report), row in zip(reports.items(), measured.rows, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 import tf_keras
 
 from efld_tf import files
-from efld_tf.errors import EfldError
+from efld_tf.errors import EfldError, UnsupportedMode
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import Evaluation, evaluate, percent
 from efld_tf.export import audit, bundle, calibration, convert, layers, metadata, qat, ranges
@@ -94,6 +94,7 @@ def export(
       epochs: of quantisation-aware training.
 
     Raises:
+      UnsupportedMode: the model cannot have the mode.
       EfldError: a source cannot be read, or the result is not what its mode promises; then nothing
         is written.
     """
@@ -152,10 +153,10 @@ def _check_integers(network: tf_keras.Model) -> None:
     """Refuses a network with activations that no integer kernels are for.
 
     Raises:
-      EfldError: it has such a layer.
+      UnsupportedMode: it has such a layer.
     """
     if any(isinstance(layer, HardSwish) for layer in network.layers):
-        raise EfldError(
+        raise UnsupportedMode(
             "hard-swish, as MobileNetV3 has it, has no integer kernel in XNNPACK: train with "
             "model.options.activation=relu6, or export as --dynamic, --float16 or --float32"
         )
@@ -198,20 +199,20 @@ def training_source(model: str | Path, head: str) -> str:
 def _comparison(
     model: str | Path, path: Path, head: str, shown: faces.EvaluationFaces
 ) -> dict[str, Any]:
-    """The trained model against the file on the same faces.
-
-    Errors are of the faces whose eyes are annotated.
-    """
+    """The trained model against the file on the same faces; errors are of those with eyes."""
     trained, exported = FloatPredictor(model, head), LandmarkPredictor(path)
     confidence = compare_confidence(trained, exported, shown.crops)
+    distance = schemas.get(shown.schema).normaliser.distance(shown.points)
+    measured = np.flatnonzero(np.isfinite(distance)).tolist()
     try:
         faces.common_points(head, shown.schema)
     except EfldError:  # calibrated on faces of another format: they have no truth for this head
+        measured = []
+    if not measured:
         points = (predictor.predict_crops(shown.crops) for predictor in (trained, exported))
         differences = point_differences(*points, shown.crops.shape[1])
         return {"on": shown.source, **differences, **confidence}
-    distance = schemas.get(shown.schema).normaliser.distance(shown.points)
-    shown = shown.ordered(np.flatnonzero(np.isfinite(distance)).tolist())
+    shown = shown.ordered(measured)
     return {**compare(evaluate(trained, shown), evaluate(exported, shown)), **confidence}
 
 
@@ -220,6 +221,7 @@ def compare(trained: Evaluation, exported: Evaluation) -> dict[str, Any]:
     return {
         "on": trained.faces.source,
         "faces": len(trained.faces),
+        "skipped": len(trained.faces.skipped),
         "normaliser": trained.normaliser,
         "trained_nme_percent": percent(trained.nme.mean()),
         "exported_nme_percent": percent(exported.nme.mean()),

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.quantization.keras import quantize_model
 
-from efld_tf.errors import EfldError
+from efld_tf.errors import UnsupportedMode
 from efld_tf.export import convert, equalise, optimise
 
 EPOCHS = 6
@@ -71,7 +71,7 @@ def _simulated(network: tf_keras.Model) -> tf_keras.Model:
         return quantize_model(network)
     except RuntimeError as error:
         reason = str(error).partition(". ")[0]
-        raise EfldError(
+        raise UnsupportedMode(
             f"tfmot cannot simulate int8 for this model: {reason}; use --int8, or train a "
             "model without such layers"
         ) from error
