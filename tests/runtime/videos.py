@@ -12,6 +12,9 @@ import numpy as np
 from av.stream import Disposition
 
 AUDIO_RATE = 48000
+# Containers and a codec that each can have.
+CODECS = {"mkv": "libx264", "mov": "libx264", "webm": "libvpx", "avi": "mpeg4", "flv": "libx264",
+          "ts": "libx264", "mpg": "mpeg2video"}
 
 
 def picture(index: int, width: int = 96, height: int = 64) -> np.ndarray:
