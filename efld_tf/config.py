@@ -121,6 +121,27 @@ def dump(value: Any) -> str:
     return yaml.safe_dump(to_tree(value), sort_keys=False, width=100)
 
 
+def differences(before: Any, after: Any) -> list[str]:
+    """Where two configurations of a kind differ, a line a value: `training.steps: 60, now 80`."""
+    old, new = _leaves(to_tree(before)), _leaves(to_tree(after))
+    return [
+        f"{path}: {old.get(path, 'not there')}, now {new.get(path, 'not there')}"
+        for path in dict.fromkeys([*old, *new]) if path not in old or path not in new
+        or old[path] != new[path]
+    ]
+
+
+def _leaves(tree: Any, path: str = "") -> dict[str, Any]:
+    """The values of nested dicts and lists by their dotted paths."""
+    if not tree or not isinstance(tree, dict | list):
+        return {path: tree}
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    return {
+        below: value for key, item in items
+        for below, value in _leaves(item, f"{path}.{key}" if path else str(key)).items()
+    }
+
+
 def expand(text: str) -> str:
     """Replaces `${NAME}` by that environment variable.
 

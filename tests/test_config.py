@@ -97,6 +97,17 @@ def test_an_override_of_the_wrong_type_is_named(tmp_path: Path) -> None:
         load(tmp_path, "steps: 3", "steps=many")
 
 
+def test_differences_are_told_by_their_paths(tmp_path: Path) -> None:
+    before = Outer(3, Inner(0.25), [Inner(1.0)], free={"a": [1]})
+    assert config.differences(before, before) == []
+    after = Outer(4, Inner(0.25), [Inner(1.0), Inner(2.0)], free={})
+    assert config.differences(before, after) == [
+        "steps: 3, now 4", "free.a.0: 1, now not there",
+        "items.1.ratio: not there, now 2.0", "items.1.name: not there, now x",
+        "free: not there, now {}",
+    ]
+
+
 def test_dump_is_read_back(tmp_path: Path) -> None:
     outer = Outer(3, Inner(0.25), [Inner(), Inner(1e-7)], 2.5, True, {"k": "v"})
     assert load(tmp_path, config.dump(outer)) == outer

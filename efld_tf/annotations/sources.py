@@ -224,6 +224,8 @@ def read(
         else:
             skipped.append(item)
     found = sorted({record.schema for record in records})
+    if not found and excluded:
+        raise EfldError(f"source {source}: all of its {len(excluded)} faces are excluded")
     if not found:
         raise no_face(source)
     if len(found) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -70,6 +71,8 @@ def read(
     number, text = first = next(lines, (1, ""))
     cells = layout.cells(text, number)
     if choice("header", header, ("yes", "no")) == "yes":
+        if _looks_like_a_face(cells):
+            raise DataError(path, "expected a header, got a face: add one, or say header=no", 1)
         columns = _named_columns(cells, image, layout)
     else:
         columns = _counted_columns(len(cells), image, layout)
@@ -79,6 +82,16 @@ def read(
             yield _record(layout.cells(text, number), columns, layout, number)
         except DataError as error:
             yield error
+
+
+def _looks_like_a_face(header: list[str]) -> bool:
+    """Whether a first line has coordinates, and not names that are consecutive numbers."""
+    found = []
+    for cell in header:
+        with suppress(ValueError):
+            found.append(float(cell))
+    counted = [found[0] + i for i in range(len(found))] if found else []
+    return len(found) >= max(2, len(header) - 1) and found != counted
 
 
 @dataclass(frozen=True)

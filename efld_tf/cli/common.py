@@ -10,7 +10,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from efld_tf import __version__
 from efld_tf.errors import DataError, EfldError
@@ -24,9 +24,16 @@ LARGEST_COUNT = 2**31 - 1
 MOST_THREADS = 256
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_BAD_INPUT, f"error: {message} (see {self.prog} --help)\n")
+
+
 def parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     """An argument parser in the house style, with `--version`."""
-    result = argparse.ArgumentParser(
+    result = _Parser(
         prog=prog,
         description=description,
         epilog=epilog,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from efld_tf.cli import common
-from efld_tf.data.check.findings import KINDS, Thresholds
+from efld_tf.data.check.findings import EXCLUDED, KINDS, Thresholds
 from efld_tf.errors import EfldError
 
 if TYPE_CHECKING:
@@ -84,10 +84,16 @@ def _write(folder: Path, report: Report) -> None:
     from efld_tf.data.check import report as reports
 
     files.write_json(folder / REPORT, reports.to_json(report))
-    files.write_json(folder / EXCLUSIONS, exclusions.from_report(report))
+    listed = exclusions.from_report(report)
+    files.write_json(folder / EXCLUSIONS, listed)
     written = [REPORT, EXCLUSIONS]
     if reports.write_sheet(folder / SHEET, report):
         written.append(SHEET)
     else:
         (folder / SHEET).unlink(missing_ok=True)  # of an earlier check
     print(f"written: {', '.join(str(folder / name) for name in written)}")
+    count = sum(len(source["exclude"]) for source in listed["sources"])
+    found = {finding.kind for finding in report.findings}
+    kept = ", ".join(kind for kind in KINDS if kind in found - EXCLUDED)
+    kept = f"; not those that are only {kept}, which may be right" if kept else ""
+    print(f"{EXCLUSIONS} lists {count} faces{kept}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from efld_tf import assets, runs
 from efld_tf.cli import common
+from efld_tf.errors import EfldError
 from efld_tf.text import printable
 
 
@@ -32,14 +33,15 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--detector", default="both", metavar="both|short|full|FILE",
                         help="of faces: short range, full range for smaller ones, both, or a model "
                         "file of one of them (default: %(default)s)")
-    parser.add_argument("--min-confidence", type=common.number_within(0, 1), default=0.5,
+    parser.add_argument("--min-confidence", type=common.number_within(0, 1),
                         metavar="NUMBER",
-                        help="leave out faces that are less sure, 0 to 1 (default: %(default)s)")
+                        help="leave out faces that are less sure, 0 to 1 (default: 0.5)")
     parser.add_argument("--views", type=common.whole_from(1), default=1, metavar="N",
                         help="take the mean of so many views of a face, mirrored and moved a "
                         "little; with their spread (default: %(default)s)")
     parser.add_argument("--workers", type=common.whole_from(1),
                         help="processes (default: one a core)")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     parser.set_defaults(run=_label)
 
@@ -47,6 +49,9 @@ def add_label(commands: argparse._SubParsersAction) -> None:
 def _label(arguments: argparse.Namespace) -> None:
     from efld_tf.runtime import inputs, labels
 
+    if arguments.output.is_file() and not arguments.force:
+        raise EfldError(f"{arguments.output} is there already; choose another name, or give "
+                        "--force to replace it")
     model = arguments.model
     if model != labels.MESH:
         model = str(runs.exported_model(model))
@@ -54,13 +59,16 @@ def _label(arguments: argparse.Namespace) -> None:
     others = [item for item in found.items if type(item) is not inputs.Photo]
     for item in others:
         print(f"skipped: {printable(item.image)}: only photos are labelled")
+    sure = arguments.min_confidence
     labeller = labels.Labeller(
         model=model,
         convert=arguments.convert,
         detector=arguments.detector,
-        min_confidence=arguments.min_confidence,
         views=arguments.views,
+        **({} if sure is None else {"min_confidence": sure}),
     )
+    if sure is not None and not labeller.has_confidence:
+        raise EfldError(f"--min-confidence: {arguments.model} has no confidence")
     summary = labels.write(
         labeller, [item for item in found.items if item not in others], found.root,
         arguments.output, workers=arguments.workers, progress=not arguments.quiet,

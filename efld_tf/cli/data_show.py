@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from efld_tf.cli import common
+from efld_tf.errors import EfldError
+
+if TYPE_CHECKING:
+    from efld_tf.data import look
 
 
 def add_show(commands: argparse._SubParsersAction) -> None:
@@ -44,7 +50,8 @@ def _show(arguments: argparse.Namespace) -> None:
     told = look.Told()
     found = tqdm(look.faces(arguments.source, told, arguments.split), desc="annotations",
                  unit="face", disable=arguments.quiet, leave=False, delay=1)
-    chosen = look.sample(found, arguments.count, arguments.seed)
+    chosen = look.sample(
+        _spared(found, arguments.output), arguments.count, arguments.seed)
     if not chosen:
         raise look.no_face(arguments.source, told)
     sheet = show.sheet(chosen, told, columns=arguments.columns, tile=arguments.tile,
@@ -52,3 +59,13 @@ def _show(arguments: argparse.Namespace) -> None:
     show.write(arguments.output, sheet)
     common.tell(arguments.source, told.errors, told.notes)
     print(f"written: {arguments.output}")
+
+
+def _spared(found: Iterable[look.Face], output: Path) -> Iterator[look.Face]:
+    """The faces; raises EfldError where the picture would replace a photo of theirs."""
+    there = output.exists()
+    for face in found:
+        image = face.record.image
+        if there and image.name == output.name and image.exists() and image.samefile(output):
+            raise EfldError(f"{output} is a photo of the source and would be replaced")
+        yield face

@@ -15,6 +15,9 @@ from efld_tf.errors import EfldError
 if TYPE_CHECKING:
     from efld_tf.export.calibration import CalibrationManifest
 
+# Fewer calibration faces than these lose accuracy (benchmarks/export).
+ENOUGH_FACES = 500
+
 PACKAGE = Path(__file__).resolve().parents[1]
 
 MODES = {
@@ -103,11 +106,15 @@ def _export(
     path = output / report.model
     print(f"{path}: {report.size_bytes:,} bytes, {report.macs / 1e6:.2f} M MACs, {report.head}")
     if report.calibration_faces:
-        print(f"calibrated on {report.calibration_faces} faces of {report.calibration_source}")
+        few = ": 500 or more lose less" if report.calibration_faces < ENOUGH_FACES else ""
+        print(f"calibrated on {report.calibration_faces} faces of {report.calibration_source}{few}")
     print("operators: " + ", ".join(f"{n} {name}" for name, n in report.operators.items()))
     for row in report.concatenations if report.numbers == "int8" else ():
         if row["levels"] < export.FEW_LEVELS:
             print(f"  {row['name']}: an input uses only {row['levels']} of its 255 levels")
+    if report.compared_on_calibration:
+        print("compared on the calibration's own faces, where an export loses least (--faces takes "
+              "others):")
     for name, value in report.comparison.items():
         print(f"  {name}: {value}")
 
@@ -129,6 +136,8 @@ def _calibration(
         return None, None
     if re.fullmatch(r"0*[1-9][0-9]{0,9}", text):
         return None, int(text)
+    if re.fullmatch(r"[+-]?[0-9]+", text):
+        raise EfldError(f"--calibration {text}: expected a number of faces from 1 on")
     if ":" in text and not Path(text).exists():
         return calibration.choose(text), None
     return calibration.read_manifest(text), None

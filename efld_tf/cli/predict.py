@@ -6,6 +6,7 @@ import argparse
 import math
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     found = inputs.expand(arguments.input, common.standard_input(), skip=arguments.output)
     window = Window("efld-predict") if arguments.show else None
     kinds = {*arguments.save, *(["aligned"] if arguments.align else [])}
+    begun = time.time()
     report = _Report(len(found.items), arguments.quiet)
     with native_stderr_silenced():
         landmarker = _landmarker(arguments, arguments.min_face)
@@ -60,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
                 window.close()
     if not arguments.quiet and report.succeeded:
         _tell_outputs(arguments.output, kinds, landmarker.schema, found.root)
+        if older := outputs.older(begun):
+            print(f"note: {older} files of an earlier run are still in {arguments.output}")
     if report.failures:
         return 1 if report.succeeded else common.EXIT_BAD_INPUT
     return None
@@ -106,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="where to write (default: %(default)s)")
     parser.add_argument("--save", nargs="+", choices=KINDS, default=["pictures", "json"],
                         metavar="KIND", help="what to write of " + ", ".join(KINDS)
-                        + " (default: pictures json)")
+                        + " (default: pictures json); small pictures are .png, others .jpg")
     parser.add_argument("--align", action="store_true",
                         help="also write each face as the 112 x 112 pixels that models of face "
                         "recognition take")

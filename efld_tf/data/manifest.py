@@ -44,6 +44,7 @@ class Manifest:
       fingerprint: of everything that went in; equal means that packing again changes nothing.
       notes: what the user should know of the source.
       schema_fields: what a schema that is not built in stands for (`schema_fields.to_fields`).
+      validation_fraction, exclude: as in `SourceOptions`; which of the source's faces these are.
     """
 
     source: str
@@ -56,6 +57,8 @@ class Manifest:
     fingerprint: str
     notes: list[str] = field(default_factory=list)
     schema_fields: dict[str, Any] | None = None
+    validation_fraction: float = 0.0
+    exclude: str | None = None
 
     def faces(self, split: str) -> int:
         """How many faces a split has."""
@@ -98,6 +101,8 @@ def read_manifest(folder: str | Path) -> Manifest:
             fingerprint=content["fingerprint"],
             notes=content.get("notes", []),
             schema_fields=content.get("schema_fields"),
+            validation_fraction=float(content.get("validation_fraction", 0.0)),
+            exclude=content.get("exclude"),
         )
         if manifest.schema_fields is not None:
             schemas.register(from_fields(manifest.schema_fields))

@@ -114,6 +114,8 @@ def pack(
             fingerprint=fingerprint,
             notes=annotations.notes,
             schema_fields=schemas.declared_fields(annotations.schema),
+            validation_fraction=options.validation_fraction,
+            exclude=options.exclude,
         )
         write_manifest(temporary, manifest)
     return manifest

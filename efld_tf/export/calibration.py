@@ -14,6 +14,8 @@ from efld_tf import files
 from efld_tf.annotations import json_values, sources
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.config import from_tree
+from efld_tf.data import pack
+from efld_tf.data.check import exclusions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces
 from efld_tf.landmarks.geometry import CropRule
@@ -42,15 +44,31 @@ class CalibrationManifest:
     images: list[CalibrationImage]
 
 
-def choose(source: str, count: int | None = DEFAULT_FACES) -> CalibrationManifest:
+def choose(
+    source: str,
+    count: int | None = DEFAULT_FACES,
+    *,
+    validation_fraction: float = 0.0,
+    exclude: str | None = None,
+) -> CalibrationManifest:
     """Chooses faces of a source: `count` of them spread evenly by the hash of their key, or all.
 
     The same faces are chosen wherever the data set lies, whatever the order of files.
 
+    Args:
+      validation_fraction: the share of them that was held out of training, and is left out here.
+      exclude: the list of those that were left out of it altogether.
+
     Raises:
-      EfldError: the source cannot be read, or has no face.
+      EfldError: the source or the list cannot be read, or no face is left.
     """
-    records = sorted(_records(source), key=lambda record: _order(record.key))[:count]
+    excluded = exclusions.read(exclude, source) if exclude else {}
+    records = [
+        record for record in sorted(_records(source), key=lambda record: _order(record.key))
+        if record.key not in excluded and not pack.in_validation(record, validation_fraction)
+    ][:count]
+    if not records:
+        raise EfldError(f"source {source}: no face of it was trained on: give a --calibration")
     sha256 = functools.cache(files.sha256)  # a video or a .mat file holds many faces
     return CalibrationManifest(
         source, [CalibrationImage(record.key, sha256(record.image)) for record in records]

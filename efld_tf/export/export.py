@@ -106,7 +106,7 @@ def export(
     calibrated_on = None
     if mode in CALIBRATED:
         _check_integers(network)
-        chosen = manifest or calibration.choose(spec.heads[head].source, faces_to_calibrate)
+        chosen = manifest or _training_faces(spec.heads[head], faces_to_calibrate)
         calibrated_on = calibration.load_faces(
             chosen, rule, spec.input_size, strict=manifest is not None)
         manifest = calibration.used(chosen, calibrated_on)
@@ -119,7 +119,7 @@ def export(
     numbers = "int8" if mode == QAT else mode
     single = convert.single(network, head)
     if mode == QAT:
-        everything = calibration.choose(spec.heads[head].source, None)
+        everything = _training_faces(spec.heads[head], None)
         training = calibration.load_faces(everything, rule, spec.input_size, strict=False).crops
         single = qat.fine_tuned(single, training, epochs)
     single = convert.rewritten(single, numbers, crops, steps)
@@ -160,6 +160,18 @@ def _check_integers(network: tf_keras.Model) -> None:
             "hard-swish, as MobileNetV3 has it, has no integer kernel in XNNPACK: train with "
             "model.options.activation=relu6, or export as --dynamic, --float16 or --float32"
         )
+
+
+def _training_faces(
+    head: checkpoint.HeadSpec, count: int | None
+) -> calibration.CalibrationManifest:
+    """So many of the faces that a head was trained on first of all; None for all of them."""
+    try:
+        return calibration.choose(head.source, count, exclude=head.exclude,
+                                  validation_fraction=head.validation_fraction)
+    except EfldError as error:
+        raise EfldError(f"{error} (of the training; relative paths start where it ran; "
+                        "--calibration takes other faces)") from error
 
 
 def _about(spec: checkpoint.ModelSpec, head: str) -> ModelMetadata:

@@ -57,5 +57,5 @@ def get(name: str) -> Backbone:
       EfldError: there is none; the message lists the known ones.
     """
     if name not in BACKBONES:
-        raise EfldError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
+        raise EfldError(f"backbone: unknown {name!r}; known: {', '.join(BACKBONES)}")
     return BACKBONES[name]

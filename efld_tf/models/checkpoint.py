@@ -36,11 +36,15 @@ class HeadSpec:
       mean_shape: [N, 2] in the crop's unit square.
       crop_rule: how the faces it was trained on were cropped.
       source: what it was trained on first of all, for calibration and reports.
+      validation_fraction, exclude: the share of its faces that was held out, and the list of those
+        left out, as in the recipe.
     """
 
     mean_shape: list[list[float]]
     crop_rule: CropRule
     source: str = ""
+    validation_fraction: float = 0.0
+    exclude: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,20 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
     if missing:
         raise DataError(path, f"the weights {', '.join(missing[:3])} are missing or misshapen")
     return spec, model
+
+
+def combined_license(own: str, origin: str, relation: str) -> str:
+    """The licence of weights that other weights had a part in: their terms stay.
+
+    Args:
+      own: what the recipe says; "" where it says nothing.
+      origin: the licence of the other weights; "" where it is not known.
+      relation: what they were to the new ones, such as "started from".
+    """
+    if not origin or origin in own:
+        return own
+    terms = f"{relation} weights under: {origin}"
+    return f"{own}; {terms}" if own else terms
 
 
 def read_spec(path: str | Path) -> ModelSpec:

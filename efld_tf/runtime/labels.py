@@ -69,6 +69,11 @@ class Labeller:
         return target
 
 
+    @property
+    def has_confidence(self) -> bool:
+        """Whether the model says how sure it is; errors as in `schema`."""
+        return _models(self.model, self.detector)[0].has_confidence
+
     def notes(self) -> list[str]:
         """What the user should know of the points."""
         own = schemas.get(_models(self.model, self.detector)[0].schema)

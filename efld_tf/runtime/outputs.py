@@ -135,6 +135,17 @@ class Outputs:
                     raise EfldError(f"{target} is an input and would be replaced; choose another "
                                     "--output")
 
+    def older(self, since: float) -> int:
+        """How many files of its kinds in the folder are of an earlier run.
+
+        Args:
+          since: when this one began, seconds since 1970.
+        """
+        places = [self.folder / f"faces.{suffix}" for suffix in TABLES.values()]
+        for kind in {*KINDS} - {*TABLES}:
+            places += (self.folder / kind).rglob("*")
+        return sum(path.is_file() and path.stat().st_mtime < since for path in places)
+
     def _open_tables(self) -> None:
         for kind, suffix in TABLES.items():
             if kind in self._kinds:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from efld_tf import runs
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.runtime import litert, metadata
@@ -56,9 +57,14 @@ class LandmarkPredictor:
     def __init__(self, model: str | Path, threads: int = 1):
         """Loads a model.
 
+        Args:
+          model: a `.tflite` of `efld-export`, its folder, or the name of a shipped model.
+          threads: of the interpreter.
+
         Raises:
           DataError: not a model that `efld-export` wrote.
         """
+        model = runs.exported_model(model)
         about = metadata.read(model)
         self.schema: str = about.schema
         self.crop_rule: CropRule = about.crop_rule
@@ -154,6 +160,8 @@ class LandmarkPredictor:
 
 def check_image(image: np.ndarray) -> None:
     """Raises EfldError where an image is not [H, W, 3] uint8."""
+    if not isinstance(image, np.ndarray):
+        raise EfldError(f"image: expected an array [H, W, 3] uint8, got {image!r:.60}")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise EfldError(f"image: expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
 

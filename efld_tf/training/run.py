@@ -31,6 +31,8 @@ DATA_FILE = "data.json"
 VALIDATION_LOG = "validation.jsonl"
 CHECKPOINTS = "checkpoints"
 
+DIFFERENCES = 3  # so many are told of two recipes
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -149,6 +151,8 @@ class _Run:
         if self.task.started_anew:
             parts = ", ".join(_parts(self.task.started_anew, self.recipe.heads))
             self._say(f"{training.init_from} has no weights for: {parts}")
+        if self.task.spec.license != self.recipe.license:
+            self._say(f"license of the weights: {self.task.spec.license}")
         if step and (step % interval == 0 or step == training.steps) and not self._validated(step):
             self._validate(step)  # killed between a checkpoint and its validation
         while step < training.steps:
@@ -197,6 +201,8 @@ class _Run:
         nme = {n.removeprefix("nme_"): round(float(output[n]), 4) for n in names if n in output}
         if nme[self.recipe.training.target_head] < _best(self.recipe)[1]:
             training = {"recipe": self.recipe.name, "step": step, "validation_nme_percent": nme}
+            if self.recipe.training.init_from:
+                training["started_from"] = self.recipe.training.init_from
             spec = replace(self.task.spec, training=training)
             model = self.task.average or self.runner.trainer.model
             checkpoint.save(self.folder / runs.BEST_MODEL, spec, model)
@@ -275,19 +281,20 @@ def check_levels(recipe: Recipe, levels: Iterable[int]) -> None:
 def check_folder(recipe: Recipe) -> None:
     """Refuses a folder in which another recipe was trained."""
     path = recipe.folder / RECIPE_FILE
-    if path.exists() and _dumped(path) != config.dump(recipe):
-        raise EfldError(
-            f"{recipe.folder} holds a run of another recipe (compare {path}); "
-            f"choose another name (--set name=...) or delete the folder"
-        )
-
-
-def _dumped(path: Path) -> str | None:
-    """A saved recipe as it would be saved now: an older version has not known every field."""
+    if not path.exists():
+        return
     try:
-        return config.dump(config.load(path, Recipe))
-    except EfldError:
-        return None
+        # An older version has not known every field.
+        found = config.differences(config.load(path, Recipe), recipe)
+    except EfldError as error:
+        found = [f"{path} cannot be read: {error}"]
+    if found:
+        more = f" and {len(found) - DIFFERENCES} more" if len(found) > DIFFERENCES else ""
+        raise EfldError(
+            f"{recipe.folder} holds a run of another recipe ({'; '.join(found[:DIFFERENCES])}"
+            f"{more}); choose another name (--set name=..., and --init-from {recipe.folder} to go "
+            f"on from its weights) or delete the folder"
+        )
 
 
 def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:

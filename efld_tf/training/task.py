@@ -227,6 +227,8 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
             mean_shape=(total / faces).round(6).tolist(),
             crop_rule=first.manifest.crop_rule,
             source=first.manifest.source,
+            validation_fraction=first.manifest.validation_fraction,
+            exclude=first.manifest.exclude,
         )
     model = recipe.model
     used = {*heads, *(head.crop_rule.schema for head in heads.values())}
@@ -234,8 +236,17 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
     return checkpoint.ModelSpec(
         model.family, model.input_size, dict(model.options), heads,
         schemas={name: fields for name, fields in declared.items() if fields},
-        license=recipe.license,
+        license=license_of(recipe),
     )
+
+
+def license_of(recipe: Recipe) -> str:
+    """The licence of what a recipe trains: its own, and that of the weights it starts from."""
+    start = recipe.training.init_from
+    if not start:
+        return recipe.license
+    origin = checkpoint.read_spec(runs.trained_model(config.expand(start))).license
+    return checkpoint.combined_license(recipe.license, origin, "started from")
 
 
 @exp_factory.register_config_factory("efld_landmarks")

@@ -94,6 +94,13 @@ def test_without_a_header(tmp_path: Path) -> None:
     np.testing.assert_allclose(record.points, POINTS, atol=1e-4)
 
 
+def test_names_of_columns_may_be_numbers(tmp_path: Path) -> None:
+    for first in (0, 1):
+        header = ",".join(["image", *map(str, range(first, first + POINTS.size))])
+        (record,) = table.read(_write(tmp_path, header, _line()), schema=SCHEMA)
+        np.testing.assert_allclose(record.points, POINTS, atol=1e-4)
+
+
 def test_orders_and_origins(tmp_path: Path) -> None:
     path = _write(tmp_path, HEADER, "a.jpg,1,2,3,4,5,6,7,8,9,10")
     (record,) = table.read(path, schema=SCHEMA, order="xxyy", origin="1")
@@ -161,6 +168,8 @@ def test_a_bad_line_is_one_error(tmp_path: Path, line: str, message: str) -> Non
         (HEADER, {"schema": SCHEMA, "order": "yx"}, "order: expected xy or xxyy, got 'yx'"),
         (HEADER, {"schema": SCHEMA, "origin": "2"}, "origin: expected 0 or 1, got '2'"),
         ("", {"schema": SCHEMA}, "csv:1: expected a column"),
+        (_line(), {"schema": SCHEMA}, "csv:1: expected a header, got a face: add one, or say "
+         "header=no"),
     ],
 )  # fmt: skip
 def test_wrong_use(tmp_path: Path, header: str, options: dict[str, str], message: str) -> None:

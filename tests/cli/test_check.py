@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from efld_tf.annotations import ibug, sources
 from efld_tf.cli import data
+from efld_tf.data import pack
 from efld_tf.data.check import exclusions, findings
 from efld_tf.data.check.findings import Thresholds
+from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
 from tests import faces as drawn
 from tests.data.check.checking import kinds_of, quick
 
@@ -33,6 +37,8 @@ def test_the_command_writes_and_says(
     assert sorted(p.name for p in out.iterdir()) == ["exclude.json", "report.json", "worst.jpg"]
     printed = capsys.readouterr().out
     assert f"ibug:{faulty}: 26 faces" in printed
+    listed = len(exclusions.read(out / "exclude.json", f"ibug:{faulty}"))
+    assert f"exclude.json lists {listed} faces\n" in printed.replace(";", "\n")
     assert data.main([*arguments, "--strict"]) == 1
     assert "face_999x.png: the same pixels as face_003x.png" in capsys.readouterr().out
     packed = ["pack", f"ibug:{faulty}", str(tmp_path / "p"), "--quiet", "--size", "32",
@@ -50,6 +56,37 @@ def test_a_list_of_the_folder_one_is_in(
     assert "face_999x.png" in exclusions.read(listed, "ibug:.")
     monkeypatch.chdir(tmp_path)
     assert "face_999x.png" in exclusions.read(listed, f"ibug:{faulty.name}")
+
+
+def test_what_is_not_excluded_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = drawn.write_ibug(tmp_path / "a", 25)
+    for path in sorted(folder.glob("*.pts"))[:5]:
+        x, y, *_ = path.read_text().split("{")[1].split()
+        path.write_text(path.read_text().replace(f"{x} {y}\n", f"-900 {y}\n", 1))
+    data.main(["check", f"ibug:{folder}", "--quiet", "--workers", "1", "--outlier", "100",
+               "--output", str(tmp_path / "out")])
+    printed = capsys.readouterr().out
+    assert "        5  outside" in printed
+    (line,) = (line for line in printed.splitlines() if line.startswith("exclude.json lists"))
+    assert "; not those that are only outside, " in line and line.endswith(", which may be right")
+
+
+def test_sides_that_are_exchanged_everywhere_are_the_schema_s(tmp_path: Path) -> None:
+    folder = drawn.write_ibug(tmp_path / "a", 25)
+    schema = schemas.get("ibug68")
+    for record in sources.read(f"ibug:{folder}").records:
+        points = record.points[list(schema.flip)]
+        record.image.with_suffix(".pts").write_text(ibug.pts_text(points))
+    found = quick([f"ibug:{folder}"], workers=1)
+    (note,) = (note for note in found.notes if "left and right" in note)
+    assert "25 of 25 faces have left and right exchanged: are the anchors of ibug68" in note
+    listed = tmp_path / "exclude.json"
+    listed.write_text(json.dumps(exclusions.from_report(found)))
+    options = SourceOptions(f"ibug:{folder}", "a", ["ibug68"], exclude=str(listed))
+    with pytest.raises(EfldError, match="all of its 25 faces are excluded"):
+        pack.pack(options, tmp_path / "packed", PackOptions(), progress=False)
 
 
 def test_the_report_goes_into_a_folder(faulty: Path, tmp_path: Path) -> None:

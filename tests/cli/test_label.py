@@ -20,6 +20,7 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image, read_photo
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.cli import common, data
+from efld_tf.errors import EfldError
 from efld_tf.landmarks import metrics, schemas
 from tests.cli.test_path import run
 
@@ -112,7 +113,9 @@ def test_the_summary_counts_everything(
     assert len(sources.read(f"json:{folder / 'sure.jsonl'}?schema=mediapipe468").records) == 6
     kept = [json.loads(line)["attributes"]["confidence"]
             for line in (folder / "sure.jsonl").read_text().splitlines()]
-    out = label(folder, *sure, "--min-confidence", max(kept), capsys=capsys)
+    with pytest.raises(EfldError, match="sure.jsonl is there already; choose another name, or"):
+        data.main(["label", str(folder / "in"), *map(str, sure)])
+    out = label(folder, *sure, "--force", "--min-confidence", max(kept), capsys=capsys)
     fewer = sources.read(f"json:{folder / 'sure.jsonl'}?schema=mediapipe468").records
     assert 0 < len(fewer) <= 6 and f"below the confidence: {6 - len(fewer)}," in out
 
@@ -200,6 +203,7 @@ def test_a_killed_run_leaves_nothing_and_the_next_the_whole_file(
         (["in", "--output", "in"], "in: expected the name of a file, got a folder"),
         (["in", "--output", "in/broken.jpg/l.jsonl"], "in/broken.jpg"),
         (["0"], "no photo to label"),
+        (["in", "--model", "synthetic", "--min-confidence", "0.9"], "synthetic has no confidence"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(

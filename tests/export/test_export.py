@@ -20,6 +20,9 @@ from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
 from efld_tf import files
 from efld_tf.annotations import sources
 from efld_tf.cli import export_modes
+from efld_tf.data import pack, shards
+from efld_tf.data.manifest import read_manifest
+from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.export import audit, bundle, calibration, convert, export, flatbuffer, qat
 from efld_tf.landmarks import schemas
@@ -248,6 +251,27 @@ def test_calibration_is_chosen_by_name_not_by_order(photos: Path, tmp_path: Path
     assert few.images[0].sha256 == files.sha256(photos / few.images[0].image)
     calibration.write_manifest(tmp_path / "m.json", few)
     assert calibration.read_manifest(tmp_path / "m.json") == few
+
+
+def test_calibration_leaves_out_what_training_did(photos: Path, tmp_path: Path) -> None:
+    source = f"ibug:{photos}"
+    listed = tmp_path / "exclude.json"
+    options = SourceOptions(source, "a", ["ibug68"], validation_fraction=0.25, exclude=str(listed))
+    records = sources.read(source).records
+    left_out = {record.key for record in records[::3]}
+    listed.write_text(json.dumps({"sources": [{"source": source, "exclude": [
+        {"key": key, "reason": "by hand"} for key in left_out]}]}))
+    manifest = pack.pack(options, tmp_path / "packed", PackOptions(size=32), progress=False)
+    assert (manifest.validation_fraction, manifest.exclude) == (0.25, str(listed))
+    assert read_manifest(tmp_path / "packed") == manifest
+    found = calibration.choose(
+        source, None, validation_fraction=manifest.validation_fraction, exclude=manifest.exclude)
+    names = {image.image for image in found.images}
+    assert len(names) == manifest.faces("train") < 16 and not names & left_out
+    packed = {face["name"] for face in shards.load(tmp_path / "packed", manifest, "train")}
+    assert {Path(name).name for name in names} == {Path(name).name for name in packed}
+    with pytest.raises(EfldError, match="no face of it was trained on"):
+        calibration.choose(source, None, validation_fraction=1)
 
 
 def test_calibration_crops_are_in_the_manifest_s_order(photos: Path) -> None:

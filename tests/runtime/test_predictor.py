@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -74,6 +75,14 @@ def test_boxes_of_another_form_are_refused(predictor: LandmarkPredictor, boxes: 
 def test_images_of_another_form_are_refused(predictor: LandmarkPredictor) -> None:
     with pytest.raises(EfldError, match="image: expected"):
         predictor.predict(np.zeros((9, 9), np.uint8), [])
+    with pytest.raises(EfldError, match="image: expected an array .* got None"):
+        predictor.predict(cv2.imread("absent.jpg"), [])  # which gives None
+
+
+def test_a_shipped_model_by_its_name(int8_model: Path) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3)).astype(np.uint8)
+    by_name, by_file = LandmarkPredictor("research"), LandmarkPredictor(assets.INT8_MODEL)
+    np.testing.assert_array_equal(by_name.predict_crops(crops), by_file.predict_crops(crops))
 
 
 def test_other_models_are_refused(int8_model: Path) -> None:

@@ -250,7 +250,9 @@ def test_faces_held_out_are_not_trained_on_as_unlabelled_ones(
 
 def test_a_teacher_stands_in_for_the_first_round(photos: Path, whole: Path) -> None:
     """The one that round 1 has learnt from anyway: everything ends the same without round 0."""
-    teacher = whole / "round_0" / "best.h5"
+    spec, model = checkpoint.load(whole / "round_0" / "best.h5")
+    teacher = photos / "teacher.h5"
+    checkpoint.save(teacher, replace(spec, license="research only"), model)
     path = write_recipe(photos, name="taught")
     words = ("--set", f"self_training.teacher={teacher}", "--set", "self_training.levels=[1]")
     _, err = start(path, *words).communicate(timeout=300)
@@ -261,6 +263,8 @@ def test_a_teacher_stands_in_for_the_first_round(photos: Path, whole: Path) -> N
     expected, found = weights(whole / "round_1" / "best.h5"), weights(folder / "best.h5")
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    made = checkpoint.read_spec(folder / "best.h5")
+    assert made.license == "taught by weights under: research only"
 
 
 def test_a_teacher_must_know_the_heads_and_see_the_same_crops(photos: Path, whole: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -278,6 +279,24 @@ def test_fine_tuning_starts_from_given_weights(photos: Path, uninterrupted: Path
     assert result.nme_percent == pytest.approx(start_nme, rel=0.15)
 
 
+def test_the_licence_of_weights_stays_in_what_is_made_of_them(
+    photos: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    spec, model = checkpoint.load(uninterrupted / "best.h5")
+    checkpoint.save(tmp_path / "large.h5", replace(spec, license="research only"), model)
+    init = f"training.init_from={tmp_path / 'large.h5'}"
+    path = write_recipe(photos, steps=1, validation_interval=1)
+    for name, own, expected in (
+        ("silent", "", "started from weights under: research only"),
+        ("freed", "MIT", "MIT; started from weights under: research only"),
+        ("known", "research only, as asked", "research only, as asked"),
+    ):
+        found = recipe.load(path, [f"name={name}", f"license={own!r}", init])
+        made = checkpoint.read_spec(run.train(found, progress=False).folder / "best.h5")
+        assert made.license == expected
+        assert made.training["started_from"] == str(tmp_path / "large.h5")
+
+
 def test_fine_tuning_says_which_heads_start_anew(
     photos: Path, uninterrupted: Path, capfd: pytest.CaptureFixture
 ) -> None:
@@ -301,7 +320,8 @@ def test_fine_tuning_says_which_heads_start_anew(
 
 def test_another_recipe_does_not_overwrite_a_run(photos: Path, uninterrupted: Path) -> None:
     path = write_recipe(photos, learning_rate=0.5)
-    with pytest.raises(EfldError, match="holds a run of another recipe"):
+    told = r"holds a run of another recipe \(training.learning_rate: 0\.\d+, now 0\.5\); choose"
+    with pytest.raises(EfldError, match=told):
         run.train(recipe.load(path, ["name=whole"]), progress=False)
 
 

@@ -203,6 +203,11 @@ def _shape_findings(
         schema = schemas.get(name)
         points = np.stack([record.points for record in records])
         tests = shapes.shape_tests(points, schema, limits.outlier)
+        swapped = int(np.count_nonzero(tests.swapped))
+        if 2 * swapped > len(records):
+            notes.append(f"{one.source}: {swapped} of {len(records)} faces have left and right "
+                         f"exchanged: are the anchors of {name} those of the person's own sides, "
+                         "and its points in the file's order?")
         for face, record in enumerate(records):
             residual = float(tests.residual[face])
             if tests.swapped[face]:

@@ -91,7 +91,10 @@ def test_patterns_lists_and_outputs_that_are_no_inputs(folder: Path) -> None:
     assert run(folder, "**/*.png")[0] == out  # and not the pictures of the first run
     found, _ = run(folder, "-", "photos/10.jpg", "--save", "json",
                    stdin="photos/sub/c.png\n\nphotos/sub/c.png\n")
-    assert found.splitlines()[:-1] == ["photos/sub/c.png: 1 face", "photos/10.jpg: 1 face"]
+    *lines, written, note = found.splitlines()
+    assert lines == ["photos/sub/c.png: 1 face", "photos/10.jpg: 1 face"]
+    assert written.startswith("written to ")
+    assert note == "note: 3 files of an earlier run are still in predictions"
 
 
 def test_a_closed_standard_input(folder: Path) -> None:
