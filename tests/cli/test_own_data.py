@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from efld_tf.annotations import sources
+from efld_tf.training import recipe
 from tests import faces
 from tests.cli.test_path import run
 
@@ -79,6 +80,17 @@ def test_every_step_leaves_what_the_readme_says(folder: Path) -> None:
     assert (folder / "report" / "exclude.json").is_file()
     bundle = folder / "runs" / "mine" / "efld_nine_int8"
     assert (bundle / "efld_nine_int8.tflite").stat().st_size > 10_000
+
+
+def test_the_recipe_needs_nothing_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)  # its schema is relative to it
+    found = recipe.load("mine.yaml")
+    assert found.training.steps > 100 and found.training.target_head == "nine"
+
+
+def test_what_a_calibration_s_own_faces_tell_is_said(folder: Path) -> None:
+    out = (folder / "efld-export_runs_mine.txt").read_text()
+    assert "compared on the calibration's own faces, where an export loses least" in out
 
 
 def test_the_readme_names_every_reader() -> None:

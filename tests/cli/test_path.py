@@ -67,6 +67,7 @@ def model(folder: Path) -> Path:
                    "--faces", "ibug:test")
     assert "newest run: runs/tiny" in out and "exported_nme_percent" in out
     assert "M MACs" in out and not err
+    assert "calibrated on 20 faces of ibug:train: 500 or more lose less\n" in out
     return folder / "runs" / "tiny" / "efld_ibug51_int8" / "efld_ibug51_int8.tflite"
 
 
@@ -169,6 +170,7 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("verify", ["absent.tflite"], "absent.tflite: cannot read the model"),
         ("verify", ["train"], "train: expected one .tflite in the folder, found 0"),
         ("export", ["runs/tiny", "--int8", "--calibration", "m.json"], "m.json: cannot be read"),
+        ("export", ["runs/tiny", "--int8", "--calibration", "0"], "a number of faces from 1 on"),
         ("eval", ["runs/tiny", "--source", "helen"], "expected reader:path"),
         ("eval", ["runs/tiny", "--source", "ibug:absent"], "absent does not exist"),
         ("eval", ["tiny.tflite", "--source", "ibug:test"], "tiny.tflite: cannot read the model"),

@@ -159,6 +159,14 @@ def test_the_command_tells_how_points_were_made(
     assert "note: wflw98 is converted to ibug68" in out and f"written: {output}" in out
 
 
+def test_a_photo_of_the_source_is_not_replaced(photos: Path) -> None:
+    photo = photos / "face_001x.png"
+    before = photo.read_bytes()
+    with pytest.raises(EfldError, match="face_001x.png is a photo of the source and would be"):
+        data.main(["show", f"ibug:{photos}", "--output", str(photo), "--count", "1"])
+    assert photo.read_bytes() == before
+
+
 def test_every_schema_has_a_sheet_and_a_legend() -> None:
     for name in schemas.names():
         schema = schemas.get(name)
