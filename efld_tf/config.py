@@ -127,7 +127,7 @@ def differences(before: Any, after: Any) -> list[str]:
     return [
         f"{path}: {old.get(path, 'not there')}, now {new.get(path, 'not there')}"
         for path in dict.fromkeys([*old, *new]) if path not in old or path not in new
-        or old[path] != new[path]
+        or repr(old[path]) != repr(new[path])
     ]
 
 

@@ -224,7 +224,7 @@ def read(
         else:
             skipped.append(item)
     found = sorted({record.schema for record in records})
-    if not found and excluded:
+    if not found and excluded and not skipped:
         raise EfldError(f"source {source}: all of its {len(excluded)} faces are excluded")
     if not found:
         raise no_face(source)

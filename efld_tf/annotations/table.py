@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from efld_tf.annotations import parsing
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format
+from efld_tf.annotations.ibug import IMAGE_SUFFIXES
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -71,7 +71,7 @@ def read(
     number, text = first = next(lines, (1, ""))
     cells = layout.cells(text, number)
     if choice("header", header, ("yes", "no")) == "yes":
-        if _looks_like_a_face(cells):
+        if image is None and cells and Path(cells[0]).suffix.lower() in IMAGE_SUFFIXES:
             raise DataError(path, "expected a header, got a face: add one, or say header=no", 1)
         columns = _named_columns(cells, image, layout)
     else:
@@ -82,16 +82,6 @@ def read(
             yield _record(layout.cells(text, number), columns, layout, number)
         except DataError as error:
             yield error
-
-
-def _looks_like_a_face(header: list[str]) -> bool:
-    """Whether a first line has coordinates, and not names that are consecutive numbers."""
-    found = []
-    for cell in header:
-        with suppress(ValueError):
-            found.append(float(cell))
-    counted = [found[0] + i for i in range(len(found))] if found else []
-    return len(found) >= max(2, len(header) - 1) and found != counted
 
 
 @dataclass(frozen=True)

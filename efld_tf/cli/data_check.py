@@ -93,7 +93,8 @@ def _write(folder: Path, report: Report) -> None:
         (folder / SHEET).unlink(missing_ok=True)  # of an earlier check
     print(f"written: {', '.join(str(folder / name) for name in written)}")
     count = sum(len(source["exclude"]) for source in listed["sources"])
-    found = {finding.kind for finding in report.findings}
+    found = {finding.kind for finding in report.findings
+             if not report.sources[finding.source].against}
     kept = ", ".join(kind for kind in KINDS if kind in found - EXCLUDED)
     kept = f"; not those that are only {kept}, which may be right" if kept else ""
     print(f"{EXCLUSIONS} lists {count} faces{kept}")

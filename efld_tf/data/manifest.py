@@ -44,7 +44,9 @@ class Manifest:
       fingerprint: of everything that went in; equal means that packing again changes nothing.
       notes: what the user should know of the source.
       schema_fields: what a schema that is not built in stands for (`schema_fields.to_fields`).
-      validation_fraction, exclude: as in `SourceOptions`; which of the source's faces these are.
+      validation_fraction: the share of the source's faces that is held out.
+      excluded: the keys of those that were left out altogether.
+      license: of the weights that made the points; "" where people did.
     """
 
     source: str
@@ -58,7 +60,8 @@ class Manifest:
     notes: list[str] = field(default_factory=list)
     schema_fields: dict[str, Any] | None = None
     validation_fraction: float = 0.0
-    exclude: str | None = None
+    excluded: list[str] = field(default_factory=list)
+    license: str = ""
 
     def faces(self, split: str) -> int:
         """How many faces a split has."""
@@ -102,7 +105,8 @@ def read_manifest(folder: str | Path) -> Manifest:
             notes=content.get("notes", []),
             schema_fields=content.get("schema_fields"),
             validation_fraction=float(content.get("validation_fraction", 0.0)),
-            exclude=content.get("exclude"),
+            excluded=[str(key) for key in content.get("excluded", [])],
+            license=str(content.get("license", "")),
         )
         if manifest.schema_fields is not None:
             schemas.register(from_fields(manifest.schema_fields))

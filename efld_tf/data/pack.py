@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,6 +89,8 @@ def pack(
     annotations, excluded = _read_source(options)
     rule = crop_rule(annotations.records, options.crop, pack_options.zoom)
     fingerprint = _fingerprint(annotations, rule, options, pack_options, excluded)
+    left_out = {"validation_fraction": options.validation_fraction,
+                "excluded": sorted(annotations.excluded)}
     if folder.exists():
         if not (folder / MANIFEST).exists():
             raise EfldError(f"{folder} exists and is not a packed source; choose another folder")
@@ -98,7 +100,11 @@ def pack(
                 f"{folder} holds {existing.source}, not {options.source}; choose another folder"
             )
         if existing.fingerprint == fingerprint:
-            return existing
+            # An older version has not written down which faces it left out.
+            complete = replace(existing, **left_out)
+            if complete != existing:
+                write_manifest(folder, complete)
+            return complete
     with replacing(folder) as temporary:
         shards, mean_shape, skipped = _write_splits(
             annotations, rule, options, pack_options, temporary, workers, progress
@@ -114,8 +120,7 @@ def pack(
             fingerprint=fingerprint,
             notes=annotations.notes,
             schema_fields=schemas.declared_fields(annotations.schema),
-            validation_fraction=options.validation_fraction,
-            exclude=options.exclude,
+            **left_out,
         )
         write_manifest(temporary, manifest)
     return manifest

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from efld_tf.annotations import json_values, sources
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.config import from_tree
 from efld_tf.data import pack
-from efld_tf.data.check import exclusions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces
 from efld_tf.landmarks.geometry import CropRule
@@ -49,7 +49,7 @@ def choose(
     count: int | None = DEFAULT_FACES,
     *,
     validation_fraction: float = 0.0,
-    exclude: str | None = None,
+    excluded: Collection[str] = (),
 ) -> CalibrationManifest:
     """Chooses faces of a source: `count` of them spread evenly by the hash of their key, or all.
 
@@ -57,18 +57,18 @@ def choose(
 
     Args:
       validation_fraction: the share of them that was held out of training, and is left out here.
-      exclude: the list of those that were left out of it altogether.
+      excluded: the keys of those that were left out of it altogether.
 
     Raises:
-      EfldError: the source or the list cannot be read, or no face is left.
+      EfldError: the source cannot be read, or no face is left.
     """
-    excluded = exclusions.read(exclude, source) if exclude else {}
+    excluded = frozenset(excluded)
     records = [
         record for record in sorted(_records(source), key=lambda record: _order(record.key))
         if record.key not in excluded and not pack.in_validation(record, validation_fraction)
     ][:count]
     if not records:
-        raise EfldError(f"source {source}: no face of it was trained on: give a --calibration")
+        raise EfldError(f"source {source}: no face of it was trained on")
     sha256 = functools.cache(files.sha256)  # a video or a .mat file holds many faces
     return CalibrationManifest(
         source, [CalibrationImage(record.key, sha256(record.image)) for record in records]

@@ -167,11 +167,11 @@ def _training_faces(
 ) -> calibration.CalibrationManifest:
     """So many of the faces that a head was trained on first of all; None for all of them."""
     try:
-        return calibration.choose(head.source, count, exclude=head.exclude,
+        return calibration.choose(head.source, count, excluded=head.excluded,
                                   validation_fraction=head.validation_fraction)
     except EfldError as error:
-        raise EfldError(f"{error} (of the training; relative paths start where it ran; "
-                        "--calibration takes other faces)") from error
+        raise EfldError(
+            f"the faces of the training, by paths that start where it ran: {error}") from error
 
 
 def _about(spec: checkpoint.ModelSpec, head: str) -> ModelMetadata:

@@ -36,15 +36,15 @@ class HeadSpec:
       mean_shape: [N, 2] in the crop's unit square.
       crop_rule: how the faces it was trained on were cropped.
       source: what it was trained on first of all, for calibration and reports.
-      validation_fraction, exclude: the share of its faces that was held out, and the list of those
-        left out, as in the recipe.
+      validation_fraction, excluded: the share of its faces that was held out, and the keys of those
+        that were left out altogether.
     """
 
     mean_shape: list[list[float]]
     crop_rule: CropRule
     source: str = ""
     validation_fraction: float = 0.0
-    exclude: str | None = None
+    excluded: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,10 @@ def combined_license(own: str, origin: str, relation: str) -> str:
       origin: the licence of the other weights; "" where it is not known.
       relation: what they were to the new ones, such as "started from".
     """
-    if not origin or origin in own:
+    if origin in own:
         return own
+    if own and origin.startswith(own):
+        return origin
     terms = f"{relation} weights under: {origin}"
     return f"{own}; {terms}" if own else terms
 

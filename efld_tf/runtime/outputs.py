@@ -136,12 +136,15 @@ class Outputs:
                                     "--output")
 
     def older(self, since: float) -> int:
-        """How many files of its kinds in the folder are of an earlier run.
+        """How many files in the folder are of an earlier run; 0 where none has left a table.
 
         Args:
           since: when this one began, seconds since 1970.
         """
-        places = [self.folder / f"faces.{suffix}" for suffix in TABLES.values()]
+        found = [self.folder / f"faces.{suffix}" for suffix in TABLES.values()]
+        places = [path for path in found if path.is_file() and tables.is_own(path)]
+        if not places:
+            return 0
         for kind in {*KINDS} - {*TABLES}:
             places += (self.folder / kind).rglob("*")
         return sum(path.is_file() and path.stat().st_mtime < since for path in places)

@@ -61,7 +61,7 @@ def write(
         made = replace(
             manifest, schema=head, shards=writers.shards, skipped=[], fingerprint=fingerprint,
             mean_shape=spec.heads[head].mean_shape, notes=["its points are pseudo-labels"],
-            schema_fields=schemas.declared_fields(head),
+            schema_fields=schemas.declared_fields(head), license=spec.license,
         )
         write_manifest(temporary, made)
     return made

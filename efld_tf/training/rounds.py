@@ -54,14 +54,10 @@ def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
     run.pack_sources(recipe, unlabelled, progress=progress)
     run.claim_folder(recipe, [*recipe.data.sources, *unlabelled])
     entries: list[dict[str, Any]] = []
-    terms = recipe.license
     if teacher is None:
-        result = run.train_prepared(_round(recipe, 0, [], recipe.license), progress=progress)
+        result = run.train_prepared(_round(recipe, 0, []), progress=progress)
         _note(recipe, entries, result)
         teacher = result.folder / BEST_MODEL
-    else:
-        terms = checkpoint.combined_license(
-            recipe.license, checkpoint.read_spec(teacher).license, "taught by")
     for number, level in enumerate(levels, start=1):
         gc.collect()  # the decoded faces of the round before
         if progress:
@@ -69,7 +65,7 @@ def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
             print(f"round {number} of {len(levels)}: pseudo-labels by {teacher}{cells}",
                   file=sys.stderr)
         labels = _pseudo_label(recipe, number, level, teacher, progress)
-        result = run.train_prepared(_round(recipe, number, labels, terms), progress=progress)
+        result = run.train_prepared(_round(recipe, number, labels), progress=progress)
         _note(recipe, entries, result, level)
         teacher = result.folder / BEST_MODEL
     _keep(result, recipe)
@@ -118,17 +114,14 @@ def _teacher(recipe: Recipe) -> Path | None:
     return path
 
 
-def _round(
-    recipe: Recipe, number: int, labels: list[SourceOptions], terms: str
-) -> Recipe:
-    """The recipe of a round: with another seed than those before, and the licence of its labels."""
+def _round(recipe: Recipe, number: int, labels: list[SourceOptions]) -> Recipe:
+    """The recipe of a round: with another seed than those before."""
     steps = (recipe.self_training.steps if number else None) or recipe.training.steps
     return replace(
         recipe,
         name=f"round_{number}",
         output_dir=_folder(recipe),
         self_training=None,
-        license=terms,
         data=replace(recipe.data, sources=[*recipe.data.sources, *labels]),
         training=replace(recipe.training, seed=recipe.training.seed + number, steps=steps),
     )

@@ -228,7 +228,7 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
             crop_rule=first.manifest.crop_rule,
             source=first.manifest.source,
             validation_fraction=first.manifest.validation_fraction,
-            exclude=first.manifest.exclude,
+            excluded=first.manifest.excluded,
         )
     model = recipe.model
     used = {*heads, *(head.crop_rule.schema for head in heads.values())}
@@ -236,17 +236,19 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
     return checkpoint.ModelSpec(
         model.family, model.input_size, dict(model.options), heads,
         schemas={name: fields for name, fields in declared.items() if fields},
-        license=license_of(recipe),
+        license=_license(recipe, sources),
     )
 
 
-def license_of(recipe: Recipe) -> str:
-    """The licence of what a recipe trains: its own, and that of the weights it starts from."""
-    start = recipe.training.init_from
-    if not start:
-        return recipe.license
-    origin = checkpoint.read_spec(runs.trained_model(config.expand(start))).license
-    return checkpoint.combined_license(recipe.license, origin, "started from")
+def _license(recipe: Recipe, sources: list[pipeline.PackedSource]) -> str:
+    """The recipe's licence, with that of the weights it starts from and of its labels' teachers."""
+    result, start = recipe.license, recipe.training.init_from
+    if start:
+        origin = checkpoint.read_spec(runs.trained_model(config.expand(start))).license
+        result = checkpoint.combined_license(result, origin, "started from")
+    for source in sources:
+        result = checkpoint.combined_license(result, source.manifest.license, "taught by")
+    return result
 
 
 @exp_factory.register_config_factory("efld_landmarks")

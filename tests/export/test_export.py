@@ -21,7 +21,7 @@ from efld_tf import files
 from efld_tf.annotations import sources
 from efld_tf.cli import export_modes
 from efld_tf.data import pack, shards
-from efld_tf.data.manifest import read_manifest
+from efld_tf.data.manifest import read_manifest, write_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.export import audit, bundle, calibration, convert, export, flatbuffer, qat
@@ -262,10 +262,13 @@ def test_calibration_leaves_out_what_training_did(photos: Path, tmp_path: Path) 
     listed.write_text(json.dumps({"sources": [{"source": source, "exclude": [
         {"key": key, "reason": "by hand"} for key in left_out]}]}))
     manifest = pack.pack(options, tmp_path / "packed", PackOptions(size=32), progress=False)
-    assert (manifest.validation_fraction, manifest.exclude) == (0.25, str(listed))
+    assert (manifest.validation_fraction, {*manifest.excluded}) == (0.25, left_out)
+    older = replace(manifest, validation_fraction=0.0, excluded=[])
+    write_manifest(tmp_path / "packed", older)  # as if by a version that did not note them
+    assert pack.pack(options, tmp_path / "packed", PackOptions(size=32)) == manifest
     assert read_manifest(tmp_path / "packed") == manifest
     found = calibration.choose(
-        source, None, validation_fraction=manifest.validation_fraction, exclude=manifest.exclude)
+        source, None, validation_fraction=manifest.validation_fraction, excluded=manifest.excluded)
     names = {image.image for image in found.images}
     assert len(names) == manifest.faces("train") < 16 and not names & left_out
     packed = {face["name"] for face in shards.load(tmp_path / "packed", manifest, "train")}
