@@ -67,7 +67,7 @@ def test_the_efld_backbone_is_that_of_the_family() -> None:
 
 
 def test_an_unknown_backbone_is_refused() -> None:
-    with pytest.raises(EfldError, match=r"unknown backbone 'resnet34'; known: efld, resnet18"):
+    with pytest.raises(EfldError, match=r"backbone: unknown 'resnet34'; known: efld, resnet18"):
         backbones.get("resnet34")
 
 

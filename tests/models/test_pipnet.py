@@ -262,7 +262,7 @@ def test_wrong_options_are_told(family: str, options: dict[str, Any], message: s
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backbone": "resnet34"}, "unknown backbone 'resnet34'; known: efld, resnet18"),
+        ({"backbone": "resnet34"}, "backbone: unknown 'resnet34'; known: efld, resnet18"),
         ({"activation": "gelu"}, "model.options.activation: expected one of ('relu', 'relu6'"),
         ({"batch_norm_momentum": 1.0},
          "model.options.batch_norm_momentum: expected a number between 0 and 1"),
