@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from efld_tf import assets, runs
+from efld_tf import assets
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.text import printable
@@ -52,16 +52,13 @@ def _label(arguments: argparse.Namespace) -> None:
     if arguments.output.is_file() and not arguments.force:
         raise EfldError(f"{arguments.output} is there already; choose another name, or give "
                         "--force to replace it")
-    model = arguments.model
-    if model != labels.MESH:
-        model = str(runs.exported_model(model))
     found = inputs.expand(arguments.input, common.standard_input())
     others = [item for item in found.items if type(item) is not inputs.Photo]
     for item in others:
         print(f"skipped: {printable(item.image)}: only photos are labelled")
     sure = arguments.min_confidence
     labeller = labels.Labeller(
-        model=model,
+        model=str(arguments.model),
         convert=arguments.convert,
         detector=arguments.detector,
         views=arguments.views,

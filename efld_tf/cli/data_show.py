@@ -50,8 +50,7 @@ def _show(arguments: argparse.Namespace) -> None:
     told = look.Told()
     found = tqdm(look.faces(arguments.source, told, arguments.split), desc="annotations",
                  unit="face", disable=arguments.quiet, leave=False, delay=1)
-    chosen = look.sample(
-        _spared(found, arguments.output), arguments.count, arguments.seed)
+    chosen = look.sample(_spared(found, arguments.output), arguments.count, arguments.seed)
     if not chosen:
         raise look.no_face(arguments.source, told)
     sheet = show.sheet(chosen, told, columns=arguments.columns, tile=arguments.tile,

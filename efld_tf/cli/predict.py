@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from efld_tf import assets, runs
+from efld_tf import assets
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.quiet import native_stderr_silenced
@@ -130,7 +130,7 @@ def _landmarker(arguments: argparse.Namespace, min_face: float | None) -> FaceLa
     from efld_tf.runtime.landmarker import FaceLandmarker
     from efld_tf.runtime.predictor import LandmarkPredictor
 
-    predictor = LandmarkPredictor(runs.exported_model(arguments.model), arguments.threads)
+    predictor = LandmarkPredictor(arguments.model, arguments.threads)
     if arguments.min_confidence is not None and not predictor.has_confidence:
         raise EfldError(f"--min-confidence: {arguments.model} has no confidence")
     if arguments.boxes is not None:

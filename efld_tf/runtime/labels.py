@@ -42,7 +42,7 @@ class Labeller:
     """How photos are labelled; small, so that processes get it with their work.
 
     Attributes:
-      model: a `.tflite` of `efld-export`, or `MESH`.
+      model: what `LandmarkPredictor` loads, or `MESH`.
       convert: the schema to convert the points to; None for the model's own.
       detector: what `open_detector` opens.
       min_confidence: faces below it are left out.
@@ -67,7 +67,6 @@ class Labeller:
         target = self.convert or schema
         found.convert(np.zeros((found.num_points, 2)), None, target)  # raises
         return target
-
 
     @property
     def has_confidence(self) -> bool:

@@ -287,7 +287,7 @@ def check_folder(recipe: Recipe) -> None:
         # An older version has not known every field.
         found = config.differences(config.load(path, Recipe), recipe)
     except EfldError as error:
-        found = [f"{path} cannot be read: {error}"]
+        found = [str(error)]
     if found:
         more = f" and {len(found) - DIFFERENCES} more" if len(found) > DIFFERENCES else ""
         raise EfldError(
