@@ -1,7 +1,8 @@
 """The main job from end to end on rendered faces; `make demo` runs it.
 
 Each step is a command that is shown before it runs, so that it can be repeated by hand. Everything
-lands in runs/demo/. Started again, finished steps are not done again.
+lands in runs/demo/, what each command took in times.json. Started again, finished steps are not
+done again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
+
+from efld_tf.benchmark.latency import current_conditions
+from efld_tf.files import write_json
 
 RUN = Path("runs/demo")
 CONFIG = "configs/efld/demo.yaml"
@@ -32,36 +37,51 @@ RENDERED = (
 
 def main() -> None:
     """Runs all steps and prints a summary of one page."""
-    started = time.monotonic()
-    for folder, schema, count, seed in RENDERED:
-        run("efld-data", "synth", DATA / folder, "--schema", schema, "--count", count,
-            "--seed", seed, "--size", 192)
+    conditions = current_conditions()
+    minutes = [{"command": step[0], "minutes": run(step)} for step in steps()]
+    total = round(sum(step["minutes"] for step in minutes), 1)
+    times = {"conditions": asdict(conditions), "minutes": total, "steps": minutes}
+    write_json(RUN / "times.json", times)
+    summary(total)
+
+
+def steps() -> list[tuple[str, ...]]:
+    """The commands with their arguments, in order."""
     wflw, *others = (f"wflw:{DATA}/wflw98/list_98pt_rect_attr.txt", f"ibug:{DATA}/ibug68",
                      f"ibug:{DATA}/ibug51")
-    run("efld-data", "show", wflw, "--output", RUN / "faces.jpg", "--count", 12, "--tile", 240)
-    run("efld-data", "stats", wflw, *others, "--output", RUN / "stats.png")
-    run("efld-train", CONFIG)
-    run("efld-export", RUN, "--int8", "--head", "ibug68", "--faces", TEST)
-    run("efld-verify", BUNDLE)
-    run("efld-eval", MODEL, "--source", TEST, "--output", RESULTS, "--plots", RUN)
-    run("efld-bench", MODEL, "--output", RESULTS)
-    # No power was measured: it says so and exits with 3.
-    run("efld-score", RESULTS, expected=(3,))
-    summary(time.monotonic() - started)
+    rendered = [
+        ("efld-data", "synth", f"{DATA}/{folder}", "--schema", schema, "--count", str(count),
+         "--seed", str(seed), "--size", "192")
+        for folder, schema, count, seed in RENDERED
+    ]
+    return [
+        *rendered,
+        ("efld-data", "show", wflw, "--output", f"{RUN}/faces.jpg", "--count", "12",
+         "--tile", "240"),
+        ("efld-data", "stats", wflw, *others, "--output", f"{RUN}/stats.png"),
+        ("efld-train", CONFIG),
+        ("efld-export", f"{RUN}", "--int8", "--head", "ibug68", "--faces", TEST),
+        ("efld-verify", f"{BUNDLE}"),
+        ("efld-eval", f"{MODEL}", "--source", TEST, "--output", f"{RESULTS}", "--plots", f"{RUN}"),
+        ("efld-bench", f"{MODEL}", "--output", f"{RESULTS}"),
+        ("efld-score", f"{RESULTS}"),
+    ]
 
 
-def run(command: str, *arguments: object, expected: tuple[int, ...] = (0,)) -> None:
-    """Runs one of the project's commands, and stops if it fails."""
-    words = [command, *map(str, arguments)]
-    print(f"\n$ {' '.join(words)}", flush=True)
+def run(step: tuple[str, ...]) -> float:
+    """Runs one of the project's commands and returns its minutes, or stops if it fails."""
+    print(f"\n$ {' '.join(step)}", flush=True)
+    started = time.monotonic()
     # The commands stand beside the interpreter, whether or not the environment is activated.
-    program = Path(sys.executable).parent / command
-    code = subprocess.run([str(program), *words[1:]], check=False).returncode
-    if code not in expected:
-        raise SystemExit(f"{command} failed with exit code {code}")
+    program = Path(sys.executable).parent / step[0]
+    code = subprocess.run([str(program), *step[1:]], check=False).returncode
+    # No power was measured: efld-score says so and exits with 3.
+    if code != (3 if step[0] == "efld-score" else 0):
+        raise SystemExit(f"{step[0]} failed with exit code {code}")
+    return round((time.monotonic() - started) / 60, 2)
 
 
-def summary(seconds: float) -> None:
+def summary(minutes: float) -> None:
     """Prints what was reached and where to look."""
     results = json.loads(RESULTS.read_text())
     report = json.loads((BUNDLE / "report.json").read_text())
@@ -69,7 +89,7 @@ def summary(seconds: float) -> None:
     comparison = report["comparison"]
     print(f"""
 {'=' * 72}
-EFLD on rendered faces, {seconds / 60:.1f} minutes on {os.cpu_count()} cores
+EFLD on rendered faces, {minutes} minutes on {os.cpu_count()} cores
 
   accuracy    NME {evaluation['nme_interocular_percent']:.2f}% on {evaluation['faces']} test faces \
 (float {comparison['trained_nme_percent']:.2f}%)

@@ -246,7 +246,11 @@ class Recipe:
             else:
                 declare_schema(source.source)
         for head in self.heads:
-            schemas.get(head)
+            if head not in schemas.names():
+                raise EfldError(
+                    f"heads.{head}: no landmark schema of that name; expected one of "
+                    f"{', '.join(schemas.names())}, or of a source with ?schema=FILE.yaml"
+                )
         if self.training.target_head not in self.heads:
             raise EfldError(f"training.target_head: {self.training.target_head!r} is not in heads")
         stored, needed = self.data.pack.size, self.model.input_size * self.data.pack.margin
