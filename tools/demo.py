@@ -38,7 +38,7 @@ RENDERED = (
 def main() -> None:
     """Runs all steps and prints a summary of one page."""
     conditions = current_conditions()
-    minutes = [{"command": step[0], "minutes": run(step)} for step in steps()]
+    minutes = [{"command": " ".join(step), "minutes": run(step)} for step in steps()]
     total = round(sum(step["minutes"] for step in minutes), 1)
     times = {"conditions": asdict(conditions), "minutes": total, "steps": minutes}
     write_json(RUN / "times.json", times)
