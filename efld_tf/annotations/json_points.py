@@ -7,7 +7,8 @@
 - `box`: x0, y0, x1, y1.
 - `visible`: a boolean for each point.
 - `identity`: the person or photo, by default the image.
-- `attributes`: an object of texts and numbers.
+- `attributes`: an object of texts and numbers; `license` is of the weights that made the points,
+  and goes into what is trained on them.
 - `frame`: where `image` is a video, which frame of it, counted from 0.
 - `upright`: true where the coordinates are of the photo turned as its EXIF orientation says.
 

@@ -11,6 +11,9 @@ import numpy as np
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, schemas
 
+# The attribute that says under which licence the weights are that made the points.
+LICENSE = "license"
+
 
 @dataclass(frozen=True, eq=False)
 class FaceRecord:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from efld_tf import files
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
-from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.record import LICENSE, FaceRecord
 from efld_tf.data.check import exclusions
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.manifest import (
@@ -89,8 +89,10 @@ def pack(
     annotations, excluded = _read_source(options)
     rule = crop_rule(annotations.records, options.crop, pack_options.zoom)
     fingerprint = _fingerprint(annotations, rule, options, pack_options, excluded)
-    left_out = {"validation_fraction": options.validation_fraction,
-                "excluded": sorted(annotations.excluded)}
+    licenses = {record.attributes[LICENSE] for record in annotations.records
+                if LICENSE in record.attributes}
+    told = {"validation_fraction": options.validation_fraction,
+            "excluded": sorted(annotations.excluded), "license": "; ".join(sorted(licenses))}
     if folder.exists():
         if not (folder / MANIFEST).exists():
             raise EfldError(f"{folder} exists and is not a packed source; choose another folder")
@@ -100,8 +102,8 @@ def pack(
                 f"{folder} holds {existing.source}, not {options.source}; choose another folder"
             )
         if existing.fingerprint == fingerprint:
-            # An older version has not written down which faces it left out.
-            complete = replace(existing, **left_out)
+            # An older version has not written all of it down.
+            complete = replace(existing, **told)
             if complete != existing:
                 write_manifest(folder, complete)
             return complete
@@ -120,7 +122,7 @@ def pack(
             fingerprint=fingerprint,
             notes=annotations.notes,
             schema_fields=schemas.declared_fields(annotations.schema),
-            **left_out,
+            **told,
         )
         write_manifest(temporary, manifest)
     return manifest

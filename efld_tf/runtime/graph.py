@@ -24,7 +24,7 @@ IDENTIFIER = b"TFL3"
 MAX_BYTES = (1 << 31) - 1
 
 # What the generated accessors raise when offsets, lengths or enums of a damaged file lead nowhere.
-_DAMAGED = (
+DAMAGED = (
     struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError,
     MemoryError,
 )  # fmt: skip
@@ -129,7 +129,7 @@ def parse(content: bytes, path: str | Path = "model") -> Graph:
         raise DataError(path, "larger than a TFLite model can be (2 GB)")
     try:
         return _Reader(path, content).graph()
-    except _DAMAGED as error:
+    except DAMAGED as error:
         reason = f"a damaged TFLite model ({type(error).__name__}: {error})"
         raise DataError(path, reason) from error
 

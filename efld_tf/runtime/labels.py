@@ -2,7 +2,8 @@
 
 The file is JSON lines, one face a line, as the reader `json` takes them. Where several views of a
 face are asked for (`views.py`), the points are their mean, which is better than one view's, and
-their spread says how far it can be trusted.
+their spread says how far it can be trusted. The licence of the model's weights stands at every
+face, and goes from there into what is trained on it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efld_tf import assets
-from efld_tf.annotations import images, parsing
+from efld_tf.annotations import images, parsing, record
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
@@ -73,11 +74,19 @@ class Labeller:
         """Whether the model says how sure it is; errors as in `schema`."""
         return _models(self.model, self.detector)[0].has_confidence
 
+    @property
+    def license(self) -> str:
+        """The licence of the model's weights, "" where it does not say; errors as in `schema`."""
+        return _models(self.model, self.detector)[0].license
+
     def notes(self) -> list[str]:
         """What the user should know of the points."""
         own = schemas.get(_models(self.model, self.detector)[0].schema)
         how = own.conversions.get(self.convert or own.name)
-        return [] if how is None else [f"{own.name} is converted to {self.convert}: {how.note}"]
+        notes = [] if how is None else [f"{own.name} is converted to {self.convert}: {how.note}"]
+        if self.license:
+            notes.append(f"the model's licence, {self.license}, goes into what is trained on them")
+        return notes
 
 
 @dataclass(frozen=True)
@@ -194,18 +203,22 @@ def label(labeller: Labeller, photo: tuple[Path, str]) -> PhotoLabels:
     if labeller.views > 1:
         found, spreads = views.mean(predictor, landmarker, image, found, labeller.views)
     lines = [
-        _line(face, spread, labeller.convert, name)
+        _line(face, spread, labeller, name)
         for face, spread in zip(found, spreads, strict=True)
         if face.confidence >= labeller.min_confidence
     ]
     return PhotoLabels(lines, below=len(found) - len(lines))
 
 
-def _line(face: Face, spread: float | None, convert: str | None, image: str) -> str:
-    if convert is not None:
-        points, _ = schemas.get(face.schema).convert(face.points, None, convert)
-        face = replace(face, points=points, schema=convert)
-    more = {} if spread is None else {"spread_percent": round(spread, 3)}
+def _line(face: Face, spread: float | None, labeller: Labeller, image: str) -> str:
+    if labeller.convert is not None:
+        points, _ = schemas.get(face.schema).convert(face.points, None, labeller.convert)
+        face = replace(face, points=points, schema=labeller.convert)
+    more: dict[str, str | float] = {}
+    if spread is not None:
+        more["spread_percent"] = round(spread, 3)
+    if labeller.license:
+        more[record.LICENSE] = labeller.license
     return tables.json_line(face, image, None, more)
 
 

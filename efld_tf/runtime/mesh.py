@@ -46,6 +46,7 @@ class MeshPredictor(LandmarkPredictor):
         self.schema = "mediapipe468"
         self.crop_rule = CROP_RULE
         self.has_confidence = True
+        self.license = "Apache-2.0"  # MediaPipe's, code and models
         self._interpreter = litert.load(path, threads)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()

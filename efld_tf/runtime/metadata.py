@@ -1,24 +1,31 @@
 """What a `.tflite` of this toolkit says about itself, read without TensorFlow or MediaPipe.
 
 TFLite metadata stores its associated files as a ZIP archive behind the flatbuffer. Two of them
-are ours: the landmark names (one a line, as mobile tools show them) and a JSON with the rest.
+are ours: the landmark names (one a line, as mobile tools show them) and a JSON with the rest. The
+licence stands where the format has a field for it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from ai_edge_litert import schema_py_generated as model_schema
 
 from efld_tf import config
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema_fields import from_fields
+from efld_tf.runtime.graph import DAMAGED
 
+METADATA_NAME = "TFLITE_METADATA"
 NAMES_FILE = "landmarks.txt"
 MODEL_FILE = "efld.json"
 
@@ -35,7 +42,7 @@ class ModelMetadata:
       schema: of the points that come out.
       crop_rule: of the crop that goes in.
       names: one name a point.
-      license: of the weights; stands in the TFLite metadata only.
+      license: of the weights; "" where the model does not say.
       schema_fields: what a schema that is not built in stands for (`schema_fields.to_fields`).
     """
 
@@ -72,19 +79,43 @@ def read(path: str | Path) -> ModelMetadata:
         if stored.schema_fields is not None:
             schemas.register(from_fields(stored.schema_fields))
         known = schemas.get(stored.schema).names
+        license = _license(Path(path).read_bytes())
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise DataError(path, "has no landmark metadata: not exported by efld-export") from error
-    except (ValueError, TypeError, NotImplementedError, RuntimeError, EfldError, EOFError,
+    except (*DAMAGED, NotImplementedError, RuntimeError, EfldError, EOFError,
             zlib.error) as error:
         raise DataError(path, f"its landmark metadata cannot be read: {error}") from error
     if tuple(names) != known:
         raise DataError(path, f"its landmark names are not those of {stored.schema}")
     return ModelMetadata(
-        stored.family, stored.schema, stored.crop_rule, tuple(names),
-        schema_fields=stored.schema_fields,
+        stored.family, stored.schema, stored.crop_rule, tuple(names), license,
+        stored.schema_fields,
     )
+
+
+def tflite_schema() -> ModuleType:
+    """MediaPipe's generated classes of the metadata format, without importing MediaPipe itself.
+
+    That would take ten seconds and load JAX.
+    """
+    package = Path(importlib.util.find_spec("mediapipe").origin).parent
+    path = package / "tasks" / "metadata" / "metadata_schema_py_generated.py"
+    spec = importlib.util.spec_from_file_location("mediapipe_metadata_schema", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _license(content: bytes) -> str:
+    """What the TFLite metadata of a model says of its licence."""
+    model = model_schema.Model.GetRootAs(content, 0)
+    for entry in map(model.Metadata, range(model.MetadataLength())):
+        if entry.Name() == METADATA_NAME.encode():
+            about = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+            return (tflite_schema().ModelMetadata.GetRootAs(about, 0).License() or b"").decode()
+    return ""
 
 
 @dataclass(frozen=True)

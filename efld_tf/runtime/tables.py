@@ -38,7 +38,7 @@ def is_own(path: Path) -> bool:
 
 
 def json_line(
-    face: Face, image: str, frame: int | None, more: Mapping[str, float] | None = None
+    face: Face, image: str, frame: int | None, more: Mapping[str, str | float] | None = None
 ) -> str:
     """A face as an object of the reader `json`, pixels rounded to 1/1000.
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,9 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image, read_photo
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.cli import common, data
+from efld_tf.data import pack
+from efld_tf.data.manifest import read_manifest, write_manifest
+from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import metrics, schemas
 from tests.cli.test_path import run
@@ -123,10 +127,12 @@ def test_the_summary_counts_everything(
 def test_the_shipped_model_labels_too(
     folder: Path, truth: list[FaceRecord], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    label(folder, "--output", folder / "shipped.jsonl", "--views", 3, "--detector", "full",
-          capsys=capsys)
+    out = label(folder, "--output", folder / "shipped.jsonl", "--views", 3, "--detector", "full",
+                capsys=capsys)
+    assert "note: the model's licence, non-commercial, trained on research photos" in out
     found = sources.read(f"json:{folder / 'shipped.jsonl'}?schema=ibug51").records
     assert len(found) >= 5 and worst_error(found, truth) < 0.08
+    assert {record.attributes["license"][:14] for record in found} == {"non-commercial"}
 
 
 def test_photos_elsewhere_are_found_by_the_source_that_is_printed(
@@ -154,6 +160,22 @@ def test_the_mesh_is_packed_for_training(
     assert out == "packed: 6 train, 0 validation, mediapipe468\n"
     manifest = json.loads((folder / "packed" / "manifest.json").read_text())
     assert np.shape(manifest["mean_shape"]) == (468, 2)
+    assert manifest["license"] == "Apache-2.0"
+
+
+def test_all_licences_of_labels_are_packed(labels: Path, tmp_path: Path) -> None:
+    """Also where an older version packed the folder and has written none down."""
+    first, *others = [json.loads(line) for line in labels.read_text().splitlines()]
+    first["attributes"]["license"] = "research only"
+    del others[0]["attributes"]["license"]  # a person's
+    (tmp_path / "mixed.jsonl").write_text("\n".join(map(json.dumps, [first, *others])))
+    source = f"json:{tmp_path / 'mixed.jsonl'}?schema=ibug68&images={labels.parent}"
+    options = SourceOptions(name="mixed", source=source, heads=("ibug68",))
+    made = pack.pack(options, tmp_path / "packed", PackOptions(), workers=1, progress=False)
+    assert made.license == "Apache-2.0; research only"
+    write_manifest(tmp_path / "packed", replace(made, license=""))
+    assert pack.pack(options, tmp_path / "packed", PackOptions(), progress=False) == made
+    assert read_manifest(tmp_path / "packed") == made
 
 
 def start(folder: Path) -> subprocess.Popen:

@@ -114,6 +114,7 @@ def test_pixels_go_in_as_they_are(exported) -> None:
 
 def test_our_metadata_is_read_back(exported) -> None:
     about = metadata.read(exported[0])
+    assert about.license == "for tests alone"
     assert (about.schema, about.crop_rule) == ("ibug51", RULE)
     assert about.names == schemas.get("ibug51").names
 
