@@ -1,8 +1,8 @@
 """The main job from end to end on rendered faces; `make demo` runs it.
 
 Each step is a command that is shown before it runs, so that it can be repeated by hand. Everything
-lands in runs/demo/, what each command took in times.json. Started again, finished steps are not
-done again.
+lands in runs/demo/, of a run that was not interrupted also what each command took: times.json.
+Started again, finished steps are not done again.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ RENDERED = (
 
 def main() -> None:
     """Runs all steps and prints a summary of one page."""
-    conditions = current_conditions()
+    conditions, anew = current_conditions(), not RUN.exists()
     minutes = [{"command": " ".join(step), "minutes": run(step)} for step in steps()]
     total = round(sum(step["minutes"] for step in minutes), 1)
     times = {"conditions": asdict(conditions), "minutes": total, "steps": minutes}
-    write_json(RUN / "times.json", times)
+    if anew:  # else some steps were done before
+        write_json(RUN / "times.json", times)
     summary(total)
 
 
@@ -50,21 +51,21 @@ def steps() -> list[tuple[str, ...]]:
     wflw, *others = (f"wflw:{DATA}/wflw98/list_98pt_rect_attr.txt", f"ibug:{DATA}/ibug68",
                      f"ibug:{DATA}/ibug51")
     rendered = [
-        ("efld-data", "synth", f"{DATA}/{folder}", "--schema", schema, "--count", str(count),
+        ("efld-data", "synth", str(DATA / folder), "--schema", schema, "--count", str(count),
          "--seed", str(seed), "--size", "192")
         for folder, schema, count, seed in RENDERED
     ]
     return [
         *rendered,
-        ("efld-data", "show", wflw, "--output", f"{RUN}/faces.jpg", "--count", "12",
+        ("efld-data", "show", wflw, "--output", str(RUN / "faces.jpg"), "--count", "12",
          "--tile", "240"),
-        ("efld-data", "stats", wflw, *others, "--output", f"{RUN}/stats.png"),
+        ("efld-data", "stats", wflw, *others, "--output", str(RUN / "stats.png")),
         ("efld-train", CONFIG),
-        ("efld-export", f"{RUN}", "--int8", "--head", "ibug68", "--faces", TEST),
-        ("efld-verify", f"{BUNDLE}"),
-        ("efld-eval", f"{MODEL}", "--source", TEST, "--output", f"{RESULTS}", "--plots", f"{RUN}"),
-        ("efld-bench", f"{MODEL}", "--output", f"{RESULTS}"),
-        ("efld-score", f"{RESULTS}"),
+        ("efld-export", str(RUN), "--int8", "--head", "ibug68", "--faces", TEST),
+        ("efld-verify", str(BUNDLE)),
+        ("efld-eval", str(MODEL), "--source", TEST, "--output", str(RESULTS), "--plots", str(RUN)),
+        ("efld-bench", str(MODEL), "--output", str(RESULTS)),
+        ("efld-score", str(RESULTS)),
     ]
 
 

@@ -7,8 +7,8 @@
 - `box`: x0, y0, x1, y1.
 - `visible`: a boolean for each point.
 - `identity`: the person or photo, by default the image.
-- `attributes`: an object of texts and numbers; `license` is of the weights that made the points,
-  and goes into what is trained on them.
+- `attributes`: an object of texts and numbers; `weights_license` is of the model that made the
+  points, and goes into what is trained on them.
 - `frame`: where `image` is a video, which frame of it, counted from 0.
 - `upright`: true where the coordinates are of the photo turned as its EXIF orientation says.
 
@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from efld_tf import licenses
 from efld_tf.annotations import json_values, parsing
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format
-from efld_tf.annotations.record import FaceRecord, checked_points
-from efld_tf.errors import DataError
+from efld_tf.annotations.record import LICENSE, FaceRecord, checked_points
+from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 
 FIELDS = (
@@ -115,6 +116,11 @@ def _record(
         isinstance(value, str | int | float) for value in attributes.values()
     ):
         raise wrong("attributes: expected an object of texts and numbers")
+    if LICENSE in attributes:
+        try:
+            attributes[LICENSE] = licenses.checked(attributes[LICENSE])
+        except EfldError as error:
+            raise wrong(f"{LICENSE}: {error}") from error
     identity = entry.get("identity", name)
     if not isinstance(identity, str | int):
         raise wrong("expected a text as 'identity'")

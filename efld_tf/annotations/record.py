@@ -12,7 +12,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, schemas
 
 # The attribute that says under which licence the weights are that made the points.
-LICENSE = "license"
+LICENSE = "weights_license"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TextIO
 from efld_tf import __version__
 from efld_tf.errors import DataError, EfldError
 from efld_tf.quiet import silenced_stderr
+from efld_tf.text import printable
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -147,4 +148,5 @@ def print_summary(summary: dict[str, Any]) -> None:
         print(f"{f'region={name}':28} {nme:.2f}%")
     for name, groups in summary.get("by_attribute", {}).items():
         for value, group in groups.items():
-            print(f"{f'{name}={value}':28} {group['nme_percent']:.2f}% ({group['faces']} faces)")
+            shown = printable(f"{name}={value}")
+            print(f"{shown:28} {group['nme_percent']:.2f}% ({group['faces']} faces)")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from efld_tf import files
+from efld_tf import files, licenses
 from efld_tf.data.options import PackOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -46,7 +46,7 @@ class Manifest:
       schema_fields: what a schema that is not built in stands for (`schema_fields.to_fields`).
       validation_fraction: the share of the source's faces that is held out.
       excluded: the keys of those that were left out altogether.
-      license: of the weights that made the points; "" where people did.
+      licenses: of the weights that made points; none where people did.
     """
 
     source: str
@@ -61,7 +61,7 @@ class Manifest:
     schema_fields: dict[str, Any] | None = None
     validation_fraction: float = 0.0
     excluded: list[str] = field(default_factory=list)
-    license: str = ""
+    licenses: list[str] = field(default_factory=list)
 
     def faces(self, split: str) -> int:
         """How many faces a split has."""
@@ -106,7 +106,7 @@ def read_manifest(folder: str | Path) -> Manifest:
             schema_fields=content.get("schema_fields"),
             validation_fraction=float(content.get("validation_fraction", 0.0)),
             excluded=[str(key) for key in content.get("excluded", [])],
-            license=str(content.get("license", "")),
+            licenses=[licenses.checked(text) for text in content.get("licenses", [])],
         )
         if manifest.schema_fields is not None:
             schemas.register(from_fields(manifest.schema_fields))

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from efld_tf import files
+from efld_tf import files, licenses
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import LICENSE, FaceRecord
@@ -89,10 +89,9 @@ def pack(
     annotations, excluded = _read_source(options)
     rule = crop_rule(annotations.records, options.crop, pack_options.zoom)
     fingerprint = _fingerprint(annotations, rule, options, pack_options, excluded)
-    licenses = {record.attributes[LICENSE] for record in annotations.records
-                if LICENSE in record.attributes}
+    terms = {licenses.checked(record.attributes.get(LICENSE, "")) for record in annotations.records}
     told = {"validation_fraction": options.validation_fraction,
-            "excluded": sorted(annotations.excluded), "license": "; ".join(sorted(licenses))}
+            "excluded": sorted(annotations.excluded), "licenses": sorted(terms - {""})}
     if folder.exists():
         if not (folder / MANIFEST).exists():
             raise EfldError(f"{folder} exists and is not a packed source; choose another folder")

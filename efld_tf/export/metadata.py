@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import zipfile
+from pathlib import Path
+from types import ModuleType
 
 import flatbuffers
 
 from efld_tf import __version__
 from efld_tf.export import flatbuffer
 from efld_tf.landmarks import schemas
-from efld_tf.runtime.metadata import (
-    METADATA_NAME,
-    MODEL_FILE,
-    NAMES_FILE,
-    ModelMetadata,
-    tflite_schema,
-)
+from efld_tf.runtime.metadata import METADATA_NAME, MODEL_FILE, NAMES_FILE, ModelMetadata
 
 FILE_IDENTIFIER = b"M001"
 
-schema = tflite_schema()
+def _load_schema() -> ModuleType:
+    """MediaPipe's generated classes of the metadata format, without importing MediaPipe itself.
+
+    That would take ten seconds and load JAX.
+    """
+    package = Path(importlib.util.find_spec("mediapipe").origin).parent
+    path = package / "tasks" / "metadata" / "metadata_schema_py_generated.py"
+    spec = importlib.util.spec_from_file_location("mediapipe_metadata_schema", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+schema = _load_schema()
 
 
 def add(model: bytes, about: ModelMetadata) -> bytes:

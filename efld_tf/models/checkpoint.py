@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from efld_tf import config, hdf5
+from efld_tf import config, hdf5, licenses
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
@@ -73,6 +73,7 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not self.heads:
             raise EfldError("heads: at least one is needed")
+        licenses.checked(self.license)
         for fields in self.schemas.values():
             schemas.register(from_fields(fields))
         for name, head in self.heads.items():
@@ -120,22 +121,6 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
     if missing:
         raise DataError(path, f"the weights {', '.join(missing[:3])} are missing or misshapen")
     return spec, model
-
-
-def combined_license(own: str, origin: str, relation: str) -> str:
-    """The licence of weights that other weights had a part in: their terms stay.
-
-    Args:
-      own: what the recipe says; "" where it says nothing.
-      origin: the licence of the other weights; "" where it is not known.
-      relation: what they were to the new ones, such as "started from".
-    """
-    if origin in own:
-        return own
-    if own and origin.startswith(own):
-        return origin
-    terms = f"{relation} weights under: {origin}"
-    return f"{own}; {terms}" if own else terms
 
 
 def read_spec(path: str | Path) -> ModelSpec:

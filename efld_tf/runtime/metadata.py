@@ -7,18 +7,19 @@ licence stands where the format has a field for it.
 
 from __future__ import annotations
 
-import importlib.util
+import io
 import json
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as model_schema
+from flatbuffers import encode, packer
+from flatbuffers.table import Table
 
-from efld_tf import config
+from efld_tf import config, licenses
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
@@ -29,8 +30,13 @@ METADATA_NAME = "TFLITE_METADATA"
 NAMES_FILE = "landmarks.txt"
 MODEL_FILE = "efld.json"
 
+# Of `ModelMetadata.license` in TensorFlow Lite's metadata_schema.fbs: fields count from 4 by 2.
+LICENSE_SLOT = 14
+
 # Both files are a few kilobytes; more would be an attempt to fill the memory.
 MAX_BYTES = 1 << 20
+# A model of ours has three.
+MAX_ENTRIES = 64
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ def read(path: str | Path) -> ModelMetadata:
       DataError: the file is missing, or has no metadata of this toolkit.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        content = Path(path).read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for name in (NAMES_FILE, MODEL_FILE):
                 if archive.getinfo(name).file_size > MAX_BYTES:
                     raise DataError(path, f"its metadata file {name} is too large")
@@ -79,42 +86,34 @@ def read(path: str | Path) -> ModelMetadata:
         if stored.schema_fields is not None:
             schemas.register(from_fields(stored.schema_fields))
         known = schemas.get(stored.schema).names
-        license = _license(Path(path).read_bytes())
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise DataError(path, "has no landmark metadata: not exported by efld-export") from error
-    except (*DAMAGED, NotImplementedError, RuntimeError, EfldError, EOFError,
+    except (ValueError, TypeError, NotImplementedError, RuntimeError, EfldError, EOFError,
             zlib.error) as error:
         raise DataError(path, f"its landmark metadata cannot be read: {error}") from error
     if tuple(names) != known:
         raise DataError(path, f"its landmark names are not those of {stored.schema}")
+    try:
+        license = _license(content)
+    except (*DAMAGED, EfldError) as error:
+        raise DataError(path, f"its TFLite metadata cannot be read: {error}") from error
     return ModelMetadata(
         stored.family, stored.schema, stored.crop_rule, tuple(names), license,
         stored.schema_fields,
     )
 
 
-def tflite_schema() -> ModuleType:
-    """MediaPipe's generated classes of the metadata format, without importing MediaPipe itself.
-
-    That would take ten seconds and load JAX.
-    """
-    package = Path(importlib.util.find_spec("mediapipe").origin).parent
-    path = package / "tasks" / "metadata" / "metadata_schema_py_generated.py"
-    spec = importlib.util.spec_from_file_location("mediapipe_metadata_schema", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _license(content: bytes) -> str:
     """What the TFLite metadata of a model says of its licence."""
     model = model_schema.Model.GetRootAs(content, 0)
-    for entry in map(model.Metadata, range(model.MetadataLength())):
+    for entry in map(model.Metadata, range(min(model.MetadataLength(), MAX_ENTRIES))):
         if entry.Name() == METADATA_NAME.encode():
             about = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
-            return (tflite_schema().ModelMetadata.GetRootAs(about, 0).License() or b"").decode()
+            table = Table(about, encode.Get(packer.uoffset, about, 0))
+            place = table.Offset(LICENSE_SLOT)
+            return licenses.checked(table.String(table.Pos + place).decode()) if place else ""
     return ""
 
 

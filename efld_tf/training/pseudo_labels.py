@@ -61,7 +61,8 @@ def write(
         made = replace(
             manifest, schema=head, shards=writers.shards, skipped=[], fingerprint=fingerprint,
             mean_shape=spec.heads[head].mean_shape, notes=["its points are pseudo-labels"],
-            schema_fields=schemas.declared_fields(head), license=spec.license,
+            schema_fields=schemas.declared_fields(head),
+            licenses=[spec.license] if spec.license else [],
         )
         write_manifest(temporary, made)
     return made

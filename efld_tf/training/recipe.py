@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from efld_tf import config
+from efld_tf import config, licenses
 from efld_tf.annotations.sources import declare_schema
 from efld_tf.data.manifest import read_manifest
 from efld_tf.data.options import (
@@ -240,6 +240,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
             raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
+        try:
+            licenses.checked(self.license)
+        except EfldError as error:
+            raise EfldError(f"license: {error}") from error
         for source in [*self.data.sources, *self._unlabelled]:
             if source.packed:
                 self._check_packed(source)

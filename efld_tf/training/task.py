@@ -13,7 +13,7 @@ from official.core import base_task, exp_factory, task_factory
 from official.core import config_definitions as cfg
 from official.modeling import optimization
 
-from efld_tf import config, runs
+from efld_tf import config, licenses, runs
 from efld_tf.data import pack, pipeline
 from efld_tf.data.manifest import read_manifest
 from efld_tf.landmarks import schemas
@@ -245,9 +245,9 @@ def _license(recipe: Recipe, sources: list[pipeline.PackedSource]) -> str:
     result, start = recipe.license, recipe.training.init_from
     if start:
         origin = checkpoint.read_spec(runs.trained_model(config.expand(start))).license
-        result = checkpoint.combined_license(result, origin, "started from")
-    for source in sources:
-        result = checkpoint.combined_license(result, source.manifest.license, "taught by")
+        result = licenses.combined(result, origin, "started from")
+    for license in (license for source in sources for license in source.manifest.licenses):
+        result = licenses.combined(result, license, "taught by")
     return result
 
 

@@ -105,6 +105,8 @@ def test_points_that_are_not_annotated_and_origin(tmp_path: Path) -> None:
         (_entry(box=[1, 2, 3]), "box: expected x0, y0, x1, y1"),
         (_entry(box=[5, 2, 3, 4]), "an empty face box: x 5 to 3"),
         (_entry(attributes={"a": []}), "attributes: expected an object of texts and numbers"),
+        (_entry(attributes={"weights_license": 5}), "weights_license: expected a licence as one"),
+        (_entry(attributes={"weights_license": "\x1b[1m"}), "weights_license: expected a licence"),
         (_entry(frame=-1), "frame: expected a whole number from 0 on"),
         (_entry(frame=1.0), "frame: expected a whole number"),
         (_entry(frame=True), "frame: expected a whole number"),

@@ -132,7 +132,7 @@ def test_the_shipped_model_labels_too(
     assert "note: the model's licence, non-commercial, trained on research photos" in out
     found = sources.read(f"json:{folder / 'shipped.jsonl'}?schema=ibug51").records
     assert len(found) >= 5 and worst_error(found, truth) < 0.08
-    assert {record.attributes["license"][:14] for record in found} == {"non-commercial"}
+    assert {record.attributes["weights_license"][:14] for record in found} == {"non-commercial"}
 
 
 def test_photos_elsewhere_are_found_by_the_source_that_is_printed(
@@ -160,20 +160,20 @@ def test_the_mesh_is_packed_for_training(
     assert out == "packed: 6 train, 0 validation, mediapipe468\n"
     manifest = json.loads((folder / "packed" / "manifest.json").read_text())
     assert np.shape(manifest["mean_shape"]) == (468, 2)
-    assert manifest["license"] == "Apache-2.0"
+    assert manifest["licenses"] == ["Apache-2.0"]
 
 
 def test_all_licences_of_labels_are_packed(labels: Path, tmp_path: Path) -> None:
     """Also where an older version packed the folder and has written none down."""
     first, *others = [json.loads(line) for line in labels.read_text().splitlines()]
-    first["attributes"]["license"] = "research only"
-    del others[0]["attributes"]["license"]  # a person's
+    first["attributes"]["weights_license"] = "research only"
+    del others[0]["attributes"]["weights_license"]  # a person's
     (tmp_path / "mixed.jsonl").write_text("\n".join(map(json.dumps, [first, *others])))
-    source = f"json:{tmp_path / 'mixed.jsonl'}?schema=ibug68&images={labels.parent}"
-    options = SourceOptions(name="mixed", source=source, heads=("ibug68",))
+    source = f"json:{tmp_path / 'mixed.jsonl'}?schema=ibug68&convert=ibug51&images={labels.parent}"
+    options = SourceOptions(name="mixed", source=source, heads=("ibug51",))
     made = pack.pack(options, tmp_path / "packed", PackOptions(), workers=1, progress=False)
-    assert made.license == "Apache-2.0; research only"
-    write_manifest(tmp_path / "packed", replace(made, license=""))
+    assert made.licenses == ["Apache-2.0", "research only"]
+    write_manifest(tmp_path / "packed", replace(made, licenses=[]))
     assert pack.pack(options, tmp_path / "packed", PackOptions(), progress=False) == made
     assert read_manifest(tmp_path / "packed") == made
 

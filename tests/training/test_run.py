@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import tf_keras
 import yaml
 
 from efld_tf import config
+from efld_tf.annotations import sources
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import metrics, schemas
@@ -295,6 +297,24 @@ def test_the_licence_of_weights_stays_in_what_is_made_of_them(
         made = checkpoint.read_spec(run.train(found, progress=False).folder / "best.h5")
         assert made.license == expected
         assert made.training["started_from"] == str(tmp_path / "large.h5")
+
+
+def test_the_licences_of_labels_stay_in_what_is_made_of_them(photos: Path) -> None:
+    """Those of models that made them; a person's labels say nothing."""
+    licenses = ["MIT", "research only"] * 5 + [None] * 10
+    records = sources.read(f"mtfl:{photos / 'b' / 'list.txt'}").records
+    lines = [
+        json.dumps({"image": record.key, "points": record.points.tolist(), "box": record.box.tolist(),
+                    "attributes": {"weights_license": license} if license else {}})
+        for record, license in zip(records, licenses, strict=True)
+    ]
+    (photos / "b" / "labels.jsonl").write_text("\n".join(lines))
+    labels = f"json:{photos / 'b' / 'labels.jsonl'}?schema=mtfl5"
+    path = write_recipe(photos, steps=1, validation_interval=1)
+    found = recipe.load(path, ["name=labelled", "license=MIT", "data.sources.1.name=labels",
+                               f"data.sources.1.source={labels}"])
+    made = checkpoint.read_spec(run.train(found, progress=False).folder / "best.h5")
+    assert made.license == "MIT; taught by weights under: research only"
 
 
 def test_fine_tuning_says_which_heads_start_anew(
