@@ -304,7 +304,8 @@ def test_the_licences_of_labels_stay_in_what_is_made_of_them(photos: Path) -> No
     licenses = ["MIT", "research only"] * 5 + [None] * 10
     records = sources.read(f"mtfl:{photos / 'b' / 'list.txt'}").records
     lines = [
-        json.dumps({"image": record.key, "points": record.points.tolist(), "box": record.box.tolist(),
+        json.dumps({"image": record.key, "points": record.points.tolist(),
+                    "box": record.box.tolist(),
                     "attributes": {"weights_license": license} if license else {}})
         for record, license in zip(records, licenses, strict=True)
     ]
