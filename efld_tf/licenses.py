@@ -10,15 +10,18 @@ from efld_tf.errors import EfldError
 LONGEST = 10_000
 
 
-def checked(text: object) -> str:
+def checked(text: object, name: str = "license") -> str:
     """What a file says of a licence: it is shown in terminals and written into model cards.
+
+    Args:
+      name: of the field, for the message.
 
     Raises:
       EfldError: it is not one line of printable text, or longer than `LONGEST`.
     """
     if isinstance(text, str) and text.isprintable() and len(text) <= LONGEST:
         return text.strip()
-    raise EfldError(f"expected a licence as one line of at most {LONGEST:,} printable characters")
+    raise EfldError(f"{name}: expected one line of at most {LONGEST:,} printable characters")
 
 
 def combined(own: str, origin: str, relation: str) -> str:

@@ -15,7 +15,7 @@ STRANGE = ["free\x1b]0;title\x07", "two\nlines", "half \ud800 a letter", "x" * 1
 
 @pytest.mark.parametrize("text", STRANGE, ids=repr)
 def test_what_is_no_line_of_text_is_refused(text: object) -> None:
-    with pytest.raises(EfldError, match="expected a licence as one line of at most 10,000 print"):
+    with pytest.raises(EfldError, match="license: expected one line of at most 10,000 printable"):
         licenses.checked(text)
 
 
@@ -42,7 +42,7 @@ def test_the_terms_of_other_weights_stay(own: str, origin: str, expected: str) -
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b"non-commercial", b"non-comm\x1b[31m!", "cannot be read: expected a licence as one line"),
+        (b"non-commercial", b"non-comm\x1b[31m!", "cannot be read: license: expected one line"),
         (b"non-commercial", b"non-commercia\xff", "cannot be read: 'utf-8'"),
         (b"TFLITE_METADATA", b"TFLITE_METADAT_", None),
     ],

@@ -118,9 +118,9 @@ def _record(
         raise wrong("attributes: expected an object of texts and numbers")
     if LICENSE in attributes:
         try:
-            attributes[LICENSE] = licenses.checked(attributes[LICENSE])
+            attributes[LICENSE] = licenses.checked(attributes[LICENSE], LICENSE)
         except EfldError as error:
-            raise wrong(f"{LICENSE}: {error}") from error
+            raise wrong(str(error)) from error
     identity = entry.get("identity", name)
     if not isinstance(identity, str | int):
         raise wrong("expected a text as 'identity'")

@@ -240,10 +240,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
             raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
-        try:
-            licenses.checked(self.license)
-        except EfldError as error:
-            raise EfldError(f"license: {error}") from error
+        licenses.checked(self.license)
         for source in [*self.data.sources, *self._unlabelled]:
             if source.packed:
                 self._check_packed(source)
