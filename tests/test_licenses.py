@@ -8,7 +8,7 @@ import pytest
 
 from efld_tf import assets, licenses
 from efld_tf.errors import DataError, EfldError
-from efld_tf.runtime import metadata
+from efld_tf.runtime import model_license
 
 STRANGE = ["free\x1b]0;title\x07", "two\nlines", "half \ud800 a letter", "x" * 10_001, 5, True]
 
@@ -55,7 +55,7 @@ def test_the_licence_of_a_strange_model(
     path = tmp_path / "strange.tflite"
     path.write_bytes(content.replace(old, new))
     if message is None:
-        assert metadata.read(path).license == ""
+        assert model_license.read(path) == ""
         return
     with pytest.raises(DataError, match=f"strange.tflite: its TFLite metadata {message}"):
-        metadata.read(path)
+        model_license.read(path)

@@ -13,9 +13,11 @@ import flatbuffers
 from efld_tf import __version__
 from efld_tf.export import flatbuffer
 from efld_tf.landmarks import schemas
-from efld_tf.runtime.metadata import METADATA_NAME, MODEL_FILE, NAMES_FILE, ModelMetadata
+from efld_tf.runtime.metadata import MODEL_FILE, NAMES_FILE, ModelMetadata
+from efld_tf.runtime.model_license import METADATA_NAME
 
 FILE_IDENTIFIER = b"M001"
+
 
 def _load_schema() -> ModuleType:
     """MediaPipe's generated classes of the metadata format, without importing MediaPipe itself.

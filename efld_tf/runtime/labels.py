@@ -17,18 +17,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from efld_tf import assets
+from efld_tf import assets, runs
 from efld_tf.annotations import images, parsing, record
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
-from efld_tf.runtime import tables, views
+from efld_tf.runtime import mesh, model_license, tables, views
 from efld_tf.runtime.detector import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import Photo
 from efld_tf.runtime.landmarker import FaceLandmarker
-from efld_tf.runtime.mesh import MeshPredictor
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 # In place of a model's file: MediaPipe's face mesh.
@@ -76,8 +75,8 @@ class Labeller:
 
     @property
     def license(self) -> str:
-        """The licence of the model's weights, "" where it does not say; errors as in `schema`."""
-        return _models(self.model, self.detector)[0].license
+        """The licence of the model's weights, "" where it does not say; DataError if damaged."""
+        return _license(self.model)
 
     def notes(self) -> list[str]:
         """What the user should know of the points."""
@@ -223,7 +222,12 @@ def _line(face: Face, spread: float | None, labeller: Labeller, image: str) -> s
 
 
 @functools.cache
+def _license(model: str) -> str:
+    return mesh.LICENSE if model == MESH else model_license.read(runs.exported_model(model))
+
+
+@functools.cache
 def _models(model: str, detector: str) -> tuple[LandmarkPredictor, FaceLandmarker]:
     """What a process needs; loaded once."""
-    predictor = MeshPredictor() if model == MESH else LandmarkPredictor(model)
+    predictor = mesh.MeshPredictor() if model == MESH else LandmarkPredictor(model)
     return predictor, FaceLandmarker(predictor, open_detector(detector), min_confidence=0)

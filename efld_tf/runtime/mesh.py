@@ -20,6 +20,7 @@ from efld_tf.runtime.detector import bundled
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 FILE = "modules/face_landmark/face_landmark.tflite"
+LICENSE = "Apache-2.0"  # MediaPipe's, code and models
 
 # Chosen by `tools/fit_mesh_map.py`: on HELEN's training faces, by the boxes of their 68 points, it
 # gives the least error. MediaPipe's own crop is 1.5 times its detector's box.
@@ -46,7 +47,6 @@ class MeshPredictor(LandmarkPredictor):
         self.schema = "mediapipe468"
         self.crop_rule = CROP_RULE
         self.has_confidence = True
-        self.license = "Apache-2.0"  # MediaPipe's, code and models
         self._interpreter = litert.load(path, threads)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()

@@ -1,13 +1,11 @@
 """What a `.tflite` of this toolkit says about itself, read without TensorFlow or MediaPipe.
 
 TFLite metadata stores its associated files as a ZIP archive behind the flatbuffer. Two of them
-are ours: the landmark names (one a line, as mobile tools show them) and a JSON with the rest. The
-licence stands where the format has a field for it.
+are ours: the landmark names (one a line, as mobile tools show them) and a JSON with the rest.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 import zlib
@@ -15,28 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as model_schema
-from flatbuffers import encode, packer
-from flatbuffers.table import Table
-
-from efld_tf import config, licenses
+from efld_tf import config
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema_fields import from_fields
-from efld_tf.runtime.graph import DAMAGED
 
-METADATA_NAME = "TFLITE_METADATA"
 NAMES_FILE = "landmarks.txt"
 MODEL_FILE = "efld.json"
 
-# Of `ModelMetadata.license` in TensorFlow Lite's metadata_schema.fbs: fields count from 4 by 2.
-LICENSE_SLOT = 14
-
 # Both files are a few kilobytes; more would be an attempt to fill the memory.
 MAX_BYTES = 1 << 20
-# A model of ours has three.
-MAX_ENTRIES = 64
 
 
 @dataclass(frozen=True)
@@ -48,7 +35,7 @@ class ModelMetadata:
       schema: of the points that come out.
       crop_rule: of the crop that goes in.
       names: one name a point.
-      license: of the weights; "" where the model does not say.
+      license: of the weights; stands in the TFLite metadata only.
       schema_fields: what a schema that is not built in stands for (`schema_fields.to_fields`).
     """
 
@@ -75,8 +62,7 @@ def read(path: str | Path) -> ModelMetadata:
       DataError: the file is missing, or has no metadata of this toolkit.
     """
     try:
-        content = Path(path).read_bytes()
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(path) as archive:
             for name in (NAMES_FILE, MODEL_FILE):
                 if archive.getinfo(name).file_size > MAX_BYTES:
                     raise DataError(path, f"its metadata file {name} is too large")
@@ -95,26 +81,10 @@ def read(path: str | Path) -> ModelMetadata:
         raise DataError(path, f"its landmark metadata cannot be read: {error}") from error
     if tuple(names) != known:
         raise DataError(path, f"its landmark names are not those of {stored.schema}")
-    try:
-        license = _license(content)
-    except (*DAMAGED, EfldError) as error:
-        raise DataError(path, f"its TFLite metadata cannot be read: {error}") from error
     return ModelMetadata(
-        stored.family, stored.schema, stored.crop_rule, tuple(names), license,
-        stored.schema_fields,
+        stored.family, stored.schema, stored.crop_rule, tuple(names),
+        schema_fields=stored.schema_fields,
     )
-
-
-def _license(content: bytes) -> str:
-    """What the TFLite metadata of a model says of its licence."""
-    model = model_schema.Model.GetRootAs(content, 0)
-    for entry in map(model.Metadata, range(min(model.MetadataLength(), MAX_ENTRIES))):
-        if entry.Name() == METADATA_NAME.encode():
-            about = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
-            table = Table(about, encode.Get(packer.uoffset, about, 0))
-            place = table.Offset(LICENSE_SLOT)
-            return licenses.checked(table.String(table.Pos + place).decode()) if place else ""
-    return ""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,6 @@ class LandmarkPredictor:
       crop_rule: how a crop is made from a face box.
       input_size: side S of the input in pixels.
       has_confidence: whether the model says how sure it is.
-      license: of its weights; "" where it does not say.
     """
 
     def __init__(self, model: str | Path, threads: int = 1):
@@ -69,7 +68,6 @@ class LandmarkPredictor:
         about = metadata.read(model)
         self.schema: str = about.schema
         self.crop_rule: CropRule = about.crop_rule
-        self.license = about.license
         self._interpreter = litert.load(model, threads)
         self._input = self._interpreter.get_input_details()[0]
         self._points, *more = self._interpreter.get_output_details()
