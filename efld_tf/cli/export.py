@@ -106,8 +106,9 @@ def _export(
     path = output / report.model
     print(f"{path}: {report.size_bytes:,} bytes, {report.macs / 1e6:.2f} M MACs, {report.head}")
     if report.calibration_faces:
-        few = ": 500 or more lose less" if report.calibration_faces < ENOUGH_FACES else ""
-        print(f"calibrated on {report.calibration_faces} faces of {report.calibration_source}{few}")
+        faces = report.calibration_faces
+        few = f": {ENOUGH_FACES} or more lose less" if faces < ENOUGH_FACES else ""
+        print(f"calibrated on {faces} faces of {report.calibration_source}{few}")
     print("operators: " + ", ".join(f"{n} {name}" for name, n in report.operators.items()))
     for row in report.concatenations if report.numbers == "int8" else ():
         if row["levels"] < export.FEW_LEVELS:
