@@ -9,16 +9,16 @@ from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.errors import DataError, EfldError
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import graph
+from efld_tf.runtime import graph, versions
 
-# What may follow the integer part of an integer model, in float: a dense layer of int8 weights,
-# which gives the points without an output grid; the decoding of the points, with whole numbers for
-# the places of the best scores; and the sigmoid of a confidence.
+# What may follow the integer part of an integer model, in float, beside a layer of int8 weights
+# that gives the points as a vector, without an output grid: the decoding of the points, with whole
+# numbers for the places of the best scores, and the sigmoid of a confidence.
 DECODING = frozenset({
     "ADD", "ARG_MAX", "CAST", "CONCATENATION", "FLOOR_DIV", "FLOOR_MOD", "GATHER", "MINIMUM", "MUL",
     "PACK", "RESHAPE", "SIGN", "SUB", "SUM",
 })
-FLOAT_TAIL = DECODING | {"DEQUANTIZE", "FULLY_CONNECTED", "LOGISTIC"}
+FLOAT_TAIL = DECODING | {"DEQUANTIZE", "LOGISTIC"}
 WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 # Of the operators' results and of their weights, for each mode; the tail's are float32 anywhere.
@@ -41,8 +41,9 @@ def check(path: str | Path, mode: str) -> graph.Graph:
     Builtin operators and static shapes; a uint8 image in, float32 points out, and of some models
     a float32 confidence; DEQUANTIZE first, which divides the pixels by 255; then results and
     weights of the mode's types, but for the tail of an integer model, `FLOAT_TAIL`, and for int32
-    places of best scores; and all of it in one partition of XNNPACK, for the modes in
-    `ONE_PARTITION`, but for the search of those places and what depends on it.
+    places of best scores; versions and a minimum runtime by which older runtimes refuse what they
+    cannot compute; and all of it in one partition of XNNPACK, for the modes in `ONE_PARTITION`, but
+    for the search of those places and what depends on it.
 
     Args:
       mode: of `convert.MODES`.
@@ -59,6 +60,7 @@ def check(path: str | Path, mode: str) -> graph.Graph:
     _check_builtin_and_static(found, path)
     _check_ends(found, path)
     _check_types(found, path, mode)
+    _check_versions(found, path)
     if mode in ONE_PARTITION:
         searched = graph.after_search(found)
         outside = [op for op in outside_xnnpack(path, found) if op not in searched]
@@ -117,6 +119,30 @@ def type_counts(found: graph.Graph) -> dict[str, int]:
     return dict(sorted(Counter(tensor.dtype for tensor in found.tensors).items()))
 
 
+def _check_versions(found: graph.Graph, path: str | Path) -> None:
+    """Checks that runtimes which cannot compute the model have a reason to refuse it."""
+    for operator in found.operators:
+        try:
+            needed = versions.needed(operator)
+        except EfldError as error:
+            raise DataError(path, str(error)) from error
+        if operator.version < needed:
+            raise DataError(
+                path, f"{_listed([operator])} says version {operator.version} and is of version "
+                f"{needed}: TensorFlow Lite before {versions.since(operator, needed)} computes "
+                "something else instead of refusing it; export it again")
+        if operator.deprecated_name != operator.expected_deprecated_name:
+            raise DataError(
+                path, f"{_listed([operator])} is {operator.deprecated_name} by its deprecated "
+                "code, which older readers take; export it again")
+    minimum, stated = versions.minimum_runtime(found), found.minimum_runtime
+    known = versions.is_release(stated)
+    if not known or versions.as_numbers(stated) < versions.as_numbers(minimum):
+        raise DataError(
+            path, f"min_runtime_version: it needs TensorFlow Lite {minimum} and says "
+            f"{stated or 'nothing'}; export it again")
+
+
 def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
     first, *rest = found.operators
     if first.name != "DEQUANTIZE" or first.output_dtypes != ("float32",):
@@ -136,7 +162,7 @@ def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
         if stored and stored != WEIGHTS[mode]:
             raise DataError(path, f"{mode}: {_listed([operator])} has {stored} weights")
         in_tail = operator in tail
-        if in_tail and operator.name not in FLOAT_TAIL:
+        if in_tail and operator.name not in FLOAT_TAIL and not graph.gives_vector(operator):
             raise DataError(path, f"{mode}: {_listed([operator])} does not belong to a float tail")
         if operator in places:
             continue

@@ -15,6 +15,7 @@ from efld_tf.quiet import silenced_stderr
 
 MODES = ("float32", "float16", "dynamic", "int8", "int16x8")
 CALIBRATED = frozenset({"int8", "int16x8"})
+INTEGER_WEIGHTS = CALIBRATED | {"dynamic"}
 # The output of a head, beside `PRESENCE` where the model has one.
 POINTS = "points"
 
@@ -27,6 +28,7 @@ class Steps:
       split, merge, planes: the steps of `optimise`, in order; planes need merged siblings.
       equalise: the steps of `equalise`.
       round: see `rounding.round_weights`.
+      dense_as_convolutions: that step of `optimise`.
       float_last: see `quantise.to_int`.
       clip_percentile: see `ranges.choose`.
     """
@@ -36,6 +38,7 @@ class Steps:
     planes: bool = True
     equalise: bool = True
     round: bool = True
+    dense_as_convolutions: bool = True
     float_last: bool = True
     clip_percentile: float = 100.0
 
@@ -99,7 +102,10 @@ def rewritten(
         network = optimise.interleave_as_planes(network)
     if steps.round and mode in CALIBRATED:
         network = rounding.round_weights(network, crops)
-    return optimise.lift_biases(network)
+    network = optimise.lift_biases(network)
+    if mode in INTEGER_WEIGHTS and steps.dense_as_convolutions:
+        network = optimise.dense_as_convolutions(network)
+    return network
 
 
 def lowered(
@@ -127,6 +133,7 @@ def lowered(
     flatbuffer.take_pixels(tree, "image")
     flatbuffer.shorten_names(tree)
     flatbuffer.remove_metadata(tree, b"CONVERSION_METADATA")
+    flatbuffer.state_versions(tree)
     return flatbuffer.write(tree), observed
 
 

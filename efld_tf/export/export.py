@@ -43,6 +43,7 @@ class ExportReport:
       head: its schema.
       size_bytes, macs: of the file.
       calibration_source, calibration_faces: what it was calibrated on; "" and 0 where it was not.
+      minimum_runtime: the oldest release of TensorFlow Lite that does not refuse it.
       operators, types: how many of each the file has.
       comparison: the trained model in float against the file, see `compare`; empty without faces
         to compare on.
@@ -60,6 +61,7 @@ class ExportReport:
     macs: int
     calibration_source: str
     calibration_faces: int
+    minimum_runtime: str
     operators: dict[str, int]
     types: dict[str, int]
     comparison: dict[str, Any]
@@ -137,6 +139,7 @@ def export(
             macs=found.total_macs,
             calibration_source=manifest.source if calibrated_on else "",
             calibration_faces=len(calibrated_on) if calibrated_on else 0,
+            minimum_runtime=found.minimum_runtime,
             operators=audit.operator_counts(found),
             types=audit.type_counts(found),
             comparison=_comparison(model, path, head, shown) if shown else {},

@@ -1,4 +1,4 @@
-"""Rewriting a TensorFlow Lite flatbuffer: shorter, from pixels, and with metadata."""
+"""Rewriting a TensorFlow Lite flatbuffer: shorter, from pixels, with versions and metadata."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from efld_tf.runtime import graph, versions
+
 IDENTIFIER = b"TFL3"
 
 # The schema asks for this alignment of tensor data; the Python generator does not see to it.
 DATA_ALIGNMENT = 16
+
+# As TensorFlow's converter writes this entry.
+MINIMUM_RUNTIME_BYTES = 16
 
 
 class _SharingBuilder(flatbuffers.Builder):
@@ -73,11 +78,11 @@ def shorten_names(tree: schema.ModelT) -> None:
 
     The converter joins the names of all fused operations. Inputs and outputs keep theirs.
     """
-    for graph in tree.subgraphs:
-        ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
-        computed = {int(index) for operator in graph.operators for index in operator.outputs}
-        taken = {graph.tensors[index].name.decode() for index in ends}
-        for index, tensor in enumerate(graph.tensors):
+    for part in tree.subgraphs:
+        ends = {*map(int, part.inputs), *map(int, part.outputs)}
+        computed = {int(index) for operator in part.operators for index in operator.outputs}
+        taken = {part.tensors[index].name.decode() for index in ends}
+        for index, tensor in enumerate(part.tensors):
             if index in ends:
                 continue
             name = f"c{index}"
@@ -99,38 +104,58 @@ def take_pixels(tree: schema.ModelT, name: str) -> None:
     XNNPACK has this operator and QUANTIZE from float, but none from uint8 to int8, which would
     stay outside its partition and take five times as long as the two.
     """
-    graph = tree.subgraphs[0]
-    (image,) = map(int, graph.inputs)
+    main = tree.subgraphs[0]
+    (image,) = map(int, main.inputs)
     pixels = schema.TensorT()
-    pixels.name, pixels.shape = name.encode(), graph.tensors[image].shape
+    pixels.name, pixels.shape = name.encode(), main.tensors[image].shape
     pixels.type, pixels.buffer = schema.TensorType.UINT8, 0
     pixels.quantization = schema.QuantizationParametersT()
     pixels.quantization.scale = np.array([1 / 255], np.float32)
     pixels.quantization.zeroPoint = np.array([0], np.int64)
-    graph.tensors[image].name = b"float_image"
-    graph.tensors.append(pixels)
-    added = len(graph.tensors) - 1
+    main.tensors[image].name = b"float_image"
+    main.tensors.append(pixels)
+    added = len(main.tensors) - 1
     operator = schema.OperatorT()
-    operator.opcodeIndex = _operator_code(tree, schema.BuiltinOperator.DEQUANTIZE, version=2)
+    operator.opcodeIndex = _operator_code(tree, schema.BuiltinOperator.DEQUANTIZE)
     operator.inputs = np.array([added], np.int32)
     operator.outputs = np.array([image], np.int32)
-    graph.operators.insert(0, operator)
-    graph.inputs = np.array([added], np.int32)
+    main.operators.insert(0, operator)
+    main.inputs = np.array([added], np.int32)
     for signature in tree.signatureDefs or []:
         for entry in signature.inputs:
             entry.tensorIndex = added
 
 
-def _operator_code(tree: schema.ModelT, builtin: int, version: int) -> int:
+def _operator_code(tree: schema.ModelT, builtin: int) -> int:
     """The index of a builtin operator among those of a model, added where it is missing."""
     for index, code in enumerate(tree.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
-            code.version = max(code.version, version)
             return index
     code = schema.OperatorCodeT()
-    code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
+    code.builtinCode = builtin
     tree.operatorCodes.append(code)
     return len(tree.operatorCodes) - 1
+
+
+def state_versions(tree: schema.ModelT) -> None:
+    """Says which version of each operator is meant, and the oldest runtime that has them all.
+
+    So that older runtimes refuse the model, see `versions`; AI Edge Quantizer leaves them at 1.
+
+    Raises:
+      EfldError: the versions of an operator are not known.
+    """
+    found = graph.parse(write(tree))
+    needed: dict[str, int] = {}
+    for operator in found.operators:
+        needed[operator.name] = max(needed.get(operator.name, 1), versions.needed(operator))
+    for code in tree.operatorCodes:
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+        code.deprecatedBuiltinCode = min(code.builtinCode, graph.LARGEST_DEPRECATED_CODE)
+        code.version = needed.get(graph.BUILTIN_NAMES[code.builtinCode], code.version)
+    remove_metadata(tree, graph.MINIMUM_RUNTIME)
+    release = versions.minimum_runtime(found).encode()
+    add_metadata(tree, graph.MINIMUM_RUNTIME, release.ljust(MINIMUM_RUNTIME_BYTES, b"\0"))
 
 
 def remove_metadata(tree: schema.ModelT, name: bytes) -> None:
@@ -141,7 +166,7 @@ def remove_metadata(tree: schema.ModelT, name: bytes) -> None:
     tree.metadata = [entry for entry in tree.metadata or [] if entry.name != name]
 
 
-def add_metadata(tree: schema.ModelT, name: str, content: bytes) -> None:
+def add_metadata(tree: schema.ModelT, name: str | bytes, content: bytes) -> None:
     """Adds a named metadata buffer."""
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(content, np.uint8)

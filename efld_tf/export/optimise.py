@@ -16,6 +16,8 @@ partial sums takes); `benchmarks/export.py` measures what each gives:
   siblings come apart in the same way.
 - `lift_biases`: the bias of a linear decoder goes into the dense layers behind it. Left to itself,
   the converter moves it halfway and adds it a second time, on a coarser int8 grid.
+- `dense_as_convolutions` (integer weights only): dense layers become 1 x 1 convolutions, which
+  every runtime computes with a scale for each of their outputs.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
+from efld_tf.models.blocks import HardSwish
+
 # Channels of a plane: 4 int8 values are one 32-bit element, which XNNPACK transposes fast.
 PLANE = 4
 # From this many channels on, copying a pixel's channels is as fast as transposing them.
@@ -35,6 +39,9 @@ LARGEST_PIECE = 16
 MOST_TAPS = 25
 
 LINEAR = tf_keras.activations.linear
+
+# Layers that treat [B, 1, 1, C] as they treat [B, C].
+ELEMENTWISE = layers.ReLU | HardSwish | layers.Concatenate
 
 
 class Rebuild:
@@ -337,3 +344,49 @@ def _interleaved(x: tf.Tensor, height: int, width: int, name: str) -> tf.Tensor:
     _, count, _, _ = x.shape
     x = layers.Permute((2, 1, 3), name=f"{name}_pixels")(x)
     return layers.Reshape((height, width, count * PLANE), name=f"{name}_interleaved")(x)
+
+
+def dense_as_convolutions(model: tf_keras.Model) -> tf_keras.Model:
+    """Dense layers become 1 x 1 convolutions, and vectors [B, C] single pixels [B, 1, 1, C].
+
+    TensorFlow Lite up to 2.15 takes a dense layer of float activations and int8 weights to have one
+    scale, and says nothing where it has one for each output. Its convolutions have had a scale for
+    each from their first int8 version on (benchmarks/runtimes); they take the same time.
+
+    Raises:
+      TypeError: a layer is of a kind that no family has had between vectors.
+    """
+
+    def pixels(layer: layers.Layer, new: Rebuild) -> bool:
+        vector = _is_vector(tf.nest.flatten(layer.output)[0])
+        if not vector and not any(map(_is_vector, tf.nest.flatten(layer.input))):
+            return False
+        if vector and isinstance(layer, layers.Dense):
+            options = {"activation": layer.activation, "use_bias": layer.use_bias}
+            conv = layers.Conv2D(layer.units, 1, name=layer.name, **options)
+            kernel, *bias = layer.get_weights()
+            output = call(conv, new.value(layer.input), [kernel[None, None], *bias])
+        elif vector and isinstance(layer, layers.Flatten | layers.Reshape):
+            shape = 1, 1, layer.output.shape[-1]
+            output = new.value(layer.input)
+            if output.shape[1:] != shape:
+                output = layers.Reshape(shape, name=layer.name)(output)
+        elif isinstance(layer, layers.GlobalAveragePooling2D):
+            output = copied(layer, keepdims=True)(new.value(layer.input))
+        elif isinstance(layer, layers.Reshape | ELEMENTWISE):
+            return False
+        else:
+            raise TypeError(f"{layer.name}: {type(layer).__name__} of a vector")
+        new.put(layer.output, output)
+        return True
+
+    result = rebuilt(model, pixels)
+    outputs = tf.nest.map_structure(
+        lambda old, new: layers.Reshape(old.shape[1:])(new) if _is_vector(old) else new,
+        model.output, result.output,
+    )
+    return tf_keras.Model(result.input, outputs, name=model.name)
+
+
+def _is_vector(tensor: tf.Tensor) -> bool:
+    return len(tensor.shape) == 2

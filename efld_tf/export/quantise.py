@@ -25,7 +25,7 @@ def to_int(
     """Integer weights and activations, up to the float tail.
 
     The tail is what comes after the last operator with weights on the way to an output, and for
-    the points that one itself where it is a dense layer: it takes its input and int8 weights to
+    the points that one itself where it gives a vector: it takes its input and int8 weights to
     float, so that they do not lie on the 255 steps of an output grid. Its input is quantised
     again, by its own range in that very image.
 
@@ -33,7 +33,7 @@ def to_int(
       content: the float model.
       chosen: the range of every tensor by name, see `ranges.choose`.
       activation_bits: 8 or 16.
-      float_last: False leaves that dense layer among the integers, for comparisons.
+      float_last: False leaves that one among the integers, for comparisons.
     """
     found = graph.parse(content)
     engine = quantizer.Quantizer(content)
@@ -54,7 +54,7 @@ def to_int(
         name = qtyping.TFLOperationName(operator.name)
         if operator.name not in _WEIGHTED:
             _leave(engine, _scope(operator), name)
-        elif operator.name == "FULLY_CONNECTED" and operator.index in of_points and float_last:
+        elif graph.gives_vector(operator) and operator.index in of_points and float_last:
             engine.add_dynamic_config(_scope(operator), name, 8)
     return _run(engine, {
         name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
@@ -63,9 +63,14 @@ def to_int(
 
 
 def to_dynamic(content: bytes) -> bytes:
-    """int8 weights; each operator quantises its float input by the range it has in that image."""
+    """int8 weights; each operator quantises its float input by the range it has in that image.
+
+    Transposed convolutions unpack their weights instead: TensorFlow Lite up to 2.16 has none of
+    int8 weights and float activations.
+    """
     engine = quantizer.Quantizer(content)
     engine.add_dynamic_config(".*", _ALL, 8)
+    engine.add_weight_only_config(".*", qtyping.TFLOperationName.CONV_2D_TRANSPOSE, 8)
     return _run(engine, None)
 
 

@@ -100,8 +100,9 @@ def choose(
             min(0.0, room * float(np.percentile(low, 100 - percentile))),
             max(0.0, room * float(np.percentile(high, percentile))),
         )
+    ends = {groups[tensor.index] for tensor in found.outputs}
     for operator in found.operators:
-        if operator.name == "LOGISTIC" and operator.outputs[0] in found.outputs:
+        if operator.name == "LOGISTIC" and groups[operator.outputs[0].index] in ends:
             ranges[groups[operator.inputs[0].index]] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
     return {found.tensors[member].name: ranges[group] for member, group in groups.items()}
 

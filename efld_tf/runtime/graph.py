@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ from ai_edge_litert import schema_py_generated as schema
 from efld_tf.errors import DataError
 
 IDENTIFIER = b"TFL3"
+# The format's own entry for the oldest runtime that a model is for.
+MINIMUM_RUNTIME = b"min_runtime_version"
+# The deprecated code of the operators that do not fit into 8 bits.
+LARGEST_DEPRECATED_CODE = schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
 # A flatbuffer's offsets are 32 bits.
 MAX_BYTES = (1 << 31) - 1
 
@@ -28,6 +32,13 @@ DAMAGED = (
     struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError,
     MemoryError,
 )  # fmt: skip
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {n: name for name, n in vars(enumeration).items() if isinstance(n, int)}
+
+
+BUILTIN_NAMES = _names(schema.BuiltinOperator)
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,8 @@ class Tensor:
       dtype: such as `int8`, `float32`.
       shape: as stored; None for a dimension that is only known at run time.
       constant: whether its values are stored in the file (weights).
+      scales: the steps of its integers, one or one for each channel; empty for other numbers.
+      quantised_axis: the dimension of its channels.
     """
 
     subgraph: int
@@ -48,6 +61,8 @@ class Tensor:
     dtype: str
     shape: tuple[int | None, ...]
     constant: bool
+    scales: tuple[float, ...] = ()
+    quantised_axis: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,9 @@ class Operator:
       inputs, outputs: its tensors; None for an optional input that is absent.
       macs: multiply-accumulates of one invocation.
       builtin: False for a custom operator, which not every runtime has.
+      version: what the file says of it, see `versions`.
+      deprecated_name: what readers of the format's deprecated 8-bit code take it for.
+      options: its settings, by their names in the format's schema.
     """
 
     subgraph: int
@@ -69,6 +87,15 @@ class Operator:
     outputs: tuple[Tensor, ...]
     macs: int
     builtin: bool
+    version: int
+    deprecated_name: str
+    options: Mapping[str, Any]
+
+    @property
+    def expected_deprecated_name(self) -> str:
+        """What readers of the deprecated code should take it for."""
+        number = getattr(schema.BuiltinOperator, self.name, schema.BuiltinOperator.CUSTOM)
+        return BUILTIN_NAMES[min(number, LARGEST_DEPRECATED_CODE)]
 
     @property
     def input_dtypes(self) -> tuple[str, ...]:
@@ -92,6 +119,7 @@ class Graph:
 
     Attributes:
       inputs, outputs: of the main subgraph.
+      minimum_runtime: the release of TensorFlow Lite that the file says it needs, or "".
       total_macs: of one invocation; the body of a control-flow operator counts once.
     """
 
@@ -99,6 +127,7 @@ class Graph:
     operators: tuple[Operator, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    minimum_runtime: str
 
     @property
     def total_macs(self) -> int:
@@ -157,6 +186,12 @@ def after_search(found: Graph) -> list[Operator]:
     return result
 
 
+def gives_vector(operator: Operator) -> bool:
+    """Whether an operator is a dense layer, or a convolution that gives one pixel."""
+    one_pixel = operator.name == "CONV_2D" and operator.outputs[0].shape[1:3] == (1, 1)
+    return one_pixel or operator.name == "FULLY_CONNECTED"
+
+
 def operators(path: str | Path) -> tuple[Operator, ...]:
     """The operators of a model, with their tensors and MACs; errors as in `read`."""
     return read(path).operators
@@ -165,6 +200,16 @@ def operators(path: str | Path) -> tuple[Operator, ...]:
 def total_macs(path: str | Path) -> int:
     """Multiply-accumulates of one invocation of a model; errors as in `read`."""
     return read(path).total_macs
+
+
+@dataclass(frozen=True)
+class _Code:
+    """What a model says of one kind of operator."""
+
+    name: str
+    builtin: bool
+    version: int
+    deprecated_name: str
 
 
 class _Reader:
@@ -198,6 +243,7 @@ class _Reader:
             operators=tuple(found),
             inputs=tuple(_pick(tensors, i) for i in _vector(main.InputsAsNumpy())),
             outputs=tuple(_pick(tensors, i) for i in _vector(main.OutputsAsNumpy())),
+            minimum_runtime=self._minimum_runtime(),
         )
 
     def _range(self, length: int) -> range:
@@ -206,14 +252,22 @@ class _Reader:
             raise ValueError(f"a list of {length} in {self.size} bytes")
         return range(length)
 
-    def _op_code(self, index: int) -> tuple[str, bool]:
-        """Name of an operator code, and whether it is a builtin one."""
+    def _op_code(self, index: int) -> _Code:
         code = self.model.OperatorCodes(index)
-        # The deprecated field has 8 bits; the schema says to take the larger one.
+        # The older field has 8 bits; the schema says to take the larger one.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        if number == schema.BuiltinOperator.CUSTOM:
-            return code.CustomCode().decode(), False
-        return _BUILTIN_NAMES[number], True
+        custom = number == schema.BuiltinOperator.CUSTOM
+        name = code.CustomCode().decode() if custom else BUILTIN_NAMES[number]
+        before = BUILTIN_NAMES[code.DeprecatedBuiltinCode()]
+        return _Code(name, not custom, code.Version(), before)
+
+    def _minimum_runtime(self) -> str:
+        for index in self._range(self.model.MetadataLength()):
+            entry = self.model.Metadata(index)
+            if entry.Name() == MINIMUM_RUNTIME:
+                content = _vector(self.model.Buffers(entry.Buffer()).DataAsNumpy())
+                return content.astype(np.uint8).tobytes().rstrip(b"\0").decode()
+        return ""
 
     def _tensors(self, subgraph: int) -> list[Tensor]:
         table = self.model.Subgraphs(subgraph)
@@ -227,6 +281,8 @@ class _Reader:
                 if dimension < 0:
                     shape[axis] = None
             buffer = tensor.Buffer()
+            grid = tensor.Quantization()
+            scales = _vector(grid.ScaleAsNumpy()).tolist() if grid else []
             result.append(
                 Tensor(
                     subgraph=subgraph,
@@ -235,6 +291,8 @@ class _Reader:
                     dtype=_DTYPE_NAMES[tensor.Type()],
                     shape=tuple(shape),
                     constant=buffer > 0 and self.stored[buffer],
+                    scales=tuple(scales),
+                    quantised_axis=grid.QuantizedDimension() if grid else 0,
                 )
             )
         return result
@@ -244,16 +302,17 @@ class _Reader:
         result = []
         for index in self._range(table.OperatorsLength()):
             operator = table.Operators(index)
-            name, builtin = self.codes[operator.OpcodeIndex()]
+            code = self.codes[operator.OpcodeIndex()]
             inputs = tuple(
                 _pick(tensors, i) if i >= 0 else None for i in _vector(operator.InputsAsNumpy())
             )
             outputs = tuple(_pick(tensors, i) for i in _vector(operator.OutputsAsNumpy()))
-            macs = 0
-            if name in _COUNTED:
-                place = f"operator {index} ({name})"
-                macs = _COUNTED[name](_Operands(self.path, place, operator, inputs, outputs))
-            result.append(Operator(subgraph, index, name, inputs, outputs, macs, builtin))
+            options, macs = _options(operator), 0
+            if code.name in _COUNTED:
+                place = f"operator {index} ({code.name})"
+                macs = _COUNTED[code.name](_Operands(self.path, place, options, inputs, outputs))
+            result.append(Operator(subgraph, index, code.name, inputs, outputs, macs, code.builtin,
+                                   code.version, code.deprecated_name, options))
         return result
 
 
@@ -263,7 +322,7 @@ class _Operands:
 
     path: str | Path
     place: str
-    table: Any
+    options: Mapping[str, Any]
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
 
@@ -310,13 +369,8 @@ def _transpose_conv(operands: _Operands) -> int:
 
 
 def _batch_matmul(operands: _Operands) -> int:
-    options = schema.BatchMatMulOptions()
-    table = operands.table.BuiltinOptions()
-    if table is not None:
-        options.Init(table.Bytes, table.Pos)
     left = operands.input(0)
-    transposed = table is not None and options.AdjX()
-    return math.prod(operands.output()) * left[-2 if transposed else -1]
+    return math.prod(operands.output()) * left[-2 if operands.options.get("adjX") else -1]
 
 
 _COUNTED: dict[str, Callable[[_Operands], int]] = {
@@ -328,12 +382,16 @@ _COUNTED: dict[str, Callable[[_Operands], int]] = {
 }
 
 
-def _names(enumeration: type) -> dict[int, str]:
-    return {n: name for name, n in vars(enumeration).items() if isinstance(n, int)}
-
-
-_BUILTIN_NAMES = _names(schema.BuiltinOperator)
+_OPTION_NAMES = _names(schema.BuiltinOptions)
 _DTYPE_NAMES = {number: name.lower() for number, name in _names(schema.TensorType).items()}
+
+
+def _options(operator: schema.Operator) -> dict[str, Any]:
+    """An operator's settings; none where it has none, or in the format's second union."""
+    kind, table = operator.BuiltinOptionsType(), operator.BuiltinOptions()
+    if not kind or table is None:
+        return {}
+    return vars(getattr(schema, f"{_OPTION_NAMES[kind]}T").InitFromBuf(table.Bytes, table.Pos))
 
 
 def _vector(values: Any) -> np.ndarray:
