@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from efld_tf import runs
 from efld_tf.cli import common
+
+if TYPE_CHECKING:
+    from efld_tf.runtime.golden import Check, Golden
+    from efld_tf.runtime.other_runtimes import Outcome
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, audits and runs the golden input."""
     parser = common.parser(
         "efld-verify",
-        "Check an exported model here: metadata, operators and types of its mode, and its golden "
-        "input and output by every kernel of this machine. Exit code 1 where a result differs.",
+        "Check an exported model here: metadata, operators and types of its mode, the runtimes it "
+        "says it is for, and its golden input and output by every kernel of this machine. Exit "
+        "code 1 where a result differs, or another runtime refuses it.",
         "example: efld-verify runs/demo/efld_ibug68_int8",
     )
     parser.add_argument("model", type=Path, help="a bundle of efld-export, the .tflite in it, "
                         "or a shipped model: research or synthetic")
+    parser.add_argument(
+        "--runtime", action="append", default=[], metavar="PACKAGE==VERSION",
+        help="also by another runtime, which pip installs into an environment of its own: "
+        "tflite-runtime==2.14.0, ai-edge-litert==1.0.1, tensorflow==2.15.1; may be repeated",
+    )
     arguments = parser.parse_args(argv)
     from efld_tf.export import audit
-    from efld_tf.runtime import golden, metadata
+    from efld_tf.runtime import golden, metadata, other_runtimes
 
     path = runs.exported_model(arguments.model)
     about = metadata.read(path)
@@ -30,17 +41,33 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     found = audit.check(path, stated.mode)  # before it is run on anything
     expected, checks = golden.verify(path)
     count = len(found.operators)
-    print(f"{expected.mode}: {count} operators, {found.total_macs:,} MACs, as promised")
+    print(f"{expected.mode}: {count} operators, {found.total_macs:,} MACs, as promised; for "
+          f"TensorFlow Lite {found.minimum_runtime} and newer, older ones refuse it")
     for check in checks:
-        off, allowed = f"{check.largest_difference:.6f} of the crop", f"{expected.tolerance:g}"
-        if expected.confidence:
-            off += f", confidence within {check.confidence_difference:.4f}"
-            allowed += f" or {expected.confidence.tolerance:g}"
-        print(
-            f"{check.kernels:9} {check.threads} thread{'s' if check.threads > 1 else ''}: "
-            f"golden output within {off} ({'ok' if check.passed else f'MORE than {allowed}'})"
-        )
-    return None if all(check.passed for check in checks) else 1
+        threads = f"{check.threads} thread{'s' if check.threads > 1 else ''}"
+        _print(f"{check.kernels:9} {threads}", check, expected)
+    passed = all(check.passed for check in checks)
+    for requirement in arguments.runtime:
+        (outcomes,) = other_runtimes.check(other_runtimes.environment(requirement), [path])
+        for outcome in outcomes:
+            name = f"{requirement} {outcome.kernels}"
+            if outcome.largest_difference is None:
+                reason = f"refused: {outcome.refused}" if outcome.refused else "CRASHED"
+                print(f"{name}: {reason}")
+            else:
+                _print(name, outcome, expected)
+            passed = passed and outcome.passed
+    return None if passed else 1
+
+
+def _print(name: str, check: Check | Outcome, expected: Golden) -> None:
+    """Says how far a result is off, and how far it may be."""
+    off, allowed = f"{check.largest_difference:.6f} of the crop", f"{expected.tolerance:g}"
+    if expected.confidence:
+        off += f", confidence within {check.confidence_difference:.4f}"
+        allowed += f" or {expected.confidence.tolerance:g}"
+    verdict = "ok" if check.passed else f"MORE than {allowed}"
+    print(f"{name}: golden output within {off} ({verdict})")
 
 
 def entry() -> None:

@@ -1,0 +1,151 @@
+"""Golden files by other runtimes than this one: what an app carries may be older or newer.
+
+Each is a Python package that is installed into an environment of its own, below the user's cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf.errors import EfldError
+from efld_tf.runtime import golden
+
+PACKAGES = ("tflite-runtime", "ai-edge-litert", "tensorflow", "tensorflow-cpu")
+EXAMPLE = "tflite-runtime==2.14.0"
+WORKER = Path(__file__).with_name("other_runtimes_worker.py")
+# Their wheels were built against NumPy 1, which most do not say; releases of TensorFlow before 2.12
+# also ask for no protobuf that is old enough.
+OLD_TENSORFLOW = (2, 12)
+CONSTRAINTS, OLD_CONSTRAINTS = ("numpy<2",), ("numpy<1.22", "protobuf<3.20")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a runtime made of a model.
+
+    Attributes:
+      kernels: `default` or `built-in`; by default, most take XNNPACK's where they can.
+      refused: what it said where it refused the model; "" where it did not.
+      crashed: whether the process died.
+      largest_difference: of a coordinate from the golden output, in crop sides; None without one.
+      confidence_difference: None for a model without one.
+      passed: whether both are within the golden file's tolerances.
+    """
+
+    kernels: str
+    refused: str = ""
+    crashed: bool = False
+    largest_difference: float | None = None
+    confidence_difference: float | None = None
+    passed: bool = False
+
+
+def environment(requirement: str, python: str = sys.executable) -> Path:
+    """The Python of an environment that has a runtime, which is made if it is not there yet.
+
+    Args:
+      requirement: such as `EXAMPLE`: one of `PACKAGES` and its version.
+      python: of which the environment is made; old runtimes need old ones.
+
+    Raises:
+      EfldError: not such a requirement, or it cannot be installed.
+    """
+    match = re.fullmatch(rf"({'|'.join(PACKAGES)})==([0-9]+(?:\.[0-9A-Za-z]+)+)", requirement)
+    if not match:
+        raise EfldError(f"runtime {requirement!r}: expected one of {', '.join(PACKAGES)} with its "
+                        f"version, such as {EXAMPLE}")
+    version = subprocess.run(
+        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        capture_output=True, text=True, check=True).stdout.strip()
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "efld_tf" / "runtimes"
+    folder = cache / f"{requirement}-python{version}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
+        try:
+            _install(requirement, match, python, temporary, version)
+            if not folder.exists():  # another process may have been quicker
+                temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder / "bin" / "python"
+
+
+def check(python: Path, models: Sequence[Path]) -> list[list[Outcome]]:
+    """Runs models on their golden inputs by the runtime of an environment.
+
+    Args:
+      python: of `environment`.
+      models: `.tflite` files of bundles.
+
+    Returns:
+      For each model, an outcome for each kind of kernels that the runtime has.
+
+    Raises:
+      DataError: a model's golden files cannot be read.
+      EfldError: the runtime cannot be run at all.
+    """
+    expected = [golden.read(model) for model in models]
+    jobs = [
+        {"model": str(Path(model).resolve()), "shape": list(image.shape), "default": default,
+         "input": str(Path(model).resolve().with_name(golden.INPUT_FILE))}
+        for model, (_, image, _) in zip(models, expected, strict=True)
+        for default in (True, False)
+    ]
+    done = subprocess.run([str(python), str(WORKER)], input=json.dumps(jobs), capture_output=True,
+                          text=True, check=False)
+    # Native code may write there, too.
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if len(lines) != len(jobs):
+        last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise EfldError(f"{python}: the runtime cannot be run: {last}")
+    answers = iter(json.loads(line) for line in lines)
+    return [
+        [_outcome(kernels, answer, stated, points)
+         for kernels in ("default", "built-in") if not (answer := next(answers)).get("absent")]
+        for stated, _, points in expected
+    ]
+
+
+def _install(
+    requirement: str, match: re.Match[str], python: str, folder: Path, version: str
+) -> None:
+    release = tuple(int(part) for part in re.findall(r"\d+", match[2])[:2])
+    old = match[1].startswith("tensorflow") and release < OLD_TENSORFLOW
+    constraints = OLD_CONSTRAINTS if old else CONSTRAINTS
+    for command in (
+        [python, "-m", "venv", str(folder)],
+        [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet",
+         "--disable-pip-version-check", requirement, *constraints],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            reason = said[0].removeprefix("ERROR: ") if said else done.stderr.strip()[-200:]
+            raise EfldError(
+                f"runtime {requirement}: cannot be installed for Python {version}: {reason}")
+
+
+def _outcome(kernels: str, answer: dict, stated: golden.Golden, expected: np.ndarray) -> Outcome:
+    if "outputs" not in answer:
+        return Outcome(kernels, answer.get("refused", ""), "crashed" in answer)
+    points, *more = (np.array(output) for output in answer["outputs"])
+    if points.shape != expected.shape or len(more) != (stated.confidence is not None):
+        return Outcome(kernels)
+    difference, off = float(np.abs(points - expected).max()), None
+    passed = difference <= stated.tolerance  # a NaN does not pass
+    if stated.confidence:
+        off = float(np.abs(more[0].ravel()[0] - stated.confidence.value))
+        passed = passed and off <= stated.confidence.tolerance
+    return Outcome(kernels, "", False, difference, off, passed)
