@@ -183,11 +183,13 @@ VERSIONS = {
     "CAST": Versions("1.5 2.7 2.8 2.9 2.12", (
         (5, _either("float64", "float16")), (4, _either("uint16")), (3, _either("int8")),
         (2, _either("uint32")))),
+    "CEIL": Versions("1.14"),
     "CONCATENATION": Versions("1.5 1.14 2.3 2.14", ((4, _takes("uint32")), *_BY_SIZE)),
     "CONV_2D": Versions("1.5 1.14 1.14 2.3 2.4 2.9 2.11 2.15", (
         (8, _all(_INT16, _option("quantizedBiasType"))), (6, _grouped), (4, _INT16),
         (7, _all(_INT8, _takes("int4", at=1))), (3, _INT8),
         (5, _all(_HYBRID, _per_channel)), (2, _HYBRID))),
+    "COS": Versions("1.14"),
     "DEPTHWISE_CONV_2D": Versions("1.5 1.12 1.14 2.2 2.3 2.3 2.11", (
         (5, _INT16), (6, _all(_HYBRID, _per_channel)), (4, _HYBRID),
         (7, _all(_INT8, _takes("int4", at=1))), (3, _INT8),
@@ -198,6 +200,8 @@ VERSIONS = {
         (5, _all(_INT8, lambda op: len(op.inputs[0].scales) > 1)), (2, _INT8))),
     "DIV": Versions("1.6 2.3", ((2, _MANY_DIMENSIONS),)),
     "ELU": Versions("1.14"),
+    "EQUAL": Versions("1.14 1.14 2.3 2.13 2.21", (
+        (5, _INT16), (3, _takes("string")), (2, _INT8))),
     "EXP": Versions("1.7 2.12", ((2, _SHORT),)),
     "EXPAND_DIMS": Versions("1.10"),
     "FLOOR": Versions("1.9"),
@@ -217,8 +221,16 @@ VERSIONS = {
     "GATHER_ND": Versions("1.14 2.3 2.5 2.13 2.16", (
         (5, _takes("bool")), (4, _takes("int16", at=1)), (3, _INT16), (2, _takes("string")))),
     "GELU": Versions("2.9 2.9", ((2, _BYTES),)),
+    "GREATER": Versions("1.14 1.14", ((2, _INT8),)),
+    "GREATER_EQUAL": Versions("1.14 1.14 2.13", _BY_SIZE),
     "HARD_SWISH": Versions("1.15"),
     "LEAKY_RELU": Versions("1.13.1 2.3", ((2, _INT16),)),
+    "LESS": Versions("1.14 1.14 2.13", _BY_SIZE),
+    "LESS_EQUAL": Versions("1.14 1.14", ((2, _INT8),)),
+    "LOG": Versions("1.14 2.15", ((2, _SHORT),)),
+    "LOGICAL_AND": Versions("1.11"),
+    "LOGICAL_NOT": Versions("1.11"),
+    "LOGICAL_OR": Versions("1.11"),
     "LOGISTIC": Versions("1.14 1.14 2.3", _BY_SIZE),
     "MAXIMUM": Versions("1.14 1.14 2.3 2.3", ((4, _INT16), (3, _MANY_DIMENSIONS), (2, _INT8))),
     "MAX_POOL_2D": Versions("1.5 1.14 2.3", _BY_SIZE),
@@ -229,12 +241,15 @@ VERSIONS = {
         (7, _all(_INT16, _not(_quantised))), (7, _takes("uint32")), (6, _takes("complex64")),
         (5, _takes("int64")), (4, _INT16), (3, _rescaled_up), (2, _INT8))),
     "NEG": Versions("1.9"),
+    "NOT_EQUAL": Versions("1.14 1.14 2.3 2.21", (
+        (4, _INT16), (3, _takes("string")), (2, _INT8))),
     "ONE_HOT": Versions("1.11"),
     "PACK": Versions("1.11 1.14 2.3 2.13", ((2, _INT8), (3, _INT16), (4, _takes("uint32")))),
     "PAD": Versions("1.5 1.14 2.4 2.6 2.20", (
         (5, _takes("bool")), (4, _rank_above(4)), *_BY_SIZE)),
     "PADV2": Versions("1.9 1.14 2.4 2.6 2.20", (
         (5, _takes("bool")), (4, _rank_above(4)), *_BY_SIZE)),
+    "POW": Versions("1.10"),
     "PRELU": Versions("1.8"),
     "QUANTIZE": Versions("1.14 1.15 2.7 2.21", (
         (4, _either("int4")), (3, lambda op: len(op.outputs[0].scales) > 1),
@@ -250,9 +265,12 @@ VERSIONS = {
         (4, _INT16), (3, _option("halfPixelCenters", "alignCorners")), (2, _INT8))),
     "ROUND": Versions("1.14"),
     "RSQRT": Versions("1.10 2.5 2.15", _BY_SIZE),
+    "SELECT": Versions("1.14 1.14 2.12 2.12", (
+        (4, _takes("uint32")), (3, _rank_above(4)), (2, _INT8))),
     "SELECT_V2": Versions("2.2 2.12", ((2, _takes("uint32")),)),
     "SHAPE": Versions("1.10"),
     "SIGN": Versions("2.11 2.12", ((2, _takes("int32")),)),
+    "SIN": Versions("1.9"),
     "SLICE": Versions("1.14 1.14 1.14 2.4 2.5 2.14 2.21", (
         (7, _takes("int4")), (6, _takes("uint32")), (5, lambda op: len(op.inputs[0].shape) > 4),
         (4, _INT16), (3, _takes("string")), (2, _INT8))),
