@@ -87,14 +87,15 @@ def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray,
 
     Kernels differ by a step of the grid. Where two cells of a score map are as good as equal, that
     moves a point by a cell: the face is the first one on which XNNPACK and the built-in kernels
-    agree well, or the one of `GOLDEN_FACES` on which they agree best; then the tolerance is twice
-    what they differ by. Those of other runtimes round in other places, for which a level of noise
-    in the image stands where a model searches for a best score with rounded numbers.
+    agree well, in points and confidence, or the one of `GOLDEN_FACES` on which they agree best;
+    then the tolerance is twice what their points differ by. Those of other runtimes round in other
+    places, for which a level of noise in the image stands where a model searches for a best score
+    with rounded numbers.
 
     Raises:
       EfldError: they agree on no face, or the model's points are not numbers.
     """
-    best, least = None, np.inf
+    best, differences, least = None, (np.inf, np.inf), np.inf
     limit = golden.largest_tolerance(model)
     searches = limit == golden.LARGEST_TOLERANCE_OF_SEARCH
     stored = {tensor.dtype for tensor in graph.read(model).tensors if tensor.constant}
@@ -104,24 +105,33 @@ def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray,
         box = (*points.min(axis=0), *points.max(axis=0))
         crop = CropRule("points", "ibug68", 1.25).crop(box).within(zoomed(zoom))
         image = extract_crop(face.image, crop, size)[None]
-        expected = golden.run(model, image)[0]
-        others = [golden.run(model, image, xnnpack=False)[0]]
-        if searches and "int8" in stored:
-            others += [golden.run(model, noisy)[0] for noisy in _noisy(image)]
-        difference = float(np.abs(np.array(others) - expected).max())
-        if difference < least:
-            best, least = image, difference
-        if least < TOLERANCE / 2:
+        found = _kernels_differ(model, image, noise=searches and "int8" in stored)
+        share = max(2 * found[0] / limit, found[1] / CONFIDENCE_TOLERANCE)
+        if share < least:
+            best, differences, least = image, found, share
+        if differences[0] < TOLERANCE / 2 and differences[1] < CONFIDENCE_TOLERANCE / 2:
             break
     if best is None:
         raise EfldError(f"{model.name}: its points are not numbers on a rendered face")
-    if 2 * least > limit:
+    if 2 * differences[0] > limit:
         reason = "its scores have no clear best" if searches else "its steps are too coarse"
         raise EfldError(
-            f"{model.name}: XNNPACK's and the built-in kernels' points differ by {least:.3f} of "
-            f"the crop or more on {GOLDEN_FACES} rendered faces: {reason}"
+            f"{model.name}: XNNPACK's and the built-in kernels' points differ by "
+            f"{differences[0]:.3f} of the crop or more on {GOLDEN_FACES} rendered faces: {reason}"
         )
-    return best, max(TOLERANCE, 2 * least)
+    return best, max(TOLERANCE, 2 * differences[0])
+
+
+def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> tuple[float, float]:
+    """By how much XNNPACK's and the built-in kernels' points and confidences differ.
+
+    With noise also by how much XNNPACK's differ on images like it.
+    """
+    expected, sure = golden.run(model, image)
+    others = [golden.run(model, image, xnnpack=False)]
+    others += [golden.run(model, other) for other in (_noisy(image) if noise else ())]
+    off = max(abs(confidence - sure) for _, confidence in others) if sure is not None else 0.0
+    return float(np.abs(np.array([points for points, _ in others]) - expected).max()), off
 
 
 def _noisy(image: np.ndarray) -> Iterator[np.ndarray]:

@@ -266,7 +266,7 @@ class _Reader:
             entry = self.model.Metadata(index)
             if entry.Name() == MINIMUM_RUNTIME:
                 content = _vector(self.model.Buffers(entry.Buffer()).DataAsNumpy())
-                return content.astype(np.uint8).tobytes().rstrip(b"\0").decode()
+                return content.astype(np.uint8).tobytes().rstrip(b"\0").decode(errors="replace")
         return ""
 
     def _tensors(self, subgraph: int) -> list[Tensor]:

@@ -145,6 +145,6 @@ def test_an_operator_that_nobody_knows_is_named() -> None:
         versions.needed(strange)
 
 
-@pytest.mark.parametrize("text", ["", "2.x", "2..4", "-1", "2.4.0.1.1", "99999", "２.4"])
+@pytest.mark.parametrize("text", ["", "2.x", "2..4", "-1", "2.4.0.1.1", "99999", "\uff12.4"])
 def test_what_is_no_release(text: str) -> None:
     assert not versions.is_release(text)

@@ -1,0 +1,171 @@
+"""An exported model is right on every runtime, or refused by it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from tensorflow.lite.python.convert import mlir_sparsify
+
+from efld_tf import assets
+from efld_tf.errors import DataError, EfldError
+from efld_tf.export import audit, bundle, calibration, convert, export, flatbuffer, metadata
+from efld_tf.models import checkpoint
+from efld_tf.runtime import golden, graph, other_runtimes, versions
+from tests.export.conftest import RULE, SIZE
+from tests.tiny_models import edited
+
+# Older than what made a dense layer of a scale for each output right, and the first of LiteRT.
+OLD, FIRST_LITERT = "tflite-runtime==2.14.0", "ai-edge-litert==1.0.1"
+ONE_FAMILY = pytest.mark.parametrize("trained", ["efld"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def runtimes() -> dict[str, Path]:
+    """Their Pythons; the project's own are tried by the other tests."""
+    try:
+        return {name: other_runtimes.environment(name) for name in (OLD, FIRST_LITERT)}
+    except EfldError as error:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def exports(trained: Path) -> dict[str, Path]:
+    """A bundle's model of every mode."""
+    folder = trained.parent / "modes"
+    return {
+        mode: folder / mode / export.export(
+            trained, folder / mode, mode, head="ibug51", epochs=1).model
+        for mode in export.MODES
+    }
+
+
+def test_every_mode_is_right_on_old_runtimes(
+    exports: dict[str, Path], runtimes: dict[str, Path]
+) -> None:
+    for name, python in runtimes.items():
+        found = other_runtimes.check(python, list(exports.values()))
+        for mode, outcomes in zip(exports, found, strict=True):
+            assert [outcome.kernels for outcome in outcomes] == ["default", "built-in"]
+            assert all(outcome.passed for outcome in outcomes), (name, mode, outcomes)
+
+
+def test_shipped_models_are_right_on_old_runtimes(runtimes: dict[str, Path]) -> None:
+    models = [shipped.int8 for shipped in assets.SHIPPED.values()]
+    for name, python in runtimes.items():
+        for outcomes in other_runtimes.check(python, models):
+            assert all(outcome.passed for outcome in outcomes), (name, outcomes)
+            # What kernels differ by, not what one scale instead of many does (0.28 of the crop).
+            assert max(outcome.largest_difference for outcome in outcomes) < 0.003
+
+
+def test_versions_are_those_that_tensorflow_writes(exports: dict[str, Path]) -> None:
+    for mode, path in exports.items():
+        own = graph.read(path)
+        again = graph.parse(bytes(mlir_sparsify(path.read_bytes())))
+        stated, expected = ({op.name: op.version for op in found.operators}
+                            for found in (own, again))
+        if mode == "int16x8":
+            # TensorFlow takes these two for ones of 8 bits, or of a bias whose type is said.
+            for name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+                stated.pop(name), expected.pop(name)
+        else:
+            assert own.minimum_runtime == again.minimum_runtime, mode
+        assert stated == expected, mode
+
+
+def test_a_model_says_its_runtime(exports: dict[str, Path]) -> None:
+    for mode, path in exports.items():
+        found = graph.read(path)
+        assert found.minimum_runtime == versions.minimum_runtime(found)
+        card = path.with_name("MODEL_CARD.md").read_text()
+        assert f"TensorFlow Lite {found.minimum_runtime} and newer" in card, mode
+
+
+@ONE_FAMILY
+def test_only_convolutions_have_a_scale_for_each_output(exports: dict[str, Path]) -> None:
+    for mode in convert.INTEGER_WEIGHTS:
+        assert not any(op.name == "FULLY_CONNECTED" for op in graph.read(exports[mode]).operators)
+
+
+@pytest.fixture
+def dense(trained: Path, photos: Path, tmp_path: Path) -> Path:
+    """An int8 bundle that ends in a dense layer with a scale for each output."""
+    spec, network = checkpoint.load(trained)
+    crops = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
+    steps = convert.Steps(dense_as_convolutions=False)
+    content = convert.convert(spec, network, "ibug51", "int8", crops, steps)
+    path = tmp_path / "dense.tflite"
+    path.write_bytes(metadata.add(content, export._about(spec, "ibug51")))
+    audit.check(path, "int8")
+    image, tolerance = bundle.golden_image(path, SIZE)
+    golden.write(path, "int8", image, tolerance, bundle.CONFIDENCE_TOLERANCE)
+    return path
+
+
+@ONE_FAMILY
+def test_what_a_runtime_would_compute_wrongly_it_refuses(
+    dense: Path, runtimes: dict[str, Path]
+) -> None:
+    assert graph.read(dense).minimum_runtime == "2.17.0"
+    (old,), (first,) = (other_runtimes.check(runtimes[name], [dense])
+                        for name in (OLD, FIRST_LITERT))
+    assert all("FULLY_CONNECTED" in outcome.refused and "12" in outcome.refused for outcome in old)
+    assert not any(outcome.passed for outcome in old)
+    assert all(outcome.passed for outcome in first)
+
+
+@ONE_FAMILY
+def test_versions_of_a_stranger_are_checked(dense: Path) -> None:
+    """Version 1, as AI Edge Quantizer leaves it: old runtimes compute something else."""
+
+    def forget(tree) -> None:
+        for code in tree.operatorCodes:
+            code.version = 1
+
+    dense.write_bytes(edited(dense.read_bytes(), forget))
+    with pytest.raises(DataError, match=r"operator \d+ \(\w+\) says version 1 and is of version"):
+        audit.check(dense, "int8")
+
+
+@ONE_FAMILY
+def test_deprecated_codes_of_a_stranger_are_checked(exports: dict[str, Path], tmp_path) -> None:
+    def forget(tree) -> None:
+        for code in tree.operatorCodes:
+            if code.builtinCode == schema.BuiltinOperator.QUANTIZE:
+                code.deprecatedBuiltinCode = 0
+
+    path = tmp_path / "m.tflite"
+    path.write_bytes(edited(exports["int8"].read_bytes(), forget))
+    with pytest.raises(DataError, match=r"\(QUANTIZE\) is ADD by its deprecated code"):
+        audit.check(path, "int8")
+
+
+@ONE_FAMILY
+@pytest.mark.parametrize("stated", [b"", b"1.5.0", b"2.x", b"\xff\xfe", None])
+def test_the_runtime_of_a_stranger_is_checked(
+    stated: bytes | None, exports: dict[str, Path], tmp_path: Path
+) -> None:
+    def state(tree) -> None:
+        for entry in [entry for entry in tree.metadata if entry.name == graph.MINIMUM_RUNTIME]:
+            tree.buffers[entry.buffer].data = np.frombuffer(stated or b"", np.uint8)
+            if stated is None:
+                tree.metadata.remove(entry)
+
+    path = tmp_path / "m.tflite"
+    path.write_bytes(edited(exports["int8"].read_bytes(), state))
+    with pytest.raises(DataError, match="min_runtime_version: it needs TensorFlow Lite 2.4.0"):
+        audit.check(path, "int8")
+
+
+@ONE_FAMILY
+def test_codes_that_fit_into_eight_bits_stand_there_too(exports: dict[str, Path]) -> None:
+    tree = flatbuffer.read(exports["int8"].read_bytes())
+    codes = {code.builtinCode: code.deprecatedBuiltinCode for code in tree.operatorCodes}
+    assert codes[schema.BuiltinOperator.QUANTIZE] == schema.BuiltinOperator.QUANTIZE
+    assert all(code == min(number, 127) for number, code in codes.items())
