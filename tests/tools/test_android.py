@@ -77,6 +77,6 @@ def test_every_file_of_the_app_is_there() -> None:
     app = SOURCES.parent / "app"
     names = {path.name for path in app.rglob("*") if path.is_file()}
     assert {"build.gradle.kts", "AndroidManifest.xml", "MainActivity.kt", "LandmarkModel.kt",
-            "GoldenTest.kt"} <= names
+            "Golden.kt", "GoldenTest.kt"} <= names
     readme = (SOURCES.parent / "README.md").read_text()
     assert "have not been compiled or run" in readme

@@ -2,6 +2,7 @@ package efld.sample
 
 import android.Manifest
 import android.content.Context
+import android.content.pm.ApplicationInfo
 import android.content.pm.PackageManager
 import android.graphics.Bitmap
 import android.graphics.Canvas
@@ -30,6 +31,10 @@ class MainActivity : ComponentActivity() {
         super.onCreate(state)
         shown = PointsView(this)
         setContentView(shown)
+        // A runtime that an app brings along for something else may be an older one: see it at once.
+        if (applicationInfo.flags and ApplicationInfo.FLAG_DEBUGGABLE != 0) {
+            Golden.difference(this)?.let { error("this runtime computes the model wrongly: $it") }
+        }
         // The bundle's .tflite, whatever it is called.
         val name = assets.list("")!!.first { it.endsWith(".tflite") }
         model = LandmarkModel(this, name)
