@@ -28,12 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser.add_argument(
         "--runtime", action="append", default=[], metavar="PACKAGE==VERSION",
         help="also by another runtime, which pip installs into an environment of its own: "
-        "tflite-runtime==2.14.0, ai-edge-litert==1.0.1, tensorflow==2.15.1; may be repeated",
+        "tflite-runtime==2.14.0, ai-edge-litert==1.0.1, tensorflow-cpu==2.15.1 and others that "
+        "have wheels for this Python (in ~/.cache/efld_tf/runtimes); may be repeated",
     )
     arguments = parser.parse_args(argv)
     from efld_tf.export import audit
-    from efld_tf.runtime import golden, metadata, other_runtimes
+    from efld_tf.runtime import golden, metadata, other_runtimes, versions
 
+    for requirement in arguments.runtime:
+        other_runtimes.parts(requirement)  # a mistake is told before anything is run
     path = runs.exported_model(arguments.model)
     about = metadata.read(path)
     print(f"{path.name}: {about.family}, {about.schema}, {len(about.names)} points")
@@ -42,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     expected, checks = golden.verify(path)
     count = len(found.operators)
     print(f"{expected.mode}: {count} operators, {found.total_macs:,} MACs, as promised; for "
-          f"TensorFlow Lite {found.minimum_runtime} and newer, older ones refuse it")
+          f"TensorFlow Lite {versions.minimum_runtime(found)} and newer")
     for check in checks:
         threads = f"{check.threads} thread{'s' if check.threads > 1 else ''}"
         _print(f"{check.kernels:9} {threads}", check, expected)

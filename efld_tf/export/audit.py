@@ -128,19 +128,22 @@ def _check_versions(found: graph.Graph, path: str | Path) -> None:
             raise DataError(path, str(error)) from error
         if operator.version < needed:
             raise DataError(
-                path, f"{_listed([operator])} says version {operator.version} and is of version "
-                f"{needed}: TensorFlow Lite before {versions.since(operator, needed)} computes "
-                "something else instead of refusing it; export it again")
+                path, f"{_listed([operator])} is marked version {operator.version} but needs "
+                f"version {needed}: TensorFlow Lite before {versions.since(operator, needed)} "
+                "computes something else instead of refusing it; export it again")
         if operator.deprecated_name != operator.expected_deprecated_name:
             raise DataError(
                 path, f"{_listed([operator])} is {operator.deprecated_name} by its deprecated "
                 "code, which older readers take; export it again")
-    minimum, stated = versions.minimum_runtime(found), found.minimum_runtime
+    try:
+        minimum, stated = versions.minimum_runtime(found), found.minimum_runtime
+    except EfldError as error:
+        raise DataError(path, str(error)) from error
     known = versions.is_release(stated)
     if not known or versions.as_numbers(stated) < versions.as_numbers(minimum):
         raise DataError(
             path, f"min_runtime_version: it needs TensorFlow Lite {minimum} and says "
-            f"{stated or 'nothing'}; export it again")
+            f"{stated!r}; export it again")
 
 
 def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:

@@ -152,9 +152,10 @@ def state_versions(tree: schema.ModelT) -> None:
     for code in tree.operatorCodes:
         code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
         code.deprecatedBuiltinCode = min(code.builtinCode, graph.LARGEST_DEPRECATED_CODE)
-        code.version = needed.get(graph.BUILTIN_NAMES[code.builtinCode], code.version)
+        name = graph.BUILTIN_NAMES[code.builtinCode]
+        code.version = max(code.version, needed.get(name, 1))
     remove_metadata(tree, graph.MINIMUM_RUNTIME)
-    release = versions.minimum_runtime(found).encode()
+    release = versions.minimum_runtime(graph.parse(write(tree))).encode()
     add_metadata(tree, graph.MINIMUM_RUNTIME, release.ljust(MINIMUM_RUNTIME_BYTES, b"\0"))
 
 

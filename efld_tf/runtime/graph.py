@@ -52,7 +52,6 @@ class Tensor:
       shape: as stored; None for a dimension that is only known at run time.
       constant: whether its values are stored in the file (weights).
       scales: the steps of its integers, one or one for each channel; empty for other numbers.
-      quantised_axis: the dimension of its channels.
     """
 
     subgraph: int
@@ -62,7 +61,6 @@ class Tensor:
     shape: tuple[int | None, ...]
     constant: bool
     scales: tuple[float, ...] = ()
-    quantised_axis: int = 0
 
 
 @dataclass(frozen=True)
@@ -264,8 +262,8 @@ class _Reader:
     def _minimum_runtime(self) -> str:
         for index in self._range(self.model.MetadataLength()):
             entry = self.model.Metadata(index)
-            if entry.Name() == MINIMUM_RUNTIME:
-                content = _vector(self.model.Buffers(entry.Buffer()).DataAsNumpy())
+            if entry.Name() == MINIMUM_RUNTIME and entry.Buffer() < len(self.stored):
+                content = _vector(self.model.Buffers(entry.Buffer()).DataAsNumpy())[:16]
                 return content.astype(np.uint8).tobytes().rstrip(b"\0").decode(errors="replace")
         return ""
 
@@ -292,7 +290,6 @@ class _Reader:
                     shape=tuple(shape),
                     constant=buffer > 0 and self.stored[buffer],
                     scales=tuple(scales),
-                    quantised_axis=grid.QuantizedDimension() if grid else 0,
                 )
             )
         return result

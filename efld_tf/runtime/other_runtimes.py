@@ -27,7 +27,7 @@ WORKER = Path(__file__).with_name("other_runtimes_worker.py")
 # Their wheels were built against NumPy 1, which most do not say; releases of TensorFlow before 2.12
 # also ask for no protobuf that is old enough.
 OLD_TENSORFLOW = (2, 12)
-CONSTRAINTS, OLD_CONSTRAINTS = ("numpy<2",), ("numpy<1.22", "protobuf<3.20")
+BESIDE, BESIDE_OLD = ("numpy<2",), ("numpy<1.22", "protobuf<3.20")
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,37 @@ def environment(requirement: str, python: str = sys.executable) -> Path:
     Raises:
       EfldError: not such a requirement, or it cannot be installed.
     """
-    match = re.fullmatch(rf"({'|'.join(PACKAGES)})==([0-9]+(?:\.[0-9A-Za-z]+)+)", requirement)
-    if not match:
-        raise EfldError(f"runtime {requirement!r}: expected one of {', '.join(PACKAGES)} with its "
-                        f"version, such as {EXAMPLE}")
-    version = subprocess.run(
-        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
-        capture_output=True, text=True, check=True).stdout.strip()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "efld_tf" / "runtimes"
+    package, release = parts(requirement)
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    version = _run([python, "-I", "-c", program], requirement).stdout.strip()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efld_tf/runtimes"
     folder = cache / f"{requirement}-python{version}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
         try:
-            _install(requirement, match, python, temporary, version)
-            if not folder.exists():  # another process may have been quicker
-                temporary.rename(folder)
+            print(f"installing {requirement} into {folder} ...", file=sys.stderr, flush=True)
+            _install(requirement, package, release, python, temporary)
+            temporary.rename(folder)
+        except OSError as error:
+            if not folder.exists():  # unless another process was quicker
+                raise EfldError(f"runtime {requirement}: {folder}: {error.strerror}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return folder / "bin" / "python"
+
+
+def parts(requirement: str) -> tuple[str, str]:
+    """Package and version of a requirement.
+
+    Raises:
+      EfldError: not one of `PACKAGES` with a version.
+    """
+    match = re.fullmatch(rf"({'|'.join(PACKAGES)})==([0-9]+(?:\.[0-9A-Za-z]+)+)", requirement)
+    if not match:
+        raise EfldError(f"runtime {requirement!r}: expected one of {', '.join(PACKAGES)} with its "
+                        f"version, such as {EXAMPLE}")
+    return match[1], match[2]
 
 
 def check(python: Path, models: Sequence[Path]) -> list[list[Outcome]]:
@@ -103,8 +115,13 @@ def check(python: Path, models: Sequence[Path]) -> list[list[Outcome]]:
         for model, (_, image, _) in zip(models, expected, strict=True)
         for default in (True, False)
     ]
-    done = subprocess.run([str(python), str(WORKER)], input=json.dumps(jobs), capture_output=True,
-                          text=True, check=False)
+    try:
+        # Isolated: neither PYTHONPATH nor the worker's own folder may bring another runtime along.
+        done = subprocess.run([str(python), "-I", str(WORKER)], input=json.dumps(jobs),
+                              capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EfldError(f"{python}: the runtime cannot be run: {error.strerror}; delete "
+                        f"{python.parents[1]}") from error
     # Native code may write there, too.
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if len(lines) != len(jobs):
@@ -118,23 +135,32 @@ def check(python: Path, models: Sequence[Path]) -> list[list[Outcome]]:
     ]
 
 
-def _install(
-    requirement: str, match: re.Match[str], python: str, folder: Path, version: str
-) -> None:
-    release = tuple(int(part) for part in re.findall(r"\d+", match[2])[:2])
-    old = match[1].startswith("tensorflow") and release < OLD_TENSORFLOW
-    constraints = OLD_CONSTRAINTS if old else CONSTRAINTS
-    for command in (
-        [python, "-m", "venv", str(folder)],
-        [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet",
-         "--disable-pip-version-check", requirement, *constraints],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            reason = said[0].removeprefix("ERROR: ") if said else done.stderr.strip()[-200:]
-            raise EfldError(
-                f"runtime {requirement}: cannot be installed for Python {version}: {reason}")
+def _install(requirement: str, package: str, release: str, python: str, folder: Path) -> None:
+    numbers = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
+    old = package.startswith("tensorflow") and numbers < OLD_TENSORFLOW
+    _run([python, "-I", "-m", "venv", str(folder)], requirement)
+    _run([str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input",
+          "--disable-pip-version-check", "--only-binary", ":all:", requirement,
+          *(BESIDE_OLD if old else BESIDE)], requirement)
+
+
+def _run(command: list[str], requirement: str) -> subprocess.CompletedProcess[str]:
+    """Runs a step of an installation.
+
+    Raises:
+      EfldError: it fails.
+    """
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True,
+                              stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise EfldError(f"runtime {requirement}: {command[0]}: {error.strerror}") from error
+    except subprocess.CalledProcessError as error:
+        said = [line for line in error.stderr.splitlines() if line.startswith("ERROR")]
+        said += (error.stderr + error.stdout).strip().splitlines()[-1:]
+        reason = said[0].removeprefix("ERROR: ") if said else f"exit code {error.returncode}"
+        raise EfldError(
+            f"runtime {requirement}: cannot be installed by {command[0]}: {reason}") from error
 
 
 def _outcome(kernels: str, answer: dict, stated: golden.Golden, expected: np.ndarray) -> Outcome:
@@ -142,7 +168,7 @@ def _outcome(kernels: str, answer: dict, stated: golden.Golden, expected: np.nda
         return Outcome(kernels, answer.get("refused", ""), "crashed" in answer)
     points, *more = (np.array(output) for output in answer["outputs"])
     if points.shape != expected.shape or len(more) != (stated.confidence is not None):
-        return Outcome(kernels)
+        return Outcome(kernels, f"its outputs have other shapes: {points.shape}")
     difference, off = float(np.abs(points - expected).max()), None
     passed = difference <= stated.tolerance  # a NaN does not pass
     if stated.confidence:

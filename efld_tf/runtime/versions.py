@@ -4,7 +4,7 @@ A `.tflite` says a version for each kind of operator. An old runtime refuses a v
 not know ("Didn't find op for builtin opcode ..."), but takes an operator that says version 1 for
 what version 1 was, and computes something else without a word. The versions here are those that
 TensorFlow's converter gives, and the releases of TensorFlow Lite that first had them
-(tensorflow/compiler/mlir/lite/tools/versioning, as of TensorFlow 2.19). One differs: 16-bit
+(tensorflow/compiler/mlir/lite/tools/versioning). One differs: 16-bit
 activations have their own version with 8-bit weights too, not with 16-bit ones alone.
 
 LiteRT 1.0 is younger than all of TensorFlow Lite up to 2.17.
@@ -13,7 +13,7 @@ LiteRT 1.0 is younger than all of TensorFlow Lite up to 2.17.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from efld_tf.errors import EfldError
@@ -47,13 +47,14 @@ def needed(operator: Operator) -> int:
 def since(operator: Operator, version: int) -> str:
     """The release of TensorFlow Lite that first had a version of an operator, such as `2.4.0`.
 
-    Versions beyond those that are known here are taken for the last of them.
-
     Raises:
-      EfldError: as in `needed`.
+      EfldError: the operator or the version is not known here.
     """
     releases = _known(operator).since.split()
-    release = releases[min(version, len(releases)) - 1]
+    if not 1 <= version <= len(releases):
+        raise EfldError(f"operator {operator.index} ({operator.name}): version {version} is not "
+                        f"known here, where the last one is {len(releases)}")
+    release = releases[version - 1]
     return release if release.count(".") > 1 else f"{release}.0"
 
 
@@ -68,8 +69,9 @@ def minimum_runtime(found: Graph) -> str:
 
 
 def as_numbers(release: str) -> tuple[int, ...]:
-    """A release for comparison: `2.4.0` -> (2, 4, 0)."""
-    return tuple(int(part) for part in release.split("."))
+    """A release for comparison: `2.4` and `2.4.0` -> (2, 4, 0, 0)."""
+    parts = [int(part) for part in release.split(".")]
+    return tuple(parts + [0] * (4 - len(parts)))
 
 
 def is_release(text: str) -> bool:
@@ -101,7 +103,7 @@ def _takes(*dtypes: str, at: int = 0) -> Condition:
 
 def _gives(*dtypes: str) -> Condition:
     """Whether the output is of one of some types."""
-    return lambda operator: operator.output_dtypes[0] in dtypes
+    return lambda operator: operator.output_dtypes[:1] in [(dtype,) for dtype in dtypes]
 
 
 def _either(*dtypes: str) -> Condition:
@@ -127,6 +129,17 @@ def _rank_above(rank: int) -> Condition:
     return lambda operator: any(len(t.shape) > rank for t in operator.inputs if t)
 
 
+def _rank(operator: Operator) -> int:
+    """The dimensions of the first input; 0 where it is absent."""
+    tensor = _operand(operator, 0)
+    return len(tensor.shape) if tensor else 0
+
+
+def _scales(tensors: Sequence[Tensor | None]) -> int:
+    """How many scales the first of an operator's inputs or outputs has."""
+    return len(tensors[0].scales) if tensors and tensors[0] else 0
+
+
 def _quantised(operator: Operator) -> bool:
     return any(tensor.scales for tensor in operator.inputs[:2] if tensor)
 
@@ -139,9 +152,10 @@ def _broadcast(operator: Operator) -> bool:
 def _per_channel(operator: Operator) -> bool:
     """Whether weights have a scale for each of their channels, of which there may be one."""
     weights = _operand(operator, 1)
-    if weights is None or not weights.scales or weights.quantised_axis >= len(weights.shape):
+    if weights is None or not weights.shape:
         return False
-    return len(weights.scales) == weights.shape[weights.quantised_axis]
+    channels = weights.shape[-1 if operator.name == "DEPTHWISE_CONV_2D" else 0]
+    return len(weights.scales) > 1 or len(weights.scales) == channels == 1
 
 
 def _grouped(operator: Operator) -> bool:
@@ -152,7 +166,7 @@ def _grouped(operator: Operator) -> bool:
 
 def _rescaled_up(operator: Operator) -> bool:
     """Whether integer factors have larger steps than their product."""
-    tensors = *operator.inputs[:2], operator.outputs[0]
+    tensors = *operator.inputs[:2], *operator.outputs[:1]
     if len(tensors) < 3 or not all(tensor and tensor.scales for tensor in tensors):
         return False
     first, second, product = (tensor.scales[0] for tensor in tensors)
@@ -179,9 +193,9 @@ VERSIONS = {
     "BATCH_MATMUL": Versions("2.3 2.3 2.4 2.5", (
         *_BY_SIZE, (4, _all(_HYBRID, _option("asymmetricQuantizeInputs"))))),
     "BATCH_TO_SPACE_ND": Versions("1.6 1.14 2.3 2.12", (
-        (4, _INT16), (3, lambda op: len(op.inputs[0].shape) != 4), (2, _INT8))),
-    "CAST": Versions("1.5 2.7 2.8 2.9 2.12", (
-        (5, _either("float64", "float16")), (4, _either("uint16")), (3, _either("int8")),
+        (4, _INT16), (3, lambda op: _rank(op) != 4), (2, _INT8))),
+    "CAST": Versions("1.5 2.7 2.8 2.9 2.12 2.15", (
+        (6, _takes("int4")), (5, _either("float64", "float16")), (4, _either("uint16")), (3, _either("int8")),
         (2, _either("uint32")))),
     "CEIL": Versions("1.14"),
     "CONCATENATION": Versions("1.5 1.14 2.3 2.14", ((4, _takes("uint32")), *_BY_SIZE)),
@@ -197,7 +211,7 @@ VERSIONS = {
     "DEPTH_TO_SPACE": Versions("2.1 2.5", ((2, _INT8),)),
     "DEQUANTIZE": Versions("1.13.1 1.14 1.15 2.2 2.7 2.18", (
         (6, _takes("int4")), (3, _takes("int16", "float16")),
-        (5, _all(_INT8, lambda op: len(op.inputs[0].scales) > 1)), (2, _INT8))),
+        (5, _all(_INT8, lambda op: _scales(op.inputs) > 1)), (2, _INT8))),
     "DIV": Versions("1.6 2.3", ((2, _MANY_DIMENSIONS),)),
     "ELU": Versions("1.14"),
     "EQUAL": Versions("1.14 1.14 2.3 2.13 2.21", (
@@ -252,7 +266,7 @@ VERSIONS = {
     "POW": Versions("1.10"),
     "PRELU": Versions("1.8"),
     "QUANTIZE": Versions("1.14 1.15 2.7 2.21", (
-        (4, _either("int4")), (3, lambda op: len(op.outputs[0].scales) > 1),
+        (4, _either("int4")), (3, lambda op: _scales(op.outputs) > 1),
         (2, _gives("int16")))),
     "REDUCE_MAX": Versions("1.11 1.14 2.5", _BY_SIZE),
     "REDUCE_MIN": Versions("1.11 1.14 2.5", _BY_SIZE),
@@ -272,11 +286,11 @@ VERSIONS = {
     "SIGN": Versions("2.11 2.12", ((2, _takes("int32")),)),
     "SIN": Versions("1.9"),
     "SLICE": Versions("1.14 1.14 1.14 2.4 2.5 2.14 2.21", (
-        (7, _takes("int4")), (6, _takes("uint32")), (5, lambda op: len(op.inputs[0].shape) > 4),
+        (7, _takes("int4")), (6, _takes("uint32")), (5, lambda op: _rank(op) > 4),
         (4, _INT16), (3, _takes("string")), (2, _INT8))),
     "SOFTMAX": Versions("1.5 1.14 2.3", _BY_SIZE),
     "SPACE_TO_BATCH_ND": Versions("1.6 1.14 2.3 2.12", (
-        (4, _INT16), (3, lambda op: len(op.inputs[0].shape) != 4), (2, _INT8))),
+        (4, _INT16), (3, lambda op: _rank(op) != 4), (2, _INT8))),
     "SPACE_TO_DEPTH": Versions("1.5 1.14", ((2, _INT8),)),
     "SPLIT": Versions("1.5 1.14 1.14 2.3", (
         (4, _takes("int16", at=1)), (3, _takes("int32", at=1)), (2, _takes("int8", at=1)))),
@@ -287,7 +301,7 @@ VERSIONS = {
     "SQUEEZE": Versions("1.6 2.5", ((2, _takes("string")),)),
     "STRIDED_SLICE": Versions("1.6 1.14 2.1 2.2 2.5 2.6 2.14 2.14", (
         (8, _option("offset")), (7, _takes("uint32")), (6, _option("ellipsisMask", "newAxisMask")),
-        (5, _takes("string")), (4, lambda op: len(op.inputs[0].shape) > 4), (3, _takes("bool")),
+        (5, _takes("string")), (4, lambda op: _rank(op) > 4), (3, _takes("bool")),
         (2, _INT8))),
     "SUB": Versions("1.6 1.14 2.3 2.4 2.4", (
         (5, _all(_INT16, _not(_option("potScaleInt16")))), (4, _takes("int64")),
@@ -302,7 +316,7 @@ VERSIONS = {
     # Its first input is the shape of its output, the second its weights.
     "TRANSPOSE_CONV": Versions("1.9 2.2 2.3 2.13 2.15", (
         (5, _all(_takes("int16", at=2), _option("quantizedBiasType"))),
-        (4, _option("fusedActivationFunction")), (3, lambda op: len(op.inputs) == 4),
+        (4, _option("fusedActivationFunction")), (3, lambda op: _operand(op, 3) is not None),
         (2, _takes("int8", at=1)))),
     "UNPACK": Versions("1.11 1.14 2.2 2.3 2.22", (
         (2, _BYTES), (3, _takes("bool")), (4, _INT16), (5, _takes("float16")))),

@@ -68,7 +68,9 @@ def test_a_runtime_that_dies_fails_the_model_alone(tmp_path: Path) -> None:
     (package / "interpreter.py").write_text(
         "import os\nclass Interpreter:\n    def __init__(self, **options):\n        os.abort()\n")
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    program = (f"import runpy, sys; sys.path.insert(0, '{tmp_path}'); "
+               f"runpy.run_path('{other_runtimes.WORKER}', run_name='__main__')")
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{program}"\n')
     python.chmod(0o755)
     models = [shipped.int8 for shipped in assets.SHIPPED.values()]
     for outcomes in other_runtimes.check(python, models):
@@ -93,8 +95,27 @@ def test_what_is_no_runtime_is_refused(text: str, cache: Path) -> None:
     assert not cache.exists()
 
 
+@pytest.mark.parametrize("python", ["/bin/false", "/absent/python"])
+def test_a_python_that_is_none_is_told(python: str, cache: Path) -> None:
+    with pytest.raises(EfldError, match=python):
+        other_runtimes.environment(other_runtimes.EXAMPLE, python)
+    with pytest.raises(EfldError, match=python):
+        other_runtimes.check(Path(python), [assets.INT8_MODEL])
+
+
+def test_what_is_on_the_python_path_is_no_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "ai_edge_litert"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('another runtime')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (outcomes,) = other_runtimes.check(Path(sys.executable), [assets.INT8_MODEL])
+    assert all(outcome.passed for outcome in outcomes)
+
+
 def test_a_runtime_that_cannot_be_had_leaves_nothing(cache: Path) -> None:
-    with pytest.raises(EfldError, match=r"tflite-runtime==99\.0: cannot be installed for Python 3"):
+    with pytest.raises(EfldError, match=r"tflite-runtime==99\.0: cannot be installed by"):
         other_runtimes.environment("tflite-runtime==99.0")
     assert not list(cache.iterdir())
 

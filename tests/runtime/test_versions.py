@@ -138,6 +138,28 @@ def test_every_version_has_a_release() -> None:
         assert all(1 < version <= len(releases) for version, _ in known.needed), name
 
 
+@pytest.mark.parametrize("name", sorted(versions.VERSIONS))
+def test_operands_that_are_missing_crash_nothing(name: str) -> None:
+    """A stranger's operator may have none, absent ones or scalars."""
+    operator = graph.parse(tiny_models.tiny_float()).operators[0]
+    scalar = replace(operator.outputs[0], shape=(), scales=())
+    for inputs in ((), (None,), (None,) * 4, (scalar,) * 4):
+        for outputs in ((), (scalar,)):
+            strange = replace(operator, name=name, inputs=inputs, outputs=outputs, options={})
+            assert versions.needed(strange) >= 1
+
+
+def test_a_version_that_nobody_knows_is_named() -> None:
+    operator = graph.parse(tiny_models.tiny_float()).operators[0]
+    with pytest.raises(EfldError, match="version 99 is not known"):
+        versions.since(operator, 99)
+
+
+def test_releases_are_compared_part_by_part() -> None:
+    assert versions.as_numbers("2.4") == versions.as_numbers("2.4.0")
+    assert versions.as_numbers("2.14.0") > versions.as_numbers("2.4.1")
+
+
 def test_an_operator_that_nobody_knows_is_named() -> None:
     found = graph.parse(tiny_models.tiny_float())
     strange = replace(found.operators[0], name="BUCKETIZE")
