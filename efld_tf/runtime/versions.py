@@ -195,8 +195,8 @@ VERSIONS = {
     "BATCH_TO_SPACE_ND": Versions("1.6 1.14 2.3 2.12", (
         (4, _INT16), (3, lambda op: _rank(op) != 4), (2, _INT8))),
     "CAST": Versions("1.5 2.7 2.8 2.9 2.12 2.15", (
-        (6, _takes("int4")), (5, _either("float64", "float16")), (4, _either("uint16")), (3, _either("int8")),
-        (2, _either("uint32")))),
+        (6, _takes("int4")), (5, _either("float64", "float16")), (4, _either("uint16")),
+        (3, _either("int8")), (2, _either("uint32")))),
     "CEIL": Versions("1.14"),
     "CONCATENATION": Versions("1.5 1.14 2.3 2.14", ((4, _takes("uint32")), *_BY_SIZE)),
     "CONV_2D": Versions("1.5 1.14 1.14 2.3 2.4 2.9 2.11 2.15", (
