@@ -43,7 +43,7 @@ class ExportReport:
       head: its schema.
       size_bytes, macs: of the file.
       calibration_source, calibration_faces: what it was calibrated on; "" and 0 where it was not.
-      minimum_runtime: the oldest release of TensorFlow Lite that does not refuse it.
+      minimum_runtime: the oldest TensorFlow Lite with all its operators, see `versions`.
       operators, types: how many of each the file has.
       comparison: the trained model in float against the file, see `compare`; empty without faces
         to compare on.
