@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from efld_tf import assets
-from efld_tf.benchmark.latency import current_conditions
+from efld_tf.benchmarking.latency import current_conditions
 from efld_tf.evaluation import detected
 from efld_tf.runtime.boxes import read_boxes
 from efld_tf.runtime.detector import FaceDetector, open_detector

@@ -22,12 +22,12 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf import assets
-from efld_tf.benchmark import compare
+from efld_tf.benchmarking import compare
 from efld_tf.cli import export_modes
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import evaluate
-from efld_tf.export import calibration, convert, export, flatbuffer, metadata, optimise
-from efld_tf.export.convert import Steps
+from efld_tf.exporting import calibration, convert, export, flatbuffer, metadata, optimise
+from efld_tf.exporting.convert import Steps
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor

@@ -23,9 +23,9 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf import assets
-from efld_tf.benchmark import compare, profile
+from efld_tf.benchmarking import compare, profile
 from efld_tf.errors import DataError
-from efld_tf.export import convert
+from efld_tf.exporting import convert
 from efld_tf.models import checkpoint
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph

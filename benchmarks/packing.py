@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from efld_tf.annotations import sources
-from efld_tf.benchmark.latency import current_conditions
+from efld_tf.benchmarking.latency import current_conditions
 
 OUTPUT = Path(__file__).parent / "packing"
 COUNTS = (1_000, 10_000)

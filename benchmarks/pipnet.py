@@ -23,7 +23,7 @@ import numpy as np
 from common import HELEN_TEST, YOUTUBE_TEST, command
 
 from efld_tf import assets
-from efld_tf.benchmark import compare
+from efld_tf.benchmarking import compare
 from efld_tf.runtime import graph
 from efld_tf.training import rounds, run
 

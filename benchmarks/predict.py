@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from efld_tf.annotations.synthetic.render import render_face
-from efld_tf.benchmark.latency import current_conditions
+from efld_tf.benchmarking.latency import current_conditions
 
 OUTPUT = Path(__file__).parent / "predict"
 PROGRAM = str(Path(sys.executable).parent / "efld-predict")

@@ -30,10 +30,10 @@ import yaml
 from common import HELEN_TEST, command
 
 from efld_tf import assets
-from efld_tf.benchmark import compare
+from efld_tf.benchmarking import compare
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import evaluate
-from efld_tf.export import bundle, calibration, convert, export, flatbuffer, metadata
+from efld_tf.exporting import bundle, calibration, convert, export, flatbuffer, metadata
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 from efld_tf.runtime import golden, graph, other_runtimes

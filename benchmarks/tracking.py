@@ -27,7 +27,7 @@ import numpy as np
 
 from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
-from efld_tf.benchmark.latency import current_conditions
+from efld_tf.benchmarking.latency import current_conditions
 from efld_tf.landmarks import drawing, metrics, schemas
 from efld_tf.landmarks.geometry import apply_affine
 from efld_tf.runtime.detector import open_detector

@@ -109,7 +109,7 @@ def main() -> None:
                 batch = recipe_of(name, 1, runs)["training"]["batch_size"]
                 rates[name].append((STEPS[1] - STEPS[0]) * batch / (long - short))
                 print(number, name, f"{rates[name][-1]:.0f} images/s", flush=True)
-    from efld_tf.benchmark.latency import current_conditions
+    from efld_tf.benchmarking.latency import current_conditions
 
     results = {"steps": STEPS, "conditions": asdict(current_conditions()), "images_per_second":
                {name: [round(rate, 1) for rate in found] for name, found in rates.items()}}

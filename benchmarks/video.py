@@ -25,7 +25,7 @@ import numpy as np
 from efld_tf import assets
 from efld_tf.annotations import media
 from efld_tf.annotations.synthetic.render import render_face
-from efld_tf.benchmark.latency import current_conditions
+from efld_tf.benchmarking.latency import current_conditions
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.runtime import video
 from efld_tf.runtime.detector import FaceDetector

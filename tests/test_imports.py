@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "efld_tf"
 
 # A room imports from itself and from those above it; modules beside the rooms serve all of them.
 ROOMS = ("landmarks", "annotations", "data", "models", "training", "runtime", "evaluation",
-         "export", "benchmark", "scoring", "cli")
+         "exporting", "benchmarking", "scoring", "cli")
 # `scoring` is below the other rooms for its commands' sake, but knows none of them.
 STANDARD_LIBRARY_ONLY = ("scoring",)
 
@@ -25,7 +25,7 @@ def loaded_by(code: str) -> set[str]:
     return set(out.stdout.split("\n")[-2].split())
 
 
-@pytest.mark.parametrize("room", ["landmarks", "annotations", "runtime", "scoring", "benchmark"])
+@pytest.mark.parametrize("room", ["landmarks", "annotations", "runtime", "scoring", "benchmarking"])
 def test_rooms_without_tensorflow(room: str) -> None:
     modules = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)

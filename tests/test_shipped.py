@@ -11,7 +11,7 @@ import pytest
 from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.evaluation import evaluate, faces, presence
-from efld_tf.export import audit, calibration, export
+from efld_tf.exporting import audit, calibration, export
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor

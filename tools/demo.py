@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from efld_tf.benchmark.latency import current_conditions
+from efld_tf.benchmarking.latency import current_conditions
 from efld_tf.files import write_json
 
 RUN = Path("runs/demo")

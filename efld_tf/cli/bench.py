@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from efld_tf import runs
-from efld_tf.benchmark import latency, native, profile
+from efld_tf.benchmarking import latency, native, profile
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.runtime import graph

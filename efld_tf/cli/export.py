@@ -13,7 +13,7 @@ from efld_tf.cli import common
 from efld_tf.errors import EfldError
 
 if TYPE_CHECKING:
-    from efld_tf.export.calibration import CalibrationManifest
+    from efld_tf.exporting.calibration import CalibrationManifest
 
 # Fewer calibration faces than these lose accuracy (benchmarks/export).
 ENOUGH_FACES = 500
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if not arguments.run:
         print(f"newest run: {run}")
     common.quiet_tensorflow()
-    from efld_tf.export import calibration
+    from efld_tf.exporting import calibration
     from efld_tf.models import checkpoint
 
     spec = checkpoint.read_spec(model)
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 def _export(
     model: Path, output: Path, mode: str, options: dict[str, object], *, debug: bool
 ) -> None:
-    from efld_tf.export import export
+    from efld_tf.exporting import export
 
     report = export.export(model, output, mode, **options)
     if debug:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from efld_tf import files
-from efld_tf.benchmark import compare as latencies
+from efld_tf.benchmarking import compare as latencies
 from efld_tf.errors import UnsupportedMode
-from efld_tf.export import export
+from efld_tf.exporting import export
 
 
 def compare(model: Path, folder: Path, options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         "have wheels for this Python (in ~/.cache/efld_tf/runtimes); may be repeated",
     )
     arguments = parser.parse_args(argv)
-    from efld_tf.export import audit
+    from efld_tf.exporting import audit
     from efld_tf.runtime import golden, metadata, other_runtimes, versions
 
     for requirement in arguments.runtime:

@@ -10,12 +10,12 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.errors import EfldError
-from efld_tf.export import optimise
+from efld_tf.exporting import optimise
 from efld_tf.models import backbones, efld, mobilenet
 from efld_tf.models.blocks import Blocks, HardSigmoid, HardSwish
 from efld_tf.runtime import graph
 from tests import tiny_models
-from tests.export.test_optimise import shaken
+from tests.exporting.test_optimise import shaken
 
 SIZE = 64
 # Trainable parameters and channels of the features.

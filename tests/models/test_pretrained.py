@@ -16,7 +16,7 @@ from tf_keras import layers
 
 from efld_tf.errors import DataError
 from efld_tf.models import backbones, pretrained
-from tests.export.test_optimise import shaken
+from tests.exporting.test_optimise import shaken
 from tests.models.test_backbones import EXPECTED, SIZE, assert_close, network, pixels
 
 APPLICATIONS = {

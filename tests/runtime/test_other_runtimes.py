@@ -1,4 +1,4 @@
-"""Golden files by runtimes of other environments; old ones are tried in tests/export."""
+"""Golden files by runtimes of other environments; old ones are tried in tests/exporting."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_sparsify
 
 from efld_tf.errors import EfldError
-from efld_tf.export import flatbuffer, quantise, ranges
+from efld_tf.exporting import flatbuffer, quantise, ranges
 from efld_tf.runtime import graph, versions
 from tests import tiny_models
 

@@ -7,7 +7,7 @@ import pytest
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export import equalise, optimise
+from efld_tf.exporting import equalise, optimise
 
 
 @pytest.fixture

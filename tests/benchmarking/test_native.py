@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from efld_tf.benchmark import adb, benchmark_model, native
+from efld_tf.benchmarking import adb, benchmark_model, native
 from efld_tf.cli import bench, common
 from efld_tf.errors import EfldError
 from efld_tf.scoring import results

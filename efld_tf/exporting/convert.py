@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from efld_tf.export import equalise, flatbuffer, optimise, quantise, ranges, rounding
+from efld_tf.exporting import equalise, flatbuffer, optimise, quantise, ranges, rounding
 from efld_tf.models.checkpoint import ModelSpec
 from efld_tf.models.registry import PRESENCE
 from efld_tf.quiet import silenced_stderr

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.benchmark import worker
+from efld_tf.benchmarking import worker
 from efld_tf.errors import DataError, EfldError
 
 SEED = 0

@@ -12,7 +12,7 @@ import yaml
 
 from efld_tf.cli import verify
 from efld_tf.errors import EfldError
-from efld_tf.export import bundle, calibration, export
+from efld_tf.exporting import bundle, calibration, export
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema_fields import from_fields

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tf_keras import layers
 
-from efld_tf.export import optimise
+from efld_tf.exporting import optimise
 from efld_tf.models import efld
 from tests import faces
 

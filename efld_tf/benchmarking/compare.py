@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.benchmark import energy, worker
-from efld_tf.benchmark.latency import SEED, Conditions, ask_worker, current_conditions
+from efld_tf.benchmarking import energy, worker
+from efld_tf.benchmarking.latency import SEED, Conditions, ask_worker, current_conditions
 from efld_tf.errors import EfldError
 
 

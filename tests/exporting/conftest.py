@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.annotations.synthetic import render_face
-from efld_tf.export import calibration, export
+from efld_tf.exporting import calibration, export
 from efld_tf.landmarks.geometry import CropRule, extract_crop
 from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses

@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_quantizer import qtyping, quantizer
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
-from efld_tf.export import ranges
+from efld_tf.exporting import ranges
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tf_keras import layers
 
-from efld_tf.export import rounding
+from efld_tf.exporting import rounding
 
 
 @given(st.integers(0, 10_000))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from efld_tf.benchmark import compare, energy, profile
+from efld_tf.benchmarking import compare, energy, profile
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import graph
 from tests import tiny_models

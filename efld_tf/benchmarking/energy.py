@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from efld_tf.benchmark.latency import SEED, ask_worker
+from efld_tf.benchmarking.latency import SEED, ask_worker
 
 COUNTERS = Path("/sys/class/powercap")
 RUNS = 2000

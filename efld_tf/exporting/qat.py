@@ -15,7 +15,7 @@ import tf_keras
 from tensorflow_model_optimization.quantization.keras import quantize_model
 
 from efld_tf.errors import UnsupportedMode
-from efld_tf.export import convert, equalise, optimise
+from efld_tf.exporting import convert, equalise, optimise
 
 EPOCHS = 6
 BATCH = 32

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export.equalise import BATCH, batches_of, clone, is_split
+from efld_tf.exporting.equalise import BATCH, batches_of, clone, is_split
 from efld_tf.models.registry import PRESENCE_LAYER
 
 LEVELS = 127

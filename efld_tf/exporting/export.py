@@ -13,8 +13,8 @@ from efld_tf import files
 from efld_tf.errors import EfldError, UnsupportedMode
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import Evaluation, evaluate, percent
-from efld_tf.export import audit, bundle, calibration, convert, layers, metadata, qat, ranges
-from efld_tf.export.layers import LayerError
+from efld_tf.exporting import audit, bundle, calibration, convert, layers, metadata, qat, ranges
+from efld_tf.exporting.layers import LayerError
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 from efld_tf.models.blocks import HardSwish

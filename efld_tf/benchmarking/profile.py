@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.benchmark import worker
-from efld_tf.benchmark.latency import SEED, ask_worker
-from efld_tf.export import flatbuffer
+from efld_tf.benchmarking import worker
+from efld_tf.benchmarking.latency import SEED, ask_worker
+from efld_tf.exporting import flatbuffer
 from efld_tf.runtime import graph
 
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export.optimise import ends_in_dense, scaled
+from efld_tf.exporting.optimise import ends_in_dense, scaled
 
 BATCH = 32
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from efld_tf.benchmark import latency, worker
+from efld_tf.benchmarking import latency, worker
 from efld_tf.errors import DataError, EfldError
 from efld_tf.scoring import results
 from tests import tiny_models
@@ -125,7 +125,7 @@ def test_files_that_are_no_models_are_refused(tmp_path, int8_model):
 def test_a_smaller_limit_of_memory_is_kept(int8_model):
     code = ("import resource, sys\n"
             "resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))\n"
-            "from efld_tf.benchmark import latency\n"
+            "from efld_tf.benchmarking import latency\n"
             "print(latency.measure(sys.argv[1], runs=2).main.latency_ms_p50 > 0)\n")
     done = subprocess.run([sys.executable, "-c", code, str(int8_model)], capture_output=True,
                           text=True, check=True)

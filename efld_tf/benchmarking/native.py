@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.benchmark import adb, benchmark_model
-from efld_tf.benchmark.latency import current_conditions
+from efld_tf.benchmarking import adb, benchmark_model
+from efld_tf.benchmarking.latency import current_conditions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import sha256
 

@@ -6,7 +6,7 @@ import numpy as np
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export import ranges
+from efld_tf.exporting import ranges
 from tests import tiny_models
 
 

@@ -12,11 +12,11 @@ from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.cli import verify
 from efld_tf.errors import DataError
-from efld_tf.export import audit, bundle, calibration, export
+from efld_tf.exporting import audit, bundle, calibration, export
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.runtime import golden, graph
 from efld_tf.runtime.predictor import LandmarkPredictor
-from tests.export.conftest import RULE, SIZE
+from tests.exporting.conftest import RULE, SIZE
 from tests.tiny_models import edited
 
 

@@ -12,10 +12,10 @@ from tensorflow.lite.python.convert import mlir_sparsify
 
 from efld_tf import assets
 from efld_tf.errors import DataError, EfldError
-from efld_tf.export import audit, bundle, calibration, convert, export, flatbuffer, metadata
+from efld_tf.exporting import audit, bundle, calibration, convert, export, flatbuffer, metadata
 from efld_tf.models import checkpoint
 from efld_tf.runtime import golden, graph, other_runtimes, versions
-from tests.export.conftest import RULE, SIZE
+from tests.exporting.conftest import RULE, SIZE
 from tests.tiny_models import edited
 
 # Older than what made a dense layer of a scale for each output right, and the first of LiteRT.

@@ -7,12 +7,12 @@ import pytest
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.export import equalise, optimise, quantise, ranges, rounding
+from efld_tf.exporting import equalise, optimise, quantise, ranges, rounding
 from efld_tf.models.blocks import Blocks
 from efld_tf.runtime import graph
 from efld_tf.runtime.litert import Interpreter
 from tests import tiny_models
-from tests.export.test_optimise import STEPS, shaken
+from tests.exporting.test_optimise import STEPS, shaken
 
 SIZE = 16
 

@@ -24,7 +24,7 @@ from efld_tf.data import pack, shards
 from efld_tf.data.manifest import read_manifest, write_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
-from efld_tf.export import audit, bundle, calibration, convert, export, flatbuffer, qat
+from efld_tf.exporting import audit, bundle, calibration, convert, export, flatbuffer, qat
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint, registry
@@ -33,7 +33,7 @@ from efld_tf.runtime import golden, graph, metadata, model_license
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
 from tests.annotations import writers
-from tests.export.conftest import RULE, SIZE
+from tests.exporting.conftest import RULE, SIZE
 from tests.tiny_models import edited
 
 # Residuals, and scores that are searched: what takes long is tried with one family of each kind.
