@@ -22,16 +22,16 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf import assets
-from efld_tf.benchmarking import compare
-from efld_tf.cli import export_modes
+from efld_tf.benchmarking import compare, mode_table
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import evaluate
-from efld_tf.exporting import calibration, convert, export, flatbuffer, metadata, optimise
-from efld_tf.exporting.convert import Steps
+from efld_tf.exporting import calibration, comparison, convert, flatbuffer, metadata, optimise
+from efld_tf.exporting.modes import INT8, Steps
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.registry import PRESENCE
+from efld_tf.models.trained import POINTS, TrainedModel
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 from efld_tf.runtime.metadata import ModelMetadata
@@ -44,11 +44,11 @@ OUTPUT = Path(__file__).parent / "export"
 MANIFEST = Path(__file__).parents[1] / "calibration" / "helen_train.json"
 TRAIN, TEST = (f"ibug:${{EFLD_DATA}}/ibug/helen/{part}set" for part in ("train", "test"))
 COMPARED = "youtube_faces:${EFLD_DATA}/youtube_faces?identities=train"
+ALL_STEPS = INT8.steps
 EVERY = 4  # of its faces; there are several of each person
 HEAD = "ibug51"
 RUNS = 4000
-NOTHING = Steps(split=False, merge=False, planes=False, equalise=False, round=False,
-                dense_as_convolutions=False)
+NOTHING = Steps(float_last=True)
 # Side, channels and kernel of large convolutions.
 METAL = ((64, 512, 1), (32, 256, 1), (16, 512, 1), (16, 256, 3), (32, 128, 3))
 COUNTS = (1, 8, 32, 128, 256, 512, None)
@@ -59,13 +59,13 @@ class Bench:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.spec, self.network = checkpoint.load(assets.FLOAT_MODEL)
-        self.rule = self.spec.heads[HEAD].crop_rule
+        self.model = TrainedModel.load(assets.FLOAT_MODEL, HEAD)
+        self.rule, self.size = self.model.crop_rule, self.model.input_size
         manifest = calibration.read_manifest(MANIFEST)
-        self.crops = calibration.load_faces(manifest, self.rule, self.spec.input_size).crops
-        everything = faces.load(COMPARED, self.rule, self.spec.input_size, progress=False)
+        self.crops = calibration.load_faces(manifest, self.rule, self.size).crops
+        everything = faces.load(COMPARED, self.rule, self.size, progress=False)
         self.compared = everything.ordered(list(range(0, len(everything), EVERY)))
-        self.trained = evaluate(FloatPredictor(assets.FLOAT_MODEL, HEAD), self.compared)
+        self.trained = evaluate(FloatPredictor(self.model), self.compared)
 
     def write(self, name: str, content: bytes) -> Path:
         """A model file with metadata."""
@@ -75,16 +75,15 @@ class Bench:
         return path
 
     def int8(
-        self, name: str, steps: Steps = convert.ALL_STEPS, crops: np.ndarray | None = None
+        self, name: str, steps: Steps = ALL_STEPS, crops: np.ndarray | None = None
     ) -> Path:
         """An int8 export with some steps left out."""
         crops = self.crops if crops is None else crops
-        return self.write(name, convert.convert(
-            self.spec, self.network, HEAD, "int8", crops, steps))
+        return self.write(name, convert.convert(self.model, INT8, crops, steps))
 
     def loss(self, path: Path) -> dict[str, float]:
         """Accuracy on the compared faces beside the trained model's."""
-        found = export.compare(self.trained, evaluate(LandmarkPredictor(path), self.compared))
+        found = comparison.compare(self.trained, evaluate(LandmarkPredictor(path), self.compared))
         return {"faces": found["faces"], "nme_percent": found["exported_nme_percent"],
                 "float_nme_percent": found["trained_nme_percent"],
                 "median_px": found["point_difference_px_median"],
@@ -93,17 +92,10 @@ class Bench:
 
 def plain(bench: Bench) -> bytes:
     """What TensorFlow's converter makes of the same weights, as its documentation says."""
-    single = convert.single(bench.network, HEAD)
-    codec, size = bench.spec.codec(HEAD), bench.spec.input_size
-
-    @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])
-    def points(image):
-        raw = single(image, training=False)
-        return {convert.POINTS: codec.decode(raw[convert.POINTS]),
-                PRESENCE: tf.sigmoid(raw[PRESENCE])}
-
+    image = tf.TensorSpec([1, bench.size, bench.size, 3], tf.float32, name="image")
+    points = tf.function(lambda image: bench.model.decoded(image), input_signature=[image])
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [points.get_concrete_function()], single)
+        [points.get_concrete_function()], bench.model.network)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
         [crop[None].astype(np.float32) / 255.0] for crop in bench.crops)
@@ -111,7 +103,7 @@ def plain(bench: Bench) -> bytes:
     converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
     with silenced_stderr():
         tree = flatbuffer.read(converter.convert())
-    flatbuffer.order_outputs(tree, (convert.POINTS, PRESENCE))
+    flatbuffer.order_outputs(tree, (POINTS, PRESENCE))
     return flatbuffer.write(tree)
 
 
@@ -170,17 +162,17 @@ def steps(bench: Bench) -> dict:
         "channels interleaved as planes": bench.int8(
             "planes", replace(NOTHING, split=True, merge=True, planes=True)),
         "equalised and balanced": bench.int8(
-            "equalised", replace(Steps(), round=False, dense_as_convolutions=False)),
+            "equalised", replace(ALL_STEPS, round=False, dense_as_convolutions=False)),
         "weights rounded together": bench.int8(
-            "rounded", replace(Steps(), dense_as_convolutions=False)),
+            "rounded", replace(ALL_STEPS, dense_as_convolutions=False)),
         "dense layers as 1 x 1 convolutions": bench.int8("all"),
     }
-    single = convert.single(bench.network, HEAD)
-    final = convert.rewritten(single, "int8", bench.crops)
+    final = convert.rewritten(bench.model, INT8, bench.crops)
     folded = {
         f"dropped: columns folded, stride {stride}": bench.write(
             f"folded{stride}", convert.lowered(
-                bench.spec, with_folded_columns(final, stride), HEAD, "int8", bench.crops)[0])
+                replace(final, network=with_folded_columns(final.network, stride)),
+                INT8, bench.crops)[0])
         for stride in (2, 1)
     }
     metal = {}
@@ -210,13 +202,13 @@ def steps(bench: Bench) -> dict:
 def precision(bench: Bench) -> list[dict]:
     """What int8 loses without each of the steps that keep it accurate, and with clipped ranges."""
     variants = {
-        "all": Steps(),
-        "without equalisation": replace(Steps(), equalise=False),
-        "without rounding together": replace(Steps(), round=False),
-        "int8 output, not a float last layer": replace(Steps(), float_last=False),
-        "without partial sums": replace(Steps(), split=False),
-        "ranges clipped at 99.5% of the faces": replace(Steps(), clip_percentile=99.5),
-        "ranges clipped at 98% of the faces": replace(Steps(), clip_percentile=98.0),
+        "all": ALL_STEPS,
+        "without equalisation": replace(ALL_STEPS, equalise=False),
+        "without rounding together": replace(ALL_STEPS, round=False),
+        "int8 output, not a float last layer": replace(ALL_STEPS, float_last=False),
+        "without partial sums": replace(ALL_STEPS, split=False),
+        "ranges clipped at 99.5% of the faces": replace(ALL_STEPS, clip_percentile=99.5),
+        "ranges clipped at 98% of the faces": replace(ALL_STEPS, clip_percentile=98.0),
     }
     rows = [{"variant": name, **bench.loss(bench.int8(f"precision{index}", variant))}
             for index, (name, variant) in enumerate(variants.items())]
@@ -226,16 +218,15 @@ def precision(bench: Bench) -> list[dict]:
 
 def of_coordinates(bench: Bench) -> bytes:
     """A model whose last layer gives coordinates in int8: the mean shape is in its bias."""
-    network = tf_keras.models.clone_model(bench.network)
-    network.set_weights(bench.network.get_weights())
-    head = bench.spec.heads[HEAD]
+    spec, network = checkpoint.load(assets.FLOAT_MODEL)
+    head = spec.heads[HEAD]
     layer = network.get_layer(f"{HEAD}_points")
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel, bias - np.ravel(head.mean_shape)])
     nothing = replace(head, mean_shape=np.zeros_like(head.mean_shape).tolist())
-    spec = replace(bench.spec, heads={HEAD: nothing})
-    return convert.convert(spec, network, HEAD, "int8", bench.crops,
-                           replace(Steps(), float_last=False))
+    moved = TrainedModel.of(
+        assets.FLOAT_MODEL, replace(spec, heads={HEAD: nothing}), network, HEAD)
+    return convert.convert(moved, INT8, bench.crops, replace(ALL_STEPS, float_last=False))
 
 
 def calibration_curve(bench: Bench) -> list[dict]:
@@ -243,7 +234,7 @@ def calibration_curve(bench: Bench) -> list[dict]:
     rows = []
     for count in COUNTS:
         chosen = calibration.choose(TRAIN, count)
-        crops = calibration.load_faces(chosen, bench.rule, bench.spec.input_size).crops
+        crops = calibration.load_faces(chosen, bench.rule, bench.size).crops
         path = bench.int8(f"calibrated{count}", crops=crops)
         rows.append({"calibrated_on": len(crops), **bench.loss(path)})
         print(rows[-1], flush=True)
@@ -320,9 +311,8 @@ def main() -> None:
         (OUTPUT / "precision.json").write_text(json.dumps(precise, indent=2) + "\n")
         curve = calibration_curve(bench)
         (OUTPUT / "calibration.json").write_text(json.dumps(curve, indent=2) + "\n")
-        options = {"head": HEAD, "manifest": calibration.read_manifest(MANIFEST),
-                   "faces_to_calibrate": None, "compare_source": TEST}
-        export_modes.compare(assets.FLOAT_MODEL, Path(folder) / "modes", options)
+        mode_table.export_all(
+            bench.model, Path(folder) / "modes", calibrate_on=MANIFEST, compare_on=TEST)
         for name in ("modes.json", "modes.md"):
             (OUTPUT / name).write_text((Path(folder) / "modes" / name).read_text())
     draw(curve)

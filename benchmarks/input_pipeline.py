@@ -18,8 +18,8 @@ from pathlib import Path
 
 from efld_tf import config
 from efld_tf.benchmarking.latency import current_conditions
-from efld_tf.cli.common import quiet_tensorflow
 from efld_tf.data.options import AugmentOptions, ServiceOptions
+from efld_tf.quiet import quiet_tensorflow
 from efld_tf.training.recipe import Recipe
 
 OUTPUT = Path(__file__).parent / "input_pipeline"

@@ -25,8 +25,8 @@ from tf_keras import layers
 from efld_tf import assets
 from efld_tf.benchmarking import compare, profile
 from efld_tf.errors import DataError
-from efld_tf.exporting import convert
-from efld_tf.models import checkpoint
+from efld_tf.exporting import convert, modes
+from efld_tf.models.trained import TrainedModel
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
@@ -94,8 +94,8 @@ def converted(model: tf_keras.Model, int8: bool) -> bytes:
 
 def models(folder: Path) -> dict[str, Path]:
     """Every model of the table."""
-    spec, network = checkpoint.load(assets.FLOAT_MODEL)
-    (folder / "efld.tflite").write_bytes(convert.convert(spec, network, "ibug51", "float32"))
+    trained = TrainedModel.load(assets.FLOAT_MODEL, "ibug51")
+    (folder / "efld.tflite").write_bytes(convert.convert(trained, modes.FLOAT32))
     found = {"EFLD int8, 51 points": assets.INT8_MODEL, "EFLD float32": folder / "efld.tflite"}
     for width in (0.25, 1.0):
         for int8 in (True, False):

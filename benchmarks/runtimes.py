@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,9 +33,9 @@ from efld_tf import assets
 from efld_tf.benchmarking import compare
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import evaluate
-from efld_tf.exporting import bundle, calibration, convert, export, flatbuffer, metadata
+from efld_tf.exporting import bundle, calibration, convert, export, flatbuffer, metadata, modes
 from efld_tf.landmarks import schemas
-from efld_tf.models import checkpoint
+from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph, other_runtimes
 from efld_tf.runtime.metadata import ModelMetadata
 from efld_tf.runtime.predictor import LandmarkPredictor
@@ -88,10 +88,10 @@ def exported(model: Path, folder: Path, manifest: calibration.CalibrationManifes
              ) -> dict[str, Path]:
     """A bundle of every mode."""
     found = {}
-    for mode in export.MODES:
-        print(folder.name, mode, flush=True)
-        report = export.export(model, folder / mode, mode, head=HEAD, manifest=manifest)
-        found[mode] = folder / mode / report.model
+    trained = TrainedModel.load(model, HEAD)
+    for name, mode in modes.MODES.items():
+        print(folder.name, name, flush=True)
+        found[name] = export.export(trained, folder / name, mode, calibrate_on=manifest).model
     return found
 
 
@@ -110,11 +110,11 @@ def models(folder: Path) -> dict[str, Path]:
 def as_before(folder: Path, name: str) -> Path:
     """A shipped model's weights as they were exported before, in a bundle of golden files."""
     shipped = assets.SHIPPED[name]
-    spec, network = checkpoint.load(shipped.float)
-    rule = spec.heads[HEAD].crop_rule
+    trained = TrainedModel.load(shipped.float, HEAD)
+    rule = trained.crop_rule
     crops = calibration.load_faces(calibration.read_manifest(MANIFEST), rule, 128).crops
-    steps = convert.Steps(dense_as_convolutions=False)
-    tree = flatbuffer.read(convert.convert(spec, network, HEAD, "int8", crops, steps))
+    steps = replace(modes.INT8.steps, dense_as_convolutions=False)
+    tree = flatbuffer.read(convert.convert(trained, modes.INT8, crops, steps))
     for code in tree.operatorCodes:
         code.version = 1
         if graph.BUILTIN_NAMES[code.builtinCode] in ("QUANTIZE", "DEQUANTIZE"):

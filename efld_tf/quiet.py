@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
@@ -91,3 +92,20 @@ def _redirected(target: int) -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def quiet_tensorflow() -> None:
+    """Imports TensorFlow without the flood that its libraries write to stderr at start."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Model Garden's cloud clients announce which Python versions they will drop one day.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google")
+    with silenced_stderr():
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()  # complains where there is no GPU
+
+
+def quiet_tensorflow_for(*sources: str) -> None:
+    """`quiet_tensorflow` where one of the sources is a packed folder, which TensorFlow reads."""
+    if any(source.startswith("packed:") for source in sources):
+        quiet_tensorflow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from efld_tf import assets
@@ -23,7 +24,7 @@ def newest_run(folder: Path = RUNS) -> Path:
     return models[-1].parent
 
 
-def trained_model(path: str | Path) -> Path:
+def trained_model(path: str | os.PathLike[str]) -> Path:
     """The float model that is meant: a run's best, a shipped one by its name, or the file itself.
 
     Raises:
@@ -39,7 +40,7 @@ def trained_model(path: str | Path) -> Path:
     return path
 
 
-def exported_model(path: str | Path) -> Path:
+def exported_model(path: str | os.PathLike[str]) -> Path:
     """The `.tflite` that is meant: a bundle's, a shipped model's by its name, or the file itself.
 
     Raises:
@@ -56,7 +57,7 @@ def exported_model(path: str | Path) -> Path:
     return found[0]
 
 
-def is_exported(path: str | Path) -> bool:
+def is_exported(path: str | os.PathLike[str]) -> bool:
     """Whether an exported model is meant, where trained ones are possible too."""
     path = Path(path)
     bundle = path.is_dir() and not (path / BEST_MODEL).exists() and any(path.glob("*.tflite"))

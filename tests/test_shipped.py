@@ -11,12 +11,12 @@ import pytest
 from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.evaluation import evaluate, faces, presence
-from efld_tf.exporting import audit, calibration, export
+from efld_tf.exporting import audit, calibration, comparison, modes
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.models import checkpoint
-from efld_tf.models.predictor import FloatPredictor
 from efld_tf.runtime import golden
 from efld_tf.runtime.predictor import LandmarkPredictor
+from tests.trained import export_as, float_predictor
 
 HEAD = "ibug51"
 
@@ -38,7 +38,7 @@ def nme_percent(result: evaluate.Evaluation) -> float:
 
 def test_size_operations_and_types() -> None:
     assert assets.INT8_MODEL.stat().st_size < 170_000
-    assert audit.check(assets.INT8_MODEL, "int8").total_macs == 9_563_456
+    assert audit.check(assets.INT8_MODEL, modes.INT8).total_macs == 9_563_456
 
 
 def test_the_shipped_bundle_verifies() -> None:
@@ -55,11 +55,11 @@ def test_accuracy_on_the_helen_test_set(int8_result: evaluate.Evaluation) -> Non
 def test_int8_is_as_accurate_as_float(
     helen: faces.EvaluationFaces, int8_result: evaluate.Evaluation
 ) -> None:
-    floating = evaluate.evaluate(FloatPredictor(assets.FLOAT_MODEL, HEAD), helen)
+    floating = evaluate.evaluate(float_predictor(assets.FLOAT_MODEL, HEAD), helen)
     assert abs(nme_percent(int8_result) - nme_percent(floating)) < 0.02
     # In crop pixels, of which a tighter crop has more to a face.
     bound = 0.125 * LandmarkPredictor(assets.INT8_MODEL).crop_rule.zoom
-    assert export.compare(floating, int8_result)["point_difference_px_median"] < bound
+    assert comparison.compare(floating, int8_result)["point_difference_px_median"] < bound
 
 
 def test_faces_are_seen(helen: faces.EvaluationFaces) -> None:
@@ -92,8 +92,8 @@ def test_what_is_no_face_is_not_taken_for_one(shared_data: Path) -> None:
 
 
 def test_int8_is_as_sure_as_float(helen: faces.EvaluationFaces) -> None:
-    predictors = FloatPredictor(assets.FLOAT_MODEL, HEAD), LandmarkPredictor(assets.INT8_MODEL)
-    found = export.compare_confidence(*predictors, helen.crops)
+    predictors = float_predictor(assets.FLOAT_MODEL, HEAD), LandmarkPredictor(assets.INT8_MODEL)
+    found = comparison.compare_confidence(*predictors, helen.crops)
     assert found["confidence_difference_median"] < 0.01
     assert found["confidence_difference_p99"] < 0.1
 
@@ -105,11 +105,9 @@ def test_calibrating_on_all_photos_is_no_trap(
     found = {}
     for count in (200, None):
         manifest = calibration.choose(f"ibug:{shared_data / 'ibug/helen/trainset'}", count)
-        report = export.export(
-            assets.FLOAT_MODEL, tmp_path / "m", "int8", head=HEAD, manifest=manifest
-        )
-        result = evaluate.evaluate(LandmarkPredictor(tmp_path / "m" / report.model), helen)
-        found[report.calibration_faces] = nme_percent(result)
+        bundle = export_as(assets.FLOAT_MODEL, tmp_path / "m", "int8", calibrate_on=manifest)
+        result = evaluate.evaluate(LandmarkPredictor(bundle), helen)
+        found[bundle.report.calibration_faces] = nme_percent(result)
     assert found[870] < found[200] + 0.05
 
 
@@ -145,5 +143,5 @@ def test_the_model_of_rendered_faces(shared_data: Path) -> None:
     source = f"ibug:{shared_data / 'ibug/helen/testset'}"
     found = faces.load(source, predictor.crop_rule, 128, progress=False)
     exported = nme_percent(evaluate.evaluate(predictor, found))
-    floating = nme_percent(evaluate.evaluate(FloatPredictor(shipped.float, HEAD), found))
+    floating = nme_percent(evaluate.evaluate(float_predictor(shipped.float, HEAD), found))
     assert exported < 5.3 and abs(exported - floating) < 0.02

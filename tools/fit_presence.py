@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from efld_tf import quiet
 from efld_tf.cli import common
 
 FACES_A_SOURCE = 1500
@@ -41,28 +42,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the model to write")
     parser.add_argument("--license", help="of the weights, as these photos too allow")
     arguments = parser.parse_args(argv)
-    common.quiet_tensorflow()
+    quiet.quiet_tensorflow()
     from efld_tf.evaluation import presence as crops_of
     from efld_tf.models import checkpoint
     from efld_tf.models.predictor import FloatPredictor
+    from efld_tf.models.trained import TrainedModel
     from efld_tf.training import presence
 
     spec, model = checkpoint.load(arguments.model)
     fitting, measuring = (crops_of.read_scenes(arguments.scenes, arguments.boxes, half)
                           for half in (0, 1))
-    looking = FloatPredictor(arguments.model)
+    looking = FloatPredictor(TrainedModel.of(
+        Path(arguments.model), spec, model, next(iter(spec.heads))))
     size, zoom = spec.input_size, looking.crop_rule.zoom
     found = crops_of.PresenceCrops(size, crops_of.FOR_FITTING, np.random.default_rng(0), zoom)
     counts = {source: crops_of.add_source(found, source, FACES_A_SOURCE)
               for source in arguments.faces}
     crops_of.add_scenes(found, fitting, looking, rounds=ROUNDS)
     found.add_blanks(crops_of.BLANKS)
-    x = presence.features(spec.family, model, found.stacked)
+    x = presence.features(spec.architecture, model, found.stacked)
     face = np.array(found.kinds) == crops_of.FACE
     layer = presence.fit(x, face, weights(found), found.photos)
     held = crops_of.PresenceCrops(size, crops_of.AS_IS, np.random.default_rng(1), zoom)
     crops_of.add_scenes(held, measuring, looking)
-    logit = presence.features(spec.family, model, held.stacked) @ layer.kernel + layer.bias
+    logit = presence.features(spec.architecture, model, held.stacked) @ layer.kernel + layer.bias
     about = {
         "faces": counts,
         "scenes": f"{len(fitting)} photos of {arguments.scenes}",

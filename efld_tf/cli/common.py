@@ -8,13 +8,11 @@ import math
 import os
 import shlex
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
 from efld_tf import __version__
 from efld_tf.errors import DataError, EfldError
-from efld_tf.quiet import silenced_stderr
 from efld_tf.text import printable
 
 EXIT_BAD_INPUT = 2
@@ -110,23 +108,6 @@ def run(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-
-
-def quiet_tensorflow() -> None:
-    """Imports TensorFlow without the flood that its libraries write to stderr at start."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Model Garden's cloud clients announce which Python versions they will drop one day.
-    warnings.filterwarnings("ignore", category=FutureWarning, module="google")
-    with silenced_stderr():
-        import tensorflow
-
-        tensorflow.config.list_physical_devices()  # complains where there is no GPU
-
-
-def quiet_tensorflow_for(*sources: str) -> None:
-    """`quiet_tensorflow` where one of the sources is a packed folder, which TensorFlow reads."""
-    if any(source.startswith("packed:") for source in sources):
-        quiet_tensorflow()
 
 
 def tell(source: str, errors: Sequence[DataError], notes: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from efld_tf import quiet
 from efld_tf.annotations import synthetic
 from efld_tf.cli import common, data_check, data_formats, data_label, data_show, data_stats
 from efld_tf.data.manifest import Manifest
@@ -70,7 +71,7 @@ def _pack(arguments: argparse.Namespace) -> None:
         exclude=arguments.exclude,
     )
     pack_options = PackOptions(size=arguments.size, margin=arguments.margin, zoom=arguments.zoom)
-    common.quiet_tensorflow()
+    quiet.quiet_tensorflow()
     from efld_tf.data import pack
 
     manifest = pack.pack(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from efld_tf import quiet
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 
@@ -41,7 +42,7 @@ def add_show(commands: argparse._SubParsersAction) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    common.quiet_tensorflow_for(arguments.source)
+    quiet.quiet_tensorflow_for(arguments.source)
     from tqdm import tqdm
 
     from efld_tf.data import look, show

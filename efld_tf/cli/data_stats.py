@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from efld_tf import quiet
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 
@@ -33,7 +34,7 @@ def add_stats(commands: argparse._SubParsersAction) -> None:
 
 
 def _stats(arguments: argparse.Namespace) -> None:
-    common.quiet_tensorflow_for(*arguments.source)
+    quiet.quiet_tensorflow_for(*arguments.source)
     from efld_tf import files
     from efld_tf.data import stats, stats_plot
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from efld_tf import runs
+from efld_tf import quiet, runs
 from efld_tf.cli import common, eval_detector, eval_prior, eval_slices
 from efld_tf.errors import EfldError
 from efld_tf.scoring import results
@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     model = find(arguments.model)
     _check(arguments, exported)
     if exported:
-        common.quiet_tensorflow_for(arguments.source or "")
+        quiet.quiet_tensorflow_for(arguments.source or "")
     else:
-        common.quiet_tensorflow()
+        quiet.quiet_tensorflow()
     predictor = _load(model, exported, arguments)
     about = results.describe_model(model, schema=predictor.schema)
     if arguments.output:

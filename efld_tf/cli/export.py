@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-import re
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from efld_tf import runs
+from efld_tf import api, runs
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
+from efld_tf.exporting import modes
 
 if TYPE_CHECKING:
-    from efld_tf.exporting.calibration import CalibrationManifest
+    from efld_tf.exporting.bundle import Bundle
 
-# Fewer calibration faces than these lose accuracy (benchmarks/export).
-ENOUGH_FACES = 500
-
-PACKAGE = Path(__file__).resolve().parents[1]
-
-MODES = {
-    "int8": "int8 throughout, points from int8 weights in float: the one for phones",
-    "qat": "int8 after quantisation-aware training on the head's training photos",
-    "float32": "float throughout",
-    "float16": "float with weights of half the size",
-    "dynamic": "int8 weights, float activations; no calibration",
-    "int16x8": "int8 weights, 16-bit activations; slow, without XNNPACK",
-}
+# An input of a concatenation that uses fewer of its grid's 255 levels is worth a word.
+FEW_LEVELS = 64
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, exports and prints the report."""
+    arguments = _parser().parse_args(argv)
+    if arguments.calibration and arguments.mode and not modes.get(arguments.mode).calibrated:
+        raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
+    if arguments.debug and arguments.mode != modes.INT8.name:
+        raise EfldError("--debug: only with --int8")
+    run = arguments.run or runs.newest_run()
+    if not arguments.run:
+        runs.trained_model(run)
+        print(f"newest run: {run}")
+    options = {"head": arguments.head, "calibration": arguments.calibration,
+               "faces": arguments.faces, "output": arguments.output}
+    if arguments.compare:
+        print(api.compare_modes(run, **options).markdown)
+        return None
+    _tell(api.export(run, arguments.mode, debug=arguments.debug, **options))
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "efld-export",
         "Write one head of a trained model as an audited .tflite (uint8 RGB face crop in, float32 "
@@ -42,11 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         "run", nargs="?", help="a run's folder or a trained .h5 (default: the newest run)"
     )
     mode = parser.add_mutually_exclusive_group(required=True)
-    for name, meaning in MODES.items():
-        mode.add_argument(f"--{name}", action="store_const", const=name, dest="mode", help=meaning)
+    for name, known in modes.MODES.items():
+        mode.add_argument(
+            f"--{name}", action="store_const", const=name, dest="mode", help=known.meaning)
     mode.add_argument(
-        "--compare", action="store_const", const="compare", dest="mode",
-        help="all of these: a table of size, latency and NME",
+        "--compare", action="store_true", help="all of these: a table of size, latency and NME",
     )
     parser.add_argument("--head", help="the landmark format to keep (default: the model's first)")
     parser.add_argument(
@@ -65,83 +73,34 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser.add_argument(
         "--debug", action="store_true", help="with --int8: what each layer loses, to layers.json"
     )
-    arguments = parser.parse_args(argv)
-    if arguments.calibration and arguments.mode in ("float32", "float16", "dynamic"):
-        raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
-    if arguments.debug and arguments.mode != "int8":
-        raise EfldError("--debug: only with --int8")
-    run = arguments.run or runs.newest_run()
-    model = runs.trained_model(run)
-    if not arguments.run:
-        print(f"newest run: {run}")
-    common.quiet_tensorflow()
-    from efld_tf.exporting import calibration
-    from efld_tf.models import checkpoint
-
-    spec = checkpoint.read_spec(model)
-    head = checkpoint.chosen_head(model, spec, arguments.head)
-    manifest, count = _calibration(arguments.calibration, calibration)
-    options = {"head": head, "manifest": manifest, "faces_to_calibrate": count,
-               "compare_source": arguments.faces}
-    # The package's own weights are not exported into the package.
-    beside = Path() if model.resolve().is_relative_to(PACKAGE) else model.parent
-    output = arguments.output or beside / f"{spec.family}_{head}_{arguments.mode}"
-    if arguments.mode == "compare":
-        from efld_tf.cli import export_modes
-
-        export_modes.compare(model, output, options)
-        return None
-    _export(model, output, arguments.mode, options, debug=arguments.debug)
-    return None
+    return parser
 
 
-def _export(
-    model: Path, output: Path, mode: str, options: dict[str, object], *, debug: bool
-) -> None:
-    from efld_tf.exporting import export
+def _tell(bundle: Bundle) -> None:
+    """Prints the report of an export."""
+    from efld_tf.exporting.calibration import ENOUGH_FACES
 
-    report = export.export(model, output, mode, **options)
-    if debug:
-        _print_layers(export.debug(model, output, report))
-    path = output / report.model
-    print(f"{path}: {report.size_bytes:,} bytes, {report.macs / 1e6:.2f} M MACs, {report.head}")
+    report = bundle.report
+    if bundle.layers:
+        print("the layers that lost most:\n  SNR dB  error in steps  clipped %  layer")
+    for row in sorted(bundle.layers, key=lambda row: row.signal_to_noise_db)[:10]:
+        print(f"  {row.signal_to_noise_db:6.1f}  {row.error_steps:14.2f}  "
+              f"{row.clipped_percent:9.3f}  {row.name} ({row.operator})")
+    print(f"{bundle.model}: {report.size_bytes:,} bytes, {report.macs / 1e6:.2f} M MACs, "
+          f"{report.head}")
     if report.calibration_faces:
         faces = report.calibration_faces
         few = f": {ENOUGH_FACES} or more lose less" if faces < ENOUGH_FACES else ""
         print(f"calibrated on {faces} faces of {report.calibration_source}{few}")
     print("operators: " + ", ".join(f"{n} {name}" for name, n in report.operators.items()))
-    for row in report.concatenations if report.numbers == "int8" else ():
-        if row["levels"] < export.FEW_LEVELS:
-            print(f"  {row['name']}: an input uses only {row['levels']} of its 255 levels")
+    for found in report.concatenations if modes.get(report.mode).activation_bits == 8 else ():
+        if found["levels"] < FEW_LEVELS:
+            print(f"  {found['name']}: an input uses only {found['levels']} of its 255 levels")
     if report.compared_on_calibration:
         print("compared on the calibration's own faces, where an export loses least (--faces takes "
               "others):")
     for name, value in report.comparison.items():
         print(f"  {name}: {value}")
-
-
-def _print_layers(rows: list) -> None:
-    print("the layers that lost most:\n  SNR dB  error in steps  clipped %  layer")
-    for row in sorted(rows, key=lambda row: row.signal_to_noise_db)[:10]:
-        print(f"  {row.signal_to_noise_db:6.1f}  {row.error_steps:14.2f}  "
-              f"{row.clipped_percent:9.3f}  {row.name} ({row.operator})")
-
-
-def _calibration(
-    text: str | None, calibration: ModuleType
-) -> tuple[CalibrationManifest | None, int | None]:
-    """(manifest, number of faces) of the option; a number of None means all."""
-    if text is None:
-        return None, calibration.DEFAULT_FACES
-    if text == "all":
-        return None, None
-    if re.fullmatch(r"0*[1-9][0-9]{0,9}", text):
-        return None, int(text)
-    if re.fullmatch(r"[+-]?[0-9]+", text):
-        raise EfldError(f"--calibration {text}: expected a number of faces from 1 on")
-    if ":" in text and not Path(text).exists():
-        return calibration.choose(text), None
-    return calibration.read_manifest(text), None
 
 
 def entry() -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 
-from efld_tf import config_keys
+from efld_tf import config_keys, quiet
 from efld_tf.cli import common
 from efld_tf.training import recipe as recipes
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         overrides.append(f"training.init_from={json.dumps(arguments.init_from)}")
     recipe = recipes.load(arguments.config, overrides)
 
-    common.quiet_tensorflow()
+    quiet.quiet_tensorflow()
     from efld_tf.training import rounds
 
     result = rounds.train(recipe, progress=not arguments.quiet)
@@ -61,7 +61,7 @@ class _ShowKeys(argparse.Action):
 def _keys() -> Iterator[str]:
     """Every key of a recipe, then the options of every family."""
     yield from map(str, config_keys.keys_of(recipes.Recipe))
-    common.quiet_tensorflow()
+    quiet.quiet_tensorflow()
     from efld_tf.models import registry
 
     for name, family in registry.FAMILIES.items():

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from efld_tf import runs
 from efld_tf.cli import common
+from efld_tf.errors import DataError, EfldError
 
 if TYPE_CHECKING:
+    from efld_tf.exporting.modes import Mode
     from efld_tf.runtime.golden import Check, Golden
     from efld_tf.runtime.other_runtimes import Outcome
 
@@ -40,8 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     path = runs.exported_model(arguments.model)
     about = metadata.read(path)
     print(f"{path.name}: {about.family}, {about.schema}, {len(about.names)} points")
-    stated, _, _ = golden.read(path)
-    found = audit.check(path, stated.mode)  # before it is run on anything
+    found = audit.check(path, _mode(path))  # before it is run on anything
     expected, checks = golden.verify(path)
     count = len(found.operators)
     print(f"{expected.mode}: {count} operators, {found.total_macs:,} MACs, as promised; for "
@@ -61,6 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int | None:
                 _print(name, outcome, expected)
             passed = passed and outcome.passed
     return None if passed else 1
+
+
+def _mode(model: Path) -> Mode:
+    """The mode that a model's golden file states."""
+    from efld_tf.exporting import modes
+    from efld_tf.runtime import golden
+
+    stated, _, _ = golden.read(model)
+    try:
+        return modes.get(stated.mode)
+    except EfldError as error:
+        raise DataError(model.with_name(golden.FILE), str(error)) from error
 
 
 def _print(name: str, check: Check | Outcome, expected: Golden) -> None:

@@ -227,8 +227,17 @@ def _from_packed(
     )
 
 
+def comparable(predicted: str, annotated: str) -> str | None:
+    """The schema in which predictions and annotations of two schemas can be compared, or None."""
+    schemas_of_both = schemas.get(predicted), schemas.get(annotated)
+    for name in (predicted, annotated):
+        if all(name in (schema.name, *schema.subsets) for schema in schemas_of_both):
+            return name
+    return None
+
+
 def common_points(predicted: str, annotated: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
-    """The schema in which predictions and annotations of two schemas can be compared.
+    """The schema in which predictions and annotations of two schemas are compared.
 
     Returns:
       Its name, and the indices of its points in either schema.
@@ -236,8 +245,9 @@ def common_points(predicted: str, annotated: str) -> tuple[str, tuple[int, ...],
     Raises:
       EfldError: neither is a true subset of the other.
     """
+    name = comparable(predicted, annotated)
+    if name is None:
+        raise EfldError(
+            f"a model of {predicted} cannot be compared with annotations of {annotated}")
     first, second = schemas.get(predicted), schemas.get(annotated)
-    for name in (predicted, annotated):
-        if all(name in (s.name, *s.subsets) for s in (first, second)):
-            return name, first.subset_indices(name), second.subset_indices(name)
-    raise EfldError(f"a model of {predicted} cannot be compared with annotations of {annotated}")
+    return name, first.subset_indices(name), second.subset_indices(name)

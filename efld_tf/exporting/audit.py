@@ -8,6 +8,7 @@ from pathlib import Path
 from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.errors import DataError, EfldError
+from efld_tf.exporting.modes import Mode
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph, versions
 
@@ -21,32 +22,16 @@ DECODING = frozenset({
 FLOAT_TAIL = DECODING | {"DEQUANTIZE", "LOGISTIC"}
 WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
-# Of the operators' results and of their weights, for each mode; the tail's are float32 anywhere.
-ACTIVATIONS = {
-    "float32": "float32", "float16": "float32", "dynamic": "float32", "int8": "int8",
-    "int16x8": "int16",
-}
-WEIGHTS = {
-    "float32": "float32", "float16": "float16", "dynamic": "int8", "int8": "int8",
-    "int16x8": "int8",
-}
-# XNNPACK has no kernels for 16-bit activations, nor for depthwise convolutions of int8 weights and
-# float activations.
-ONE_PARTITION = frozenset({"float32", "float16", "int8"})
 
-
-def check(path: str | Path, mode: str) -> graph.Graph:
+def check(path: str | Path, mode: Mode) -> graph.Graph:
     """Checks a model against the promises of its mode.
 
     Builtin operators and static shapes; a uint8 image in, float32 points out, and of some models
     a float32 confidence; DEQUANTIZE first, which divides the pixels by 255; then results and
     weights of the mode's types, but for the tail of an integer model, `FLOAT_TAIL`, and for int32
     places of best scores; versions and a minimum runtime by which older runtimes refuse what they
-    cannot compute; and all of it in one partition of XNNPACK, for the modes in `ONE_PARTITION`, but
+    cannot compute; and all of it in one partition of XNNPACK, for the modes that promise that, but
     for the search of those places and what depends on it.
-
-    Args:
-      mode: of `convert.MODES`.
 
     Returns:
       Its graph.
@@ -54,14 +39,12 @@ def check(path: str | Path, mode: str) -> graph.Graph:
     Raises:
       DataError: what does not hold.
     """
-    if mode not in ACTIVATIONS:
-        raise EfldError(f"mode: expected one of {', '.join(ACTIVATIONS)}, got {mode!r}")
     found = graph.read(path)
     _check_builtin_and_static(found, path)
     _check_ends(found, path)
     _check_types(found, path, mode)
     _check_versions(found, path)
-    if mode in ONE_PARTITION:
+    if mode.one_partition:
         searched = graph.after_search(found)
         outside = [op for op in outside_xnnpack(path, found) if op not in searched]
         if outside:
@@ -146,11 +129,11 @@ def _check_versions(found: graph.Graph, path: str | Path) -> None:
             f"{stated!r}; export it again")
 
 
-def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
+def _check_types(found: graph.Graph, path: str | Path, mode: Mode) -> None:
     first, *rest = found.operators
     if first.name != "DEQUANTIZE" or first.output_dtypes != ("float32",):
         raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
-    integer = ACTIVATIONS[mode] != "float32"
+    integer = mode.calibrated
     places = [op for op in graph.after_search(found) if op.output_dtypes == ("int32",)]
     tail = tail_of(found) if integer else []
     computed = {t.index for operator in tail for t in operator.outputs}
@@ -159,20 +142,21 @@ def _check_types(found: graph.Graph, path: str | Path, mode: str) -> None:
         taken = {t.dtype for t in operator.inputs if t and not t.constant}
         ended = ended and (operator.name == "DEQUANTIZE" or taken <= {"float32", "int32"})
     if integer and not ended:
-        raise DataError(path, f"{mode}: its integers do not end in DEQUANTIZE")
+        raise DataError(path, f"{mode.name}: its integers do not end in DEQUANTIZE")
     for operator in rest:
         stored = _stored_weights(found, operator)
-        if stored and stored != WEIGHTS[mode]:
-            raise DataError(path, f"{mode}: {_listed([operator])} has {stored} weights")
+        if stored and stored != mode.weights:
+            raise DataError(path, f"{mode.name}: {_listed([operator])} has {stored} weights")
         in_tail = operator in tail
         if in_tail and operator.name not in FLOAT_TAIL and not graph.gives_vector(operator):
-            raise DataError(path, f"{mode}: {_listed([operator])} does not belong to a float tail")
+            raise DataError(
+                path, f"{mode.name}: {_listed([operator])} does not belong to a float tail")
         if operator in places:
             continue
-        expected = "float32" if in_tail else ACTIVATIONS[mode]
+        expected = "float32" if in_tail else mode.activations
         for dtype in operator.output_dtypes:
             if dtype != expected:
-                raise DataError(path, f"{mode}: {_listed([operator])} gives {dtype}")
+                raise DataError(path, f"{mode.name}: {_listed([operator])} gives {dtype}")
 
 
 def _stored_weights(found: graph.Graph, operator: graph.Operator) -> str | None:

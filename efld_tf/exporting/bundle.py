@@ -6,19 +6,22 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
-from efld_tf import __version__, files
+from efld_tf import files
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import EfldError
+from efld_tf.exporting import card
+from efld_tf.exporting.layers import LayerError
+from efld_tf.exporting.report import ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule, extract_crop, zoomed
 from efld_tf.landmarks.schema_fields import to_fields
-from efld_tf.models.checkpoint import ModelSpec
+from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph
 
 REPORT, CALIBRATION, CARD, SCHEMA = (
@@ -34,8 +37,29 @@ GOLDEN_FACES = 16
 NOISY_IMAGES = 3
 # Around a confidence of 0.5, where it changes fastest, this is three steps of its int8 log-odds.
 CONFIDENCE_TOLERANCE = 0.05
-# From this confidence on there is a face.
-CONFIDENT = 0.5
+
+
+@dataclass(frozen=True)
+class Bundle(os.PathLike[str]):
+    """An export on disk; it stands for its folder wherever a path to a model is taken.
+
+    Attributes:
+      folder: with the `.tflite`, its card, schema, golden files, report and calibration.
+      report: what was written and what the mode costs.
+      layers: what each layer lost, where that was asked for.
+    """
+
+    folder: Path
+    report: ExportReport
+    layers: list[LayerError] = field(default_factory=list, repr=False)
+
+    @property
+    def model(self) -> Path:
+        """The `.tflite`."""
+        return self.folder / self.report.model
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
 
 def check_replaceable(folder: Path) -> None:
@@ -142,80 +166,12 @@ def _noisy(image: np.ndarray) -> Iterator[np.ndarray]:
         yield np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
-def complete(model: Path, spec: ModelSpec, report: dict[str, Any]) -> None:
-    """Writes schema, golden files, report and card beside a model."""
-    schema = schemas.get(report["head"])
+def complete(model: Path, trained: TrainedModel, report: ExportReport) -> None:
+    """Writes schema, golden files, report and card beside an exported model."""
+    schema = schemas.get(trained.head)
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
-    image, tolerance = golden_image(
-        model, spec.input_size, spec.heads[report["head"]].crop_rule.zoom)
-    golden.write(model, report["numbers"], image, tolerance, CONFIDENCE_TOLERANCE)
-    files.write_json(model.with_name(REPORT), report)
-    files.write_text(model.with_name(CARD), card(spec, report, tolerance))
-
-
-def _stated(key: str, value: Any) -> str:
-    if isinstance(value, dict):
-        value = ", ".join(f"{name} {number}" for name, number in value.items())
-    return f"{key.replace('_', ' ')}: {value}"
-
-
-def _presence(spec: ModelSpec) -> list[str]:
-    """What the card says of a confidence."""
-    if spec.presence is None:
-        return []
-    fitted = "; ".join(_stated(*item) for item in spec.presence.items())
-    return ["**Second output.** `float32` `[1, 1]`: how sure it is that the crop shows a face, "
-            f"0 to 1. Fitted afterwards on what the model sees: {fitted}.", ""]
-
-
-def card(spec: ModelSpec, report: dict[str, Any], tolerance: float) -> str:
-    """The model card, of what is known at the export."""
-    schema = schemas.get(report["head"])
-    rule = spec.heads[report["head"]].crop_rule
-    size, points = spec.input_size, schema.num_points
-    training = ", ".join(_stated(*item) for item in spec.training.items()) or "not recorded"
-    box = "the file's own box" if rule.box == "file" else "the tight box of all points"
-    compared = report["comparison"]
-    lines = [
-        f"# {spec.family}, {schema.title}",
-        "",
-        f"`{report['model']}`, {report['mode']}, {report['size_bytes']:,} bytes, "
-        f"{report['macs'] / 1e6:.2f} M multiply-accumulates; written by efld_tf {__version__}.",
-        "",
-        f"**License of the weights.** {spec.license or 'not stated'}.",
-        "",
-        f"**Input.** `uint8` RGB `[1, {size}, {size}, 3]`, pixels as they are: a square of "
-        f"{rule.scale:g} times the longest side of {box} ({rule.schema}), its centre moved by "
-        f"{rule.offset_x + 0:g} and {rule.offset_y + 0:g} longest sides to the right and down.",
-        "",
-        f"**Output.** `float32` `[1, {points}, 2]`: points (x, y) in the unit square of the crop, "
-        f"pixel j of W at (j + 0.5) / W, in the order of `{SCHEMA}`.",
-        "",
-        *_presence(spec),
-        f"**Training.** {training}.",
-        "",
-    ]
-    if report["calibration_faces"]:
-        lines += [f"**Calibration.** {report['calibration_faces']} faces of "
-                  f"`{report['calibration_source']}`.", ""]
-    if report["mode"] == "qat":
-        lines += ["**Fine-tuned** under simulated int8 on all faces of the training source.", ""]
-    if "exported_nme_percent" in compared:
-        title = "**Accuracy** on"
-        if report["compared_on_calibration"]:
-            title = "**What the export costs**, on training faces: not how accurate the model is."
-        lines += [f"{title} {compared['faces']} faces of `{compared['on']}`: NME "
-                  f"{compared['exported_nme_percent']:.2f}% ({compared['normaliser']}), trained "
-                  f"model {compared['trained_nme_percent']:.2f}%; median difference of a point "
-                  f"{compared['point_difference_px_median']:.3f} px.", ""]
-    if "confidence_difference_p99" in compared:
-        lines += ["**Confidence** there, and on the same crops cut into shuffled tiles: it differs "
-                  f"from the trained model's by {compared['confidence_difference_median']:.3f} in "
-                  f"the median, {compared['confidence_difference_p99']:.3f} at p99; "
-                  f"{compared['confident_percent']:.1f}% of the faces reach {CONFIDENT:g}.", ""]
-    lines += [f"**Runtimes.** TensorFlow Lite {report['minimum_runtime']} and newer, and LiteRT. "
-              "By the versions of its operators, one that lacks them refuses it.", ""]
-    lines += [f"**Check.** `efld-verify` here; elsewhere feed `{golden.INPUT_FILE}` and compare "
-              f"with `{golden.OUTPUT_FILE}` within {tolerance:g} (`{golden.FILE}`).", ""]
-    return "\n".join(lines)
+    image, tolerance = golden_image(model, trained.input_size, trained.crop_rule.zoom)
+    golden.write(model, report.numbers, image, tolerance, CONFIDENCE_TOLERANCE)
+    files.write_json(model.with_name(REPORT), asdict(report))
+    files.write_text(model.with_name(CARD), card.card(trained.spec, report, tolerance))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,8 +20,11 @@ from efld_tf.data import pack
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.models.checkpoint import HeadSpec
 
 DEFAULT_FACES = 1000
+# Fewer lose accuracy (benchmarks/export).
+ENOUGH_FACES = 500
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class CalibrationManifest:
 
     source: str
     images: list[CalibrationImage]
+
+
+# What `resolved` takes.
+Asked = CalibrationManifest | str | Path | int | None
 
 
 def choose(
@@ -73,6 +81,41 @@ def choose(
     return CalibrationManifest(
         source, [CalibrationImage(record.key, sha256(record.image)) for record in records]
     )
+
+
+def of_training(head: HeadSpec, count: int | None = DEFAULT_FACES) -> CalibrationManifest:
+    """So many of the faces that a head was trained on first of all, or all; errors: `choose`."""
+    try:
+        return choose(head.source, count, excluded=head.excluded,
+                      validation_fraction=head.validation_fraction)
+    except EfldError as error:
+        raise EfldError(
+            f"the faces of the training, by paths that start where it ran: {error}") from error
+
+
+def resolved(asked: Asked, head: HeadSpec) -> tuple[CalibrationManifest, bool]:
+    """The faces that are meant, and whether all of them have to be readable.
+
+    Args:
+      asked: a manifest or the path of one, a number of the head's training faces, or as text that
+        number, `all` of them, or the `reader:path` of another source; None for `DEFAULT_FACES`.
+      head: the one to calibrate.
+
+    Raises:
+      EfldError: none of these, or a source that cannot be read.
+    """
+    if isinstance(asked, CalibrationManifest):
+        return asked, True
+    text = str(DEFAULT_FACES if asked is None else asked)
+    if text == "all":
+        return of_training(head, None), False
+    if re.fullmatch(r"0*[1-9][0-9]{0,9}", text):
+        return of_training(head, int(text)), False
+    if re.fullmatch(r"[+-]?[0-9]+", text):
+        raise EfldError(f"calibration {text}: expected a number of faces from 1 on")
+    if ":" in text and not Path(text).exists():
+        return choose(text, None), True
+    return read_manifest(text), True
 
 
 def read_manifest(path: str | Path) -> CalibrationManifest:

@@ -15,7 +15,8 @@ import tf_keras
 from tensorflow_model_optimization.quantization.keras import quantize_model
 
 from efld_tf.errors import UnsupportedMode
-from efld_tf.exporting import convert, equalise, optimise
+from efld_tf.exporting import equalise, optimise
+from efld_tf.models.trained import POINTS
 
 EPOCHS = 6
 BATCH = 32
@@ -29,7 +30,7 @@ def fine_tuned(
     """The network with weights that were trained under simulated int8.
 
     Args:
-      network: see `convert.single`; it is unchanged.
+      network: of a `TrainedModel`; it is unchanged.
       crops: [F, S, S, 3] uint8, training faces.
       epochs: passes over them.
 
@@ -42,7 +43,7 @@ def fine_tuned(
     tf_keras.utils.set_random_seed(SEED)
     whole = equalise.equalise(optimise.fold_batch_norms(network), crops)
     # Training faces say nothing about crops without one: what tells them apart is left alone.
-    network = tf_keras.Model(whole.input, whole.output[convert.POINTS])
+    network = tf_keras.Model(whole.input, whole.output[POINTS])
     batches = tf.data.Dataset.from_tensor_slices(crops).batch(BATCH).map(_pixels)
     targets = network.predict(batches, verbose=0)
     simulated = _simulated(network)

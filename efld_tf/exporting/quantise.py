@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 from ai_edge_quantizer import qtyping, quantizer
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
+from efld_tf.errors import EfldError
 from efld_tf.exporting import ranges
+from efld_tf.exporting.modes import DYNAMIC, INT8, INT16X8, MODES, Mode, Steps
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
@@ -19,9 +22,62 @@ _KNOWN = frozenset(name.value for name in qtyping.TFLOperationName)
 _WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
-def to_int(
-    content: bytes, chosen: Ranges, activation_bits: int = 8, float_last: bool = True
-) -> bytes:
+def quantised(content: bytes, mode: Mode, observed: ranges.Observed | None) -> bytes:
+    """A float model in the numbers of a mode.
+
+    Args:
+      content: the model; its weights are float16 already where that is the mode's.
+      observed: what its tensors hold; None for a mode that is not calibrated.
+    """
+    chosen: Ranges = {}
+    if observed is not None and mode.activation_bits is not None:
+        chosen = ranges.choose(observed, mode.activation_bits, mode.steps.clip_percentile)
+    quantiser = QUANTISERS.get(mode.stored_as)
+    return content if quantiser is None else quantiser(content, chosen, mode.steps)
+
+
+def to_int8(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
+    """int8 weights and activations, see `_to_int`."""
+    return _to_int(content, chosen, 8, steps.float_last)
+
+
+def to_int16x8(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
+    """int8 weights and activations of 16 bits, see `_to_int`."""
+    return _to_int(content, chosen, 16, steps.float_last)
+
+
+def to_dynamic(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
+    """int8 weights; each operator quantises its float input by the range it has in that image.
+
+    Transposed convolutions unpack their weights instead: TensorFlow Lite up to 2.16 has none of
+    int8 weights and float activations.
+    """
+    engine = quantizer.Quantizer(content)
+    engine.add_dynamic_config(".*", _ALL, 8)
+    engine.add_weight_only_config(".*", qtyping.TFLOperationName.CONV_2D_TRANSPOSE, 8)
+    return run(engine)
+
+
+# (float model, the range of every tensor by name, the mode's steps) -> the model in its numbers;
+# modes without one keep those of the converter.
+Quantiser = Callable[[bytes, Ranges, Steps], bytes]
+QUANTISERS: dict[str, Quantiser] = {
+    INT8.name: to_int8, INT16X8.name: to_int16x8, DYNAMIC.name: to_dynamic,
+}
+
+
+def register(mode: Mode, quantiser: Quantiser) -> None:
+    """Makes the quantiser of a mode known.
+
+    Raises:
+      EfldError: it has one, or it is not in `modes`.
+    """
+    if MODES.get(mode.name) != mode or mode.name in QUANTISERS:
+        raise EfldError(f"mode {mode.name!r}: expected a registered one without a quantiser")
+    QUANTISERS[mode.name] = quantiser
+
+
+def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bool) -> bytes:
     """Integer weights and activations, up to the float tail.
 
     The tail is what comes after the last operator with weights on the way to an output, and for
@@ -56,22 +112,10 @@ def to_int(
             _leave(engine, _scope(operator), name)
         elif graph.gives_vector(operator) and operator.index in of_points and float_last:
             engine.add_dynamic_config(_scope(operator), name, 8)
-    return _run(engine, {
+    return run(engine, {
         name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
         for name, (low, high) in chosen.items()
     })
-
-
-def to_dynamic(content: bytes) -> bytes:
-    """int8 weights; each operator quantises its float input by the range it has in that image.
-
-    Transposed convolutions unpack their weights instead: TensorFlow Lite up to 2.16 has none of
-    int8 weights and float activations.
-    """
-    engine = quantizer.Quantizer(content)
-    engine.add_dynamic_config(".*", _ALL, 8)
-    engine.add_weight_only_config(".*", qtyping.TFLOperationName.CONV_2D_TRANSPOSE, 8)
-    return _run(engine, None)
 
 
 def _after_weights(found: graph.Graph) -> list[graph.Operator]:
@@ -91,7 +135,8 @@ def _scope(operator: graph.Operator) -> str:
     return f"^{re.escape(operator.outputs[0].name)};?$"
 
 
-def _run(engine: quantizer.Quantizer, statistics: dict | None) -> bytes:
+def run(engine: quantizer.Quantizer, statistics: dict | None = None) -> bytes:
+    """What a quantiser makes of its recipe and of the ranges of tensors, without a word."""
     with silenced_stderr():  # its progress bar of a few milliseconds
         result = engine.quantize(
             statistics, enable_progress_bar=False, enable_progress_report=False

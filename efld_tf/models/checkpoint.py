@@ -5,6 +5,7 @@ Plain arrays and JSON: loading a stranger's file runs none of its code.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,17 +83,23 @@ class ModelSpec:
                 raise EfldError(f"heads.{name}.mean_shape: expected {expected[0]} points (x, y)")
             schemas.get(head.crop_rule.schema)
 
+    @functools.cached_property
+    def architecture(self) -> registry.Architecture:
+        """The family's architecture of these options.
+
+        Raises:
+          EfldError: as in `registry.architecture`.
+        """
+        return registry.architecture(self.family, self.options, self.input_size)
+
     def build(self) -> tf_keras.Model:
-        """The model with fresh weights."""
+        """The model with fresh weights; errors as in `architecture`."""
         points = {head: schemas.get(head).num_points for head in self.heads}
-        return registry.build(
-            self.family, self.options, self.input_size, points, self.presence is not None
-        )
+        return self.architecture.build(points, self.presence is not None)
 
     def codec(self, head: str) -> registry.Codec:
         """The codec of a head."""
-        mean_shape = np.array(self.heads[head].mean_shape)
-        return registry.codec(self.family, self.options, self.input_size, mean_shape)
+        return self.architecture.codec(np.array(self.heads[head].mean_shape))
 
 
 def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
@@ -100,7 +107,7 @@ def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         file.attrs["efld_format"] = FORMAT_VERSION
         # All of them, so that a file stays what it is when a default changes.
-        options = asdict(registry.options_of(spec.family, spec.options))
+        options = asdict(spec.architecture.options)
         file.attrs["spec"] = json.dumps({**asdict(spec), "options": options})
         for weight in model.weights:
             file.create_dataset(weight.name, data=weight.numpy())

@@ -29,9 +29,6 @@ def build(options: CoordNetOptions, input_size: int, heads: Mapping[str, int]) -
     Returns:
       A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: [B, N, 2] residuals from
       the mean shape, in crop sides}.
-
-    Raises:
-      EfldError: the size is not divisible by the stride.
     """
     image, x = on_backbone.features(options, input_size)
     flat = layers.Flatten(name="flatten")(x)

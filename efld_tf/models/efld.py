@@ -136,6 +136,16 @@ def concat_linear_head(
     return x
 
 
+def check_size(options: EFLDOptions, input_size: int) -> None:
+    """Refuses an input size.
+
+    Raises:
+      EfldError: it is not divisible by 16.
+    """
+    if input_size <= 0 or input_size % 16:
+        raise EfldError(f"input_size: expected a multiple of 16, got {input_size}")
+
+
 def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf_keras.Model:
     """The network from images to the raw residuals of every head.
 
@@ -147,12 +157,7 @@ def build(options: EFLDOptions, input_size: int, heads: Mapping[str, int]) -> tf
     Returns:
       A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: [B, N, 2] residuals from
       the mean shape, in crop sides}.
-
-    Raises:
-      EfldError: the size is not divisible by 16.
     """
-    if input_size <= 0 or input_size % 16:
-        raise EfldError(f"input_size: expected a multiple of 16, got {input_size}")
     blocks = Blocks(options.activation, options.batch_norm_momentum)
     image = tf_keras.Input((input_size, input_size, 3), name="image")
     x = backbone(image, blocks, options.separable)

@@ -43,6 +43,11 @@ class MapNetOptions(on_backbone.BackboneOptions):
             raise EfldError(f"channels: expected at least 1, got {self.channels}")
 
 
+def grid(options: MapNetOptions, input_size: int) -> int:
+    """Pixels a side of the heatmaps."""
+    return input_size // options.stride
+
+
 def build(options: MapNetOptions, input_size: int, heads: Mapping[str, int]) -> tf_keras.Model:
     """The network from images to the heatmaps of every head.
 
@@ -54,13 +59,10 @@ def build(options: MapNetOptions, input_size: int, heads: Mapping[str, int]) -> 
     Returns:
       A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: [B, G, G, N] heatmaps},
       where G = S / stride.
-
-    Raises:
-      EfldError: the size is not divisible by the backbone's stride.
     """
     image, x = on_backbone.features(options, input_size)
     step = 1
-    while x.shape[1] < input_size // options.stride:
+    while x.shape[1] < grid(options, input_size):
         x = options.blocks.deconv(x, options.channels, 4, name=f"up{step}")
         step += 1
     outputs = {
@@ -74,12 +76,9 @@ def build(options: MapNetOptions, input_size: int, heads: Mapping[str, int]) -> 
 
 def codec(options: MapNetOptions, input_size: int, mean_shape: np.ndarray) -> HeatmapCodec:
     """The codec of a head."""
-    return HeatmapCodec(len(mean_shape), input_size // options.stride, SIGMAS[options.stride])
+    return HeatmapCodec(len(mean_shape), grid(options, input_size), SIGMAS[options.stride])
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:
     """What the transposed convolutions read, averaged over the crop: [B, C]."""
     return on_backbone.pooled(model.get_layer("up1_deconv").input)
-
-
-coarse = on_backbone.coarse_scores

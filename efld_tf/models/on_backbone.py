@@ -42,11 +42,11 @@ class BackboneOptions:
         return Blocks(activation, self.batch_norm_momentum)
 
 
-def features(options: BackboneOptions, input_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """An image input [B, S, S, 3], and what the backbone makes of it: [B, G, G, C].
+def check_size(options: BackboneOptions, input_size: int) -> None:
+    """Refuses an input size.
 
     Raises:
-      EfldError: the size is not divisible by the backbone's stride.
+      EfldError: it is not divisible by the backbone's stride.
     """
     backbone = backbones.get(options.backbone)
     if input_size <= 0 or input_size % backbone.stride:
@@ -54,6 +54,11 @@ def features(options: BackboneOptions, input_size: int) -> tuple[tf.Tensor, tf.T
             f"input_size: expected a multiple of {backbone.stride} with the backbone "
             f"{options.backbone}, got {input_size}"
         )
+
+
+def features(options: BackboneOptions, input_size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """An image input [B, S, S, 3], and what the backbone makes of it: [B, G, G, C]."""
+    backbone = backbones.get(options.backbone)
     image = tf_keras.Input((input_size, input_size, 3), name="image")
     return image, backbone.build(image, options.blocks)
 
@@ -82,16 +87,10 @@ def coarse_scores(model: tf_keras.Model, head: str, level: int) -> tf.Tensor:
     published code.
 
     Returns:
-      [B, G / 2^level, G / 2^level, N].
-
-    Raises:
-      EfldError: G is not divisible by 2^level, or there would be a single cell.
+      [B, G / 2^level, G / 2^level, N]; G is divisible by 2^level.
     """
     scores = model.get_layer(f"{head}_scores")
     x = scores.input
-    grid = x.shape[1]
-    if grid >> level < 2 or grid % 2**level:
-        raise EfldError(f"level {level}: a grid of {grid} x {grid} cells cannot be halved so often")
     for _ in range(level):
         x = tf_keras.layers.MaxPooling2D(2)(x)
     return scores(x)

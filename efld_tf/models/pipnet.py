@@ -49,23 +49,33 @@ class PIPNetOptions(on_backbone.BackboneOptions):
         if self.channels < 1:
             raise EfldError(f"channels: expected at least 1, got {self.channels}")
 
-    def grid(self, input_size: int) -> int:
-        """Cells a side of the grid.
-
-        Raises:
-          EfldError: the size is not divisible by the stride.
-        """
-        stride = self.stride or backbones.get(self.backbone).stride
-        if input_size % stride:
-            raise EfldError(f"input_size: expected a multiple of {stride}, got {input_size}")
-        return input_size // stride
+    @property
+    def cell(self) -> int:
+        """Side of a cell of the grid in pixels of the input."""
+        return self.stride or backbones.get(self.backbone).stride
 
 
-def at_grid(x: tf.Tensor, grid: int, blocks: Blocks, channels: int) -> tf.Tensor:
+def check_size(options: PIPNetOptions, input_size: int) -> None:
+    """Refuses an input size.
+
+    Raises:
+      EfldError: it is not divisible by the strides of backbone and grid.
+    """
+    on_backbone.check_size(options, input_size)
+    if input_size % options.cell:
+        raise EfldError(f"input_size: expected a multiple of {options.cell}, got {input_size}")
+
+
+def grid(options: PIPNetOptions, input_size: int) -> int:
+    """Cells a side of the grid."""
+    return input_size // options.cell
+
+
+def at_grid(x: tf.Tensor, cells: int, blocks: Blocks, channels: int) -> tf.Tensor:
     """Halves or doubles features [B, G', G', C] up to the grid: [B, G, G, C or channels]."""
     step = 1
-    while x.shape[1] != grid:
-        if x.shape[1] > grid:
+    while x.shape[1] != cells:
+        if x.shape[1] > cells:
             x = blocks.conv(x, channels, 3, stride=2, name=f"stride{step}")
         else:
             x = blocks.deconv(x, channels, 4, name=f"stride{step}")
@@ -83,13 +93,9 @@ def build(options: PIPNetOptions, input_size: int, heads: Mapping[str, int]) -> 
 
     Returns:
       A functional model: images [B, S, S, 3] float in [0, 1] -> {schema: maps of `PIPCodec`}.
-
-    Raises:
-      EfldError: the size is not divisible by a stride.
     """
-    grid = options.grid(input_size)
     image, x = on_backbone.features(options, input_size)
-    x = at_grid(x, grid, options.blocks, options.channels)
+    x = at_grid(x, grid(options, input_size), options.blocks, options.channels)
     outputs = {}
     for schema, points in heads.items():
         channels = {"scores": points, "x": points, "y": points}
@@ -109,12 +115,9 @@ def build(options: PIPNetOptions, input_size: int, heads: Mapping[str, int]) -> 
 
 def codec(options: PIPNetOptions, input_size: int, mean_shape: np.ndarray) -> PIPCodec:
     """The codec of a head."""
-    return PIPCodec(mean_shape, options.grid(input_size), options.neighbours)
+    return PIPCodec(mean_shape, grid(options, input_size), options.neighbours)
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:
     """What the heads read, averaged over the crop: [B, C]."""
     return on_backbone.pooled(model.get_layer(f"{next(iter(model.output))}_scores").input)
-
-
-coarse = on_backbone.coarse_scores

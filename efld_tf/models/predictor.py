@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
-from efld_tf.models import checkpoint
 from efld_tf.models.registry import PRESENCE
+from efld_tf.models.trained import POINTS, TrainedModel
 
 BATCH = 64
 
@@ -18,32 +17,21 @@ BATCH = 64
 class FloatPredictor:
     """Runs one head of a trained model; attributes as in `runtime.LandmarkPredictor`."""
 
-    def __init__(self, model: str | Path, head: str | None = None):
-        """Loads a model file.
-
-        Args:
-          head: the head to run; None for the model's first.
-
-        Raises:
-          DataError: not a model file, or it has no such head.
-        """
-        spec, network = checkpoint.load(model)
-        self.schema: str = checkpoint.chosen_head(model, spec, head)
-        self.crop_rule: CropRule = spec.heads[self.schema].crop_rule
-        self.input_size: int = spec.input_size
-        codec = spec.codec(self.schema)
-        self.has_confidence: bool = spec.presence is not None
+    def __init__(self, model: TrainedModel):
+        """Takes a model that was loaded, `TrainedModel.load`."""
+        self.schema: str = model.head
+        self.crop_rule: CropRule = model.crop_rule
+        self.input_size: int = model.input_size
+        self.has_confidence: bool = model.spec.presence is not None
 
         def predict(crops: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            outputs = network(crops / 255.0, training=False)
-            points = codec.decode(outputs[self.schema])
+            outputs = model.decoded(crops / 255.0)
             if not self.has_confidence:
-                return (points,)
-            return points, tf.sigmoid(outputs[PRESENCE][:, 0])
+                return (outputs[POINTS],)
+            return outputs[POINTS], outputs[PRESENCE][:, 0]
 
-        self._predict = tf.function(
-            predict, input_signature=[tf.TensorSpec([None, spec.input_size, spec.input_size, 3])]
-        )
+        shape = [None, model.input_size, model.input_size, 3]
+        self._predict = tf.function(predict, input_signature=[tf.TensorSpec(shape)])
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] float32 in their unit squares."""

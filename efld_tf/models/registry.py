@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -47,50 +47,153 @@ class Codec(Protocol):
     def encode_coarse(self, points: tf.Tensor, level: int) -> tf.Tensor:
         """Points [B, N, 2] -> target scores on a grid of cells 2^level times as long.
 
-        Only of a family that has `Family.coarse`, for self-training with curriculum.
+        Only of a family that has a `Grid`, for self-training with curriculum.
         """
 
 
+# A family's dataclass of options.
+Options = TypeVar("Options")
+
+
 @dataclass(frozen=True)
-class Family:
-    """One architecture.
+class Grid(Generic[Options]):
+    """The grid on which a family's heads score the places of points.
+
+    Attributes:
+      cells: (options, input size) -> cells a side.
+      coarse: (model, head, level) -> the head's scores on a grid of cells 2^level times as long,
+        by the same weights.
+    """
+
+    cells: Callable[[Options, int], int]
+    coarse: Callable[[tf_keras.Model, str, int], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Family(Generic[Options]):
+    """One family of architectures.
 
     Attributes:
       options: the dataclass of what can be varied.
+      check_size: (options, input size) raises EfldError for a size that they do not go with.
       build: (options, input size, points by head) -> model from images [B, S, S, 3] in [0, 1] to
         {head: raw output}.
       codec: (options, input size, mean shape [N, 2]) -> the codec of a head.
       losses: the names of `training.losses` that fit what its heads predict, its own first.
       features: model -> what it knows about the crop, [B, C], from which one dense layer tells
         whether it shows a face; None for a family without such an output.
-      coarse: (model, head, level) -> the head's scores on a grid of cells 2^level times as long,
-        by the same weights; None for a family whose heads have no grid.
+      grid: None for a family whose heads have none.
       load_backbone: (model, options, file) copies ImageNet weights into the backbone; None for a
         family that has none to load.
     """
 
-    options: type
-    build: Callable[[Any, int, Mapping[str, int]], tf_keras.Model]
-    codec: Callable[[Any, int, np.ndarray], Codec]
+    options: type[Options]
+    check_size: Callable[[Options, int], None]
+    build: Callable[[Options, int, Mapping[str, int]], tf_keras.Model]
+    codec: Callable[[Options, int, np.ndarray], Codec]
     losses: tuple[str, ...]
     features: Callable[[tf_keras.Model], tf.Tensor] | None = None
-    coarse: Callable[[tf_keras.Model, str, int], tf.Tensor] | None = None
-    load_backbone: Callable[[tf_keras.Model, Any, Path], None] | None = None
+    grid: Grid[Options] | None = None
+    load_backbone: Callable[[tf_keras.Model, Options, Path], None] | None = None
 
 
-FAMILIES: dict[str, Family] = {
-    "efld": Family(efld.EFLDOptions, efld.build, efld.codec, ("nme", "l1", "wing"), efld.features),
+@dataclass(frozen=True)
+class Architecture:
+    """A family with its options and input size, which go together.
+
+    Attributes:
+      name, family: of the family.
+      options: of `family.options`.
+      input_size: side S of the input in pixels.
+    """
+
+    name: str
+    family: Family[Any]
+    options: Any
+    input_size: int
+
+    def build(self, heads: Mapping[str, int], presence: bool = False) -> tf_keras.Model:
+        """The model with fresh weights.
+
+        Args:
+          heads: points N by the name of each head's schema.
+          presence: add the output `PRESENCE`, see `with_presence`.
+
+        Raises:
+          EfldError: no head, or no presence output in this family.
+        """
+        if not heads:
+            raise EfldError("heads: at least one is needed")
+        model = self.family.build(self.options, self.input_size, heads)
+        return self.with_presence(model) if presence else model
+
+    def codec(self, mean_shape: np.ndarray) -> Codec:
+        """The codec of a head with this mean shape [N, 2]."""
+        return self.family.codec(self.options, self.input_size, mean_shape)
+
+    def with_presence(self, model: tf_keras.Model) -> tf_keras.Model:
+        """The model, which keeps its layers, with one more output.
+
+        Returns:
+          A model whose output `PRESENCE` is [B, 1], the log-odds that the crop shows a face, by a
+          new dense layer on the family's features.
+
+        Raises:
+          EfldError: the family has no such output, or the model has one of that name already.
+        """
+        if self.family.features is None:
+            raise EfldError(f"the family {self.name!r} has no presence output")
+        if PRESENCE in model.output:
+            raise EfldError(f"the model has an output {PRESENCE!r} already")
+        logit = tf_keras.layers.Dense(1, name=PRESENCE_LAYER)(self.family.features(model))
+        return tf_keras.Model(model.input, {**model.output, PRESENCE: logit}, name=model.name)
+
+    def load_backbone(self, model: tf_keras.Model, path: str | Path) -> None:
+        """Copies public ImageNet weights from a file into a model's backbone.
+
+        Raises:
+          EfldError: there are none for it, or (DataError) the file is not one of its.
+        """
+        if self.family.load_backbone is None:
+            raise EfldError(f"the family {self.name!r} has no public weights to start from")
+        self.family.load_backbone(model, self.options, Path(path))
+
+    def grid(self, level: int) -> Grid[Any]:
+        """The family's grid, on which there are scores of that level.
+
+        Raises:
+          EfldError: its heads have no grid, or one that cannot be 2^level times as coarse.
+        """
+        grid = self.family.grid
+        if grid is None:
+            raise EfldError(f"level: the family {self.name!r} has no grid that could be coarser")
+        cells = grid.cells(self.options, self.input_size)
+        if cells >> level < 2 or cells % 2**level:
+            raise EfldError(
+                f"level {level}: a grid of {cells} x {cells} cells cannot be halved so often")
+        return grid
+
+    def coarse_scores(self, model: tf_keras.Model, head: str, level: int) -> tf.Tensor:
+        """A head's scores on a grid of cells 2^level times as long; errors as in `grid`."""
+        return self.grid(level).coarse(model, head, level)
+
+
+FAMILIES: dict[str, Family[Any]] = {
+    "efld": Family(
+        efld.EFLDOptions, efld.check_size, efld.build, efld.codec, ("nme", "l1", "wing"),
+        efld.features,
+    ),
     "pipnet": Family(
-        pipnet.PIPNetOptions, pipnet.build, pipnet.codec, ("pip",), pipnet.features,
-        pipnet.coarse, on_backbone.load_backbone,
+        pipnet.PIPNetOptions, pipnet.check_size, pipnet.build, pipnet.codec, ("pip",),
+        pipnet.features, Grid(pipnet.grid, on_backbone.coarse_scores), on_backbone.load_backbone,
     ),
     "coordnet": Family(
-        coordnet.CoordNetOptions, coordnet.build, coordnet.codec, ("l1", "nme", "wing"),
-        coordnet.features, load_backbone=on_backbone.load_backbone,
+        coordnet.CoordNetOptions, on_backbone.check_size, coordnet.build, coordnet.codec,
+        ("l1", "nme", "wing"), coordnet.features, load_backbone=on_backbone.load_backbone,
     ),
     "mapnet": Family(
-        mapnet.MapNetOptions, mapnet.build, mapnet.codec, ("heatmap",), mapnet.features,
-        mapnet.coarse, on_backbone.load_backbone,
+        mapnet.MapNetOptions, on_backbone.check_size, mapnet.build, mapnet.codec, ("heatmap",),
+        mapnet.features, Grid(mapnet.grid, on_backbone.coarse_scores), on_backbone.load_backbone,
     ),
 }
 
@@ -106,83 +209,24 @@ def get(name: str) -> Family:
     return FAMILIES[name]
 
 
-def build(
-    family: str,
-    options: Mapping[str, Any],
-    input_size: int,
-    heads: Mapping[str, int],
-    presence: bool = False,
-) -> tf_keras.Model:
-    """Builds a family's model from options as they stand in a config.
-
-    Args:
-      presence: add the output `PRESENCE`, see `with_presence`.
+def register(name: str, family: Family[Any]) -> None:
+    """Makes a family known.
 
     Raises:
-      EfldError: an unknown family, options or a size that it does not accept, or no head.
+      EfldError: there is one of that name.
     """
-    if not heads:
-        raise EfldError("heads: at least one is needed")
-    model = get(family).build(options_of(family, options), input_size, heads)
-    return with_presence(family, model) if presence else model
+    if name in FAMILIES:
+        raise EfldError(f"there is a model family {name!r} already")
+    FAMILIES[name] = family
 
 
-def codec(
-    family: str, options: Mapping[str, Any], input_size: int, mean_shape: np.ndarray
-) -> Codec:
-    """The codec of a head with this mean shape [N, 2]; arguments and errors as in `build`."""
-    return get(family).codec(options_of(family, options), input_size, mean_shape)
-
-
-def load_backbone(
-    family: str, options: Mapping[str, Any], model: tf_keras.Model, path: str | Path
-) -> None:
-    """Copies public ImageNet weights from a file into a model's backbone.
+def architecture(family: str, options: Mapping[str, Any], input_size: int) -> Architecture:
+    """A family with options as they stand in a config; builds nothing.
 
     Raises:
-      EfldError: there are none for it, or (DataError) the file is not one of its.
+      EfldError: an unknown family, or options or a size that it does not accept.
     """
-    load = get(family).load_backbone
-    if load is None:
-        raise EfldError(f"the family {family!r} has no public weights to start from")
-    load(model, options_of(family, options), Path(path))
-
-
-def coarse_scores(family: str, model: tf_keras.Model, head: str, level: int) -> tf.Tensor:
-    """A head's scores on a grid of cells 2^level times as long; see `Family.coarse`.
-
-    Raises:
-      EfldError: the family's heads have no grid, or one that cannot be that much coarser.
-    """
-    coarse = get(family).coarse
-    if coarse is None:
-        raise EfldError(f"level: the family {family!r} has no grid that could be coarser")
-    return coarse(model, head, level)
-
-
-def options_of(family: str, options: Mapping[str, Any]) -> Any:
-    """A family's options as it takes them, from options as they stand in a config.
-
-    Raises:
-      EfldError: an unknown family, or options that it does not accept.
-    """
-    return config.from_tree(dict(options), get(family).options, "model.options")
-
-
-def with_presence(family: str, model: tf_keras.Model) -> tf_keras.Model:
-    """The model, which keeps its layers, with one more output.
-
-    Returns:
-      A model whose output `PRESENCE` is [B, 1], the log-odds that the crop shows a face, by a new
-      dense layer on the family's features.
-
-    Raises:
-      EfldError: the family has no such output, or the model has one of that name already.
-    """
-    features = get(family).features
-    if features is None:
-        raise EfldError(f"the family {family!r} has no presence output")
-    if PRESENCE in model.output:
-        raise EfldError(f"the model has an output {PRESENCE!r} already")
-    logit = tf_keras.layers.Dense(1, name=PRESENCE_LAYER)(features(model))
-    return tf_keras.Model(model.input, {**model.output, PRESENCE: logit}, name=model.name)
+    found = get(family)
+    parsed = config.from_tree(dict(options), found.options, "model.options")
+    found.check_size(parsed, input_size)
+    return Architecture(family, found, parsed, input_size)

@@ -18,6 +18,7 @@ from scipy.special import expit
 from efld_tf.errors import EfldError
 from efld_tf.models import registry
 from efld_tf.models.checkpoint import ModelSpec
+from efld_tf.models.registry import Architecture
 
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 FOLDS = 5
@@ -46,15 +47,17 @@ class Layer:
     held_out: np.ndarray
 
 
-def features(family: str, model: tf_keras.Model, crops: np.ndarray) -> np.ndarray:
+def features(
+    architecture: Architecture, model: tf_keras.Model, crops: np.ndarray
+) -> np.ndarray:
     """What a model knows about crops [F, S, S, 3] uint8: [F, C] float32.
 
     Raises:
       EfldError: the family cannot have a presence output.
     """
-    read = registry.get(family).features
+    read = architecture.family.features
     if read is None:
-        raise EfldError(f"the family {family!r} has no presence output")
+        raise EfldError(f"the family {architecture.name!r} has no presence output")
     probe = tf_keras.Model(model.input, read(model))
     parts = [probe(crops[i : i + BATCH].astype(np.float32) / 255.0, training=False).numpy()
              for i in range(0, len(crops), BATCH)]
@@ -114,7 +117,7 @@ def attached(
       EfldError: the family cannot have one.
     """
     heads = tf_keras.Model(model.input, {head: model.output[head] for head in spec.heads})
-    whole = registry.with_presence(spec.family, heads)
+    whole = spec.architecture.with_presence(heads)
     presence = whole.get_layer(registry.PRESENCE_LAYER)
     presence.set_weights([layer.kernel[:, None], np.array([layer.bias])])
     return replace(spec, presence=about), whole

@@ -17,6 +17,7 @@ from efld_tf.data.manifest import MANIFEST, Manifest, read_manifest, write_manif
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
+from efld_tf.models.trained import POINTS, TrainedModel
 
 BATCH = 64
 
@@ -72,15 +73,10 @@ def _labelled(
     packed: Path, manifest: Manifest, model: Path, head: str
 ) -> Iterator[pack.PackedFace]:
     """The faces in order as they are stored, with the points of the model."""
-    spec, network = checkpoint.load(model)
-    codec, margin = spec.codec(head), manifest.pack.margin
-
-    @tf.function
-    def predict(images: tf.Tensor) -> tf.Tensor:
-        return codec.decode(network(images, training=False)[head])
-
+    trained, margin = TrainedModel.load(model, head), manifest.pack.margin
+    predict = tf.function(lambda images: trained.decoded(images)[POINTS])
     source = pipeline.PackedSource(packed, manifest, {})
-    options = pipeline.BatchOptions((head,), spec.input_size, BATCH)
+    options = pipeline.BatchOptions((head,), trained.input_size, BATCH)
     stored = shards.load(packed, manifest, "train")
     try:
         for batch in pipeline.validation_batches([source], options, "train"):

@@ -82,8 +82,8 @@ def levels_of(recipe: Recipe) -> tuple[int, ...]:
     if levels is None and recipe.self_training.teacher is not None:
         levels = DISTILLATION
     elif levels is None:
-        levels = CURRICULUM if registry.get(recipe.model.family).coarse else STANDARD
-    run.check_levels(recipe, levels)
+        levels = CURRICULUM if registry.get(recipe.model.family).grid else STANDARD
+    run.check_levels(run.architecture(recipe), levels)
     return tuple(levels)
 
 

@@ -247,35 +247,41 @@ def _best(recipe: Recipe) -> tuple[int, float]:
 
 def _check_model(recipe: Recipe) -> None:
     """Meets mistakes about model and weights before the data are packed."""
-    about, training = recipe.model, recipe.training
-    model = registry.build(about.family, about.options, about.input_size, {"mtfl5": 5})
-    fitting = registry.get(about.family).losses
+    about, training = architecture(recipe), recipe.training
+    fitting = about.family.losses
     losses.get(training.loss or fitting[0], training.loss_options)
     if training.loss not in (None, *fitting):
         raise EfldError(
-            f"training.loss: what the heads of {about.family} predict can be trained by "
+            f"training.loss: what the heads of {about.name} predict can be trained by "
             f"{' or '.join(fitting)}, not by {training.loss}"
         )
-    check_levels(recipe, [source.level for source in recipe.data.sources])
+    check_levels(about, [source.level for source in recipe.data.sources])
     if training.init_from:
         checkpoint.read_spec(runs.trained_model(config.expand(training.init_from)))
     if training.backbone_weights:
         path = config.expand(training.backbone_weights)
-        registry.load_backbone(about.family, about.options, model, path)
+        # Which file fits which backbone only the network tells.
+        about.load_backbone(about.build({"mtfl5": 5}), path)
 
 
-def check_levels(recipe: Recipe, levels: Iterable[int]) -> None:
-    """Meets levels of labels that the recipe's model cannot learn.
+def architecture(recipe: Recipe) -> registry.Architecture:
+    """The recipe's architecture; builds nothing.
+
+    Raises:
+      EfldError: its family, options or input size do not exist or do not go together.
+    """
+    about = recipe.model
+    return registry.architecture(about.family, about.options, about.input_size)
+
+
+def check_levels(about: registry.Architecture, levels: Iterable[int]) -> None:
+    """Meets levels of labels that a model cannot learn.
 
     Raises:
       EfldError: its heads have no grid, or one that cannot be that much coarser.
     """
-    about, levels = recipe.model, sorted({*levels} - {0})
-    if not levels:
-        return
-    model = registry.build(about.family, about.options, about.input_size, {"mtfl5": 5})
-    for level in levels:
-        registry.coarse_scores(about.family, model, "mtfl5", level)
+    for level in sorted({*levels} - {0}):
+        about.grid(level)
 
 
 def check_folder(recipe: Recipe) -> None:

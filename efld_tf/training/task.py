@@ -18,7 +18,7 @@ from efld_tf.data import pack, pipeline
 from efld_tf.data.manifest import read_manifest
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.schema import Normaliser
-from efld_tf.models import checkpoint, registry
+from efld_tf.models import checkpoint
 from efld_tf.training import losses
 from efld_tf.training.recipe import Recipe, TrainingRecipe
 
@@ -54,8 +54,8 @@ class LandmarkTask(base_task.Task):
         self.sources = packed_sources(self.recipe)
         self.spec = model_spec(self.recipe, self.sources)
         training = self.recipe.training
-        family = registry.get(self.spec.family)
-        self._loss = losses.get(training.loss or family.losses[0], training.loss_options)
+        fitting = self.spec.architecture.family.losses
+        self._loss = losses.get(training.loss or fitting[0], training.loss_options)
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
         self._levels = sorted({source.level for source in self.sources} - {0})
         self.started_anew: list[str] = []  # weights that `init_from` did not supply
@@ -63,23 +63,23 @@ class LandmarkTask(base_task.Task):
 
     def build_model(self) -> tf_keras.Model:
         """The model with fresh weights, and its scores on coarser grids where they are learnt."""
-        model, family = self.spec.build(), self.spec.family
+        model, architecture = self.spec.build(), self.spec.architecture
         coarse = {
-            _coarse_output(head, level): registry.coarse_scores(family, model, head, level)
+            _coarse_output(head, level): architecture.coarse_scores(model, head, level)
             for head in self.spec.heads for level in self._levels
         }
         return tf_keras.Model(model.input, {**model.output, **coarse}, name=model.name)
 
     def initialize(self, model: tf_keras.Model) -> None:
         """Loads `init_from` or `backbone_weights` into a run that has no checkpoint yet."""
-        training, about = self.recipe.training, self.recipe.model
+        training = self.recipe.training
         if training.init_from:
             self.started_anew = checkpoint.load_matching(
                 runs.trained_model(config.expand(training.init_from)), model
             )
         if training.backbone_weights:
             path = config.expand(training.backbone_weights)
-            registry.load_backbone(about.family, about.options, model, path)
+            self.spec.architecture.load_backbone(model, path)
 
     def build_inputs(self, params: cfg.DataConfig,
                      input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:

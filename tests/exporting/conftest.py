@@ -10,11 +10,13 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.annotations.synthetic import render_face
-from efld_tf.exporting import calibration, export
+from efld_tf.exporting import calibration
+from efld_tf.exporting.report import ExportReport
 from efld_tf.landmarks.geometry import CropRule, extract_crop
 from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses
 from tests import faces
+from tests.trained import export_as
 
 SIZE = 64
 RULE = CropRule("points", "ibug68", 1.25)
@@ -94,7 +96,6 @@ def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def exported(trained: Path) -> tuple[Path, export.ExportReport]:
-    folder = trained.parent / "bundle"
-    report = export.export(trained, folder, "int8", head="ibug51")
-    return folder / report.model, report
+def exported(trained: Path) -> tuple[Path, ExportReport]:
+    bundle = export_as(trained, trained.parent / "bundle", "int8")
+    return bundle.model, bundle.report

@@ -12,13 +12,14 @@ import yaml
 
 from efld_tf.cli import verify
 from efld_tf.errors import EfldError
-from efld_tf.exporting import bundle, calibration, export
+from efld_tf.exporting import bundle, calibration
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema_fields import from_fields
 from efld_tf.models import checkpoint
 from efld_tf.runtime import golden
 from tests import faces
+from tests.trained import export_as
 
 FILES = {"efld_ibug51_int8.tflite", "MODEL_CARD.md", "schema.yaml", "golden.json",
          "golden_input.bin", "golden_output.bin", "report.json", "calibration.json"}
@@ -34,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     spec = checkpoint.ModelSpec("efld", 64, {}, {"ibug51": head}, license="for tests alone")
     model = photos.parent / "best.h5"
     checkpoint.save(model, spec, spec.build())
-    export.export(model, photos.parent / "bundle", "int8")
+    export_as(model, photos.parent / "bundle", "int8")
     return model, photos.parent / "bundle"
 
 
@@ -154,23 +155,23 @@ def test_only_a_bundle_is_replaced(made: tuple[Path, Path], tmp_path: Path) -> N
     for name in ("thesis.txt", "report.json"):  # another command's report is no bundle
         (tmp_path / "mine" / name).write_text("years of work")
         with pytest.raises(EfldError, match="exists and is not an export"):
-            export.export(model, tmp_path / "mine", "float32")
+            export_as(model, tmp_path / "mine", "float32")
     (tmp_path / "mine" / "report.json").unlink()
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     for _ in range(2):  # the second replaces the first
-        export.export(model, tmp_path / "float", "float32")
+        export_as(model, tmp_path / "float", "float32")
     assert not (tmp_path / "float" / "calibration.json").exists()
 
 
-def test_what_each_layer_loses(made: tuple[Path, Path], copy: Path) -> None:
-    model, _ = made
-    report = export.ExportReport(**json.loads((copy / "report.json").read_text()))
-    rows = export.debug(model, copy, report)
-    assert json.loads((copy / "layers.json").read_text())[0]["name"] == rows[0].name
+def test_what_each_layer_loses(made: tuple[Path, Path], tmp_path: Path) -> None:
+    debugged = export_as(made[0], tmp_path / "debug", "int8", debug=True)
+    rows, found = debugged.layers, debugged.report.concatenations
+    stored = json.loads((tmp_path / "debug" / "layers.json").read_text())
+    assert stored[0]["name"] == rows[0].name
     named = {row.name: row for row in rows}
     first = named["eosa1_osa1_conv_and_eosa1_low_conv_act"]
     assert first.signal_to_noise_db > 25 and first.scale > 0
     moved = named["eosa1_concat_pixels"], named["eosa1_concat"]  # moving values loses nothing
     assert moved[0].signal_to_noise_db == moved[1].signal_to_noise_db
-    assert all(row["levels"] > 0 for row in report.concatenations) and report.concatenations
+    assert all(row["levels"] > 0 for row in found) and found

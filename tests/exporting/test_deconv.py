@@ -7,7 +7,7 @@ import pytest
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.exporting import equalise, optimise, quantise, ranges, rounding
+from efld_tf.exporting import equalise, modes, optimise, quantise, ranges, rounding
 from efld_tf.models.blocks import Blocks
 from efld_tf.runtime import graph
 from efld_tf.runtime.litert import Interpreter
@@ -113,7 +113,7 @@ def test_in_int8(crops: np.ndarray) -> None:
     rounded = rounding.round_weights(model, crops)
     content = tiny_models.convert(rounded, [[1, SIZE, SIZE, 3]])
     chosen = ranges.choose(ranges.observe(content, crops), 8)
-    content = quantise.to_int(content, chosen)
+    content = quantise.to_int8(content, chosen, modes.INT8.steps)
     found = graph.parse(content)
     kernels = [op.inputs[1] for op in found.operators if op.name == "TRANSPOSE_CONV"]
     assert [kernel.dtype for kernel in kernels] == ["int8", "int8"]

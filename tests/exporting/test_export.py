@@ -19,22 +19,23 @@ from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
 
 from efld_tf import files
 from efld_tf.annotations import sources
-from efld_tf.cli import export_modes
+from efld_tf.benchmarking import mode_table
 from efld_tf.data import pack, shards
 from efld_tf.data.manifest import read_manifest, write_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
-from efld_tf.exporting import audit, bundle, calibration, convert, export, flatbuffer, qat
+from efld_tf.exporting import audit, bundle, calibration, convert, flatbuffer, modes, qat
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint, registry
-from efld_tf.models.predictor import FloatPredictor
+from efld_tf.models.trained import POINTS, TrainedModel
 from efld_tf.runtime import golden, graph, metadata, model_license
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
 from tests.annotations import writers
 from tests.exporting.conftest import RULE, SIZE
 from tests.tiny_models import edited
+from tests.trained import export_as, float_predictor
 
 # Residuals, and scores that are searched: what takes long is tried with one family of each kind.
 ONE_FAMILY = pytest.mark.parametrize("trained", ["efld"], indirect=True)
@@ -62,7 +63,7 @@ def test_the_golden_tolerance_is_what_kernels_need(exported) -> None:
 
 def test_only_the_tail_is_float(exported) -> None:
     path, _ = exported
-    found = audit.check(path, "int8")
+    found = audit.check(path, modes.INT8)
     names = [op.name for op in found.operators]
     others = [op.index for op in found.operators if "int8" not in op.output_dtypes]
     assert names[:2] == ["DEQUANTIZE", "QUANTIZE"] and others[0] == 0
@@ -84,7 +85,7 @@ def test_int8_gives_the_points_of_float(exported, trained: Path, photos: Path) -
     """The grid is fine: half a hundredth of the crop for the worst point."""
     path, report = exported
     crops = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
-    expected = FloatPredictor(trained, "ibug51").predict_crops(crops)
+    expected = float_predictor(trained, "ibug51").predict_crops(crops)
     found = LandmarkPredictor(path).predict_crops(crops)
     spread = np.abs(expected - expected.mean(axis=0)).max()
     assert largest(trained, found - expected) < 0.2 * spread + 0.005
@@ -102,7 +103,7 @@ def largest(model: Path, differences: np.ndarray) -> float:
 
     The second best cell of these hardly trained models says nothing of use.
     """
-    searching = registry.get(checkpoint.read_spec(model).family).coarse
+    searching = registry.get(checkpoint.read_spec(model).family).grid
     return float(np.percentile(np.abs(differences), 95 if searching else 100))
 
 
@@ -137,38 +138,38 @@ def test_mediapipe_reads_the_metadata(exported) -> None:
 
 @TWO_FAMILIES
 def test_the_same_export_gives_the_same_bytes(exported, trained: Path, tmp_path: Path) -> None:
-    report = export.export(trained, tmp_path / "again", "int8", head="ibug51")
-    assert (tmp_path / "again" / report.model).read_bytes() == exported[0].read_bytes()
+    again = export_as(trained, tmp_path / "again", "int8")
+    for path in exported[0].parent.iterdir():
+        assert (again.folder / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_float_export_computes_the_same(trained: Path, tmp_path: Path) -> None:
-    report = export.export(trained, tmp_path / "float", "float32", head="ibug68")
-    path = tmp_path / "float" / report.model
+    bundle = export_as(trained, tmp_path / "float", "float32", head="ibug68")
+    path, report = bundle.model, bundle.report
     assert (report.mode, report.numbers, report.head) == ("float32", "float32", "ibug68")
     assert report.calibration_faces == 0
     crops = np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-    expected = FloatPredictor(trained, "ibug68").predict_crops(crops)
+    expected = float_predictor(trained, "ibug68").predict_crops(crops)
     np.testing.assert_allclose(LandmarkPredictor(path).predict_crops(crops), expected, atol=1e-5)
     np.testing.assert_allclose(*(predictor.predict_with_confidence(crops)[1] for predictor in (
-        LandmarkPredictor(path), FloatPredictor(trained, "ibug68"))), atol=1e-5)
+        LandmarkPredictor(path), float_predictor(trained, "ibug68"))), atol=1e-5)
     with pytest.raises(DataError, match="float32"):
-        audit.check(path, "int8")
+        audit.check(path, modes.INT8)
 
 
-@pytest.mark.parametrize("mode", [m for m in export.MODES if m not in ("int8", "float32")])
+@pytest.mark.parametrize("mode", [m for m in modes.MODES if m not in ("int8", "float32")])
 @TWO_FAMILIES
 def test_every_mode_is_what_it_promises(
     mode: str, trained: Path, photos: Path, tmp_path: Path
 ) -> None:
     """Exporting audits; here also: no other mode's audit lets it pass, and it gives the points."""
-    report = export.export(trained, tmp_path / mode, mode, head="ibug51", epochs=1)
-    path = tmp_path / mode / report.model
-    for other in audit.ACTIVATIONS:
-        if other != report.numbers:
-            with pytest.raises(DataError, match=f": {other}: "):
+    path = export_as(trained, tmp_path / mode, mode, epochs=1).model
+    for other in modes.MODES.values():
+        if other.stored_as != modes.get(mode).stored_as:
+            with pytest.raises(DataError, match=f": {other.name}: "):
                 audit.check(path, other)
     crops = calibration.load_faces(calibration.choose(f"ibug:{photos}", 4), RULE, SIZE).crops
-    expected, sure = FloatPredictor(trained, "ibug51").predict_with_confidence(crops)
+    expected, sure = float_predictor(trained, "ibug51").predict_with_confidence(crops)
     points, confidence = LandmarkPredictor(path).predict_with_confidence(crops)
     assert largest(trained, points - expected) < 0.03
     assert np.abs(confidence - sure).max() < 0.1
@@ -179,7 +180,7 @@ def test_a_hidden_float_operator_fails_the_audit(exported, tmp_path: Path) -> No
     content = edited(exported[0].read_bytes(), _exponential)
     (tmp_path / "exp.tflite").write_bytes(content)
     with pytest.raises(DataError, match=r"int8: operator \d+ \(DEQUANTIZE\) gives float32"):
-        audit.check(tmp_path / "exp.tflite", "int8")
+        audit.check(tmp_path / "exp.tflite", modes.INT8)
 
 
 def _exponential(tree) -> None:
@@ -219,7 +220,7 @@ def test_a_graph_in_two_partitions_fails_the_audit(trained: Path, tmp_path: Path
     flatbuffer.state_versions(tree)
     (tmp_path / "two.tflite").write_bytes(flatbuffer.write(tree))
     with pytest.raises(DataError, match=r"outside XNNPACK's partition: .*\(ADD_N\)"):
-        audit.check(tmp_path / "two.tflite", "float32")
+        audit.check(tmp_path / "two.tflite", modes.FLOAT32)
 
 
 def test_rewriting_shares_arrays_and_changes_no_result(exported, tmp_path: Path) -> None:
@@ -325,8 +326,8 @@ def test_calibration_takes_every_face_that_training_takes(
     loaded = calibration.load_faces(manifest, RULE, SIZE, strict=False)
     assert [image.image for image in calibration.used(manifest, loaded).images] == loaded.names
     assert len(loaded) == 5
-    report = export.export(trained, tmp_path / "e", "int8", head="ibug51",
-                           manifest=calibration.used(manifest, loaded))
+    report = export_as(trained, tmp_path / "e", "int8",
+                       calibrate_on=calibration.used(manifest, loaded)).report
     assert report.calibration_faces == 5 and report.comparison["faces"] == 4
 
 
@@ -336,8 +337,7 @@ def test_faces_of_another_format_are_refused_before_the_work(
 ) -> None:
     listed = faces.write_five_points(tmp_path / "five", 3)
     with pytest.raises(EfldError, match="mtfl5"):
-        export.export(trained, tmp_path / "e", "float32", head="ibug51",
-                      compare_source=f"mtfl:{listed}")
+        export_as(trained, tmp_path / "e", "float32", compare_on=f"mtfl:{listed}")
     assert not (tmp_path / "e").exists()
 
 
@@ -348,11 +348,11 @@ def test_modes_that_a_model_cannot_have(photos: Path, tmp_path: Path) -> None:
         "coordnet", SIZE, {"activation": "hard_swish"}, {"ibug51": about})
     checkpoint.save(tmp_path / "m.h5", spec, spec.build())
     with pytest.raises(EfldError, match="hard-swish.* has no integer kernel in XNNPACK"):
-        export.export(tmp_path / "m.h5", tmp_path / "e", "int8")
+        export_as(tmp_path / "m.h5", tmp_path / "e", "int8")
     assert not (tmp_path / "e").exists()
-    options = {"head": None, "compare_source": f"ibug:{photos}"}
-    rows = export_modes.compare(tmp_path / "m.h5", tmp_path / "all", options)
-    assert {row["mode"] for row in rows} == {"float32", "float16", "dynamic"}
+    found = mode_table.export_all(
+        TrainedModel.load(tmp_path / "m.h5"), tmp_path / "all", compare_on=f"ibug:{photos}")
+    assert {row["mode"] for row in found.rows} == {"float32", "float16", "dynamic"}
     assert "Not as int8: hard-swish" in (tmp_path / "all" / "modes.md").read_text()
     told = json.loads((tmp_path / "all" / "modes.json").read_text())["refused"]
     assert set(told) == {"int8", "int16x8", "qat"}
@@ -378,9 +378,8 @@ def test_a_broken_calibration_manifest_is_named(tmp_path: Path, text: str) -> No
 
 @TWO_FAMILIES
 def test_dim_calibration_photos_keep_the_pixel_grid(trained: Path, tmp_path: Path) -> None:
-    spec, model = checkpoint.load(trained)
     dim = np.full((2, SIZE, SIZE, 3), 100, np.uint8)
-    content = convert.convert(spec, model, "ibug51", "int8", dim)
+    content = convert.convert(TrainedModel.load(trained, "ibug51"), modes.INT8, dim)
     details = Interpreter(model_content=content).get_input_details()[0]
     assert details["quantization"] == (pytest.approx(1 / 255, rel=1e-6), 0)
     assert (dim == 100).all()
@@ -395,9 +394,9 @@ def test_an_undecodable_calibration_photo_is_named(tmp_path: Path) -> None:
 
 def test_a_failed_export_leaves_nothing(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no head 'wflw98'"):
-        export.export(trained, tmp_path / "x", "int8", head="wflw98")
+        export_as(trained, tmp_path / "x", "int8", head="wflw98")
     with pytest.raises(EfldError, match="does not exist"):
-        export.export(trained, tmp_path / "x", "int8", compare_source="ibug:/nowhere")
+        export_as(trained, tmp_path / "x", "int8", compare_on="ibug:/nowhere")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -414,7 +413,8 @@ def test_metadata_of_strange_files(exported, tmp_path: Path) -> None:
 
 
 def test_layers_that_qat_does_not_know_are_named() -> None:
-    model = registry.build("pipnet", {"backbone": "mobilenet_v3_large"}, 32, {"mtfl5": 5})
-    network = tf_keras.Model(model.input, {convert.POINTS: model.output["mtfl5"]})
+    options = {"backbone": "mobilenet_v3_large"}
+    model = registry.architecture("pipnet", options, 32).build({"mtfl5": 5})
+    network = tf_keras.Model(model.input, {POINTS: model.output["mtfl5"]})
     with pytest.raises(EfldError, match=r"stem_act:.*HardSwish.* is not supported; use --int8"):
         qat.fine_tuned(network, np.zeros((2, 32, 32, 3), np.uint8), 1)

@@ -12,12 +12,12 @@ from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.cli import verify
 from efld_tf.errors import DataError
-from efld_tf.exporting import audit, bundle, calibration, export
-from efld_tf.models.predictor import FloatPredictor
+from efld_tf.exporting import audit, bundle, calibration, comparison, modes
 from efld_tf.runtime import golden, graph
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.exporting.conftest import RULE, SIZE
 from tests.tiny_models import edited
+from tests.trained import float_predictor
 
 
 def test_the_confidence_is_that_of_float_with_and_without_a_face(
@@ -27,8 +27,8 @@ def test_the_confidence_is_that_of_float_with_and_without_a_face(
     path, report = exported
     drawn = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
     noise = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
-    crops = np.concatenate([drawn, noise, export.shuffled(drawn)])
-    exact, predictor = FloatPredictor(trained, "ibug51"), LandmarkPredictor(path)
+    crops = np.concatenate([drawn, noise, comparison.shuffled(drawn)])
+    exact, predictor = float_predictor(trained, "ibug51"), LandmarkPredictor(path)
     points, confidence = predictor.predict_with_confidence(crops)
     expected = exact.predict_with_confidence(crops)[1]
     assert predictor.has_confidence and np.ptp(expected) > 0.1
@@ -53,7 +53,7 @@ def test_the_confidence_is_that_of_float_with_and_without_a_face(
 
 def test_shuffled_crops_have_the_same_tiles() -> None:
     crops = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
-    found = export.shuffled(crops)
+    found = comparison.shuffled(crops)
 
     def tiles(crop):
         return sorted(crop[y : y + 4, x : x + 4].tobytes() for y in range(0, 16, 4)
@@ -78,7 +78,7 @@ def test_outputs_in_another_order_or_form_fail_the_audit(exported, tmp_path: Pat
                           (third, "one output or two")):
         (tmp_path / "m.tflite").write_bytes(edited(exported[0].read_bytes(), edit))
         with pytest.raises(DataError, match=message):
-            audit.check(tmp_path / "m.tflite", "int8")
+            audit.check(tmp_path / "m.tflite", modes.INT8)
 
 
 def test_the_golden_confidence_is_checked(exported, tmp_path: Path, capsys) -> None:

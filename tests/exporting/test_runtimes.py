@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,21 @@ from tensorflow.lite.python.convert import mlir_sparsify
 
 from efld_tf import assets
 from efld_tf.errors import DataError, EfldError
-from efld_tf.exporting import audit, bundle, calibration, convert, export, flatbuffer, metadata
-from efld_tf.models import checkpoint
+from efld_tf.exporting import (
+    audit,
+    bundle,
+    calibration,
+    convert,
+    export,
+    flatbuffer,
+    metadata,
+    modes,
+)
+from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph, other_runtimes, versions
 from tests.exporting.conftest import RULE, SIZE
 from tests.tiny_models import edited
+from tests.trained import export_as
 
 # Older than what made a dense layer of a scale for each output right, and the first of LiteRT.
 OLD, FIRST_LITERT = "tflite-runtime==2.14.0", "ai-edge-litert==1.0.1"
@@ -39,9 +50,7 @@ def exports(trained: Path) -> dict[str, Path]:
     """A bundle's model of every mode."""
     folder = trained.parent / "modes"
     return {
-        mode: folder / mode / export.export(
-            trained, folder / mode, mode, head="ibug51", epochs=1).model
-        for mode in export.MODES
+        mode: export_as(trained, folder / mode, mode, epochs=1).model for mode in modes.MODES
     }
 
 
@@ -89,20 +98,20 @@ def test_a_model_says_its_runtime(exports: dict[str, Path]) -> None:
 
 @ONE_FAMILY
 def test_only_convolutions_have_a_scale_for_each_output(exports: dict[str, Path]) -> None:
-    for mode in convert.INTEGER_WEIGHTS:
+    for mode in (mode.name for mode in modes.MODES.values() if mode.weights == "int8"):
         assert not any(op.name == "FULLY_CONNECTED" for op in graph.read(exports[mode]).operators)
 
 
 @pytest.fixture
 def dense(trained: Path, photos: Path, tmp_path: Path) -> Path:
     """An int8 bundle that ends in a dense layer with a scale for each output."""
-    spec, network = checkpoint.load(trained)
+    model = TrainedModel.load(trained, "ibug51")
     crops = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
-    steps = convert.Steps(dense_as_convolutions=False)
-    content = convert.convert(spec, network, "ibug51", "int8", crops, steps)
+    steps = replace(modes.INT8.steps, dense_as_convolutions=False)
+    content = convert.convert(model, modes.INT8, crops, steps)
     path = tmp_path / "dense.tflite"
-    path.write_bytes(metadata.add(content, export._about(spec, "ibug51")))
-    audit.check(path, "int8")
+    path.write_bytes(metadata.add(content, export._about(model)))
+    audit.check(path, modes.INT8)
     image, tolerance = bundle.golden_image(path, SIZE)
     golden.write(path, "int8", image, tolerance, bundle.CONFIDENCE_TOLERANCE)
     return path
@@ -130,7 +139,7 @@ def test_versions_of_a_stranger_are_checked(dense: Path) -> None:
 
     dense.write_bytes(edited(dense.read_bytes(), forget))
     with pytest.raises(DataError, match=r"operator \d+ \(\w+\) is marked version 1 but needs"):
-        audit.check(dense, "int8")
+        audit.check(dense, modes.INT8)
 
 
 @ONE_FAMILY
@@ -143,7 +152,7 @@ def test_deprecated_codes_of_a_stranger_are_checked(exports: dict[str, Path], tm
     path = tmp_path / "m.tflite"
     path.write_bytes(edited(exports["int8"].read_bytes(), forget))
     with pytest.raises(DataError, match=r"\(QUANTIZE\) is ADD by its deprecated code"):
-        audit.check(path, "int8")
+        audit.check(path, modes.INT8)
 
 
 @ONE_FAMILY
@@ -160,7 +169,7 @@ def test_the_runtime_of_a_stranger_is_checked(
     path = tmp_path / "m.tflite"
     path.write_bytes(edited(exports["int8"].read_bytes(), state))
     with pytest.raises(DataError, match="min_runtime_version: it needs TensorFlow Lite 2.4.0"):
-        audit.check(path, "int8")
+        audit.check(path, modes.INT8)
 
 
 @ONE_FAMILY

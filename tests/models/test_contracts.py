@@ -16,8 +16,8 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.models import checkpoint, registry
-from efld_tf.models.predictor import FloatPredictor
 from tests import faces
+from tests.trained import float_predictor
 
 SIZE = 64
 
@@ -52,10 +52,10 @@ def test_decode_inverts_encode(family: str) -> None:
     """A head that predicts its targets is perfect."""
     rng = np.random.default_rng(0)
     for head in schemas.names():
-        codec = registry.codec(family, {}, SIZE, faces.mean_shape(head))
+        codec = registry.architecture(family, {}, SIZE).codec(faces.mean_shape(head))
         points = rng.uniform(0, 1, (3, schemas.get(head).num_points, 2)).astype(np.float32)
         targets = codec.encode(tf.constant(points), tf.ones(points.shape[:2]))
-        raw = registry.build(family, {}, SIZE, {head: points.shape[1]}).output[head]
+        raw = registry.architecture(family, {}, SIZE).build({head: points.shape[1]}).output[head]
         if isinstance(raw, dict):
             targets = {name: targets[name] for name in raw}
         perfect = tf.nest.map_structure(
@@ -87,7 +87,7 @@ def test_save_and_load(family: str, tmp_path) -> None:
     model = randomised(spec)
     checkpoint.save(tmp_path / "m.h5", spec, model)
     loaded_spec, loaded = checkpoint.load(tmp_path / "m.h5")
-    defaults = asdict(registry.options_of(family, {}))
+    defaults = asdict(registry.architecture(family, {}, SIZE).options)
     assert defaults.keys() == loaded_spec.options.keys()  # whatever the defaults will be
     assert loaded_spec == replace(spec, options={**defaults, **spec.options})
     image = np.random.default_rng(2).uniform(0, 1, (2, SIZE, SIZE, 3)).astype(np.float32)
@@ -109,7 +109,7 @@ def test_fine_tuning_keeps_the_backbone_and_shared_heads(family: str, tmp_path) 
 
 def presence_of(spec: checkpoint.ModelSpec, model):
     """The same model with a presence output that says something."""
-    whole = registry.with_presence(spec.family, model)
+    whole = spec.architecture.with_presence(model)
     layer = whole.get_layer(registry.PRESENCE_LAYER)
     kernel = np.random.default_rng(4).normal(0, 0.05, layer.kernel.shape)
     layer.set_weights([kernel, np.array([0.1])])
@@ -130,7 +130,7 @@ def test_a_presence_output_leaves_the_heads_alone(family: str, tmp_path) -> None
     for head, raw in before.items():
         assert_equal(outputs[head], raw)
     crops = np.uint8(255 * image)
-    points, confidence = FloatPredictor(tmp_path / "m.h5", "mtfl5").predict_with_confidence(crops)
+    points, confidence = float_predictor(tmp_path / "m.h5", "mtfl5").predict_with_confidence(crops)
     logit = loaded(crops / np.float32(255))[registry.PRESENCE].numpy()[:, 0]
     np.testing.assert_allclose(confidence, 1 / (1 + np.exp(-logit)), atol=1e-5)
     assert points.shape == (2, 5, 2) and np.ptp(confidence) > 0
@@ -162,7 +162,7 @@ def test_a_model_without_presence_says_so(tmp_path) -> None:
         tree = json.loads(file.attrs["spec"])
         del tree["presence"]
         file.attrs["spec"] = json.dumps(tree)
-    predictor = FloatPredictor(tmp_path / "m.h5")
+    predictor = float_predictor(tmp_path / "m.h5")
     crops = np.zeros((1, SIZE, SIZE, 3), np.uint8)
     assert not predictor.has_confidence and predictor.predict_with_confidence(crops)[1] is None
 
@@ -170,7 +170,7 @@ def test_a_model_without_presence_says_so(tmp_path) -> None:
 def test_a_float_predictor_looks_into_photos(tmp_path) -> None:
     spec = spec_of("efld", "mtfl5")
     checkpoint.save(tmp_path / "m.h5", *presence_of(spec, randomised(spec)))
-    predictor = FloatPredictor(tmp_path / "m.h5")
+    predictor = float_predictor(tmp_path / "m.h5")
     image = np.random.default_rng(5).integers(0, 256, (90, 120, 3), np.uint8)
     crops = [Crop(40.0, 30.0, 50.0), Crop(70.0, 60.0, 80.0)]
     points, confidence = predictor.predict_in(image, crops)
@@ -185,23 +185,24 @@ def test_presence_is_refused_where_it_cannot_be(monkeypatch) -> None:
     plain = replace(registry.get("efld"), features=None)
     monkeypatch.setitem(registry.FAMILIES, "plain", plain)
     with pytest.raises(EfldError, match="'plain' has no presence output"):
-        registry.build("plain", {}, SIZE, {"mtfl5": 5}, presence=True)
-    model = registry.build("efld", {"head": "pfld"}, SIZE, {"mtfl5": 5}, presence=True)
+        registry.architecture("plain", {}, SIZE).build({"mtfl5": 5}, presence=True)
+    pfld = registry.architecture("efld", {"head": "pfld"}, SIZE)
+    model = pfld.build({"mtfl5": 5}, presence=True)
     assert registry.get("efld").features(model).shape[1:] == (256,)
     with pytest.raises(EfldError, match="has an output 'presence' already"):
-        registry.with_presence("efld", model)
+        pfld.with_presence(model)
 
 
 def test_float_predictor_takes_pixels(tmp_path) -> None:
     spec = spec_of("efld", "ibug51", "mtfl5")
     model = randomised(spec)
     checkpoint.save(tmp_path / "m.h5", spec, model)
-    predictor = FloatPredictor(tmp_path / "m.h5", "mtfl5")
+    predictor = float_predictor(tmp_path / "m.h5", "mtfl5")
     crops = np.random.default_rng(3).integers(0, 256, (70, SIZE, SIZE, 3), np.uint8)
     expected = spec.codec("mtfl5").decode(model(crops / np.float32(255))["mtfl5"])
     np.testing.assert_allclose(predictor.predict_crops(crops), expected, atol=1e-5)
     with pytest.raises(DataError, match="has no head 'wflw98'"):
-        FloatPredictor(tmp_path / "m.h5", "wflw98")
+        float_predictor(tmp_path / "m.h5", "wflw98")
 
 
 def test_strange_files_are_refused(tmp_path) -> None:
@@ -300,4 +301,4 @@ def test_unknown_families_and_options_are_named() -> None:
     with pytest.raises(EfldError, match=r"unknown model family 'efdl'; known: .*efld"):
         registry.get("efdl")
     with pytest.raises(EfldError, match=r"model\.options\.activaton: unknown key"):
-        registry.build("efld", {"activaton": "relu"}, 64, {"mtfl5": 5})
+        registry.architecture("efld", {"activaton": "relu"}, 64).build({"mtfl5": 5})

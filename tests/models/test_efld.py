@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.errors import EfldError
-from efld_tf.models import efld
+from efld_tf.models import efld, registry
 
 # Rows of the architecture table: name of the layers, output shape, MACs.
 ROWS = {
@@ -170,7 +170,7 @@ def test_relu6_bounds_what_calibration_can_see() -> None:
 @pytest.mark.parametrize("size", [0, -16, 120])
 def test_a_size_that_does_not_divide_is_refused(size: int) -> None:
     with pytest.raises(EfldError, match="multiple of 16"):
-        efld.build(efld.EFLDOptions(), size, {"mtfl5": 5})
+        registry.architecture("efld", {}, size)
 
 
 @pytest.mark.parametrize(

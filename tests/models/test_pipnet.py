@@ -44,7 +44,7 @@ class Row:
     def build(self) -> tf_keras.Model:
         """The model."""
         options = {"backbone": self.backbone, **self.options}
-        return registry.build(self.family, options, 256, {HEAD: POINTS})
+        return registry.architecture(self.family, options, 256).build({HEAD: POINTS})
 
 
 STRIDE2 = {"stride": 2}
@@ -130,7 +130,7 @@ def test_strides_of_pipnet(
         "scores": (grid, grid, 5), "x": (grid, grid, 5), "y": (grid, grid, 5),
         "neighbour_x": (grid, grid, 20), "neighbour_y": (grid, grid, 20),
     }
-    assert options.grid(256) == pipnet.codec(options, 256, faces.mean_shape("mtfl5")).grid == grid
+    assert pipnet.grid(options, 256) == pipnet.codec(options, 256, faces.mean_shape("mtfl5")).grid == grid
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_strides_of_mapnet(backbone: str, stride: int, steps: int) -> None:
 
 
 def test_layers_of_coordnet() -> None:
-    model = registry.build("coordnet", {}, 64, {HEAD: POINTS, "mtfl5": 5})
+    model = registry.architecture("coordnet", {}, 64).build({HEAD: POINTS, "mtfl5": 5})
     dense = {la.name: la.kernel.shape for la in model.layers if isinstance(la, layers.Dense)}
     assert model.get_layer("flatten").output_shape == (None, 4 * 4 * 80)
     assert dense == {
@@ -176,7 +176,7 @@ def heads_of(model: tf_keras.Model) -> list[layers.Layer]:
 def test_heads_start_near_zero(family: str, count: int) -> None:
     """Linear, with a bias of 0 and kernels from N(0, 0.001)."""
     tf_keras.utils.set_random_seed(0)
-    heads = heads_of(registry.build(family, {}, 64, {HEAD: POINTS}))
+    heads = heads_of(registry.architecture(family, {}, 64).build({HEAD: POINTS}))
     assert len(heads) == count
     for head in heads:
         assert isinstance(head, layers.Dense) or head.kernel_size == (1, 1)
@@ -227,10 +227,11 @@ def test_there_are_no_more_neighbours_than_other_points(points: int, neighbours:
 def test_coarse_scores_are_the_same_convolution_after_pooling(family: str) -> None:
     """Figure 8: the tasks of self-training with curriculum share the weights of the scores."""
     tf_keras.utils.set_random_seed(0)
-    model = registry.build(family, {"channels": 8}, 128, {"mtfl5": 5})
+    architecture = registry.architecture(family, {"channels": 8}, 128)
+    model = architecture.build({"mtfl5": 5})
     layer = model.get_layer("mtfl5_scores")
-    coarse = registry.get(family).coarse
-    outputs = [layer.input, *(coarse(model, "mtfl5", level) for level in range(3))]
+    levels = (architecture.coarse_scores(model, "mtfl5", level) for level in range(3))
+    outputs = [layer.input, *levels]
     read, *scores = tf_keras.Model(model.input, outputs)(tf.random.uniform([2, 128, 128, 3]))
     kernel, bias = layer.get_weights()
     for level, found in enumerate(scores):
@@ -287,7 +288,7 @@ def test_sizes_that_the_grid_does_not_divide_are_told() -> None:
     message = "input_size: expected a multiple of 128, got 192"
     assert_refused("pipnet", {"stride": 128}, 192, {"mtfl5": 5}, message)
     with pytest.raises(EfldError, match=message):
-        registry.codec("pipnet", {"stride": 128}, 192, faces.mean_shape("mtfl5"))
+        registry.architecture("pipnet", {"stride": 128}, 192)
 
 
 @pytest.mark.parametrize("family", ["pipnet", "coordnet", "mapnet"])
@@ -300,5 +301,5 @@ def assert_refused(
 ) -> None:
     """In one line that has the message."""
     with pytest.raises(EfldError) as caught:
-        registry.build(family, options, size, heads)
+        registry.architecture(family, options, size).build(heads)
     assert message in str(caught.value) and "\n" not in str(caught.value)

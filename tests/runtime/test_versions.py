@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_sparsify
 
 from efld_tf.errors import EfldError
-from efld_tf.exporting import flatbuffer, quantise, ranges
+from efld_tf.exporting import flatbuffer, modes, quantise, ranges
 from efld_tf.runtime import graph, versions
 from tests import tiny_models
 
@@ -105,10 +105,11 @@ def test_integer_versions_are_those_that_tensorflow_writes(name: str, mode: str)
     """TensorFlow reads what the quantiser made and writes it again, with its versions."""
     content = float_model(name)
     if mode == "dynamic":
-        content = quantise.to_dynamic(content)
+        content = quantise.to_dynamic(content, {}, modes.DYNAMIC.steps)
     else:
         crops = np.random.default_rng(4).integers(0, 256, (2, SIDE, SIDE, CHANNELS), np.uint8)
-        content = quantise.to_int(content, ranges.choose(ranges.observe(content, crops), 8))
+        chosen = ranges.choose(ranges.observe(content, crops), 8)
+        content = quantise.to_int8(content, chosen, modes.INT8.steps)
     again = graph.parse(bytes(mlir_sparsify(content)))
     tree = flatbuffer.read(content)
     flatbuffer.state_versions(tree)
@@ -127,7 +128,7 @@ def test_sixteen_bits_have_versions_of_their_own() -> None:
         content = float_model(name)
         crops = np.zeros((1, SIDE, SIDE, CHANNELS), np.uint8)
         chosen = ranges.choose(ranges.observe(content, crops), 16)
-        found = graph.parse(quantise.to_int(content, chosen, 16, float_last=False))
+        found = graph.parse(quantise.to_int16x8(content, chosen, modes.Steps()))
         assert largest_versions(found, versions.needed)[operator] == version
 
 

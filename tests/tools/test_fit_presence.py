@@ -18,7 +18,7 @@ from efld_tf.evaluation import presence as crops_of
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.models import checkpoint
-from efld_tf.models.predictor import FloatPredictor
+from tests.trained import float_predictor
 
 FILE = Path(__file__).parents[2] / "tools" / "fit_presence.py"
 
@@ -53,7 +53,7 @@ def test_a_presence_is_fitted(tool, tmp_path: Path, monkeypatch, capsys) -> None
     scenes = write_scenes(tmp_path / "scenes", 16)
     write_dataset(tmp_path / "faces", "ibug68", 40, seed=3, size=128)
     spec = checkpoint.read_spec(assets.FLOAT_MODEL)
-    before = FloatPredictor(assets.FLOAT_MODEL)
+    before = float_predictor(assets.FLOAT_MODEL)
     tool.main([str(assets.FLOAT_MODEL), "--faces", f"ibug:{tmp_path / 'faces'}", "--scenes",
                str(scenes), "--boxes", str(scenes / "boxes.json"), "--output",
                str(tmp_path / "new.h5"), "--license", "for tests alone"])
@@ -65,7 +65,7 @@ def test_a_presence_is_fitted(tool, tmp_path: Path, monkeypatch, capsys) -> None
     rates = found.presence["other_scenes_percent"]
     assert rates["face of scenes"] > 85 and rates["patch"] < 15
     # Another confidence, by fresh faces, and the same points.
-    predictor = FloatPredictor(tmp_path / "new.h5")
+    predictor = float_predictor(tmp_path / "new.h5")
     faces = [render_face(seed=8, index=index, size=192) for index in range(12)]
     crops = [predictor.crop_rule.crop(tight_box(face.points["ibug68"])) for face in faces]
     seen = [[p.predict_in(face.image, [crop]) for face, crop in zip(faces, crops, strict=True)]

@@ -68,7 +68,7 @@ def test_a_layer_is_attached_and_replaced(tmp_path) -> None:
     spec = checkpoint.ModelSpec("efld", 64, {}, {"mtfl5": head})
     model = spec.build()
     crops = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
-    x = presence.features("efld", model, crops)
+    x = presence.features(spec.architecture, model, crops)
     assert x.shape == (3, 256)
     for scale in (1.0, -2.0):  # the second takes the place of the first
         layer = presence.Layer(np.full(256, scale), 0.5, 0.1, np.zeros(0))
@@ -83,4 +83,4 @@ def test_a_family_without_features_is_refused(monkeypatch) -> None:
     plain = replace(registry.get("efld"), features=None)
     monkeypatch.setitem(registry.FAMILIES, "plain", plain)
     with pytest.raises(EfldError, match="no presence output"):
-        presence.features("plain", None, np.zeros((1, 64, 64, 3), np.uint8))
+        presence.features(registry.architecture("plain", {}, 64), None, np.zeros((1, 64, 64, 3), np.uint8))

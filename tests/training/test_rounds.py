@@ -21,9 +21,9 @@ from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.models import checkpoint
-from efld_tf.models.predictor import FloatPredictor
 from efld_tf.training import pseudo_labels, recipe, rounds, run, task
 from tests import faces
+from tests.trained import float_predictor
 from tests.training.test_run import newest_checkpoint, start, weights
 
 HEAD = "ibug51"
@@ -108,7 +108,7 @@ def test_pseudo_labels_are_the_points_of_the_round_before(whole: Path, photos: P
     manifest = read_manifest(folder)
     assert manifest.schema == HEAD and manifest.crop_rule == read_manifest(packed).crop_rule
     given = faces_of.load(f"packed:{folder}", manifest.crop_rule, 64, split="train")
-    predictor = FloatPredictor(whole / "round_0" / "best.h5")
+    predictor = float_predictor(whole / "round_0" / "best.h5")
     # Cropping and resizing are the evaluation's here and the training's there.
     difference = np.abs(predictor.predict_crops(given.crops) - given.points)
     assert np.median(difference) < 0.005
@@ -324,7 +324,7 @@ def test_faces_of_another_format_get_the_head_s_points(
     made = pseudo_labels.write(tmp_path / "packed", tmp_path / "new", model, HEAD, progress=False)
     assert (own.schema, made.schema, made.faces("train")) == ("mtfl5", HEAD, 6)
     given = faces_of.load(f"packed:{tmp_path / 'new'}", made.crop_rule, 64, split="train")
-    expected = FloatPredictor(model).predict_crops(given.crops)
+    expected = float_predictor(model).predict_crops(given.crops)
     assert given.points.shape == (6, 51, 2)
     assert np.median(np.abs(expected - given.points)) < 0.005
 

@@ -1,0 +1,86 @@
+"""The model card of an export, of what is known when it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from efld_tf import __version__
+from efld_tf.exporting import modes
+from efld_tf.exporting.report import ExportReport
+from efld_tf.landmarks import schemas
+from efld_tf.models.checkpoint import ModelSpec
+from efld_tf.runtime import golden
+from efld_tf.runtime.landmarker import MIN_CONFIDENCE
+
+
+def _stated(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{name} {number}" for name, number in value.items())
+    return f"{key.replace('_', ' ')}: {value}"
+
+
+def _presence(spec: ModelSpec) -> list[str]:
+    """What the card says of a confidence."""
+    if spec.presence is None:
+        return []
+    fitted = "; ".join(_stated(*item) for item in spec.presence.items())
+    return ["**Second output.** `float32` `[1, 1]`: how sure it is that the crop shows a face, "
+            f"0 to 1. Fitted afterwards on what the model sees: {fitted}.", ""]
+
+
+def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
+    """The card as Markdown.
+
+    Args:
+      spec: the trained model.
+      tolerance: of the golden output, in crop sides.
+    """
+    schema = schemas.get(report.head)
+    rule = spec.heads[report.head].crop_rule
+    size, points = spec.input_size, schema.num_points
+    training = ", ".join(_stated(*item) for item in spec.training.items()) or "not recorded"
+    box = "the file's own box" if rule.box == "file" else "the tight box of all points"
+    compared = report.comparison
+    lines = [
+        f"# {spec.family}, {schema.title}",
+        "",
+        f"`{report.model}`, {report.mode}, {report.size_bytes:,} bytes, "
+        f"{report.macs / 1e6:.2f} M multiply-accumulates; written by efld_tf {__version__}.",
+        "",
+        f"**License of the weights.** {spec.license or 'not stated'}.",
+        "",
+        f"**Input.** `uint8` RGB `[1, {size}, {size}, 3]`, pixels as they are: a square of "
+        f"{rule.scale:g} times the longest side of {box} ({rule.schema}), its centre moved by "
+        f"{rule.offset_x + 0:g} and {rule.offset_y + 0:g} longest sides to the right and down.",
+        "",
+        f"**Output.** `float32` `[1, {points}, 2]`: points (x, y) in the unit square of the crop, "
+        f"pixel j of W at (j + 0.5) / W, in the order of `schema.yaml`.",
+        "",
+        *_presence(spec),
+        f"**Training.** {training}.",
+        "",
+    ]
+    if report.calibration_faces:
+        lines += [f"**Calibration.** {report.calibration_faces} faces of "
+                  f"`{report.calibration_source}`.", ""]
+    if modes.get(report.mode).fine_tuned:
+        lines += ["**Fine-tuned** under simulated int8 on all faces of the training source.", ""]
+    if "exported_nme_percent" in compared:
+        title = "**Accuracy** on"
+        if report.compared_on_calibration:
+            title = "**What the export costs**, on training faces: not how accurate the model is."
+        lines += [f"{title} {compared['faces']} faces of `{compared['on']}`: NME "
+                  f"{compared['exported_nme_percent']:.2f}% ({compared['normaliser']}), trained "
+                  f"model {compared['trained_nme_percent']:.2f}%; median difference of a point "
+                  f"{compared['point_difference_px_median']:.3f} px.", ""]
+    if "confidence_difference_p99" in compared:
+        lines += ["**Confidence** there, and on the same crops cut into shuffled tiles: it differs "
+                  f"from the trained model's by {compared['confidence_difference_median']:.3f} in "
+                  f"the median, {compared['confidence_difference_p99']:.3f} at p99; "
+                  f"{compared['confident_percent']:.1f}% of the faces reach "
+                  f"{MIN_CONFIDENCE:g}.", ""]
+    lines += [f"**Runtimes.** TensorFlow Lite {report.minimum_runtime} and newer, and LiteRT. "
+              "By the versions of its operators, one that lacks them refuses it.", ""]
+    lines += [f"**Check.** `efld-verify` here; elsewhere feed `{golden.INPUT_FILE}` and compare "
+              f"with `{golden.OUTPUT_FILE}` within {tolerance:g} (`{golden.FILE}`).", ""]
+    return "\n".join(lines)

@@ -1,0 +1,134 @@
+"""The export modes: in which numbers a `.tflite` computes, and how it gets there.
+
+A mode is an entry of this table, and where its numbers are not the trained ones a quantiser of that
+name in `quantise`. No TensorFlow here: commands and tests read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from efld_tf.errors import EfldError
+
+Numbers = Literal["float32", "float16", "int8", "int16"]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to a network on its way to a `.tflite`.
+
+    Attributes:
+      split, merge, planes: the steps of `optimise`, in order; planes need merged siblings.
+      equalise: the steps of `equalise`.
+      round: see `rounding.round_weights`.
+      dense_as_convolutions: that step of `optimise`.
+      float_last: see `quantise.to_int8`.
+      clip_percentile: see `ranges.choose`.
+    """
+
+    split: bool = False
+    merge: bool = False
+    planes: bool = False
+    equalise: bool = False
+    round: bool = False
+    dense_as_convolutions: bool = False
+    float_last: bool = False
+    clip_percentile: float = 100.0
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One mode.
+
+    Attributes:
+      name: as commands and files call it.
+      meaning: in a line.
+      activations, weights: the types that `audit` holds a file to: of the operators' results, but
+        for the float tail of an integer model, and of their weights as they are stored.
+      one_partition: whether all of it has to be one partition of XNNPACK.
+      steps: what is done to the network.
+      fine_tuned: whether the weights are trained on under simulated int8 first (`qat`).
+      stored_as: the mode whose files look the same to a reader; by default its own.
+    """
+
+    name: str
+    meaning: str
+    activations: Numbers
+    weights: Numbers
+    one_partition: bool
+    steps: Steps = field(default_factory=Steps)
+    fine_tuned: bool = False
+    stored_as: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stored_as", self.stored_as or self.name)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether it needs photos, for the ranges of its activations."""
+        return self.activation_bits is not None
+
+    @property
+    def activation_bits(self) -> int | None:
+        """Of the grids of its activations; None for float ones."""
+        return {"int8": 8, "int16": 16}.get(self.activations)
+
+
+_INT8 = Steps(split=True, merge=True, planes=True, equalise=True, round=True,
+              dense_as_convolutions=True, float_last=True)
+
+MODES: dict[str, Mode] = {}
+
+
+def register(mode: Mode) -> Mode:
+    """Makes a mode known; its quantiser is registered in `quantise`.
+
+    Raises:
+      EfldError: there is one of that name.
+    """
+    if mode.name in MODES:
+        raise EfldError(f"there is an export mode {mode.name!r} already")
+    MODES[mode.name] = mode
+    return mode
+
+
+def get(name: str) -> Mode:
+    """The mode of that name.
+
+    Raises:
+      EfldError: there is none; the message lists the known ones.
+    """
+    if name not in MODES:
+        raise EfldError(f"unknown export mode {name!r}; known: {', '.join(MODES)}")
+    return MODES[name]
+
+
+INT8 = register(Mode(
+    "int8", "int8 throughout, points from int8 weights in float: the one for phones",
+    "int8", "int8", one_partition=True, steps=_INT8,
+))
+QAT = register(Mode(
+    "qat", "int8 after quantisation-aware training on the head's training photos",
+    "int8", "int8", one_partition=True, steps=_INT8, fine_tuned=True, stored_as="int8",
+))
+# XNNPACK has no kernels for depthwise convolutions of int8 weights and float activations, nor for
+# 16-bit activations.
+DYNAMIC = register(Mode(
+    "dynamic", "int8 weights, float activations; no calibration",
+    "float32", "int8", one_partition=False,
+    steps=Steps(split=True, merge=True, dense_as_convolutions=True),
+))
+FLOAT16 = register(Mode(
+    "float16", "float with weights of half the size",
+    "float32", "float16", one_partition=True, steps=Steps(split=True, merge=True),
+))
+FLOAT32 = register(Mode(
+    "float32", "float throughout",
+    "float32", "float32", one_partition=True, steps=Steps(split=True, merge=True),
+))
+INT16X8 = register(Mode(
+    "int16x8", "int8 weights, 16-bit activations; slow, without XNNPACK",
+    "int16", "int8", one_partition=False,
+    steps=Steps(round=True, dense_as_convolutions=True, float_last=True),
+))

@@ -1,0 +1,43 @@
+"""What an export tells about the file that it wrote: the content of `report.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and what the mode costs.
+
+    Attributes:
+      model: the name of the `.tflite`.
+      mode: of `modes`.
+      numbers: the mode whose types the file has, `Mode.stored_as`.
+      head: its schema.
+      size_bytes, macs: of the file.
+      calibration_source, calibration_faces: what it was calibrated on; "" and 0 where it was not.
+      minimum_runtime: the oldest TensorFlow Lite with all its operators, see `runtime.versions`.
+      operators, types: how many of each the file has.
+      comparison: the trained model in float against the file, see `comparison`; empty without faces
+        to compare on.
+      compared_on_calibration: whether that is on the faces of the calibration, which are training
+        faces: it tells what the export costs, not how accurate the model is.
+      concatenations: how well the inputs of each fill its int8 grid, see
+        `ranges.spread_at_concatenations`; of integer modes.
+    """
+
+    model: str
+    mode: str
+    numbers: str
+    head: str
+    size_bytes: int
+    macs: int
+    calibration_source: str
+    calibration_faces: int
+    minimum_runtime: str
+    operators: dict[str, int]
+    types: dict[str, int]
+    comparison: dict[str, Any]
+    compared_on_calibration: bool = False
+    concatenations: list[dict[str, Any]] = field(default_factory=list)

@@ -1,0 +1,87 @@
+"""One head of a trained model, read once: what prediction and every export start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras
+
+from efld_tf.landmarks.geometry import CropRule
+from efld_tf.models import checkpoint
+from efld_tf.models.checkpoint import HeadSpec, ModelSpec
+from efld_tf.models.registry import PRESENCE, Codec
+
+# The output of the head, beside `PRESENCE` where the model has one.
+POINTS = "points"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A trained model, of which one head is used.
+
+    Attributes:
+      path: the file it is from.
+      spec: what the whole model is.
+      head: the head that is used, by its schema.
+      network: images [B, S, S, 3] in [0, 1] -> {`POINTS`: the head's raw output} and, where the
+        model has it, `PRESENCE`, log-odds [B, 1].
+      codec: of the head.
+    """
+
+    path: Path
+    spec: ModelSpec
+    head: str
+    network: tf_keras.Model
+    codec: Codec
+
+    @classmethod
+    def load(cls, path: str | Path, head: str | None = None) -> TrainedModel:
+        """Reads a model file.
+
+        Args:
+          head: the one to use; None for the model's first.
+
+        Raises:
+          DataError: not a model file, or it has no such head.
+        """
+        spec, network = checkpoint.load(path)
+        return cls.of(Path(path), spec, network, checkpoint.chosen_head(path, spec, head))
+
+    @classmethod
+    def of(cls, path: Path, spec: ModelSpec, network: tf_keras.Model, head: str) -> TrainedModel:
+        """One head of a model that is in memory; arguments as the attributes, but all heads."""
+        outputs = {POINTS: network.output[head]}
+        if PRESENCE in network.output:
+            outputs[PRESENCE] = network.output[PRESENCE]
+        single = tf_keras.Model(network.input, outputs)
+        return cls(path, spec, head, single, spec.codec(head))
+
+    @property
+    def head_spec(self) -> HeadSpec:
+        """What is known of the head."""
+        return self.spec.heads[self.head]
+
+    @property
+    def crop_rule(self) -> CropRule:
+        """How a face is cropped for it."""
+        return self.head_spec.crop_rule
+
+    @property
+    def input_size(self) -> int:
+        """Side S of the input in pixels."""
+        return self.spec.input_size
+
+    def decoded(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What it sees in images [B, S, S, 3] in [0, 1].
+
+        Returns:
+          `POINTS`: [B, N, 2] in the unit square of each image; and where the model has it,
+          `PRESENCE`: [B, 1], how sure it is that there is a face, from 0 to 1.
+        """
+        raw = self.network(images, training=False)
+        outputs = {POINTS: self.codec.decode(raw[POINTS])}
+        if PRESENCE in raw:
+            outputs[PRESENCE] = tf.sigmoid(raw[PRESENCE])
+        return outputs
