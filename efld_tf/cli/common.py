@@ -9,11 +9,10 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 from efld_tf import __version__
 from efld_tf.errors import DataError, EfldError
-from efld_tf.text import printable
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -118,16 +117,3 @@ def tell(source: str, errors: Sequence[DataError], notes: Sequence[str]) -> None
     for note in notes:
         print(f"note: {note}")
 
-
-def print_summary(summary: dict[str, Any]) -> None:
-    """Prints what was measured, a line a number; of objects only those by region and attribute."""
-    for name, value in summary.items():
-        if isinstance(value, dict):
-            continue
-        print(f"{name:28} {value:.2f}" if isinstance(value, float) else f"{name:28} {value}")
-    for name, nme in summary.get("nme_by_region_percent", {}).items():
-        print(f"{f'region={name}':28} {nme:.2f}%")
-    for name, groups in summary.get("by_attribute", {}).items():
-        for value, group in groups.items():
-            shown = printable(f"{name}={value}")
-            print(f"{shown:28} {group['nme_percent']:.2f}% ({group['faces']} faces)")

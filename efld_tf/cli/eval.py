@@ -3,49 +3,122 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from efld_tf import quiet, runs
-from efld_tf.cli import common, eval_detector, eval_prior, eval_slices
-from efld_tf.errors import EfldError
+from efld_tf import api, runs
+from efld_tf.cli import common
+from efld_tf.errors import DataError, EfldError
 from efld_tf.scoring import results
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from efld_tf.evaluation.measured import Measured
+    from efld_tf.runtime.predictor import Predictor
+
+Scenes = list[tuple[Path, "np.ndarray"]]
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
-    """Parses the arguments, evaluates, prints a table and merges it into the results file."""
+    """Parses the arguments, evaluates, prints tables and merges them into the results file."""
     arguments = _parser().parse_args(argv)
     exported = runs.is_exported(arguments.model)
-    find = runs.exported_model if exported else runs.trained_model
-    model = find(arguments.model)
+    if not exported:
+        runs.trained_model(arguments.model)
     _check(arguments, exported)
-    if exported:
-        quiet.quiet_tensorflow_for(arguments.source or "")
-    else:
-        quiet.quiet_tensorflow()
-    predictor = _load(model, exported, arguments)
-    about = results.describe_model(model, schema=predictor.schema)
-    if arguments.output:
-        results.existing(arguments.output, about)  # refuse another model's file before the work
-    scenes = eval_prior.scenes(arguments)
-    evaluation = None
-    if arguments.source:
-        evaluation = _evaluate(arguments, predictor, about)
-        if arguments.slices:
-            eval_slices.measure(arguments, evaluation, about)
-        if arguments.robustness:
-            _measure_robustness(arguments, predictor, evaluation, about)
-    if arguments.prior:
-        eval_prior.measure(arguments, predictor, evaluation, scenes, about)
-    if arguments.detector:
-        eval_detector.measure(arguments, predictor, about)
+    predictor = api.predictor(arguments.model, head=arguments.head, sources=[arguments.source])
+    if arguments.output:  # refuse another model's file before the work
+        results.existing(arguments.output, results.describe_model(predictor.model))
+    for measured in _measured(arguments, predictor, _scenes(arguments)):
+        _tell(arguments, measured)
     return None
+
+
+def _measured(
+    arguments: argparse.Namespace, predictor: Predictor, scenes: Scenes
+) -> Iterator[Measured]:
+    """All that is asked for, one after the other."""
+    evaluation, progress = None, not arguments.quiet
+    if arguments.source:
+        evaluation = api.evaluate(
+            predictor, arguments.source, split=arguments.split, on_error=arguments.on_error,
+            thresholds_percent=arguments.threshold, progress=progress,
+        )
+        yield evaluation
+        if arguments.slices:
+            from efld_tf.evaluation import slices
+
+            yield slices.measure(evaluation)
+        if arguments.robustness:
+            from efld_tf.evaluation import robustness
+
+            yield robustness.measure(predictor, evaluation, progress=progress)
+    if arguments.prior:
+        from efld_tf.evaluation import prior
+
+        yield prior.measure(
+            predictor, evaluation, scenes, scenes_from=str(arguments.boxes) if scenes else "",
+            on_error=arguments.on_error, progress=progress,
+        )
+    if arguments.detector:
+        yield from _detected(arguments, predictor)
+
+
+def _detected(arguments: argparse.Namespace, predictor: Predictor) -> Iterator[Measured]:
+    """What is measured where a detector has to find the faces."""
+    from efld_tf.evaluation import detected
+    from efld_tf.runtime.boxes import read_boxes
+    from efld_tf.runtime.detector import open_detector
+    from efld_tf.runtime.landmarker import FaceLandmarker
+
+    finder = open_detector(arguments.detector, min_score=arguments.min_score)
+    landmarker, name = FaceLandmarker(predictor, finder), Path(arguments.detector).name
+    progress = not arguments.quiet
+    if arguments.source:
+        yield detected.measure_landmarks(
+            landmarker, arguments.source, detector=name, scenes=arguments.scenes,
+            on_error=arguments.on_error, progress=progress,
+        )
+    if arguments.boxes:
+        boxes = read_boxes(arguments.boxes, arguments.box_format or "xyxy")
+        if not boxes:
+            raise DataError(arguments.boxes, "no image")
+        yield detected.measure_boxes(
+            landmarker, arguments.boxes.parent, boxes, boxes_from=str(arguments.boxes),
+            detector=name, on_error=arguments.on_error, progress=progress,
+        )
+
+
+def _scenes(arguments: argparse.Namespace) -> Scenes:
+    """Photos and the boxes of their faces, for `--prior`; empty without `--boxes`."""
+    if not arguments.prior or arguments.boxes is None:
+        return []
+    from efld_tf.evaluation import presence
+
+    path = arguments.boxes
+    if path.is_dir():
+        raise EfldError(f"--boxes {path}: expected the JSON file of the boxes, got a folder")
+    return presence.read_scenes(str(path.parent), str(path), form=arguments.box_format or "xyxy")
+
+
+def _tell(arguments: argparse.Namespace, measured: Measured) -> None:
+    """Prints, merges and draws."""
+    for reason in measured.skipped:
+        print(f"skipped: {reason}")
+    print(measured.report())
+    if arguments.output:
+        measured.save(arguments.output)
+        print(f"{measured.section} merged into {arguments.output}")
+    if arguments.plots and (drawn := measured.draw(arguments.plots)):
+        print(f"drawn: {', '.join(map(str, drawn))}")
 
 
 def _check(arguments: argparse.Namespace, exported: bool) -> None:
     """Refuses arguments that do not go together."""
-    eval_detector.check(arguments, exported)
+    _check_detector(arguments, exported)
     if arguments.plots and arguments.plots.exists() and not arguments.plots.is_dir():
         raise EfldError(f"--plots {arguments.plots}: expected a folder, got a file")
     if arguments.source is None:
@@ -57,33 +130,23 @@ def _check(arguments: argparse.Namespace, exported: bool) -> None:
             raise EfldError("--plots goes with --source or --prior")
 
 
-def _evaluate(arguments: argparse.Namespace, predictor: Any, about: dict[str, Any]) -> Any:
-    """Measures with the boxes of the annotation; prints, merges and draws."""
-    from efld_tf.evaluation import evaluate, faces
-
-    found = faces.load(
-        arguments.source, predictor.crop_rule, predictor.input_size,
-        on_error=arguments.on_error, split=arguments.split, progress=not arguments.quiet,
-    )
-    for reason in found.skipped:
-        print(f"skipped: {reason}")
-    evaluation = evaluate.evaluate(predictor, found)
-    summary = evaluation.summary(tuple(sorted({10.0, *arguments.threshold})))
-    common.print_summary(summary)
-    if summary["crop_rule_from"] != "model":
-        print(f"note: the faces are cropped by a rule {summary['crop_rule_from']}, not the model's")
-    if arguments.output:
-        results.merge(
-            arguments.output,
-            model=about,
-            section="evaluation",
-            details=summary,
-            factors={"accuracy_percent": summary["accuracy_5px_percent"]},
-        )
-        print(f"merged into {arguments.output}")
-    if arguments.plots:
-        _draw(arguments.plots, evaluation)
-    return evaluation
+def _check_detector(arguments: argparse.Namespace, exported: bool) -> None:
+    if arguments.box_format and not arguments.boxes:
+        raise EfldError("--box-format goes with --boxes")
+    if arguments.detector is None:
+        if arguments.scenes or arguments.min_score is not None:
+            raise EfldError("--scenes and --min-score go with --detector")
+        if arguments.boxes and not arguments.prior:
+            raise EfldError("--boxes goes with --detector or --prior")
+        return
+    if not exported:
+        raise EfldError("--detector goes with an exported model (.tflite)")
+    if arguments.source is None and arguments.boxes is None:
+        raise EfldError("--detector: expected annotated faces, by --source or --boxes")
+    if arguments.source is None and arguments.scenes:
+        raise EfldError("--scenes goes with --source")
+    if (arguments.source or "").startswith("packed:"):
+        raise EfldError("--detector: packed crops have no photos to find faces in")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,14 +167,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plots", type=Path, metavar="FOLDER",
                         help="where to draw CED, errors by landmark, faces, and what else is asked "
                         "for")
-    eval_slices.add_arguments(parser)
+    parser.add_argument(
+        "--slices", action="store_true",
+        help="divide the faces by pose, opening of eyes and mouth, size, sharpness, brightness and "
+        "apparent skin tone, as far as their points tell them",
+    )
     parser.add_argument(
         "--robustness", action="store_true",
         help="measure also with shifted, scaled and turned crops, blur, noise, JPEG, darkness, "
         "occlusion and low resolution (about 0.1 s a face)",
     )
-    eval_prior.add_arguments(parser)
-    eval_detector.add_arguments(parser)
+    parser.add_argument(
+        "--prior", action="store_true",
+        help="measure what is predicted where no face is: on black, noise and, with --boxes, on "
+        "patches of photos; compared with the faces of --source, or with rendered ones without it",
+    )
+    _add_detector(parser)
     parser.add_argument(
         "--threshold", type=_percent, nargs="+", default=[], metavar="PERCENT",
         help="further NME thresholds of failure rate and CED-AUC, beside 10",
@@ -125,76 +196,37 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_detector(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of evaluation with a detector."""
+    parser.add_argument(
+        "--detector", metavar="both|short|full|FILE",
+        help="measure also with detected faces: missed ones, NME of those found, and accuracy over "
+        "all (both is the default of efld-predict)",
+    )
+    parser.add_argument(
+        "--scenes", action="store_true",
+        help="with --detector: each face is pasted into a larger scene at a random place and size",
+    )
+    parser.add_argument(
+        "--boxes", type=Path, metavar="FILE.json",
+        help="the photos beside this file of all their faces' boxes, {IMAGE: [[x0, y0, x1, y1], "
+        "...]}: with --detector recall and precision on them, with --prior patches of them",
+    )
+    parser.add_argument("--box-format", choices=("xyxy", "xywh"),
+                        help="of --boxes: two corners, or one and the size "
+                        "(default: xyxy)")
+    parser.add_argument("--min-score", type=common.number_within(0, 1), metavar="SCORE",
+                        help="of the detector (default: its own)")
+
+
 def _percent(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
+    if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
     return value
-
-
-def _load(model: Path, exported: bool, arguments: argparse.Namespace) -> Any:
-    """The predictor; TensorFlow is only imported for a trained model."""
-    if exported:
-        if arguments.head:
-            raise EfldError(f"--head: {model} has one head only; it goes with a trained model")
-        from efld_tf.runtime.predictor import LandmarkPredictor
-
-        return LandmarkPredictor(model)
-    from efld_tf.models.predictor import FloatPredictor
-
-    return FloatPredictor(model, arguments.head)
-
-
-def _draw(folder: Path, evaluation: Any) -> None:
-    from efld_tf.evaluation import plots, point_plots
-
-    label = "/".join(evaluation.faces.source.split("/")[-2:])
-    plots.ced_plot(folder / "ced.png", {label: evaluation})
-    point_plots.points_plot(folder / "points.png", {label: evaluation})
-    plots.predictions_sheet(folder / "worst.png", evaluation, plots.worst(evaluation))
-    plots.predictions_sheet(folder / "sample.png", evaluation, plots.spread(evaluation))
-    drawn = ", ".join(f"{folder}/{name}.png" for name in ("ced", "points", "worst", "sample"))
-    print(f"drawn: {drawn}")
-
-
-def _measure_robustness(
-    arguments: argparse.Namespace, predictor: Any, evaluation: Any, about: dict[str, Any]
-) -> None:
-    """Measures corrupted faces, prints a line a corruption, merges and draws."""
-    from efld_tf.evaluation import robustness
-
-    found = robustness.measure(predictor, evaluation, progress=not arguments.quiet)
-    summary = found.summary()
-    print(f"robustness: level: NME {summary['normaliser']} in % (faces above 10%, in %)")
-    for name, curve in summary["corruptions"].items():
-        levels = zip(
-            curve["levels"], curve[f"nme_{summary['normaliser']}_percent"],
-            curve["failure_rate_10_percent"], strict=True,
-        )
-        shown = ", ".join(
-            f"{f'{level:g}' if place else 'clean'}: {nme:.2f} ({failed:.1f})"
-            for place, (level, nme, failed) in enumerate(levels)
-        )
-        print(f"{name + ', ' + curve['unit']}\n    {shown}")
-        if curve["left_out"]:
-            levels = ", ".join(f"{level:g}" for level in curve["left_out"])
-            print(f"    note: left out, because the packed crops end before: {levels}")
-    if arguments.output:
-        results.merge(
-            arguments.output, model=about, section="robustness", details=summary, factors={}
-        )
-        print(f"robustness merged into {arguments.output}")
-    if arguments.plots:
-        from efld_tf.evaluation import robustness_plots
-
-        curves = arguments.plots / "robustness_curves.png"
-        sheet = arguments.plots / "robustness_levels.png"
-        robustness_plots.curves_plot(curves, found)
-        robustness_plots.levels_sheet(sheet, found)
-        print(f"drawn: {curves}, {sheet}")
 
 
 def entry() -> None:

@@ -19,11 +19,13 @@ from efld_tf.data.options import CropOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation.evaluate import ACCURACY_PIXELS, percent
 from efld_tf.evaluation.faces import check_normaliser, common_points
+from efld_tf.evaluation.measured import Measured
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, tight_box
 from efld_tf.runtime.detector import iou
 from efld_tf.runtime.landmarker import FaceLandmarker
+from efld_tf.runtime.predictor import Predictor
 
 # A found face is an annotated one where their boxes overlap by more than this IoU: those of the
 # points, or the detector's and the annotator's, whose definitions differ too much for the 0.5 that
@@ -34,26 +36,50 @@ SIZES = (0, 16, 32, 64, 128)
 
 
 @dataclass
-class DetectedFaces:
+class DetectedFaces(Measured):
     """Annotated faces and what was found of them.
 
     Attributes:
+      landmarker: what was measured, with its detector.
+      source: of the faces.
+      detector: its name.
+      in_scenes: whether each face was pasted into a scene.
       schema: in which both are compared.
       predicted, truth: [N, 2] in pixels, of the faces that were found.
       missed: annotated faces that were not found.
       unmatched: found faces that are not annotated; in photos where not every face is, some may
         be right.
       by_box: NME of all annotated faces by the box of their annotation, a fraction.
-      skipped: errors of faces that were passed over.
+      passed_over: errors of faces that could not be used.
     """
 
+    section = "detection"
+
+    landmarker: FaceLandmarker
+    source: str
+    detector: str
+    in_scenes: bool
     schema: str
     predicted: list[np.ndarray] = field(default_factory=list)
     truth: list[np.ndarray] = field(default_factory=list)
     missed: int = 0
     unmatched: int = 0
     by_box: list[float] = field(default_factory=list)
-    skipped: list[DataError] = field(default_factory=list)
+    passed_over: list[DataError] = field(default_factory=list)
+
+    @property
+    def subject(self) -> Predictor:
+        """What was measured."""
+        return self.landmarker.predictor
+
+    @property
+    def skipped(self) -> Sequence[object]:
+        """Why faces could not be used."""
+        return self.passed_over
+
+    def report(self) -> str:
+        """The summary for a terminal."""
+        return f"detection:\n{super().report()}"
 
     def summary(self) -> dict[str, Any]:
         """The `detection` section of `results.json`; numbers in percent unless named otherwise."""
@@ -66,9 +92,12 @@ class DetectedFaces:
         within = metrics.accuracy_within(predicted, truth, ACCURACY_PIXELS) * len(truth) / faces
         every = np.concatenate([nme, np.full(self.missed, np.inf)])
         return {
+            "source": self.source,
+            "detector": self.detector,
+            "in_scenes": self.in_scenes,
             "faces": faces,
             "missed": self.missed,
-            "skipped": len(self.skipped),
+            "skipped": len(self.passed_over),
             "unmatched": self.unmatched,
             "schema": self.schema,
             "normaliser": schema.normaliser.name,
@@ -84,6 +113,7 @@ def measure_landmarks(
     landmarker: FaceLandmarker,
     source: str,
     *,
+    detector: str = "",
     scenes: bool = False,
     on_error: str = "stop",
     limit: int | None = None,
@@ -93,6 +123,7 @@ def measure_landmarks(
 
     Args:
       source: `READER:PATH` of photos.
+      detector: the name of the landmarker's, for the results.
       scenes: paste each face into a larger scene at a random place and size (`evaluation.scenes`),
         where the photos show the face in the middle.
       on_error: `stop` or `skip`, for photos that cannot be read and faces whose error cannot be
@@ -107,12 +138,13 @@ def measure_landmarks(
     annotations = sources.read(parsed, on_error)
     records = annotations.records[:limit]
     name, ours, theirs = common_points(landmarker.schema, records[0].schema)
-    result = DetectedFaces(name, skipped=list(annotations.skipped))
+    result = DetectedFaces(landmarker, source, detector, scenes, name,
+                           passed_over=list(annotations.skipped))
     bar = tqdm(total=len(records), desc="detecting", unit="face", disable=not progress)
     rule = landmarker.crop_rule
     if rule.schema != records[0].schema:
         rule = crop_rule(records, CropOptions(), rule.zoom)
-    for image, faces in _images(records, rule, scenes, on_error, result.skipped):
+    for image, faces in _images(records, rule, scenes, on_error, result.passed_over):
         found = landmarker.find(image)
         truth = [points[list(theirs)] for points, _ in faces]
         points = [face.points[list(ours)] for face in found]
@@ -195,7 +227,7 @@ class FoundBoxes:
             self.sizes[size][1] += index in pairs
 
     def summary(self) -> dict[str, Any]:
-        """The `box_detection` section of `results.json`; numbers in percent."""
+        """Counts, and shares in percent."""
         annotated = sum(count for count, _ in self.sizes.values())
         found = self.right + self.wrong
         return {
@@ -211,29 +243,79 @@ class FoundBoxes:
         }
 
 
+@dataclass(frozen=True)
+class DetectedBoxes(Measured):
+    """Recall and precision on photos in which every face has a box.
+
+    Attributes:
+      landmarker: what was measured, with its detector.
+      boxes: the file of the boxes.
+      detector: its name.
+      found: what the detector finds and the model is sure of.
+      alone: what the detector finds by itself.
+      passed_over: errors of photos that could not be read.
+    """
+
+    section = "box_detection"
+
+    landmarker: FaceLandmarker
+    boxes: str
+    detector: str
+    found: FoundBoxes
+    alone: FoundBoxes
+    passed_over: tuple[DataError, ...]
+
+    @property
+    def subject(self) -> Predictor:
+        """What was measured."""
+        return self.landmarker.predictor
+
+    @property
+    def skipped(self) -> Sequence[object]:
+        """Why photos could not be used."""
+        return self.passed_over
+
+    def summary(self) -> dict[str, Any]:
+        """The `box_detection` section of `results.json`; shares in percent."""
+        alone = self.alone.summary()
+        without = {f"without_the_model_{key}": alone[key]
+                   for key in ("recall_percent", "precision_percent", "false_alarms")}
+        return {"boxes": self.boxes, "detector": self.detector, **self.found.summary(), **without}
+
+    def report(self) -> str:
+        """The summary for a terminal, with a line a size of faces."""
+        sizes = [f"  {size:4} px: {group['recall_percent']:.1f}% of {group['faces']} faces found"
+                 for size, group in self.summary()["by_size_px"].items()]
+        return "\n".join(["box detection:", super().report(), *sizes])
+
+
 def measure_boxes(
     landmarker: FaceLandmarker,
     folder: Path,
     boxes: Mapping[str, np.ndarray],
     *,
+    boxes_from: str = "",
+    detector: str = "",
     on_error: str = "stop",
     progress: bool = True,
-) -> tuple[FoundBoxes, FoundBoxes, list[DataError]]:
-    """Recall and precision on photos in which every face has a box.
+) -> DetectedBoxes:
+    """Looks for all faces of photos.
 
     Args:
       folder: of the photos.
       boxes: [F, 4] by the photo's name, in pixels of the upright photo.
+      boxes_from, detector: the file of the boxes and the detector's name, for the results.
       on_error: `stop` or `skip`, for photos that cannot be read.
 
-    Returns:
-      What the detector finds and the model is sure of, what the detector finds by itself, and the
-      errors that were passed over.
-
     Raises:
+      EfldError: the landmarker has no detector.
       DataError: a photo cannot be read, with `stop`.
     """
-    sure, alone, skipped = FoundBoxes(), FoundBoxes(), []
+    finder = landmarker.detector
+    if finder is None:
+        raise EfldError("boxes: expected a landmarker with a detector")
+    sure, alone = FoundBoxes(), FoundBoxes()
+    skipped: list[DataError] = []
     for name, truth in tqdm(boxes.items(), desc="detecting", unit="photo", disable=not progress):
         try:
             image = read_photo(folder / parsing.relative_name(name, folder), upright=True)
@@ -242,10 +324,11 @@ def measure_boxes(
                 raise
             skipped.append(error)
             continue
-        detections = landmarker.detector.detect(image)
+        detections = finder.detect(image)
         alone.add(truth, [face.box for face in detections])
         sure.add(truth, [face.box for face in landmarker.landmarks(image, detections)])
-    return sure, alone, skipped
+    return DetectedBoxes(
+        landmarker, boxes_from, detector, sure, alone, tuple(skipped))
 
 
 def matched(overlaps: np.ndarray) -> dict[int, int]:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from efld_tf.evaluation.faces import EvaluationFaces, common_points
+from efld_tf.evaluation.measured import Measured
 from efld_tf.landmarks import metrics, regions, schemas
-from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema import LandmarkSchema
+from efld_tf.runtime.predictor import Predictor
 
 # The PAIR competition's tolerance (EFLD, Section 4.2), in pixels of the photo.
 ACCURACY_PIXELS = 5.0
-
-
-class Predictor(Protocol):
-    """What both the runtime and the float predictor are."""
-
-    schema: str
-    crop_rule: CropRule
-    input_size: int
-
-    def predict_crops(self, crops: np.ndarray) -> np.ndarray:
-        """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] in their unit squares."""
 
 
 # An attribute of more values, such as a score, divides faces into no groups.
@@ -33,25 +24,46 @@ MOST_VALUES = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Measured):
     """Predictions beside the truth, in one schema.
 
     Attributes:
+      predictor: what was measured.
       faces: what was evaluated.
       schema: in which both are compared.
       predicted, truth: [F, N, 2] in the crops' unit squares.
       normaliser: name of the distance that `nme` is divided by.
       nme: [F] normalised mean error of each face, as a fraction.
+      thresholds_percent: NME of the failure rates and CED-AUCs in the summary.
     """
 
+    section = "evaluation"
+
+    predictor: Predictor
     faces: EvaluationFaces
     schema: LandmarkSchema
     predicted: np.ndarray
     truth: np.ndarray
     normaliser: str
     nme: np.ndarray
+    thresholds_percent: tuple[float, ...] = (10.0,)
 
-    def summary(self, thresholds_percent: tuple[float, ...] = (10.0,)) -> dict[str, Any]:
+    @property
+    def subject(self) -> Predictor:
+        """What was measured."""
+        return self.predictor
+
+    @property
+    def skipped(self) -> Sequence[object]:
+        """Why samples could not be used."""
+        return self.faces.skipped
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """The accuracy of the PAIR score."""
+        return {"accuracy_percent": self.accuracy_percent}
+
+    def summary(self) -> dict[str, Any]:
         """The `evaluation` section of `results.json`; numbers in percent unless named otherwise."""
         result: dict[str, Any] = {
             "source": self.faces.source,
@@ -68,7 +80,7 @@ class Evaluation:
             if (normaliser.distance(self.truth) > 0).all():
                 nme = self._nme(normaliser.name)
                 result[f"nme_{normaliser.name}_percent"] = percent(nme.mean())
-        for threshold in thresholds_percent:
+        for threshold in self.thresholds_percent:
             result[f"failure_rate_{threshold:g}_percent"] = percent(
                 metrics.failure_rate(self.nme, threshold / 100)
             )
@@ -87,6 +99,25 @@ class Evaluation:
         if by_attribute:
             result["by_attribute"] = by_attribute
         return result
+
+    def report(self) -> str:
+        """The summary for a terminal."""
+        origin = self.faces.crop_rule_from
+        note = f"\nnote: the faces are cropped by a rule {origin}, not the model's"
+        return super().report() + (note if origin != "model" else "")
+
+    def draw(self, folder: Path) -> list[Path]:
+        """Draws the cumulative error distribution, errors by point, worst and typical faces."""
+        from efld_tf.evaluation import plots, point_plots
+
+        label = "/".join(self.faces.source.split("/")[-2:])
+        ced, points, worst, sample = (
+            folder / f"{name}.png" for name in ("ced", "points", "worst", "sample"))
+        plots.ced_plot(ced, {label: self})
+        point_plots.points_plot(points, {label: self})
+        plots.predictions_sheet(worst, self, plots.worst(self))
+        plots.predictions_sheet(sample, self, plots.spread(self))
+        return [ced, points, worst, sample]
 
     @property
     def accuracy_percent(self) -> float:
@@ -139,8 +170,13 @@ class Evaluation:
         }
 
 
-def evaluate(predictor: Predictor, faces: EvaluationFaces) -> Evaluation:
+def evaluate(
+    predictor: Predictor, faces: EvaluationFaces, thresholds_percent: Iterable[float] = ()
+) -> Evaluation:
     """Runs a predictor on faces.
+
+    Args:
+      thresholds_percent: NME for failure rates and CED-AUCs, beside 10.
 
     Raises:
       EfldError: the schemas cannot be compared, or a face's normalising distance is zero.
@@ -150,12 +186,14 @@ def evaluate(predictor: Predictor, faces: EvaluationFaces) -> Evaluation:
     predicted = predictor.predict_crops(faces.crops)[:, list(predicted_indices)]
     truth = faces.points[:, list(truth_indices)]
     return Evaluation(
+        predictor=predictor,
         faces=faces,
         schema=schema,
         predicted=predicted,
         truth=truth,
         normaliser=schema.normaliser.name,
         nme=metrics.nme(predicted, truth, schema),
+        thresholds_percent=tuple(sorted({10.0, *thresholds_percent})),
     )
 
 

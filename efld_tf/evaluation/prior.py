@@ -28,13 +28,15 @@ from efld_tf.annotations.images import read_photo
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import presence
-from efld_tf.evaluation.evaluate import Evaluation, Predictor, percent
+from efld_tf.evaluation.evaluate import Evaluation, percent
 from efld_tf.evaluation.faces import common_points
+from efld_tf.evaluation.measured import Measured
 from efld_tf.evaluation.presence import FACE, PATCH
 from efld_tf.landmarks import schemas, shapes
 from efld_tf.landmarks.geometry import CropRule, extract_crop, tight_box
 from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.runtime import crop_maps
+from efld_tf.runtime.predictor import Predictor
 
 BLACK, NOISE, CLOUDS = "black", "noise", "clouds"
 
@@ -152,20 +154,36 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Prior:
+class Prior(Measured):
     """What a model predicts where no face is, and beside it where one is.
 
     Attributes:
+      predictor: what was measured.
       reference: the mean face.
       crop_rule: how the crops of the faces are made.
       looks: by kind, faces first.
-      skipped: scenes that gave no patch, and why.
+      without_patch: scenes that gave no patch, and why.
+      scenes: the file that says where in the scenes faces are; empty without scenes.
     """
 
+    section = "implicit_prior"
+
+    predictor: Predictor
     reference: Reference
     crop_rule: CropRule
     looks: tuple[Look, ...]
-    skipped: tuple[DataError, ...]
+    without_patch: tuple[DataError, ...]
+    scenes: str = ""
+
+    @property
+    def subject(self) -> Predictor:
+        """What was measured."""
+        return self.predictor
+
+    @property
+    def skipped(self) -> Sequence[object]:
+        """Why scenes gave no patch."""
+        return self.without_patch
 
     def summary(self) -> dict[str, Any]:
         """The `implicit_prior` section of `results.json`; see `scoring.results`."""
@@ -178,7 +196,44 @@ class Prior:
             "reference": self.reference.origin,
             "residual_without_shape_percent": percent(self.reference.without_shape),
             "kinds": {look.kind: look.summary(self.reference) for look in self.looks},
+            **({"scenes": self.scenes} if self.scenes else {}),
         }
+
+    def report(self) -> str:
+        """The table, a line a kind of inputs, and what its columns are."""
+        summary = self.summary()
+        normaliser = summary["normaliser"]
+        columns = {
+            "variation": "variation_crop_percent",
+            "place": "from_reference_crop_percent",
+            "shape": f"residual_{normaliser}_percent",
+            "confidence": "confidence_percent",
+        }
+        kinds = summary["kinds"]
+        columns = {name: key for name, key in columns.items()
+                   if any(key in row for row in kinds.values())}
+        lines = [
+            f"implicit prior; reference: mean of {summary['reference']}",
+            "  variation: points to their mean over the inputs, % of the crop's side",
+            "  place:     mean prediction to the reference, % of the crop's side",
+            "  shape:     residual to the mean shape after a similarity, % of its "
+            f"{normaliser} distance",
+            f"             (points at one place: {summary['residual_without_shape_percent']:.0f})",
+            f"{'kind':8} {'inputs':>6}" + "".join(f" {name:>10}" for name in columns),
+        ]
+        for kind, row in kinds.items():
+            values = (f"{row[key]:.2f}" if key in row else "-" for key in columns.values())
+            lines.append(f"{kind:8} {row['inputs']:6}"
+                         + "".join(f" {value:>10}" for value in values))
+        return "\n".join(lines)
+
+    def draw(self, folder: Path) -> list[Path]:
+        """Draws inputs of every kind with what is predicted there."""
+        from efld_tf.evaluation import prior_plots
+
+        path = folder / "prior.png"
+        prior_plots.prior_sheet(path, self)
+        return [path]
 
 
 def measure(
@@ -187,6 +242,7 @@ def measure(
     scenes: Sequence[tuple[Path, np.ndarray]] = (),
     *,
     count: int = COUNT,
+    scenes_from: str = "",
     on_error: str = "stop",
     progress: bool = True,
 ) -> Prior:
@@ -197,6 +253,7 @@ def measure(
         evenly chosen. None for rendered faces, and for what the model predicts there.
       scenes: of `presence.read_scenes`; their patches are a kind where there are any.
       count: of the inputs of a kind, but for the black image; of patches about as many.
+      scenes_from: the file that they are from.
       on_error: `stop` or `skip`, for photos of scenes that cannot be read.
 
     Raises:
@@ -230,7 +287,7 @@ def measure(
     else:
         origin, points = f"truth of {evaluation.faces.source}", evaluation.truth
     reference = Reference.of_faces(points, schemas.get(schema), origin)
-    return Prior(reference, rule, tuple(looks), tuple(skipped))
+    return Prior(predictor, reference, rule, tuple(looks), tuple(skipped), scenes_from)
 
 
 def faceless(
@@ -281,20 +338,17 @@ def _look(
 ) -> Look:
     """Predicts inputs [I, S, S, 3]; of the points only those with the indices `own`."""
     points, confidences = [], []
-    sure = getattr(predictor, "has_confidence", False)
     for start in range(0, len(crops), BATCH):
         batch = crops[start : start + BATCH]
-        if sure:
-            found, confidence = predictor.predict_with_confidence(batch)
+        found, confidence = predictor.predict_with_confidence(batch)
+        if confidence is not None:
             confidences.append(confidence)
-        else:
-            found = predictor.predict_crops(batch)
         points.append(found[:, list(own)])
         bar.update(len(batch))
     predicted = np.concatenate(points)
     if not np.isfinite(predicted).all():
         raise EfldError(f"a prediction for an input of the kind {kind} is not a finite number")
-    return Look(kind, crops, predicted, np.concatenate(confidences) if sure else None)
+    return Look(kind, crops, predicted, np.concatenate(confidences) if confidences else None)
 
 
 def _rendered(predictor: Predictor, count: int) -> np.ndarray:

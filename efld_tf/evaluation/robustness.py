@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,10 +14,12 @@ from tqdm import tqdm
 
 from efld_tf.evaluation import corruptions
 from efld_tf.evaluation.corruptions import CORRUPTIONS, FACE_PIXELS, Corruption
-from efld_tf.evaluation.evaluate import Evaluation, Predictor, percent
+from efld_tf.evaluation.evaluate import Evaluation, percent
 from efld_tf.evaluation.faces import WHOLE, EvaluationFaces, common_points
+from efld_tf.evaluation.measured import Measured
 from efld_tf.landmarks import metrics
 from efld_tf.landmarks.geometry import Crop
+from efld_tf.runtime.predictor import Predictor
 
 FAILURE = 0.10  # NME from which a face counts as failed
 
@@ -39,11 +42,23 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Robustness:
+class Robustness(Measured):
     """A model's errors under every corruption, beside its plain evaluation."""
+
+    section = "robustness"
 
     evaluation: Evaluation
     curves: tuple[Curve, ...]
+
+    @property
+    def subject(self) -> Predictor:
+        """What was measured."""
+        return self.evaluation.predictor
+
+    @property
+    def skipped(self) -> Sequence[object]:
+        """Nothing: the evaluation has told it."""
+        return ()
 
     def summary(self) -> dict[str, Any]:
         """The `robustness` section of `results.json`; the first of all levels is the clean one."""
@@ -69,6 +84,34 @@ class Robustness:
                 for curve in self.curves
             },
         }
+
+
+    def report(self) -> str:
+        """A line a corruption."""
+        summary = self.summary()
+        nme = f"nme_{summary['normaliser']}_percent"
+        lines = [f"robustness: level: NME {summary['normaliser']} in % (faces above 10%, in %)"]
+        for name, curve in summary["corruptions"].items():
+            levels = zip(
+                curve["levels"], curve[nme], curve["failure_rate_10_percent"], strict=True)
+            shown = ", ".join(
+                f"{f'{level:g}' if place else 'clean'}: {error:.2f} ({failed:.1f})"
+                for place, (level, error, failed) in enumerate(levels))
+            lines.append(f"{name}, {curve['unit']}\n    {shown}")
+            if curve["left_out"]:
+                left_out = ", ".join(f"{level:g}" for level in curve["left_out"])
+                lines.append("    note: left out, because the packed crops end before: "
+                             f"{left_out}")
+        return "\n".join(lines)
+
+    def draw(self, folder: Path) -> list[Path]:
+        """Draws the error by level, and what the levels look like."""
+        from efld_tf.evaluation import robustness_plots
+
+        curves, sheet = folder / "robustness_curves.png", folder / "robustness_levels.png"
+        robustness_plots.curves_plot(curves, self)
+        robustness_plots.levels_sheet(sheet, self)
+        return [curves, sheet]
 
 
 class Subject:

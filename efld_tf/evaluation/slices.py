@@ -7,8 +7,9 @@ crop. Occlusion is not among the slices, since points do not tell it; see `robus
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,9 +17,11 @@ import numpy as np
 
 from efld_tf.evaluation.evaluate import Evaluation, percent
 from efld_tf.evaluation.faces import EvaluationFaces
+from efld_tf.evaluation.measured import Measured
 from efld_tf.evaluation.robustness import FAILURE
 from efld_tf.landmarks import metrics, pose, schemas
 from efld_tf.landmarks.schema import ANCHORS
+from efld_tf.runtime.predictor import Predictor
 
 # The radius of the cheeks' patches, in distances between the eye centres.
 CHEEK_RADIUS = 0.12
@@ -54,7 +57,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, eq=False)
-class Slices:
+class Slices(Measured):
     """Faces divided by every attribute that could be measured.
 
     Attributes:
@@ -63,9 +66,21 @@ class Slices:
       values: by attribute, [F].
     """
 
+    section = "slices"
+
     evaluation: Evaluation
     attributes: tuple[Attribute, ...]
     values: dict[str, np.ndarray]
+
+    @property
+    def subject(self) -> Predictor:
+        """What was measured."""
+        return self.evaluation.predictor
+
+    @property
+    def skipped(self) -> Sequence[object]:
+        """Nothing: the evaluation has told it."""
+        return ()
 
     def groups(self, attribute: Attribute) -> list[tuple[str, np.ndarray]]:
         """The groups that have faces, from low to high: name and [F] bool, who is in it."""
@@ -101,6 +116,28 @@ class Slices:
                 for attribute in self.attributes
             },
         }
+
+    def report(self) -> str:
+        """A line a group."""
+        nme = f"nme_{self.evaluation.normaliser}_percent"
+        lines = [f"slices: NME {self.evaluation.normaliser} ± its standard error in % "
+                 "(faces; those above 10%, in %)"]
+        for name, attribute in self.summary()["attributes"].items():
+            lines.append(f"{name}, {attribute['unit']}")
+            for group in attribute["groups"]:
+                error = group["standard_error_percent"]
+                spread = "" if error is None else f" ± {error:.2f}"
+                lines.append(f"    {group['group']:18} {group[nme]:.2f}{spread} "
+                             f"({group['faces']}; {group['failure_rate_10_percent']:.1f})")
+        return "\n".join(lines)
+
+    def draw(self, folder: Path) -> list[Path]:
+        """Draws the error by group."""
+        from efld_tf.evaluation import slices_plot
+
+        path = folder / "slices.png"
+        slices_plot.slices_plot(path, self)
+        return [path]
 
     def of_group(self, members: np.ndarray) -> dict[str, Any]:
         """What a group, [F] bool, has in `summary`."""

@@ -1,0 +1,85 @@
+"""What every way of evaluating gives: a section of `results.json` that is told and drawn alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from efld_tf.runtime.predictor import Predictor
+from efld_tf.scoring import results
+from efld_tf.text import printable
+
+
+class Measured(ABC):
+    """Results of one model.
+
+    Attributes:
+      section: its section of `results.json`.
+    """
+
+    section: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def subject(self) -> Predictor:
+        """What was measured."""
+
+    @property
+    @abstractmethod
+    def skipped(self) -> Sequence[object]:
+        """A line or error for each sample that could not be used."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """The content of the section."""
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """Those of `scoring.results.FACTORS` that it tells."""
+        return {}
+
+    def report(self) -> str:
+        """The summary for a terminal."""
+        return listed(self.summary())
+
+    def draw(self, folder: Path) -> list[Path]:
+        """Draws what there is to see into a folder; returns the pictures."""
+        return []
+
+    def save(self, path: str | Path) -> None:
+        """Merges the section into a `results.json`, which is created where there is none.
+
+        Raises:
+          DataError: the file is not valid, or cannot be written.
+          EfldError: it holds the results of another model.
+        """
+        results.merge(
+            path, model=about(self.subject), section=self.section, details=self.summary(),
+            factors=self.factors)
+
+
+def about(predictor: Predictor) -> dict[str, Any]:
+    """The `model` section of `results.json`.
+
+    Raises:
+      DataError: its file cannot be read.
+    """
+    return results.describe_model(predictor.model, schema=predictor.schema)
+
+
+def listed(summary: Mapping[str, Any]) -> str:
+    """A line a number; of objects only those by region and attribute."""
+    lines = []
+    for name, value in summary.items():
+        if not isinstance(value, dict):
+            number = f"{value:.2f}" if isinstance(value, float) else value
+            lines.append(f"{name:28} {number}")
+    for name, nme in summary.get("nme_by_region_percent", {}).items():
+        lines.append(f"{f'region={name}':28} {nme:.2f}%")
+    for name, groups in summary.get("by_attribute", {}).items():
+        for value, group in groups.items():
+            shown = printable(f"{name}={value}")
+            lines.append(f"{shown:28} {group['nme_percent']:.2f}% ({group['faces']} faces)")
+    return "\n".join(lines)
