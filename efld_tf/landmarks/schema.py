@@ -112,6 +112,17 @@ class LandmarkSchema:
         """The schema's own normaliser."""
         return self.normalisers[0]
 
+    @property
+    def known_flip(self) -> tuple[int, ...]:
+        """The flip, where there must be one.
+
+        Raises:
+          EfldError: it has not been inferred yet.
+        """
+        if self.flip is None:
+            raise EfldError(f"schema {self.name}: its flip is not inferred yet")
+        return self.flip
+
     def find_normaliser(self, name: str | None = None) -> Normaliser:
         """The normaliser of that name, or the schema's own for None.
 
@@ -134,9 +145,7 @@ class LandmarkSchema:
         Raises:
           EfldError: the flip has not been inferred yet.
         """
-        if self.flip is None:
-            raise EfldError(f"schema {self.name}: its flip is not inferred yet")
-        flipped = np.array(points[..., list(self.flip), :])
+        flipped = np.array(points[..., list(self.known_flip), :])
         flipped[..., 0] = width - 1 - flipped[..., 0]
         return flipped
 
