@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,3 +18,6 @@ Ints = NDArray[np.integer[Any]]
 Flags = NDArray[np.bool_]
 # Of any type, such as the inputs and outputs of a model.
 Array = NDArray[Any]
+# The four numbers of one box, and boxes, where a list or tuple does as well.
+Box = Sequence[float] | Array
+Boxes = Sequence[Box] | Array

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from efld_tf.arrays import Float64s, Floats, Image
+from efld_tf.arrays import Box, Float64s, Floats, Image
 from efld_tf.errors import EfldError
 
 # Crop sides or offsets of so many boxes, or of so many images, come from damaged annotations.
@@ -140,7 +140,7 @@ class CropRule:
         """What the crop is made from, e.g. `ibug68-points`."""
         return f"{self.schema}-{self.box}"
 
-    def crop(self, box: Floats) -> Crop:
+    def crop(self, box: Box) -> Crop:
         """The crop for a box (x0, y0, x1, y1) in pixels.
 
         Raises:
