@@ -17,6 +17,7 @@ test: venv
 
 lint: venv
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 venv: $(STAMP)
 

@@ -50,9 +50,13 @@ def keys_of(kind: type, prefix: str = "") -> Iterator[Key]:
     meanings, hints = _meanings(kind), typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         held, step = _held(hints[field.name])
-        optional = field.default is not dataclasses.MISSING
-        required = not optional and field.default_factory is dataclasses.MISSING
-        default = field.default if optional else None if required else field.default_factory()
+        required, default = False, None
+        if field.default is not dataclasses.MISSING:
+            default = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        else:
+            required = True
         path = prefix + field.name
         shown = None if required or dataclasses.is_dataclass(default) else _yaml(default)
         yield Key(path, shown, required, meanings[field.name])
@@ -68,7 +72,7 @@ def _held(kind: Any) -> tuple[type | None, str]:
     if origin in (list, dict):
         held, step = _held(arguments[-1])
         return held, ("N." if origin is list else "NAME.") + step
-    return (kind, "") if dataclasses.is_dataclass(kind) else (None, "")
+    return (kind, "") if isinstance(kind, type) and dataclasses.is_dataclass(kind) else (None, "")
 
 
 def _meanings(kind: type) -> dict[str, str]:

@@ -54,10 +54,11 @@ def infer_flip(records: Sequence[FaceRecord]) -> str:
         schema = schemas.register(schema.with_flip(np.stack([mean.real, mean.imag], axis=-1)))
     except EfldError as error:
         raise EfldError(f"schema {schema.name}: flip: {error}") from error
-    alone = [name for i, name in enumerate(schema.names) if schema.flip[i] == i]
+    flip = schema.known_flip
+    alone = [name for i, name in enumerate(schema.names) if flip[i] == i]
     pairs = (schema.num_points - len(alone)) // 2
     return (
-        f"schema {schema.name}: flip inferred from {len(records)} faces: {list(schema.flip)}: "
+        f"schema {schema.name}: flip inferred from {len(records)} faces: {list(flip)}: "
         f"{pairs} pairs; in the middle: {', '.join(alone) or 'no point'}"
     )
 

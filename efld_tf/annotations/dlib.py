@@ -192,8 +192,8 @@ class _Events:
         elif tag == "part" and self._box is not None:
             if len(self._box.parts) == MAX_PARTS:
                 raise self._error(f"expected at most {MAX_PARTS} parts in a box")
-            values = (attributes.get(name, "") for name in ("name", "x", "y"))
-            self._box.parts.append((*values, self._parser.CurrentLineNumber))
+            name, x, y = (attributes.get(name, "") for name in ("name", "x", "y"))
+            self._box.parts.append((name, x, y, self._parser.CurrentLineNumber))
 
     def _end(self, tag: str) -> None:
         self._reached = self._parser.CurrentByteIndex

@@ -88,7 +88,7 @@ def read_points(
     """
     lines = parsing.text_lines(path, MAX_FILE_BYTES)
     count = _read_header(lines, path, schemas)
-    rows = []
+    rows: list[np.ndarray] = []
     for number, text in lines:
         if text == "}":
             break

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -161,18 +162,30 @@ def _element(data: memoryview, at: int, order: str) -> tuple[int, memoryview, in
     return kind, data[start : start + size], end
 
 
-def _matrix(
-    data: memoryview, order: str, names: Collection[str] | None
-) -> tuple[str, Value | None]:
-    """The name and the value of a matrix element; no value where it is not one of `names`.
+def _matrix(data: memoryview, order: str, names: Collection[str]) -> tuple[str, Value | None]:
+    """The name and the value of a matrix element; no value where it is not one of `names`."""
+    head = _head(data, order)
+    if head.name not in names:
+        return head.name, None
+    if head.flags & 0xFF == CELL_CLASS:
+        return head.name, _cells(data, head.end, order, math.prod(head.shape))
+    return head.name, _plain(data, order, head)
 
-    Args:
-      names: None for an element of a cell array: any name, but no cell array again.
-    """
+
+class _Head(NamedTuple):
+    """What a matrix element says before its content, which starts at byte `end`."""
+
+    name: str
+    flags: int
+    shape: tuple[int, ...]
+    end: int
+
+
+def _head(data: memoryview, order: str) -> _Head:
     kind, flags, at = _element(data, 0, order)
     if kind != UINT32 or len(flags) != 8:
         raise _Damaged("an array has no flags")
-    (flags,) = struct.unpack_from(order + "I", flags)
+    (bits,) = struct.unpack_from(order + "I", flags)
     kind, sizes, at = _element(data, at, order)
     if kind != INT32 or len(sizes) % 4 or len(sizes) > 32:
         raise _Damaged("an array has no sizes")
@@ -180,15 +193,16 @@ def _matrix(
     if len(shape) < 2 or min(shape) < 0:
         raise _Damaged("an array has wrong sizes")
     _, text, at = _element(data, at, order)
-    name = bytes(text).decode("latin-1")
-    if names is not None and name not in names:
-        return name, None
-    if flags & 0xFF == CELL_CLASS and names is not None:
-        return name, _cells(data, at, order, math.prod(shape))
+    return _Head(bytes(text).decode("latin-1"), bits, shape, at)
+
+
+def _plain(data: memoryview, order: str, head: _Head) -> np.ndarray | str:
+    """The value of a matrix element that is no cell array."""
+    name, flags, shape, at = head
     kind, content, _ = _element(data, at, order)
     if flags & 0xFF == CHAR_CLASS and kind in TEXT:
         codec = TEXT[kind] + {"<": "-le", ">": "-be"}[order] * (TEXT[kind] == "utf-16")
-        return name, bytes(content).decode(codec, "replace")
+        return bytes(content).decode(codec, "replace")
     if flags & 0xFF not in NUMERIC_CLASSES or kind not in NUMBERS or flags & COMPLEX:
         raise _Damaged(f"array {parsing.shorten(name)} is neither real numbers nor text")
     number = np.dtype(order + NUMBERS[kind])
@@ -196,15 +210,17 @@ def _matrix(
         raise _Damaged(f"array {parsing.shorten(name)} has {len(content)} bytes for {shape}")
     values = np.frombuffer(content, number).reshape(shape, order="F")
     with np.errstate(invalid="ignore"):  # of signalling NaNs, which stay NaN
-        return name, values.astype(np.float64)
+        return values.astype(np.float64)
 
 
 def _cells(data: memoryview, at: int, order: str, count: int) -> list[Value]:
-    values = []
+    values: list[Value] = []
     while len(values) < count:  # each takes bytes, so that a wrong count ends with the data
         kind, content, at = _element(data, at, order)
         if kind != MATRIX:
             raise _Damaged("a cell array holds something else than arrays")
         # MATLAB writes an empty matrix without content.
-        values.append(_matrix(content, order, None)[1] if content else np.empty((0, 0)))
+        values.append(
+            _plain(content, order, _head(content, order)) if content else np.empty((0, 0))
+        )
     return values

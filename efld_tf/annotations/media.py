@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -102,8 +103,8 @@ def start(container: av.container.InputContainer, stream: av.VideoStream) -> Fra
     if not container.format.flags & _CLOCK_STARTS_ANYWHERE:
         return Fraction(0)
     used = [stream, container.streams.best("audio")]
-    return min((s.start_time * s.time_base for s in used
-                if s is not None and s.start_time is not None), default=Fraction(0))
+    return min((s.start_time * s.time_base for s in used if s is not None
+                and s.start_time is not None and s.time_base is not None), default=Fraction(0))
 
 
 @dataclass
@@ -191,7 +192,8 @@ def upright_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
     """
     image = frame.to_ndarray(
         format="rgb24", dst_colorspace=Colorspace.DEFAULT, src_color_range=frame.color_range)
-    for data in frame.side_data:
+    side_data: Any = frame.side_data  # of PyAV's own type, whatever its stubs say
+    for data in side_data:
         if data.type == SideData.DISPLAYMATRIX:
             return _turned(path, image, bytes(data))
     return image

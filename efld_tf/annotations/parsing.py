@@ -139,7 +139,9 @@ def points(lines: Iterator[tuple[int, str]], count: int, path: Path) -> np.ndarr
     return np.array(rows)
 
 
-def box_of(corners: Sequence[float], path: Path, line: int | None = None) -> np.ndarray:
+def box_of(
+    corners: Sequence[float] | np.ndarray, path: Path, line: int | None = None
+) -> np.ndarray:
     """Checked box (x0, y0, x1, y1) as float32 [4].
 
     Raises:

@@ -256,6 +256,7 @@ def _count_note(source: Source, faces: int) -> list[str]:
     if not format.faces:
         return []
     split = source.options.get("split", format.default("split"))
+    assert split is not None  # readers of published splits have a default one
     if faces == format.faces[split]:
         return []
     return [f"the split {split} has {faces} faces here and {format.faces[split]} officially"]

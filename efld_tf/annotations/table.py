@@ -67,7 +67,9 @@ def read(
         origin=int(choice("origin", origin, ("0", "1"))),
         xxyy=choice("order", order, ("xy", "xxyy")) == "xxyy",
     )
-    lines = ((n, text) for n, _, text in parsing.lines_with_offsets(path) if text.strip())
+    lines: Iterator[tuple[int, str]] = (
+        (n, text) for n, _, text in parsing.lines_with_offsets(path) if text.strip()
+    )
     number, text = first = next(lines, (1, ""))
     cells = layout.cells(text, number)
     if choice("header", header, ("yes", "no")) == "yes":

@@ -52,8 +52,9 @@ def read(path: Path, *, split: str = "train") -> Iterator[FaceRecord | DataError
     """
     if split not in SPLITS:
         raise EfldError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
-    folders = {name: _find(path, name.split("/")) for name in SPLITS[split]}
-    if missing := [name for name, folder in folders.items() if folder is None]:
+    found = {name: _find(path, name.split("/")) for name in SPLITS[split]}
+    folders = {name: folder for name, folder in found.items() if folder is not None}
+    if missing := [name for name in found if name not in folders]:
         raise DataError(path, f"the split {split} needs the folders {', '.join(missing)} in it")
     for folder in folders.values():
         yield from ibug.read_folder(folder, SCHEMAS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from efld_tf.errors import EfldError
 
@@ -77,8 +77,8 @@ def parse(text: str) -> Output:
     init = re.search(rf"Init: ({NUMBER})", text)
     first = re.search(rf"First inference: ({NUMBER})", text)
     memory = re.search(rf"peak memory footprint \(MB\)[^:]*:\s*({NUMBER})", text)
-    return Output(
-        **times,
+    return replace(
+        times,
         init_ms=_number(init[1]) / 1000 if init else None,
         first_ms=_number(first[1]) / 1000 if first else None,
         # The tool's MB are 1024 * 1024 bytes.
@@ -86,32 +86,32 @@ def parse(text: str) -> Output:
     )
 
 
-def _native(line: str) -> dict[str, float | int | None]:
+def _native(line: str) -> Output:
     """`count=50 first=1453 ... p95=1466`, in microseconds; the last such line is of the runs."""
     fields = dict(re.findall(rf"(\w+)=({NUMBER})", line))
     values = {n: round(_number(v) / 1000, 6) for n, v in fields.items() if n != "count"}
     runs = int(_number(fields["count"]))
-    same = values.get("curr")  # "count=N curr=V(all same)", also of a single run
-    if "avg" not in values and same is None:
+    # "count=N curr=V(all same)", also of a single run
+    mean = values.get("avg", values.get("curr"))
+    if mean is None:
         raise EfldError(f"benchmark_model: no average in {line.strip()[:200]!r}")
-    mean = values.get("avg", same)
-    equal = {} if "avg" in values else {"min": mean, "max": mean, "median": mean, "std": 0.0}
-    values = {**equal, **values}
-    return {
-        "runs": runs, "latency_ms_mean": mean, "latency_ms_p50": values.get("median"),
-        "latency_ms_p5": values.get("p5"), "latency_ms_p95": values.get("p95"),
-        "latency_ms_min": values.get("min"), "latency_ms_max": values.get("max"),
-        "latency_ms_std": values.get("std"),
-    }
+    if "avg" not in values:
+        values = {"min": mean, "max": mean, "median": mean, "std": 0.0, **values}
+    return Output(
+        runs, mean, latency_ms_p50=values.get("median"),
+        latency_ms_p5=values.get("p5"), latency_ms_p95=values.get("p95"),
+        latency_ms_min=values.get("min"), latency_ms_max=values.get("max"),
+        latency_ms_std=values.get("std"),
+    )
 
 
-def _litert(text: str) -> dict[str, float | int | None] | None:
+def _litert(text: str) -> Output | None:
     """LiteRT's tool of the same name: `Inference (avg):  1.44 ms (50 runs)`."""
     found = re.search(rf"Inference \(avg\):\s+({NUMBER})\s*(ms|us)\s*\((\d+) runs?\)", text)
     if not found:
         return None
     mean = _number(found[1]) / (1000 if found[2] == "us" else 1)
-    return {"runs": int(found[3]), "latency_ms_mean": mean}
+    return Output(int(found[3]), mean)
 
 
 def _number(text: str) -> float:

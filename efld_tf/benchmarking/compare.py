@@ -86,11 +86,10 @@ def measure(
     for index, path in enumerate(paths):
         low, high = interval(medians[index])
         ratios = medians[0] / medians[index]
-        rows.append(Row(
-            path, *(round(float(v), 6) for v in (np.median(medians[index]), low, high)),
-            *(round(float(v), 3) for v in (np.median(ratios), *interval(ratios))),
-            energy.of_one_run(path, core),
-        ))
+        times = [round(float(v), 6) for v in (np.median(medians[index]), low, high)]
+        speedups = [round(float(v), 3) for v in (np.median(ratios), *interval(ratios))]
+        rows.append(Row(path, times[0], times[1], times[2], speedups[0], speedups[1], speedups[2],
+                        energy.of_one_run(path, core)))
     return Comparison(conditions, core, runs, warmup, tuple(rows))
 
 

@@ -198,6 +198,7 @@ def _power(phone: adb.Phone, words: list[str], program: str, seconds: float) -> 
         _wait_until_running(phone, process, name)
         running = _sampled(phone, count) if process.poll() is None else []
         if process.poll() is not None:
+            assert process.stdout is not None  # the pipe of `Phone.start`
             text = process.stdout.read()
             message = "adb: the device was disconnected" if phone.gone(text) else \
                 f"benchmark_model ended early: {(text.strip() or 'no message').splitlines()[-1]}"

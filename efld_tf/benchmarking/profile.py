@@ -56,8 +56,8 @@ def measure(model: str | Path, rounds: int = 40, core: int | None = None) -> lis
                "runs": rounds * worker.ROUND, "core": core}
         answer = ask_worker(Path(model), job, timeout=None)
     # The lower quartile: disturbances only ever make a run longer.
-    reached = [np.percentile(row[3], 25) / 1000 for row in answer["latencies_ns"]]
-    reached = np.maximum.accumulate(reached)
+    quartiles = [np.percentile(row[3], 25) / 1000 for row in answer["latencies_ns"]]
+    reached = np.maximum.accumulate(quartiles)
     return [
         Cost(op.index, op.name, op.output_shapes[0], op.macs, round(float(time), 2))
         for op, time in zip(operators, np.diff(reached, prepend=0.0), strict=True)

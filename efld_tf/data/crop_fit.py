@@ -38,13 +38,14 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
     part = zoomed(zoom)
     if options.scale is not None:
         middle = np.array([part.center_x, part.center_y]) - 0.5
-        offset = np.array([options.offset_x, options.offset_y]) + options.scale * middle
-        return CropRule(box, schema.name, options.scale * part.side, *map(float, offset), zoom)
-    anchors = []
+        x, y = np.array([options.offset_x, options.offset_y]) + options.scale * middle
+        return CropRule(box, schema.name, options.scale * part.side, float(x), float(y), zoom)
+    fitted = []
     for record in records:
         x0, y0, x1, y1 = record.source_box(box)
         centre = np.array([x0 + x1, y0 + y1]) / 2
-        anchors.append((schema.anchor_points(record.points) - centre) / max(x1 - x0, y1 - y0))
+        fitted.append((schema.anchor_points(record.points) - centre) / max(x1 - x0, y1 - y0))
+    anchors = np.array(fitted)
     # In units of the box: anchors - offset = scale * (reference - 0.5).
     for name, places in zip(ANCHORS, np.moveaxis(anchors, 1, 0), strict=True):
         if np.isnan(places).any(axis=-1).all():
@@ -56,5 +57,6 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
     scale = float((spread * (found - found.mean(axis=0))).sum() / (spread**2).sum())
     if not scale > 0:
         raise EfldError("the crop rule cannot be fitted: eyes and mouths are upside down")
-    offset = found.mean(axis=0) - scale * wanted.mean(axis=0)
-    return CropRule(box, schema.name, *(round(float(v), 4) for v in (scale, *offset)), zoom)
+    x, y = found.mean(axis=0) - scale * wanted.mean(axis=0)
+    scale, x, y = (round(float(v), 4) for v in (scale, x, y))
+    return CropRule(box, schema.name, scale, x, y, zoom)

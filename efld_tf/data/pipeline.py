@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -154,7 +155,7 @@ def _service_round(
     # Its workers may have more cores than this machine, and time to be tuned in.
     batches = _decoded(mixed, pack.size, tf.data.AUTOTUNE).batch(options.batch_size)
 
-    def augmented(batch: dict) -> dict:
+    def augmented(batch: dict[str, Any]) -> dict[str, Any]:
         # A counter would start anew with every round, as the workers do.
         step = tf.random.uniform([], maxval=tf.int32.max, dtype=tf.int32)
         return _augmented(batch, options, pack.margin, options.augment, step)
@@ -209,7 +210,7 @@ def _common_pack(sources: Sequence[PackedSource]) -> PackOptions:
 def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.Dataset:
     """The faces of one source, still encoded, with points and mask of every head."""
 
-    def supervise(face):
+    def supervise(face: dict[str, tf.Tensor]) -> dict[str, Any]:
         points, mask = {}, {}
         for head in options.heads:
             if head in source.heads:
@@ -226,7 +227,7 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
 
 
 def _decoded(faces: tf.data.Dataset, size: int, calls: int = CORES) -> tf.data.Dataset:
-    def decode(face):
+    def decode(face: dict[str, Any]) -> dict[str, Any]:
         image = tf.ensure_shape(tf.io.decode_jpeg(face["jpeg"], channels=3), [size, size, 3])
         return {**{name: face[name] for name in ("points", "mask", "level")}, "image": image}
 
@@ -234,10 +235,11 @@ def _decoded(faces: tf.data.Dataset, size: int, calls: int = CORES) -> tf.data.D
 
 
 def _augmented(
-    batch: dict, options: BatchOptions, margin: float, how: AugmentOptions, step: tf.Tensor | int
-) -> dict:
+    batch: dict[str, Any], options: BatchOptions, margin: float, how: AugmentOptions,
+    step: tf.Tensor | int,
+) -> dict[str, Any]:
     seed = tf.stack([tf.cast(options.seed, tf.int64), tf.cast(step, tf.int64)])
-    flips = {head: schemas.get(head).flip for head in options.heads}
+    flips = {head: schemas.get(head).known_flip for head in options.heads}
     image, points, mirrored = augment.augment(
         batch["image"], batch["points"], flips=flips, margin=margin, size=options.size,
         options=how, seed=seed, portable=options.portable,

@@ -18,6 +18,8 @@ from efld_tf.landmarks import schemas
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
+Colour = tuple[float, float, float, float]
+
 # The fewest and the most edges of a histogram, between them two times the root of the faces.
 BINS = (10, 40)
 SIGMAS = 2
@@ -43,7 +45,7 @@ def draw(path: Path, found: Sequence[SourceStats]) -> None:
     plt.close(figure)
 
 
-def _draw_shape(axes: Axes, one: SourceStats, colour: tuple[float, ...]) -> None:
+def _draw_shape(axes: Axes, one: SourceStats, colour: Colour) -> None:
     for part in schemas.get(one.schema).parts:
         order = list(part.polyline)
         axes.plot(*one.mean[order].T, "-", color="0.6", linewidth=1)
@@ -63,9 +65,9 @@ def _draw_shape(axes: Axes, one: SourceStats, colour: tuple[float, ...]) -> None
     axes.locator_params(nbins=5)
 
 
-def _colours(found: Sequence[SourceStats]) -> list[tuple[float, ...]]:
-    known = plt.get_cmap("tab10").colors
-    return [known[index % len(known)] for index in range(len(found))]
+def _colours(found: Sequence[SourceStats]) -> list[Colour]:
+    known = plt.get_cmap("tab10")
+    return [known(index % known.N) for index in range(len(found))]
 
 
 def _draw_histogram(axes: Axes, name: str, found: Sequence[SourceStats]) -> None:
@@ -83,8 +85,8 @@ def _draw_histogram(axes: Axes, name: str, found: Sequence[SourceStats]) -> None
     for one, colour in zip(found, _colours(found), strict=True):
         values = one.values[name]
         if len(values):
-            axes.hist(values, edges, weights=np.full(len(values), 1 / len(values)), alpha=0.8,
-                      histtype="step", linewidth=1.6, color=colour)
+            axes.hist(values, edges.tolist(), weights=np.full(len(values), 1 / len(values)),
+                      alpha=0.8, histtype="step", linewidth=1.6, color=colour)
     if logarithmic:
         axes.set_xscale("log")
 

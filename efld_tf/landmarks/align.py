@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import geometry
 from efld_tf.landmarks.schema import LandmarkSchema
@@ -28,7 +29,7 @@ TEMPLATE = {
 }
 
 
-def five_points(points: np.ndarray, schema: LandmarkSchema) -> dict[str, np.ndarray]:
+def five_points(points: Floats, schema: LandmarkSchema) -> dict[str, Floats]:
     """Eye centres, nose tip and mouth corners [2] of points [N, 2], named as in `TEMPLATE`.
 
     A schema without a nose tip has four of them.
@@ -39,7 +40,7 @@ def five_points(points: np.ndarray, schema: LandmarkSchema) -> dict[str, np.ndar
     return {name: points[list(groups[name])].mean(axis=0) for name in TEMPLATE if name in groups}
 
 
-def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def similarity(source: Floats, target: Floats) -> Floats:
     """The similarity [2, 3] without reflection that brings `source` closest to `target`.
 
     Args:
@@ -64,7 +65,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def align(image: np.ndarray, points: np.ndarray, schema: LandmarkSchema) -> np.ndarray:
+def align(image: Image, points: Floats, schema: LandmarkSchema) -> Image:
     """A face as the 112 x 112 picture that models of face recognition take.
 
     Where it shrinks it is averaged first, as for a crop; outside the image it is black.

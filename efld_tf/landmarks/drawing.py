@@ -13,6 +13,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from efld_tf.arrays import Flags, Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.schema import LandmarkSchema, Part
 
@@ -30,17 +31,17 @@ _FARTHEST = 1e5  # pixels; OpenCV's coordinates are 32-bit
 
 
 def draw_landmarks(
-    image: np.ndarray,
-    points: np.ndarray,
+    image: Image,
+    points: Floats,
     schema: LandmarkSchema,
     colour: Colour = GREEN,
     *,
     lines: bool = True,
     radius: float | None = None,
     numbers: bool = False,
-    visible: np.ndarray | None = None,
+    visible: Flags | None = None,
     part_colours: Sequence[Colour] | None = None,
-) -> np.ndarray:
+) -> Image:
     """Draws the polylines of the schema's parts and a dot for each point.
 
     The dots of parts without a line, which may be hundreds, are half as large.
@@ -65,16 +66,17 @@ def draw_landmarks(
     colours = [colour] * len(schema.parts) if part_colours is None else list(part_colours)
     if lines:
         for part, own in zip(schema.parts, colours, strict=True):
-            _draw_part(result, points, part, tuple(int(0.75 * channel) for channel in own))
-    radius = max(0.8, max(image.shape[:2]) / 160) if radius is None else radius
+            red, green, blue = (int(0.75 * channel) for channel in own)
+            _draw_part(result, points, part, (red, green, blue))
+    full = max(0.8, max(image.shape[:2]) / 160) if radius is None else radius
     # Of the parts that share a point, the first has it.
-    own = {i: (c, radius if part.line else radius / 2)
-           for part, c in reversed(list(zip(schema.parts, colours, strict=True)))
-           for i in part.points}
+    dots = {i: (c, full if part.line else full / 2)
+            for part, c in reversed(list(zip(schema.parts, colours, strict=True)))
+            for i in part.points}
     for index, point in enumerate(points):
         if not np.isfinite(point).all():
             continue
-        shade, radius = own[index]
+        shade, radius = dots[index]
         ring = visible is not None and not visible[index]
         thickness = max(1, round(radius / 3)) if ring else -1
         size = round(radius * (1 << _SHIFT))
@@ -89,10 +91,11 @@ def part_colours(schema: LandmarkSchema) -> list[Colour]:
     # Steps of the golden angle never come close to an earlier hue soon.
     hues = [int(180 * (0.33 + 0.618034 * index) % 180) for index in range(len(schema.parts))]
     hsv = np.array([[[hue, 190, 255] for hue in hues]], np.uint8)
-    return [tuple(map(int, rgb)) for rgb in cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]]
+    rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]
+    return [(int(red), int(green), int(blue)) for red, green, blue in rgb]
 
 
-def legend(schema: LandmarkSchema, width: int, row: int = 18) -> np.ndarray:
+def legend(schema: LandmarkSchema, width: int, row: int = 18) -> Image:
     """The points' indices and names in the colours of their parts, in columns.
 
     Args:
@@ -117,7 +120,7 @@ def legend(schema: LandmarkSchema, width: int, row: int = 18) -> np.ndarray:
     return picture
 
 
-def draw_box(image: np.ndarray, box: np.ndarray, colour: Colour = YELLOW) -> np.ndarray:
+def draw_box(image: Image, box: Floats, colour: Colour = YELLOW) -> Image:
     """Draws a box (x0, y0, x1, y1), in pixels."""
     x0, y0, x1, y1 = box
     corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]], float)
@@ -128,8 +131,8 @@ def draw_box(image: np.ndarray, box: np.ndarray, colour: Colour = YELLOW) -> np.
 
 
 def draw_comparison(
-    image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, schema: LandmarkSchema
-) -> np.ndarray:
+    image: Image, truth: Floats, predicted: Floats, schema: LandmarkSchema
+) -> Image:
     """The truth in green, the prediction as orange dots, and a line for the error of each point.
 
     Args:
@@ -142,11 +145,11 @@ def draw_comparison(
 
 
 def contact_sheet(
-    images: Sequence[np.ndarray],
+    images: Sequence[Image],
     columns: int,
     size: int,
     captions: Sequence[str] | None = None,
-) -> np.ndarray:
+) -> Image:
     """Images side by side, each fitted into a square tile without distortion.
 
     Args:
@@ -177,7 +180,7 @@ def contact_sheet(
     return sheet
 
 
-def encoded(image: np.ndarray, suffix: str, quality: int = 95) -> bytes:
+def encoded(image: Image, suffix: str, quality: int = 95) -> bytes:
     """A picture [H, W, 3] uint8 RGB as the content of a file.
 
     Args:
@@ -201,24 +204,24 @@ def encoded(image: np.ndarray, suffix: str, quality: int = 95) -> bytes:
     return content.tobytes()
 
 
-def _fixed(point: np.ndarray) -> tuple[int, int]:
+def _fixed(point: Floats) -> tuple[int, int]:
     x, y = np.round(np.clip(point, -_FARTHEST, _FARTHEST) * (1 << _SHIFT)).astype(int)
     return int(x), int(y)
 
 
-def _draw_line(image: np.ndarray, start: np.ndarray, end: np.ndarray, colour: Colour) -> None:
+def _draw_line(image: Image, start: Floats, end: Floats, colour: Colour) -> None:
     """Draws into `image`; nothing where an end is not finite."""
     if np.isfinite(start).all() and np.isfinite(end).all():
         thickness = max(1, round(max(image.shape[:2]) / 400))
         cv2.line(image, _fixed(start), _fixed(end), colour, thickness, cv2.LINE_AA, _SHIFT)
 
 
-def _draw_part(image: np.ndarray, points: np.ndarray, part: Part, colour: Colour) -> None:
+def _draw_part(image: Image, points: Floats, part: Part, colour: Colour) -> None:
     for first, second in pairwise(part.polyline):
         _draw_line(image, points[first], points[second], colour)
 
 
-def _write_number(image: np.ndarray, index: int, point: np.ndarray, radius: float) -> None:
+def _write_number(image: Image, index: int, point: Floats, radius: float) -> None:
     scale = max(0.3, max(image.shape[:2]) / 2500)
     shifted = np.clip(point, -_FARTHEST, _FARTHEST) + np.array([radius + 1, -radius])
     place = (int(shifted[0]), int(shifted[1]))
@@ -226,7 +229,7 @@ def _write_number(image: np.ndarray, index: int, point: np.ndarray, radius: floa
         cv2.putText(image, str(index), place, _FONT, scale, colour, thickness, cv2.LINE_AA)
 
 
-def _letterbox(image: np.ndarray, tile: np.ndarray) -> None:
+def _letterbox(image: Image, tile: Image) -> None:
     """Writes `image` into the middle of a square `tile`."""
     height, width = image.shape[:2]
     scale = len(tile) / max(height, width)
@@ -238,7 +241,7 @@ def _letterbox(image: np.ndarray, tile: np.ndarray) -> None:
     )
 
 
-def _caption(text: str, width: int, height: int) -> np.ndarray:
+def _caption(text: str, width: int, height: int) -> Image:
     """One line of text [height, width, 3]; the middle of one that is too long is left out."""
     scale = cv2.getFontScaleFromHeight(_FONT, round(height * 0.5))
     # OpenCV crashes on names of files that are not UTF-8.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from efld_tf.arrays import Box, Float64s, Floats, Image
 from efld_tf.errors import EfldError
 
 # Crop sides or offsets of so many boxes, or of so many images, come from damaged annotations.
@@ -40,35 +41,38 @@ class Crop:
     angle: float = 0.0
 
     @classmethod
-    def of_similarity(cls, matrix: np.ndarray, size: int) -> Crop:
+    def of_similarity(cls, matrix: Floats, size: int) -> Crop:
         """The crop whose `affine(size)` is a similarity [2, 3] without reflection."""
         x, y = apply_affine(invert_affine(matrix), np.array([size / 2 - 0.5, size / 2 - 0.5]))
         scale = math.sqrt(np.linalg.det(matrix[:, :2]))
         return cls(float(x), float(y), size / scale, math.atan2(matrix[0, 1], matrix[0, 0]))
 
     @property
-    def origin(self) -> np.ndarray:
+    def origin(self) -> Floats:
         """The corner [2] that is the top left one of the crop, in image pixels."""
         return self.from_unit(np.zeros(2))
 
     @property
-    def axes(self) -> np.ndarray:
+    def axes(self) -> Floats:
         """[2, 2]: the crop's sides along its x and its y, in image pixels."""
         cosine, sine = self.side * math.cos(self.angle), self.side * math.sin(self.angle)
         return np.array([[cosine, sine], [-sine, cosine]])
 
-    def to_unit(self, points: np.ndarray) -> np.ndarray:
+    def to_unit(self, points: Floats) -> Floats:
         """Image points [..., 2] in pixels as points in the crop's unit square."""
         if not self.angle:
             return (points - self.origin) / self.side
         return (points - self.origin) @ self.axes.T / self.side**2
 
-    def from_unit(self, points: np.ndarray) -> np.ndarray:
+    def from_unit(self, points: Floats) -> Floats:
         """Points [..., 2] of the crop's unit square as image points in pixels."""
         if not self.angle:
-            corner = np.array([self.center_x - self.side / 2, self.center_y - self.side / 2])
+            corner: Float64s = np.array(
+                [self.center_x - self.side / 2, self.center_y - self.side / 2]
+            )
             return points * self.side + corner
-        return (points - 0.5) @ self.axes + np.array([self.center_x, self.center_y])
+        centre: Float64s = np.array([self.center_x, self.center_y])
+        return (points - 0.5) @ self.axes + centre
 
     def scaled(self, factor: float) -> Crop:
         """The concentric crop whose side is `factor` times as long."""
@@ -79,7 +83,7 @@ class Crop:
         x, y = self.from_unit(np.array([inner.center_x, inner.center_y]))
         return Crop(float(x), float(y), self.side * inner.side, self.angle + inner.angle)
 
-    def affine(self, size: int) -> np.ndarray:
+    def affine(self, size: int) -> Floats:
         """[2, 3] affine from image pixels to the pixels of the crop resized to `size`."""
         linear = self.axes * (size / self.side**2)
         shift = -linear @ self.origin - 0.5
@@ -136,7 +140,7 @@ class CropRule:
         """What the crop is made from, e.g. `ibug68-points`."""
         return f"{self.schema}-{self.box}"
 
-    def crop(self, box: np.ndarray) -> Crop:
+    def crop(self, box: Box) -> Crop:
         """The crop for a box (x0, y0, x1, y1) in pixels.
 
         Raises:
@@ -153,31 +157,31 @@ class CropRule:
         )
 
 
-def tight_box(points: np.ndarray) -> np.ndarray:
+def tight_box(points: Floats) -> Floats:
     """The smallest box (x0, y0, x1, y1) around points [N, 2]."""
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def apply_affine(matrix: Floats, points: Floats) -> Floats:
     """Maps points [..., 2] by an affine [2, 3]."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
+    linear: Floats = matrix[:, :2]
+    return points @ linear.T + matrix[:, 2]
 
 
-def invert_affine(matrix: np.ndarray) -> np.ndarray:
+def invert_affine(matrix: Floats) -> Floats:
     """The inverse of an affine [2, 3]."""
-    linear = np.linalg.inv(matrix[:, :2])
+    linear: Floats = np.linalg.inv(matrix[:, :2])
     return np.concatenate([linear, -(linear @ matrix[:, 2:])], axis=1)
 
 
-def compose_affines(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+def compose_affines(second: Floats, first: Floats) -> Floats:
     """The affine [2, 3] that applies `first`, then `second`."""
     bottom = [[0.0, 0.0, 1.0]]
-    return (np.concatenate([second, bottom]) @ np.concatenate([first, bottom]))[:2]
+    composed: Floats = np.concatenate([second, bottom]) @ np.concatenate([first, bottom])
+    return composed[:2]
 
 
-def extract_crop(
-    image: np.ndarray, crop: Crop, size: int, out: np.ndarray | None = None
-) -> np.ndarray:
+def extract_crop(image: Image, crop: Crop, size: int, out: Image | None = None) -> Image:
     """Resamples a crop of `image` [H, W, 3] uint8 to [size, size, 3]; outside the image is black.
 
     It is written to `out` [size, size, 3] uint8 where that is given, without a copy.
@@ -211,10 +215,11 @@ def extract_crop(
     x, y = (block - 1) / 2 + first
     to_image = np.array([[block, 0, x], [0, block, y]])
     matrix = compose_affines(crop.affine(size), to_image)
-    return cv2.warpAffine(part, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR)
+    warped: Image = cv2.warpAffine(part, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR)
+    return warped
 
 
-def extract_aligned(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+def extract_aligned(image: Image, matrix: Floats, size: int) -> Image:
     """Resamples what a similarity maps into a square of `image`: see `extract_crop`.
 
     Args:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from efld_tf.arrays import Flags, Floats, Ints
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.schema import LandmarkSchema
 
 
-def point_errors(
-    predicted: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None
-) -> np.ndarray:
+def point_errors(predicted: Floats, truth: Floats, mask: Flags | None = None) -> Floats:
     """Euclidean distance of each point, in the unit of the points: [F, N].
 
     Args:
@@ -47,16 +46,18 @@ def point_errors(
     if bad.any():
         face, point = np.argwhere(bad)[0]
         raise EfldError(f"face {face}: the prediction of point {point} is not a finite number")
-    return np.linalg.norm(np.where(counts[..., None], predicted - truth, np.nan), axis=-1)
+    difference = np.where(counts[..., None], predicted - truth, np.nan)
+    errors: Floats = np.linalg.norm(difference, axis=-1)
+    return errors
 
 
 def nme(
-    predicted: np.ndarray,
-    truth: np.ndarray,
+    predicted: Floats,
+    truth: Floats,
     schema: LandmarkSchema,
     normaliser: str | None = None,
-    mask: np.ndarray | None = None,
-) -> np.ndarray:
+    mask: Flags | None = None,
+) -> Floats:
     """Normalised mean error of each face, as a fraction (x 100 for percent): [F].
 
         NME = mean over points |predicted - true| / d,
@@ -74,16 +75,17 @@ def nme(
     """
     errors = point_errors(predicted, truth, mask)
     distance = _normalising(truth, schema, normaliser)
-    return np.nansum(errors, axis=1) / _counted(errors) / distance
+    total: Floats = np.nansum(errors, axis=1)
+    return total / _counted(errors) / distance
 
 
 def point_variance(
-    predicted: np.ndarray,
-    truth: np.ndarray,
+    predicted: Floats,
+    truth: Floats,
     schema: LandmarkSchema,
     normaliser: str | None = None,
-    mask: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+    mask: Flags | None = None,
+) -> tuple[Floats, Floats]:
     """How far each face's points are shifted together, and how much they vary about that.
 
         d_i = (predicted_i - true_i) / d
@@ -115,12 +117,12 @@ def point_variance(
     return np.linalg.norm(mean, axis=1), (about**2).sum(axis=(1, 2)) / counted
 
 
-def failure_rate(face_nme: np.ndarray, threshold: float) -> float:
+def failure_rate(face_nme: Floats, threshold: float) -> float:
     """FR@threshold: the fraction of faces with NME above `threshold` (0.10 is customary)."""
     return float((_checked(face_nme, threshold) > threshold).mean())
 
 
-def ced_auc(face_nme: np.ndarray, threshold: float) -> float:
+def ced_auc(face_nme: Floats, threshold: float) -> float:
     """Area under the cumulative error distribution up to `threshold`, / `threshold`: 0 to 1.
 
         AUC = 1/t  integral over e from 0 to t of (fraction of faces with NME <= e)
@@ -131,9 +133,7 @@ def ced_auc(face_nme: np.ndarray, threshold: float) -> float:
     return float(np.maximum(0, 1 - _checked(face_nme, threshold) / threshold).mean())
 
 
-def ced_curve(
-    face_nme: np.ndarray, threshold: float, steps: int = 101
-) -> tuple[np.ndarray, np.ndarray]:
+def ced_curve(face_nme: Floats, threshold: float, steps: int = 101) -> tuple[Floats, Floats]:
     """The cumulative error distribution, for plots.
 
     Returns:
@@ -147,10 +147,10 @@ def ced_curve(
 
 
 def accuracy_within(
-    predicted_px: np.ndarray,
-    truth_px: np.ndarray,
+    predicted_px: Floats,
+    truth_px: Floats,
     pixels: float = 5.0,
-    mask: np.ndarray | None = None,
+    mask: Flags | None = None,
 ) -> float:
     """The fraction of points that fall within `pixels` (inclusive) of the truth, over all faces.
 
@@ -168,7 +168,7 @@ def accuracy_within(
     return float((errors <= pixels).mean())
 
 
-def _checked(face_nme: np.ndarray, threshold: float) -> np.ndarray:
+def _checked(face_nme: Floats, threshold: float) -> Floats:
     face_nme = np.asarray(face_nme, np.float64)
     if face_nme.ndim != 1 or not face_nme.size:
         raise EfldError(f"expected one error a face, got shape {list(face_nme.shape)}")
@@ -179,9 +179,7 @@ def _checked(face_nme: np.ndarray, threshold: float) -> np.ndarray:
     return face_nme
 
 
-def _normalising(
-    truth: np.ndarray, schema: LandmarkSchema, normaliser: str | None
-) -> np.ndarray:
+def _normalising(truth: Floats, schema: LandmarkSchema, normaliser: str | None) -> Floats:
     """The distance [F] that the errors of each face are divided by; errors as of `nme`."""
     if (count := np.shape(truth)[1]) != schema.num_points:
         raise EfldError(f"schema {schema.name} has {schema.num_points} points, got {count}")
@@ -195,9 +193,9 @@ def _normalising(
     return distance
 
 
-def _counted(errors: np.ndarray) -> np.ndarray:
+def _counted(errors: Floats) -> Ints:
     """How many points of each face count: [F], of errors [F, N] with NaN for those that do not."""
-    counted = np.isfinite(errors).sum(axis=1)
+    counted: Ints = np.isfinite(errors).sum(axis=1)
     if not counted.all():
         raise EfldError(f"face {int(np.argmin(counted))}: no annotated point to measure")
     return counted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from efld_tf.arrays import Floats
 from efld_tf.landmarks.schema import LandmarkSchema
 
 # The `ANCHORS` and the tip of the nose of an average face: x to the image's right, y up, z towards
@@ -15,7 +16,7 @@ MEAN_FACE = np.array([
 ])  # fmt: skip
 
 
-def estimate(points: np.ndarray, schema: LandmarkSchema) -> np.ndarray | None:
+def estimate(points: Floats, schema: LandmarkSchema) -> Floats | None:
     """Yaw, pitch and roll of faces, in degrees.
 
     The mean face is fitted to the eyes, the mouth corners and the tip of the nose under scaled

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from efld_tf.arrays import Flags, Floats
 from efld_tf.errors import EfldError
 
 # The four places that every format can point at; they align crops across formats.
@@ -47,11 +48,12 @@ class Normaliser:
     right: tuple[int, ...]
     left: tuple[int, ...]
 
-    def distance(self, points: np.ndarray) -> np.ndarray:
+    def distance(self, points: Floats) -> Floats:
         """Distance for points [..., N, 2], in their unit: [...]."""
         right = points[..., list(self.right), :].mean(axis=-2)
         left = points[..., list(self.left), :].mean(axis=-2)
-        return np.linalg.norm(right - left, axis=-1)
+        distance: Floats = np.linalg.norm(right - left, axis=-1)
+        return distance
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,17 @@ class LandmarkSchema:
         """The schema's own normaliser."""
         return self.normalisers[0]
 
+    @property
+    def known_flip(self) -> tuple[int, ...]:
+        """The flip, where there must be one.
+
+        Raises:
+          EfldError: it has not been inferred yet.
+        """
+        if self.flip is None:
+            raise EfldError(f"schema {self.name}: its flip is not inferred yet")
+        return self.flip
+
     def find_normaliser(self, name: str | None = None) -> Normaliser:
         """The normaliser of that name, or the schema's own for None.
 
@@ -124,7 +137,7 @@ class LandmarkSchema:
         known = ", ".join(n.name for n in self.normalisers)
         raise EfldError(f"schema {self.name} has no normaliser {name!r}; it has {known}")
 
-    def mirror(self, points: np.ndarray, width: float) -> np.ndarray:
+    def mirror(self, points: Floats, width: float) -> Floats:
         """The annotation of the mirrored image: points [..., N, 2] in pixels, image `width` pixels.
 
         Pixel centres are whole numbers, so x becomes width - 1 - x.
@@ -132,13 +145,11 @@ class LandmarkSchema:
         Raises:
           EfldError: the flip has not been inferred yet.
         """
-        if self.flip is None:
-            raise EfldError(f"schema {self.name}: its flip is not inferred yet")
-        flipped = np.array(points[..., list(self.flip), :])
+        flipped = np.array(points[..., list(self.known_flip), :])
         flipped[..., 0] = width - 1 - flipped[..., 0]
         return flipped
 
-    def anchor_points(self, points: np.ndarray) -> np.ndarray:
+    def anchor_points(self, points: Floats) -> Floats:
         """The `ANCHORS` of points [..., N, 2]: [..., 4, 2]."""
         return np.stack(
             [points[..., list(self.anchors[name]), :].mean(axis=-2) for name in ANCHORS], axis=-2
@@ -160,8 +171,8 @@ class LandmarkSchema:
         return self.subsets[target]
 
     def convert(
-        self, points: np.ndarray, visible: np.ndarray | None, target: str
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+        self, points: Floats, visible: Flags | None, target: str
+    ) -> tuple[Floats, Flags | None]:
         """An annotation [N, 2], [N] as one of schema `target`: [M, 2], [M].
 
         A point that is the mean of several is visible where all of them are, and missing where one
@@ -182,12 +193,12 @@ class LandmarkSchema:
             visible = np.array([visible[list(group)].all() for group in groups])
         return converted.astype(points.dtype), visible
 
-    def with_flip(self, mean_shape: np.ndarray) -> LandmarkSchema:
+    def with_flip(self, mean_shape: Floats) -> LandmarkSchema:
         """This schema with the flip that follows from a mean shape [N, 2]; errors: `infer_flip`."""
         return replace(self, flip=infer_flip(mean_shape))
 
 
-def infer_flip(mean_shape: np.ndarray) -> tuple[int, ...]:
+def infer_flip(mean_shape: Floats) -> tuple[int, ...]:
     """The flip permutation of a format without a published one, from its mean shape [N, 2].
 
     The shape is mirrored about its centre and its points are matched one to one by distance

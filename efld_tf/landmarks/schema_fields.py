@@ -78,9 +78,10 @@ def _indices(value: Any, field: str) -> tuple[int, ...]:
 
 def _mapping(fields: Any, name: str, within: str = "") -> dict[str, Any]:
     """The field `name`, which must be a mapping."""
-    if not isinstance(fields[name], dict):
-        raise ValueError(f"{within}{name}: expected a mapping, got {fields[name]!r}")
-    return fields[name]
+    mapping = fields[name]
+    if not isinstance(mapping, dict):
+        raise ValueError(f"{within}{name}: expected a mapping, got {mapping!r}")
+    return mapping
 
 
 def _names_from_parts(parts: tuple[Part, ...]) -> list[str]:

@@ -7,16 +7,21 @@ reflection) is z -> a z + b.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from efld_tf.arrays import Flags, Floats
 from efld_tf.landmarks.schema import ANCHORS, LandmarkSchema
 
+Shapes = NDArray[np.complex128]
 
-def as_complex(points: np.ndarray) -> np.ndarray:
+
+def as_complex(points: Floats) -> Shapes:
     """Points [..., N, 2] as shapes [..., N]; NaN stays NaN."""
-    return points.astype(np.float64) @ np.array([1, 1j])
+    shapes: Shapes = points.astype(np.float64) @ np.array([1, 1j])
+    return shapes
 
 
-def mean_shape(shapes: np.ndarray, schema: LandmarkSchema) -> np.ndarray:
+def mean_shape(shapes: Shapes, schema: LandmarkSchema) -> Shapes:
     """The median shape [N] of shapes [F, N], centred and of RMS size 1.
 
     Faces that the places of eyes and mouth show to be mirrored enter it relabelled, so that even a
@@ -36,7 +41,7 @@ def mean_shape(shapes: np.ndarray, schema: LandmarkSchema) -> np.ndarray:
     return mean
 
 
-def align(shapes: np.ndarray, mean: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
+def align(shapes: Shapes, mean: Shapes, by: Flags | None = None) -> Shapes:
     """Shapes [F, N] brought onto `mean` [N] by each one's best similarity; NaN stays NaN.
 
     Args:
@@ -51,17 +56,19 @@ def align(shapes: np.ndarray, mean: np.ndarray, by: np.ndarray | None = None) ->
     offset = np.where(known, shapes - centre, 0)
     size = np.maximum((abs(offset) ** 2).sum(axis=1, keepdims=True), 1e-12)
     turn = (offset.conj() * np.where(known, mean - target, 0)).sum(axis=1, keepdims=True) / size
-    return (shapes - centre) * turn + target
+    aligned: Shapes = (shapes - centre) * turn + target
+    return aligned
 
 
-def normalised(shapes: np.ndarray) -> np.ndarray:
+def normalised(shapes: Shapes) -> Shapes:
     """Shapes [F, N] centred and of RMS size 1; points that coincide stay in the centre."""
     offset = shapes - np.nanmean(shapes, axis=1, keepdims=True)
     size = np.sqrt(np.nanmean(abs(offset) ** 2, axis=1, keepdims=True))
-    return offset / np.maximum(size, 1e-9)
+    result: Shapes = offset / np.maximum(size, 1e-9)
+    return result
 
 
-def median(shapes: np.ndarray) -> np.ndarray:
+def median(shapes: Shapes) -> Shapes:
     """The median [N] of shapes [F, N], each coordinate for itself, normalised.
 
     A point that no face has lies in the centre.
@@ -70,4 +77,5 @@ def median(shapes: np.ndarray) -> np.ndarray:
     median = np.zeros(shapes.shape[1], complex)
     found = shapes[:, present]
     median[present] = np.nanmedian(found.real, axis=0) + 1j * np.nanmedian(found.imag, axis=0)
-    return normalised(median[None])[0]
+    result: Shapes = normalised(median[None])[0]
+    return result

@@ -24,6 +24,7 @@ class AudioCopy:
         Raises:
           ValueError: the format of `output` cannot carry the codec.
         """  # fmt: skip
+        assert audio.time_base is not None  # FFmpeg gives every stream one
         self.trouble: str | None = None
         self._output = output
         self._stream = output.add_stream_from_template(audio)

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf.annotations import json_values, parsing
+from efld_tf.arrays import Floats
 from efld_tf.errors import DataError, EfldError
 
 FORMATS = ("xyxy", "xywh")
 
 
-def read_boxes(path: Path, form: str = "xyxy") -> dict[str, np.ndarray]:
+def read_boxes(path: Path, form: str = "xyxy") -> dict[str, Floats]:
     """The boxes of a file.
 
     Args:
@@ -36,7 +37,7 @@ def read_boxes(path: Path, form: str = "xyxy") -> dict[str, np.ndarray]:
     tree = json_values.load(Path(path), unique=True)
     if not isinstance(tree, dict):
         raise DataError(path, 'expected an object {"IMAGE": [[x0, y0, x1, y1], ...], ...}')
-    result = {}
+    result: dict[str, Floats] = {}
     for name, boxes in tree.items():
         where = parsing.shorten(name)
         if not isinstance(boxes, list):

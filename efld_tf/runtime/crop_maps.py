@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf import config
+from efld_tf.arrays import Floats
 from efld_tf.landmarks.geometry import Crop, CropRule, zoomed
 from efld_tf.landmarks.schema import LandmarkSchema
 
@@ -61,7 +62,7 @@ def maps() -> CropMaps:
     return config.from_tree(json.loads(FILE.read_text(encoding="utf-8")), CropMaps)
 
 
-def from_detection(box: np.ndarray, keypoints: np.ndarray, detector: str) -> Crop:
+def from_detection(box: Floats, keypoints: Floats, detector: str) -> Crop:
     """The reference crop for a face of a detector, turned so that its eyes are level.
 
     Args:
@@ -95,13 +96,13 @@ class CropAround:
         self._weights = np.array(
             maps().points["with_nose" if schema.nose_tip else "without_nose"])
 
-    def __call__(self, points: np.ndarray) -> Crop:
+    def __call__(self, points: Floats) -> Crop:
         """The crop for landmarks [N, 2] in pixels."""
         features, upright = self.features(points)
         x, y, log_side = (float(value) for value in features @ self._weights)
         return upright.within(Crop(x, y, math.exp(min(max(log_side, -3), 3))))
 
-    def features(self, points: np.ndarray) -> tuple[np.ndarray, Crop]:
+    def features(self, points: Floats) -> tuple[Floats, Crop]:
         """What the crop is linear in.
 
         Returns:

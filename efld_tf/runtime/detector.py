@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from efld_tf.arrays import Flags, Floats, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import litert
 from efld_tf.runtime.predictor import check_image
@@ -55,7 +56,7 @@ class Architecture:
     min_score: float
     tiled: bool
 
-    def anchors(self) -> np.ndarray:
+    def anchors(self) -> Floats:
         """Centres [A, 2] of the anchors, in sides of the input."""
         centres = []
         for cells, count in self.grids:
@@ -89,8 +90,8 @@ class Detection:
       detector: `short` or `full`, whose boxes differ.
     """
 
-    box: np.ndarray
-    keypoints: np.ndarray
+    box: Floats
+    keypoints: Floats
     score: float
     detector: str
 
@@ -154,7 +155,7 @@ class FaceDetector:
                 return name, known
         raise DataError(path, "expected one of MediaPipe's face detectors (short or full range)")
 
-    def detect(self, image: np.ndarray) -> list[Detection]:
+    def detect(self, image: Image) -> list[Detection]:
         """The faces of an image [H, W, 3] uint8 RGB, largest score first.
 
         Raises:
@@ -168,7 +169,7 @@ class FaceDetector:
         found = self._detect(np.ascontiguousarray(image[::block, ::block]), smallest)
         return [replace(d, box=d.box * block, keypoints=d.keypoints * block) for d in found]
 
-    def _detect(self, image: np.ndarray, smallest: float | None) -> list[Detection]:
+    def _detect(self, image: Image, smallest: float | None) -> list[Detection]:
         """The faces of an image that is not too large, from a side in pixels on; None as usual."""
         found = self._merged([self._look(image, *self._whole(image))])
         height, width = image.shape[:2]
@@ -189,13 +190,13 @@ class FaceDetector:
         return found
 
     @staticmethod
-    def _whole(image: np.ndarray) -> tuple[float, float, float]:
+    def _whole(image: Image) -> tuple[float, float, float]:
         """Left, top and side of the square around an image."""
         height, width = image.shape[:2]
         side = max(height, width)
         return (width - side) / 2, (height - side) / 2, float(side)
 
-    def _look(self, image: np.ndarray, left: float, top: float, side: float) -> np.ndarray:
+    def _look(self, image: Image, left: float, top: float, side: float) -> Floats:
         """Raw detections [D, 17] in a square of the image: score, box, keypoints, in pixels."""
         size = self._architecture.input_size
         step = side / size
@@ -219,7 +220,7 @@ class FaceDetector:
         places = places * side - 0.5 * step + [left, top]
         return np.concatenate([scores[chosen, None], places.reshape(-1, 16)], axis=1)
 
-    def _merged(self, parts: Sequence[np.ndarray]) -> list[Detection]:
+    def _merged(self, parts: Sequence[Floats]) -> list[Detection]:
         return [
             Detection(row[1:5].copy(), row[5:].reshape(-1, 2).copy(), float(row[0]), self.name)
             for row in weighted_suppression(np.concatenate(parts))
@@ -244,7 +245,7 @@ class TwoRangeDetector:
         self._short = FaceDetector("short", threads=threads, min_score=min_score)
         self._full = FaceDetector("full", threads=threads, min_score=min_score, min_face=min_face)
 
-    def detect(self, image: np.ndarray) -> list[Detection]:
+    def detect(self, image: Image) -> list[Detection]:
         """The faces of an image [H, W, 3] uint8 RGB, largest score first."""
         reliable = MODELS["short"].smallest * max(image.shape[:2])
         found = self._short.detect(image)
@@ -294,7 +295,7 @@ def bundled(file: str) -> Path:
     return path
 
 
-def weighted_suppression(rows: np.ndarray, same: float = SAME_FACE_IOU) -> np.ndarray:
+def weighted_suppression(rows: Floats, same: float = SAME_FACE_IOU) -> Floats:
     """One row for each group of overlapping boxes: the mean by score, with the highest score.
 
     Args:
@@ -316,7 +317,7 @@ def weighted_suppression(rows: np.ndarray, same: float = SAME_FACE_IOU) -> np.nd
     return np.array(merged).reshape(-1, rows.shape[1])
 
 
-def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def iou(box: Floats, boxes: Floats) -> Floats:
     """Intersection over union of a box [4] with boxes [B, 4], (x0, y0, x1, y1): [B]."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     common = np.maximum(high - low, 0).prod(axis=1)
@@ -325,7 +326,7 @@ def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return np.divide(common, union, out=np.zeros(len(boxes)), where=union > 0)
 
 
-def _rows(detections: Sequence[Detection]) -> np.ndarray:
+def _rows(detections: Sequence[Detection]) -> Floats:
     rows = [np.concatenate([[d.score], d.box, d.keypoints.ravel()]) for d in detections]
     return np.array(rows).reshape(-1, 17)
 
@@ -333,7 +334,7 @@ def _rows(detections: Sequence[Detection]) -> np.ndarray:
 def _tiles(width: int, height: int, side: float) -> Iterator[tuple[float, float]]:
     """Left and top of squares that cover an image and overlap by `TILE_OVERLAP` at least."""
 
-    def starts(length: int) -> np.ndarray:
+    def starts(length: int) -> Floats:
         if length <= side:
             return np.array([(length - side) / 2])
         count = int(np.ceil((length - side) / (side * (1 - TILE_OVERLAP)))) + 1
@@ -345,13 +346,14 @@ def _tiles(width: int, height: int, side: float) -> Iterator[tuple[float, float]
 
 
 def _inside(
-    rows: np.ndarray, tile: tuple[float, float], side: float, width: int, height: int
-) -> np.ndarray:
+    rows: Floats, tile: tuple[float, float], side: float, width: int, height: int
+) -> Flags:
     """Which rows are whole faces: not cut by a border of the tile within the image [D] bool."""
     left, top = tile
     x0, y0, x1, y1 = rows[:, 1:5].T
-    return (
+    whole: Flags = (
         ((x0 > left) | (left <= 0)) & ((y0 > top) | (top <= 0))
         & ((x1 < left + side) | (left + side >= width))
         & ((y1 < top + side) | (top + side >= height))
     )
+    return whole

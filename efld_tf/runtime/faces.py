@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from efld_tf.arrays import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +22,9 @@ class Face:
       track: the number of the person in a video, from 0 on; None in photos.
     """
 
-    points: np.ndarray
+    points: Floats
     schema: str
-    box: np.ndarray
+    box: Floats
     score: float
     confidence: float
     track: int | None = None

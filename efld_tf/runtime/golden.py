@@ -28,6 +28,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from efld_tf import files
+from efld_tf.arrays import Array, Float32s, Image
 from efld_tf.config import from_tree
 from efld_tf.errors import DataError, EfldError
 from efld_tf.quiet import silenced_stderr
@@ -101,8 +102,8 @@ class Check:
     passed: bool
 
 
-def run(model: str | Path, image: np.ndarray, *, threads: int = 1, xnnpack: bool = True
-        ) -> tuple[np.ndarray, float | None]:
+def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = True
+        ) -> tuple[Float32s, float | None]:
     """What a model gives for one image [1, S, S, 3] uint8.
 
     Returns:
@@ -130,7 +131,7 @@ def run(model: str | Path, image: np.ndarray, *, threads: int = 1, xnnpack: bool
 
 
 def write(
-    model: Path, mode: str, image: np.ndarray, tolerance: float, confidence_tolerance: float
+    model: Path, mode: str, image: Image, tolerance: float, confidence_tolerance: float
 ) -> None:
     """Writes the three files beside a model, by XNNPACK with one thread.
 
@@ -157,7 +158,7 @@ def write(
     files.write_json(model.with_name(FILE), golden)
 
 
-def read(model: str | Path) -> tuple[Golden, np.ndarray, np.ndarray]:
+def read(model: str | Path) -> tuple[Golden, Image, Float32s]:
     """The golden files beside a model: what they say, the input image and the output.
 
     Raises:
@@ -181,8 +182,8 @@ def read(model: str | Path) -> tuple[Golden, np.ndarray, np.ndarray]:
                               f"{LARGEST_CONFIDENCE_TOLERANCE:g}")
     if golden.model.sha256 != files.sha256(model):
         raise DataError(path, f"is about another file than {Path(model).name}: its SHA-256 differs")
-    image = _array(path, golden.input, INPUT_FILE, "uint8")
-    output = _array(path, golden.output, OUTPUT_FILE, "float32")
+    image: Image = _array(path, golden.input, INPUT_FILE, "uint8")
+    output: Float32s = _array(path, golden.output, OUTPUT_FILE, "float32")
     points = np.array(golden.output.points, np.float64) if _is_table(golden) else None
     # `not` lets a NaN in either fail.
     if points is None or not np.abs(points - output[0]).max() <= 1e-5:
@@ -218,7 +219,7 @@ def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden
             difference = float(np.abs(found - expected).max())
             kernels = "XNNPACK" if xnnpack else "built-in"
             passed, off = difference <= golden.tolerance, None  # and so NaN does not pass
-            if golden.confidence:
+            if golden.confidence and confidence is not None:
                 off = abs(confidence - golden.confidence.value)
                 passed = passed and off <= golden.confidence.tolerance
             checks.append(Check(kernels, count, difference, off, passed))
@@ -232,7 +233,7 @@ def _is_table(golden: Golden) -> bool:
         and {len(point) for point in points} == {2}
 
 
-def _array(path: Path, stated: _Input | _Output, name: str, dtype: str) -> np.ndarray:
+def _array(path: Path, stated: _Input | _Output, name: str, dtype: str) -> Array:
     """The raw array of a golden file. It lies beside it, whatever name a stranger's file says."""
     positive = len(stated.shape) <= 4 and all(0 < n < MAX_BYTES for n in stated.shape)
     size = math.prod(stated.shape) if positive else 0

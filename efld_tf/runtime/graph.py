@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from efld_tf.arrays import Array
 from efld_tf.errors import DataError
 
 IDENTIFIER = b"TFL3"
@@ -327,13 +328,12 @@ class _Operands:
         """The shape of an operand, with `rank` dimensions where that is given."""
         if tensor is None or not tensor.shape or (rank is not None and len(tensor.shape) != rank):
             raise ValueError(f"{self.place} has an operand of shape {tensor and tensor.shape}")
-        if None in tensor.shape:
+        known = tuple(size for size in tensor.shape if size is not None)
+        if len(known) < len(tensor.shape):
             shape = ", ".join("?" if size is None else str(size) for size in tensor.shape)
-            raise DataError(
-                self.path,
-                f"{self.place} has a dynamic shape [{shape}]: convert it with a fixed batch of 1",
-            )
-        return tensor.shape
+            raise DataError(self.path, f"{self.place} has a dynamic shape [{shape}]: convert it "
+                            "with a fixed batch of 1")
+        return known
 
     def input(self, index: int, rank: int | None = None) -> tuple[int, ...]:
         return self.shape(self.inputs[index], rank)
@@ -388,10 +388,12 @@ def _options(operator: schema.Operator) -> dict[str, Any]:
     kind, table = operator.BuiltinOptionsType(), operator.BuiltinOptions()
     if not kind or table is None:
         return {}
-    return vars(getattr(schema, f"{_OPTION_NAMES[kind]}T").InitFromBuf(table.Bytes, table.Pos))
+    options: dict[str, Any] = vars(
+        getattr(schema, f"{_OPTION_NAMES[kind]}T").InitFromBuf(table.Bytes, table.Pos))
+    return options
 
 
-def _vector(values: Any) -> np.ndarray:
+def _vector(values: Any) -> Array:
     # The generated accessors give the number 0 for a vector that is not there.
     return values if isinstance(values, np.ndarray) else np.zeros(0, np.int32)
 

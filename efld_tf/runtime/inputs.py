@@ -137,7 +137,7 @@ class _Search:
         self.errors: list[DataError] = []
         self._skip = None if skip is None else os.path.realpath(skip)
 
-    def argument(self, argument: str) -> list[_Found | CameraInput]:
+    def argument(self, argument: str) -> Sequence[_Found | CameraInput]:
         path = Path(argument)
         if os.path.lexists(argument):
             return [_camera(argument)] if path.is_char_device() else self.path(argument)
@@ -227,7 +227,7 @@ def _matches(place: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(place[0], pattern[0]) and _matches(place[1:], pattern[1:])
 
 
-def _natural(name: str) -> tuple:
+def _natural(name: str) -> tuple[list[int | str], str]:
     """Sorts numbers in names by their value."""
     parts = re.split(r"(\d+)", name.casefold())
     # Digits are at the odd places; `isdecimal` and `int` agree on what they are.

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from efld_tf.arrays import Boxes, Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, tight_box
@@ -29,7 +30,7 @@ FARTHEST, LARGEST_CHANGE = 0.4, 1.8
 class Detector(Protocol):
     """What finds face boxes: `FaceDetector`, `TwoRangeDetector`, or your own."""
 
-    def detect(self, image: np.ndarray) -> list[Detection]:
+    def detect(self, image: Image) -> list[Detection]:
         """The faces of an image [H, W, 3] uint8 RGB."""
 
 
@@ -73,7 +74,7 @@ class FaceLandmarker:
         self._predictor = predictor
         self._passes, self._min_confidence = passes, min_confidence
 
-    def find(self, image: np.ndarray, boxes: Sequence[np.ndarray] | None = None) -> list[Face]:
+    def find(self, image: Image, boxes: Boxes | None = None) -> list[Face]:
         """The faces of an image.
 
         Args:
@@ -99,7 +100,7 @@ class FaceLandmarker:
             raise EfldError("boxes: expected, for there is no detector")
         return self.landmarks(image, self.detector.detect(image))
 
-    def landmarks(self, image: np.ndarray, detections: Sequence[Detection]) -> list[Face]:
+    def landmarks(self, image: Image, detections: Sequence[Detection]) -> list[Face]:
         """The faces of an image [H, W, 3] that a detector found: without those that are none."""
         references = [crop_maps.from_detection(d.box, d.keypoints, d.detector) for d in detections]
         crops = [crop_maps.to_model(c, self.crop_rule) for c in references]
@@ -109,13 +110,13 @@ class FaceLandmarker:
                  for p, d, c in zip(points, detections, confidence, strict=True)]
         return distinct([face for face in faces if face.confidence >= self._min_confidence])
 
-    def crop_around(self, points: np.ndarray) -> Crop:
+    def crop_around(self, points: Floats) -> Crop:
         """The model's crop around landmarks [N, 2] in pixels, of its schema."""
         return crop_maps.to_model(self._around(points), self.crop_rule)
 
     def look(
-        self, image: np.ndarray, crops: Sequence[Crop]
-    ) -> tuple[np.ndarray, np.ndarray, list[Crop]]:
+        self, image: Image, crops: Sequence[Crop]
+    ) -> tuple[Floats, Floats, list[Crop]]:
         """The model's points in squares of an image, and how sure it is that there is a face.
 
         Args:

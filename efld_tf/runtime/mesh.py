@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from efld_tf.arrays import Floats, Image
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
@@ -57,7 +58,7 @@ class MeshPredictor(LandmarkPredictor):
         self._input, self._mesh, self._logit = (d["index"] for d in (*inputs, *outputs))
         self.input_size = shape[1]
 
-    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict_with_confidence(self, crops: Image) -> tuple[Floats, Floats]:
         """Points as `predict_crops` gives them, and how sure it is that a face is there.
 
         Args:
@@ -77,9 +78,7 @@ class MeshPredictor(LandmarkPredictor):
             logits[index] = self._interpreter.get_tensor(self._logit).item()
         return points, 1 / (1 + np.exp(-logits))
 
-    def predict_in(
-        self, image: np.ndarray, crops: Sequence[Crop]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def predict_in(self, image: Image, crops: Sequence[Crop]) -> tuple[Floats, Floats]:
         """Points of the faces in squares of an image, in its pixels, and how sure it is of each.
 
         Args:

@@ -15,9 +15,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from efld_tf.arrays import Float32s
 from efld_tf.errors import EfldError
 from efld_tf.runtime import golden
 
@@ -163,7 +165,9 @@ def _run(command: list[str], requirement: str) -> subprocess.CompletedProcess[st
             f"runtime {requirement}: cannot be installed by {command[0]}: {reason}") from error
 
 
-def _outcome(kernels: str, answer: dict, stated: golden.Golden, expected: np.ndarray) -> Outcome:
+def _outcome(
+    kernels: str, answer: dict[str, Any], stated: golden.Golden, expected: Float32s
+) -> Outcome:
     if "outputs" not in answer:
         return Outcome(kernels, answer.get("refused", ""), "crashed" in answer)
     points, *more = (np.array(output) for output in answer["outputs"])

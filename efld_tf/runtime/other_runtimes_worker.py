@@ -4,12 +4,15 @@ Reads a list of jobs as JSON from standard input and writes a line of JSON for e
 but NumPy and the runtime, and runs on Python 3.8.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
+from typing import Any
 
 
-def _load():
+def _load() -> tuple[Any, Any]:
     """The interpreter of the runtime that is here, and what switches its kernels, if anything."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     try:
@@ -22,7 +25,7 @@ def _load():
     return interpreter.Interpreter, getattr(interpreter, "OpResolverType", None)
 
 
-def _run(interpreter_class, resolvers, job):
+def _run(interpreter_class: Any, resolvers: Any, job: dict[str, Any]) -> dict[str, Any]:
     """The outputs of one job, or why the runtime refuses it."""
     import numpy as np
 
@@ -42,7 +45,7 @@ def _run(interpreter_class, resolvers, job):
     return {"outputs": [output.astype(float).tolist() for output in outputs]}
 
 
-def main():
+def main() -> None:
     """Runs each job in a process of its own, which may crash, after loading the runtime once."""
     interpreter_class, resolvers = _load()
     jobs = json.load(sys.stdin)

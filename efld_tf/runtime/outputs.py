@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from efld_tf import files
 from efld_tf.annotations import ibug, images
 from efld_tf.annotations.decoding import unturned_points
+from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import align, schemas
 from efld_tf.runtime import pictures, tables
@@ -45,7 +44,7 @@ class Result:
     """
 
     input: Input
-    image: np.ndarray
+    image: Image
     faces: Sequence[Face]
     frame: int | None = None
     seconds: float | None = None
@@ -157,9 +156,9 @@ class Outputs:
         if "csv" in self._tables:
             self._tables["csv"].write(tables.csv_header(self._schema))
 
-    def _points_in_file(self, result: Result, face: Face) -> np.ndarray:
+    def _points_in_file(self, result: Result, face: Face) -> Floats:
         """The points in the file's own rows and columns: `.pts` cannot say that it was turned."""
-        if result.frame is not None:
+        if result.frame is not None or isinstance(result.input, CameraInput):
             return face.points
         height, width = result.image.shape[:2]
         turn = _orientation(result.input.path)

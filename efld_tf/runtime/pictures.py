@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from efld_tf import files
+from efld_tf.arrays import Image
 from efld_tf.landmarks import drawing, schemas
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.runtime.faces import Face
@@ -21,7 +22,7 @@ LONGEST_JPEG = 65500  # pixels, of the library
 LEAST_SIDE, MOST_ENLARGED = 480, 8
 
 
-def annotate_photo(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+def annotate_photo(image: Image, faces: Sequence[Face]) -> Image:
     """Draws faces as `annotate`, on a picture that is enlarged by a whole number where it is small.
 
     Args:
@@ -35,8 +36,8 @@ def annotate_photo(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
 
 
 def annotate_to_fit(
-    image: np.ndarray, faces: Sequence[Face], width: int, height: int
-) -> np.ndarray:
+    image: Image, faces: Sequence[Face], width: int, height: int
+) -> Image:
     """Draws faces as `annotate_photo`, on a picture that fits into `width` x `height` pixels."""
     factor = min(width / image.shape[1], height / image.shape[0])
     if factor >= 1:
@@ -45,8 +46,8 @@ def annotate_to_fit(
 
 
 def _scaled(
-    image: np.ndarray, faces: Sequence[Face], factor: float
-) -> tuple[np.ndarray, Sequence[Face]]:
+    image: Image, faces: Sequence[Face], factor: float
+) -> tuple[Image, Sequence[Face]]:
     """A picture and its faces, `factor` times as large."""
     if factor == 1:
         return image, faces
@@ -59,7 +60,7 @@ def _scaled(
     return cv2.resize(image, (width, height), interpolation=how), moved
 
 
-def annotate(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+def annotate(image: Image, faces: Sequence[Face]) -> Image:
     """Draws faces: the box, the points and their lines, and in videos the person's number.
 
     Sizes follow each face and not the photo, so that small faces of large photos are not covered.
@@ -92,7 +93,7 @@ def annotate(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     return result
 
 
-def _write_number(image: np.ndarray, face: Face) -> None:
+def _write_number(image: Image, face: Face) -> None:
     """Writes the person's number above the box's left corner, or into it where there is no room."""
     x0, y0, x1, _ = np.clip(face.box, -1e5, 1e5)
     pixels = float(np.clip(0.12 * (x1 - x0), 9, 120))
@@ -105,7 +106,7 @@ def _write_number(image: np.ndarray, face: Face) -> None:
                     cv2.LINE_AA)
 
 
-def write(path: Path, image: np.ndarray) -> Path:
+def write(path: Path, image: Image) -> Path:
     """Writes a picture [H, W, 3] uint8 RGB atomically: as PNG where it is small, or JPEG.
 
     Args:
@@ -119,7 +120,7 @@ def write(path: Path, image: np.ndarray) -> Path:
     return write_as(path.with_name(path.name + (".png" if as_png else ".jpg")), image)
 
 
-def write_as(path: Path, image: np.ndarray) -> Path:
+def write_as(path: Path, image: Image) -> Path:
     """Writes a picture [H, W, 3] uint8 RGB atomically, as PNG or JPEG by the path's suffix."""
     files.write_bytes(path, drawing.encoded(image, path.suffix))
     return path

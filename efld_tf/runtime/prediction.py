@@ -11,9 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from efld_tf.annotations import images, parsing
+from efld_tf.arrays import Floats, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import pictures, stream
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
@@ -54,11 +53,18 @@ class _Ended(Exception):
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A photo, or why there is none."""
+    """A photo and its pixels."""
 
     item: Photo
-    image: np.ndarray | None
-    error: EfldError | None = None
+    image: Image
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A photo and what was found in it."""
+
+    item: Photo
+    result: Result
 
 
 class Prediction:
@@ -70,7 +76,7 @@ class Prediction:
         outputs: Outputs,
         reporter: Reporter,
         *,
-        boxes: Mapping[str, np.ndarray] | None = None,
+        boxes: Mapping[str, Floats] | None = None,
         tracking: TrackerOptions | None = None,
         window: Window | None = None,
         following: FaceLandmarker | None = None,
@@ -152,12 +158,14 @@ class Prediction:
         def keep(looked: tuple[Result, video.Frame | None]) -> None:
             result, drawn = looked
             self._outputs.write(result)
-            if drawn is not None:
+            if writer is not None and drawn is not None:
                 writer.write(drawn)
             seen.add(result)
             # A video is shown at its own speed, unless looking at it takes longer.
-            ahead = 0.0 if source is None else result.seconds - seen.elapsed
-            self._show(result, max(ahead, 0.0))
+            ahead = 0.0
+            if source is not None and result.seconds is not None:
+                ahead = max(result.seconds - seen.elapsed, 0.0)
+            self._show(result, ahead)
 
         interrupted: KeyboardInterrupt | None = None
         with ExitStack() as stack:
@@ -191,30 +199,31 @@ class Prediction:
             return False
         return True
 
-    def _look(self, loaded: _Loaded) -> Result | EfldError:
-        if loaded.image is None:
-            return loaded.error
+    def _look(self, loaded: _Loaded | DataError) -> _Looked | EfldError:
+        if isinstance(loaded, DataError):
+            return loaded
+        item, image = loaded.item, loaded.image
         try:
-            boxes = None if self._boxes is None else _boxes_of(loaded.item, self._boxes)
-            return Result(loaded.item, loaded.image, self._landmarker.find(loaded.image, boxes))
+            boxes = None if self._boxes is None else _boxes_of(item, self._boxes)
+            return _Looked(item, Result(item, image, self._landmarker.find(image, boxes)))
         except EfldError as error:
             return error
 
-    def _keep_photo(self, result: Result | EfldError) -> None:
-        if isinstance(result, Result):
+    def _keep_photo(self, looked: _Looked | EfldError) -> None:
+        if isinstance(looked, _Looked):
             try:
-                self._outputs.write(result)
+                self._outputs.write(looked.result)
             except EfldError as error:
-                result = error
+                looked = error
             except OSError as error:
                 if error.errno != errno.ENAMETOOLONG:
                     raise
-                result = DataError(result.input.path, "its name is too long for the outputs'")
-        if isinstance(result, EfldError):
-            self._reporter.failed(result)
+                looked = DataError(looked.item.path, "its name is too long for the outputs'")
+        if isinstance(looked, EfldError):
+            self._reporter.failed(looked)
             return
-        self._reporter.done(str(result.input.path), counted(len(result.faces), "face"))
-        self._show(result, None)
+        self._reporter.done(str(looked.item.path), counted(len(looked.result.faces), "face"))
+        self._show(looked.result, None)
 
     def _show(self, result: Result, seconds: float | None) -> None:
         if self._window is not None:
@@ -250,16 +259,16 @@ def counted(number: int, noun: str) -> str:
     return f"no {noun}" if not number else f"{number} {noun}{'s' if number > 1 else ''}"
 
 
-def _load(item: Photo) -> _Loaded:
+def _load(item: Photo) -> _Loaded | DataError:
     try:
         if parsing.relative_name(item.image, item.path) != item.image:
             raise DataError(item.path, "no source can have an image of that name: rename it")
         return _Loaded(item, images.read_photo(item.path, upright=True))
     except DataError as error:
-        return _Loaded(item, None, error)
+        return error
 
 
-def _boxes_of(item: Photo, boxes: Mapping[str, np.ndarray]) -> np.ndarray:
+def _boxes_of(item: Photo, boxes: Mapping[str, Floats]) -> Floats:
     for name in (item.image, item.path.as_posix(), item.path.name):
         if name in boxes:
             return boxes[name]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from efld_tf import runs
+from efld_tf.arrays import Array, Boxes, Floats, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.runtime import litert, metadata
@@ -28,8 +29,8 @@ class Predictor(Protocol):
     has_confidence: bool
 
     def predict_in(
-        self, image: np.ndarray, crops: Sequence[Crop]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+        self, image: Image, crops: Sequence[Crop]
+    ) -> tuple[Floats, Floats | None]:
         """Points [F, N, 2] in pixels of an image, and confidence [F] from 0 to 1.
 
         The confidence is None where the model has no such output.
@@ -83,11 +84,11 @@ class LandmarkPredictor:
         self.has_confidence = bool(more)
         self.input_size: int = shape[1]
 
-    def predict_crops(self, crops: np.ndarray) -> np.ndarray:
+    def predict_crops(self, crops: Image) -> Floats:
         """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] float32 in their unit squares."""
         return self.predict_with_confidence(crops)[0]
 
-    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def predict_with_confidence(self, crops: Image) -> tuple[Floats, Floats | None]:
         """Points as `predict_crops` gives them, and how sure it is that a face is there.
 
         Args:
@@ -104,8 +105,8 @@ class LandmarkPredictor:
         return points, presence
 
     def predict_in(
-        self, image: np.ndarray, crops: Sequence[Crop]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+        self, image: Image, crops: Sequence[Crop]
+    ) -> tuple[Floats, Floats | None]:
         """Points of the faces in squares of an image; they are cut straight into the model's input.
 
         Args:
@@ -126,7 +127,7 @@ class LandmarkPredictor:
             points[index] = crop.from_unit(points[index])
         return points, presence
 
-    def predict(self, image: np.ndarray, boxes: Sequence[np.ndarray]) -> np.ndarray:
+    def predict(self, image: Image, boxes: Boxes) -> Floats:
         """Points of the faces in an image.
 
         Args:
@@ -143,22 +144,23 @@ class LandmarkPredictor:
         check_boxes(boxes)
         return self.predict_in(image, [self.crop_rule.crop(box) for box in boxes])[0]
 
-    def _space(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def _space(self, count: int) -> tuple[Floats, Floats | None]:
         points = np.empty((count, *self._points["shape"][1:]), np.float32)
         return points, np.empty(count, np.float32) if self._presence else None
 
-    def _tensor(self, detail: dict) -> np.ndarray:
+    def _tensor(self, detail: dict[str, Any]) -> Array:
         """The first item of a tensor's own memory; not to be kept while the model runs."""
-        return self._interpreter.tensor(detail["index"])()[0]
+        item: Array = self._interpreter.tensor(detail["index"])()[0]
+        return item
 
-    def _invoke(self, points: np.ndarray, presence: np.ndarray | None, index: int) -> None:
+    def _invoke(self, points: Floats, presence: Floats | None, index: int) -> None:
         self._interpreter.invoke()
         points[index] = self._tensor(self._points)
-        if presence is not None:
+        if presence is not None and self._presence is not None:
             presence[index] = self._tensor(self._presence)[0]
 
 
-def check_image(image: np.ndarray) -> None:
+def check_image(image: Image) -> None:
     """Raises EfldError where an image is not [H, W, 3] uint8."""
     if not isinstance(image, np.ndarray):
         raise EfldError(f"image: expected an array [H, W, 3] uint8, got {image!r:.60}")
@@ -166,12 +168,12 @@ def check_image(image: np.ndarray) -> None:
         raise EfldError(f"image: expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
 
 
-def check_boxes(boxes: Sequence[np.ndarray]) -> None:
+def check_boxes(boxes: Boxes) -> None:
     """Raises EfldError where a box is not (x0, y0, x1, y1) with some area."""
     for box in boxes:
         if np.shape(box) != (4,) or not (box[2] > box[0] and box[3] > box[1]):
             raise EfldError(f"boxes: expected x0, y0, x1, y1 with x0 < x1, y0 < y1, got {box}")
 
 
-def _is(detail: dict, shape: list[int]) -> bool:
-    return detail["shape"].tolist() == shape and detail["dtype"] == np.float32
+def _is(detail: dict[str, Any], shape: list[int]) -> bool:
+    return bool(detail["shape"].tolist() == shape and detail["dtype"] == np.float32)

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from efld_tf.arrays import Floats
 from efld_tf.errors import EfldError
 
 
@@ -47,10 +48,10 @@ class OneEuroFilter:
         self._beta = beta
         self._derivative_cutoff = derivative_cutoff
         self._seconds = 0.0
-        self._points: np.ndarray | None = None  # the last smoothed ones
+        self._points: Floats | None = None  # the last smoothed ones
         self._velocity = np.zeros(())
 
-    def update(self, points: np.ndarray, seconds: float, face_size: float) -> np.ndarray:
+    def update(self, points: Floats, seconds: float, face_size: float) -> Floats:
         """The next frame.
 
         Args:
@@ -89,6 +90,6 @@ class OneEuroFilter:
         return smooth.astype(np.float32)
 
 
-def _weight(cutoff: float | np.ndarray, step: float) -> float | np.ndarray:
+def _weight(cutoff: float | Floats, step: float) -> float | Floats:
     """The weight of a new value in a low-pass filter: cutoff in Hz, step in seconds."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff * step))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -48,7 +48,7 @@ def json_line(
         turned by its EXIF orientation.
       more: further attributes.
     """
-    fields = {
+    fields: dict[str, object] = {
         "image": image,
         "points": [[round(float(x), 3), round(float(y), 3)] for x, y in face.points],
         "box": [round(float(v), 3) for v in face.box],
@@ -84,7 +84,7 @@ def csv_line(
     ])  # fmt: skip
 
 
-def _cells(values: list) -> str:
+def _cells(values: Iterable[object]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(values)
     return text.getvalue()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import Crop, tight_box
 from efld_tf.runtime.detector import iou
@@ -84,7 +85,7 @@ class FaceTracker:
         self._detected = -np.inf  # when the detector ran last
         self._seconds = -np.inf
 
-    def update(self, image: np.ndarray, seconds: float) -> list[Face]:
+    def update(self, image: Image, seconds: float) -> list[Face]:
         """The faces of the next frame.
 
         Args:
@@ -108,7 +109,7 @@ class FaceTracker:
             self._detect(image)
         return [self._shown(track) for track in sorted(self._tracks, key=_number)]
 
-    def _follow(self, image: np.ndarray) -> bool:
+    def _follow(self, image: Image) -> bool:
         """Moves every track to its place in this frame; whether one was lost."""
         points, confidence, crops = self._landmarker.look(
             image, [track.crop for track in self._tracks])
@@ -129,7 +130,7 @@ class FaceTracker:
         self._tracks = kept
         return lost
 
-    def _detect(self, image: np.ndarray) -> None:
+    def _detect(self, image: Image) -> None:
         """Looks for faces that are not followed, and gives them numbers."""
         self._detected = self._seconds
         horizon = self._seconds - self._options.remember_seconds

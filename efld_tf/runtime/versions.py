@@ -166,8 +166,8 @@ def _grouped(operator: Operator) -> bool:
 
 def _rescaled_up(operator: Operator) -> bool:
     """Whether integer factors have larger steps than their product."""
-    tensors = *operator.inputs[:2], *operator.outputs[:1]
-    if len(tensors) < 3 or not all(tensor and tensor.scales for tensor in tensors):
+    tensors = [t for t in (*operator.inputs[:2], *operator.outputs[:1]) if t and t.scales]
+    if len(tensors) < 3:
         return False
     first, second, product = (tensor.scales[0] for tensor in tensors)
     return product > 0 and first * second / product >= 1

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import count
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 import av
@@ -18,6 +20,7 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
 from efld_tf.annotations import media
+from efld_tf.arrays import Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.quiet import silenced_stderr
@@ -43,7 +46,7 @@ class Frame:
       seconds: when it is shown, after the start of the video.
     """
 
-    image: np.ndarray
+    image: Image
     index: int
     seconds: float
 
@@ -93,6 +96,7 @@ class VideoReader:
             self.average_rate: Fraction | None = stream.average_rate or stream.guessed_rate
             ticks = container.duration
             self.duration = None if ticks is None else ticks / av.time_base
+            assert stream.time_base is not None  # FFmpeg gives every stream one
             self.time_base: Fraction = stream.time_base
 
     def __iter__(self) -> Iterator[Frame]:
@@ -128,6 +132,24 @@ class VideoReader:
             if self._on_damage is None:
                 raise error
             self._on_damage(error)
+
+
+@dataclass
+class _Opened:
+    """A video that is being written.
+
+    Attributes:
+      container, video: the file and its frames.
+      audio: copies the source's; None where there is none, or it cannot be copied.
+      shape: of the frames.
+      last: the time of the last frame in ticks; None before the first.
+    """
+
+    container: av.container.OutputContainer
+    video: av.VideoStream
+    audio: AudioCopy | None
+    shape: tuple[int, ...]
+    last: int | None = None
 
 
 class VideoWriter:
@@ -172,10 +194,7 @@ class VideoWriter:
         self._rate = (source.average_rate if source else None) or _RATE
         self._stack = ExitStack()
         self._input: av.container.InputContainer | None = None
-        self._container: av.container.OutputContainer | None = None
-        self._audio: AudioCopy | None = None
-        self._shape: tuple[int, ...] = ()
-        self._last: int | None = None
+        self._opened: _Opened | None = None
 
     def __enter__(self) -> VideoWriter:
         self._temporary = self._stack.enter_context(atomic_path(self.path))
@@ -184,8 +203,11 @@ class VideoWriter:
         self._stack.push(self._end)
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._stack.__exit__(kind, error, traceback)
 
     def write(self, frame: Frame) -> None:
         """Appends a frame; its image may be of any content but has the size of the first one.
@@ -198,81 +220,84 @@ class VideoWriter:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise EfldError(f"frame: expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
         ticks = round(Fraction(frame.seconds) / self._time_base)
-        if self._last is not None and ticks <= self._last:
+        last = None if self._opened is None else self._opened.last
+        if last is not None and ticks <= last:
             raise EfldError(f"{self.path}: the frame at {frame.seconds:g} s does not follow "
-                            f"the one at {float(self._last * self._time_base):g} s")
+                            f"the one at {float(last * self._time_base):g} s")
         with self._errors():
-            if self._container is None:
-                self._begin(image)
-            if image.shape != self._shape:
-                raise EfldError(f"{self.path}: expected frames of {self._shape[1]} x "
-                                f"{self._shape[0]}, got {image.shape[1]} x {image.shape[0]}")
+            if self._opened is None:
+                self._opened = self._begin(image.shape)
+            opened = self._opened
+            if image.shape != opened.shape:
+                raise EfldError(f"{self.path}: expected frames of {opened.shape[1]} x "
+                                f"{opened.shape[0]}, got {image.shape[1]} x {image.shape[0]}")
             even = cv2.copyMakeBorder(
                 image, 0, image.shape[0] % 2, 0, image.shape[1] % 2, cv2.BORDER_REPLICATE)
             picture = av.VideoFrame.from_ndarray(even, "rgb24").reformat(
                 format="yuv420p", dst_colorspace=Colorspace.ITU709)
             picture.colorspace, picture.color_range = Colorspace.ITU709, ColorRange.MPEG
             picture.pts, picture.time_base = ticks, self._time_base
-            self._container.mux(self._video.encode(picture))
-            self._last = ticks
-            self._copy_audio(float(ticks * self._time_base))
+            opened.container.mux(opened.video.encode(picture))
+            opened.last = ticks
+            self._copy_audio(opened, float(ticks * self._time_base))
 
-    def _begin(self, image: np.ndarray) -> None:
+    def _begin(self, shape: tuple[int, ...]) -> _Opened:
         """Opens the file and writes its header, without audio where MP4 cannot carry it."""
-        self._shape = image.shape
-        if self._input is not None and (audio := self._input.streams.best("audio")) is not None:
+        if self._source is not None and self._input is not None \
+                and isinstance(audio := self._input.streams.best("audio"), av.AudioStream):
+            zero = media.start(self._input, media.video_stream(self._source.path, self._input))
             try:
-                self._open(audio)
-                return
+                return self._open(shape, partial(AudioCopy, self._input, audio, zero))
             except OSError:
                 raise
             except (FFmpegError, ValueError):
-                self._audio = None
                 name = audio.codec_context.name if audio.codec_context else "unknown"
                 self.audio_left_out = f"an mp4 file cannot carry audio of the codec {name} as it is"
-        self._open(None)
+        return self._open(shape, None)
 
-    def _open(self, audio: av.AudioStream | None) -> None:
-        height, width = self._shape[:2]
+    def _open(
+        self, shape: tuple[int, ...],
+        audio: Callable[[av.container.OutputContainer], AudioCopy] | None,
+    ) -> _Opened:  # fmt: skip
+        height, width = shape[:2]
         output = av.open(f"file:{self._temporary}", "w", format="mp4", options={
             # The index goes before the frames, so that players can start while they load.
             "movflags": "faststart",
             # The first frame's time is kept in this unit.
             "movie_timescale": str(self._time_base.denominator),
         })
-        self._video = output.add_stream(
+        video = output.add_stream(
             "libx264", rate=self._rate, width=width + width % 2, height=height + height % 2,
             pix_fmt="yuv420p", time_base=self._time_base, options=_ENCODER)
-        coding = self._video.codec_context
+        coding = video.codec_context
         coding.colorspace, coding.color_range = Colorspace.ITU709, ColorRange.MPEG
         coding.color_primaries = coding.color_trc = Colorspace.ITU709  # which has the same number
-        if audio is not None:
-            zero = media.start(self._input, media.video_stream(self._source.path, self._input))
-            self._audio = AudioCopy(self._input, audio, zero, output)
+        copied = None if audio is None else audio(output)
         output.start_encoding()
-        self._container = output
+        return _Opened(output, video, copied, shape)
 
-    def _copy_audio(self, seconds: float | None) -> None:
-        if self._audio is not None:
-            self._audio.copy_until(seconds)
-            self.audio_left_out = self._audio.trouble
+    def _copy_audio(self, opened: _Opened, seconds: float | None) -> None:
+        if opened.audio is not None:
+            opened.audio.copy_until(seconds)
+            self.audio_left_out = opened.audio.trouble
 
     def _end(self, kind: type[BaseException] | None, *_: object) -> None:
         """Finishes the file, or drops it after an exception."""
         try:
             if kind is None:
-                if self._container is None:
+                opened = self._opened
+                if opened is None or opened.last is None:
                     raise EfldError(f"{self.path}: no frame was written")
                 with self._errors():
-                    self._container.mux(self._video.encode(None))
+                    opened.container.mux(opened.video.encode(None))
                     whole = self._source is not None and self._source.finished
-                    self._copy_audio(
-                        None if whole else float(self._last * self._time_base + 1 / self._rate))
-                    self._container.close()
+                    end = float(opened.last * self._time_base + 1 / self._rate)
+                    self._copy_audio(opened, None if whole else end)
+                    opened.container.close()
         finally:
-            if self._container is not None:
+            if self._opened is not None:
                 with suppress(FFmpegError):  # of a file that is not kept
-                    self._container.close()
+                    self._opened.container.close()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -287,7 +312,7 @@ class Capture(Protocol):
 
     def isOpened(self) -> bool: ...
     def get(self, propId: int) -> float: ...
-    def read(self) -> tuple[bool, np.ndarray | None]: ...
+    def read(self) -> tuple[bool, Image | None]: ...
     def release(self) -> None: ...
 
 
@@ -354,7 +379,7 @@ class Camera:
             raise error
         self._on_damage(error)
 
-    def _read(self) -> np.ndarray | None:
+    def _read(self) -> Image | None:
         found, image = self._capture.read()
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if found and image is not None else None
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from efld_tf.arrays import Floats, Image
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, extract_crop
 from efld_tf.runtime.faces import Face
@@ -28,7 +29,7 @@ _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 def mean(
     predictor: LandmarkPredictor,
     landmarker: FaceLandmarker,
-    image: np.ndarray,
+    image: Image,
     faces: Sequence[Face],
     count: int,
 ) -> tuple[list[Face], list[float]]:
@@ -48,7 +49,7 @@ def mean(
     averaged, spreads = [], []
     for face in faces:
         # One view first: the points of a face that lies on its side are rough until it is turned.
-        points, centre = None, face.points
+        centre = face.points
         for number in (1, count):
             points, confidence = look(predictor, image, landmarker.crop_around(centre), number)
             centre = points.mean(axis=0)
@@ -61,8 +62,8 @@ def mean(
 
 
 def look(
-    predictor: LandmarkPredictor, image: np.ndarray, crop: Crop, count: int
-) -> tuple[np.ndarray, np.ndarray | None]:
+    predictor: LandmarkPredictor, image: Image, crop: Crop, count: int
+) -> tuple[Floats, Floats | None]:
     """The points of several views of a crop.
 
     Returns:

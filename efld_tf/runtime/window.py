@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import cv2
-import numpy as np
 
+from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 
 # Fits on any screen of today.
@@ -31,7 +31,7 @@ class Window:
         self._open = False
         _check()
 
-    def show(self, image: np.ndarray, seconds: float | None = None) -> bool:
+    def show(self, image: Image, seconds: float | None = None) -> bool:
         """Shows a picture [H, W, 3] uint8 RGB.
 
         Args:

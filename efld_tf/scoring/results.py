@@ -210,7 +210,8 @@ def read(path: str | Path) -> dict[str, Any]:
     except _DuplicateKey as error:
         raise DataError(path, f"duplicate key {error.args[0]}") from error
     validate(results, path)
-    return results
+    valid: dict[str, Any] = results
+    return valid
 
 
 def validate(results: Any, path: str | Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -232,6 +233,21 @@ def test_who_catches_ctrl_c_gets_a_whole_video(tmp_path: Path) -> None:
             pass
     assert len(list(VideoReader(tmp_path / "a.mp4"))) == 3
     assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_ctrl_c_within_the_first_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is open then, but has no frame."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("efld_tf.runtime.video.cv2.copyMakeBorder", interrupted)
+    with pytest.raises(EfldError, match="a.mp4: no frame was written"), \
+            VideoWriter(tmp_path / "a.mp4") as writer, suppress(KeyboardInterrupt):
+        writer.write(frames([0.0])[0])
+    assert not os.listdir(tmp_path)
 
 
 def test_mistakes_of_writing(tmp_path: Path) -> None:

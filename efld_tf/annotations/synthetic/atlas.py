@@ -170,7 +170,7 @@ def _fixed(points: np.ndarray) -> np.ndarray:
     return np.round(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> np.ndarray:
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], cell: float) -> np.ndarray:
     """Noise [H, W] float32 of about unit deviation whose blobs are `cell` pixels wide."""
     small = (max(2, int(shape[0] / cell) + 2), max(2, int(shape[1] / cell) + 2))
     noise = rng.standard_normal(small, dtype=np.float32)

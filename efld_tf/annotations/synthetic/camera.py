@@ -40,7 +40,7 @@ class Camera:
         `s` are the points' heights on the head; without it all of them turn with the head.
         """
         pose = self.pose
-        rigid = points - np.array([0, 0, AXIS_Z], np.float32)
+        rigid: np.ndarray = points - np.array([0, 0, AXIS_Z], np.float32)
         turned = rigid @ rotation(pose.yaw, pose.pitch, pose.roll).T
         if s is not None:
             body = rigid @ rotation(0.3 * pose.yaw, 0.2 * pose.pitch, 0.2 * pose.roll).T

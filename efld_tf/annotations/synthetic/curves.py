@@ -8,6 +8,7 @@ landmarks, which is what makes the landmarks exact.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +51,7 @@ class Curves:
         """How far the chin lies below its usual place."""
         return self.face.shape.chin_drop + 0.72 * self.face.expression.mouth_gap
 
-    def lowered(self, y: np.ndarray | float) -> np.ndarray:
+    def lowered(self, y: np.ndarray | Sequence[float] | float) -> np.ndarray:
         """Where the open jaw and a long chin bring the height y of the closed average face."""
         return np.asarray(y) + self.jaw_shift * np.clip((np.asarray(y) - 24) / 46, 0, 1)
 

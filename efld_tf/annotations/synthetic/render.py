@@ -157,7 +157,8 @@ def _draw_head(
         target[:] = cv2.resize(lit, target.shape[1::-1])
         across = np.linspace(patch_columns.start + 1, atlas.shape[1] - 2, ear.shape[1])
         down = np.linspace(patch_rows.start + 1, patch_rows.stop - 2, ear.shape[0])
-        faces = grid_triangles(*ear.shape[:2], first=sum(len(part) for part in placed))
+        first = sum(len(part) for part in placed)
+        faces = grid_triangles(ear.shape[0], ear.shape[1], first)
         placed.append(project(ear).reshape(-1, 3))
         uv.append(np.stack(np.meshgrid(across, down), -1).reshape(-1, 2))
         triangles += [faces, faces[:, ::-1]]  # seen from both sides

@@ -7,6 +7,7 @@ skull cap, where it is arc length. Space is (x right, y down, z towards the view
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,9 +43,9 @@ class Profile:
     slope: np.ndarray
 
     @staticmethod
-    def through(x: list[float], y: list[float]) -> Profile:
-        """The curve through (x, y), x rising; it is constant beyond the ends."""
-        x, y = np.asarray(x, float), np.asarray(y, float)
+    def through(xs: Sequence[float], ys: Sequence[float]) -> Profile:
+        """The curve through points with rising `xs`; it is constant beyond the ends."""
+        x, y = np.asarray(xs, float), np.asarray(ys, float)
         step, rise = np.diff(x), np.diff(y) / np.diff(x)
         before, after = rise[:-1], rise[1:]
         first, second = 2 * step[1:] + step[:-1], step[1:] + 2 * step[:-1]

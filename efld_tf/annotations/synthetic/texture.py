@@ -233,7 +233,8 @@ def _paint_eyeball(
     shadow = painter.line(_moved(upper, 0, 0.7), 1.8, 0.7)
     painter.shade(painter.clip(shadow, opening), 0.6)
     glint = _moved(centre, rng.uniform(-2.2, 2.2), rng.uniform(-2.4, -0.6))
-    spot = painter.ellipse(glint, *rng.uniform(0.5, 1.2, 2), 0.15)
+    wide, tall = rng.uniform(0.5, 1.2, 2)
+    spot = painter.ellipse(glint, wide, tall, 0.15)
     painter.tint(painter.clip(spot, opening), np.array([252, 252, 252]), rng.uniform(0.3, 1))
 
 
@@ -306,8 +307,8 @@ def _paint_ears(image: np.ndarray, face: FaceParameters, atlas: Atlas) -> None:
         image[:, patch_rows, patch_columns] = np.broadcast_to(colour, (3, rows, columns))
 
 
-def _strands(rng: np.random.Generator, shape: tuple[int, int], length: float) -> np.ndarray:
-    """Noise drawn out along the rows' axis: locks of hair, about unit deviation."""
+def _strands(rng: np.random.Generator, shape: tuple[int, ...], length: float) -> np.ndarray:
+    """Noise [H, W] drawn out along the rows' axis: locks of hair, about unit deviation."""
     fine = rng.standard_normal((max(2, int(shape[0] / length)), shape[1]), dtype=np.float32)
     coarse = rng.standard_normal((max(2, int(shape[0] / length / 2)), shape[1] // 4), np.float32)
     size = shape[::-1]
@@ -316,7 +317,7 @@ def _strands(rng: np.random.Generator, shape: tuple[int, int], length: float) ->
     )
 
 
-def _tiled(patch: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _tiled(patch: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A small patch repeated to [H, W]."""
     counts = [-(-shape[k] // patch.shape[k]) for k in (0, 1)]
     return np.tile(patch, counts)[: shape[0], : shape[1]]

@@ -144,7 +144,8 @@ def near_duplicates(
         same_side = against[first] == against[second]
         np.minimum.at(own, second[same_side], first[same_side])
         np.minimum.at(test, first[~same_side], second[~same_side])
-    return tuple(
+    near_own, near_test = (
         {int(face): int(found[face]) for face in np.flatnonzero(found < count)}
         for found in (own, test)
     )
+    return near_own, near_test

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -34,6 +34,19 @@ PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # an empty chunk, whose checksum is always 
 
 
 @dataclass(frozen=True, eq=False)
+class FaceCrop:
+    """The face of a photo, from eyes to mouth.
+
+    Attributes:
+      hash: 64-bit perceptual hash.
+      thumbnail: [THUMBNAIL, THUMBNAIL] uint8, grey.
+    """
+
+    hash: int
+    thumbnail: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Measured:
     """What the pixels say of one face.
 
@@ -42,8 +55,8 @@ class Measured:
       truncated: what is missing at the image file's end, or None.
       width, height: of the image in pixels.
       digest: of the decoded pixels.
-      photo_hash, face_hash: 64-bit perceptual hashes; the face's is None where it has no crop.
-      thumbnail: [THUMBNAIL, THUMBNAIL] uint8, the grey face crop; None as `face_hash`.
+      photo_hash: 64-bit perceptual hash of the photo.
+      crop: its face; None where it is outside the image, or blank.
     """
 
     error: str | None = None
@@ -51,9 +64,8 @@ class Measured:
     width: int = 0
     height: int = 0
     digest: bytes = b""
-    photo_hash: int | None = None
-    face_hash: int | None = None
-    thumbnail: np.ndarray | None = None
+    photo_hash: int = 0
+    crop: FaceCrop | None = None
 
 
 def batches(records: Iterable[FaceRecord]) -> Iterator[list[tuple[FaceRecord, np.ndarray]]]:
@@ -132,7 +144,7 @@ def _measure_photo(reader: ImageReader, record: FaceRecord) -> Measured:
         return Measured(error=error.reason, truncated=truncated)
     height, width = image.shape[:2]
     digest = hashlib.sha256(f"{width} {height} ".encode())
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     photo_hash = perceptual_hash(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     return Measured(None, truncated, width, height, digest.digest(), photo_hash)
 
@@ -161,8 +173,5 @@ def _measure_face(
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     if grey.min() == grey.max():  # outside the image, or a blank one
         return photo
-    return Measured(
-        None, photo.truncated, photo.width, photo.height, photo.digest, photo.photo_hash,
-        perceptual_hash(grey),
-        cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA),
-    )
+    thumbnail = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return replace(photo, crop=FaceCrop(perceptual_hash(grey), thumbnail))

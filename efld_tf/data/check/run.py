@@ -231,19 +231,21 @@ def _pair_findings(checked: list[CheckedSource], limits: Thresholds) -> Iterator
     digests = [m.digest for m in measured]
     boxes = np.array([record.face_box() for _, record in place]).reshape(-1, 4)
     own, test, photo = duplicates.copies(digests, boxes, against)
-    hashed = [i for i, m in enumerate(measured) if m.face_hash is not None]
+    crops = {i: m.crop for i, m in enumerate(measured) if m.crop is not None}
+    hashed = list(crops)
     near_own, near_test = duplicates.near_duplicates(
-        [np.array([getattr(measured[i], name) for i in hashed], np.uint64)
-         for name in ("photo_hash", "face_hash")],
-        np.array([measured[i].thumbnail.ravel() for i in hashed]),
+        [np.array([measured[i].photo_hash for i in hashed], np.uint64),
+         np.array([crop.hash for crop in crops.values()], np.uint64)],
+        np.array([crop.thumbnail.ravel() for crop in crops.values()]),
         [digests[i] for i in hashed], against[hashed], limits.near, limits.similar,
     )
-    near_own, near_test = ({hashed[i]: hashed[j] for i, j in found.items()}
-                           for found in (near_own, near_test))
+    near_own, near_test = ({hashed[i]: hashed[j] for i, j in near.items()}
+                           for near in (near_own, near_test))
+    nothing: dict[int, int] = {}
     found = (
-        (findings.DUPLICATE, own, {}, "the same pixels as"),
-        (findings.TEST_DUPLICATE, test, {}, "the same pixels as the test face"),
-        (findings.TEST_PHOTO, photo, {}, "its photo also has the test face"),
+        (findings.DUPLICATE, own, nothing, "the same pixels as"),
+        (findings.TEST_DUPLICATE, test, nothing, "the same pixels as the test face"),
+        (findings.TEST_PHOTO, photo, nothing, "its photo also has the test face"),
         (findings.NEAR_DUPLICATE, near_own, own, "nearly the same picture as"),
         (findings.TEST_NEAR_DUPLICATE, near_test, test, "nearly the same picture as the test face"),
     )
@@ -255,7 +257,7 @@ def _pair_findings(checked: list[CheckedSource], limits: Thresholds) -> Iterator
             where = "" if index == there else f" in {checked[there].source.path.name}"
             score = 1.0
             if kind in (findings.NEAR_DUPLICATE, findings.TEST_NEAR_DUPLICATE):
-                score = duplicates.correlation(measured[face].thumbnail, measured[other].thumbnail)
+                score = duplicates.correlation(crops[face].thumbnail, crops[other].thumbnail)
             yield Finding(index, record.key, kind, score, f"{words} {match.key}{where}",
                           (there, match.key))
 
