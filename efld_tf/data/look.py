@@ -15,7 +15,7 @@ import numpy as np
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.data.manifest import SPLITS, Manifest, read_manifest
+from efld_tf.data.manifest import SPLITS, Manifest, open_packed
 from efld_tf.data.options import PACKED
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import drawing, schemas
@@ -71,7 +71,7 @@ def faces(source: str, told: Told, split: str | None = None) -> Iterator[Face]:
         if split not in (None, *SPLITS):
             known = ", ".join(SPLITS)
             raise EfldError(f"source {source}: expected a split of {known}, got {split!r}")
-        manifest = read_manifest(parsed.path)
+        manifest = open_packed(parsed.path)
         told.notes.extend(manifest.notes)
         if not manifest.faces(split or "train"):
             raise EfldError(f"source {source}: its {split or 'train'} split is empty; see --split")

@@ -13,7 +13,6 @@ from efld_tf.data.options import PackOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
-from efld_tf.landmarks.schema_fields import from_fields
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -82,34 +81,21 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """Reads the manifest of a packed folder, and registers the schema that it declares.
+    """Reads the manifest of a packed folder.
 
     Raises:
-      DataError: it is missing, unreadable or of another format version, or its schema contradicts
-        another of that name.
+      DataError: it is missing, unreadable or of another format version.
     """
     path = Path(folder) / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format_version"] != FORMAT_VERSION:
+        if content.pop("format_version") != FORMAT_VERSION:
             raise DataError(path, f"packed by another version; delete {folder} and pack again")
-        manifest = Manifest(
-            source=content["source"],
-            schema=content["schema"],
-            crop_rule=CropRule(**content["crop_rule"]),
-            pack=PackOptions(**content["pack"]),
-            shards={s: [Shard(**shard) for shard in content["shards"][s]] for s in SPLITS},
-            mean_shape=content["mean_shape"],
-            skipped=content["skipped"],
-            fingerprint=content["fingerprint"],
-            notes=content.get("notes", []),
-            schema_fields=content.get("schema_fields"),
-            validation_fraction=float(content.get("validation_fraction", 0.0)),
-            excluded=[str(key) for key in content.get("excluded", [])],
-            licenses=[licenses.checked(text) for text in content.get("licenses", [])],
-        )
-        if manifest.schema_fields is not None:
-            schemas.register(from_fields(manifest.schema_fields))
+        content.pop("content_sha256", None)  # of the shards' own
+        manifest = config.from_tree(content, Manifest)
+        schemas.resolved(manifest.schema, manifest.schema_fields)
+        for text in manifest.licenses:
+            licenses.checked(text)
         for shard in (shard for split in SPLITS for shard in manifest.shards[split]):
             if Path(shard.file).name != shard.file:
                 raise DataError(path, f"its shard {shard.file} is not in the folder itself")
@@ -118,7 +104,22 @@ def read_manifest(folder: str | Path) -> Manifest:
         return manifest
     except OSError as error:
         raise DataError(path, "not a packed folder: its manifest cannot be read") from error
-    except (KeyError, TypeError, ValueError, EfldError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, EfldError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(path, f"not a manifest of packed faces: {error}") from error
+
+
+def open_packed(folder: str | Path) -> Manifest:
+    """Reads the manifest of a packed folder; the schema that it carries is known from then on.
+
+    Raises:
+      DataError: as `read_manifest`, or another schema is known by that name.
+    """
+    manifest = read_manifest(folder)
+    if manifest.schema_fields is not None:
+        try:
+            schemas.declare(manifest.schema_fields)
+        except EfldError as error:
+            raise DataError(Path(folder) / MANIFEST, str(error)) from error
+    return manifest

@@ -15,7 +15,7 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.crop_fit import crop_rule
-from efld_tf.data.manifest import SPLITS, read_manifest
+from efld_tf.data.manifest import SPLITS, open_packed
 from efld_tf.data.options import PACKED, CropOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -184,7 +184,7 @@ def _from_packed(
 ) -> EvaluationFaces:
     from efld_tf.data import shards  # TensorFlow reads records
 
-    manifest = read_manifest(parsed.path)
+    manifest = open_packed(parsed.path)
     if parsed.options or split not in SPLITS:
         raise EfldError(f"source {source}: expected packed:FOLDER and a split of {SPLITS}")
     if manifest.crop_rule.zoom != rule.zoom:

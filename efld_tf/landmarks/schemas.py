@@ -49,6 +49,35 @@ def get(name: str) -> LandmarkSchema:
     return _load_built_in(name)
 
 
+def resolved(name: str, fields: dict[str, Any] | None) -> LandmarkSchema:
+    """The schema that a file carries under a name: of its fields, or a known one without them.
+
+    Nothing is made known by it.
+
+    Raises:
+      EfldError: there is no such schema, or the fields are not one of that name.
+    """
+    if fields is None:
+        return get(name)
+    schema = from_fields(fields)
+    if schema.name != name:
+        raise EfldError(f"schema: expected the fields of {name!r}, got those of {schema.name!r}")
+    return schema
+
+
+def declare(fields: dict[str, Any]) -> LandmarkSchema:
+    """Makes the schema that a model or packed folder carries known in this process; see `register`.
+
+    Loading such a file does it: `LandmarkPredictor`, `checkpoint.load` and `manifest.open_packed`.
+    A schema file is made known where a source names it (`annotations.declared`). Nothing else
+    makes schemas known.
+
+    Raises:
+      EfldError: they are not those of a schema, or as in `register`.
+    """
+    return register(from_fields(fields))
+
+
 def register(schema: LandmarkSchema) -> LandmarkSchema:
     """Makes a schema known under its name in this process; returns what is known from now on.
 

@@ -23,7 +23,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
-from efld_tf.landmarks.schema_fields import from_fields
+from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.models import registry
 
 FORMAT_VERSION = 1
@@ -75,13 +75,19 @@ class ModelSpec:
         if not self.heads:
             raise EfldError("heads: at least one is needed")
         licenses.checked(self.license)
-        for fields in self.schemas.values():
-            schemas.register(from_fields(fields))
         for name, head in self.heads.items():
-            expected = (schemas.get(name).num_points, 2)
+            expected = (self.schema(name).num_points, 2)
             if [len(head.mean_shape), *{len(p) for p in head.mean_shape}] != list(expected):
                 raise EfldError(f"heads.{name}.mean_shape: expected {expected[0]} points (x, y)")
-            schemas.get(head.crop_rule.schema)
+            self.schema(head.crop_rule.schema)
+
+    def schema(self, name: str) -> LandmarkSchema:
+        """A schema of its heads and crop rules.
+
+        Raises:
+          EfldError: neither built in nor among `schemas`.
+        """
+        return schemas.resolved(name, self.schemas.get(name))
 
     @functools.cached_property
     def architecture(self) -> registry.Architecture:
@@ -94,7 +100,7 @@ class ModelSpec:
 
     def build(self) -> tf_keras.Model:
         """The model with fresh weights; errors as in `architecture`."""
-        points = {head: schemas.get(head).num_points for head in self.heads}
+        points = {head: self.schema(head).num_points for head in self.heads}
         return self.architecture.build(points, self.presence is not None)
 
     def codec(self, head: str) -> registry.Codec:
@@ -114,13 +120,16 @@ def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
 
 
 def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
-    """Reads a model.
+    """Reads a model; schemas that it carries are known from then on.
 
     Raises:
-      DataError: not such a file, or its weights do not fit its spec.
+      DataError: not such a file, its weights do not fit its spec, or another schema is known by the
+        name of one of its.
     """
     spec = read_spec(path)
     try:
+        for fields in spec.schemas.values():
+            schemas.declare(fields)
         model = spec.build()
     except EfldError as error:
         raise DataError(path, f"its description is not usable: {error}") from error

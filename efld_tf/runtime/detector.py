@@ -8,6 +8,7 @@ takes ten seconds to import, is never imported. Given the same pixels, results a
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import math
 from collections.abc import Iterator, Sequence
@@ -139,6 +140,12 @@ class FaceDetector:
         self.min_face = min_face
         self._anchors = self._architecture.anchors()
 
+    def for_video(self) -> FaceDetector:
+        """This one, but where no `min_face` was asked for without tiles, which take long."""
+        other = copy.copy(self)
+        other.min_face = math.inf if self.min_face is None else self.min_face
+        return other
+
     def _recognise(self, path: Path) -> tuple[str, Architecture]:
         """Which of the models a file is, by the shapes of its input and outputs."""
         inputs = self._interpreter.get_input_details()
@@ -244,6 +251,12 @@ class TwoRangeDetector:
         """Loads both; arguments and errors as of `FaceDetector`, tiles for the second."""
         self._short = FaceDetector("short", threads=threads, min_score=min_score)
         self._full = FaceDetector("full", threads=threads, min_score=min_score, min_face=min_face)
+
+    def for_video(self) -> TwoRangeDetector:
+        """As of `FaceDetector`."""
+        other = copy.copy(self)
+        other._full = self._full.for_video()
+        return other
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of an image [H, W, 3] uint8 RGB, largest score first."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, overload
 
 import numpy as np
 
 from efld_tf.arrays import Boxes, Floats, Image
+from efld_tf.annotations.images import read_photo
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, tight_box
 from efld_tf.runtime import crop_maps
-from efld_tf.runtime.detector import Detection, iou
-from efld_tf.runtime.faces import Face
+from efld_tf.runtime.detector import Detection, FaceDetector, TwoRangeDetector, iou
+from efld_tf.runtime.faces import Face, Faces
 from efld_tf.runtime.predictor import Predictor, check_boxes, check_image
+
+if TYPE_CHECKING:
+    from efld_tf.runtime.tracker import FaceTracker, TrackerOptions
 
 # A detector's box says roughly where a face is. The points found by it say it better, and a third
 # look by them is nearly as good as one by the annotated box (benchmarks/detector.py).
@@ -27,6 +34,10 @@ SAME_POINTS_IOU = 0.5
 FARTHEST, LARGEST_CHANGE = 0.4, 1.8
 
 
+# A file, or pixels [H, W, 3] uint8 RGB.
+Photo = str | os.PathLike[str] | Image
+
+
 class Detector(Protocol):
     """What finds face boxes: `FaceDetector`, `TwoRangeDetector`, or your own."""
 
@@ -35,15 +46,17 @@ class Detector(Protocol):
 
 
 class FaceLandmarker:
-    """Finds the faces of photos and their landmarks.
+    """Finds the faces of photos and their landmarks: `landmarker("photo.jpg")`.
 
     Not safe to share between threads, like the models it runs.
 
     Attributes:
+      predictor: the model.
       schema: name of the schema of the points.
       crop_rule: of the model.
       has_confidence: whether the model says how sure it is.
       detector: what finds faces; None where boxes are always given.
+      min_confidence: faces that are less sure are left out.
     """
 
     def __init__(
@@ -71,8 +84,55 @@ class FaceLandmarker:
         self.has_confidence: bool = predictor.has_confidence
         self.detector = detector
         self._around = crop_maps.CropAround(schemas.get(predictor.schema))
-        self._predictor = predictor
-        self._passes, self._min_confidence = passes, min_confidence
+        self.predictor, self.min_confidence = predictor, min_confidence
+        self._passes = passes
+
+    @overload
+    def __call__(self, photos: Photo) -> Faces: ...
+
+    @overload
+    def __call__(self, photos: list[Photo] | tuple[Photo, ...]) -> list[Faces]: ...
+
+    def __call__(
+        self, photos: Photo | list[Photo] | tuple[Photo, ...]
+    ) -> Faces | list[Faces]:
+        """The faces of a photo, or of each in a list.
+
+        Args:
+          photos: a path, or an array [H, W, 3] uint8 RGB, upright; a photo that is stored turned
+            is turned upright.
+
+        Raises:
+          DataError: a file that cannot be read.
+          EfldError: neither, or no detector.
+        """
+        if isinstance(photos, list | tuple):
+            return [self(photo) for photo in photos]
+        image = photos
+        if isinstance(photos, str | os.PathLike):
+            image = read_photo(Path(photos), upright=True)
+        check_image(image)
+        return Faces(self.find(image), image)
+
+    def track(self, options: TrackerOptions | None = None) -> FaceTracker:
+        """What follows the faces of a video: `tracker(frame, seconds)` for one frame after another.
+
+        In frames, the detector looks for smaller faces than it can see in the whole picture only
+        where that was asked for.
+
+        Args:
+          options: None for the usual ones, with this landmarker's `min_confidence`.
+
+        Raises:
+          EfldError: the landmarker has no detector.
+        """
+        from efld_tf.runtime.tracker import FaceTracker, TrackerOptions  # it needs landmarkers
+
+        following = copy.copy(self)
+        if isinstance(self.detector, FaceDetector | TwoRangeDetector):
+            following.detector = self.detector.for_video()
+        options = options or TrackerOptions(min_confidence=self.min_confidence)
+        return FaceTracker(following, options)
 
     def find(self, image: Image, boxes: Boxes | None = None) -> list[Face]:
         """The faces of an image.
@@ -108,7 +168,7 @@ class FaceLandmarker:
             points, confidence, crops = self.look(image, crops)
         faces = [Face(p, self.schema, d.box, d.score, float(c))
                  for p, d, c in zip(points, detections, confidence, strict=True)]
-        return distinct([face for face in faces if face.confidence >= self._min_confidence])
+        return distinct([face for face in faces if face.confidence >= self.min_confidence])
 
     def crop_around(self, points: Floats) -> Crop:
         """The model's crop around landmarks [N, 2] in pixels, of its schema."""
@@ -131,7 +191,7 @@ class FaceLandmarker:
         # Points of no face may ask for any square; there is nothing to see in these.
         limit = LARGEST * max(image.shape[:2])
         possible = [crop if crop.side < limit else Crop(0.0, 0.0, 1.0) for crop in crops]
-        points, confidence = self._predictor.predict_in(image, possible)
+        points, confidence = self.predictor.predict_in(image, possible)
         if confidence is None:
             confidence = np.ones(len(points), np.float32)
         around = [self.crop_around(p) for p in points]

@@ -45,6 +45,7 @@ class MeshPredictor(LandmarkPredictor):
           DataError: the file is not that model.
         """
         path = bundled(FILE) if path is None else Path(path)
+        self.model = path
         self.schema = "mediapipe468"
         self.crop_rule = CROP_RULE
         self.has_confidence = True

@@ -17,7 +17,6 @@ from efld_tf import config
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
-from efld_tf.landmarks.schema_fields import from_fields
 
 NAMES_FILE = "landmarks.txt"
 MODEL_FILE = "efld.json"
@@ -56,7 +55,7 @@ class ModelMetadata:
 
 
 def read(path: str | Path) -> ModelMetadata:
-    """Reads the metadata of a model, and registers the schema that it declares.
+    """Reads the metadata of a model.
 
     Raises:
       DataError: the file is missing, or has no metadata of this toolkit.
@@ -69,9 +68,7 @@ def read(path: str | Path) -> ModelMetadata:
             names = archive.read(NAMES_FILE).decode().split("\n")
             tree = json.loads(archive.read(MODEL_FILE))
         stored = config.from_tree(tree, _Stored)
-        if stored.schema_fields is not None:
-            schemas.register(from_fields(stored.schema_fields))
-        known = schemas.get(stored.schema).names
+        known = schemas.resolved(stored.schema, stored.schema_fields).names
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     except (zipfile.BadZipFile, KeyError) as error:

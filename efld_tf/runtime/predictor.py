@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,30 +12,41 @@ import numpy as np
 from efld_tf import runs
 from efld_tf.arrays import Array, Boxes, Floats, Image
 from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.runtime import litert, metadata
 
 
 class Predictor(Protocol):
-    """What finds landmarks in squares of an image: exported models and MediaPipe's mesh.
+    """What finds landmarks in square crops: exported models, trained ones, MediaPipe's mesh.
 
     Attributes:
+      model: its file.
       schema: name of the schema of the points.
       crop_rule: how a crop is made from a face box.
+      input_size: side S of the input in pixels.
       has_confidence: whether the model says how sure it is.
     """
 
+    model: Path
     schema: str
     crop_rule: CropRule
+    input_size: int
     has_confidence: bool
+
+    def predict_crops(self, crops: Image) -> Floats:
+        """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] in their unit squares."""
+
+    def predict_with_confidence(self, crops: Image) -> tuple[Floats, Floats | None]:
+        """Points as `predict_crops` gives them, and confidence [F] from 0 to 1.
+
+        The confidence is None where the model has no such output.
+        """
 
     def predict_in(
         self, image: Image, crops: Sequence[Crop]
     ) -> tuple[Floats, Floats | None]:
-        """Points [F, N, 2] in pixels of an image, and confidence [F] from 0 to 1.
-
-        The confidence is None where the model has no such output.
-        """
+        """Points [F, N, 2] in pixels of an image, in squares of it, and confidence as above."""
 
 
 class LandmarkPredictor:
@@ -48,14 +60,10 @@ class LandmarkPredictor:
     one of its own, or lock. Different predictors run in parallel: the interpreter does not hold
     Python's lock while it computes.
 
-    Attributes:
-      schema: name of the schema of the points.
-      crop_rule: how a crop is made from a face box.
-      input_size: side S of the input in pixels.
-      has_confidence: whether the model says how sure it is.
+    Attributes: as of `Predictor`.
     """
 
-    def __init__(self, model: str | Path, threads: int = 1):
+    def __init__(self, model: str | os.PathLike[str], threads: int = 1):
         """Loads a model.
 
         Args:
@@ -67,6 +75,9 @@ class LandmarkPredictor:
         """
         model = runs.exported_model(model)
         about = metadata.read(model)
+        if about.schema_fields is not None:
+            schemas.declare(about.schema_fields)
+        self.model = model
         self.schema: str = about.schema
         self.crop_rule: CropRule = about.crop_rule
         self._interpreter = litert.load(model, threads)

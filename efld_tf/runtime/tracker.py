@@ -11,7 +11,7 @@ from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import Crop, tight_box
 from efld_tf.runtime.detector import iou
-from efld_tf.runtime.faces import Face
+from efld_tf.runtime.faces import Face, Faces
 from efld_tf.runtime.landmarker import SAME_POINTS_IOU, FaceLandmarker
 from efld_tf.runtime.smoothing import OneEuroFilter
 
@@ -84,6 +84,10 @@ class FaceTracker:
         self._next = 0
         self._detected = -np.inf  # when the detector ran last
         self._seconds = -np.inf
+
+    def __call__(self, frame: Image, seconds: float) -> Faces:
+        """The faces of the next frame, which can be drawn; arguments and errors as of `update`."""
+        return Faces(self.update(frame, seconds), frame)
 
     def update(self, image: Image, seconds: float) -> list[Face]:
         """The faces of the next frame.

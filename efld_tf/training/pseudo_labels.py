@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from efld_tf import files
 from efld_tf.data import pack, pipeline, shards
-from efld_tf.data.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from efld_tf.data.manifest import MANIFEST, Manifest, open_packed, read_manifest, write_manifest
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint
@@ -41,7 +41,7 @@ def write(
     Raises:
       DataError: a folder is not a packed one or damaged, or the model has no such head.
     """
-    manifest = read_manifest(packed)
+    manifest = open_packed(packed)
     spec = checkpoint.read_spec(model)
     checkpoint.chosen_head(model, spec, head)
     # Not its fingerprint, which changes with the time stamps of the photos.

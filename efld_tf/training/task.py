@@ -15,7 +15,7 @@ from official.modeling import optimization
 
 from efld_tf import config, licenses, runs
 from efld_tf.data import pack, pipeline
-from efld_tf.data.manifest import read_manifest
+from efld_tf.data.manifest import open_packed
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.schema import Normaliser
 from efld_tf.models import checkpoint
@@ -205,7 +205,7 @@ def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
     result = []
     for source in recipe.data.sources:
         folder = recipe.pack_folder(source)
-        manifest = read_manifest(folder)
+        manifest = open_packed(folder)
         heads = pack.supervised_heads(source, manifest.schema)
         result.append(
             pipeline.PackedSource(folder, manifest, heads, source.repeat, source.level)
