@@ -38,7 +38,7 @@ from trainings import (
 )
 
 from efld_tf.annotations import sources
-from efld_tf.data import pack
+from efld_tf.data import splits
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -62,7 +62,7 @@ def some(count: int, seed: int, runs: Path) -> Change:
         left_out = [{"key": face.key, "reason": "not drawn"} for face in faces[count:]]
         path = runs / f"without_{count}_{seed}.json"
         path.write_text(json.dumps({"sources": [{"source": helen["source"], "exclude": left_out}]}))
-        trained = [not pack.in_validation(face, helen["validation_fraction"]) for face in faces]
+        trained = [not splits.in_validation(face, helen["validation_fraction"]) for face in faces]
         helen["repeat"] *= sum(trained) / sum(trained[:count])
         # Packed in a folder of their own.
         helen.update(exclude=str(path), name=f"helen_{count}_{seed}")

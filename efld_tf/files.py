@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,3 +52,41 @@ def sha256(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def new_folder(folder: str | Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `folder` when the block succeeds.
+
+    What killed commands left beside it is removed. A kill leaves the old folder or the new one; in
+    the moment between the two, the old one beside its place.
+    """
+    folder = Path(folder).absolute()
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    old = temporary.with_suffix(".old")
+    _sweep(folder)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if folder.exists():
+            folder.rename(old)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed commands left of `new_folder`, also one of this process' id."""
+    import psutil  # scoring, which writes files too, does without
+
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        pid = left.name.removeprefix(f".{folder.name}.").partition(".")[0]
+        ended = pid.isdecimal() and not psutil.pid_exists(int(pid))
+        if ended or pid == str(os.getpid()):  # in a container, every process may be the first
+            shutil.rmtree(left, ignore_errors=True)

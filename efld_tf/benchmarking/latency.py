@@ -19,6 +19,9 @@ import numpy as np
 
 from efld_tf.benchmarking import worker
 from efld_tf.errors import DataError, EfldError
+from efld_tf.runtime import graph
+from efld_tf.scoring import results
+from efld_tf.scoring.section import Section
 
 SEED = 0
 # For loading a model and running it a few times. A damaged one may take forever.
@@ -70,10 +73,11 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """A measured model.
+class Benchmark(Section):
+    """The latency of a model on this machine.
 
     Attributes:
+      model: its file.
       conditions: where and when.
       warmup_runs, runs: a configuration.
       size_bytes: of the file.
@@ -83,6 +87,9 @@ class Benchmark:
       latencies: one a thread count, XNNPACK on before off.
     """
 
+    section = "benchmark"
+
+    model: Path
     conditions: Conditions
     warmup_runs: int
     runs: int
@@ -96,8 +103,17 @@ class Benchmark:
         with_xnnpack = [latency for latency in self.latencies if latency.xnnpack]
         return next((lat for lat in with_xnnpack if lat.threads == 1), with_xnnpack[0])
 
+    @property
+    def factors(self) -> dict[str, float]:
+        """Time, complexity and size."""
+        return {"time_ms": self.main.latency_ms_p50, **cost_factors(self.model)}
+
+    def about(self) -> dict[str, Any]:
+        """The `model` section of `results.json`."""
+        return results.describe_model(self.model)
+
     def summary(self) -> dict[str, Any]:
-        """The `benchmark` section of `results.json`, without the MACs.
+        """The `benchmark` section of `results.json`.
 
         The configuration of `main` is at the top; all of them are under `measurements`.
         """
@@ -107,7 +123,18 @@ class Benchmark:
         if self.peak_memory_bytes is not None:
             result["peak_memory_bytes"] = self.peak_memory_bytes
         result["measurements"] = [asdict(latency) for latency in self.latencies]
+        result["macs"] = graph.total_macs(self.model)
         return result
+
+
+def cost_factors(model: Path) -> dict[str, float]:
+    """The factors of the PAIR score that a `.tflite` tells without being run.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    return {"complexity_gflops": 2 * graph.total_macs(model) / 1e9,
+            "size_mb": model.stat().st_size / 1e6}
 
 
 def measure(
@@ -151,6 +178,7 @@ def measure(
     trial = ask_worker(path, {**job, "threads": [1], "runs": 1, "warmup": 0}, trial_seconds)
     answer = ask_worker(path, job, timeout=None)
     return Benchmark(
+        model=path,
         conditions=conditions,
         warmup_runs=warmup,
         runs=runs,

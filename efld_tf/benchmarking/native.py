@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 
 from efld_tf.benchmarking import adb, benchmark_model
-from efld_tf.benchmarking.latency import current_conditions
+from efld_tf.benchmarking.latency import cost_factors, current_conditions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import sha256
+from efld_tf.runtime import graph
+from efld_tf.scoring import results
+from efld_tf.scoring.section import Section
 
 # Signals as a shell's exit codes: 128 and the number.
 CRASHES = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 137: "SIGKILL", 139: "SIGSEGV"}
@@ -48,16 +51,20 @@ class Power:
 
 
 @dataclass(frozen=True)
-class Measured:
+class NativeBenchmark(Section):
     """A model measured by the native tool.
 
     Attributes:
+      model: its file.
       conditions: what has to be known to compare it, as in the `benchmark` section of
         `results.json`.
       output: of the tool.
       power: None where it was not asked for.
     """
 
+    section = "benchmark"
+
+    model: Path
     conditions: dict[str, Any]
     output: benchmark_model.Output
     power: Power | None = None
@@ -68,8 +75,18 @@ class Measured:
         median = self.output.latency_ms_p50
         return self.output.latency_ms_mean if median is None else median
 
+    @property
+    def factors(self) -> dict[str, float]:
+        """Time, complexity, size, and the power where it was measured."""
+        power = {"power_w": self.power.power_w} if self.power else {}
+        return {"time_ms": self.time_ms, **power, **cost_factors(self.model)}
+
+    def about(self) -> dict[str, Any]:
+        """The `model` section of `results.json`."""
+        return results.describe_model(self.model)
+
     def summary(self) -> dict[str, Any]:
-        """The `benchmark` section of `results.json`, without the MACs."""
+        """The `benchmark` section of `results.json`."""
         told = {k: v for k, v in asdict(self.output).items() if v is not None}
         result = {**self.conditions, **told}
         result["time_is"] = "mean" if self.output.latency_ms_p50 is None else "median"
@@ -79,13 +96,15 @@ class Measured:
                 "power_idle_w": round(self.power.idle_w, 4),
                 "power_samples": self.power.samples,
             })
+        result["size_bytes"] = self.model.stat().st_size
+        result["macs"] = graph.total_macs(self.model)
         return result
 
 
 def on_phone(
     model: str | Path, tool: str | Path, *, serial: str | None = None, cores: str | None = None,
     threads: int = 1, runs: int = 200, warmup: int = 20, power_seconds: float = 0.0,
-) -> Measured:
+) -> NativeBenchmark:
     """Measures a model on a phone.
 
     Args:
@@ -107,10 +126,10 @@ def on_phone(
         raise EfldError("--power: the phone is being charged; unplug it and use adb over Wi-Fi")
     about = phone.describe()
     program = phone.push(Path(tool), executable=True)
-    graph = phone.push(Path(model))
+    pushed = phone.push(Path(model))
     prefix = ["taskset", cores] if cores else []
     options = {"threads": threads, "runs": runs, "warmup": warmup}
-    words = [*prefix, program, *benchmark_model.arguments(graph, **options)]
+    words = [*prefix, program, *benchmark_model.arguments(pushed, **options)]
     before = phone.heat()
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     try:
@@ -121,7 +140,7 @@ def on_phone(
     power = None
     if power_seconds:
         words = [*prefix, program,
-                 *benchmark_model.arguments(graph, **options, seconds=10 * power_seconds + 60)]
+                 *benchmark_model.arguments(pushed, **options, seconds=10 * power_seconds + 60)]
         power = _power(phone, words, program, power_seconds)
     after = phone.heat()
     conditions = {
@@ -136,13 +155,13 @@ def on_phone(
             conditions[f"thermal_status_{name}"] = heat.status
     if before.status is not None and after.status is not None:
         conditions["throttled"] = bool(before.status or after.status)
-    return Measured(conditions, output, power)
+    return NativeBenchmark(Path(model), conditions, output, power)
 
 
 def here(
     model: str | Path, tool: str | Path, *, cores: str | None = None, threads: int = 1,
     runs: int = 200, warmup: int = 20,
-) -> Measured:
+) -> NativeBenchmark:
     """Measures a model by a `benchmark_model` for this machine; arguments as in `on_phone`.
 
     Raises:
@@ -167,7 +186,7 @@ def here(
         raise _failure(model, text, code)
     output = benchmark_model.parse(text)
     told = {k: v for k, v in asdict(conditions).items() if v is not None and k != "python"}
-    return Measured({
+    return NativeBenchmark(Path(model), {
         **told, "os": f"{platform.system()} {platform.release()}",
         "runtime": f"benchmark_model {sha256(tool)[:12]}", "core_mask": cores or "any",
         "threads": threads, "xnnpack": True, "warmup_runs": warmup,

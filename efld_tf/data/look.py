@@ -15,8 +15,9 @@ import numpy as np
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.data.manifest import SPLITS, Manifest, open_packed
+from efld_tf.data.manifest import Manifest, open_packed
 from efld_tf.data.options import PACKED
+from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import drawing, schemas
 from efld_tf.landmarks.drawing import Colour

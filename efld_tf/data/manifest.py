@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from efld_tf import files, licenses
+from efld_tf import config, files, licenses
 from efld_tf.data.options import PackOptions
+from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
-SPLITS = ("train", "validation")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from efld_tf.data.options import (
     AugmentOptions,
     PackOptions,
     ServiceOptions,
+    SourceOptions,
     check_service_repeat,
 )
 from efld_tf.errors import EfldError
@@ -44,6 +45,19 @@ class PackedSource:
     heads: dict[str, tuple[int, ...]]
     repeat: float = 1.0
     level: int = 0
+
+
+def supervised_heads(options: SourceOptions, schema: str) -> dict[str, tuple[int, ...]]:
+    """For each head that a source of `schema` supervises, the indices of its points.
+
+    Raises:
+      EfldError: a head is neither that schema nor a true subset of it.
+    """
+    found = schemas.get(schema)
+    try:
+        return {head: found.subset_indices(head) for head in options.heads}
+    except EfldError as error:
+        raise EfldError(f"source {options.name}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from efld_tf.data.manifest import Manifest
-from efld_tf.data.pack import PackedFace
+from efld_tf import files
+from efld_tf.data.crops import PackedFace
+from efld_tf.data.manifest import Manifest, Shard
+from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 
@@ -42,6 +44,39 @@ class ShardWriter:
     def close(self) -> None:
         """Completes the file."""
         self._writer.close()
+
+
+class SplitWriters:
+    """Writes faces to the shards of their splits as they come: memory does not grow with them."""
+
+    def __init__(self, folder: Path, shard_faces: int):
+        self._folder, self._shard_faces = folder, shard_faces
+        self._open: dict[str, ShardWriter] = {}
+        self.shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
+
+    def __enter__(self) -> SplitWriters:
+        return self
+
+    def add(self, split: str, face: PackedFace) -> None:
+        """Appends a face to the last shard of its split."""
+        if split not in self._open:
+            name = f"{split}-{len(self.shards[split]):05d}.tfrecord"
+            self._open[split] = ShardWriter(self._folder / name)
+        writer = self._open[split]
+        writer.add(face)
+        if writer.faces == self._shard_faces:
+            self._finish(split)
+
+    def __exit__(self, *_: object) -> None:
+        for split in list(self._open):
+            self._finish(split)
+
+    def _finish(self, split: str) -> None:
+        writer = self._open.pop(split)
+        writer.close()
+        self.shards[split].append(
+            Shard(writer.path.name, writer.faces, files.sha256(writer.path))
+        )
 
 
 def load(folder: str | Path, manifest: Manifest, split: str) -> Iterator[dict]:

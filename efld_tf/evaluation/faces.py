@@ -15,8 +15,9 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.crop_fit import crop_rule
-from efld_tf.data.manifest import SPLITS, open_packed
+from efld_tf.data.manifest import open_packed
 from efld_tf.data.options import PACKED, CropOptions
+from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop

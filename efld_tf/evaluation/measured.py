@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from efld_tf.runtime.predictor import Predictor
 from efld_tf.scoring import results
+from efld_tf.scoring.section import Section
 from efld_tf.text import printable
 
 
-class Measured(ABC):
-    """Results of one model.
-
-    Attributes:
-      section: its section of `results.json`.
-    """
-
-    section: ClassVar[str]
+class Measured(Section):
+    """Results of one predictor."""
 
     @property
     @abstractmethod
@@ -31,14 +26,9 @@ class Measured(ABC):
     def skipped(self) -> Sequence[object]:
         """A line or error for each sample that could not be used."""
 
-    @abstractmethod
-    def summary(self) -> dict[str, Any]:
-        """The content of the section."""
-
-    @property
-    def factors(self) -> dict[str, float]:
-        """Those of `scoring.results.FACTORS` that it tells."""
-        return {}
+    def about(self) -> dict[str, Any]:
+        """The `model` section of `results.json`."""
+        return results.describe_model(self.subject.model, schema=self.subject.schema)
 
     def report(self) -> str:
         """The summary for a terminal."""
@@ -47,26 +37,6 @@ class Measured(ABC):
     def draw(self, folder: Path) -> list[Path]:
         """Draws what there is to see into a folder; returns the pictures."""
         return []
-
-    def save(self, path: str | Path) -> None:
-        """Merges the section into a `results.json`, which is created where there is none.
-
-        Raises:
-          DataError: the file is not valid, or cannot be written.
-          EfldError: it holds the results of another model.
-        """
-        results.merge(
-            path, model=about(self.subject), section=self.section, details=self.summary(),
-            factors=self.factors)
-
-
-def about(predictor: Predictor) -> dict[str, Any]:
-    """The `model` section of `results.json`.
-
-    Raises:
-      DataError: its file cannot be read.
-    """
-    return results.describe_model(predictor.model, schema=predictor.schema)
 
 
 def listed(summary: Mapping[str, Any]) -> str:

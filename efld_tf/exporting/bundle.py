@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -74,34 +72,6 @@ def check_replaceable(folder: Path) -> None:
     models = {name for name in names if name.endswith(".tflite")}
     if names - FILES - models or len(models) > 1 or (names and golden.FILE not in names):
         raise EfldError(f"{folder}: exists and is not an export alone; name another with --output")
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` when the block succeeds.
-
-    Raises:
-      EfldError: as in `check_replaceable`.
-    """
-    check_replaceable(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    for left in (temporary, old):  # of a killed process, whose number may come again
-        shutil.rmtree(left, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if folder.exists():
-            folder.rename(old)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray, float]:

@@ -16,7 +16,7 @@ from efld_tf import files
 from efld_tf.annotations import json_values, sources
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.config import from_tree
-from efld_tf.data import pack
+from efld_tf.data import splits
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces
 from efld_tf.landmarks.geometry import CropRule
@@ -73,7 +73,7 @@ def choose(
     excluded = frozenset(excluded)
     records = [
         record for record in sorted(_records(source), key=lambda record: _order(record.key))
-        if record.key not in excluded and not pack.in_validation(record, validation_fraction)
+        if record.key not in excluded and not splits.in_validation(record, validation_fraction)
     ][:count]
     if not records:
         raise EfldError(f"source {source}: no face of it was trained on")

@@ -75,7 +75,7 @@ def export(
     final = convert.rewritten(final, mode, crops)
     content, observed = convert.lowered(final, mode, crops)
     lost: list[LayerError] = []
-    with bundle.new_folder(folder.absolute()) as temporary:
+    with files.new_folder(folder) as temporary:
         path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}.tflite"
         path.write_bytes(metadata.add(content, _about(trained)))
         found = audit.check(path, mode)

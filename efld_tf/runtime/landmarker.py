@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol, overload
 
 import numpy as np
 
-from efld_tf.arrays import Boxes, Floats, Image
 from efld_tf.annotations.images import read_photo
+from efld_tf.arrays import Boxes, Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, tight_box

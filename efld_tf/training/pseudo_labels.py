@@ -12,7 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from efld_tf import files
-from efld_tf.data import pack, pipeline, shards
+from efld_tf.data import crops, pipeline, shards
 from efld_tf.data.manifest import MANIFEST, Manifest, open_packed, read_manifest, write_manifest
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
@@ -54,8 +54,8 @@ def write(
             return existing
     bar = tqdm(total=manifest.faces("train"), unit="face", desc=f"labelling {folder.name}",
                disable=not progress)
-    with pack.replacing(folder) as temporary:
-        with bar, pack.SplitWriters(temporary, manifest.pack.shard_faces) as writers:
+    with files.new_folder(folder) as temporary:
+        with bar, shards.SplitWriters(temporary, manifest.pack.shard_faces) as writers:
             for face in _labelled(packed, manifest, model, head):
                 writers.add("train", face)
                 bar.update()
@@ -71,7 +71,7 @@ def write(
 
 def _labelled(
     packed: Path, manifest: Manifest, model: Path, head: str
-) -> Iterator[pack.PackedFace]:
+) -> Iterator[crops.PackedFace]:
     """The faces in order as they are stored, with the points of the model."""
     trained, margin = TrainedModel.load(model, head), manifest.pack.margin
     predict = tf.function(lambda images: trained.decoded(images)[POINTS])
@@ -82,7 +82,7 @@ def _labelled(
         for batch in pipeline.validation_batches([source], options, "train"):
             for points in predict(batch["image"]).numpy():
                 face = next(stored)
-                yield pack.PackedFace(
+                yield crops.PackedFace(
                     jpeg=face["jpeg"],
                     points=((points - 0.5) / margin + 0.5).astype(np.float32),
                     side=float(face["side"]),

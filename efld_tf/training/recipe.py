@@ -13,7 +13,7 @@ from typing import Any
 
 from efld_tf import config, licenses
 from efld_tf.annotations.sources import declare_schema
-from efld_tf.data.manifest import read_manifest
+from efld_tf.data.manifest import open_packed
 from efld_tf.data.options import (
     AugmentOptions,
     PackOptions,
@@ -21,7 +21,7 @@ from efld_tf.data.options import (
     SourceOptions,
     check_service_repeat,
 )
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -241,17 +241,6 @@ class Recipe:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
             raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
         licenses.checked(self.license)
-        for source in [*self.data.sources, *self._unlabelled]:
-            if source.packed:
-                self._check_packed(source)
-            else:
-                declare_schema(source.source)
-        for head in self.heads:
-            if head not in schemas.names():
-                raise EfldError(
-                    f"heads.{head}: no landmark schema of that name; expected one of "
-                    f"{', '.join(schemas.names())}, or of a source with ?schema=FILE.yaml"
-                )
         if self.training.target_head not in self.heads:
             raise EfldError(f"training.target_head: {self.training.target_head!r} is not in heads")
         stored, needed = self.data.pack.size, self.model.input_size * self.data.pack.margin
@@ -289,9 +278,28 @@ class Recipe:
     def _unlabelled(self) -> list[SourceOptions]:
         return self.self_training.unlabelled if self.self_training else []
 
+    def check_sources(self) -> None:
+        """Meets what only files tell, before any work; the schemas of sources are known afterwards.
+
+        Raises:
+          EfldError: a schema file or packed folder cannot be read, a packed source does not fit
+            the recipe, or a head is of no known schema.
+        """
+        for source in [*self.data.sources, *self._unlabelled]:
+            if source.packed:
+                self._check_packed(source)
+            else:
+                declare_schema(source.source)
+        for head in self.heads:
+            if head not in schemas.names():
+                raise EfldError(
+                    f"heads.{head}: no landmark schema of that name; expected one of "
+                    f"{', '.join(schemas.names())}, or of a source with ?schema=FILE.yaml"
+                )
+
     def _check_packed(self, source: SourceOptions) -> None:
         """Refuses a packed source whose crops are of another size than the recipe's."""
-        found, asked = read_manifest(source.packed).pack, self.data.pack
+        found, asked = open_packed(source.packed).pack, self.data.pack
         for name in ("size", "margin", "zoom"):
             packed, wanted = getattr(found, name), getattr(asked, name)
             if packed != wanted:
@@ -361,5 +369,14 @@ class Recipe:
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe; see `config.load` for errors."""
-    return config.load(path, Recipe, overrides)
+    """Reads a recipe and meets its mistakes, also those that only files tell.
+
+    Raises:
+      EfldError: as in `config.load`, or (DataError) as in `Recipe.check_sources`.
+    """
+    recipe = config.load(path, Recipe, overrides)
+    try:
+        recipe.check_sources()
+    except EfldError as error:
+        raise DataError(path, str(error)) from error
+    return recipe

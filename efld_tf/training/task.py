@@ -14,7 +14,7 @@ from official.core import config_definitions as cfg
 from official.modeling import optimization
 
 from efld_tf import config, licenses, runs
-from efld_tf.data import pack, pipeline
+from efld_tf.data import pipeline
 from efld_tf.data.manifest import open_packed
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.schema import Normaliser
@@ -206,7 +206,7 @@ def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
     for source in recipe.data.sources:
         folder = recipe.pack_folder(source)
         manifest = open_packed(folder)
-        heads = pack.supervised_heads(source, manifest.schema)
+        heads = pipeline.supervised_heads(source, manifest.schema)
         result.append(
             pipeline.PackedSource(folder, manifest, heads, source.repeat, source.level)
         )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from efld_tf.annotations import sources
-from efld_tf.data import pack, shards
+from efld_tf.data import pack, shards, splits
 from efld_tf.data.crop_fit import REFERENCE_ANCHORS, crop_rule
 from efld_tf.data.manifest import MANIFEST, read_manifest
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
@@ -91,12 +91,12 @@ def test_hold_out_goes_by_identity_and_is_stable(tmp_path: Path, photos: Path) -
     manifest = pack.pack(held, tmp_path / "packed", PACK, progress=False)
     assert 0 < manifest.faces("validation") < 20
     records = sources.read(f"ibug:{photos}").records
-    expected = [r.image.name for r in records if pack.in_validation(r, 0.4)]
+    expected = [r.image.name for r in records if splits.in_validation(r, 0.4)]
     stored = shards.read(tmp_path / "packed", manifest, "validation").as_numpy_iterator()
     assert [face["name"].decode() for face in stored] == expected
     one = records[0]
     same_person = replace(records[1], identity=one.identity)
-    assert pack.in_validation(one, 0.5) == pack.in_validation(same_person, 0.5)
+    assert splits.in_validation(one, 0.5) == splits.in_validation(same_person, 0.5)
 
 
 def test_a_bad_photo_stops_or_is_skipped_and_told(tmp_path: Path, photos: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from efld_tf.data import pack, pipeline, shards
+from efld_tf.data import crops, pack, pipeline, shards
 from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions, SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
@@ -33,7 +33,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[pipeline.PackedSou
     for name, source, heads, repeat in listed:
         options = SourceOptions(source, name, heads, repeat, validation_fraction=0.2)
         manifest = pack.pack(options, folder / name, PACK, progress=False)
-        supervised = pack.supervised_heads(options, manifest.schema)
+        supervised = pipeline.supervised_heads(options, manifest.schema)
         result.append(pipeline.PackedSource(folder / name, manifest, supervised, repeat))
     return result
 
@@ -132,7 +132,7 @@ def test_sources_packed_differently_are_refused(sources, tmp_path: Path) -> None
 
 def test_a_head_that_the_source_cannot_supervise_is_named() -> None:
     with pytest.raises(EfldError, match=r"source x: schema mtfl5 does not contain ibug51"):
-        pack.supervised_heads(SourceOptions("mtfl:x", "x", ["ibug51"]), "mtfl5")
+        pipeline.supervised_heads(SourceOptions("mtfl:x", "x", ["ibug51"]), "mtfl5")
 
 
 def test_the_mask_follows_a_mirrored_face(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_mask_follows_a_mirrored_face(tmp_path: Path) -> None:
         face["points"][36] = np.nan
     writer = shards.ShardWriter(tmp_path / "p" / manifest.shards["train"][0].file)
     for face in records:
-        writer.add(pack.PackedFace(face["jpeg"], face["points"], float(face["side"]), "x"))
+        writer.add(crops.PackedFace(face["jpeg"], face["points"], float(face["side"]), "x"))
     writer.close()
     packed = pipeline.PackedSource(tmp_path / "p", manifest, {"ibug68": tuple(range(68))})
     for flip, missing in ((0.0, 36), (1.0, 45)):
@@ -177,7 +177,7 @@ def many_shards(tmp_path_factory: pytest.TempPathFactory) -> list[pipeline.Packe
         )
         small = replace(PACK, shard_faces=8)
         manifest = pack.pack(options, folder / f"packed_{name}", small, progress=False)
-        supervised = pack.supervised_heads(options, manifest.schema)
+        supervised = pipeline.supervised_heads(options, manifest.schema)
         result.append(
             pipeline.PackedSource(folder / f"packed_{name}", manifest, supervised, repeat)
         )

@@ -130,7 +130,8 @@ def test_strides_of_pipnet(
         "scores": (grid, grid, 5), "x": (grid, grid, 5), "y": (grid, grid, 5),
         "neighbour_x": (grid, grid, 20), "neighbour_y": (grid, grid, 20),
     }
-    assert pipnet.grid(options, 256) == pipnet.codec(options, 256, faces.mean_shape("mtfl5")).grid == grid
+    codec = pipnet.codec(options, 256, faces.mean_shape("mtfl5"))
+    assert pipnet.grid(options, 256) == codec.grid == grid
 
 
 @pytest.mark.parametrize(

@@ -83,4 +83,5 @@ def test_a_family_without_features_is_refused(monkeypatch) -> None:
     plain = replace(registry.get("efld"), features=None)
     monkeypatch.setitem(registry.FAMILIES, "plain", plain)
     with pytest.raises(EfldError, match="no presence output"):
-        presence.features(registry.architecture("plain", {}, 64), None, np.zeros((1, 64, 64, 3), np.uint8))
+        presence.features(
+            registry.architecture("plain", {}, 64), None, np.zeros((1, 64, 64, 3), np.uint8))

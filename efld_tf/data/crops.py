@@ -1,0 +1,117 @@
+"""Face crops as they are packed, cut by several processes.
+
+No TensorFlow: the processes import this module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from efld_tf.annotations.images import ImageReader
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.sources import Annotations
+from efld_tf.arrays import Floats
+from efld_tf.data.options import PackOptions
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks.geometry import CropRule, extract_crop
+from efld_tf.parallel import bounded_map
+
+# Faces that a worker process crops at a time: enough to hide the cost of handing them over.
+BATCH_FACES = 16
+BATCH_FACES_MOST = 256
+
+
+@dataclass(frozen=True)
+class PackedFace:
+    """One face as it is stored.
+
+    Attributes:
+      jpeg: the crop with its margin, RGB.
+      points: [N, 2] float32 in the unit square of the stored crop; NaN where not annotated.
+      side: of the stored crop, in pixels of the photo.
+      name: the record's key: the image's path relative to the source, for reports.
+    """
+
+    jpeg: bytes
+    points: Floats
+    side: float
+    name: str
+
+
+def cropped(
+    annotations: Annotations, rule: CropRule, options: PackOptions, workers: int | None
+) -> Iterator[tuple[FaceRecord, PackedFace | DataError]]:
+    """The records with their stored faces; those of one image follow each other."""
+    work = partial(crop_faces, rule=rule, options=options, folder=annotations.source.folder)
+    workers = workers or os.cpu_count() or 1
+    if len(annotations.records) < 64:  # starting processes takes longer
+        workers = 1
+    for pairs in bounded_map(work, _batches(annotations.records), workers, 3 * workers):
+        yield from pairs
+
+
+def _batches(records: list[FaceRecord]) -> Iterator[list[FaceRecord]]:
+    """The records in pieces of work: the faces of an image together, so that it is read once.
+
+    Images come in the order of their first faces; a video's frames are cut into pieces that are
+    long enough for decoding up to their start not to matter.
+    """
+    images: dict[Path, list[FaceRecord]] = {}
+    for record in records:
+        images.setdefault(record.image, []).append(record)
+    batch: list[FaceRecord] = []
+    for faces in images.values():
+        # Stable: faces of a frame keep their order.
+        batch.extend(sorted(faces, key=lambda record: record.frame or 0))
+        while len(batch) > BATCH_FACES_MOST:
+            yield batch[:BATCH_FACES_MOST]
+            batch = batch[BATCH_FACES_MOST:]
+        if len(batch) >= BATCH_FACES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def crop_faces(
+    records: list[FaceRecord], rule: CropRule, options: PackOptions, folder: Path
+) -> list[tuple[FaceRecord, PackedFace | DataError]]:
+    """Crops faces with their margin; each comes with the reason where that fails.
+
+    Args:
+      folder: what the names of stored faces are relative to.
+    """
+    cv2.setNumThreads(1)  # one process a core already
+    images = ImageReader()
+    return [(record, _crop_face(record, images, rule, options, folder)) for record in records]
+
+
+def _crop_face(
+    record: FaceRecord, images: ImageReader, rule: CropRule, options: PackOptions, folder: Path
+) -> PackedFace | DataError:
+    try:
+        image = images.read(record)
+        crop = rule.crop(record.source_box(rule.box)).scaled(options.margin)
+        pixels = extract_crop(image, crop, options.size)
+    except DataError as error:
+        return error
+    except EfldError as error:
+        return DataError(record.image, str(error))
+    _, jpeg = cv2.imencode(
+        ".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]
+    )
+    return PackedFace(
+        jpeg=jpeg.tobytes(),
+        points=crop.to_unit(record.points).astype(np.float32),
+        side=crop.side,
+        name=record.key or os.path.relpath(record.image, folder),
+    )
+
+
