@@ -1,13 +1,17 @@
-# make demo   the whole path on rendered faces, in minutes: runs/demo/
-# make test   the tests
-# make venv   the environment alone, in .venv
+# make demo      the whole path on rendered faces, in minutes: runs/demo/
+# make test      the tests
+# make venv      the environment alone, in .venv
+# make runtime   a small environment for predicting alone, in .venv-runtime
 
 PYTHON ?= python3
 VENV ?= .venv
+RUNTIME_VENV ?= .venv-runtime
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+RUNTIME_BIN := $(RUNTIME_VENV)/bin
+STAMP := .installed
+MADE_FROM := setup.cfg constraints.txt pyproject.toml
 
-.PHONY: demo test lint venv constraints
+.PHONY: demo test lint venv runtime constraints
 
 demo: venv
 	$(BIN)/python tools/demo.py
@@ -19,14 +23,27 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-venv: $(STAMP)
+venv: $(VENV)/$(STAMP)
+
+runtime: $(RUNTIME_VENV)/$(STAMP)
+
+define new_environment
+@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else "Python 3.10 to 3.12 is needed, found %d.%d; set PYTHON=python3.11 or so" % v)'
+$(PYTHON) -m venv $(@D)
+$(@D)/bin/python -m pip install --quiet 'pip>=25.1,<27'  # older ones know no groups
+endef
 
 # A half-made environment has no stamp, so that it is completed the next time.
-$(STAMP): setup.cfg constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else "Python 3.10 to 3.12 is needed, found %d.%d; set PYTHON=python3.11 or so" % v)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet 'pip>=24,<27'  # older ones cannot build every dependency
+$(VENV)/$(STAMP): $(MADE_FROM)
+	$(new_environment)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+# mediapipe is there for the model files in it and never imported: without what it requires.
+$(RUNTIME_VENV)/$(STAMP): $(MADE_FROM)
+	$(new_environment)
+	$(RUNTIME_BIN)/python -m pip install --quiet --constraint constraints.txt --group runtime
+	$(RUNTIME_BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps mediapipe --editable .
 	touch $@
 
 # Needs uv. 3.10 is the oldest Python: what runs there has releases for the newer ones too, but for

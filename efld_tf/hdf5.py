@@ -7,9 +7,12 @@ other files.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
+
+if TYPE_CHECKING:  # imported where it is used: all readers start with this file, few read HDF5
+    import h5py
 
 # What h5py raises for files whose content is damaged.
 ERRORS = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
@@ -22,6 +25,8 @@ def find(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
       KeyError: there is nothing, or a link.
       another of `ERRORS`: the file is damaged.
     """
+    import h5py
+
     at = group
     for name in key.split("/"):
         link = at.get(name, getlink=True) if isinstance(at, h5py.Group) else None
@@ -41,6 +46,8 @@ def values(data: h5py.Group | h5py.Dataset, kinds: str, limit: int) -> np.ndarra
     Raises:
       ValueError or another of `ERRORS`: it is not such a dataset, or damaged.
     """
+    import h5py
+
     if not isinstance(data, h5py.Dataset) or data.shape is None:
         raise ValueError("not an array")
     if data.dtype.kind not in kinds or data.dtype.itemsize > 8 or data.size > limit:

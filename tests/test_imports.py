@@ -31,7 +31,8 @@ def test_rooms_without_tensorflow(room: str) -> None:
         for path in sorted((PACKAGE / room).rglob("*.py"))
     ]
     loaded = loaded_by("import " + ", ".join(m.removesuffix(".__init__") for m in modules))
-    assert not loaded & {"tensorflow", "tf_keras", "keras", "mediapipe", "jax"}
+    heavy = {"tensorflow", "tf_keras", "keras", "mediapipe", "jax", "h5py", "matplotlib"}
+    assert not loaded & heavy
     if room in STANDARD_LIBRARY_ONLY:
         assert not loaded & {"numpy", "cv2", "yaml"}
 

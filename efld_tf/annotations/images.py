@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from efld_tf.annotations import decoding, parsing
+from efld_tf import hdf5
+from efld_tf.annotations import decoding, matlab, parsing
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 
@@ -149,11 +150,6 @@ class CofwImages:
     CELLS = ("IsTr", "IsT")
 
     def __init__(self, path: Path):
-        # These bring h5py, which other images do not need.
-        from efld_tf import hdf5
-        from efld_tf.annotations import matlab
-
-        self._matlab, self._errors = matlab, hdf5.ERRORS
         self._path = path
         self._file = matlab.open_hdf5(path)
         try:
@@ -165,10 +161,10 @@ class CofwImages:
     def read(self, frame: int) -> np.ndarray:
         """Image `frame` of the cell array, counted from 0; grey ones become RGB."""
         try:
-            image = self._matlab.read_hdf5(self._file, self._cells[frame], "u", MAX_PIXELS * 3)
+            image = matlab.read_hdf5(self._file, self._cells[frame], "u", MAX_PIXELS * 3)
             if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] == (3,)):
                 raise ValueError(f"of shape {image.shape}, {image.dtype}")
-        except self._errors as error:
+        except hdf5.ERRORS as error:
             reason = parsing.shorten(str(error), 200)
             raise DataError(self._path, f"image {frame} cannot be read: {reason}") from error
         if image.ndim == 2:

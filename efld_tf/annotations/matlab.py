@@ -12,14 +12,16 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import h5py
 import numpy as np
 
 from efld_tf import hdf5
 from efld_tf.annotations import parsing
 from efld_tf.errors import DataError
+
+if TYPE_CHECKING:  # imported where it is used: few of the readers that start with this file need it
+    import h5py
 
 # The largest HDF5 file of a data set here (COFW's training images) has some hundred MB.
 MAX_HDF5_BYTES = 1 << 32
@@ -104,6 +106,8 @@ def open_hdf5(path: Path) -> h5py.File:
     Raises:
       DataError: it cannot be read, is too large or no HDF5 file.
     """
+    import h5py
+
     try:
         parsing.check_file(path, MAX_HDF5_BYTES)
         return h5py.File(path, "r")

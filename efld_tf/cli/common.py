@@ -87,7 +87,8 @@ def run(
     """Runs `command(argv)` and turns the errors that users cause into one line.
 
     Returns:
-      The exit code: that of the command (None counts as 0), 2 for bad input, 130 for Ctrl-C.
+      The exit code: that of the command (None counts as 0), 2 for bad input or a package that is
+      not installed, 130 for Ctrl-C.
     """
     # A name that the terminal cannot show must not end a command.
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -103,6 +104,13 @@ def run(
             return 0
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except ModuleNotFoundError as error:  # as in the environment of `make runtime`
+        package = (error.name or "efld_tf").partition(".")[0]
+        if package == "efld_tf" or package in sys.stdlib_module_names:
+            raise  # a bug, or a broken Python
+        print(f"error: this needs {package}, which is not installed; 'pip install .' in the "
+              "project's folder installs everything", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

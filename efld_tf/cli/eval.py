@@ -121,6 +121,8 @@ def _check(arguments: argparse.Namespace, exported: bool) -> None:
     _check_detector(arguments, exported)
     if arguments.plots and arguments.plots.exists() and not arguments.plots.is_dir():
         raise EfldError(f"--plots {arguments.plots}: expected a folder, got a file")
+    if arguments.plots:  # that matplotlib is not installed is told before the work
+        from efld_tf.evaluation import plots  # noqa: F401
     if arguments.source is None:
         if not arguments.prior and not arguments.detector:
             raise EfldError("--source: expected READER:PATH of annotated faces")
