@@ -40,9 +40,9 @@ from trainings import (
     without,
 )
 
+from efld_tf import runs
 from efld_tf.annotations import sources
 from efld_tf.runtime import graph
-from efld_tf.training import run as training_run
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -153,7 +153,7 @@ def tested(folder: Path) -> dict[str, Any]:
 
 def held_out_error(folder: Path) -> dict[str, Any]:
     """A run on the faces that it held out, after its last step."""
-    return {"nme_percent": training_run.validation_history(folder)[-1]["nme_percent"]}
+    return {"nme_percent": runs.validation_history(folder)[-1]["nme_percent"]}
 
 
 def main() -> None:

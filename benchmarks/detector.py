@@ -42,9 +42,9 @@ def landmarks() -> list[dict[str, Any]]:
     for name, scenes, passes in cases:
         landmarker = FaceLandmarker(predictor, open_detector(name), passes=passes)
         found = detected.measure_landmarks(
-            landmarker, f"ibug:{DATA}/ibug/helen/testset", scenes=scenes
+            landmarker, f"ibug:{DATA}/ibug/helen/testset", detector=name, scenes=scenes
         )
-        rows.append({"detector": name, "in_scenes": scenes, "passes": passes, **found.summary()})
+        rows.append({**found.summary(), "detector": name, "passes": passes})
     return rows
 
 
@@ -60,10 +60,9 @@ def boxes() -> list[dict[str, Any]]:
                "short, tiles": FaceDetector("short", min_face=64),
                "full, no tiles": FaceDetector("full")}
     for name, finder in finders.items():
-        found, alone, _ = detected.measure_boxes(
-            FaceLandmarker(predictor, finder), folder, chosen)
-        rows.append({"detector": name, "photos": len(chosen), "alone": alone.summary(),
-                     "with_model": found.summary(),
+        measured = detected.measure_boxes(FaceLandmarker(predictor, finder), folder, chosen)
+        rows.append({"detector": name, "photos": len(chosen), "alone": measured.alone.summary(),
+                     "with_model": measured.found.summary(),
                      "ms": milliseconds(finder, folder, list(chosen))})
     return rows
 

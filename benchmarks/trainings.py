@@ -14,10 +14,9 @@ import numpy as np
 import yaml
 from common import command
 
-from efld_tf import config, files
+from efld_tf import config, files, runs
 from efld_tf.training import recipe as training_recipe
 from efld_tf.training import rounds as training_rounds
-from efld_tf.training import run as training_run
 
 CROSS_FORMAT = Path(__file__).parents[1] / "configs" / "efld" / "cross_format.yaml"
 
@@ -191,7 +190,7 @@ def best_validation(folder: Path, head: str = "ibug51") -> dict[str, Any]:
     """The validation of a run, or of its last round, with the lowest NME of a head."""
     rounds = training_rounds.history(folder)
     last = folder / rounds[-1]["round"] if rounds else folder
-    rows = training_run.validation_history(last)
+    rows = runs.validation_history(last)
     return min(rows, key=lambda row: row["nme_percent"][head])
 
 

@@ -5,22 +5,134 @@ What needs TensorFlow, OpenCV or LiteRT is imported where it is used.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from efld_tf import quiet, runs
+from efld_tf import quiet
+from efld_tf.errors import EfldError
+from efld_tf.runs import exported_model, is_exported, path_of, trained_model
 
 if TYPE_CHECKING:
+    from efld_tf.benchmarking.latency import Benchmark
     from efld_tf.benchmarking.mode_table import ModeTable
-    from efld_tf.exporting.bundle import Bundle
+    from efld_tf.evaluation.evaluate import Evaluation
     from efld_tf.exporting.calibration import Asked
-
-PACKAGE = Path(__file__).resolve().parent
+    from efld_tf.exporting.report import Bundle
+    from efld_tf.runs import Run
+    from efld_tf.runtime.landmarker import FaceLandmarker
+    from efld_tf.runtime.predictor import Predictor
+    from efld_tf.scoring.score import PairScore
+    from efld_tf.scoring.section import Section
+    from efld_tf.training.recipe import Recipe
 
 # A path, or what stands for one: a `Run`, a `Bundle`, the name of a shipped model.
 Model = str | os.PathLike[str]
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def load(
+    model: Model = "research",
+    *,
+    head: str | None = None,
+    detector: str | os.PathLike[str] | None = "both",
+    min_face: float | None = None,
+    min_score: float | None = None,
+    min_confidence: float | None = None,
+    threads: int = 1,
+) -> FaceLandmarker:
+    """Loads what finds faces and their landmarks in photos and videos.
+
+    Args:
+      model: `research` (not for commercial use), `synthetic` (free, less accurate), a `.tflite` of
+        `export`, its folder, or a run (with TensorFlow).
+      head: of a run: the landmark format; None for its first.
+      detector: of faces: `both`, `short` (the fastest, for large faces), `full`, or a model file
+        of one of them; None where boxes are always given.
+      min_face: side in pixels of the smallest face to look for; None for 40 or 1/50 of a photo, and
+        about 1/16 of a video's width.
+      min_score: of the detector, between 0 and 1; None for the detector's own.
+      min_confidence: how sure the model must be of a face, from 0 to 1; None for 0.5. Not for
+        models without a confidence.
+      threads: of each model.
+
+    Raises:
+      EfldError: no such model or detector, or a value out of range.
+    """
+    found = predictor(model, head=head, threads=threads)
+    from efld_tf.runtime.detector import open_detector
+    from efld_tf.runtime.landmarker import MIN_CONFIDENCE, FaceLandmarker
+
+    if min_confidence is not None and not found.has_confidence:
+        raise EfldError(f"min_confidence: {os.fspath(model)} has no confidence")
+    finder = None
+    if detector is not None:
+        named = detector if isinstance(detector, str) else Path(detector)
+        finder = open_detector(named, threads=threads, min_score=min_score, min_face=min_face)
+    sure = MIN_CONFIDENCE if min_confidence is None else min_confidence
+    return FaceLandmarker(found, finder, min_confidence=sure)
+
+
+def predictor(model: Model, *, head: str | None = None, threads: int = 1) -> Predictor:
+    """Loads a model alone: points of crops, without a detector; arguments and errors as of `load`.
+
+    TensorFlow is only imported for a trained model.
+    """
+    if is_exported(model):
+        path = exported_model(model)
+        if head:
+            raise EfldError(f"head: {path} has one head only; it goes with a trained model")
+        from efld_tf.runtime.predictor import LandmarkPredictor
+
+        return LandmarkPredictor(path, threads)
+    path = trained_model(model)
+    quiet.quiet_tensorflow()
+    from efld_tf.models.predictor import FloatPredictor
+    from efld_tf.models.trained import TrainedModel
+
+    return FloatPredictor(TrainedModel.load(path, head))
+
+
+def train(
+    recipe: str | os.PathLike[str] | Recipe,
+    *,
+    steps: int | None = None,
+    init_from: Model | None = None,
+    overrides: Mapping[str, Any] | Iterable[str] = (),
+    progress: bool = True,
+) -> Run:
+    """Trains a recipe, or carries on where an earlier, killed run of it stopped.
+
+    Args:
+      recipe: its YAML file, or what `training.recipe.load` makes of one.
+      steps: instead of the recipe's.
+      init_from: a model whose weights to start from.
+      overrides: other values by their dotted keys, `{"training.batch_size": 64}`, or as texts
+        `training.batch_size=64`; of a file.
+      progress: whether to show a progress bar.
+
+    Raises:
+      EfldError: a mistake in the recipe, its data cannot be read, or the run's folder holds
+        another run.
+    """
+    from efld_tf.training import recipe as recipes
+
+    given = dict(overrides) if isinstance(overrides, Mapping) else {}
+    texts = [] if given else list(overrides)
+    given |= {} if steps is None else {"training.steps": steps}
+    given |= {} if init_from is None else {"training.init_from": os.fspath(init_from)}
+    texts += [f"{key}={json.dumps(value)}" for key, value in given.items()]
+    if not isinstance(recipe, recipes.Recipe):
+        recipe = recipes.load(path_of(recipe, "recipe"), texts)
+    elif texts:
+        raise EfldError("overrides: only of a recipe's file; use dataclasses.replace")
+    quiet.quiet_tensorflow()
+    from efld_tf.training import rounds
+
+    return rounds.train(recipe, progress=progress)
 
 
 def export(
@@ -30,7 +142,7 @@ def export(
     head: str | None = None,
     calibration: Asked = None,
     faces: str | None = None,
-    output: str | Path | None = None,
+    output: str | os.PathLike[str] | None = None,
     debug: bool = False,
 ) -> Bundle:
     """Writes one head of a trained model as an audited `.tflite`, with what belongs to it.
@@ -51,7 +163,6 @@ def export(
       EfldError: an argument is wrong, a source cannot be read, or the result is not what its mode
         promises; then nothing is written.
     """
-    from efld_tf.errors import EfldError
     from efld_tf.exporting import modes
 
     asked = modes.get(mode)
@@ -59,7 +170,7 @@ def export(
         raise EfldError(f"calibration: a {mode} export is not calibrated")
     if debug and asked is not modes.INT8:
         raise EfldError("debug: only of an int8 export")
-    path = runs.trained_model(model)
+    path = trained_model(model)
     quiet.quiet_tensorflow()
     from efld_tf.exporting import export as exporting
     from efld_tf.models.trained import TrainedModel
@@ -67,7 +178,7 @@ def export(
     trained = TrainedModel.load(path, head)
     folder = output or beside(path) / f"{trained.spec.family}_{trained.head}_{mode}"
     return exporting.export(
-        trained, folder, asked, calibrate_on=calibration, compare_on=faces, debug=debug)
+        trained, Path(folder), asked, calibrate_on=calibration, compare_on=faces, debug=debug)
 
 
 def compare_modes(
@@ -76,7 +187,7 @@ def compare_modes(
     head: str | None = None,
     calibration: Asked = None,
     faces: str | None = None,
-    output: str | Path | None = None,
+    output: str | os.PathLike[str] | None = None,
     told: Callable[[str], None] = print,
 ) -> ModeTable:
     """Exports one head in every mode and measures size, latency and accuracy side by side.
@@ -89,7 +200,7 @@ def compare_modes(
     Raises:
       EfldError: as in `export`.
     """
-    path = runs.trained_model(model)
+    path = trained_model(model)
     quiet.quiet_tensorflow()
     from efld_tf.benchmarking import mode_table
     from efld_tf.models.trained import TrainedModel
@@ -98,6 +209,106 @@ def compare_modes(
     folder = output or beside(path) / f"{trained.spec.family}_{trained.head}_compare"
     return mode_table.export_all(
         trained, Path(folder), calibrate_on=calibration, compare_on=faces, told=told)
+
+
+def evaluate(
+    model: Model | Predictor,
+    source: str,
+    *,
+    head: str | None = None,
+    split: str | None = None,
+    on_error: str = "stop",
+    thresholds_percent: Iterable[float] = (),
+    progress: bool = True,
+) -> Evaluation:
+    """Measures a model on annotated faces, cropped by the boxes of their annotation.
+
+    Args:
+      model: as of `load`, or what `predictor` gives.
+      source: `reader:path`, such as `ibug:FOLDER` or `packed:FOLDER`.
+      head: of a run: the landmark format; None for its first.
+      split: of a packed source: `train` or `validation`, the default.
+      on_error: `stop` at a face that cannot be used, or `skip` it.
+      thresholds_percent: NME for failure rates and CED-AUCs, beside 10.
+      progress: whether to show a progress bar.
+
+    Raises:
+      EfldError: no such model, or the source cannot be read or compared with the model.
+    """
+    if not isinstance(source, str):
+        raise EfldError(f"source: expected READER:PATH, got {source!r:.60}")
+    quiet.quiet_tensorflow_for(source)
+    found = predictor(model, head=head) if isinstance(model, str | os.PathLike) else model
+    if not hasattr(found, "predict_crops"):
+        raise EfldError(f"model: expected a path or the name of a shipped model, got {model!r:.60}")
+    from efld_tf.evaluation import evaluate as evaluating
+    from efld_tf.evaluation import faces
+
+    chosen = faces.load(source, found.crop_rule, found.input_size, on_error=on_error, split=split,
+                        progress=progress)
+    return evaluating.evaluate(found, chosen, thresholds_percent)
+
+
+def benchmark(
+    model: Model, *, threads: int | Iterable[int] = 1, runs: int = 200, warmup: int = 20
+) -> Benchmark:
+    """Measures latency, memory and size of an exported model on this machine.
+
+    Args:
+      model: a `.tflite`, its folder, or the name of a shipped model.
+      threads: of the interpreter, or several counts.
+      runs: timed runs for each count, with XNNPACK and without.
+      warmup: runs before them.
+
+    Raises:
+      EfldError: no such model, or it cannot be run.
+    """
+    path = exported_model(model)
+    from efld_tf.benchmarking import latency
+
+    counts = (threads,) if isinstance(threads, int) else tuple(threads)
+    return latency.measure(path, counts, runs, warmup)
+
+
+def score(
+    *results: str | os.PathLike[str] | Mapping[str, Any] | Section, power_w: float | None = None
+) -> PairScore:
+    """The PAIR score, accuracy / (time x complexity x power x size), of what was measured.
+
+    Args:
+      results: what `evaluate` and `benchmark` give, `results.json` files, or their factors. With an
+        evaluation of an exported model and nothing else, the model is benchmarked here.
+      power_w: measured power in watts; without it there is no score, only the product of the other
+        factors.
+
+    Raises:
+      EfldError: a file or a factor is not valid, or results of different models were given.
+    """
+    from efld_tf.scoring import results as files
+    from efld_tf.scoring.score import pair_score
+    from efld_tf.scoring.section import Section
+
+    factors: dict[str, float] = {}
+    models: dict[str, Section] = {}
+    for given in results:
+        if isinstance(given, Section):
+            factors |= given.factors
+            models.setdefault(given.about()["sha256"], given)
+        elif isinstance(given, Mapping):
+            files.validate(given, "results")
+            factors |= {name: given[name] for name in files.FACTORS if name in given}
+        else:
+            content = files.read(path_of(given, "results"))
+            factors |= {name: content[name] for name in files.FACTORS if name in content}
+    if not results:
+        raise EfldError("results: expected at least one")
+    if len(models) > 1:
+        raise EfldError("results: of different models; a score is of one")
+    factors |= {} if power_w is None else {"power_w": power_w}
+    for section in models.values():
+        if "time_ms" not in factors and section.file.suffix == ".tflite":
+            factors |= benchmark(section.file).factors
+    return pair_score(factors)
 
 
 def beside(model: Path) -> Path:

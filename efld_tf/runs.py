@@ -1,15 +1,71 @@
-"""Finding runs and models: what a command means by RUN."""
+"""Runs and models on disk: what is meant where one is named."""
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from efld_tf import assets
 from efld_tf.errors import DataError, EfldError
 
 BEST_MODEL = "best.h5"
 RUNS = Path("runs")
+VALIDATION_LOG = "validation.jsonl"
+ROUND = "round_*"
+
+
+@dataclass(frozen=True)
+class Run(os.PathLike[str]):
+    """A training run; it stands for its folder wherever a path to a model is taken.
+
+    Attributes:
+      folder: with the recipe, checkpoints, best weights, validation history and log.
+      head: whose validation NME decided which weights are best.
+      step: of the best weights.
+      nme_percent: their validation NME of that head.
+    """
+
+    folder: Path
+    head: str
+    step: int
+    nme_percent: float
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The validations in order: step, training loss and NME of every head, in percent.
+
+        Of a run with self-training, those of all its rounds, each with its `round`.
+        """
+        rounds = sorted(self.folder.glob(ROUND), key=lambda path: int(path.name.split("_")[1]))
+        return validation_history(self.folder) or [
+            {"round": path.name, **entry}
+            for path in rounds for entry in validation_history(path)
+        ]
+
+
+def validation_history(folder: Path) -> list[dict[str, Any]]:
+    """What a run's folder says of its validations, see `Run.history`; empty before the first."""
+    path = folder / VALIDATION_LOG
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def path_of(value: object, name: str) -> Path:
+    """A path, from what may be one.
+
+    Raises:
+      EfldError: it is neither a text nor a path; `name` says what was expected.
+    """
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise EfldError(f"{name}: expected a path, got {value!r:.60}")
+    return Path(value)
 
 
 def newest_run(folder: Path = RUNS) -> Path:
@@ -30,13 +86,16 @@ def trained_model(path: str | os.PathLike[str]) -> Path:
     Raises:
       EfldError: there is none.
     """
-    path = Path(path)
+    path = path_of(path, "model")
     if (shipped := _shipped(path)) is not None:
         return shipped.float
+    if path.is_dir() and not (path / BEST_MODEL).is_file() and is_exported(path):
+        raise DataError(path, "is an export: expected the trained model, a run's folder or .h5")
     if path.is_dir():
         path = path / BEST_MODEL
     if not path.is_file():
-        raise EfldError(f"{path}: no trained model there; expected a run's folder or a .h5 file")
+        raise DataError(
+            path, f"no trained model there; expected a run's folder, a .h5 file{_or_shipped()}")
     return path
 
 
@@ -44,11 +103,14 @@ def exported_model(path: str | os.PathLike[str]) -> Path:
     """The `.tflite` that is meant: a bundle's, a shipped model's by its name, or the file itself.
 
     Raises:
-      DataError: a folder without one, or with several.
+      DataError: there is none, or a folder without one, or with several.
     """
-    path = Path(path)
+    path = path_of(path, "model")
     if (shipped := _shipped(path)) is not None:
         return shipped.int8
+    if not path.exists():
+        raise DataError(
+            path, f"no such file; expected a .tflite, the folder of an export{_or_shipped()}")
     if not path.is_dir():
         return path
     found = sorted(path.glob("*.tflite"))
@@ -58,8 +120,12 @@ def exported_model(path: str | os.PathLike[str]) -> Path:
 
 
 def is_exported(path: str | os.PathLike[str]) -> bool:
-    """Whether an exported model is meant, where trained ones are possible too."""
-    path = Path(path)
+    """Whether an exported model is meant, where trained ones are possible too.
+
+    Raises:
+      EfldError: not a path.
+    """
+    path = path_of(path, "model")
     bundle = path.is_dir() and not (path / BEST_MODEL).exists() and any(path.glob("*.tflite"))
     return bundle or path.suffix == ".tflite" or _shipped(path) is not None
 
@@ -67,3 +133,7 @@ def is_exported(path: str | os.PathLike[str]) -> bool:
 def _shipped(path: Path) -> assets.Shipped | None:
     """The shipped model of that name, unless a file or folder is called so."""
     return None if path.exists() else assets.SHIPPED.get(str(path))
+
+
+def _or_shipped() -> str:
+    return f", or a shipped model: {', '.join(assets.SHIPPED)}"

@@ -12,8 +12,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "efld_tf"
 
 # A room imports from itself and from those above it; modules beside the rooms serve all of them.
-ROOMS = ("scoring", "landmarks", "annotations", "data", "models", "training", "runtime", "evaluation",
-         "exporting", "benchmarking", "api", "cli")
+ROOMS = ("scoring", "landmarks", "annotations", "data", "models", "training", "runtime",
+         "evaluation", "exporting", "benchmarking", "api", "cli")
 STANDARD_LIBRARY_ONLY = ("scoring",)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from efld_tf.exporting import export, modes
-from efld_tf.exporting.bundle import Bundle
+from efld_tf.exporting.report import Bundle
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.trained import TrainedModel
 

@@ -20,7 +20,6 @@ import numpy as np
 from efld_tf.benchmarking import worker
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import graph
-from efld_tf.scoring import results
 from efld_tf.scoring.section import Section
 
 SEED = 0
@@ -108,9 +107,10 @@ class Benchmark(Section):
         """Time, complexity and size."""
         return {"time_ms": self.main.latency_ms_p50, **cost_factors(self.model)}
 
-    def about(self) -> dict[str, Any]:
-        """The `model` section of `results.json`."""
-        return results.describe_model(self.model)
+    @property
+    def file(self) -> Path:
+        """The model that was measured."""
+        return self.model
 
     def summary(self) -> dict[str, Any]:
         """The `benchmark` section of `results.json`.

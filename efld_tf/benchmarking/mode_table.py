@@ -12,8 +12,8 @@ from efld_tf.benchmarking import compare as latencies
 from efld_tf.errors import UnsupportedMode
 
 if TYPE_CHECKING:
-    from efld_tf.exporting.bundle import Bundle
     from efld_tf.exporting.calibration import Asked
+    from efld_tf.exporting.report import Bundle
     from efld_tf.models.trained import TrainedModel
 
 RUNS = 1000

@@ -20,7 +20,6 @@ from efld_tf.benchmarking.latency import cost_factors, current_conditions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import sha256
 from efld_tf.runtime import graph
-from efld_tf.scoring import results
 from efld_tf.scoring.section import Section
 
 # Signals as a shell's exit codes: 128 and the number.
@@ -81,9 +80,10 @@ class NativeBenchmark(Section):
         power = {"power_w": self.power.power_w} if self.power else {}
         return {"time_ms": self.time_ms, **power, **cost_factors(self.model)}
 
-    def about(self) -> dict[str, Any]:
-        """The `model` section of `results.json`."""
-        return results.describe_model(self.model)
+    @property
+    def file(self) -> Path:
+        """The model that was measured."""
+        return self.model
 
     def summary(self) -> dict[str, Any]:
         """The `benchmark` section of `results.json`."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from efld_tf import runs
-from efld_tf.benchmarking import latency, native, profile
+from efld_tf import api, runs
+from efld_tf.benchmarking import native, profile
+from efld_tf.benchmarking.latency import Benchmark
+from efld_tf.benchmarking.native import NativeBenchmark
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.runtime import graph
@@ -22,40 +23,23 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments.model = str(runs.exported_model(arguments.model))
 
     found = graph.read(arguments.model)
-    model = results.describe_model(arguments.model)
-    if arguments.output:
-        results.existing(arguments.output, model)
-    power = {}
+    if arguments.output:  # refuse another model's file before the work
+        results.existing(arguments.output, results.describe_model(arguments.model))
+    measured: Benchmark | NativeBenchmark
     if arguments.benchmark_model:
         measured = _native(arguments)
-        time_ms = measured.time_ms
-        if measured.power:
-            power = {"power_w": measured.power.power_w}
     else:
-        measured = latency.measure(
-            arguments.model, arguments.threads, arguments.runs, arguments.warmup
-        )
-        time_ms = measured.main.latency_ms_p50
-    size = model["size_bytes"]
-    details = {**measured.summary(), "size_bytes": size, "macs": found.total_macs}
+        measured = api.benchmark(
+            arguments.model, threads=arguments.threads, runs=arguments.runs,
+            warmup=arguments.warmup)
     if arguments.output:
-        results.merge(
-            arguments.output,
-            model=model,
-            section="benchmark",
-            details=details,
-            factors={
-                "time_ms": time_ms,
-                "complexity_gflops": 2 * found.total_macs / 1e9,
-                **power,
-                "size_mb": size / 1e6,
-            },
-        )
+        measured.save(arguments.output)
     if arguments.json:
         listed = {"operators": [_as_json(op) for op in found.operators]}
-        print(json.dumps({**details, **(listed if arguments.operators else {})}, indent=2))
-    elif arguments.benchmark_model:
-        print(_native_report(arguments.model, details, time_ms, power))
+        print(json.dumps({**measured.summary(), **(listed if arguments.operators else {})},
+                         indent=2))
+    elif isinstance(measured, NativeBenchmark):
+        print(_native_report(arguments.model, measured))
     else:
         print(_report(arguments.model, measured, found, arguments.operators))
     if arguments.profile:
@@ -123,7 +107,7 @@ def _check_native(arguments: argparse.Namespace) -> None:
             raise EfldError("--profile and --operators: not with --benchmark-model")
 
 
-def _native(arguments: argparse.Namespace) -> native.Measured:
+def _native(arguments: argparse.Namespace) -> NativeBenchmark:
     options = {"cores": arguments.cores, "threads": arguments.threads[0], "runs": arguments.runs,
                "warmup": arguments.warmup}
     if not arguments.android:
@@ -134,17 +118,16 @@ def _native(arguments: argparse.Namespace) -> native.Measured:
     )
 
 
-def _native_report(
-    path: str, details: dict[str, Any], time_ms: float, power: dict[str, float]
-) -> str:
+def _native_report(path: str, measured: NativeBenchmark) -> str:
+    details = measured.summary()
     lines = [
         f"{path}: {details['size_bytes']:,} bytes, {details['macs']:,} MACs",
         f"{details['device']}, {details['os']}, {details['runtime']}, cores "
         f"{details['core_mask']}, {details['threads']} thread",
-        f"{details['time_is']} {time_ms:.3f} ms of {details['runs']} runs",
+        f"{details['time_is']} {measured.time_ms:.3f} ms of {details['runs']} runs",
     ]
-    if power:
-        lines.append(f"power {power['power_w']:.3f} W above idle, +- "
+    if measured.power:
+        lines.append(f"power {measured.power.power_w:.3f} W above idle, +- "
                      f"{details['power_uncertainty_w']:.3f} W ({details['power_samples']} samples)")
     if details.get("throttled"):
         lines.append("warning: the phone was throttling; let it cool and measure again")
@@ -166,7 +149,7 @@ def entry() -> None:
     raise SystemExit(common.run(main))
 
 
-def _report(path: str, measured: latency.Benchmark, found: graph.Graph, operators: bool) -> str:
+def _report(path: str, measured: Benchmark, found: graph.Graph, operators: bool) -> str:
     conditions, total = measured.conditions, found.total_macs
     memory = measured.peak_memory_bytes
     lines = [

@@ -53,8 +53,8 @@ def _label(arguments: argparse.Namespace) -> None:
         raise EfldError(f"{arguments.output} is there already; choose another name, or give "
                         "--force to replace it")
     found = inputs.expand(arguments.input, common.standard_input())
-    others = [item for item in found.items if type(item) is not inputs.Photo]
-    for item in others:
+    photos = [item for item in found.items if type(item) is inputs.Photo]
+    for item in (item for item in found.items if type(item) is not inputs.Photo):
         print(f"skipped: {printable(item.image)}: only photos are labelled")
     sure = arguments.min_confidence
     labeller = labels.Labeller(
@@ -67,7 +67,7 @@ def _label(arguments: argparse.Namespace) -> None:
     if sure is not None and not labeller.has_confidence:
         raise EfldError(f"--min-confidence: {arguments.model} has no confidence")
     summary = labels.write(
-        labeller, [item for item in found.items if item not in others], found.root,
+        labeller, photos, found.root,
         arguments.output, workers=arguments.workers, progress=not arguments.quiet,
     )
     for error in (*found.errors, *summary.unreadable):

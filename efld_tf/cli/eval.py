@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if not exported:
         runs.trained_model(arguments.model)
     _check(arguments, exported)
-    predictor = api.predictor(arguments.model, head=arguments.head, sources=[arguments.source])
+    predictor = api.predictor(arguments.model, head=arguments.head)
     if arguments.output:  # refuse another model's file before the work
         results.existing(arguments.output, results.describe_model(predictor.model))
     for measured in _measured(arguments, predictor, _scenes(arguments)):

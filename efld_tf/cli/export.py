@@ -13,7 +13,7 @@ from efld_tf.errors import EfldError
 from efld_tf.exporting import modes
 
 if TYPE_CHECKING:
-    from efld_tf.exporting.bundle import Bundle
+    from efld_tf.exporting.report import Bundle
 
 # An input of a concatenation that uses fewer of its grid's 255 levels is worth a word.
 FEW_LEVELS = 64

@@ -10,15 +10,17 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from efld_tf import assets
+from efld_tf import api
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.quiet import native_stderr_silenced
 from efld_tf.text import printable
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for them
+    from tqdm import tqdm
+
     from efld_tf.runtime.inputs import Input
     from efld_tf.runtime.landmarker import FaceLandmarker
     from efld_tf.runtime.outputs import Outputs
@@ -49,7 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     begun = time.time()
     report = _Report(len(found.items), arguments.quiet)
     with native_stderr_silenced():
-        landmarker = _landmarker(arguments, arguments.min_face)
+        landmarker = api.load(
+            arguments.model, detector=_detector(arguments), min_face=arguments.min_face,
+            min_score=arguments.min_score, min_confidence=arguments.min_confidence,
+            threads=arguments.threads)
         for error in found.errors:
             report.failed(error)
         try:
@@ -85,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "input", nargs="+", metavar="INPUT",
         help="photos, videos, folders, quoted patterns, a camera's number or path, or - for a list "
         "of paths on standard input")
-    parser.add_argument("--model", type=Path, default=assets.INT8_MODEL,
+    parser.add_argument("--model", default="research",
                         metavar="FILE|research|synthetic",
                         help="a .tflite of efld-export or its folder, or a shipped model: "
                         "research, not for commercial use, or synthetic, less accurate and from "
@@ -125,27 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _landmarker(arguments: argparse.Namespace, min_face: float | None) -> FaceLandmarker:
-    from efld_tf.runtime.detector import open_detector
-    from efld_tf.runtime.landmarker import FaceLandmarker
-    from efld_tf.runtime.predictor import LandmarkPredictor
-
-    predictor = LandmarkPredictor(arguments.model, arguments.threads)
-    if arguments.min_confidence is not None and not predictor.has_confidence:
-        raise EfldError(f"--min-confidence: {arguments.model} has no confidence")
-    if arguments.boxes is not None:
-        return FaceLandmarker(predictor)
-    detector = open_detector(
-        arguments.detector or "both", threads=arguments.threads, min_score=arguments.min_score,
-        min_face=min_face)
-    return FaceLandmarker(predictor, detector, min_confidence=_min_confidence(arguments))
-
-
-def _min_confidence(arguments: argparse.Namespace) -> float:
-    from efld_tf.runtime.landmarker import MIN_CONFIDENCE
-
-    given = arguments.min_confidence
-    return MIN_CONFIDENCE if given is None else given
+def _detector(arguments: argparse.Namespace) -> str | None:
+    """The detector; None where boxes are given."""
+    return None if arguments.boxes is not None else arguments.detector or "both"
 
 
 def _predict(
@@ -153,7 +140,7 @@ def _predict(
     arguments: argparse.Namespace, window: Window | None,
 ) -> None:  # fmt: skip
     """Looks at everything, photos that follow each other together."""
-    from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
+    from efld_tf.runtime.inputs import CameraInput, VideoFile
     from efld_tf.runtime.prediction import Prediction
     from efld_tf.runtime.tracker import TrackerOptions
 
@@ -162,22 +149,23 @@ def _predict(
         from efld_tf.runtime.boxes import read_boxes
 
         boxes = read_boxes(arguments.boxes, arguments.box_format or "xyxy")
-    following = None
-    if boxes is None and not all(isinstance(item, Photo) for item in items):
-        # Searching tiles of frames for small faces would take longer than all the rest.
-        following = _landmarker(arguments, arguments.min_face or math.inf)
     prediction = Prediction(
-        landmarker, outputs, report, boxes=boxes, window=window, following=following,
+        landmarker, outputs, report, boxes=boxes, window=window,
         tracking=TrackerOptions(
-            smooth=not arguments.no_smooth, min_confidence=_min_confidence(arguments)))
-    for kind, group in groupby(items, key=type):
-        if kind is CameraInput:
-            go_on = all(prediction.camera(item) for item in group)
-        elif kind is VideoFile:
-            go_on = all(prediction.video(item) for item in group)
-        else:
-            go_on = prediction.photos(list(group))
-        if not go_on:
+            smooth=not arguments.no_smooth, min_confidence=landmarker.min_confidence))
+    for _, group in groupby(items, key=type):
+        photos = []
+        for item in group:
+            if isinstance(item, CameraInput):
+                go_on = prediction.camera(item)
+            elif isinstance(item, VideoFile):
+                go_on = prediction.video(item)
+            else:
+                photos.append(item)
+                continue
+            if not go_on:
+                return
+        if photos and not prediction.photos(photos):
             return
 
 
@@ -190,7 +178,8 @@ class _Report:
 
     def __init__(self, inputs: int, quiet: bool):
         self.succeeded = self.failures = 0
-        self._several, self._quiet, self._bar = inputs > 1, quiet, None
+        self._several, self._quiet = inputs > 1, quiet
+        self._bar: tqdm[NoReturn] | None = None
 
     def begin(self, total: int | None, unit: str) -> None:
         self.close()

@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     own = [_entry(file, arguments.power) for file in arguments.files]
     paper = [_reference_entry(row) for row in reference.TABLE_1] if arguments.reference else []
     rows = sorted(own + paper, key=_rank)
-    sensitivity = None
+    sensitivity: list[Sensitivity] = []
     if arguments.sensitivity:
         content = results.read(arguments.files[0])
         sensitivity = _sensitivity(own[0], content, given=arguments.power is not None)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 
-from efld_tf import config_keys, quiet
+from efld_tf import api, config_keys, quiet
 from efld_tf.cli import common
-from efld_tf.training import recipe as recipes
+from efld_tf.training.recipe import Recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -34,19 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     arguments = parser.parse_args(argv)
-    overrides = list(arguments.overrides)
-    if arguments.init_from:
-        overrides.append(f"training.init_from={json.dumps(arguments.init_from)}")
-    recipe = recipes.load(arguments.config, overrides)
-
-    quiet.quiet_tensorflow()
-    from efld_tf.training import rounds
-
-    result = rounds.train(recipe, progress=not arguments.quiet)
-    print(
-        f"{result.folder}: best validation NME {result.nme_percent:.2f}% "
-        f"({recipe.training.target_head}) at step {result.step}"
+    run = api.train(
+        arguments.config, init_from=arguments.init_from, overrides=arguments.overrides,
+        progress=not arguments.quiet,
     )
+    print(f"{run.folder}: best validation NME {run.nme_percent:.2f}% ({run.head}) at step "
+          f"{run.step}")
     return None
 
 
@@ -60,7 +52,7 @@ class _ShowKeys(argparse.Action):
 
 def _keys() -> Iterator[str]:
     """Every key of a recipe, then the options of every family."""
-    yield from map(str, config_keys.keys_of(recipes.Recipe))
+    yield from map(str, config_keys.keys_of(Recipe))
     quiet.quiet_tensorflow()
     from efld_tf.models import registry
 

@@ -58,8 +58,7 @@ def pack(
     rule = crop_rule(annotations.records, options.crop, pack_options.zoom)
     fingerprint = _fingerprint(annotations, rule, options, pack_options, excluded)
     terms = {licenses.checked(record.attributes.get(LICENSE, "")) for record in annotations.records}
-    told = {"validation_fraction": options.validation_fraction,
-            "excluded": sorted(annotations.excluded), "licenses": sorted(terms - {""})}
+    left_out, licenses_met = sorted(annotations.excluded), sorted(terms - {""})
     if folder.exists():
         if not (folder / MANIFEST).exists():
             raise EfldError(f"{folder} exists and is not a packed source; choose another folder")
@@ -70,7 +69,9 @@ def pack(
             )
         if existing.fingerprint == fingerprint:
             # An older version has not written all of it down.
-            complete = replace(existing, **told)
+            complete = replace(
+                existing, validation_fraction=options.validation_fraction, excluded=left_out,
+                licenses=licenses_met)
             if complete != existing:
                 write_manifest(folder, complete)
             return complete
@@ -89,7 +90,9 @@ def pack(
             fingerprint=fingerprint,
             notes=annotations.notes,
             schema_fields=schemas.declared_fields(annotations.schema),
-            **told,
+            validation_fraction=options.validation_fraction,
+            excluded=left_out,
+            licenses=licenses_met,
         )
         write_manifest(temporary, manifest)
     return manifest
@@ -119,7 +122,8 @@ def _write_splits(
     """Writes the shards of both splits; returns them, the mean shape and what was skipped."""
     skipped = [str(error) for error in annotations.skipped]
     faces = cropped(annotations, rule, pack_options, workers)
-    total, count = 0.0, 0.0  # of the training faces, point by point
+    # Of the training faces, point by point.
+    total, count = np.zeros((2, schemas.get(annotations.schema).num_points, 2))
     with (
         tqdm(total=len(annotations.records), unit="face", desc=f"packing {options.name}",
              disable=not progress) as bar,
@@ -138,8 +142,8 @@ def _write_splits(
             writers.add(split, face)
             if split == "train":
                 shape = (face.points.astype(float) - 0.5) * pack_options.margin + 0.5
-                total = total + np.nan_to_num(shape)
-                count = count + np.isfinite(shape)
+                total += np.nan_to_num(shape)
+                count += np.isfinite(shape)
     if progress:
         seconds = bar.format_dict["elapsed"]
         print(f"packed {bar.n} faces in {seconds:.1f} s: {bar.n / seconds:.0f} faces/s",
@@ -147,7 +151,7 @@ def _write_splits(
     if not writers.shards["train"]:
         raise EfldError(f"source {annotations.source}: no face is left for training")
     with np.errstate(invalid="ignore"):
-        mean_shape = np.asarray(total / count)
+        mean_shape = total / count
     if not np.isfinite(mean_shape).all():
         missing = np.flatnonzero(~np.isfinite(mean_shape).all(axis=-1)).tolist()
         raise EfldError(f"source {annotations.source}: no face is annotated with points {missing}")

@@ -48,10 +48,6 @@ class Corruption:
       title, unit: for people.
       clean: the level at which nothing is done; None where no number says it.
       levels: the others.
-      squares: (box, level) -> squares to look at, of which each face gets one by chance. The box
-        and the squares are in the unit square of the clean crop.
-      pixels: (picture [W, W, 3] uint8 RGB, box, level, generator) -> the changed picture, of any
-        size. The box is in the pixels of the picture. Exactly one of `squares` and `pixels` is set.
     """
 
     name: str
@@ -59,14 +55,38 @@ class Corruption:
     unit: str
     clean: float | None
     levels: tuple[float, ...]
-    squares: Callable[[Crop, float], list[Crop]] | None = None
-    pixels: Callable[[np.ndarray, Crop, float, np.random.Generator], np.ndarray] | None = None
 
     def fits(self, box: Crop, level: float, limit: float) -> bool:
         """Whether a level can be shown of faces that are stored with so much around their crop."""
-        if self.squares is None:
-            return True
+        return True
+
+
+@dataclass(frozen=True)
+class Moved(Corruption):
+    """A corruption that looks at another square of the photo.
+
+    Attributes:
+      squares: (box, level) -> squares to look at, of which each face gets one by chance. The box
+        and the squares are in the unit square of the clean crop.
+    """
+
+    squares: Callable[[Crop, float], list[Crop]]
+
+    def fits(self, box: Crop, level: float, limit: float) -> bool:
+        """Whether a level can be shown of faces that are stored with so much around their crop."""
         return max(reach(square) for square in self.squares(box, level)) <= limit * (1 + 1e-9)
+
+
+@dataclass(frozen=True)
+class Changed(Corruption):
+    """A corruption that changes the pixels.
+
+    Attributes:
+      pixels: (picture [W, W, 3] uint8 RGB, box, level, generator) -> the changed picture, of any
+        size. The box is in the pixels of the picture.
+    """
+
+    pixels: Callable[[np.ndarray, Crop, float, np.random.Generator], np.ndarray]
 
 
 def unit_box(rule: CropRule) -> Crop:
@@ -153,8 +173,9 @@ def covered(
     if not (last > first).all():
         return picture
     result = picture.copy()
+    width, height = last - first
     result[first[1] : last[1], first[0] : last[0]] = _clouds(
-        _colours(picture, box), *(last - first)[::-1], random
+        _colours(picture, box), height, width, random
     )
     return result
 
@@ -193,23 +214,23 @@ def _clouds(
     return np.clip(np.rint(palette + colours.mean(axis=0)), 0, 255).astype(np.uint8)
 
 
-CORRUPTIONS = (
-    Corruption("box_shift", "box shift", "% of the box's longest side", 0,
-               (2.5, 5, 10, 15, 20, 30), squares=shifted),
-    Corruption("box_scale", "box scale", "% larger or smaller", 0,
-               (-30, -20, -10, 10, 20, 30, 50), squares=scaled),
-    Corruption("rotation", "in-plane rotation", "degrees", 0,
-               (5, 10, 20, 30, 45, 60), squares=turned),
-    Corruption("blur", "Gaussian blur", "deviation, % of the box", 0,
-               (0.5, 1, 2, 3, 5), pixels=blurred),
-    Corruption("noise", "sensor noise", f"deviation, of 255, at {FACE_PIXELS} px a face", 0,
-               (5, 10, 20, 40, 60), pixels=noisy),
-    Corruption("jpeg", "JPEG", f"quality, at {FACE_PIXELS} px a face", None,
-               (60, 40, 20, 10, 5), pixels=compressed),
-    Corruption("darkness", "darkness", "stops less light", 0,
-               (1, 2, 3, 4, 6, 8), pixels=darkened),
-    Corruption("occlusion", "occlusion", "% of the box's area", 0,
-               (5, 10, 20, 30, 50), pixels=covered),
-    Corruption("resolution", "resolution", "px along the box", None,
-               (100, 64, 48, 32, 24, 16), pixels=coarse),
+CORRUPTIONS: tuple[Moved | Changed, ...] = (
+    Moved("box_shift", "box shift", "% of the box's longest side", 0,
+          (2.5, 5, 10, 15, 20, 30), shifted),
+    Moved("box_scale", "box scale", "% larger or smaller", 0,
+          (-30, -20, -10, 10, 20, 30, 50), scaled),
+    Moved("rotation", "in-plane rotation", "degrees", 0,
+          (5, 10, 20, 30, 45, 60), turned),
+    Changed("blur", "Gaussian blur", "deviation, % of the box", 0,
+            (0.5, 1, 2, 3, 5), blurred),
+    Changed("noise", "sensor noise", f"deviation, of 255, at {FACE_PIXELS} px a face", 0,
+            (5, 10, 20, 40, 60), noisy),
+    Changed("jpeg", "JPEG", f"quality, at {FACE_PIXELS} px a face", None,
+            (60, 40, 20, 10, 5), compressed),
+    Changed("darkness", "darkness", "stops less light", 0,
+            (1, 2, 3, 4, 6, 8), darkened),
+    Changed("occlusion", "occlusion", "% of the box's area", 0,
+            (5, 10, 20, 30, 50), covered),
+    Changed("resolution", "resolution", "px along the box", None,
+            (100, 64, 48, 32, 24, 16), coarse),
 )

@@ -197,6 +197,6 @@ def evaluate(
     )
 
 
-def percent(fraction: float) -> float:
+def percent(fraction: float | np.floating[Any]) -> float:
     """A fraction as percent with four decimals."""
     return round(100.0 * float(fraction), 4)

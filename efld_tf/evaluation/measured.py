@@ -26,9 +26,14 @@ class Measured(Section):
     def skipped(self) -> Sequence[object]:
         """A line or error for each sample that could not be used."""
 
+    @property
+    def file(self) -> Path:
+        """The model that was measured."""
+        return self.subject.model
+
     def about(self) -> dict[str, Any]:
         """The `model` section of `results.json`."""
-        return results.describe_model(self.subject.model, schema=self.subject.schema)
+        return results.describe_model(self.file, schema=self.subject.schema)
 
     def report(self) -> str:
         """The summary for a terminal."""

@@ -197,7 +197,7 @@ def _draw(axes: Axes, slots: Sequence[_Slot], evaluation: Evaluation, face: int 
             title += f"\n{level:.1f}%"
         axes.text((slot.left + slot.right) / 2, 1.02, title, fontsize=7, ha="center", va="bottom",
                   linespacing=1.15, transform=axes.get_xaxis_transform())
-    axes.set_xticks(ticks, labels, rotation=90, fontsize=6.5)
+    axes.set_xticks(ticks, map(str, labels), rotation=90, fontsize=6.5)
     axes.tick_params(axis="x", length=0, pad=2)
     axes.tick_params(axis="y", labelsize=7)
     axes.grid(axis="y", alpha=0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -94,7 +95,7 @@ def _draw_example(axes: Axes, look: Look, index: int, schema: LandmarkSchema) ->
 
 def _draw_face(
     axes: Axes, points: np.ndarray, schema: LandmarkSchema, colour: str, width: float,
-    **style: object,
+    **style: Any,
 ) -> None:
     """Lines of the parts, and dots for points on none: [N, 2] in the unit square, NaN left out."""
     lines = [list(part.polyline) for part in schema.parts if len(part.polyline) > 1]

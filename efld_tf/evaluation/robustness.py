@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efld_tf.evaluation import corruptions
-from efld_tf.evaluation.corruptions import CORRUPTIONS, FACE_PIXELS, Corruption
+from efld_tf.evaluation.corruptions import CORRUPTIONS, FACE_PIXELS, Changed, Moved
 from efld_tf.evaluation.evaluate import Evaluation, percent
 from efld_tf.evaluation.faces import WHOLE, EvaluationFaces, common_points
 from efld_tf.evaluation.measured import Measured
@@ -35,7 +35,7 @@ class Curve:
       left_out: levels that need more around the crop than the source has stored.
     """
 
-    corruption: Corruption
+    corruption: Moved | Changed
     levels: tuple[float | None, ...]
     nme: np.ndarray
     left_out: tuple[float, ...]
@@ -123,7 +123,7 @@ class Subject:
         self._side = round(FACE_PIXELS / self._box.side)
 
     def under(
-        self, corruption: Corruption, level: float | None, size: int
+        self, corruption: Moved | Changed, level: float | None, size: int
     ) -> tuple[np.ndarray, Crop]:
         """The face as a model gets it.
 
@@ -136,7 +136,7 @@ class Subject:
         if level is None or level == corruption.clean:
             return self._faces.picture(self._index, size), WHOLE
         random = corruptions.generator(self._faces.names[self._index], corruption.name, level)
-        if corruption.squares is not None:
+        if isinstance(corruption, Moved):
             possible = corruption.squares(self._box, level)
             square = possible[random.integers(len(possible))]
             return self._faces.view(self._index, square, size), square
@@ -155,7 +155,7 @@ class Subject:
 def measure(
     predictor: Predictor,
     evaluation: Evaluation,
-    chosen: Sequence[Corruption] = CORRUPTIONS,
+    chosen: Sequence[Moved | Changed] = CORRUPTIONS,
     *,
     progress: bool = True,
 ) -> Robustness:

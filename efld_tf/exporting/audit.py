@@ -164,6 +164,8 @@ def _stored_weights(found: graph.Graph, operator: graph.Operator) -> str | None:
     if operator.name not in WEIGHTED:
         return None
     weights = operator.inputs[1]
+    if weights is None:
+        return None
     for unpacking in found.operators:
         if unpacking.name == "DEQUANTIZE" and weights in unpacking.outputs:
             return unpacking.input_dtypes[0]
@@ -176,7 +178,8 @@ def _check_builtin_and_static(found: graph.Graph, path: str | Path) -> None:
     for operator in found.operators:
         if not operator.builtin:
             raise DataError(path, f"{_listed([operator])} is not a builtin")
-        if not operator.outputs or (operator.name in WEIGHTED and len(operator.inputs) < 2):
+        missing = operator.name in WEIGHTED and None in (*operator.inputs, None, None)[:2]
+        if not operator.outputs or missing:
             raise DataError(path, f"{_listed([operator])} lacks an input or an output")
     for tensor in found.tensors:
         if None in tensor.shape:

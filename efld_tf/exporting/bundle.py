@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from efld_tf import files
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import EfldError
 from efld_tf.exporting import card
-from efld_tf.exporting.layers import LayerError
 from efld_tf.exporting.report import ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule, extract_crop, zoomed
@@ -35,29 +33,6 @@ GOLDEN_FACES = 16
 NOISY_IMAGES = 3
 # Around a confidence of 0.5, where it changes fastest, this is three steps of its int8 log-odds.
 CONFIDENCE_TOLERANCE = 0.05
-
-
-@dataclass(frozen=True)
-class Bundle(os.PathLike[str]):
-    """An export on disk; it stands for its folder wherever a path to a model is taken.
-
-    Attributes:
-      folder: with the `.tflite`, its card, schema, golden files, report and calibration.
-      report: what was written and what the mode costs.
-      layers: what each layer lost, where that was asked for.
-    """
-
-    folder: Path
-    report: ExportReport
-    layers: list[LayerError] = field(default_factory=list, repr=False)
-
-    @property
-    def model(self) -> Path:
-        """The `.tflite`."""
-        return self.folder / self.report.model
-
-    def __fspath__(self) -> str:
-        return str(self.folder)
 
 
 def check_replaceable(folder: Path) -> None:
@@ -124,8 +99,9 @@ def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> tuple[float,
     expected, sure = golden.run(model, image)
     others = [golden.run(model, image, xnnpack=False)]
     others += [golden.run(model, other) for other in (_noisy(image) if noise else ())]
-    off = max(abs(confidence - sure) for _, confidence in others) if sure is not None else 0.0
-    return float(np.abs(np.array([points for points, _ in others]) - expected).max()), off
+    off = [abs(other - sure) for _, other in others if sure is not None and other is not None]
+    moved = np.abs(np.array([points for points, _ in others]) - expected)
+    return float(moved.max()), max(off, default=0.0)
 
 
 def _noisy(image: np.ndarray) -> Iterator[np.ndarray]:

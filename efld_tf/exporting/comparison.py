@@ -30,8 +30,9 @@ def comparison(
     if faces.comparable(trained.head, shown.schema) is None:
         measured = []  # calibrated on faces of another format
     if not measured:
-        points = (predictor.predict_crops(shown.crops) for predictor in (first, second))
-        differences = point_differences(*points, shown.crops.shape[1])
+        differences = point_differences(
+            first.predict_crops(shown.crops), second.predict_crops(shown.crops),
+            shown.crops.shape[1])
         return {"on": shown.source, **differences, **confidence}
     shown = shown.ordered(measured)
     return {**compare(evaluate(first, shown), evaluate(second, shown)), **confidence}
@@ -60,10 +61,10 @@ def compare_confidence(
     It is seen on faces [F, S, S, 3] uint8 and, because int8 was calibrated on faces alone, on the
     same crops cut into shuffled tiles.
     """
-    if not exported.has_confidence:
-        return {}
     both = np.concatenate([crops, shuffled(crops)])
     first, second = (p.predict_with_confidence(both)[1] for p in (trained, exported))
+    if first is None or second is None:
+        return {}
     return {
         "confidence_difference_median": round(float(np.median(np.abs(first - second))), 4),
         "confidence_difference_p99": round(float(np.percentile(np.abs(first - second), 99)), 4),

@@ -13,9 +13,12 @@ from efld_tf.models.registry import PRESENCE
 from efld_tf.models.trained import POINTS, TrainedModel
 from efld_tf.quiet import silenced_stderr
 
+# For modes that are not calibrated.
+NO_CROPS = np.empty((0, 1, 1, 3), np.uint8)
+
 
 def convert(
-    trained: TrainedModel, mode: Mode, crops: np.ndarray | None = None, steps: Steps | None = None
+    trained: TrainedModel, mode: Mode, crops: np.ndarray = NO_CROPS, steps: Steps | None = None
 ) -> bytes:
     """Converts one head: uint8 image [1, S, S, 3] in, float32 points [1, N, 2] out.
 
@@ -29,7 +32,7 @@ def convert(
     return lowered(rewritten(trained, mode, crops), mode, crops)[0]
 
 
-def rewritten(trained: TrainedModel, mode: Mode, crops: np.ndarray | None) -> TrainedModel:
+def rewritten(trained: TrainedModel, mode: Mode, crops: np.ndarray) -> TrainedModel:
     """The model with its network as it is best computed in a mode; arguments as in `convert`."""
     steps = mode.steps
     network = optimise.fold_batch_norms(trained.network)
@@ -54,7 +57,7 @@ def rewritten(trained: TrainedModel, mode: Mode, crops: np.ndarray | None) -> Tr
 
 
 def lowered(
-    trained: TrainedModel, mode: Mode, crops: np.ndarray | None
+    trained: TrainedModel, mode: Mode, crops: np.ndarray
 ) -> tuple[bytes, ranges.Observed | None]:
     """A rewritten model as a flatbuffer in the numbers of a mode; arguments as in `convert`.
 

@@ -13,12 +13,11 @@ from efld_tf.errors import UnsupportedMode
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.faces import EvaluationFaces
 from efld_tf.exporting import audit, bundle, calibration, convert, layers, metadata, qat, ranges
-from efld_tf.exporting.bundle import Bundle
 from efld_tf.exporting.calibration import Asked, CalibrationManifest
 from efld_tf.exporting.comparison import comparison
 from efld_tf.exporting.layers import LayerError
 from efld_tf.exporting.modes import INT8, Mode
-from efld_tf.exporting.report import ExportReport
+from efld_tf.exporting.report import Bundle, ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.models.blocks import HardSwish
 from efld_tf.models.trained import TrainedModel
@@ -65,7 +64,7 @@ def export(
     bundle.check_replaceable(folder)
     calibrated = _calibration(trained, calibrate_on) if mode.calibrated else None
     shown = _shown(trained, compare_on, calibrated)
-    crops = calibrated.faces.crops if calibrated else None
+    crops = calibrated.faces.crops if calibrated else convert.NO_CROPS
     final = trained
     if mode.fine_tuned:
         everything = calibration.load_faces(
@@ -98,7 +97,7 @@ def export(
         if calibrated:
             calibration.write_manifest(temporary / bundle.CALIBRATION, calibrated.manifest)
         bundle.complete(path, trained, report)
-        if debug and crops is not None:
+        if debug:
             lost = _layers(trained, path, crops)
     return Bundle(folder, report, lost)
 

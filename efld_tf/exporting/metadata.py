@@ -5,28 +5,28 @@ from __future__ import annotations
 import importlib.util
 import io
 import zipfile
-from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import flatbuffers
 
 from efld_tf import __version__
 from efld_tf.exporting import flatbuffer
 from efld_tf.landmarks import schemas
+from efld_tf.runtime.detector import bundled
 from efld_tf.runtime.metadata import MODEL_FILE, NAMES_FILE, ModelMetadata
 from efld_tf.runtime.model_license import METADATA_NAME
 
 FILE_IDENTIFIER = b"M001"
 
 
-def _load_schema() -> ModuleType:
+def _load_schema() -> Any:
     """MediaPipe's generated classes of the metadata format, without importing MediaPipe itself.
 
     That would take ten seconds and load JAX.
     """
-    package = Path(importlib.util.find_spec("mediapipe").origin).parent
-    path = package / "tasks" / "metadata" / "metadata_schema_py_generated.py"
+    path = bundled("tasks/metadata/metadata_schema_py_generated.py")
     spec = importlib.util.spec_from_file_location("mediapipe_metadata_schema", path)
+    assert spec is not None and spec.loader is not None  # a Python file has a loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -52,7 +52,7 @@ def add(model: bytes, about: ModelMetadata) -> bytes:
     return whole.getvalue()
 
 
-def _model_metadata(about: ModelMetadata, confidence: bool) -> schema.ModelMetadataT:
+def _model_metadata(about: ModelMetadata, confidence: bool) -> Any:
     title = schemas.get(about.schema).title
     result = schema.ModelMetadataT()
     result.name = f"{about.family} {about.schema}"
@@ -71,7 +71,7 @@ def _model_metadata(about: ModelMetadata, confidence: bool) -> schema.ModelMetad
     return result
 
 
-def _image_metadata() -> schema.TensorMetadataT:
+def _image_metadata() -> Any:
     image = schema.TensorMetadataT()
     image.name = "image"
     image.description = "uint8 RGB face crop; see efld.json for how it is cut"
@@ -90,7 +90,7 @@ def _image_metadata() -> schema.TensorMetadataT:
     return image
 
 
-def _points_metadata() -> schema.TensorMetadataT:
+def _points_metadata() -> Any:
     points = schema.TensorMetadataT()
     points.name = "points"
     points.description = "x, y in the unit square of the crop; pixel j of W is at (j + 0.5) / W"
@@ -100,7 +100,7 @@ def _points_metadata() -> schema.TensorMetadataT:
     return points
 
 
-def _confidence_metadata() -> schema.TensorMetadataT:
+def _confidence_metadata() -> Any:
     confidence = schema.TensorMetadataT()
     confidence.name = "confidence"
     confidence.description = "how sure it is that the crop shows a face, 0 to 1"
@@ -111,14 +111,14 @@ def _confidence_metadata() -> schema.TensorMetadataT:
     return confidence
 
 
-def _feature() -> schema.ContentT:
+def _feature() -> Any:
     content = schema.ContentT()
     content.contentPropertiesType = schema.ContentProperties.FeatureProperties
     content.contentProperties = schema.FeaturePropertiesT()
     return content
 
 
-def _file(name: str, kind: int) -> schema.AssociatedFileT:
+def _file(name: str, kind: int) -> Any:
     file = schema.AssociatedFileT()
     file.name, file.type = name, kind
     return file

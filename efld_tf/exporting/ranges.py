@@ -102,8 +102,9 @@ def choose(
         )
     ends = {groups[tensor.index] for tensor in found.outputs}
     for operator in found.operators:
-        if operator.name == "LOGISTIC" and groups[operator.outputs[0].index] in ends:
-            ranges[groups[operator.inputs[0].index]] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
+        read = operator.inputs[0] if operator.name == "LOGISTIC" else None
+        if read is not None and groups[operator.outputs[0].index] in ends:
+            ranges[groups[read.index]] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
     return {found.tensors[member].name: ranges[group] for member, group in groups.items()}
 
 
@@ -157,7 +158,7 @@ def _groups(found: graph.Graph) -> Mapping[int, int]:
             leader[tensor.index] = tensor.index
         shared = operator.inputs if operator.name == "CONCATENATION" else operator.inputs[:1]
         if operator.name in MOVING or operator.name == "CONCATENATION":
-            for tensor in shared:
-                if tensor and tensor.index in leader:
-                    leader[find(tensor.index)] = operator.outputs[0].index
+            for read in shared:
+                if read and read.index in leader:
+                    leader[find(read.index)] = operator.outputs[0].index
     return {index: find(index) for index in leader}

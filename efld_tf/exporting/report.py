@@ -1,9 +1,14 @@
-"""What an export tells about the file that it wrote: the content of `report.json`."""
+"""An export, and what it tells about the file that it wrote: the content of `report.json`."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # it brings LiteRT
+    from efld_tf.exporting.layers import LayerError
 
 
 @dataclass(frozen=True)
@@ -41,3 +46,26 @@ class ExportReport:
     comparison: dict[str, Any]
     compared_on_calibration: bool = False
     concatenations: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Bundle(os.PathLike[str]):
+    """An export on disk; it stands for its folder wherever a path to a model is taken.
+
+    Attributes:
+      folder: with the `.tflite`, its card, schema, golden files, report and calibration.
+      report: what was written and what the mode costs.
+      layers: what each layer lost, where that was asked for.
+    """
+
+    folder: Path
+    report: ExportReport
+    layers: list[LayerError] = field(default_factory=list, repr=False)
+
+    @property
+    def model(self) -> Path:
+        """The `.tflite`."""
+        return self.folder / self.report.model
+
+    def __fspath__(self) -> str:
+        return str(self.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,7 @@ class FloatPredictor:
 
     def __init__(self, model: TrainedModel):
         """Takes a model that was loaded, `TrainedModel.load`."""
+        self.model: Path = model.path
         self.schema: str = model.head
         self.crop_rule: CropRule = model.crop_rule
         self.input_size: int = model.input_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -14,9 +14,10 @@ import tf_keras
 from efld_tf import config
 from efld_tf.errors import EfldError
 from efld_tf.models import coordnet, efld, mapnet, on_backbone, pipnet
+from efld_tf.models.codecs import HeatmapCodec, PIPCodec
 
-# What a head predicts: a tensor, or several by name.
-Raw = tf.Tensor | Mapping[str, tf.Tensor]
+# What a head predicts: a tensor, or several by name, as its family and its codec agree.
+Raw: TypeAlias = Any
 
 # The output that says whether there is a face, beside those of the heads, and its layer.
 PRESENCE = "presence"
@@ -44,12 +45,6 @@ class Codec(Protocol):
     def decode(self, raw: Raw) -> tf.Tensor:
         """A head's raw output -> points [B, N, 2] in the crop's unit square."""
 
-    def encode_coarse(self, points: tf.Tensor, level: int) -> tf.Tensor:
-        """Points [B, N, 2] -> target scores on a grid of cells 2^level times as long.
-
-        Only of a family that has a `Grid`, for self-training with curriculum.
-        """
-
 
 # A family's dataclass of options.
 Options = TypeVar("Options")
@@ -63,10 +58,13 @@ class Grid(Generic[Options]):
       cells: (options, input size) -> cells a side.
       coarse: (model, head, level) -> the head's scores on a grid of cells 2^level times as long,
         by the same weights.
+      encode: (codec, points [B, N, 2], level) -> target scores on such a grid, for self-training
+        with curriculum.
     """
 
     cells: Callable[[Options, int], int]
     coarse: Callable[[tf_keras.Model, str, int], tf.Tensor]
+    encode: Callable[[Any, tf.Tensor, int], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,8 @@ FAMILIES: dict[str, Family[Any]] = {
     ),
     "pipnet": Family(
         pipnet.PIPNetOptions, pipnet.check_size, pipnet.build, pipnet.codec, ("pip",),
-        pipnet.features, Grid(pipnet.grid, on_backbone.coarse_scores), on_backbone.load_backbone,
+        pipnet.features, Grid(pipnet.grid, on_backbone.coarse_scores, PIPCodec.encode_coarse),
+        on_backbone.load_backbone,
     ),
     "coordnet": Family(
         coordnet.CoordNetOptions, on_backbone.check_size, coordnet.build, coordnet.codec,
@@ -193,7 +192,8 @@ FAMILIES: dict[str, Family[Any]] = {
     ),
     "mapnet": Family(
         mapnet.MapNetOptions, on_backbone.check_size, mapnet.build, mapnet.codec, ("heatmap",),
-        mapnet.features, Grid(mapnet.grid, on_backbone.coarse_scores), on_backbone.load_backbone,
+        mapnet.features, Grid(mapnet.grid, on_backbone.coarse_scores, HeatmapCodec.encode_coarse),
+        on_backbone.load_backbone,
     ),
 }
 

@@ -108,9 +108,10 @@ class FaceLandmarker:
         """
         if isinstance(photos, list | tuple):
             return [self(photo) for photo in photos]
-        image = photos
         if isinstance(photos, str | os.PathLike):
             image = read_photo(Path(photos), upright=True)
+        else:
+            image = photos
         check_image(image)
         return Faces(self.find(image), image)
 

@@ -18,7 +18,7 @@ from efld_tf.runtime import pictures, stream
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.outputs import Outputs, Result
-from efld_tf.runtime.tracker import FaceTracker, TrackerOptions
+from efld_tf.runtime.tracker import TrackerOptions
 from efld_tf.runtime.window import HEIGHT, WIDTH, Window
 
 if TYPE_CHECKING:  # brings FFmpeg, which photos do not need
@@ -79,7 +79,6 @@ class Prediction:
         boxes: Mapping[str, Floats] | None = None,
         tracking: TrackerOptions | None = None,
         window: Window | None = None,
-        following: FaceLandmarker | None = None,
     ):
         """Combines what finds, what keeps and what tells.
 
@@ -88,9 +87,7 @@ class Prediction:
             file name.
           tracking: how faces of videos are followed.
           window: where everything is shown as well.
-          following: finds the faces of frames, by a quicker detector; None for `landmarker`.
         """
-        self._following = following or landmarker
         self._landmarker, self._outputs, self._reporter = landmarker, outputs, reporter
         self._boxes, self._tracking, self._window = boxes, tracking, window
 
@@ -142,7 +139,7 @@ class Prediction:
         """
         from efld_tf.runtime import video
 
-        tracker = FaceTracker(self._following, self._tracking)
+        tracker = self._landmarker.track(self._tracking)
         path = self._outputs.video_path(item)
         seen = _Seen()
 

@@ -22,13 +22,18 @@ class Section(ABC):
     def summary(self) -> dict[str, Any]:
         """Its content."""
 
+    @property
     @abstractmethod
+    def file(self) -> Path:
+        """The model that was measured."""
+
     def about(self) -> dict[str, Any]:
-        """The `model` section: what was measured, see `results.describe_model`.
+        """The `model` section, see `results.describe_model`.
 
         Raises:
           DataError: the model's file cannot be read.
         """
+        return results.describe_model(self.file)
 
     @property
     def factors(self) -> dict[str, float]:

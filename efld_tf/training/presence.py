@@ -88,17 +88,15 @@ def fit(
             raise EfldError("too few photos with and without faces to fit to")
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     z = (x - mean) / spread
-    best: tuple[float, float, np.ndarray] | None = None
+    tried: list[tuple[float, float, np.ndarray]] = []
     for penalty in penalties:
         held_out = np.zeros(len(x))
         for index in range(FOLDS):
             kept = fold != index
             kernel, bias = _logistic(z[kept], face[kept], weight[kept], penalty)
             held_out[~kept] = z[~kept] @ kernel + bias
-        loss = _loss(held_out, face, weight)
-        if best is None or loss < best[0]:
-            best = loss, penalty, held_out
-    _, penalty, held_out = best
+        tried.append((_loss(held_out, face, weight), penalty, held_out))
+    _, penalty, held_out = min(tried, key=lambda one: one[0])
     kernel, bias = _logistic(z, face, weight, penalty)
     shift = -quantile(held_out[face], weight[face], 1 - RECALL)
     kernel = kernel / spread
@@ -127,7 +125,7 @@ def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
     """The value below which that share of the weight lies."""
     order = np.argsort(values)
     below = np.cumsum(weight[order]) / weight.sum()
-    return float(values[order][min(np.searchsorted(below, share), len(order) - 1)])
+    return float(values[order][min(int(np.searchsorted(below, share)), len(order) - 1)])
 
 
 def _logistic(

@@ -263,7 +263,7 @@ class Recipe:
         self._check_heads()
         self._check_held_out()
         if self.self_training:
-            self._check_unlabelled()
+            self._check_unlabelled(self.self_training)
         if not any(
             (source.validation_fraction or source.packed)
             and self.training.target_head in source.heads
@@ -287,7 +287,7 @@ class Recipe:
         """
         for source in [*self.data.sources, *self._unlabelled]:
             if source.packed:
-                self._check_packed(source)
+                self._check_packed(source.source, source.packed)
             else:
                 declare_schema(source.source)
         for head in self.heads:
@@ -297,14 +297,14 @@ class Recipe:
                     f"{', '.join(schemas.names())}, or of a source with ?schema=FILE.yaml"
                 )
 
-    def _check_packed(self, source: SourceOptions) -> None:
+    def _check_packed(self, source: str, folder: Path) -> None:
         """Refuses a packed source whose crops are of another size than the recipe's."""
-        found, asked = open_packed(source.packed).pack, self.data.pack
+        found, asked = open_packed(folder).pack, self.data.pack
         for name in ("size", "margin", "zoom"):
             packed, wanted = getattr(found, name), getattr(asked, name)
             if packed != wanted:
                 raise EfldError(
-                    f"{source.source}: packed with {name} {packed:g}, but data.pack.{name} is "
+                    f"{source}: packed with {name} {packed:g}, but data.pack.{name} is "
                     f"{wanted:g}"
                 )
 
@@ -333,14 +333,14 @@ class Recipe:
                     "trained on; give it the same"
                 )
 
-    def _check_unlabelled(self) -> None:
+    def _check_unlabelled(self, asked: SelfTrainingRecipe) -> None:
         """Refuses unlabelled sources that do not fit the heads or the labelled ones."""
-        if self.self_training.steps is not None:
-            replace(self.training, steps=self.self_training.steps)  # it refuses impossible ones
+        if asked.steps is not None:
+            replace(self.training, steps=asked.steps)  # it refuses impossible ones
         if self.data.service:
             raise EfldError("data.service: it cannot be combined with self_training")
         names = {source.name for source in self.data.sources}
-        for source in self._unlabelled:
+        for source in asked.unlabelled:
             for head in set(source.heads) - set(self.heads):
                 raise EfldError(f"self_training.unlabelled: the head {head!r} is not in heads")
             if names & {source.name, *pseudo_names(source).values()}:

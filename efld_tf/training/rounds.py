@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from efld_tf import config, files
 from efld_tf.data.options import PACKED, SourceOptions
 from efld_tf.errors import DataError
 from efld_tf.models import checkpoint, registry
-from efld_tf.runs import BEST_MODEL, trained_model
+from efld_tf.runs import BEST_MODEL, Run, trained_model
 from efld_tf.training import pseudo_labels, run
-from efld_tf.training.recipe import Recipe, pseudo_names
+from efld_tf.training.recipe import Recipe, SelfTrainingRecipe, pseudo_names
 
 ROUNDS = "rounds.json"
 # Section 3.3: Task 1, Task 2, and Task 3 three times; standard self-training is Task 3 alone.
@@ -29,7 +30,7 @@ STANDARD = (0, 0, 0)
 DISTILLATION = (0,)
 
 
-def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
+def train(recipe: Recipe, *, progress: bool = True) -> Run:
     """Trains a recipe: one run, or with `self_training` its rounds, each of them a run.
 
     Round 0 learns from the labelled sources. Each further one labels the unlabelled sources by the
@@ -48,14 +49,16 @@ def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
     """
     if recipe.self_training is None:
         return run.train(recipe, progress=progress)
-    levels, unlabelled = levels_of(recipe), recipe.self_training.unlabelled
-    teacher = _teacher(recipe)
+    recipe.check_sources()
+    asked = recipe.self_training
+    levels, unlabelled = levels_of(recipe, asked), asked.unlabelled
+    teacher = _teacher(recipe, asked)
     run.prepare(recipe, progress=progress)
     run.pack_sources(recipe, unlabelled, progress=progress)
     run.claim_folder(recipe, [*recipe.data.sources, *unlabelled])
     entries: list[dict[str, Any]] = []
     if teacher is None:
-        result = run.train_prepared(_round(recipe, 0, []), progress=progress)
+        result = run.train_prepared(_round(recipe, asked, 0, []), progress=progress)
         _note(recipe, entries, result)
         teacher = result.folder / BEST_MODEL
     for number, level in enumerate(levels, start=1):
@@ -64,24 +67,26 @@ def train(recipe: Recipe, *, progress: bool = True) -> run.RunResult:
             cells = f", cells x {2**level}" if level else ""
             print(f"round {number} of {len(levels)}: pseudo-labels by {teacher}{cells}",
                   file=sys.stderr)
-        labels = _pseudo_label(recipe, number, level, teacher, progress)
-        result = run.train_prepared(_round(recipe, number, labels), progress=progress)
+        labels = _pseudo_label(recipe, asked, number, level, teacher, progress)
+        result = run.train_prepared(_round(recipe, asked, number, labels), progress=progress)
         _note(recipe, entries, result, level)
         teacher = result.folder / BEST_MODEL
     _keep(result, recipe)
     return replace(result, folder=recipe.folder)
 
 
-def levels_of(recipe: Recipe) -> tuple[int, ...]:
+def levels_of(recipe: Recipe, asked: SelfTrainingRecipe) -> tuple[int, ...]:
     """The level of each round after the first.
 
     Raises:
       EfldError: the family cannot learn one of them.
     """
-    levels = recipe.self_training.levels
-    if levels is None and recipe.self_training.teacher is not None:
+    levels: Sequence[int]
+    if asked.levels is not None:
+        levels = asked.levels
+    elif asked.teacher is not None:
         levels = DISTILLATION
-    elif levels is None:
+    else:
         levels = CURRICULUM if registry.get(recipe.model.family).grid else STANDARD
     run.check_levels(run.architecture(recipe), levels)
     return tuple(levels)
@@ -97,16 +102,16 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return json.loads(path.read_text()) if path.exists() else []
 
 
-def _teacher(recipe: Recipe) -> Path | None:
+def _teacher(recipe: Recipe, asked: SelfTrainingRecipe) -> Path | None:
     """The file of the teacher, if there is one, which must see faces as the recipe crops them."""
-    if recipe.self_training.teacher is None:
+    if asked.teacher is None:
         return None
-    path = trained_model(config.expand(recipe.self_training.teacher))
+    path = trained_model(config.expand(asked.teacher))
     spec, pack, zoom = checkpoint.read_spec(path), recipe.data.pack, recipe.data.pack.zoom
     if pack.size < spec.input_size * pack.margin:
         raise DataError(path, f"sees {spec.input_size} pixels; with data.pack.margin it needs a "
                         f"data.pack.size of {spec.input_size * pack.margin:g}, not {pack.size}")
-    for head in {head for source in recipe.self_training.unlabelled for head in source.heads}:
+    for head in {head for source in asked.unlabelled for head in source.heads}:
         found = spec.heads[checkpoint.chosen_head(path, spec, head)].crop_rule.zoom
         if found != zoom:
             raise DataError(
@@ -114,9 +119,11 @@ def _teacher(recipe: Recipe) -> Path | None:
     return path
 
 
-def _round(recipe: Recipe, number: int, labels: list[SourceOptions]) -> Recipe:
+def _round(
+    recipe: Recipe, asked: SelfTrainingRecipe, number: int, labels: list[SourceOptions]
+) -> Recipe:
     """The recipe of a round: with another seed than those before."""
-    steps = (recipe.self_training.steps if number else None) or recipe.training.steps
+    steps = (asked.steps if number else None) or recipe.training.steps
     return replace(
         recipe,
         name=f"round_{number}",
@@ -133,11 +140,12 @@ def _folder(recipe: Recipe) -> str:
 
 
 def _pseudo_label(
-    recipe: Recipe, number: int, level: int, teacher: Path, progress: bool
+    recipe: Recipe, asked: SelfTrainingRecipe, number: int, level: int, teacher: Path,
+    progress: bool,
 ) -> list[SourceOptions]:
     """Labels the unlabelled sources by the teacher; returns them as packed sources, one a head."""
     result = []
-    for source in recipe.self_training.unlabelled:
+    for source in asked.unlabelled:
         for head, name in pseudo_names(source).items():
             folder = f"{_folder(recipe)}/pseudo_{number}/{name}"
             pseudo_labels.write(
@@ -152,7 +160,7 @@ def _pseudo_label(
 
 
 def _note(
-    recipe: Recipe, entries: list[dict[str, Any]], result: run.RunResult, level: int | None = None
+    recipe: Recipe, entries: list[dict[str, Any]], result: Run, level: int | None = None
 ) -> None:
     """Appends a finished round; the file does not forget later ones while they are met again."""
     about = {"round": result.folder.name, "step": result.step, "nme_percent": result.nme_percent}
@@ -161,7 +169,7 @@ def _note(
         files.write_json(recipe.folder / ROUNDS, entries)
 
 
-def _keep(last: run.RunResult, recipe: Recipe) -> None:
+def _keep(last: Run, recipe: Recipe) -> None:
     """Makes the last round's best weights those of the whole run."""
     spec, model = checkpoint.load(last.folder / BEST_MODEL)
     training = {**spec.training, "recipe": f"{recipe.name}/{last.folder.name}"}

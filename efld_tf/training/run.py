@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,33 +23,18 @@ from efld_tf.data.manifest import read_manifest
 from efld_tf.data.options import SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
+from efld_tf.runs import VALIDATION_LOG, Run, validation_history
 from efld_tf.training import averaging, devices, losses, task
 from efld_tf.training.recipe import Recipe
 
 RECIPE_FILE = "recipe.yaml"
 DATA_FILE = "data.json"
-VALIDATION_LOG = "validation.jsonl"
 CHECKPOINTS = "checkpoints"
 
 DIFFERENCES = 3  # so many are told of two recipes
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """How a run ended.
-
-    Attributes:
-      folder: of the run.
-      step: of the best weights.
-      nme_percent: their validation NME of the target head.
-    """
-
-    folder: Path
-    step: int
-    nme_percent: float
-
-
-def train(recipe: Recipe, *, progress: bool = True) -> RunResult:
+def train(recipe: Recipe, *, progress: bool = True) -> Run:
     """Trains a recipe, or carries on where an earlier, killed run of it stopped.
 
     Raises:
@@ -63,13 +48,13 @@ def train(recipe: Recipe, *, progress: bool = True) -> RunResult:
     return train_prepared(recipe, progress=progress)
 
 
-def train_prepared(recipe: Recipe, *, progress: bool = True) -> RunResult:
+def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
     """As `train`, for a recipe whose sources are packed and whose mistakes are met."""
     check_folder(recipe)
     claim_folder(recipe, recipe.data.sources)
     history = validation_history(recipe.folder)
     if history and history[-1]["step"] == recipe.training.steps:
-        return RunResult(recipe.folder, *_best(recipe))
+        return Run(recipe.folder, recipe.training.target_head, *_best(recipe))
     training = recipe.training
     devices.quiet_xla()
     with (
@@ -77,11 +62,12 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> RunResult:
         devices.determinism(training.deterministic),
         devices.precision(training.precision),
     ):
-        return _Run(recipe, progress).run()
+        return _Trainer(recipe, progress).run()
 
 
 def prepare(recipe: Recipe, *, progress: bool = True) -> None:
     """Meets mistakes before the run has a folder, and packs the data; errors as in `train`."""
+    recipe.check_sources()
     devices.claim(recipe.training.devices, recipe.training.batch_size)
     _check_model(recipe)
     check_folder(recipe)
@@ -101,15 +87,7 @@ def pack_sources(recipe: Recipe, sources: list[SourceOptions], *, progress: bool
             pack.pack(source, recipe.pack_folder(source), recipe.data.pack, progress=progress)
 
 
-def validation_history(folder: Path) -> list[dict[str, Any]]:
-    """The validations of a run in order: step, training loss and NME of every head, in percent."""
-    path = folder / VALIDATION_LOG
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-class _Run:
+class _Trainer:
     """One process' part of a run."""
 
     def __init__(self, recipe: Recipe, progress: bool):
@@ -144,7 +122,7 @@ class _Run:
         if training.weight_average:
             self._begin_average()
 
-    def run(self) -> RunResult:
+    def run(self) -> Run:
         """Trains to the last step, validating at multiples of the interval and at the end."""
         training, controller = self.recipe.training, self.runner.controller
         step, interval = self.start_step, self.recipe.training.validation_interval
@@ -166,7 +144,7 @@ class _Run:
                 raise EfldError(f"training stopped before step {step}: {first_line}") from error
             self._validate(step)
         self.bar.close()
-        return RunResult(self.folder, *_best(self.recipe))
+        return Run(self.folder, training.target_head, *_best(self.recipe))
 
     def _begin_average(self) -> None:
         """Adds the average to what is in checkpoints; restores it where there is one."""

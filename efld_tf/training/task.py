@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -129,10 +131,9 @@ class LandmarkTask(base_task.Task):
             distance = self._distance(head, points, mask)
             loss = self._loss(model_outputs[head], codec.encode(points, mask), mask, distance)
             for level in self._levels:
+                target = self.spec.architecture.grid(level).encode(codec, points, level)
                 coarse = losses.heatmap(
-                    model_outputs[_coarse_output(head, level)], codec.encode_coarse(points, level),
-                    mask, distance,
-                )
+                    model_outputs[_coarse_output(head, level)], target, mask, distance)
                 loss = tf.where(labels["level"] == level, coarse, loss)
             # Of several replicas, one may have no part in the last batch of a validation.
             faces = tf.cast(tf.shape(loss)[0], loss.dtype)
@@ -217,18 +218,18 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
     """The model that a recipe trains: mean shapes over all faces, crop rule of the first source."""
     heads = {}
     for head in recipe.heads:
-        total, faces, first = 0.0, 0, None
-        for source in sources:
-            if head in source.heads:
-                shape = tf.gather(source.manifest.mean_shape, source.heads[head]).numpy()
-                count = source.manifest.faces("train")
-                total, faces, first = total + count * shape, faces + count, first or source
+        supervising = [source for source in sources if head in source.heads]
+        counts = [source.manifest.faces("train") for source in supervising]
+        shapes = [tf.gather(source.manifest.mean_shape, source.heads[head]).numpy()
+                  for source in supervising]
+        total = reduce(np.add, map(operator.mul, counts, shapes))
+        first = supervising[0].manifest
         heads[head] = checkpoint.HeadSpec(
-            mean_shape=(total / faces).round(6).tolist(),
-            crop_rule=first.manifest.crop_rule,
-            source=first.manifest.source,
-            validation_fraction=first.manifest.validation_fraction,
-            excluded=first.manifest.excluded,
+            mean_shape=(total / sum(counts)).round(6).tolist(),
+            crop_rule=first.crop_rule,
+            source=first.source,
+            validation_fraction=first.validation_fraction,
+            excluded=first.excluded,
         )
     model = recipe.model
     used = {*heads, *(head.crop_rule.schema for head in heads.values())}

@@ -125,9 +125,9 @@ def test_recall_and_precision_by_hand(tmp_path: Path) -> None:
             return [Detection(np.array([1.0, 0, 21, 20]), np.zeros((6, 2)), 0.9, "short")]
 
     found = landmarker(Ghost())
-    sure, alone, _ = detected.measure_boxes(found, tmp_path, boxes, progress=False)
-    assert sure.summary()["found"] == 0  # there is no face, and the model says so
-    summary = alone.summary()
+    measured = detected.measure_boxes(found, tmp_path, boxes, progress=False)
+    assert measured.summary()["found"] == 0  # there is no face, and the model says so
+    summary = measured.alone.summary()
     assert (summary["faces"], summary["found"], summary["false_alarms"]) == (2, 2, 1)
     assert (summary["recall_percent"], summary["precision_percent"]) == (50, 50)
     assert summary["by_size_px"]["from 0"] == {"faces": 1, "recall_percent": 0}
@@ -135,9 +135,9 @@ def test_recall_and_precision_by_hand(tmp_path: Path) -> None:
     missing = {"c.png": boxes["a.png"], **boxes}
     with pytest.raises(DataError, match="c.png"):
         detected.measure_boxes(found, tmp_path, missing, progress=False)
-    _, alone, skipped = detected.measure_boxes(
+    measured = detected.measure_boxes(
         found, tmp_path, missing, on_error="skip", progress=False)
-    assert alone.summary() == summary and "c.png" in str(skipped[0])
+    assert measured.alone.summary() == summary and "c.png" in str(measured.skipped[0])
 
 
 def test_scenes_hold_the_whole_face_where_they_say(source: str) -> None:

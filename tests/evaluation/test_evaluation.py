@@ -18,12 +18,13 @@ from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import CropRule
 from tests import faces
+from tests.evaluation.predictors import Fixed
 
 RULE = CropRule("points", "ibug68", 1.25)
 SIZE = 64
 
 
-class Shifted:
+class Shifted(Fixed):
     """Predicts the truth of given faces, moved by `pixels` of the photo to the right."""
 
     schema, crop_rule, input_size = "ibug51", RULE, SIZE
@@ -61,7 +62,7 @@ def test_a_known_shift(found, photos: Path, pixels: float, accuracy: float) -> N
     records = sources.read(f"ibug:{photos}").records
     corners = np.array([np.linalg.norm(r.points[36] - r.points[45]) for r in records])
     np.testing.assert_allclose(result.nme, pixels / corners, rtol=1e-4)
-    summary = result.summary((8.0, 10.0))
+    summary = replace(result, thresholds_percent=(8.0, 10.0)).summary()
     assert summary["accuracy_5px_percent"] == accuracy
     assert summary["nme_interocular_percent"] == pytest.approx(100 * result.nme.mean(), 1e-4)
     assert summary["failure_rate_8_percent"] == pytest.approx(

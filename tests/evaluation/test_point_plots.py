@@ -17,6 +17,7 @@ from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.regions import regions
 from tests import faces
+from tests.evaluation.predictors import Fixed
 
 FACES = 6
 
@@ -33,7 +34,8 @@ def evaluation(name: str, offset: np.ndarray) -> evaluate.Evaluation:
         lambda index, square, size: np.zeros((size, size, 3), np.uint8), 1.0,
     )
     nme = metrics.nme(predicted, truth, schema)
-    return evaluate.Evaluation(found, schema, predicted, truth, schema.normaliser.name, nme)
+    return evaluate.Evaluation(
+        Fixed(), found, schema, predicted, truth, schema.normaliser.name, nme)
 
 
 def test_errors_of_regions_by_hand() -> None:

@@ -17,6 +17,7 @@ from efld_tf.landmarks import schemas, shapes
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
+from tests.evaluation.predictors import Fixed
 
 SIZE = 32
 IBUG = schemas.get("ibug51")
@@ -24,7 +25,7 @@ FACE = faces.mean_shape("ibug51")
 WITHOUT = ("black", "noise", "clouds")
 
 
-class Constant:
+class Constant(Fixed):
     """Always predicts the same points."""
 
     schema, crop_rule, input_size = "ibug51", CropRule("points", "ibug68", 1.25), SIZE

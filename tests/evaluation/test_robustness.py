@@ -15,22 +15,23 @@ from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.errors import DataError
 from efld_tf.evaluation import evaluate, robustness, robustness_plots
 from efld_tf.evaluation import faces as faces_of
-from efld_tf.evaluation.corruptions import CORRUPTIONS, generator, unit_box
+from efld_tf.evaluation.corruptions import CORRUPTIONS, Moved, generator, unit_box
 from efld_tf.evaluation.robustness import Subject
 from efld_tf.landmarks.geometry import Crop, CropRule
 from efld_tf.runtime.predictor import LandmarkPredictor
 from efld_tf.scoring import results
 from tests import faces
+from tests.evaluation.predictors import Fixed
 
 NAMED = {corruption.name: corruption for corruption in CORRUPTIONS}
-MOVED = [corruption for corruption in CORRUPTIONS if corruption.squares]
+MOVED = [corruption for corruption in CORRUPTIONS if isinstance(corruption, Moved)]
 
 COLOURS = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 0], [250, 0, 250]])
 RULE = CropRule("file", "mtfl5", 1.6, 0.02, -0.05)
 SIZE = 128
 
 
-class Reader:
+class Reader(Fixed):
     """Finds the five coloured spots of `spotted` in the pixels: right wherever they are."""
 
     schema, crop_rule, input_size = "mtfl5", RULE, SIZE

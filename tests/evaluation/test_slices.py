@@ -14,6 +14,7 @@ from efld_tf.landmarks import metrics, pose, schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema import ANCHORS
 from tests import faces
+from tests.evaluation.predictors import Fixed
 
 SIZE = 64
 NAMED = {attribute.name: attribute for attribute in slices.ATTRIBUTES}
@@ -42,7 +43,7 @@ def evaluated(found: faces_of.EvaluationFaces, errors: np.ndarray) -> evaluate.E
     distance = schema.normaliser.distance(found.points)
     predicted = found.points + (errors * distance)[:, None, None] * np.array([0.6, 0.8])
     return evaluate.Evaluation(
-        found, schema, predicted, found.points, schema.normaliser.name,
+        Fixed(), found, schema, predicted, found.points, schema.normaliser.name,
         metrics.nme(predicted, found.points, schema),
     )
 

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
+from efld_tf import runs
 from efld_tf.data import pack, pipeline, shards
 from efld_tf.data.manifest import read_manifest, write_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
@@ -85,7 +86,7 @@ def test_every_round_is_a_run_with_its_metrics(whole: Path) -> None:
     assert [entry["round"] for entry in entries] == ["round_0", "round_1", "round_2"]
     assert [entry.get("level") for entry in entries] == [None, 1, 0]
     for entry in entries:
-        history = run.validation_history(whole / entry["round"])
+        history = runs.validation_history(whole / entry["round"])
         assert history[-1]["step"] == (8 if entry["round"] == "round_0" else 12)
         best = min(history, key=lambda validation: validation["nme_percent"][HEAD])
         assert (entry["step"], entry["nme_percent"]) == (best["step"], best["nme_percent"][HEAD])
@@ -196,7 +197,7 @@ def test_the_schedule_is_the_family_s(
         {"name": "a", "source": "ibug:a", "heads": [HEAD], "validation_fraction": 0.25}]}
     found = recipe.load(write_recipe(photos, model=model, data=data))
     asked = recipe.SelfTrainingRecipe(found.self_training.unlabelled, teacher, levels)
-    assert rounds.levels_of(replace(found, self_training=asked)) == expected
+    assert rounds.levels_of(found, asked) == expected
 
 
 @pytest.mark.parametrize(("override", "message"), [

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tf_keras
 import yaml
 
-from efld_tf import config
+from efld_tf import config, runs
 from efld_tf.annotations import sources
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces as faces_of
@@ -100,7 +100,7 @@ def test_progress_is_shown_and_libraries_are_quiet(photos: Path) -> None:
 
 
 def test_a_run_leaves_what_later_commands_need(uninterrupted: Path) -> None:
-    history = run.validation_history(uninterrupted)
+    history = runs.validation_history(uninterrupted)
     assert [entry["step"] for entry in history] == [8, 16, 24, 32, 40, 48]
     # The five-point source holds out no faces, so nothing is said of that head.
     assert set(history[0]["nme_percent"]) == {"ibug51"}
@@ -133,7 +133,7 @@ def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupt
     assert expected.keys() == found.keys()
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-    whole, resumed = run.validation_history(uninterrupted), run.validation_history(folder)
+    whole, resumed = runs.validation_history(uninterrupted), runs.validation_history(folder)
     assert [e["nme_percent"] for e in whole] == [e["nme_percent"] for e in resumed]
 
 
@@ -145,7 +145,7 @@ def test_mixed_precision(photos: Path, uninterrupted: Path, precision: str) -> N
     folder = photos / "runs" / precision
     # It computes differently, but learns the same.
     found, whole = (
-        [entry["training_loss"] for entry in run.validation_history(one)]
+        [entry["training_loss"] for entry in runs.validation_history(one)]
         for one in (folder, uninterrupted)
     )
     assert found != whole
@@ -175,7 +175,7 @@ def test_replicas_share_the_batches_and_stay_equal(
     process = start(path, "--set", "name=replicas")
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    found, whole = run.validation_history(folder), run.validation_history(uninterrupted)
+    found, whole = runs.validation_history(folder), runs.validation_history(uninterrupted)
     assert [entry["step"] for entry in found] == [entry["step"] for entry in whole]
     nme = [entries[-1]["nme_percent"]["ibug51"] for entries in (found, whole)]
     # Each replica's batch norms see half a batch, and so few steps have not settled.
@@ -207,7 +207,7 @@ def test_the_average_is_what_is_validated_and_kept(photos: Path, uninterrupted: 
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     folder = photos / "runs" / "not_averaged"
-    plain, averaged = run.validation_history(folder), run.validation_history(uninterrupted)
+    plain, averaged = runs.validation_history(folder), runs.validation_history(uninterrupted)
     assert [e["training_loss"] for e in plain] == [e["training_loss"] for e in averaged]
     assert all(a["nme_percent"] != b["nme_percent"] for a, b in zip(plain, averaged, strict=True))
     last, kept = weights(folder / "best.h5"), weights(uninterrupted / "best.h5")
@@ -274,7 +274,7 @@ def test_it_learns(photos: Path) -> None:
 
 def test_fine_tuning_starts_from_given_weights(photos: Path, uninterrupted: Path) -> None:
     path = write_recipe(photos, steps=1, learning_rate=1e-9, validation_interval=1)
-    start_nme = min(e["nme_percent"]["ibug51"] for e in run.validation_history(uninterrupted))
+    start_nme = min(e["nme_percent"]["ibug51"] for e in runs.validation_history(uninterrupted))
     init = f"training.init_from={uninterrupted / 'best.h5'}"
     result = run.train(recipe.load(path, ["name=tuned", init]), progress=False)
     # One step changes the batch norm statistics a little, nothing else.

@@ -1,0 +1,31 @@
+"""What tests put in the place of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf.landmarks.geometry import Crop, CropRule
+
+
+class Fixed:
+    """A predictor without a confidence, whose points of crops a test decides."""
+
+    model = Path("fixed.tflite")
+    has_confidence = False
+    schema = "ibug51"
+    crop_rule = CropRule("points", "ibug68", 1.25)
+    input_size = 64
+
+    def predict_crops(self, crops: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.predict_crops(crops), None
+
+    def predict_in(
+        self, image: np.ndarray, crops: Sequence[Crop]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        raise NotImplementedError
