@@ -89,14 +89,11 @@ def trained_model(path: str | os.PathLike[str]) -> Path:
     path = path_of(path, "model")
     if (shipped := _shipped(path)) is not None:
         return shipped.float
-    if path.is_dir() and not (path / BEST_MODEL).is_file() and is_exported(path):
-        raise DataError(path, "is an export: expected the trained model, a run's folder or .h5")
-    if path.is_dir():
-        path = path / BEST_MODEL
-    if not path.is_file():
-        raise DataError(
-            path, f"no trained model there; expected a run's folder, a .h5 file{_or_shipped()}")
-    return path
+    _check_there(path)
+    model = path / BEST_MODEL if path.is_dir() else path
+    if not model.is_file():
+        raise DataError(path, "no trained model there; expected a run's folder or a .h5 file")
+    return model
 
 
 def exported_model(path: str | os.PathLike[str]) -> Path:
@@ -108,9 +105,7 @@ def exported_model(path: str | os.PathLike[str]) -> Path:
     path = path_of(path, "model")
     if (shipped := _shipped(path)) is not None:
         return shipped.int8
-    if not path.exists():
-        raise DataError(
-            path, f"no such file; expected a .tflite, the folder of an export{_or_shipped()}")
+    _check_there(path)
     if not path.is_dir():
         return path
     found = sorted(path.glob("*.tflite"))
@@ -135,5 +130,7 @@ def _shipped(path: Path) -> assets.Shipped | None:
     return None if path.exists() else assets.SHIPPED.get(str(path))
 
 
-def _or_shipped() -> str:
-    return f", or a shipped model: {', '.join(assets.SHIPPED)}"
+def _check_there(path: Path) -> None:
+    if not path.exists():
+        known = ", ".join(assets.SHIPPED)
+        raise DataError(path, f"no such file or folder, nor a shipped model ({known})")

@@ -50,7 +50,7 @@ def read_boxes(path: Path, form: str = "xyxy") -> dict[str, Floats]:
             if form == "xywh":
                 row = np.concatenate([row[:2], row[:2] + row[2:]])
             if not (row[2] > row[0] and row[3] > row[1]):
-                raise DataError(path, f"{where}, box {index}: it has no area")
+                raise DataError(path, f"{where}, box {index}: it has no area; read as {form}")
             rows.append(row)
         result[name] = np.array(rows, np.float64).reshape(-1, 4)
     return result

@@ -97,7 +97,7 @@ def test_it_needs_no_tensorflow(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     (("--prior", "--boxes", "scenes"), "the JSON file of the boxes, got a folder"),
     (("--prior", "--boxes", "scenes/full.json"), "a.png: no square of 32 px or more"),
     (("--prior", "--plots", "scenes/a.png"), "scenes/a.png: expected a folder, got a file"),
-    (("--prior", "--boxes", "scenes/boxes.json"), "no area; read as --box-format xyxy"),
+    (("--prior", "--boxes", "scenes/boxes.json"), "no area; read as xyxy"),
     (("--prior", "--boxes", "scenes/missing.json"), "c.png: named in missing.json"),
     (("--prior", "--boxes", "scenes/empty.json"), "no scene"),
     (("--prior", "--source", "packed:nothing"), "nothing"),

@@ -217,7 +217,7 @@ def test_a_killed_run_leaves_nothing_and_the_next_the_whole_file(
     ("arguments", "message"),
     [
         (["absent"], "absent: does not exist"),
-        (["in", "--model", "absent.tflite"], "absent.tflite: cannot read the model"),
+        (["in", "--model", "absent.tflite"], "absent.tflite: no such file"),
         (["in", "--convert", "ibug68"], "ibug51 cannot be converted to ibug68"),
         (["in", "--model", "mesh", "--convert", "mtfl5"], "cannot be converted to mtfl5; known: "),
         (["in/nobody.png"], "no face to write: of 1 photos 1 show none"),

@@ -117,9 +117,9 @@ def test_the_model_carries_the_schema(folder: Path) -> None:
     try:
         run(folder, "data", "stats", "packed:packed_nine")
         code = (
-            "from efld_tf.landmarks import schemas; from efld_tf.runtime import metadata; "
-            f"about = metadata.read('{MODEL}'); "
-            "schema = schemas.get(about.schema); print(schema.flip, schema.num_points)"
+            "import efld_tf; from efld_tf.landmarks import schemas; "
+            f"schema = schemas.get(efld_tf.load('{MODEL}').schema); "
+            "print(schema.flip, schema.num_points)"
         )
         out = subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, text=True,
                              capture_output=True).stdout
