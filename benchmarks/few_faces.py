@@ -3,8 +3,9 @@
     EFLD_DATA=/path/to/data python benchmarks/few_faces.py [RUNS [RUN ...]]
 
 Trains `configs/efld/cross_format.yaml` with some of HELEN's training faces only, others for each
-seed, and the same without its other sources, in as many steps. Measures the 51-point head on
-HELEN's test set. Runs, such as `alone_50_1`, may be named; what stands in results.json or RUNS
+seed, and the same without its other sources, in as many steps; then with crops as the shipped
+weights see them, from new weights and, by `configs/efld/fine_tune.yaml`, from those of rendered
+faces. Measures the 51-point head on HELEN's test set. Runs, such as `alone_50_1`, may be named; what stands in results.json or RUNS
 (default runs/few_faces) is not trained again. Writes benchmarks/few_faces/: results.json, table.md
 and curves.png.
 """
@@ -48,7 +49,12 @@ RESULTS = OUTPUT / "results.json"
 FACES = (50, 150, 450, 870)  # about a tenth of which chooses the weights; 870 are all
 SEEDS = (1, 2, 3)
 STEPS = 4000
-ARMS = {"alone": "alone", "cross_format": "beside three other formats"}
+ZOOM, TUNED_STEPS = 1.3, 1500  # of `FINE_TUNE`
+ARMS = {
+    "alone": "alone", "cross_format": "beside three other formats",
+    "zoomed": "alone, zoomed", "tuned": "from `synthetic`, zoomed",
+}
+FINE_TUNE = Path(__file__).parents[1] / "configs" / "efld" / "fine_tune.yaml"
 OTHERS = ("youtube_faces", "scut", "net7876")
 
 
@@ -73,9 +79,16 @@ def some(count: int, seed: int, runs: Path) -> Change:
 def recipe_of(arm: str, count: int, seed: int, runs: Path) -> Recipe:
     """A run's recipe."""
     runs.mkdir(parents=True, exist_ok=True)
+    if arm == "tuned":
+        return variant(
+            f"{arm}_{count}_{seed}", runs,
+            lambda recipe: recipe["data"]["sources"][0].update(name="helen", repeat=1),
+            some(count, seed, runs), training(seed=seed), base=FINE_TUNE)
     changes = [some(count, seed, runs), training(steps=STEPS, seed=seed)]
-    if arm == "alone":
+    if arm != "cross_format":
         changes.append(without(*OTHERS))
+    if arm == "zoomed":
+        changes.append(lambda recipe: recipe["data"].update(pack={"zoom": ZOOM}))
     return variant(f"{arm}_{count}_{seed}", runs, *changes)
 
 
@@ -83,7 +96,7 @@ def main() -> None:
     """Trains, measures and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/few_faces").absolute()
     there_are = {f"{arm}_{count}_{seed}": (arm, count, seed)
-                 for seed in SEEDS for count in FACES for arm in ARMS}
+                 for arm in ARMS for seed in SEEDS for count in FACES}
     names = sys.argv[2:] or [name for name in there_are if name not in known(RESULTS)]
     check_names(names, there_are)
     for name in names:
@@ -106,17 +119,18 @@ def table(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     lines = [
         f"NME in percent on HELEN's test set (330 faces, 51 points, inter-ocular, float) after "
-        f"{STEPS:,} steps of 64 faces; mean ± standard deviation over {len(SEEDS)} seeds, each of "
+        f"{STEPS:,} steps of 64 faces, or {TUNED_STEPS:,} from the weights of rendered faces; mean "
+        f"± standard deviation over {len(SEEDS)} seeds, each of "
         "which draws other faces where not all are used. About a tenth of them chooses the "
         f"weights. Beside other formats {share_percent('helen'):.0f}% of the faces that a step "
         "sees are HELEN's, alone all of them. One of the other formats, the 68 points of YouTube "
         "Faces, contains these 51, in a head of its own.", "",
-        f"| HELEN's faces | {' | '.join(ARMS.values())} |", "|---|---|---|",
+        f"| HELEN's faces | {' | '.join(ARMS.values())} |", "|---|" + len(ARMS) * "---|",
     ]
     for count in FACES:
         cells = [errors(found, arm, count) for arm in ARMS]
-        if all(len(cell) == len(SEEDS) for cell in cells):
-            lines.append(f"| {count} | {' | '.join(mean_spread(cell) for cell in cells)} |")
+        shown = [mean_spread(cell) if len(cell) == len(SEEDS) else "-" for cell in cells]
+        lines.append(f"| {count} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
 
 
