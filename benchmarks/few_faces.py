@@ -5,9 +5,9 @@
 Trains `configs/efld/cross_format.yaml` with some of HELEN's training faces only, others for each
 seed, and the same without its other sources, in as many steps; then with crops as the shipped
 weights see them, from new weights and, by `configs/efld/fine_tune.yaml`, from those of rendered
-faces. Measures the 51-point head on HELEN's test set. Runs, such as `alone_50_1`, may be named; what stands in results.json or RUNS
-(default runs/few_faces) is not trained again. Writes benchmarks/few_faces/: results.json, table.md
-and curves.png.
+faces. Measures the 51-point head on HELEN's test set. Runs, such as `alone_50_1`, may be named;
+what stands in results.json or RUNS (default runs/few_faces) is not trained again. Writes
+benchmarks/few_faces/: results.json, table.md and curves.png.
 """
 
 from __future__ import annotations

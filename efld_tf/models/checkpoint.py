@@ -126,14 +126,15 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
       DataError: not such a file, its weights do not fit its spec, or another schema is known by the
         name of one of its.
     """
-    spec = read_spec(path)
-    try:
-        for fields in spec.schemas.values():
-            schemas.declare(fields)
-        model = spec.build()
-    except EfldError as error:
-        raise DataError(path, f"its description is not usable: {error}") from error
-    missing = _restore(path, model)
+    with _opened(path) as file:
+        spec = _spec(file)
+        try:
+            for fields in spec.schemas.values():
+                schemas.declare(fields)
+            model = spec.build()
+        except EfldError as error:
+            raise DataError(path, f"its description is not usable: {error}") from error
+        missing = _restore(file, model)
     if missing:
         raise DataError(path, f"the weights {', '.join(missing[:3])} are missing or misshapen")
     return spec, model
@@ -142,9 +143,7 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
 def read_spec(path: str | Path) -> ModelSpec:
     """Reads what a model is, without building it; errors as in `load`."""
     with _opened(path) as file:
-        if file.attrs["efld_format"] != FORMAT_VERSION:
-            raise ValueError("it is of another version of the toolkit")
-        return config.from_tree(json.loads(file.attrs["spec"]), ModelSpec, "spec")
+        return _spec(file)
 
 
 def load_matching(path: str | Path, model: tf_keras.Model) -> list[str]:
@@ -156,8 +155,9 @@ def load_matching(path: str | Path, model: tf_keras.Model) -> list[str]:
     Raises:
       DataError: not a model file, or it shares no weight.
     """
-    read_spec(path)
-    missing = _restore(path, model)
+    with _opened(path) as file:
+        _spec(file)  # refuses what is none
+        missing = _restore(file, model)
     if len(missing) == len(model.weights):
         raise DataError(path, "shares no weight with this model")
     return missing
@@ -176,10 +176,16 @@ def chosen_head(path: str | Path, spec: ModelSpec, head: str | None) -> str:
     return head
 
 
-def _restore(path: str | Path, model: tf_keras.Model) -> list[str]:
+def _spec(file: h5py.File) -> ModelSpec:
+    """What an opened file says of its model."""
+    if file.attrs["efld_format"] != FORMAT_VERSION:
+        raise ValueError("it is of another version of the toolkit")
+    return config.from_tree(json.loads(file.attrs["spec"]), ModelSpec, "spec")
+
+
+def _restore(file: h5py.File, model: tf_keras.Model) -> list[str]:
     """Assigns weights by name and shape; returns the names of those not found."""
-    with _opened(path) as file:
-        found = {weight.name: _weight(file, weight.name, weight.shape) for weight in model.weights}
+    found = {weight.name: _weight(file, weight.name, weight.shape) for weight in model.weights}
     for weight in model.weights:
         if found[weight.name] is not None:
             weight.assign(found[weight.name])
@@ -204,6 +210,8 @@ def _opened(path: str | Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(path, f"cannot be read as a model file: {error}") from error
     except (*hdf5.ERRORS, EfldError) as error:
