@@ -1,0 +1,131 @@
+"""A model family and an export mode of one's own, from outside the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+import yaml
+from ai_edge_quantizer import qtyping, quantizer
+from tf_keras import layers
+
+import efld_tf
+from efld_tf.errors import EfldError
+from efld_tf.exporting import modes, quantise
+from efld_tf.models import registry
+from efld_tf.models.codecs import MeanResidualCodec
+from tests import faces
+
+
+@dataclass(frozen=True)
+class ToyOptions:
+    """What can be varied.
+
+    Attributes:
+      width: channels.
+    """
+
+    width: int = 8
+
+
+def check_size(options: ToyOptions, input_size: int) -> None:
+    if input_size % 4:
+        raise EfldError(f"input_size: expected a multiple of 4, got {input_size}")
+
+
+def build(options: ToyOptions, input_size: int, heads: Mapping[str, int]) -> tf_keras.Model:
+    image = tf_keras.Input((input_size, input_size, 3), name="image")
+    x = layers.Conv2D(options.width, 3, 4, "same", activation="relu", name="stem")(image)
+    x = layers.Flatten(name="flatten")(x)
+    outputs = {}
+    for schema, points in heads.items():
+        flat = layers.Dense(2 * points, name=f"{schema}_points")(x)
+        outputs[schema] = layers.Reshape((points, 2), name=f"{schema}_residual")(flat)
+    return tf_keras.Model(image, outputs, name="toy")
+
+
+def codec(options: ToyOptions, input_size: int, mean_shape: np.ndarray) -> MeanResidualCodec:
+    return MeanResidualCodec(mean_shape)
+
+
+TOY_FAMILY = registry.Family(ToyOptions, check_size, build, codec, ("nme", "l1"))
+TOY_MODE = modes.Mode(
+    "small", "int8 weights, unpacked to float", "float32", "int8", one_partition=False,
+    steps=modes.Steps(split=True, merge=True),
+)
+
+
+def small(content: bytes, chosen: quantise.Ranges, steps: modes.Steps) -> bytes:
+    engine = quantizer.Quantizer(content)
+    engine.add_weight_only_config(".*", qtyping.TFLOperationName.ALL_SUPPORTED, 8)
+    return quantise.run(engine)
+
+
+@pytest.fixture
+def own() -> Iterator[None]:
+    """The toys, for one test."""
+    registry.register("toy", TOY_FAMILY)
+    quantise.register(modes.register(TOY_MODE), small)
+    yield
+    del registry.FAMILIES["toy"], modes.MODES["small"], quantise.QUANTISERS["small"]
+
+
+def test_a_family_and_a_mode_from_outside(
+    own: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    faces.write_ibug(tmp_path / "photos", 24, "ibug68")
+    source = {"name": "a", "source": "ibug:photos", "heads": ["ibug51"],
+              "validation_fraction": 0.2}
+    Path("toy.yaml").write_text(yaml.safe_dump({
+        "name": "toy", "model": {"family": "toy", "input_size": 32, "options": {"width": 4}},
+        "heads": {"ibug51": {}}, "data": {"sources": [source], "pack": {"size": 48}},
+        "training": {"target_head": "ibug51", "steps": 40, "batch_size": 8},
+    }))
+    run = efld_tf.train("toy.yaml", progress=False)
+    bundle = efld_tf.export(run, "small", faces="ibug:photos")
+    assert bundle.model.name == "toy_ibug51_small.tflite"
+    assert bundle.report.types["int8"] == 2  # the two kernels
+    assert bundle.report.comparison["point_difference_px_median"] < 0.1
+    result = efld_tf.evaluate(bundle, "ibug:photos", progress=False)
+    assert abs(100 * result.nme.mean() - bundle.report.comparison["exported_nme_percent"]) < 1e-3
+    table = efld_tf.api.compare_modes(run, faces="ibug:photos", told=lambda line: None)
+    assert {"small", "int8", "float32"} <= {row["mode"] for row in table.rows}
+
+
+def test_mistakes_of_an_extension(own: None) -> None:
+    with pytest.raises(EfldError, match="'toy'"):
+        registry.register("toy", TOY_FAMILY)
+    with pytest.raises(EfldError, match="'small'"):
+        modes.register(TOY_MODE)
+    with pytest.raises(EfldError, match="'small'"):
+        quantise.register(TOY_MODE, small)
+    with pytest.raises(EfldError, match="multiple of 4"):
+        registry.architecture("toy", {}, 30)
+    with pytest.raises(EfldError, match="model.options.wide"):
+        registry.architecture("toy", {"wide": 3}, 32)
+    with pytest.raises(EfldError, match="'toy'.*presence"):
+        registry.architecture("toy", {}, 32).build({"mtfl5": 5}, presence=True)
+
+
+def test_no_network_is_built_to_check_a_recipe(
+    own: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from efld_tf.training import recipe, run
+
+    faces.write_ibug(tmp_path / "photos", 12, "ibug68")
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({
+        "name": "r", "output_dir": str(tmp_path), "model": {"family": "pipnet", "input_size": 64},
+        "heads": {"ibug51": {}}, "training": {"target_head": "ibug51", "steps": 1},
+        "data": {"cache_dir": str(tmp_path / "packed"), "pack": {"size": 96}, "sources": [
+            {"name": "a", "source": f"ibug:{tmp_path / 'photos'}", "heads": ["ibug51"],
+             "validation_fraction": 0.3}]},
+    }))
+    monkeypatch.setattr(tf_keras, "Model", None)
+    run.prepare(recipe.load(tmp_path / "r.yaml"), progress=False)
+    assert tf.io.gfile.exists(str(tmp_path / "packed"))
