@@ -59,7 +59,7 @@ def keys_of(kind: type, prefix: str = "") -> Iterator[Key]:
             required = True
         path = prefix + field.name
         shown = None if required or dataclasses.is_dataclass(default) else _yaml(default)
-        yield Key(path, shown, required, meanings[field.name])
+        yield Key(path, shown, required, meanings.get(field.name, ""))
         if held is not None:
             yield from keys_of(held, f"{path}.{step}")
 
@@ -76,7 +76,10 @@ def _held(kind: Any) -> tuple[type | None, str]:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """What the docstrings of a dataclass and of those it inherits from say of their attributes."""
+    """What the docstrings of a dataclass and of those it inherits from say of their attributes.
+
+    Nothing under `python -OO`, which drops them.
+    """
     found: dict[str, str] = {}
     for one in reversed(kind.__mro__):
         _, _, attributes = (inspect.cleandoc(one.__doc__ or "")).partition("Attributes:\n")

@@ -95,3 +95,19 @@ def test_the_command_prints_them() -> None:
     assert "training.batch_size = 128\n    faces a step.\n" in done.stdout
     assert "Where model.family is efld:\nmodel.options.activation = relu6\n" in done.stdout
     assert done.stderr == ""
+
+
+def test_keys_and_options_are_listed_without_docstrings() -> None:
+    """`python -OO` drops them, and with them only what keys mean."""
+    code = (
+        "from efld_tf import config_keys; from efld_tf.annotations import sources; "
+        "from efld_tf.training.recipe import Recipe; "
+        "print(*(key.path for key in config_keys.keys_of(Recipe)), sep=chr(10)); "
+        "print(*sources.FORMATS['csv'].options, sep=chr(10))"
+    )
+    plain, optimised = (
+        subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True,
+                       check=True).stdout.split()
+        for flags in ((), ("-OO",))
+    )
+    assert plain == optimised and "training.steps" in plain and "delimiter" in plain
