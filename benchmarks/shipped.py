@@ -39,8 +39,9 @@ def table(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     about = found["conditions"]
     lines = [
-        f"int8 on HELEN's test set (330 faces, inter-ocular); one thread on core {found['core']} of "
-        f"{about['device']}, {about['runtime']}, XNNPACK, {found['runs']} runs of each in turns.",
+        "int8 on HELEN's test set (330 faces, inter-ocular); one thread on core "
+        f"{found['core']} of {about['device']}, {about['runtime']}, XNNPACK, "
+        f"{found['runs']} runs of each in turns.",
         "",
         "| model | points | NME | size | p50 (95% interval) | licence |",
         "|---|---|---|---|---|---|",

@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import sys
-import types
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from efld_tf import trees
 from efld_tf.errors import DataError, EfldError
 
 T = TypeVar("T")
@@ -69,7 +67,7 @@ def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
     for override in overrides:
         _apply_override(tree, override)
     try:
-        return from_tree(tree, kind)
+        return trees.from_tree(tree, kind)
     except EfldError as error:
         raise DataError(path, str(error)) from error
 
@@ -97,23 +95,14 @@ def read_tree(path: str | Path) -> Any:
         raise DataError(path, f"not valid YAML: {reason}", line) from error
 
 
-def from_tree(tree: Any, kind: type[T], path: str = "") -> T:
-    """Makes the dataclass `kind` from nested dicts and lists.
-
-    Raises:
-      EfldError: with the dotted path of what is unknown, missing, or of the wrong type or range.
-    """
-    return _convert(tree, kind, path)
-
-
 def to_tree(value: Any) -> Any:
     """The nested dicts and lists of a configuration, as they stand in YAML."""
     return dataclasses.asdict(value)
 
 
 def loads(text: str, kind: type[T]) -> T:
-    """Reads a configuration from YAML text; errors as in `from_tree`."""
-    return from_tree(_parse(text), kind)
+    """Reads a configuration from YAML text; errors as in `trees.from_tree`."""
+    return trees.from_tree(_parse(text), kind)
 
 
 def dump(value: Any) -> str:
@@ -186,62 +175,3 @@ def _apply_override(tree: Any, override: str) -> None:
         node[int(last)] = value
     else:
         raise EfldError(f"--set {override!r}: there is no {last!r} to set")
-
-
-def _convert(value: Any, kind: Any, path: str) -> Any:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return value
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(value, next(a for a in arguments if a is not type(None)), path)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return _convert_dataclass(value, kind, path)
-    if origin is list:
-        _expect(isinstance(value, list), "a list", value, path)
-        return [_convert(item, arguments[0], f"{path}.{i}") for i, item in enumerate(value)]
-    if origin is dict:
-        _expect(isinstance(value, dict), "a mapping", value, path)
-        return {key: _convert(v, arguments[1], _join(path, key)) for key, v in value.items()}
-    if kind is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        # Python compares whole numbers of any size, but does not make floats of them.
-        _expect(number and abs(value) <= sys.float_info.max, "a finite number", value, path)
-        return float(value)
-    if kind is int:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        _expect(whole, "a whole number", value, path)
-        return value
-    name = {str: "a text", bool: "true or false"}[kind]
-    _expect(isinstance(value, kind), name, value, path)
-    return value
-
-
-def _convert_dataclass(value: Any, kind: type, path: str) -> Any:
-    _expect(isinstance(value, dict), "a mapping", value, path)
-    hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
-    for key in value:
-        if key not in fields:
-            raise EfldError(f"{_join(path, key)}: unknown key; known: {', '.join(fields)}")
-    for name, field in fields.items():
-        has_default = field.default is not dataclasses.MISSING
-        if not has_default and field.default_factory is dataclasses.MISSING and name not in value:
-            raise EfldError(f"{_join(path, name)}: this key is required")
-    converted = {key: _convert(v, hints[key], _join(path, key)) for key, v in value.items()}
-    try:
-        return kind(**converted)
-    except EfldError as error:  # raised by a range check in __post_init__
-        raise EfldError(_join(path, str(error))) from error
-
-
-def _expect(condition: bool, expected: str, value: Any, path: str) -> None:
-    if not condition:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        raise EfldError(f"{path or 'the file'}: expected {expected}, got {shown}")
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from efld_tf import config, config_keys
+from efld_tf import config_keys, trees
 from efld_tf.data.options import AugmentOptions
 from efld_tf.errors import EfldError
 from efld_tf.models import registry
@@ -78,14 +78,14 @@ def test_every_key_is_documented_and_keeps_its_default(kind: type) -> None:
 def test_defaults_are_as_yaml_has_them() -> None:
     keys = list(config_keys.keys_of(AugmentOptions))
     tree = {key.path: yaml.safe_load(key.default) for key in keys}
-    assert config.from_tree(tree, AugmentOptions) == AugmentOptions()
+    assert trees.from_tree(tree, AugmentOptions) == AugmentOptions()
 
 
 def test_what_is_required_is_so() -> None:
     for key in config_keys.keys_of(Recipe):
         if key.required and "." not in key.path:
             with pytest.raises(EfldError, match="is required"):
-                config.from_tree({k: {} for k in ("name", "heads", "data", "training")
+                trees.from_tree({k: {} for k in ("name", "heads", "data", "training")
                                   if k != key.path}, Recipe)
 
 

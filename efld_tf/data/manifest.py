@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from efld_tf import config, files, licenses
+from efld_tf import files, licenses, trees
 from efld_tf.data.options import PackOptions
 from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
@@ -92,7 +92,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         if content.pop("format_version") != FORMAT_VERSION:
             raise DataError(path, f"packed by another version; delete {folder} and pack again")
         content.pop("content_sha256", None)  # of the shards' own
-        manifest = config.from_tree(content, Manifest)
+        manifest = trees.from_tree(content, Manifest)
         schemas.resolved(manifest.schema, manifest.schema_fields)
         for text in manifest.licenses:
             licenses.checked(text)

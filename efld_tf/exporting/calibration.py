@@ -15,12 +15,12 @@ from pathlib import Path
 from efld_tf import files
 from efld_tf.annotations import json_values, sources
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.config import from_tree
 from efld_tf.data import splits
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models.checkpoint import HeadSpec
+from efld_tf.trees import from_tree
 
 DEFAULT_FACES = 1000
 # Fewer lose accuracy (benchmarks/export).

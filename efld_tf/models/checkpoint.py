@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from efld_tf import config, hdf5, licenses
+from efld_tf import hdf5, licenses, trees
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
@@ -180,7 +180,7 @@ def _spec(file: h5py.File) -> ModelSpec:
     """What an opened file says of its model."""
     if file.attrs["efld_format"] != FORMAT_VERSION:
         raise ValueError("it is of another version of the toolkit")
-    return config.from_tree(json.loads(file.attrs["spec"]), ModelSpec, "spec")
+    return trees.from_tree(json.loads(file.attrs["spec"]), ModelSpec, "spec")
 
 
 def _restore(file: h5py.File, model: tf_keras.Model) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from efld_tf import config
+from efld_tf import trees
 from efld_tf.errors import EfldError
 from efld_tf.models import coordnet, efld, mapnet, on_backbone, pipnet
 from efld_tf.models.codecs import HeatmapCodec, PIPCodec
@@ -227,6 +227,6 @@ def architecture(family: str, options: Mapping[str, Any], input_size: int) -> Ar
       EfldError: an unknown family, or options or a size that it does not accept.
     """
     found = get(family)
-    parsed = config.from_tree(dict(options), found.options, "model.options")
+    parsed = trees.from_tree(dict(options), found.options, "model.options")
     found.check_size(parsed, input_size)
     return Architecture(family, found, parsed, input_size)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf import config
+from efld_tf import trees
 from efld_tf.arrays import Floats
 from efld_tf.landmarks.geometry import Crop, CropRule, zoomed
 from efld_tf.landmarks.schema import LandmarkSchema
@@ -59,7 +59,7 @@ class CropMaps:
 @functools.cache
 def maps() -> CropMaps:
     """The fitted maps of the package."""
-    return config.from_tree(json.loads(FILE.read_text(encoding="utf-8")), CropMaps)
+    return trees.from_tree(json.loads(FILE.read_text(encoding="utf-8")), CropMaps)
 
 
 def from_detection(box: Floats, keypoints: Floats, detector: str) -> Crop:

@@ -29,10 +29,10 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from efld_tf import files
 from efld_tf.arrays import Array, Float32s, Image
-from efld_tf.config import from_tree
 from efld_tf.errors import DataError, EfldError
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
+from efld_tf.trees import from_tree
 
 FILE, INPUT_FILE, OUTPUT_FILE = "golden.json", "golden_input.bin", "golden_output.bin"
 MAX_BYTES = 1 << 26

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from efld_tf import config
+from efld_tf import trees
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
@@ -67,7 +67,7 @@ def read(path: str | Path) -> ModelMetadata:
                     raise DataError(path, f"its metadata file {name} is too large")
             names = archive.read(NAMES_FILE).decode().split("\n")
             tree = json.loads(archive.read(MODEL_FILE))
-        stored = config.from_tree(tree, _Stored)
+        stored = trees.from_tree(tree, _Stored)
         known = schemas.resolved(stored.schema, stored.schema_fields).names
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error

@@ -46,12 +46,11 @@ import fnmatch
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from efld_tf import files
+from efld_tf import files, trees
 from efld_tf.errors import DataError, EfldError
 from efld_tf.text import printable
 
@@ -70,114 +69,91 @@ MAX_BYTES = 4 << 20
 MAX_DEPTH = 20
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What a value must be: in words, and as a test."""
-
-    expected: str
-    accepts: Callable[[Any], bool]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_text(value: Any) -> bool:
-    # Printable text only: names end up in tables on a terminal. This excludes lone surrogates,
-    # which JSON can hold and no terminal can show.
-    return isinstance(value, str) and value.isprintable()
-
-
-NUMBER = _Kind("a number", _is_number)
-COUNT = _Kind("a whole number", lambda value: isinstance(value, int) and _is_number(value))
-TEXT = _Kind("a line of text", _is_text)
-FLAG = _Kind("true or false", lambda value: isinstance(value, bool))
-OBJECT = _Kind("an object", lambda value: isinstance(value, dict))
-
-# Keys of each section; `*` stands for any characters, and the first pattern that fits counts.
-SECTIONS: dict[str, dict[str, _Kind]] = {
+# Keys of each section and their types, as `trees.checked` takes them; `*` stands for any
+# characters, and the first pattern that fits counts.
+SECTIONS: dict[str, dict[str, Any]] = {
     "model": {
-        "file": TEXT,
-        "sha256": TEXT,
-        "size_bytes": COUNT,
-        "family": TEXT,
-        "schema": TEXT,
+        "file": str,
+        "sha256": str,
+        "size_bytes": int,
+        "family": str,
+        "schema": str,
     },
     "evaluation": {
-        "source": TEXT,
-        "faces": COUNT,
-        "skipped": COUNT,
-        "schema": TEXT,
-        "normaliser": TEXT,
-        "nme_by_region_percent": OBJECT,
-        "nme_by_point_percent": OBJECT,
-        "by_attribute": OBJECT,
-        "nme_*_percent": NUMBER,
-        "failure_rate_*_percent": NUMBER,
-        "ced_auc_*_percent": NUMBER,
-        "accuracy_*_percent": NUMBER,
-        "mean_shift_percent": NUMBER,
-        "point_variance_percent2": NUMBER,
+        "source": str,
+        "faces": int,
+        "skipped": int,
+        "schema": str,
+        "normaliser": str,
+        "nme_by_region_percent": dict[str, Any],
+        "nme_by_point_percent": dict[str, Any],
+        "by_attribute": dict[str, Any],
+        "nme_*_percent": float,
+        "failure_rate_*_percent": float,
+        "ced_auc_*_percent": float,
+        "accuracy_*_percent": float,
+        "mean_shift_percent": float,
+        "point_variance_percent2": float,
     },
     "implicit_prior": {
-        "schema": TEXT,
-        "normaliser": TEXT,
-        "crop_rule": TEXT,
-        "reference": TEXT,
-        "scenes": TEXT,
-        "kinds": OBJECT,
+        "schema": str,
+        "normaliser": str,
+        "crop_rule": str,
+        "reference": str,
+        "scenes": str,
+        "kinds": dict[str, Any],
     },
     "slices": {
-        "source": TEXT,
-        "faces": COUNT,
-        "schema": TEXT,
-        "normaliser": TEXT,
-        "attributes": OBJECT,
+        "source": str,
+        "faces": int,
+        "schema": str,
+        "normaliser": str,
+        "attributes": dict[str, Any],
     },
     "robustness": {
-        "source": TEXT,
-        "faces": COUNT,
-        "schema": TEXT,
-        "normaliser": TEXT,
-        "crop_rule": TEXT,
-        "crop_scale": NUMBER,
-        "face_px": COUNT,
-        "corruptions": OBJECT,
+        "source": str,
+        "faces": int,
+        "schema": str,
+        "normaliser": str,
+        "crop_rule": str,
+        "crop_scale": float,
+        "face_px": int,
+        "corruptions": dict[str, Any],
     },
     "detection": {
-        "source": TEXT,
-        "detector": TEXT,
-        "faces": COUNT,
-        "*_percent": NUMBER,
-        "schema": TEXT,
-        "normaliser": TEXT,
+        "source": str,
+        "detector": str,
+        "faces": int,
+        "*_percent": float,
+        "schema": str,
+        "normaliser": str,
     },
     "box_detection": {
-        "boxes": TEXT,
-        "detector": TEXT,
-        "faces": COUNT,
-        "found": COUNT,
-        "*_percent": NUMBER,
-        "by_size_px": OBJECT,
+        "boxes": str,
+        "detector": str,
+        "faces": int,
+        "found": int,
+        "*_percent": float,
+        "by_size_px": dict[str, Any],
     },
     "benchmark": {
-        "device": TEXT,
-        "os": TEXT,
-        "cores": COUNT,
-        "python": TEXT,
-        "runtime": TEXT,
-        "date": TEXT,
-        "threads": COUNT,
-        "xnnpack": FLAG,
-        "warmup_runs": COUNT,
-        "runs": COUNT,
-        "latency_ms_*": NUMBER,
-        "macs": COUNT,
-        "soc": TEXT,
-        "core_mask": TEXT,
-        "throttled": FLAG,
-        "power_*_w": NUMBER,
-        "*_bytes": COUNT,
+        "device": str,
+        "os": str,
+        "cores": int,
+        "python": str,
+        "runtime": str,
+        "date": str,
+        "threads": int,
+        "xnnpack": bool,
+        "warmup_runs": int,
+        "runs": int,
+        "latency_ms_*": float,
+        "macs": int,
+        "soc": str,
+        "core_mask": str,
+        "throttled": bool,
+        "power_*_w": float,
+        "*_bytes": int,
     },
 }
 TOP_LEVEL = ("name", *FACTORS, *SECTIONS)
@@ -229,10 +205,10 @@ def validate(results: Any, path: str | Path) -> None:
         if key not in TOP_LEVEL:
             raise DataError(path, f"unknown key {_shown(key)}; known: {', '.join(TOP_LEVEL)}")
     if "name" in results:
-        _check(results["name"], TEXT, "name", path)
+        _check(results["name"], str, "name", path)
     for name in FACTORS:
         if name in results:
-            _check(results[name], NUMBER, name, path)
+            _check(results[name], float, name, path)
     if results.get("accuracy_percent", 0) > 100:
         raise DataError(
             path, f"accuracy_percent: expected at most 100, got {results['accuracy_percent']!r}"
@@ -240,7 +216,7 @@ def validate(results: Any, path: str | Path) -> None:
     for section, kinds in SECTIONS.items():
         if section not in results:
             continue
-        _check(results[section], OBJECT, section, path)
+        _check(results[section], dict[str, Any], section, path)
         for key, value in results[section].items():
             kind = next((k for p, k in kinds.items() if fnmatch.fnmatchcase(str(key), p)), None)
             where = _dotted(section, key)
@@ -357,13 +333,19 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < 100 else float(digits)
 
 
-def _check(value: Any, kind: _Kind, where: str, path: str | Path) -> None:
-    if kind is COUNT:
-        _check(value, NUMBER, where, path)
-    if not kind.accepts(value):
-        raise DataError(path, f"{where}: expected {kind.expected}, got {_shown(value)}")
-    if kind in (NUMBER, COUNT) and not 0 <= value < math.inf:
-        raise DataError(path, f"{where}: expected a finite number from 0 on, got {_shown(value)}")
+def _check(value: Any, kind: Any, where: str, path: str | Path) -> None:
+    """Refuses a value of another kind, negative numbers, and text that no terminal can show.
+
+    Such text would end up in tables; JSON can hold lone surrogates.
+    """
+    try:
+        trees.checked(value, kind, where)
+    except EfldError as error:
+        raise DataError(path, str(error)) from error
+    if kind is str and not value.isprintable():
+        raise DataError(path, f"{where}: expected a line of text, got {_shown(value)}")
+    if kind in (float, int) and value < 0:
+        raise DataError(path, f"{where}: expected a number from 0 on, got {_shown(value)}")
 
 
 def _check_tree(value: Any, where: str, path: str | Path, depth: int) -> None:
