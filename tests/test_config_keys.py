@@ -12,9 +12,9 @@ import yaml
 
 from efld_tf import config_keys, trees
 from efld_tf.data.options import AugmentOptions
-from efld_tf.errors import EfldError
 from efld_tf.models import registry
 from efld_tf.training.recipe import Recipe
+from tests.errors import refuses
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def test_defaults_are_as_yaml_has_them() -> None:
 def test_what_is_required_is_so() -> None:
     for key in config_keys.keys_of(Recipe):
         if key.required and "." not in key.path:
-            with pytest.raises(EfldError, match="is required"):
+            with refuses(key.path, "required"):
                 trees.from_tree({k: {} for k in ("name", "heads", "data", "training")
                                   if k != key.path}, Recipe)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from efld_tf import assets, licenses
-from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import model_license
+from tests.errors import refuses
 
 STRANGE = ["free\x1b]0;title\x07", "two\nlines", "half \ud800 a letter", "x" * 10_001, 5, True]
 
 
 @pytest.mark.parametrize("text", STRANGE, ids=repr)
 def test_what_is_no_line_of_text_is_refused(text: object) -> None:
-    with pytest.raises(EfldError, match="license: expected one line of at most 10,000 printable"):
+    with refuses("license", "10,000"):
         licenses.checked(text)
 
 
@@ -40,22 +40,22 @@ def test_the_terms_of_other_weights_stay(own: str, origin: str, expected: str) -
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "reason"),
     [
-        (b"non-commercial", b"non-comm\x1b[31m!", "cannot be read: license: expected one line"),
-        (b"non-commercial", b"non-commercia\xff", "cannot be read: 'utf-8'"),
+        (b"non-commercial", b"non-comm\x1b[31m!", "license"),
+        (b"non-commercial", b"non-commercia\xff", "utf-8"),
         (b"TFLITE_METADATA", b"TFLITE_METADAT_", None),
     ],
 )
 def test_the_licence_of_a_strange_model(
-    tmp_path: Path, old: bytes, new: bytes, message: str | None
+    tmp_path: Path, old: bytes, new: bytes, reason: str | None
 ) -> None:
     content = assets.INT8_MODEL.read_bytes()
     assert content.count(old) == 1 and len(old) == len(new)
     path = tmp_path / "strange.tflite"
     path.write_bytes(content.replace(old, new))
-    if message is None:
+    if reason is None:
         assert model_license.read(path) == ""
         return
-    with pytest.raises(DataError, match=f"strange.tflite: its TFLite metadata {message}"):
+    with refuses("metadata", reason, path=path):
         model_license.read(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from efld_tf import assets, runs
-from efld_tf.errors import DataError, EfldError
+from tests.errors import refuses
 
 
 @pytest.mark.parametrize("name", assets.SHIPPED)
@@ -26,7 +26,7 @@ def test_shipped_models_have_names(
     (own / "mine.tflite").touch()
     assert runs.exported_model(name) == Path(name) / "mine.tflite"
     assert runs.is_exported(name)
-    with pytest.raises(EfldError, match="no trained model there"):
+    with refuses(Path(name) / "best.h5", "trained", ".h5"):
         runs.trained_model(name)
     (own / "best.h5").touch()
     assert runs.trained_model(name) == Path(name) / "best.h5" and not runs.is_exported(name)
@@ -36,5 +36,5 @@ def test_a_folder_of_several_models_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.tflite").touch()
     assert runs.exported_model(tmp_path) == tmp_path / "a.tflite"
     (tmp_path / "b.tflite").touch()
-    with pytest.raises(DataError, match="expected one .tflite in the folder, found 2"):
+    with refuses(".tflite", 2, path=tmp_path):
         runs.exported_model(tmp_path)

@@ -9,9 +9,9 @@ import pytest
 
 from efld_tf.annotations import coco
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.errors import DataError, EfldError
 from tests.annotations.real import assert_upright, coco_faces
 from tests.annotations.writers import some_points, write_image
+from tests.errors import assert_refusal, refuses
 
 POINTS = some_points(68)
 
@@ -118,30 +118,31 @@ def _changed(place: int, value: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("annotation", "message"),
+    ("annotation", "facts"),
     [
-        (5, "annotation number 1: expected an object"),
-        (_annotation(keypoints=None), "annotation '7': keypoints: expected a list of numbers"),
-        (_annotation(keypoints=[1.0] * 203), "annotation '7': expected x, y, v for each keypoint"),
-        (_annotation(keypoints=[1.0] * 15), "5 keypoints are none of 19, 29, 51, 68, 98, 106; "
-         "name the points with schema="),
-        (_annotation(keypoints=_changed(4, "9")), "keypoints: expected numbers, got a str"),
-        (_annotation(keypoints=_changed(4, True)), "keypoints: expected numbers, got a bool"),
-        (_annotation(keypoints=_changed(4, 10**400)), "a coordinate is NaN or too large"),
-        (_annotation(keypoints=_changed(4, float("nan"))), "a coordinate is NaN or too large"),
-        (_annotation(keypoints=_changed(5, 3)), "expected 0, 1 or 2 as v of a keypoint"),
-        (_annotation(image_id=4), "annotation '7': there is no image with the id '4'"),
-        (_annotation(image_id=[3]), "there is no image with the id '[3]'"),
-        (_annotation(bbox=[1, 2, 3]), "annotation '7': bbox: expected x, y, width, height"),
-        (_annotation(bbox=[1, 2, -3, 4]), "annotation '7': an empty face box: x 1 to -2"),
+        (5, ["number 1", "object"]),
+        (_annotation(keypoints=None), [7, "keypoints", "list"]),
+        (_annotation(keypoints=[1.0] * 203), [7, "x, y, v", "keypoint"]),
+        (_annotation(keypoints=[1.0] * 15), [7, "5 keypoints", 19, 29, 51, 68, 98, 106,
+         "schema="]),
+        (_annotation(keypoints=_changed(4, "9")), [7, "keypoints", "str"]),
+        (_annotation(keypoints=_changed(4, True)), [7, "keypoints", "bool"]),
+        (_annotation(keypoints=_changed(4, 10**400)), [7, "keypoints", "NaN", "large"]),
+        (_annotation(keypoints=_changed(4, float("nan"))), [7, "keypoints", "NaN", "large"]),
+        (_annotation(keypoints=_changed(5, 3)), [7, "keypoint", "v", 0, 1, 2]),
+        (_annotation(image_id=4), [7, "image", "id", 4]),
+        (_annotation(image_id=[3]), [7, "image", "id", "[3]"]),
+        (_annotation(bbox=[1, 2, 3]), [7, "bbox", "width", "height"]),
+        (_annotation(bbox=[1, 2, -3, 4]), [7, "face box", "1 to -2"]),
     ],
 )  # fmt: skip
-def test_a_bad_annotation_is_one_error(tmp_path: Path, annotation: Any, message: str) -> None:
+def test_a_bad_annotation_is_one_error(
+    tmp_path: Path, annotation: Any, facts: list[object]
+) -> None:
     path = _write(tmp_path, _annotation(), annotation, _annotation())
     first, error, last = coco.read(path)
     assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
-    assert isinstance(error, DataError) and "face_landmarks.json: " in str(error)
-    assert message in str(error)
+    assert_refusal(error, *facts, path=path)
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/passwd", "sub/../../a.jpg", "C:\\a.jpg"])
@@ -149,26 +150,25 @@ def test_images_lie_inside_the_folder(tmp_path: Path, name: str) -> None:
     write_image(tmp_path / "a.jpg")
     path = _write(tmp_path / "data", _annotation(), images=[{"id": 3, "file_name": name}])
     (error,) = coco.read(path)
-    assert "expected an image path inside the data set's folder" in str(error)
+    assert_refusal(error, 7, "inside", repr(name), path=path)
 
 
 def test_the_file_must_be_one_of_keypoints(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    for text, message in (
-        ("[1]", "expected an object with the lists 'images' and 'annotations'"),
-        ('{"images": []}', "expected a list as 'annotations'"),
-        ('{"images": [],\n "annotations": [}', "a.json:2: not valid JSON"),
-        ("[" * 100_000, "nested too deeply"),
+    for text, line, facts in (
+        ("[1]", None, ["object", "images", "annotations"]),
+        ('{"images": []}', None, ["list", "annotations"]),
+        ('{"images": [],\n "annotations": [}', 2, ["JSON"]),
+        ("[" * 100_000, None, ["JSON", "nested"]),
     ):
         path.write_text(text)
-        with pytest.raises(DataError) as caught:
+        with refuses(*facts, path=path, line=line):
             list(coco.read(path))
-        assert message in str(caught.value)
 
 
 def test_options_are_checked(tmp_path: Path) -> None:
     path = _write(tmp_path, _annotation())
-    with pytest.raises(EfldError, match="origin: expected 0 or 1, got '2'"):
+    with refuses("origin", 0, 1, 2):
         list(coco.read(path, origin="2"))
     (error,) = coco.read(path, schema="wflw98")
-    assert "annotation '7': expected 98 keypoints of wflw98, got 68" in str(error)
+    assert_refusal(error, 7, "keypoints", "wflw98", 98, 68, path=path)

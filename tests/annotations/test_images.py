@@ -16,6 +16,7 @@ from efld_tf.annotations import images
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 from tests.annotations.writers import write_cofw
+from tests.errors import refuses
 
 
 def _record(path: Path, frame: int | None = None, upright: bool = False) -> FaceRecord:
@@ -55,9 +56,9 @@ def test_a_real_photo_and_its_truncations(shared_data: Path, tmp_path: Path) -> 
     assert images.read_photo(photo).shape == (450, 450, 3)
     content = photo.read_bytes()
     path = tmp_path / "a.jpg"
-    for length in (0, 1, 10, 100):
+    for length, reason in ((0, "empty"), (1, "neither"), (10, "truncated"), (100, "truncated")):
         path.write_bytes(content[:length])
-        with pytest.raises(DataError, match="a.jpg: not an image that can be decoded"):
+        with refuses(reason, path=path):
             images.read_photo(path)
 
 
@@ -81,18 +82,18 @@ def test_a_photo_that_claims_too_many_pixels_is_refused_unread(tmp_path: Path) -
     out = subprocess.run([sys.executable, "-c", code, str(tmp_path / "bomb.png")],
                          capture_output=True, text=True, check=True).stdout
     reason, peak_kb = out.splitlines()
-    assert reason == "not an image that can be decoded: too large"
+    assert "too large" in reason
     assert int(peak_kb) < 300_000
 
 
 def test_photos_that_cannot_be_read(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing.jpg", tmp_path):
-        with pytest.raises(DataError, match="cannot be read"):
+    for path, reason in ((tmp_path / "missing.jpg", "No such file"), (tmp_path, "directory")):
+        with refuses("read", reason, path=path):
             images.read_photo(path)
     path = tmp_path / "large.jpg"
     path.touch()
     os.truncate(path, 1 << 34)  # sparse
-    with pytest.raises(DataError, match="expected at most 268435456 bytes"):
+    with refuses("bytes", 268435456, 1 << 34, path=path):
         images.read_photo(path)
 
 
@@ -116,7 +117,7 @@ def test_a_video_is_rgb(tmp_path: Path) -> None:
 def test_frames_behind_the_end_of_a_video(video: Path) -> None:
     reader = images.ImageReader()
     for frame in (8, 20):
-        with pytest.raises(DataError, match=f"vid.avi: .*frame {frame}"):
+        with refuses(f"frame {frame}", path=video):
             reader.read(_record(video, frame))
     assert abs(float(reader.read(_record(video, 3)).mean()) - 90) < 3  # goes on behind the error
 
@@ -131,8 +132,8 @@ def test_damaged_videos(video: Path, tmp_path: Path) -> None:
         except DataError as error:
             assert error.path == path
     path.write_bytes(b"no video")
-    for name, message in (("cut.avi", "not a video that can"), ("missing.avi", "No such file")):
-        with pytest.raises(DataError, match=message):
+    for name, reason in (("cut.avi", "damaged"), ("missing.avi", "No such file")):
+        with refuses("read", reason, path=tmp_path / name):
             images.read_image(_record(tmp_path / name, 0))
 
 
@@ -143,7 +144,7 @@ def test_cofw_cells_in_colour_and_grey(cofw: tuple[Path, list[np.ndarray]]) -> N
         cell = cells[frame]
         expected = cell if cell.ndim == 3 else np.repeat(cell[..., None], 3, axis=-1)
         np.testing.assert_array_equal(reader.read(_record(path, frame)), expected)
-    with pytest.raises(DataError, match="image 3 cannot be read"):
+    with refuses("image 3", "read", path=path):
         reader.read(_record(path, 3))
 
 
@@ -156,13 +157,13 @@ def test_cofw_files_of_something_else(
         [np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3)), np.zeros(4, np.uint8)],
         np.ones((3, 87)), np.ones((3, 4)),
     )  # fmt: skip
-    for frame in range(3):
-        with pytest.raises(DataError, match=f"image {frame} cannot be read: '.*of shape"):
+    for frame, shape in enumerate(((4, 5, 4), (3, 5, 4), (4,))):
+        with refuses(f"image {frame}", f"shape {shape}", path=bad):
             images.read_image(_record(bad, frame))
     content = path.read_bytes()
     for length in (0, 100, len(content) // 2):
         (tmp_path / "cut.mat").write_bytes(content[:length])
-        with pytest.raises(DataError, match="not a MATLAB 7.3 file"):
+        with refuses("MATLAB 7.3", path=tmp_path / "cut.mat"):
             images.read_image(_record(tmp_path / "cut.mat", 0))
 
 
@@ -177,22 +178,22 @@ def test_grey_values_in_a_csv_file(tmp_path: Path) -> None:
     found = reader.read(_record(path, start))
     np.testing.assert_array_equal(found, np.repeat(image[..., None], 3, axis=-1))
     start += len(line)
-    for bad, message in (
-        ("2,1 2 3\n", "expected the grey values of a square image"),
-        ("2,1 2 3 256\n", "a grey value above 255"),
-        ("2,1 2 3 x\n", "expected the grey values"),
-        ("2,", "expected the grey values"),
-        ("", "expected the grey values"),  # behind the end of the file
+    for bad, fact in (
+        ("2,1 2 3\n", "3 words"),
+        ("2,1 2 3 256\n", "above 255"),
+        ("2,1 2 3 x\n", "4 words"),
+        ("2,", "1 words"),
+        ("", "1 words"),  # behind the end of the file
     ):
-        with pytest.raises(DataError, match=f"training.csv: {message}.*byte {start}"):
+        with refuses("grey", fact, f"byte {start}", path=path):
             reader.read(_record(path, start))
         start += len(bad)
 
 
 def test_other_files_hold_no_images(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected a file that holds images \(\.avi, .*\.mat"):
+    with refuses("images", ".avi", ".mat", ".csv", path=tmp_path / "a.txt"):
         images.read_image(_record(tmp_path / "a.txt", 0))
-    with pytest.raises(DataError, match="cannot be read"):
+    with refuses("read", "No such file", path=tmp_path / "a.csv"):
         images.read_image(_record(tmp_path / "a.csv", 0))
 
 

@@ -8,9 +8,9 @@ import pytest
 from efld_tf.annotations import kaggle15, sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from tests.annotations.writers import kaggle_line, kaggle_text
+from tests.errors import assert_refusal, refuses
 
 # The first face of Kaggle's training.csv: published coordinates in the order of its header.
 FIRST = np.array([
@@ -65,31 +65,33 @@ GOOD = kaggle_line(FIRST, _image(0))
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "facts"),
     [
-        (GOOD.replace(",", ",,", 1), "training.csv:3: expected 31 cells, got 32"),
-        ("1,2,3", "training.csv:3: expected 31 cells, got 3"),
-        (GOOD.rsplit(" ", 1)[0], "training.csv:3: expected 9216 grey values, got 9215"),
-        ("x" + GOOD, "training.csv:3: expected a number, got 'x66"),
-        (kaggle_line(FIRST * np.nan, _image(0)), "training.csv:3: no point is annotated"),
+        (GOOD.replace(",", ",,", 1), ["cells", 31, 32]),
+        ("1,2,3", ["cells", 31, 3]),
+        (GOOD.rsplit(" ", 1)[0], ["grey", 9216, 9215]),
+        ("x" + GOOD[GOOD.index(","):], ["number", "x"]),
+        (kaggle_line(FIRST * np.nan, _image(0)), ["annotated"]),
     ],
 )
-def test_a_bad_line_is_one_error(tmp_path: Path, line: str, message: str) -> None:
-    first, error, last = kaggle15.read(_write(tmp_path, GOOD, line, GOOD))
+def test_a_bad_line_is_one_error(tmp_path: Path, line: str, facts: list[object]) -> None:
+    path = _write(tmp_path, GOOD, line, GOOD)
+    first, error, last = kaggle15.read(path)
     assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
-    assert isinstance(error, DataError) and message in str(error)
+    assert_refusal(error, *facts, path=path, line=3)
 
 
 @pytest.mark.parametrize("word", ["256", "-1", "1e2", "9999999999999999999999"])
 def test_a_bad_grey_value_is_an_error_of_the_image(tmp_path: Path, word: str) -> None:
     line = GOOD[: GOOD.rindex(" ") + 1] + word
-    (record,) = kaggle15.read(_write(tmp_path, line))
-    with pytest.raises(DataError, match=r"training\.csv: .*grey value.*line at byte"):
+    path = _write(tmp_path, line)
+    (record,) = kaggle15.read(path)
+    with refuses("grey", f"byte {len(kaggle_text())}", path=path):
         ImageReader().read(record)
 
 
 def test_the_header_must_be_kaggle_s(tmp_path: Path) -> None:
     path = tmp_path / "training.csv"
     path.write_text("ImageId,Image\n1,2 3\n")
-    with pytest.raises(DataError, match=r"csv:1: expected a header from left_eye_center_x to Ima"):
+    with refuses("left_eye_center_x", "Image", path=path, line=1):
         list(kaggle15.read(path))

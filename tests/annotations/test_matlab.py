@@ -13,6 +13,7 @@ from efld_tf import hdf5
 from efld_tf.annotations import matlab
 from efld_tf.errors import DataError
 from tests.annotations.writers import mat_bytes
+from tests.errors import assert_refusal, refuses
 
 LIMIT = 1 << 17
 
@@ -75,28 +76,30 @@ _HUGE = 2**31 - 1
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "facts"),
     [
-        (b"", "expected a MATLAB file of version 5 to 7"),
-        (b"MATLAB 7.3 MAT-file".ljust(200), "a MATLAB 7.3 file; expected version 5 to 7"),
-        (bytes(LIMIT + 1), f"expected at most {LIMIT} bytes"),
-        (mat_bytes(x={"a": 1}), "array 'x' is neither real numbers nor text"),
-        (mat_bytes(x=np.array([[1j]])), "array 'x' is neither real numbers nor text"),
-        (mat_bytes(x=np.ones((9, 9)))[:-9], "it ends within an array"),
-        (mat_bytes(False, x=np.ones((9, 9)))[:-9], "it ends within an array"),
-        (mat_bytes(x=np.zeros((1, LIMIT))), "more bytes are compressed in it"),
-        (_matrix(6, (_HUGE, _HUGE), struct.pack("<II8s", 9, 8, b"")), "has 8 bytes for"),
-        (_matrix(6, (_HUGE, _HUGE), struct.pack("<II", 9, 2**32 - 1)), "it ends within an array"),
-        (_matrix(1, (_HUGE, _HUGE)), "it ends within an array"),
-        (_matrix(6, (-1, 1)), "an array has wrong sizes"),
-        (_matrix(6, (1,)), "an array has wrong sizes"),
-        (_matrix(6, (1,) * 9), "an array has no sizes"),
-        (_matrix(1, (1, 1), struct.pack("<II8s", 9, 8, b"")), "something else than arrays"),
+        (b"", ["MATLAB", "version 5"]),
+        (b"MATLAB 7.3 MAT-file".ljust(200), ["MATLAB 7.3", "-v7"]),
+        (bytes(LIMIT + 1), ["bytes", LIMIT, LIMIT + 1]),
+        (mat_bytes(x={"a": 1}), ["'x'", "numbers", "text"]),
+        (mat_bytes(x=np.array([[1j]])), ["'x'", "numbers", "text"]),
+        (mat_bytes(x=np.ones((9, 9)))[:-9], ["ends"]),
+        (mat_bytes(False, x=np.ones((9, 9)))[:-9], ["ends"]),
+        (mat_bytes(x=np.zeros((1, LIMIT))), ["compressed"]),
+        (_matrix(6, (_HUGE, _HUGE), struct.pack("<II8s", 9, 8, b"")),
+         ["'x'", "8 bytes", (_HUGE, _HUGE)]),
+        (_matrix(6, (_HUGE, _HUGE), struct.pack("<II", 9, 2**32 - 1)), ["ends"]),
+        (_matrix(1, (_HUGE, _HUGE)), ["ends"]),
+        (_matrix(6, (-1, 1)), ["wrong sizes"]),
+        (_matrix(6, (1,)), ["wrong sizes"]),
+        (_matrix(6, (1,) * 9), ["no sizes"]),
+        (_matrix(1, (1, 1), struct.pack("<II8s", 9, 8, b"")), ["cell"]),
     ],
 )
-def test_damaged_files_are_one_error(tmp_path: Path, content: bytes, message: str) -> None:
-    with pytest.raises(DataError, match=message) as caught:
+def test_damaged_files_are_one_error(tmp_path: Path, content: bytes, facts: list[object]) -> None:
+    with pytest.raises(DataError) as caught:
         _read(tmp_path / "a.mat", content, "x")
+    assert_refusal(caught.value, *facts, path=tmp_path / "a.mat")
     assert len(str(caught.value)) < 300 + len(str(tmp_path))
 
 
@@ -105,17 +108,17 @@ def test_cells_in_cells_are_refused(tmp_path: Path) -> None:
     inner[0, 0] = "a"
     outer = np.empty((1, 1), dtype=object)
     outer[0, 0] = inner
-    with pytest.raises(DataError, match="neither real numbers nor text"):
+    with refuses("numbers", "text", path=tmp_path / "a.mat"):
         _read(tmp_path / "a.mat", mat_bytes(x=outer), "x")
 
 
 def test_bytes_that_do_not_decompress(tmp_path: Path) -> None:
     header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
     content = header + struct.pack("<II", 15, 8) + b"notzlib!"
-    with pytest.raises(DataError, match="cannot be decompressed"):
+    with refuses("decompressed", path=tmp_path / "a.mat"):
         _read(tmp_path / "a.mat", content, "x")
     cut = zlib.compress(_matrix(6, (1, 1), struct.pack("<IId", 9, 8, 1.0))[128:])[:-12]
-    with pytest.raises(DataError, match="it ends within an array"):
+    with refuses("ends", path=tmp_path / "a.mat"):
         _read(tmp_path / "a.mat", header + struct.pack("<II", 15, len(cut)) + cut, "x")
 
 
@@ -123,17 +126,17 @@ def test_shapes_are_checked(tmp_path: Path) -> None:
     found = _read(tmp_path / "a.mat", mat_bytes(x=np.ones((2, 3)), t="text"), "x", "t")
     path = tmp_path / "a.mat"
     assert matlab.array(found, "x", path, None, 3).shape == (2, 3)
-    for shape in ((3, 2), (2, 3, 1), (None, 4)):
-        with pytest.raises(DataError, match=r"expected an array x of .* numbers, got 2 x 3"):
+    for shape, expected in (((3, 2), "3 x 2"), ((2, 3, 1), "2 x 3 x 1"), ((None, 4), "N x 4")):
+        with refuses("array x", expected, "2 x 3", path=path):
             matlab.array(found, "x", path, *shape)
     for name in ("t", "y"):
-        with pytest.raises(DataError, match=f"array {name} of 1 x N numbers; there is none"):
+        with refuses(f"array {name}", "1 x N", "none", path=path):
             matlab.array(found, name, path, 1, None)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e7])
 def test_what_is_no_coordinate(tmp_path: Path, value: float) -> None:
-    with pytest.raises(DataError, match="row 3: expected coordinates in pixels"):
+    with refuses("row 3", "coordinates", path=tmp_path):
         matlab.pixels(np.array([1, value]), tmp_path, "row 3")
 
 
@@ -163,7 +166,7 @@ def test_hdf5_datasets_that_lead_elsewhere_or_never_end(tmp_path: Path) -> None:
             if name != "good":
                 with pytest.raises(hdf5.ERRORS):
                     matlab.read_hdf5(file, name, "fiu", 100)
-        with pytest.raises(ValueError, match="of shape"):
+        with pytest.raises(ValueError, match=r"shape \(2, 3\)"):
             matlab.read_hdf5(file, "good", "i", 5)
 
 
@@ -173,16 +176,14 @@ def test_a_chunk_that_inflates_to_more_than_the_array(tmp_path: Path) -> None:
         data.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 23)))
     with (
         matlab.open_hdf5(tmp_path / "a.mat") as file,
-        pytest.raises(ValueError, match="more bytes are compressed"),
+        pytest.raises(ValueError, match="compressed"),
     ):
         matlab.read_hdf5(file, "x", "u", 100)
 
 
 @pytest.mark.parametrize("content", [b"", b"MATLAB 7.3 MAT-file".ljust(600)])
 def test_files_that_are_no_hdf5(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.mat"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="not a MATLAB 7.3 file that can be read"):
-        matlab.open_hdf5(path)
-    with pytest.raises(DataError, match="not a MATLAB 7.3 file that can be read"):
-        matlab.open_hdf5(tmp_path / "missing.mat")
+    (tmp_path / "a.mat").write_bytes(content)
+    for path in (tmp_path / "a.mat", tmp_path / "missing.mat"):
+        with refuses("MATLAB 7.3", path=path):
+            matlab.open_hdf5(path)

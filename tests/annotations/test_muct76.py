@@ -7,8 +7,8 @@ import pytest
 
 from efld_tf.annotations import muct76
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.errors import DataError
 from tests.annotations.writers import muct_header, muct_line, some_points, write_image
+from tests.errors import assert_refusal, refuses
 
 POINTS = some_points(76).round()
 
@@ -53,25 +53,27 @@ GOOD = muct_line("i000qa-fn", POINTS)
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "facts"),
     [
-        (GOOD + ",1", "csv:3: expected 154 cells, got 155"),
-        ("i000qa-fn,0000", "csv:3: expected 154 cells, got 2"),
-        (GOOD.replace(",", ",0,x", 1).rpartition(",")[0], "csv:3: expected a number, got 'x"),
-        (muct_line("i000qa-fn", POINTS * 0), "csv:3: no point is annotated"),
-        (GOOD.replace("i000qa", "i001qa"), "i001qa-fn.jpg' does not exist"),
-        (GOOD.replace("i000qa", "../i000qa"), "csv:3: expected an image path inside"),
+        (GOOD + ",1", ["cells", 154, 155]),
+        ("i000qa-fn,0000", ["cells", 154, 2]),
+        (GOOD.replace(",", ",0,x", 1).rpartition(",")[0], ["number", "x0000"]),
+        (muct_line("i000qa-fn", POINTS * 0), ["annotated"]),
+        (GOOD.replace("i000qa", "i001qa"), ["i001qa-fn.jpg", "exist"]),
+        (GOOD.replace("i000qa", "../i000qa"), ["inside", "../i000qa-fn.jpg"]),
     ],
 )
-def test_a_bad_line_is_one_error(tmp_path: Path, line: str, message: str) -> None:
+def test_a_bad_line_is_one_error(tmp_path: Path, line: str, facts: list[object]) -> None:
     write_image(tmp_path / "jpg" / "i000qa-fn.jpg")
-    first, error, last = muct76.read(_write(tmp_path, GOOD, line, GOOD))
+    path = _write(tmp_path, GOOD, line, GOOD)
+    first, error, last = muct76.read(path)
     assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
-    assert isinstance(error, DataError) and message in str(error)
+    assert_refusal(error, *facts, path=path, line=3)
 
 
 def test_the_header_must_be_muct_s(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="csv:1: expected the header name,tag,x00,y00"):
-        list(muct76.read(_write(tmp_path, GOOD, header="name,x,y")))
-    with pytest.raises(DataError, match="cannot be read"):
+    path = _write(tmp_path, GOOD, header="name,x,y")
+    with refuses("header", "name,tag,x00,y00", path=path, line=1):
+        list(muct76.read(path))
+    with refuses("read", "No such file", path=tmp_path / "none.csv"):
         list(muct76.read(tmp_path / "none.csv"))

@@ -11,6 +11,7 @@ from efld_tf.annotations import scut
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 from tests.annotations.writers import scut_bytes, some_points, write_image
+from tests.errors import assert_refusal, refuses
 
 
 def _write(folder: Path, name: str, content: bytes) -> Path:
@@ -26,8 +27,8 @@ def test_real_data(shared_data: Path) -> None:
     records = [item for item in items if isinstance(item, FaceRecord)]
     (error,) = (item for item in items if isinstance(item, DataError))
     assert len(records) == 3999
-    assert error.path.name == "CM152.pts"
-    assert "expected 692 bytes for 86 points, got 4" in str(error)
+    path = shared_data / "scut_fbp5500" / "facial landmark" / "CM152.pts"
+    assert_refusal(error, "692 bytes", "86 points", 4, path=path)
     assert records[0].identity == "AF100" and records[0].schema == "scut86"
     points = np.stack([record.points for record in records])
     assert (np.abs(points - 112) < 224).all()  # in or near the images of 224 pixels
@@ -49,39 +50,39 @@ _NAN = np.array([np.nan], "<f4").tobytes()
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "facts"),
     [
-        (b"", "got 0"),
-        (_GOOD[:4], "expected 692 bytes for 86 points, got 4"),
-        (_GOOD[:-1], "got 691"),
-        (_GOOD + b"\0", "got 693"),
-        (_GOOD + bytes(1 << 17), "at most 65536 bytes"),
-        (b"\xff\xff\xff\x7f" + _GOOD[4:], "expected 86 points, the file says 2147483647"),
-        (b"\xff\xff\xff\xff" + _GOOD[4:], "expected 86 points, the file says -1"),
-        (_GOOD[:4] + _INFINITE + _GOOD[8:], "a coordinate is beyond"),
-        (_GOOD[:4] + _NAN + _GOOD[8:], "not a finite number"),
+        (b"", ["692 bytes", 0]),
+        (_GOOD[:4], ["692 bytes", "86 points", 4]),
+        (_GOOD[:-1], ["692 bytes", 691]),
+        (_GOOD + b"\0", ["692 bytes", 693]),
+        (_GOOD + bytes(1 << 17), ["65536 bytes", len(_GOOD) + (1 << 17)]),
+        (b"\xff\xff\xff\x7f" + _GOOD[4:], ["86 points", 2147483647]),
+        (b"\xff\xff\xff\xff" + _GOOD[4:], ["86 points", -1]),
+        (_GOOD[:4] + _INFINITE + _GOOD[8:], ["coordinate", "beyond"]),
+        (_GOOD[:4] + _NAN + _GOOD[8:], ["coordinate", "finite"]),
     ],
 )
-def test_errors(tmp_path: Path, content: bytes, message: str) -> None:
-    _write(tmp_path, "a", content)
+def test_errors(tmp_path: Path, content: bytes, facts: list[object]) -> None:
+    path = _write(tmp_path, "a", content)
     _write(tmp_path, "b", _GOOD)
     error, record = scut.read(tmp_path)
-    assert isinstance(error, DataError) and isinstance(record, FaceRecord)
-    assert message in str(error)
+    assert isinstance(record, FaceRecord)
+    assert_refusal(error, *facts, path=path)
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     path = _write(tmp_path, "a", b"")
     os.truncate(path, 1 << 34)  # sparse: takes no room on the disk
     (error,) = scut.read(tmp_path)
-    assert "at most 65536 bytes" in str(error)
+    assert_refusal(error, "65536 bytes", 1 << 34, path=path)
 
 
 def test_missing_images_and_folders(tmp_path: Path) -> None:
-    _write(tmp_path, "a", _GOOD)
+    path = _write(tmp_path, "a", _GOOD)
     (tmp_path / "Images" / "a.jpg").unlink()
     (error,) = scut.read(tmp_path)
-    assert "a.jpg' does not exist" in str(error)
+    assert_refusal(error, "a.jpg", "exist", path=path)
     shutil.rmtree(tmp_path / "facial landmark")
-    with pytest.raises(DataError, match="expected the folders 'facial landmark' and 'Images'"):
+    with refuses("facial landmark", "Images", path=tmp_path):
         list(scut.read(tmp_path))

@@ -8,9 +8,9 @@ import pytest
 from efld_tf.annotations import webmorph
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.errors import DataError
 from tests.annotations.real import assert_upright
 from tests.annotations.writers import numbers, some_points, write_image
+from tests.errors import assert_refusal, refuses
 
 
 def _text(points: np.ndarray, lines: str = "") -> str:
@@ -54,28 +54,30 @@ _ROWS = _text(some_points(189))
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "line", "facts"),
     [
-        ("", "a.tem: expected a template of 189 points, got ''"),
-        ("178\n" + _ROWS, "a.tem:1: expected a template of 189 points, got '178'"),
-        ("4000000000\n" + _ROWS, "a.tem:1: expected a template of 189 points, got '4000000000'"),
-        ("\n".join(_ROWS.splitlines()[:100]), "a.tem: the file ends after 99 of 189 points"),
-        (_ROWS.replace("\t", " 1\t", 1), "a.tem:2: expected 2 numbers"),
-        ("189\nnan\t1\n" + _ROWS, "a.tem:2: expected a coordinate in pixels, got 'nan'"),
-        (_ROWS + "1.5\t2.5\n", "a.tem:191: expected the template's lines, got '1.5\\t2.5'"),
+        ("", None, [189, "''"]),
+        ("178\n" + _ROWS, 1, [189, 178]),
+        ("4000000000\n" + _ROWS, 1, [189, 4000000000]),
+        ("\n".join(_ROWS.splitlines()[:100]), None, ["ends", "99 of 189"]),
+        (_ROWS.replace("\t", " 1\t", 1), 2, ["2 numbers"]),
+        ("189\nnan\t1\n" + _ROWS, 2, ["coordinate", "nan"]),
+        (_ROWS + "1.5\t2.5\n", 191, ["lines", r"1.5\t2.5"]),
     ],
 )
-def test_a_bad_file_is_one_error(tmp_path: Path, text: str, message: str) -> None:
-    _write(tmp_path, "a", text)
+def test_a_bad_file_is_one_error(
+    tmp_path: Path, text: str, line: int | None, facts: list[object]
+) -> None:
+    path = _write(tmp_path, "a", text)
     _write(tmp_path, "b", _ROWS)
     error, record = webmorph.read(tmp_path)
-    assert isinstance(error, DataError) and isinstance(record, FaceRecord)
-    assert message in str(error)
+    assert isinstance(record, FaceRecord)
+    assert_refusal(error, *facts, path=path, line=line)
 
 
 def test_a_template_without_an_image(tmp_path: Path) -> None:
-    _write(tmp_path, "a", _ROWS).rename(tmp_path / "b.tem")
+    path = _write(tmp_path, "a", _ROWS).rename(tmp_path / "b.tem")
     (error,) = webmorph.read(tmp_path)
-    assert isinstance(error, DataError) and "there is no image of that name" in str(error)
-    with pytest.raises(DataError, match="expected a folder"):
-        list(webmorph.read(tmp_path / "b.tem"))
+    assert_refusal(error, "no image", ".jpg", ".png", path=path)
+    with refuses("folder", ".tem", path=path):
+        list(webmorph.read(path))

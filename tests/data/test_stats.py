@@ -13,10 +13,10 @@ from efld_tf.annotations import sources
 from efld_tf.cli import data
 from efld_tf.data import look, pack, stats, stats_plot
 from efld_tf.data.options import PackOptions, SourceOptions
-from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from tests import faces
 from tests.annotations.writers import ibug_text, write_image
+from tests.errors import assert_told, refuses
 
 FACES = 200
 MEAN = faces.mean_shape("ibug68") * 100
@@ -156,10 +156,10 @@ def test_errors_are_kept(tmp_path: Path) -> None:
     assert [error.path.name for error in found.told.errors] == ["0001_1.pts", "0002_1.png"]
     for path in tmp_path.glob("*.pts"):
         path.write_text("damaged")
-    with pytest.raises(DataError, match=r"0000_1\.pts:1"):
+    with refuses("version: 1", "damaged", path=tmp_path / "0000_1.pts", line=1):
         stats.measure(source, progress=False)
-    with pytest.raises(EfldError, match="no annotated face found"):
-        (tmp_path / "empty").mkdir()
+    (tmp_path / "empty").mkdir()
+    with refuses(f"source ibug:{tmp_path / 'empty'}", "no annotated face"):
         stats.measure(f"ibug:{tmp_path / 'empty'}", progress=False)
 
 
@@ -179,9 +179,9 @@ def test_the_command_writes_and_says(
     scut = f"scut:{shared_data / 'scut_fbp5500'}"
     assert not data.main(["stats", source, scut, "--output", str(picture), "--quiet"])
     out = capsys.readouterr().out
-    assert f"faces       {FACES} of {FACES} people or photos, ibug68" in out
-    assert "cannot be used: 1; the first: " in out and "CM152.pts" in out
-    assert f"efld-data check {scut}" in out
+    assert_told(out, "faces", f"{FACES} of {FACES}", "ibug68")
+    assert_told(out, 1, "CM152.pts")
+    assert_told(out, f"efld-data check {scut}")
     known, other = json.loads(picture.with_suffix(".json").read_text())
     assert known["measures"]["brightness"]["percentiles"]["50"] == 77
     assert set(other["measures"]) == {"roll", "size", "residual", "brightness"}

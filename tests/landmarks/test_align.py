@@ -12,6 +12,7 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import align, geometry, schemas
+from tests.errors import refuses
 from tests.faces import mean_shape
 from tests.landmarks.blobs import blob_image, centroid
 
@@ -71,12 +72,14 @@ def test_nothing_is_reflected(matrix: np.ndarray, seed: int) -> None:
     assert abs(geometry.apply_affine(found, source) - TEMPLATE).max() > 5
 
 
-@pytest.mark.parametrize("points", [
-    np.ones((5, 2)), np.full((5, 2), np.nan), np.full((5, 2), np.inf),
-    np.array([[0, 0], [1, 0], [np.nan, 1], [0, 2], [1, 2]], float),
+@pytest.mark.parametrize(("points", "reason"), [
+    (np.ones((5, 2)), "coincide"),
+    (np.full((5, 2), np.nan), "missing"),
+    (np.full((5, 2), np.inf), "missing"),
+    (np.array([[0, 0], [1, 0], [np.nan, 1], [0, 2], [1, 2]], float), "missing"),
 ])
-def test_points_of_no_face(points: np.ndarray) -> None:
-    with pytest.raises(EfldError, match="cannot align a face"):
+def test_points_of_no_face(points: np.ndarray, reason: str) -> None:
+    with refuses("align", reason):
         align.similarity(points, TEMPLATE)
 
 
@@ -149,5 +152,5 @@ def test_squares_outside_and_absurd_ones() -> None:
     image = np.full((50, 60, 3), 200, np.uint8)
     far = _similarity(1, 0.3, (5000, 0))
     assert not geometry.extract_aligned(image, far, 112).any()
-    with pytest.raises(EfldError, match="a crop of .* px in an image of 60 x 50"):
+    with refuses("crop", "1120000 px", "60 x 50"):
         geometry.extract_aligned(image, _similarity(1e-4, 0, (0, 0)), 112)

@@ -13,6 +13,7 @@ from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.landmarks.geometry import extract_crop, tight_box
 from efld_tf.runtime.predictor import LandmarkPredictor
+from tests.errors import assert_told
 
 SOURCES = Path(__file__).parents[2] / "tools" / "android" / "landmarks"
 
@@ -70,7 +71,8 @@ def test_a_model_without_metadata_is_refused(classes: Path, tmp_path: Path) -> N
         ["java", "-cp", str(classes), "efld.landmarks.LogicTest", str(tmp_path / "plain.tflite")],
         capture_output=True, text=True, check=False,
     )
-    assert done.returncode == 1 and "not exported by efld-export" in done.stderr
+    assert done.returncode == 1
+    assert_told(done.stderr, "efld-export")
 
 
 def test_every_file_of_the_app_is_there() -> None:

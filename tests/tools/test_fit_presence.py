@@ -18,6 +18,7 @@ from efld_tf.evaluation import presence as crops_of
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.models import checkpoint
+from tests.errors import assert_told
 from tests.trained import float_predictor
 
 FILE = Path(__file__).parents[2] / "tools" / "fit_presence.py"
@@ -57,7 +58,7 @@ def test_a_presence_is_fitted(tool, tmp_path: Path, monkeypatch, capsys) -> None
     tool.main([str(assets.FLOAT_MODEL), "--faces", f"ibug:{tmp_path / 'faces'}", "--scenes",
                str(scenes), "--boxes", str(scenes / "boxes.json"), "--output",
                str(tmp_path / "new.h5"), "--license", "for tests alone"])
-    assert "confidence of 0.5 and more" in capsys.readouterr().out
+    assert_told(capsys.readouterr().out, "confidence", 0.5)
     found = checkpoint.read_spec(tmp_path / "new.h5")
     assert found.license == "for tests alone"
     assert replace(found, license=spec.license, presence=None) == replace(spec, presence=None)

@@ -14,6 +14,7 @@ from efld_tf.data.check import duplicates, faces, findings, shapes
 from efld_tf.landmarks import schemas
 from tests import faces as drawn
 from tests.data.check.checking import kinds_of, quick
+from tests.errors import assert_told
 from tests.test_imports import loaded_by
 
 
@@ -27,9 +28,9 @@ def test_boxes_that_miss_their_points(tmp_path: Path) -> None:
     listed.write_text("\n".join(lines))
     found = quick([f"mtfl:{listed}"], workers=1)
     assert kinds_of(found)[findings.BOX] == {"3_0_0.png", "5_0_0.png"}
-    assert "the box holds 0 of 5 points" in next(
-        f.message for f in found.findings if f.key == "3_0_0.png" and f.kind == findings.BOX
-    )
+    (told,) = (f.message for f in found.findings
+               if f.key == "3_0_0.png" and f.kind == findings.BOX)
+    assert_told(told, "box", "0 of 5")
 
 
 def test_faces_of_one_photo_are_no_duplicates(tmp_path: Path) -> None:
@@ -68,10 +69,10 @@ def test_cut_off_files_are_told_from_whole_ones(shared_data: Path) -> None:
     assert b"\xff\xd9" in exif
     for whole in (jpeg, jpeg + b"\0" * 100, jpeg[:2] + exif + jpeg[2:]):
         assert faces.truncation(whole) is None
-        assert faces.truncation(whole[: len(jpeg) // 2]) == "no end-of-image marker"
+        assert_told(faces.truncation(whole[: len(jpeg) // 2]), "end-of-image")
     png = cv2.imencode(".png", image)[1].tobytes()
     assert faces.truncation(png) is None
-    assert faces.truncation(png[:-6]) == "no IEND chunk"
+    assert_told(faces.truncation(png[:-6]), "IEND")
     for content in (b"", b"BM...", b"\xff\xd8\xff\xff\xff", b"\xff\xd8\xff\xe1\0\0" * 9):
         faces.truncation(content)
 
