@@ -58,7 +58,7 @@ def test_values_and_defaults(tmp_path: Path) -> None:
         ("steps: 3\ninner: {ratoi: 1}", ["inner.ratoi", "ratio", "name"]),
         ("steps: three", ["steps", "whole", "'three'"]),
         ("steps: 3.0", ["steps", "whole", 3.0]),
-        ("steps: true", ["steps", "whole", True]),
+        ("steps: true", ["steps", "whole", "true"]),
         (f"steps: 3\nlimit: {'9' * 400}", ["limit", "finite"]),
         ("steps: 3\nquiet: 1", ["quiet", "true", "false", 1]),
         ("steps: 3\nitems: [{ratio: .nan}]", ["items.0.ratio", "finite", "nan"]),
@@ -67,7 +67,7 @@ def test_values_and_defaults(tmp_path: Path) -> None:
         ("steps: 3\ninner: {name: 4}", ["inner.name", "text", 4]),
         ("steps: 3\ninner: {ratio: -1}", ["inner.ratio", 0, -1.0]),
         ("inner: {}", ["steps", "required"]),
-        ("", ["mapping", None]),
+        ("", ["mapping", "null"]),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, facts: list[object]) -> None:
@@ -175,11 +175,18 @@ def test_every_committed_recipe_is_valid(path: Path, monkeypatch: pytest.MonkeyP
     assert recipe.load(path).folder == Path("runs") / path.stem
 
 
+def test_a_head_of_no_schema_is_named() -> None:
+    overrides = ["heads.nose3={}", "data.sources.0.heads=[ibug68, nose3]"]
+    path = ROOT / "configs" / "efld" / "demo.yaml"
+    with refuses("heads.nose3", "schema=FILE.yaml", *schemas.names(), path=path):
+        recipe.load(path, overrides)
+
+
 @pytest.mark.parametrize(
     ("override", "facts"),
     [
         ("training.target_head=scut86", ["training.target_head", "scut86", "heads"]),
-        ("heads.nose3={}", ["heads.nose3", "schema=FILE.yaml", *schemas.names()]),
+        ("heads.nose3={}", ["heads.nose3", "no source"]),
         ("heads.scut86={}", ["heads.scut86", "no source"]),
         ("data.sources.0.heads=[scut86]", ["data.sources", "scut86", "heads"]),
         ("data.sources.0.name=wflw98", ["data.sources", "same name"]),

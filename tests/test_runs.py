@@ -26,7 +26,7 @@ def test_shipped_models_have_names(
     (own / "mine.tflite").touch()
     assert runs.exported_model(name) == Path(name) / "mine.tflite"
     assert runs.is_exported(name)
-    with refuses(Path(name) / "best.h5", "trained", ".h5"):
+    with refuses("trained", ".h5", path=name):
         runs.trained_model(name)
     (own / "best.h5").touch()
     assert runs.trained_model(name) == Path(name) / "best.h5" and not runs.is_exported(name)

@@ -88,7 +88,8 @@ def read_manifest(folder: str | Path) -> Manifest:
     """
     path = Path(folder) / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = trees.checked(json.loads(text), dict[str, Any], "")
         if content.pop("format_version") != FORMAT_VERSION:
             raise DataError(path, f"packed by another version; delete {folder} and pack again")
         content.pop("content_sha256", None)  # of the shards' own

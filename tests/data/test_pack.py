@@ -121,7 +121,7 @@ def test_a_foreign_folder_is_not_touched(tmp_path: Path, photos: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "facts"),
-    [("", []), ("{", []), ("[]", ["list"]), ('{"format_version": 1}', ["source"]), ("\x00", [])],
+    [("", []), ("{", []), ("[]", ["mapping"]), ('{"format_version": 1}', ["source"]), ("\x00", [])],
 )
 def test_a_broken_manifest_is_named(tmp_path: Path, content: str, facts: list[str]) -> None:
     (tmp_path / MANIFEST).write_text(content)
