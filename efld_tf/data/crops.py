@@ -46,10 +46,10 @@ class PackedFace:
 
 
 def cropped(
-    annotations: Annotations, rule: CropRule, options: PackOptions, workers: int | None
+    annotations: Annotations, rule: CropRule, storage: PackOptions, workers: int | None
 ) -> Iterator[tuple[FaceRecord, PackedFace | DataError]]:
     """The records with their stored faces; those of one image follow each other."""
-    work = partial(crop_faces, rule=rule, options=options, folder=annotations.source.folder)
+    work = partial(crop_faces, rule=rule, storage=storage, folder=annotations.source.folder)
     workers = workers or os.cpu_count() or 1
     if len(annotations.records) < 64:  # starting processes takes longer
         workers = 1
@@ -81,7 +81,7 @@ def _batches(records: list[FaceRecord]) -> Iterator[list[FaceRecord]]:
 
 
 def crop_faces(
-    records: list[FaceRecord], rule: CropRule, options: PackOptions, folder: Path
+    records: list[FaceRecord], rule: CropRule, storage: PackOptions, folder: Path
 ) -> list[tuple[FaceRecord, PackedFace | DataError]]:
     """Crops faces with their margin; each comes with the reason where that fails.
 
@@ -90,22 +90,22 @@ def crop_faces(
     """
     cv2.setNumThreads(1)  # one process a core already
     images = ImageReader()
-    return [(record, _crop_face(record, images, rule, options, folder)) for record in records]
+    return [(record, _crop_face(record, images, rule, storage, folder)) for record in records]
 
 
 def _crop_face(
-    record: FaceRecord, images: ImageReader, rule: CropRule, options: PackOptions, folder: Path
+    record: FaceRecord, images: ImageReader, rule: CropRule, storage: PackOptions, folder: Path
 ) -> PackedFace | DataError:
     try:
         image = images.read(record)
-        crop = rule.crop(record.source_box(rule.box)).scaled(options.margin)
-        pixels = extract_crop(image, crop, options.size)
+        crop = rule.crop(record.source_box(rule.box)).scaled(storage.margin)
+        pixels = extract_crop(image, crop, storage.size)
     except DataError as error:
         return error
     except EfldError as error:
         return DataError(record.image, str(error))
     _, jpeg = cv2.imencode(
-        ".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]
+        ".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, storage.jpeg_quality]
     )
     return PackedFace(
         jpeg=jpeg.tobytes(),

@@ -36,7 +36,7 @@ from efld_tf.landmarks.geometry import CropRule
 def pack(
     options: SourceOptions,
     folder: str | Path,
-    pack_options: PackOptions,
+    storage: PackOptions,
     *,
     workers: int | None = None,
     progress: bool = True,
@@ -46,6 +46,7 @@ def pack(
     Args:
       options: the source, its crop rule, hold-out and error policy.
       folder: where to write; an older packing of the same source is replaced in one step.
+      storage: how crops are stored.
       workers: processes; None for one a core.
       progress: whether to show a progress bar.
 
@@ -55,8 +56,8 @@ def pack(
     """
     folder = Path(folder)
     annotations, excluded = _read_source(options)
-    rule = crop_rule(annotations.records, options.crop, pack_options.zoom)
-    fingerprint = _fingerprint(annotations, rule, options, pack_options, excluded)
+    rule = crop_rule(annotations.records, options.crop, storage.zoom)
+    fingerprint = _fingerprint(annotations, rule, options, storage, excluded)
     terms = {licenses.checked(record.attributes.get(LICENSE, "")) for record in annotations.records}
     left_out, licenses_met = sorted(annotations.excluded), sorted(terms - {""})
     if folder.exists():
@@ -77,13 +78,13 @@ def pack(
             return complete
     with files.new_folder(folder) as temporary:
         written, mean_shape, skipped = _write_splits(
-            annotations, rule, options, pack_options, temporary, workers, progress
+            annotations, rule, options, storage, temporary, workers, progress
         )
         manifest = Manifest(
             source=options.source,
             schema=annotations.schema,
             crop_rule=rule,
-            pack=pack_options,
+            pack=storage,
             shards=written,
             mean_shape=mean_shape,
             skipped=[*excluded, *skipped],
@@ -114,20 +115,20 @@ def _write_splits(
     annotations: sources.Annotations,
     rule: CropRule,
     options: SourceOptions,
-    pack_options: PackOptions,
+    storage: PackOptions,
     folder: Path,
     workers: int | None,
     progress: bool,
 ) -> tuple[dict[str, list[Shard]], list[list[float]], list[str]]:
     """Writes the shards of both splits; returns them, the mean shape and what was skipped."""
     skipped = [str(error) for error in annotations.skipped]
-    faces = cropped(annotations, rule, pack_options, workers)
+    faces = cropped(annotations, rule, storage, workers)
     # Of the training faces, point by point.
     total, count = np.zeros((2, schemas.get(annotations.schema).num_points, 2))
     with (
         tqdm(total=len(annotations.records), unit="face", desc=f"packing {options.name}",
              disable=not progress) as bar,
-        shards.SplitWriters(folder, pack_options.shard_faces) as writers,
+        shards.SplitWriters(folder, storage.shard_faces) as writers,
     ):
         for record, face in faces:
             bar.update()
@@ -141,7 +142,7 @@ def _write_splits(
                 split = "validation"
             writers.add(split, face)
             if split == "train":
-                shape = (face.points.astype(float) - 0.5) * pack_options.margin + 0.5
+                shape = (face.points.astype(float) - 0.5) * storage.margin + 0.5
                 total += np.nan_to_num(shape)
                 count += np.isfinite(shape)
     if progress:
@@ -162,7 +163,7 @@ def _fingerprint(
     annotations: sources.Annotations,
     rule: CropRule,
     options: SourceOptions,
-    pack_options: PackOptions,
+    storage: PackOptions,
     excluded: list[str],
 ) -> str:
     """A hash of everything that the packed content depends on.
@@ -171,7 +172,7 @@ def _fingerprint(
     """
     settings = [
         FORMAT_VERSION, options.source, options.validation_fraction, options.on_error,
-        asdict(rule), asdict(pack_options), excluded, schemas.declared_fields(annotations.schema),
+        asdict(rule), asdict(storage), excluded, schemas.declared_fields(annotations.schema),
     ]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for record in annotations.records:

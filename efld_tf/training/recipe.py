@@ -258,8 +258,8 @@ class Recipe:
                 "it cannot be combined with training.deterministic"
             )
         if self.data.service:
-            for source in self.data.sources:
-                check_service_repeat(source.source, source.repeat)
+            for options in self.data.sources:
+                check_service_repeat(options.source, options.repeat)
         self._check_heads()
         self._check_held_out()
         if self.self_training:
@@ -285,11 +285,11 @@ class Recipe:
           EfldError: a schema file or packed folder cannot be read, a packed source does not fit
             the recipe, or a head is of no known schema.
         """
-        for source in [*self.data.sources, *self._unlabelled]:
-            if source.packed:
-                self._check_packed(source.source, source.packed)
+        for options in [*self.data.sources, *self._unlabelled]:
+            if options.packed:
+                self._check_packed(options.source, options.packed)
             else:
-                declare_schema(source.source)
+                declare_schema(options.source)
         for head in self.heads:
             if head not in schemas.names():
                 raise EfldError(
@@ -324,12 +324,12 @@ class Recipe:
     def _check_held_out(self) -> None:
         """Refuses faces that are held out of one source and trained on by another."""
         shares: dict[str, float] = {}
-        for source in [*self.data.sources, *self._unlabelled]:
-            share = shares.setdefault(source.source, source.validation_fraction)
-            if share != source.validation_fraction:
+        for options in [*self.data.sources, *self._unlabelled]:
+            share = shares.setdefault(options.source, options.validation_fraction)
+            if share != options.validation_fraction:
                 raise EfldError(
-                    f"validation_fraction: {source.source} has {share:g} in one place and "
-                    f"{source.validation_fraction:g} in another, so that faces held out would be "
+                    f"validation_fraction: {options.source} has {share:g} in one place and "
+                    f"{options.validation_fraction:g} in another, so that faces held out would be "
                     "trained on; give it the same"
                 )
 
@@ -354,18 +354,18 @@ class Recipe:
         """The run's folder."""
         return Path(config.expand(self.output_dir)) / self.name
 
-    def pack_folder(self, source: SourceOptions) -> Path:
+    def pack_folder(self, options: SourceOptions) -> Path:
         """Where a source of this recipe is packed, or will be.
 
         The name ends in a hash of the options, so that two recipes that want the same source
         packed differently do not replace each other's.
         """
-        if source.packed:
-            return source.packed
-        options = [source.source, source.validation_fraction, source.on_error,
-                   asdict(source.crop), asdict(self.data.pack)]
-        digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()
-        return Path(config.expand(self.data.cache_dir)) / f"{source.name}-{digest[:8]}"
+        if options.packed:
+            return options.packed
+        settings = [options.source, options.validation_fraction, options.on_error,
+                    asdict(options.crop), asdict(self.data.pack)]
+        digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+        return Path(config.expand(self.data.cache_dir)) / f"{options.name}-{digest[:8]}"
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
