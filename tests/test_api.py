@@ -31,7 +31,7 @@ def blocks() -> list[str]:
     help_text = textwrap.dedent(efld_tf.__doc__ or "")
     indented = "\n".join(re.findall(r"^    (.*)$", help_text, re.M))
     found = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
-    return [indented, *(block for block in found if "efld_tf.load" in block)]
+    return [indented, *(block for block in found if "import efld_tf" in block)]
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,9 @@ def printed(folder: Path) -> dict[str, Any]:
         patch.chdir(folder)
         image = cv2.imread("photo.jpg")[..., ::-1]
         for number, block in enumerate(blocks()):
-            left = {"frame": image, "seconds": 0.0}
-            exec(compile(block, f"block {number}", "exec"), left)
+            names = {"frame": image, "seconds": 0.0}
+            exec(compile(block, f"block {number}", "exec"), names)
+            left |= names
     return left
 
 
