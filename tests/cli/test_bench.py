@@ -12,7 +12,7 @@ import pytest
 from efld_tf.cli import bench, common
 from efld_tf.scoring import results
 from tests import tiny_models
-from tests.errors import assert_error_line
+from tests.errors import assert_error_line, assert_told
 
 QUICK = ["--runs", "3", "--warmup", "1"]
 
@@ -39,8 +39,7 @@ def test_it_prints_a_table(model, capsys):
 
 def test_it_lists_operators(model, capsys):
     assert _run(model, *QUICK, "--operators") == 0
-    output = capsys.readouterr().out
-    assert "CONV_2D                          6,912  int8[1,8,8,4]" in output
+    assert_told(capsys.readouterr().out, "CONV_2D", "6,912", "int8[1,8,8,4]")
 
 
 def test_it_merges_into_the_results(model, tmp_path, capsys):
