@@ -49,3 +49,10 @@ def assert_told(text: str, *facts: object) -> None:
     patterns = [rf"(?<![\w.-]){re.escape(str(fact))}(?!\w|[.-]\w)" for fact in facts]
     assert any(all(re.search(pattern, line) for pattern in patterns)
                for line in text.splitlines()), f"no line tells all of {facts}: {text}"
+
+
+def assert_error_line(err: str, *facts: object) -> None:
+    """A command has printed to stderr one line alone, `error: ...`, that tells the facts."""
+    assert err.startswith("error: ") and err.endswith("\n"), f"no error: {err!r}"
+    assert err[:-1].isprintable(), f"more than a line of text: {err!r}"
+    assert_told(err, *facts)

@@ -14,7 +14,7 @@ from efld_tf import config
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.training import recipe
-from tests.errors import assert_refusal, refuses
+from tests.errors import assert_refusal, assert_told, refuses
 
 ROOT = Path(__file__).parents[1]
 
@@ -135,11 +135,12 @@ def test_differences_are_told_by_their_paths(tmp_path: Path) -> None:
     before = Outer(3, Inner(0.25), [Inner(1.0)], free={"a": [1]})
     assert config.differences(before, before) == []
     after = Outer(4, Inner(0.25), [Inner(1.0), Inner(2.0)], free={})
-    assert config.differences(before, after) == [
-        "steps: 3, now 4", "free.a.0: 1, now not there",
-        "items.1.ratio: not there, now 2.0", "items.1.name: not there, now x",
-        "free: not there, now {}",
-    ]
+    expected = (
+        ["steps", 3, 4], ["free.a.0", 1, "not there"], ["items.1.ratio", "not there", 2.0],
+        ["items.1.name", "not there", "x"], ["free", "not there", "{}"],
+    )
+    for difference, facts in zip(config.differences(before, after), expected, strict=True):
+        assert_told(difference, *facts)
 
 
 def test_dump_is_read_back(tmp_path: Path) -> None:

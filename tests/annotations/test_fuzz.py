@@ -105,8 +105,8 @@ def test_a_file_of_16_gb_is_refused_at_once(layout: Layout, tmp_path: Path) -> N
         items = list(layout.read(tmp_path / layout.source))
     except DataError as error:
         items = [error]
-    assert len(items) == 1 and isinstance(items[0], DataError)
-    assert "bytes" in str(items[0])
+    (error,) = items
+    assert isinstance(error, DataError) and "bytes" in error.reason
 
 
 @every_layout

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from efld_tf.benchmarking import compare, energy, profile
-from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import graph
 from tests import tiny_models
+from tests.errors import refuses
 
 
 def test_the_interval_of_a_hand_case() -> None:
@@ -39,9 +38,9 @@ def test_models_are_compared_with_the_first(int8_model: Path, float_model: Path)
 
 
 def test_mistakes_are_named(int8_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(EfldError, match="runs: expected a multiple of 20 from 200 on"):
+    with refuses("runs", 20, 200):
         compare.measure([int8_model], runs=210)
-    with pytest.raises(DataError, match="absent.tflite: cannot be run"):
+    with refuses("run", path=tmp_path / "absent.tflite"):
         compare.measure([tmp_path / "absent.tflite"], runs=200)
 
 

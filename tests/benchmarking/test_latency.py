@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from efld_tf.benchmarking import latency, worker
-from efld_tf.errors import DataError, EfldError
 from efld_tf.scoring import results
 from tests import tiny_models
+from tests.errors import refuses
 
 
 def test_statistics_of_a_hand_case():
@@ -96,29 +96,28 @@ def _huge_activations(model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "message"),
+    ("edit", "facts"),
     [
         # This one takes the process with it; that is what the worker is for.
-        (_shifted_zero_point, r"cannot be run: the runtime crashes on this model \(SIG"),
-        (_without_stride, "cannot be run: .*stride"),
-        (_huge_activations, "cannot be run: "),
+        (_shifted_zero_point, ["crashes"]),
+        (_without_stride, ["stride_width"]),
+        (_huge_activations, []),
     ],
 )
-def test_models_that_the_runtime_cannot_run_are_refused(tmp_path, edit, message):
+def test_models_that_the_runtime_cannot_run_are_refused(tmp_path, edit, facts):
     path = tmp_path / "bad.tflite"
     path.write_bytes(tiny_models.edited(tiny_models.tiny_int8(), edit))
-    with pytest.raises(DataError, match=message) as caught:
+    with refuses("run", *facts, path=path):
         latency.measure(path, runs=1)
-    assert "\n" not in str(caught.value)
 
 
 def test_files_that_are_no_models_are_refused(tmp_path, int8_model):
     path = tmp_path / "bad.tflite"
     for content in (b"", b"nothing", int8_model.read_bytes()[:2000]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="cannot be run"):
+        with refuses("run", path=path):
             latency.measure(path, runs=1)
-    with pytest.raises(DataError, match="cannot read the model"):
+    with refuses("model", "No such file", path=tmp_path / "none.tflite"):
         latency.measure(tmp_path / "none.tflite")
 
 
@@ -133,7 +132,7 @@ def test_a_smaller_limit_of_memory_is_kept(int8_model):
 
 
 def test_a_model_that_takes_too_long_is_given_up(int8_model):
-    with pytest.raises(DataError, match=r"does not run within 0\.01 seconds"):
+    with refuses("0.01 seconds", path=int8_model):
         latency.measure(int8_model, trial_seconds=0.01)
 
 
@@ -141,5 +140,5 @@ def test_a_model_that_takes_too_long_is_given_up(int8_model):
     "arguments", [{"threads": []}, {"threads": [0]}, {"runs": 0}, {"warmup": -1}]
 )
 def test_impossible_requests_are_refused(int8_model, arguments):
-    with pytest.raises(EfldError, match="from 1 on"):
+    with refuses("threads", "runs", "warm-up"):
         latency.measure(int8_model, **arguments)

@@ -12,6 +12,7 @@ import pytest
 from efld_tf.cli import bench, common
 from efld_tf.scoring import results
 from tests import tiny_models
+from tests.errors import assert_error_line, assert_told
 
 QUICK = ["--runs", "3", "--warmup", "1"]
 
@@ -38,8 +39,7 @@ def test_it_prints_a_table(model, capsys):
 
 def test_it_lists_operators(model, capsys):
     assert _run(model, *QUICK, "--operators") == 0
-    output = capsys.readouterr().out
-    assert "CONV_2D                          6,912  int8[1,8,8,4]" in output
+    assert_told(capsys.readouterr().out, "CONV_2D", "6,912", "int8[1,8,8,4]")
 
 
 def test_it_merges_into_the_results(model, tmp_path, capsys):
@@ -74,8 +74,7 @@ def test_results_of_another_model_are_refused(model, tmp_path, capsys):
     output.write_text(json.dumps({"model": {"file": "other.tflite", "sha256": "f" * 64}}))
     before = output.read_bytes()
     assert _run(model, *QUICK, "--output", output) == 2
-    error = capsys.readouterr().err
-    assert "other.tflite" in error and "tiny.tflite" in error and error.count("\n") == 1
+    assert_error_line(capsys.readouterr().err, output, "other.tflite", "tiny.tflite")
     assert output.read_bytes() == before
 
 
@@ -84,20 +83,28 @@ def test_bad_models_exit_2_with_one_line(model, tmp_path, capsys):
     for content in (b"", b"text", model.read_bytes()[:3000]):
         bad.write_bytes(content)
         assert _run(bad, *QUICK) == 2
-        captured = capsys.readouterr()
-        assert captured.err.startswith(f"error: {bad}: ") and captured.err.count("\n") == 1
+        assert_error_line(capsys.readouterr().err, bad)
     assert _run(tmp_path / "none.tflite") == 2
+    assert_error_line(capsys.readouterr().err, tmp_path / "none.tflite", "No such file")
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["m", "--runs", "0"], ["m", "--threads", "x"], ["m", "--warmup", "-1"],
-                  ["m", "--threads", "257"], ["m", "--runs", "9" * 20], ["m", "--power", "4"]]
+    ("arguments", "facts"),
+    [
+        ([], ["model"]),
+        (["m", "--runs", "0"], ["--runs", "'0'"]),
+        (["m", "--threads", "x"], ["--threads", "'x'"]),
+        (["m", "--warmup", "-1"], ["--warmup", "'-1'"]),
+        (["m", "--threads", "257"], ["--threads", "'257'"]),
+        (["m", "--runs", "9" * 20], ["--runs", "'" + "9" * 20 + "'"]),
+        (["m", "--power", "4"], ["--power", "'4'"]),
+    ],
 )
-def test_wrong_usage_exits_2(arguments, capsys):
+def test_wrong_usage_exits_2(arguments, facts, capsys):
     with pytest.raises(SystemExit) as caught:
         bench.main(arguments)
     assert caught.value.code == 2
-    assert "error:" in capsys.readouterr().err
+    assert_error_line(capsys.readouterr().err, *facts)
 
 
 def test_the_command_loads_neither_tensorflow_nor_mediapipe(model, tmp_path):

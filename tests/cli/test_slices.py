@@ -11,6 +11,7 @@ from efld_tf import assets
 from efld_tf.cli import common, eval
 from efld_tf.scoring import results
 from tests.cli.test_path import run
+from tests.errors import assert_error_line
 
 
 def test_an_exported_model_on_photos(tmp_path: Path) -> None:
@@ -34,4 +35,4 @@ def test_an_exported_model_on_photos(tmp_path: Path) -> None:
 def test_they_need_a_source(capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(assets.INT8_MODEL), "--prior", "--slices"]
     assert common.run(eval.main, words) == common.EXIT_BAD_INPUT
-    assert "--slices" in capsys.readouterr().err
+    assert_error_line(capsys.readouterr().err, "--slices", "--source")

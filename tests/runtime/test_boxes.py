@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime.boxes import read_boxes
+from tests.errors import refuses
 
 
 def test_both_forms(tmp_path: Path) -> None:
@@ -25,23 +25,25 @@ def test_real_scenes(shared_data: Path) -> None:
     assert len(found) == 60 and sum(map(len, found.values())) == 416
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("[]", "expected an object"),
-    ('{"a.jpg": 3}', "'a.jpg': expected a list of boxes"),
-    ('{"a.jpg": [[1, 2, 3]]}', "'a.jpg', box 0: expected 4 numbers, got 3"),
-    ('{"a.jpg": [[1, 2, 3, "x"]]}', "'a.jpg', box 0: expected numbers, got a str"),
-    ('{"a.jpg": [[1, 2, 3, NaN]]}', "NaN"),
-    ('{"a.jpg": [[0, 0, 1, 1], [5, 5, 4, 9]]}', "'a.jpg', box 1: it has no area"),
-    ("{", "not valid JSON"),
-    ('{"a.jpg": [], "b.jpg": [], "a.jpg": []}', "'a.jpg' stands twice"),
+@pytest.mark.parametrize(("text", "line", "facts"), [
+    ("[]", None, ["object"]),
+    ('{"a.jpg": 3}', None, ["a.jpg", "list"]),
+    ('{"a.jpg": [[1, 2, 3]]}', None, ["a.jpg", "box 0", 4, 3]),
+    ('{"a.jpg": [[1, 2, 3, "x"]]}', None, ["a.jpg", "box 0", "str"]),
+    ('{"a.jpg": [[1, 2, 3, NaN]]}', None, ["a.jpg", "box 0", "NaN"]),
+    ('{"a.jpg": [[0, 0, 1, 1], [5, 5, 4, 9]]}', None, ["a.jpg", "box 1", "area"]),
+    ("{", 1, ["JSON"]),
+    ('{"a.jpg": [], "b.jpg": [], "a.jpg": []}', None, ["a.jpg", "twice"]),
 ])
-def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
+def test_mistakes_are_named(
+    tmp_path: Path, text: str, line: int | None, facts: list[object]
+) -> None:
     path = tmp_path / "boxes.json"
     path.write_text(text)
-    with pytest.raises(DataError, match=message):
+    with refuses(*facts, path=path, line=line):
         read_boxes(path)
 
 
 def test_an_unknown_form(tmp_path: Path) -> None:
-    with pytest.raises(EfldError, match="expected xyxy or xywh"):
+    with refuses("boxes", "cxcywh", "xyxy", "xywh"):
         read_boxes(tmp_path / "boxes.json", "cxcywh")

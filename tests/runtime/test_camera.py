@@ -7,6 +7,7 @@ import pytest
 
 from efld_tf.errors import EfldError
 from efld_tf.runtime.video import Camera
+from tests.errors import assert_refusal, refuses
 
 
 class FakeCapture:
@@ -46,22 +47,23 @@ def test_frames_of_a_camera() -> None:
     assert seconds[0] == 0 and seconds[1] == pytest.approx(0.04)
     assert seconds[2] == pytest.approx(0.041)  # frames of one tick of the clock are set apart
     np.testing.assert_array_equal(found[0].image[0, 0], [0, 0, 202])
-    assert [str(error) for error in told] == ["camera 0: lost after 3 frames"]
+    (error,) = told
+    assert_refusal(error, "camera 0", "3 frames")
 
 
 def test_a_camera_that_is_lost_is_an_error() -> None:
     iterator = iter(Camera(1, capture=FakeCapture(2)))
     assert next(iterator).index == 0
-    with pytest.raises(EfldError, match="camera 1: lost after 1 frames"):
+    with refuses("camera 1", "1 frames"):
         next(iterator)
 
 
 @pytest.mark.parametrize("device", [97, "/dev/video97", "clip.mp4", "http://127.0.0.1/"])
 def test_no_camera_is_one_line(device: int | str, capfd: pytest.CaptureFixture) -> None:
-    with pytest.raises(EfldError, match=f"camera {device}: "):
+    with refuses(f"camera {device}"):
         Camera(device)
     assert capfd.readouterr().err == ""
     capture = FakeCapture(0)
-    with pytest.raises(EfldError, match=f"camera {device}: there is none"):
+    with refuses(f"camera {device}", "none"):
         Camera(device, capture=capture)
     assert capture.released

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image, read_photo
-from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.runtime import detector
 from efld_tf.runtime.detector import MODELS, FaceDetector, TwoRangeDetector, iou, open_detector
+from tests.errors import refuses
 
 # Prints, for each image and model of mp.solutions, score, box and keypoints relative to the image;
 # and the boxes in pixels of the Tasks API, which takes the short-range model only.
@@ -201,18 +201,18 @@ def test_the_smallest_face_is_in_pixels_of_the_photo_however_large(
 
 
 def test_what_is_no_image_or_no_detector_is_refused(tmp_path: Path, int8_model: Path) -> None:
-    with pytest.raises(EfldError, match=r"expected \[H, W, 3\] uint8"):
+    with refuses("image", "[H, W, 3]", "(4, 4)"):
         FaceDetector().detect(np.zeros((4, 4), np.uint8))
-    with pytest.raises(EfldError, match="min_score"):
+    with refuses("min_score", 0, 1, 1.5):
         FaceDetector(min_score=1.5)
-    with pytest.raises(EfldError, match="min_face"):
+    with refuses("min_face", 8, math.nan):
         FaceDetector(min_face=math.nan)
-    with pytest.raises(DataError, match="cannot read the model"):
+    with refuses("model", "No such file", path=tmp_path / "none.tflite"):
         FaceDetector(tmp_path / "none.tflite")
-    with pytest.raises(DataError, match="expected one of MediaPipe's face detectors"):
+    with refuses("face detectors", "short", "full", path=int8_model):
         FaceDetector(int8_model)
     (tmp_path / "text.tflite").write_text("no model")
-    with pytest.raises(DataError, match="LiteRT cannot load it"):
+    with refuses("LiteRT", path=tmp_path / "text.tflite"):
         FaceDetector(tmp_path / "text.tflite")
 
 

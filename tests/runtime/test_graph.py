@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from efld_tf.errors import DataError
 from efld_tf.runtime import graph
 from tests import tiny_models
+from tests.errors import assert_refusal, refuses
 
 
 def _weights(*shape: int):
@@ -116,7 +117,7 @@ def test_a_dynamic_shape_is_refused_only_where_it_counts(tmp_path):
 
     path = tmp_path / "dynamic.tflite"
     path.write_bytes(tiny_models.convert(_conv, [(None, 8, 8, 3)]))
-    with pytest.raises(DataError, match=r"0 \(CONV_2D\) has a dynamic shape \[\?, 4, 4, 5"):
+    with refuses("operator 0 (CONV_2D)", "[?, 4, 4, 5]", path=path):
         graph.read(path)
     path.write_bytes(tiny_models.convert(lambda x: tf.nn.relu(x), [(None, 8)]))
     assert graph.total_macs(path) == 0
@@ -127,13 +128,13 @@ def test_files_that_are_no_models_are_refused(tmp_path):
     path = tmp_path / "m.tflite"
     for content in (b"", b"TFL3", b"PK\x03\x04" * 100):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="identifier TFL3"):
+        with refuses("TFL3", path=path):
             graph.read(path)
-    for missing in (tmp_path / "none.tflite", tmp_path):
-        with pytest.raises(DataError, match="cannot read the model"):
+    for missing, reason in ((tmp_path / "none.tflite", "No such file"), (tmp_path, "directory")):
+        with refuses("model", reason, path=missing):
             graph.read(missing)
     path.write_bytes(b"\x08\0\0\0TFL3" + bytes(100))
-    with pytest.raises(DataError, match="without a graph"):
+    with refuses("without a graph", path=path):
         graph.read(path)
 
 
@@ -149,14 +150,14 @@ def test_files_that_are_no_models_are_refused(tmp_path):
         (lambda model: setattr(model.subgraphs[0].operators[1], "opcodeIndex", 99), "list index"),
         (lambda model: setattr(model.subgraphs[0].tensors[0], "type", 99), "KeyError: 99"),
         (lambda model: setattr(model.subgraphs[0].tensors[9], "shape", None),
-         r"\(CONV_2D\) has an operand of shape \(\)"),
+         "operator 1 (CONV_2D) has an operand of shape ()"),
         (lambda model: setattr(model.subgraphs[0].tensors[9], "buffer", 999), "list index"),
     ],
 )
 def test_inconsistent_models_are_refused(tmp_path, edit, reason):
     path = tmp_path / "m.tflite"
     path.write_bytes(tiny_models.edited(tiny_models.tiny_int8(), edit))
-    with pytest.raises(DataError, match=reason):
+    with refuses(reason, path=path):
         graph.read(path)
 
 
@@ -165,9 +166,8 @@ def test_a_truncated_model_is_refused(tmp_path: Path, share):
     content = tiny_models.tiny_int8()
     path = tmp_path / "cut.tflite"
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(DataError) as caught:
+    with refuses("TFLite model", path=path):
         graph.read(path)
-    assert "\n" not in str(caught.value)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1))
@@ -180,4 +180,4 @@ def test_flipped_bits_never_end_in_a_traceback(tmp_path: Path, flips):
     try:
         assert graph.total_macs(path) >= 0
     except DataError as error:
-        assert "\n" not in str(error)
+        assert_refusal(error, path=path)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from efld_tf import assets
-from efld_tf.errors import EfldError
 from efld_tf.evaluation import detected
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import Crop, apply_affine, extract_crop, tight_box
@@ -20,6 +19,7 @@ from efld_tf.runtime.detector import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker, distinct
 from efld_tf.runtime.predictor import LandmarkPredictor
+from tests.errors import refuses
 from tests.runtime import moving
 
 INNER = list(schemas.get("ibug68").subset_indices("ibug51"))
@@ -152,13 +152,13 @@ def test_one_face_is_kept_of_those_on_the_same_points() -> None:
 def test_what_is_not_possible_is_refused(landmarker: FaceLandmarker) -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     predictor = LandmarkPredictor(assets.INT8_MODEL)
-    with pytest.raises(EfldError, match="there is no detector"):
+    with refuses("boxes", "no detector"):
         FaceLandmarker(predictor).find(image)
-    with pytest.raises(EfldError, match="passes from 1 on"):
+    with refuses("passes", 1, "min_confidence"):
         FaceLandmarker(predictor, passes=0)
-    with pytest.raises(EfldError, match="x0 < x1"):
+    with refuses("boxes", "x0 < x1", "[5 5 4 9]"):
         landmarker.find(image, [np.array([5, 5, 4, 9])])
-    with pytest.raises(EfldError, match=r"\[H, W, 3\] uint8"):
+    with refuses("image", "[H, W, 3]", "(20, 20)"):
         landmarker.find(np.zeros((20, 20), np.uint8))
 
 

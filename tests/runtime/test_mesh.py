@@ -14,10 +14,10 @@ import pytest
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.errors import DataError
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import apply_affine, extract_crop
 from efld_tf.runtime.mesh import MeshPredictor
+from tests.errors import refuses
 from tests.test_imports import loaded_by
 
 MESH = schemas.get("mediapipe468")
@@ -141,10 +141,10 @@ def test_mediapipe_is_not_imported() -> None:
 
 
 def test_other_files_are_refused(int8_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"tiny_int8\.tflite: expected MediaPipe's face mesh"):
+    with refuses("face mesh", 468, path=int8_model):
         MeshPredictor(int8_model)
-    with pytest.raises(DataError, match=r"absent\.tflite: cannot read the model"):
+    with refuses("model", "No such file", path=tmp_path / "absent.tflite"):
         MeshPredictor(tmp_path / "absent.tflite")
     (tmp_path / "text.tflite").write_text("a text")
-    with pytest.raises(DataError, match=r"text\.tflite: LiteRT cannot load it"):
+    with refuses("LiteRT", path=tmp_path / "text.tflite"):
         MeshPredictor(tmp_path / "text.tflite")

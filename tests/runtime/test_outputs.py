@@ -15,12 +15,12 @@ from PIL import Image
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader, read_photo
-from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.runtime import inputs, pictures, tables
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
 from efld_tf.runtime.outputs import KINDS, Outputs, Result
+from tests.errors import refuses
 from tests.faces import mean_shape
 
 
@@ -253,10 +253,10 @@ def test_no_result_writes_nothing_and_no_face_an_empty_table(tmp_path: Path) -> 
 def test_inputs_are_never_replaced(tmp_path: Path) -> None:
     _photo(tmp_path / "out/pictures/a.jpg")
     found = inputs.expand([str(tmp_path / "out/pictures/a.jpg")])
-    with pytest.raises(EfldError, match=r"a.jpg is an input and would be replaced; choose another"):
+    with refuses(tmp_path / "out/pictures/a.jpg", "input", "--output"):
         Outputs(tmp_path / "out", KINDS, "ibug51").check(found)
     Outputs(tmp_path / "other", KINDS, "ibug51").check(found)
-    with pytest.raises(EfldError, match="expected a folder to write to, but it is a file"):
+    with refuses(tmp_path / "out/pictures/a.jpg", "folder"):
         Outputs(tmp_path / "out/pictures/a.jpg", KINDS, "ibug51").check(found)
 
 
@@ -268,7 +268,7 @@ def test_tables_of_others_are_never_replaced(tmp_path: Path) -> None:
         folder = tmp_path / suffix
         folder.mkdir(exist_ok=True)
         (folder / f"faces.{suffix}").write_text(content)
-        with pytest.raises(EfldError, match=rf"faces\.{suffix} is not of efld-predict"):
+        with refuses(folder / f"faces.{suffix}", "replaced", "--output"):
             Outputs(folder, KINDS, "ibug51").check(found)
         Outputs(folder, ("pictures",), "ibug51").check(found)
     for faces in ([], result.faces):

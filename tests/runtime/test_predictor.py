@@ -17,6 +17,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import extract_crop
 from efld_tf.runtime.predictor import LandmarkPredictor
+from tests.errors import refuses
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +67,27 @@ def test_no_face_is_no_points(predictor: LandmarkPredictor) -> None:
     assert predictor.predict_crops(np.zeros((0, 128, 128, 3), np.uint8)).shape == (0, 51, 2)
 
 
-@pytest.mark.parametrize("boxes", [[1, 2, 3, 4], [(5, 5, 3, 9)], [(1, 2, 3)]])
+@pytest.mark.parametrize("boxes", [[1, 2, 3, 4], [(5, 5, 3, 9)], [(1, 2, 3)]], ids=repr)
 def test_boxes_of_another_form_are_refused(predictor: LandmarkPredictor, boxes: list) -> None:
-    with pytest.raises(EfldError, match="boxes: expected x0, y0, x1, y1"):
+    with refuses("boxes", "x0, y0, x1, y1", boxes[0]):
         predictor.predict(np.zeros((9, 9, 3), np.uint8), boxes)
 
 
 def test_images_of_another_form_are_refused(predictor: LandmarkPredictor) -> None:
-    with pytest.raises(EfldError, match="image: expected"):
+    with refuses("image", "[H, W, 3]", "(9, 9)"):
         predictor.predict(np.zeros((9, 9), np.uint8), [])
-    with pytest.raises(EfldError, match="image: expected an array .* got None"):
+    with refuses("image", "[H, W, 3]", None):
         predictor.predict(cv2.imread("absent.jpg"), [])  # which gives None
+
+
+def test_wording(predictor: LandmarkPredictor, int8_model: Path) -> None:
+    with pytest.raises(EfldError) as refused:
+        predictor.predict(np.zeros((9, 9), np.uint8), [])
+    assert str(refused.value) == "image: expected [H, W, 3] uint8, got (9, 9) uint8"
+    with pytest.raises(DataError) as caught:
+        LandmarkPredictor(int8_model)
+    expected = "has no landmark metadata: not exported by efld-export"
+    assert str(caught.value) == f"{int8_model}: {expected}"
 
 
 def test_a_shipped_model_by_its_name(int8_model: Path) -> None:
@@ -86,7 +97,7 @@ def test_a_shipped_model_by_its_name(int8_model: Path) -> None:
 
 
 def test_other_models_are_refused(int8_model: Path) -> None:
-    with pytest.raises(DataError, match="has no landmark metadata"):
+    with refuses("metadata", "efld-export", path=int8_model):
         LandmarkPredictor(int8_model)
 
 
@@ -109,15 +120,15 @@ def with_metadata(path: Path, names: list[str] | None = None, **fields: object) 
 def test_metadata_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     assert LandmarkPredictor(with_metadata(path)).schema == "ibug51"
-    with pytest.raises(DataError, match="its landmark names are not those of wflw98"):
+    with refuses("landmark names", "wflw98", path=path):
         LandmarkPredictor(with_metadata(path, schema="wflw98"))
-    with pytest.raises(DataError, match="its landmark names are not those of ibug51"):
+    with refuses("landmark names", "ibug51", path=path):
         LandmarkPredictor(with_metadata(path, names=["a"] * 51))
-    with pytest.raises(DataError, match="unknown landmark schema 'none'"):
+    with refuses("metadata", "schema 'none'", "ibug51", path=path):
         LandmarkPredictor(with_metadata(path, schema="none"))
     content = bytearray(with_metadata(path).read_bytes())
     start = content.rindex(b"efld.json", 0, content.rindex(b"PK\x01\x02"))
     content[start + 12 : start + 40] = bytes(28)  # amid the deflated content
     path.write_bytes(content)
-    with pytest.raises(DataError, match="m.tflite: .*metadata"):
+    with refuses("metadata", path=path):
         LandmarkPredictor(path)

@@ -15,6 +15,7 @@ import pytest
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime.stream import run
 from efld_tf.runtime.video import VideoReader
+from tests.errors import refuses
 from tests.runtime import videos
 
 
@@ -121,7 +122,7 @@ def test_an_error_does_not_wait_for_frames_that_do_not_come() -> None:
         released.set()
         raise EfldError(f"no face in frame {value}")
 
-    with pytest.raises(EfldError, match="frame 1"):
+    with refuses("no face in frame 1"):
         run(frames(), work, lambda value: None)
 
 
@@ -162,7 +163,7 @@ def test_progress_may_end_the_run() -> None:
 
 
 def test_nothing_ahead_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one frame ahead"):
+    with pytest.raises(ValueError, match="got 0"):
         run([1], lambda value: value, lambda value: None, 0)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from efld_tf.errors import DataError
 from efld_tf.scoring import results
-from tests.errors import refuses
+from tests.errors import assert_refusal, refuses
 
 HAND_WRITTEN = """{
   "name": "mine",
@@ -123,7 +123,7 @@ def test_no_bytes_end_in_a_traceback(path, content):
     try:
         results.read(path)
     except DataError as error:
-        assert "\n" not in str(error)
+        assert_refusal(error, path=path, line=error.line)
 
 
 @given(st.dictionaries(_KEYS, _JSON | st.dictionaries(_KEYS, _JSON)))
@@ -132,7 +132,7 @@ def test_no_json_ends_in_a_traceback(path, content):
     try:
         results.read(path)
     except DataError as error:
-        assert str(error).isprintable()
+        assert_refusal(error, path=path)
 
 
 def _merge(path: Path, sha256: str = SHA, **changes):

@@ -81,4 +81,4 @@ def test_every_file_of_the_app_is_there() -> None:
     assert {"build.gradle.kts", "AndroidManifest.xml", "MainActivity.kt", "LandmarkModel.kt",
             "Golden.kt", "GoldenTest.kt"} <= names
     readme = (SOURCES.parent / "README.md").read_text()
-    assert "have not been compiled or run" in readme
+    assert "not been compiled" in readme

@@ -29,6 +29,7 @@ from efld_tf.runtime.outputs import Outputs
 from efld_tf.runtime.prediction import Prediction
 from efld_tf.runtime.video import Camera, VideoReader
 from tests.cli.predict.command import PROGRAM, film, lines, run
+from tests.errors import assert_error_line, assert_told
 
 
 def _wait_for(happened: Callable[[], object], process: subprocess.Popen) -> None:
@@ -150,7 +151,9 @@ def test_a_camera(tmp_path: Path, faces: list[np.ndarray], landmarker: FaceLandm
             Camera(0, told.failed, capture=_Recorded([faces[0]] * 9)) as camera:
         assert Prediction(landmarker, outputs, told).frames(item, camera)
     # The first frame is looked at when the camera is opened.
-    assert told.lines == ["error: camera 0: lost after 8 frames", "camera0: 8 frames, 1 face"]
+    lost, done = told.lines
+    assert_told(lost, "error", "camera 0", "8 frames")
+    assert done == "camera0: 8 frames, 1 face"
     assert len(list(VideoReader(tmp_path / "pictures/camera0.mp4"))) == 8
     found = lines(tmp_path / "faces.jsonl")
     assert [face["frame"] for face in found] == list(range(8)) and found[3]["image"] == "camera0"
@@ -240,14 +243,13 @@ def test_the_window_shows_a_video(
     assert len(list(VideoReader(folder / "predictions/pictures/clip.mp4"))) == 12
 
 
-@pytest.mark.parametrize(("display_name", "message"), [
-    ("", "there is no display here"), (":987", "no window can be opened on this display"),
-])
+@pytest.mark.parametrize(("display_name", "reason"), [("", "no display"), (":987", "no window")])
 def test_show_without_a_display_is_one_line_before_any_work(
-    folder: Path, display_name: str, message: str
+    folder: Path, display_name: str, reason: str
 ) -> None:
     out, err = run(folder, "photos", "--show", code=2, DISPLAY=display_name, WAYLAND_DISPLAY="")
-    assert err == f"error: --show: {message}\n" and not out
+    assert_error_line(err, "--show", reason)
+    assert not out
     assert not (folder / "predictions").exists()
 
 
