@@ -175,7 +175,7 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("verify", ["absent.tflite"], ["absent.tflite", "research", "synthetic"]),
         ("verify", ["train"], ["train", ".tflite", 0]),
         ("export", ["runs/tiny", "--int8", "--calibration", "m.json"], ["m.json", "No such file"]),
-        ("export", ["runs/tiny", "--int8", "--calibration", "0"], ["--calibration", 0, 1]),
+        ("export", ["runs/tiny", "--int8", "--calibration", "0"], ["calibration", 0, 1]),
         ("eval", ["runs/tiny", "--source", "helen"], ["helen", "reader:path", "ibug"]),
         ("eval", ["runs/tiny", "--source", "ibug:absent"], ["ibug:absent", "exist"]),
         ("eval", ["tiny.tflite", "--source", "ibug:test"],
