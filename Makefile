@@ -1,5 +1,6 @@
 # make demo      the whole path on rendered faces, in minutes: runs/demo/
 # make test      the tests
+# make test-long and those that are slow and rarely break
 # make venv      the environment alone, in .venv
 # make runtime   a small environment for predicting alone, in .venv-runtime
 
@@ -11,13 +12,16 @@ RUNTIME_BIN := $(RUNTIME_VENV)/bin
 STAMP := .installed
 MADE_FROM := setup.cfg constraints.txt pyproject.toml
 
-.PHONY: demo test lint venv runtime constraints
+.PHONY: demo test test-long lint venv runtime constraints
 
 demo: venv
 	$(BIN)/python tools/demo.py
 
 test: venv
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-long: venv
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "long or not long"
 
 lint: venv
 	$(BIN)/ruff check .

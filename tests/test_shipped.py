@@ -98,6 +98,7 @@ def test_int8_is_as_sure_as_float(helen: faces.EvaluationFaces) -> None:
     assert found["confidence_difference_p99"] < 0.1
 
 
+@pytest.mark.long
 def test_calibrating_on_all_photos_is_no_trap(
     shared_data: Path, helen: faces.EvaluationFaces, tmp_path: Path
 ) -> None:

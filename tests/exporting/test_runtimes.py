@@ -32,6 +32,10 @@ from tests.trained import export_as
 # Older than what made a dense layer of a scale for each output right, and the first of LiteRT.
 OLD, FIRST_LITERT = "tflite-runtime==2.14.0", "ai-edge-litert==1.0.1"
 ONE_FAMILY = pytest.mark.parametrize("trained", ["efld"], indirect=True)
+# Six exports of each: the baselines in the long suite.
+ALL_FAMILIES = pytest.mark.parametrize("trained", [
+    "efld", "pipnet", *(pytest.param(name, marks=pytest.mark.long) for name in
+                        ("coordnet", "mapnet"))], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +58,7 @@ def exports(trained: Path) -> dict[str, Path]:
     }
 
 
+@ALL_FAMILIES
 def test_every_mode_is_right_on_old_runtimes(
     exports: dict[str, Path], runtimes: dict[str, Path]
 ) -> None:
@@ -73,6 +78,7 @@ def test_shipped_models_are_right_on_old_runtimes(runtimes: dict[str, Path]) -> 
             assert max(outcome.largest_difference for outcome in outcomes) < 0.003
 
 
+@ALL_FAMILIES
 def test_versions_are_those_that_tensorflow_writes(exports: dict[str, Path]) -> None:
     for mode, path in exports.items():
         own = graph.read(path)
@@ -88,6 +94,7 @@ def test_versions_are_those_that_tensorflow_writes(exports: dict[str, Path]) -> 
         assert stated == expected, mode
 
 
+@ALL_FAMILIES
 def test_a_model_says_its_runtime(exports: dict[str, Path]) -> None:
     for mode, path in exports.items():
         found = graph.read(path)

@@ -246,7 +246,7 @@ def test_pip_is_0_for_a_head_that_predicts_its_targets(points) -> None:
 )
 def test_balance_of_the_paper_s_strides(stride: int, balance: float) -> None:
     """PIPNet, Section 4.1.2, at 256 pixels."""
-    grid = pipnet.PIPNetOptions("resnet18", stride=stride).grid(256)
+    grid = pipnet.grid(pipnet.PIPNetOptions("resnet18", stride=stride), 256)
     assert losses.pip_balance(grid) == losses.PIP_BALANCES[grid] == balance
 
 

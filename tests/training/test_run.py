@@ -137,7 +137,8 @@ def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupt
     assert [e["nme_percent"] for e in whole] == [e["nme_percent"] for e in resumed]
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.long)])
 def test_mixed_precision(photos: Path, uninterrupted: Path, precision: str) -> None:
     process = start(write_recipe(photos, precision=precision), "--set", f"name={precision}")
     _, err = process.communicate(timeout=300)
