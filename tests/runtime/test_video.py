@@ -244,7 +244,7 @@ def test_ctrl_c_within_the_first_frame(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("efld_tf.runtime.video.cv2.copyMakeBorder", interrupted)
-    with refuses("no frame", path=tmp_path / "a.mp4"), \
+    with refuses("a.mp4", "no frame"), \
             VideoWriter(tmp_path / "a.mp4") as writer, suppress(KeyboardInterrupt):
         writer.write(frames([0.0])[0])
     assert not os.listdir(tmp_path)
