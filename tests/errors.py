@@ -34,11 +34,10 @@ def assert_refusal(
       line: 1-based; without one, the error names no line.
     """
     message = str(error)
+    kind = EfldError if path is None else DataError
+    assert isinstance(error, kind), f"no {kind.__name__}: {error!r}"
     assert message.isprintable(), f"more than a line of text: {message!r}"
-    if path is None:
-        assert isinstance(error, EfldError), f"no error of the project: {error!r}"
-    else:
-        assert isinstance(error, DataError), f"no file is named: {error!r}"
+    if path is not None:
         found = error.path, error.line
         assert found == (Path(path), line), f"expected {path}, line {line}: {message}"
     assert_told(error.reason if isinstance(error, DataError) else message, *facts)

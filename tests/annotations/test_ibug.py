@@ -68,7 +68,7 @@ def test_names_with_dots_keep_apart(tmp_path: Path) -> None:
     (tmp_path / "a.b.pts").write_text(ibug_text(some_points(68)))
     write_image(tmp_path / "a.jpg")
     (error,) = ibug.read(tmp_path)
-    assert_refusal(error, "no image", ".jpg", ".png", path=tmp_path / "a.b.pts")
+    assert_refusal(error, "image", ".jpg", ".png", path=tmp_path / "a.b.pts")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,6 @@ def test_a_bad_file_is_one_error(
 def test_a_template_without_an_image(tmp_path: Path) -> None:
     path = _write(tmp_path, "a", _ROWS).rename(tmp_path / "b.tem")
     (error,) = webmorph.read(tmp_path)
-    assert_refusal(error, "no image", ".jpg", ".png", path=path)
+    assert_refusal(error, "image", ".jpg", ".png", path=path)
     with refuses("folder", ".tem", path=path):
         list(webmorph.read(path))

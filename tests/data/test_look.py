@@ -147,7 +147,7 @@ def test_faces_without_pixels_are_told(photos: Path, chosen: list[look.Face]) ->
     assert [error.path.name for error in told.errors] == ["face_001x.png"]
     with refuses("image", path=photos / "face_001x.png"):
         show.sheet(chosen[1:2], look.Told())
-    with refuses("no face"):
+    with refuses("face"):
         show.sheet([], look.Told())
 
 

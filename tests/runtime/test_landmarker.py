@@ -152,7 +152,7 @@ def test_one_face_is_kept_of_those_on_the_same_points() -> None:
 def test_what_is_not_possible_is_refused(landmarker: FaceLandmarker) -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     predictor = LandmarkPredictor(assets.INT8_MODEL)
-    with refuses("boxes", "no detector"):
+    with refuses("boxes", "detector"):
         FaceLandmarker(predictor).find(image)
     with refuses("passes", 1, "min_confidence"):
         FaceLandmarker(predictor, passes=0)
