@@ -1,4 +1,4 @@
-"""A user's own table of points with a schema of their own: what the README says, as it says it."""
+"""A user's own table of points with a schema of their own: what its page says, as it says it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests import faces
 from tests.cli.test_path import run
 from tests.errors import assert_error_line, assert_told
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-OWN = README.split("### Bring your own data")[1].split("\n### ")[0]
+PAGE = (Path(sources.__file__).parent / "README.md").read_text()
+OWN = PAGE.split("\n## Bring your own data")[1].split("\n## ")[0]
 SCHEMA, RECIPE = re.findall(r"```yaml\n(.*?)```", OWN, re.S)
 COMMANDS = re.search(r"```sh\n(.*?)```", OWN, re.S)[1].splitlines()
 SOURCE = "csv:photos/faces.csv?schema=nine.yaml"
 
-# The points of the README's schema as iBUG's 68 has them.
+# The points of the page's schema as iBUG's 68 has them.
 POINTS = [45, 36, 42, 39, 30, 48, 54, 57, 51]
 
 MODEL = "runs/mine/efld_nine_int8/efld_nine_int8.tflite"
@@ -57,7 +57,7 @@ def write_table(folder: Path, count: int, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the README's commands were run."""
+    """A folder in which the page's commands were run."""
     folder = tmp_path_factory.mktemp("own")
     write_table(folder / "photos", 40, 0)
     write_table(folder / "test", 10, 1)
@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_step_leaves_what_the_readme_says(folder: Path) -> None:
+def test_every_step_leaves_what_the_page_says(folder: Path) -> None:
     assert cv2.imread(str(folder / "faces.jpg")).std() > 10
     report = json.loads((folder / "report" / "report.json").read_text())
     assert report["sources"][0]["faces"] == 40
@@ -94,8 +94,8 @@ def test_what_a_calibration_s_own_faces_tell_is_said(folder: Path) -> None:
     assert_told(out, "calibration's own faces")
 
 
-def test_the_readme_names_every_reader() -> None:
-    table = README.split("## Your data")[1].split("### Bring")[0]
+def test_the_page_names_every_reader() -> None:
+    table = PAGE.split("\n## Readers")[1].split("\n## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     named = re.findall(r"`(\w+)`", " ".join(rows))
     assert sorted(named) == sorted([*sources.FORMATS, "packed"])
