@@ -49,7 +49,8 @@ class Mode:
       one_partition: whether all of it has to be one partition of XNNPACK.
       steps: what is done to the network.
       fine_tuned: whether the weights are trained on under simulated int8 first (`qat`).
-      stored_as: the mode whose files look the same to a reader; by default its own.
+      stored_as: the mode whose files look the same to a reader, and whose quantiser makes them
+        where there is none of its own name; by default itself.
     """
 
     name: str

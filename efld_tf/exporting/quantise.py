@@ -32,7 +32,7 @@ def quantised(content: bytes, mode: Mode, observed: ranges.Observed | None) -> b
     chosen: Ranges = {}
     if observed is not None and mode.activation_bits is not None:
         chosen = ranges.choose(observed, mode.activation_bits, mode.steps.clip_percentile)
-    quantiser = QUANTISERS.get(mode.stored_as)
+    quantiser = QUANTISERS.get(mode.name) or QUANTISERS.get(mode.stored_as)
     return content if quantiser is None else quantiser(content, chosen, mode.steps)
 
 
