@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from efld_tf.exporting import modes
+
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^( *)```.*?^\1```[^\S\n]*$", re.M | re.S)
 # Files of the repository that are named in words; with capitals they stand for others.
@@ -91,3 +93,13 @@ def test_every_recipe_and_benchmark_is_described() -> None:
     described = (ROOT / "benchmarks/README.md").read_text()
     for folder in {path.parent for path in tracked("benchmarks/*/*")}:
         assert f"| `{folder.name}/` |" in described
+
+
+def test_the_table_of_modes_is_that_of_the_package() -> None:
+    page = (ROOT / "calibration" / "README.md").read_text()
+    listed = re.findall(r"^\| \**`--(\w+)`\** \| [\d,]+ B", page, re.M)
+    assert listed == list(modes.MODES)
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
