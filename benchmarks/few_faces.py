@@ -139,10 +139,10 @@ def draw(found: dict[str, Any]) -> None:
     figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
     for arm, title in ARMS.items():
         rows = {count: errors(found, arm, count) for count in FACES}
-        rows = {count: row for count, row in rows.items() if row}
+        rows = {count: row for count, row in rows.items() if len(row) == len(SEEDS)}
         if not rows:
             continue
-        (line,) = axis.plot(rows.keys(), [np.mean(row) for row in rows.values()], label=title)
+        (line,) = axis.plot(rows.keys(), [np.mean(row) for row in rows.values()], label=title.replace("`", ""))
         for count, row in rows.items():
             axis.plot([count] * len(row), row, "o", markersize=4, color=line.get_color())
     axis.set_xscale("log")

@@ -58,8 +58,9 @@ def sha256(path: str | Path) -> str:
 def new_folder(folder: str | Path) -> Iterator[Path]:
     """A temporary folder that takes the place of `folder` when the block succeeds.
 
-    What killed commands left beside it is removed. A kill leaves the old folder or the new one; in
-    the moment between the two, the old one beside its place.
+    A kill leaves the old folder or the new one; in the moment between the two, the old one beside
+    its place, where the next call finds it and puts it back. All else that killed commands left is
+    removed.
     """
     folder = Path(folder).absolute()
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -82,11 +83,16 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what killed commands left of `new_folder`, also one of this process' id."""
+    """Puts back or removes what killed commands left of `new_folder`, also one of this id."""
     import psutil  # scoring, which writes files too, does without
 
     for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
         pid = left.name.removeprefix(f".{folder.name}.").partition(".")[0]
         ended = pid.isdecimal() and not psutil.pid_exists(int(pid))
-        if ended or pid == str(os.getpid()):  # in a container, every process may be the first
+        # In a container, every process may be the first.
+        if not ended and pid != str(os.getpid()):
+            continue
+        if left.suffix == ".old" and not folder.exists():  # killed before the new one was there
+            left.rename(folder)
+        else:
             shutil.rmtree(left, ignore_errors=True)

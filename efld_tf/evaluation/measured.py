@@ -22,9 +22,9 @@ class Measured(Section):
         """What was measured."""
 
     @property
-    @abstractmethod
     def skipped(self) -> Sequence[object]:
-        """A line or error for each sample that could not be used."""
+        """A line or error for each sample that could not be used, unless told before."""
+        return ()
 
     @property
     def file(self) -> Path:

@@ -55,11 +55,6 @@ class Robustness(Measured):
         """What was measured."""
         return self.evaluation.predictor
 
-    @property
-    def skipped(self) -> Sequence[object]:
-        """Nothing: the evaluation has told it."""
-        return ()
-
     def summary(self) -> dict[str, Any]:
         """The `robustness` section of `results.json`; the first of all levels is the clean one."""
         faces, normaliser = self.evaluation.faces, self.evaluation.normaliser

@@ -7,7 +7,7 @@ crop. Occlusion is not among the slices, since points do not tell it; see `robus
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,6 @@ class Slices(Measured):
     def subject(self) -> Predictor:
         """What was measured."""
         return self.evaluation.predictor
-
-    @property
-    def skipped(self) -> Sequence[object]:
-        """Nothing: the evaluation has told it."""
-        return ()
 
     def groups(self, attribute: Attribute) -> list[tuple[str, np.ndarray]]:
         """The groups that have faces, from low to high: name and [F] bool, who is in it."""
