@@ -142,7 +142,8 @@ def draw(found: dict[str, Any]) -> None:
         rows = {count: row for count, row in rows.items() if len(row) == len(SEEDS)}
         if not rows:
             continue
-        (line,) = axis.plot(rows.keys(), [np.mean(row) for row in rows.values()], label=title.replace("`", ""))
+        means = [np.mean(row) for row in rows.values()]
+        (line,) = axis.plot(rows.keys(), means, label=title.replace("`", ""))
         for count, row in rows.items():
             axis.plot([count] * len(row), row, "o", markersize=4, color=line.get_color())
     axis.set_xscale("log")
