@@ -192,10 +192,10 @@ class _Report:
         if self._bar is not None:
             self._bar.update(count - self._bar.n)
 
-    def done(self, name: str, found: str) -> None:
+    def done(self, name: str, summary: str) -> None:
         self.succeeded += 1
         if not self._quiet:
-            self._say(f"{name}: {found}", sys.stdout)
+            self._say(f"{name}: {summary}", sys.stdout)
 
     def note(self, text: str) -> None:
         if not self._quiet:
