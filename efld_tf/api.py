@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from efld_tf.benchmarking.latency import Benchmark
     from efld_tf.benchmarking.mode_table import ModeTable
     from efld_tf.evaluation.evaluate import Evaluation
-    from efld_tf.exporting.calibration import Asked
+    from efld_tf.exporting.calibration import CalibrationChoice
     from efld_tf.exporting.report import Bundle
     from efld_tf.runs import Run
     from efld_tf.runtime.landmarker import FaceLandmarker
@@ -140,7 +140,7 @@ def export(
     mode: str = "int8",
     *,
     head: str | None = None,
-    calibration: Asked = None,
+    calibration: CalibrationChoice = None,
     faces: str | None = None,
     output: str | os.PathLike[str] | None = None,
     debug: bool = False,
@@ -185,7 +185,7 @@ def compare_modes(
     model: Model,
     *,
     head: str | None = None,
-    calibration: Asked = None,
+    calibration: CalibrationChoice = None,
     faces: str | None = None,
     output: str | os.PathLike[str] | None = None,
     told: Callable[[str], None] = print,

@@ -12,7 +12,7 @@ from efld_tf.benchmarking import compare as latencies
 from efld_tf.errors import UnsupportedMode
 
 if TYPE_CHECKING:
-    from efld_tf.exporting.calibration import Asked
+    from efld_tf.exporting.calibration import CalibrationChoice
     from efld_tf.exporting.report import Bundle
     from efld_tf.models.trained import TrainedModel
 
@@ -68,7 +68,7 @@ def export_all(
     trained: TrainedModel,
     folder: Path,
     *,
-    calibrate_on: Asked = None,
+    calibrate_on: CalibrationChoice = None,
     compare_on: str | None = None,
     told: Callable[[str], None] = print,
 ) -> ModeTable:
