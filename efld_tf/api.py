@@ -293,7 +293,7 @@ def score(
     for given in results:
         if isinstance(given, Section):
             factors |= given.factors
-            models.setdefault(given.about()["sha256"], given)
+            models.setdefault(given.model_section()["sha256"], given)
         elif isinstance(given, Mapping):
             files.validate(given, "results")
             factors |= {name: given[name] for name in files.FACTORS if name in given}

@@ -27,7 +27,7 @@ class Section(ABC):
     def file(self) -> Path:
         """The model that was measured."""
 
-    def about(self) -> dict[str, Any]:
+    def model_section(self) -> dict[str, Any]:
         """The `model` section, see `results.describe_model`.
 
         Raises:
@@ -48,5 +48,5 @@ class Section(ABC):
           EfldError: it holds the results of another model.
         """
         results.merge(
-            path, model=self.about(), section=self.section, details=self.summary(),
+            path, model=self.model_section(), section=self.section, details=self.summary(),
             factors=self.factors)
