@@ -48,16 +48,16 @@ def _show(arguments: argparse.Namespace) -> None:
     from efld_tf.data import look, show
 
     show.check_suffix(arguments.output)
-    told = look.Told()
-    found = tqdm(look.faces(arguments.source, told, arguments.split), desc="annotations",
+    remarks = look.Remarks()
+    found = tqdm(look.faces(arguments.source, remarks, arguments.split), desc="annotations",
                  unit="face", disable=arguments.quiet, leave=False, delay=1)
     chosen = look.sample(_spared(found, arguments.output), arguments.count, arguments.seed)
     if not chosen:
-        raise look.no_face(arguments.source, told)
-    sheet = show.sheet(chosen, told, columns=arguments.columns, tile=arguments.tile,
+        raise look.no_face(arguments.source, remarks)
+    sheet = show.sheet(chosen, remarks, columns=arguments.columns, tile=arguments.tile,
                        numbers=arguments.numbers, names=arguments.names)
     show.write(arguments.output, sheet)
-    common.tell(arguments.source, told.errors, told.notes)
+    common.tell(arguments.source, remarks.errors, remarks.notes)
     print(f"written: {arguments.output}")
 
 

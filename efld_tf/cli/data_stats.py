@@ -68,7 +68,7 @@ def _print(one: SourceStats) -> None:
             low, middle, high = np.percentile(values, (5, 50, 95))
             print(f"{name:11} 5% {low:.4g}, median {middle:.4g}, 95% {high:.4g}"
                   f"  ({MEASURES[name]})")
-    common.tell(one.source, one.told.errors, one.told.notes)
+    common.tell(one.source, one.remarks.errors, one.remarks.notes)
 
 
 def _print_manifest(folder: Path) -> None:
