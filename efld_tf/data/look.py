@@ -65,7 +65,7 @@ def faces(source: str, remarks: Remarks, split: str | None = None) -> Iterator[F
     Raises:
       EfldError: the source is malformed or does not exist, or has no splits.
     """
-    parsed = sources.parse(source, known=(PACKED,))
+    parsed = sources.parse(source, extra_readers=(PACKED,))
     if parsed.reader == PACKED:
         if parsed.options:
             raise EfldError(f"source {source}: packed folders have no options")

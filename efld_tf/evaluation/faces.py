@@ -110,7 +110,7 @@ def load(
     Raises:
       EfldError: the source cannot be read, is empty, or has a bad sample (with `stop`).
     """
-    parsed = sources.parse(source, known=(PACKED,))
+    parsed = sources.parse(source, extra_readers=(PACKED,))
     if parsed.reader == PACKED:
         return _from_packed(source, parsed, rule, size, split or "validation")
     if split is not None:
