@@ -208,7 +208,7 @@ def compare_modes(
     trained = TrainedModel.load(path, head)
     folder = output or beside(path) / f"{trained.spec.family}_{trained.head}_compare"
     return mode_table.export_all(
-        trained, Path(folder), calibrate_on=calibration, compare_on=faces, told=told)
+        trained, Path(folder), calibrate_on=calibration, compare_on=faces, notify=told)
 
 
 def evaluate(
