@@ -1,4 +1,4 @@
-"""Writing files so that a killed command leaves either the old file or the new one."""
+"""Writes files so that a killed command leaves either the old file or the new one."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def sha256(path: str | Path) -> str:
 
 @contextmanager
 def new_folder(folder: str | Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` when the block succeeds.
+    """Yields a temporary folder that takes the place of `folder` when the block succeeds.
 
-    What killed commands left beside it is removed. A kill leaves the old folder or the new one; in
-    the moment between the two, the old one beside its place.
+    Folders that killed commands left beside it are removed. A kill leaves the old folder or the new
+    one; in the moment between the two, the old one is beside its place.
     """
     folder = Path(folder).absolute()
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -82,11 +82,11 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what killed commands left of `new_folder`, also one of this process' id."""
-    import psutil  # scoring, which writes files too, does without
+    """Removes temporary folders of `new_folder` that killed commands left behind."""
+    import psutil  # Scoring, which writes files too, works without it.
 
-    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
-        pid = left.name.removeprefix(f".{folder.name}.").partition(".")[0]
+    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        pid = leftover.name.removeprefix(f".{folder.name}.").partition(".")[0]
         ended = pid.isdecimal() and not psutil.pid_exists(int(pid))
-        if ended or pid == str(os.getpid()):  # in a container, every process may be the first
-            shutil.rmtree(left, ignore_errors=True)
+        if ended or pid == str(os.getpid()):  # In a container, every process may have the same id.
+            shutil.rmtree(leftover, ignore_errors=True)
