@@ -61,8 +61,9 @@ def boxes() -> list[dict[str, Any]]:
                "full, no tiles": FaceDetector("full")}
     for name, finder in finders.items():
         measured = detected.measure_boxes(FaceLandmarker(predictor, finder), folder, chosen)
-        rows.append({"detector": name, "photos": len(chosen), "alone": measured.alone.summary(),
-                     "with_model": measured.found.summary(),
+        rows.append({"detector": name, "photos": len(chosen),
+                     "alone": measured.without_model.summary(),
+                     "with_model": measured.with_model.summary(),
                      "ms": milliseconds(finder, folder, list(chosen))})
     return rows
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from efld_tf.runtime.tracker import FaceTracker as FaceTracker
     from efld_tf.scoring.score import PairScore as PairScore
 
-# Where each name is defined; its module is imported when it is asked for.
+# The module that defines each name; it is imported when the name is first used.
 _PLACES = {
     "efld_tf.api": ("load", "train", "export", "evaluate", "benchmark", "score"),
     "efld_tf.errors": ("EfldError", "DataError", "UnsupportedMode"),
@@ -74,12 +74,12 @@ __all__ = [
     "export", "load", "score", "train",
 ]
 
-# A photo from anywhere may claim any size; OpenCV's own limit of 2^30 pixels would take 6 GB. The
-# largest photos of the data sets read here have 6e7. OpenCV looks at this when it is loaded.
+# An untrusted photo may claim any size, and OpenCV's own limit of 2^30 pixels would take 6 GB. The
+# largest photos of the data sets read here have 6e7 pixels. OpenCV reads this when it is loaded.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 
 # TensorFlow leaves oneDNN's kernels off on x86 CPUs without AVX-512 VNNI, where training is much
-# faster with them. TensorFlow looks at this when it is loaded.
+# faster with them. TensorFlow reads this when it is loaded.
 if platform.machine() in ("x86_64", "AMD64"):
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -87,7 +87,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Imports what the package offers when it is asked for (PEP 562)."""
+    """Imports a public name of the package when it is first used (PEP 562)."""
     if name not in _MODULES:
         known = ", ".join(__all__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {known}")

@@ -1,6 +1,6 @@
-"""The verbs of the package, which the commands call too: see `help(efld_tf)`.
+"""The verbs of the package, which the commands call too; see `help(efld_tf)`.
 
-What needs TensorFlow, OpenCV or LiteRT is imported where it is used.
+Modules that need TensorFlow, OpenCV or LiteRT are imported where they are used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from efld_tf.benchmarking.latency import Benchmark
     from efld_tf.benchmarking.mode_table import ModeTable
     from efld_tf.evaluation.evaluate import Evaluation
-    from efld_tf.exporting.calibration import Asked
+    from efld_tf.exporting.calibration import CalibrationChoice
     from efld_tf.exporting.report import Bundle
     from efld_tf.runs import Run
     from efld_tf.runtime.landmarker import FaceLandmarker
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from efld_tf.scoring.section import Section
     from efld_tf.training.recipe import Recipe
 
-# A path, or what stands for one: a `Run`, a `Bundle`, the name of a shipped model.
+# A path, a `Run`, a `Bundle` or the name of a shipped model.
 Model = str | os.PathLike[str]
 
 PACKAGE = Path(__file__).resolve().parent
@@ -44,42 +44,43 @@ def load(
     min_confidence: float | None = None,
     threads: int = 1,
 ) -> FaceLandmarker:
-    """Loads what finds faces and their landmarks in photos and videos.
+    """Loads a landmarker, which finds faces and their landmarks in photos and videos.
 
     Args:
       model: `research` (not for commercial use), `synthetic` (free, less accurate), a `.tflite` of
         `export`, its folder, or a run (with TensorFlow).
-      head: of a run: the landmark format; None for its first.
-      detector: of faces: `both`, `short` (the fastest, for large faces), `full`, or a model file
-        of one of them; None where boxes are always given.
+      head: the landmark format of a run; None for its first.
+      detector: the face detector: `both`, `short` (the fastest, for large faces), `full`, or a
+        model file of one of them; None where boxes are always given.
       min_face: side in pixels of the smallest face to look for; None for 40 or 1/50 of a photo, and
         about 1/16 of a video's width.
-      min_score: of the detector, between 0 and 1; None for the detector's own.
-      min_confidence: how sure the model must be of a face, from 0 to 1; None for 0.5. Not for
-        models without a confidence.
-      threads: of each model.
+      min_score: least score of a detection, between 0 and 1; None for the detector's own.
+      min_confidence: how sure the model must be of a face, from 0 to 1; None for 0.5. It cannot be
+        given for models without a confidence.
+      threads: number of threads of each model.
 
     Raises:
-      EfldError: no such model or detector, or a value out of range.
+      EfldError: there is no such model or detector, or a value is out of range.
     """
-    found = predictor(model, head=head, threads=threads)
+    loaded_predictor = predictor(model, head=head, threads=threads)
     from efld_tf.runtime.detector import open_detector
     from efld_tf.runtime.landmarker import MIN_CONFIDENCE, FaceLandmarker
 
-    if min_confidence is not None and not found.has_confidence:
+    if min_confidence is not None and not loaded_predictor.has_confidence:
         raise EfldError(f"min_confidence: {os.fspath(model)} has no confidence")
     finder = None
     if detector is not None:
-        named = detector if isinstance(detector, str) else Path(detector)
-        finder = open_detector(named, threads=threads, min_score=min_score, min_face=min_face)
-    sure = MIN_CONFIDENCE if min_confidence is None else min_confidence
-    return FaceLandmarker(found, finder, min_confidence=sure)
+        detector_name = detector if isinstance(detector, str) else Path(detector)
+        finder = open_detector(
+            detector_name, threads=threads, min_score=min_score, min_face=min_face)
+    confidence_limit = MIN_CONFIDENCE if min_confidence is None else min_confidence
+    return FaceLandmarker(loaded_predictor, finder, min_confidence=confidence_limit)
 
 
 def predictor(model: Model, *, head: str | None = None, threads: int = 1) -> Predictor:
-    """Loads a model alone: points of crops, without a detector; arguments and errors as of `load`.
+    """Loads a model without a detector; it predicts the points of crops.
 
-    TensorFlow is only imported for a trained model.
+    Arguments and errors are those of `load`. TensorFlow is only imported for a trained model.
     """
     if is_exported(model):
         path = exported_model(model)
@@ -104,27 +105,27 @@ def train(
     overrides: Mapping[str, Any] | Iterable[str] = (),
     progress: bool = True,
 ) -> Run:
-    """Trains a recipe, or carries on where an earlier, killed run of it stopped.
+    """Trains a recipe, or resumes an earlier run of it that was killed.
 
     Args:
       recipe: its YAML file, or what `training.recipe.load` makes of one.
-      steps: instead of the recipe's.
-      init_from: a model whose weights to start from.
-      overrides: other values by their dotted keys, `{"training.batch_size": 64}`, or as texts
-        `training.batch_size=64`; of a file.
+      steps: the number of steps; None for that of the recipe.
+      init_from: the model whose weights the training starts from.
+      overrides: other values for a recipe's file, by their dotted keys, such as
+        `{"training.batch_size": 64}`, or as texts `training.batch_size=64`.
       progress: whether to show a progress bar.
 
     Raises:
-      EfldError: a mistake in the recipe, its data cannot be read, or the run's folder holds
+      EfldError: the recipe has a mistake, its data cannot be read, or the run's folder holds
         another run.
     """
     from efld_tf.training import recipe as recipes
 
-    given = dict(overrides) if isinstance(overrides, Mapping) else {}
-    texts = [] if given else list(overrides)
-    given |= {} if steps is None else {"training.steps": steps}
-    given |= {} if init_from is None else {"training.init_from": os.fspath(init_from)}
-    texts += [f"{key}={json.dumps(value)}" for key, value in given.items()]
+    override_values = dict(overrides) if isinstance(overrides, Mapping) else {}
+    texts = [] if override_values else list(overrides)
+    override_values |= {} if steps is None else {"training.steps": steps}
+    override_values |= {} if init_from is None else {"training.init_from": os.fspath(init_from)}
+    texts += [f"{key}={json.dumps(value)}" for key, value in override_values.items()]
     if not isinstance(recipe, recipes.Recipe):
         recipe = recipes.load(path_of(recipe, "recipe"), texts)
     elif texts:
@@ -140,7 +141,7 @@ def export(
     mode: str = "int8",
     *,
     head: str | None = None,
-    calibration: Asked = None,
+    calibration: CalibrationChoice = None,
     faces: str | None = None,
     output: str | os.PathLike[str] | None = None,
     debug: bool = False,
@@ -156,19 +157,19 @@ def export(
         them. Only for modes that are calibrated.
       faces: measure the loss on the faces of this `reader:path`; None for those of the calibration.
       output: the folder to write; None for one beside the model, by head and mode.
-      debug: of an int8 export, find out what each layer loses.
+      debug: for an int8 export, find out what each layer loses.
 
     Raises:
-      UnsupportedMode: the model cannot have the mode.
+      UnsupportedMode: the model cannot be exported in the mode.
       EfldError: an argument is wrong, a source cannot be read, or the result is not what its mode
         promises; then nothing is written.
     """
     from efld_tf.exporting import modes
 
-    asked = modes.get(mode)
-    if calibration is not None and not asked.calibrated:
+    export_mode = modes.get(mode)
+    if calibration is not None and not export_mode.calibrated:
         raise EfldError(f"calibration: a {mode} export is not calibrated")
-    if debug and asked is not modes.INT8:
+    if debug and export_mode is not modes.INT8:
         raise EfldError("debug: only of an int8 export")
     path = trained_model(model)
     quiet.quiet_tensorflow()
@@ -178,24 +179,24 @@ def export(
     trained = TrainedModel.load(path, head)
     folder = output or beside(path) / f"{trained.spec.family}_{trained.head}_{mode}"
     return exporting.export(
-        trained, Path(folder), asked, calibrate_on=calibration, compare_on=faces, debug=debug)
+        trained, Path(folder), export_mode, calibrate_on=calibration, compare_on=faces, debug=debug)
 
 
 def compare_modes(
     model: Model,
     *,
     head: str | None = None,
-    calibration: Asked = None,
+    calibration: CalibrationChoice = None,
     faces: str | None = None,
     output: str | os.PathLike[str] | None = None,
-    told: Callable[[str], None] = print,
+    notify: Callable[[str], None] = print,
 ) -> ModeTable:
-    """Exports one head in every mode and measures size, latency and accuracy side by side.
+    """Exports one head in every mode and compares size, latency and accuracy.
 
     Args:
-      model, head, calibration, faces: as in `export`; the same faces for all modes.
-      output: the folder for one bundle a mode and the table; None for one beside the model.
-      told: takes a line for each mode that is begun.
+      model, head, calibration, faces: as in `export`; all modes have the same faces.
+      output: the folder for the table and a bundle of each mode; None for one beside the model.
+      notify: is called with a line for each mode that is begun.
 
     Raises:
       EfldError: as in `export`.
@@ -208,7 +209,7 @@ def compare_modes(
     trained = TrainedModel.load(path, head)
     folder = output or beside(path) / f"{trained.spec.family}_{trained.head}_compare"
     return mode_table.export_all(
-        trained, Path(folder), calibrate_on=calibration, compare_on=faces, told=told)
+        trained, Path(folder), calibrate_on=calibration, compare_on=faces, notify=notify)
 
 
 def evaluate(
@@ -221,32 +222,34 @@ def evaluate(
     thresholds_percent: Iterable[float] = (),
     progress: bool = True,
 ) -> Evaluation:
-    """Measures a model on annotated faces, cropped by the boxes of their annotation.
+    """Measures a model on annotated faces, which are cropped by the boxes of their annotation.
 
     Args:
-      model: as of `load`, or what `predictor` gives.
+      model: as in `load`, or what `predictor` gives.
       source: `reader:path`, such as `ibug:FOLDER` or `packed:FOLDER`.
-      head: of a run: the landmark format; None for its first.
-      split: of a packed source: `train` or `validation`, the default.
+      head: the landmark format of a run; None for its first.
+      split: the part of a packed source: `train` or `validation`, the default.
       on_error: `stop` at a face that cannot be used, or `skip` it.
-      thresholds_percent: NME for failure rates and CED-AUCs, beside 10.
+      thresholds_percent: NME thresholds of failure rates and CED-AUCs, beside 10.
       progress: whether to show a progress bar.
 
     Raises:
-      EfldError: no such model, or the source cannot be read or compared with the model.
+      EfldError: there is no such model, or the source cannot be read or compared with the model.
     """
     if not isinstance(source, str):
         raise EfldError(f"source: expected READER:PATH, got {source!r:.60}")
     quiet.quiet_tensorflow_for(source)
-    found = predictor(model, head=head) if isinstance(model, str | os.PathLike) else model
-    if not hasattr(found, "predict_crops"):
+    loaded_predictor = \
+        predictor(model, head=head) if isinstance(model, str | os.PathLike) else model
+    if not hasattr(loaded_predictor, "predict_crops"):
         raise EfldError(f"model: expected a path or the name of a shipped model, got {model!r:.60}")
     from efld_tf.evaluation import evaluate as evaluating
     from efld_tf.evaluation import faces
 
-    chosen = faces.load(source, found.crop_rule, found.input_size, on_error=on_error, split=split,
-                        progress=progress)
-    return evaluating.evaluate(found, chosen, thresholds_percent)
+    evaluation_faces = faces.load(
+        source, loaded_predictor.crop_rule, loaded_predictor.input_size, on_error=on_error,
+        split=split, progress=progress)
+    return evaluating.evaluate(loaded_predictor, evaluation_faces, thresholds_percent)
 
 
 def benchmark(
@@ -256,12 +259,12 @@ def benchmark(
 
     Args:
       model: a `.tflite`, its folder, or the name of a shipped model.
-      threads: of the interpreter, or several counts.
-      runs: timed runs for each count, with XNNPACK and without.
-      warmup: runs before them.
+      threads: number of threads of the interpreter, or several numbers.
+      runs: number of timed runs for each of them, with XNNPACK and without.
+      warmup: number of runs before them.
 
     Raises:
-      EfldError: no such model, or it cannot be run.
+      EfldError: there is no such model, or it cannot be run.
     """
     path = exported_model(model)
     from efld_tf.benchmarking import latency
@@ -273,7 +276,7 @@ def benchmark(
 def score(
     *results: str | os.PathLike[str] | Mapping[str, Any] | Section, power_w: float | None = None
 ) -> PairScore:
-    """The PAIR score, accuracy / (time x complexity x power x size), of what was measured.
+    """Computes the PAIR score of results: accuracy / (time x complexity x power x size).
 
     Args:
       results: what `evaluate` and `benchmark` give, `results.json` files, or their factors. With an
@@ -284,22 +287,22 @@ def score(
     Raises:
       EfldError: a file or a factor is not valid, or results of different models were given.
     """
-    from efld_tf.scoring import results as files
+    from efld_tf.scoring import results as result_files
     from efld_tf.scoring.score import pair_score
     from efld_tf.scoring.section import Section
 
     factors: dict[str, float] = {}
     models: dict[str, Section] = {}
-    for given in results:
-        if isinstance(given, Section):
-            factors |= given.factors
-            models.setdefault(given.about()["sha256"], given)
-        elif isinstance(given, Mapping):
-            files.validate(given, "results")
-            factors |= {name: given[name] for name in files.FACTORS if name in given}
+    for result in results:
+        if isinstance(result, Section):
+            factors |= result.factors
+            models.setdefault(result.model_section()["sha256"], result)
+        elif isinstance(result, Mapping):
+            result_files.validate(result, "results")
+            factors |= {name: result[name] for name in result_files.FACTORS if name in result}
         else:
-            content = files.read(path_of(given, "results"))
-            factors |= {name: content[name] for name in files.FACTORS if name in content}
+            content = result_files.read(path_of(result, "results"))
+            factors |= {name: content[name] for name in result_files.FACTORS if name in content}
     if not results:
         raise EfldError("results: expected at least one")
     if len(models) > 1:
@@ -312,5 +315,5 @@ def score(
 
 
 def beside(model: Path) -> Path:
-    """Where exports of a model go; those of the package's own do not go into the package."""
+    """The folder for exports of a model: the model's own, unless that is inside the package."""
     return Path() if model.resolve().is_relative_to(PACKAGE) else model.parent

@@ -1,4 +1,4 @@
-"""The types of arrays. Shapes stand in the docstrings of what takes and returns them."""
+"""The types of arrays; their shapes are in the docstrings of functions and classes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 # The pixels of photos and crops.
 Image = NDArray[np.uint8]
-# Points, boxes, distances: in single or double precision.
+# Points, boxes and distances, in single or double precision.
 Floats = NDArray[np.floating[Any]]
 Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 Flags = NDArray[np.bool_]
-# Of any type, such as the inputs and outputs of a model.
+# Arrays of any type, such as the inputs and outputs of a model.
 Array = NDArray[Any]
-# The four numbers of one box, and boxes, where a list or tuple does as well.
+# The four numbers of one box, and several boxes, where a list or tuple is accepted too.
 Box = Sequence[float] | Array
 Boxes = Sequence[Box] | Array

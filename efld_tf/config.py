@@ -1,4 +1,4 @@
-"""Strict YAML -> frozen dataclasses: unknown keys and wrong types fail with their dotted path."""
+"""Reads strict YAML into frozen dataclasses; errors name unknown keys and wrong types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_CONFIG_BYTES = 1 << 20
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML without what hides mistakes (duplicate keys) or explodes (aliases)."""
+    """Loads YAML without duplicate keys, which hide mistakes, and aliases, which can explode."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -29,22 +29,22 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is not a word", key_node.start_mark
                 )
-            if key in seen:
+            if key in keys:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark
                 )
-            seen.add(key)
+            keys.add(key)
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1 reads 1e-3 as a word; YAML 1.2, and everybody who writes it, as a number.
+# YAML 1.1 reads 1e-3 as a word, but YAML 1.2 and everybody who writes it mean a number.
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
@@ -55,12 +55,12 @@ def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
 
     Args:
       kind: the dataclass to make.
-      overrides: `a.b=value` (items of lists by their number: `data.sources.0.repeat=2`), applied
-        on top of the file; values are YAML.
+      overrides: texts `a.b=value` that override values of the file; values are YAML, and items of
+        lists have their number as a key: `data.sources.0.repeat=2`.
 
     Raises:
-      DataError: unreadable, an unknown or missing key, or a value of the wrong type or range; the
-        message has the file, the dotted path and what was expected.
+      DataError: the file is unreadable, a key is unknown or missing, or a value has the wrong type
+        or range; the message has the file, the dotted path and what was expected.
       EfldError: an override is malformed.
     """
     tree = read_tree(path)
@@ -73,11 +73,11 @@ def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
 
 
 def read_tree(path: str | Path) -> Any:
-    """The content of a YAML file.
+    """Reads the content of a YAML file.
 
     Raises:
-      DataError: it cannot be read, is too large, or is not YAML without aliases, keys that stand
-        twice and keys that are no words.
+      DataError: the file cannot be read, is too large, or is not YAML, or it has aliases, duplicate
+        keys or keys that are not words.
     """
     path = Path(path)
     try:
@@ -96,22 +96,22 @@ def read_tree(path: str | Path) -> Any:
 
 
 def to_tree(value: Any) -> Any:
-    """The nested dicts and lists of a configuration, as they stand in YAML."""
+    """The nested dicts and lists of a configuration, as in YAML."""
     return dataclasses.asdict(value)
 
 
 def loads(text: str, kind: type[T]) -> T:
-    """Reads a configuration from YAML text; errors as in `trees.from_tree`."""
+    """Reads a configuration from YAML text; errors are those of `trees.from_tree`."""
     return trees.from_tree(_parse(text), kind)
 
 
 def dump(value: Any) -> str:
-    """A configuration as YAML."""
+    """Writes a configuration as YAML text."""
     return yaml.safe_dump(to_tree(value), sort_keys=False, width=100)
 
 
 def differences(before: Any, after: Any) -> list[str]:
-    """Where two configurations of a kind differ, a line a value: `training.steps: 60, now 80`."""
+    """Lists the values in which two configurations differ: `training.steps: 60, now 80`."""
     old, new = _leaves(to_tree(before)), _leaves(to_tree(after))
     return [
         f"{path}: {old.get(path, 'not there')}, now {new.get(path, 'not there')}"
@@ -138,9 +138,9 @@ def expand(text: str) -> str:
       EfldError: the variable is not set.
     """
     def value(match: re.Match[str]) -> str:
-        if (found := os.environ.get(match[1])) is None:
+        if (setting := os.environ.get(match[1])) is None:
             raise EfldError(f"{text!r}: the environment variable {match[1]} is not set")
-        return found
+        return setting
 
     return re.sub(r"\$\{(\w+)\}", value, text)
 
@@ -148,7 +148,7 @@ def expand(text: str) -> str:
 def _parse(text: str) -> Any:
     try:
         return yaml.load(text, _StrictLoader)
-    except (KeyError, ValueError) as error:  # a malformed date or `!!int x`
+    except (KeyError, ValueError) as error:  # A date or `!!int x` is malformed.
         raise yaml.YAMLError(str(error)) from error
 
 
@@ -160,7 +160,7 @@ def _apply_override(tree: Any, override: str) -> None:
         value = _parse(text)
     except yaml.YAMLError as error:
         raise EfldError(f"--set {override!r}: the value is not valid YAML") from error
-    *parents, last = path.split(".")
+    *parents, last_key = path.split(".")
     node = tree
     for key in parents:
         if isinstance(node, dict):
@@ -170,8 +170,8 @@ def _apply_override(tree: Any, override: str) -> None:
         else:
             raise EfldError(f"--set {override!r}: there is no {key!r} to set something in")
     if isinstance(node, dict):
-        node[last] = value
-    elif isinstance(node, list) and last.isdigit() and int(last) < len(node):
-        node[int(last)] = value
+        node[last_key] = value
+    elif isinstance(node, list) and last_key.isdigit() and int(last_key) < len(node):
+        node[int(last_key)] = value
     else:
-        raise EfldError(f"--set {override!r}: there is no {last!r} to set")
+        raise EfldError(f"--set {override!r}: there is no {last_key!r} to set")

@@ -1,4 +1,4 @@
-"""What the keys of a configuration mean, by the docstrings of its dataclasses."""
+"""Lists the keys of a configuration, with their meanings from the docstrings of its dataclasses."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class Key:
     """A key of a configuration.
 
     Attributes:
-      path: dotted, as overrides take it; N is the number of a list's item, NAME a name of yours.
-      default: as YAML has it; None where the key is required or only holds others.
+      path: the dotted path, as overrides take it; N is the number of a list's item, and NAME is a
+        name that the user chooses.
+      default: the default value in YAML; None where the key is required or only holds others.
       required: whether it must be given.
-      meaning: as its dataclass says.
+      meaning: what its dataclass says about it.
     """
 
     path: str
@@ -41,15 +42,15 @@ class Key:
 
 
 def keys_of(kind: type, prefix: str = "") -> Iterator[Key]:
-    """The keys of a configuration's dataclass, each before those that it holds.
+    """Yields the keys of a configuration's dataclass, each before those that it holds.
 
     Args:
-      kind: documented by an `Attributes:` section, as all of this project are.
-      prefix: what its own path is, with the last dot.
+      kind: the dataclass, which is documented by an `Attributes:` section.
+      prefix: the path of the dataclass itself, with a final dot.
     """
     meanings, hints = _meanings(kind), typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        held, step = _held(hints[field.name])
+        nested, step = _nested(hints[field.name])
         required, default = False, None
         if field.default is not dataclasses.MISSING:
             default = field.default
@@ -58,36 +59,36 @@ def keys_of(kind: type, prefix: str = "") -> Iterator[Key]:
         else:
             required = True
         path = prefix + field.name
-        shown = None if required or dataclasses.is_dataclass(default) else _yaml(default)
-        yield Key(path, shown, required, meanings.get(field.name, ""))
-        if held is not None:
-            yield from keys_of(held, f"{path}.{step}")
+        default_text = None if required or dataclasses.is_dataclass(default) else _yaml(default)
+        yield Key(path, default_text, required, meanings.get(field.name, ""))
+        if nested is not None:
+            yield from keys_of(nested, f"{path}.{step}")
 
 
-def _held(kind: Any) -> tuple[type | None, str]:
-    """The dataclass of a field's value or items, and what stands between their paths."""
+def _nested(kind: Any) -> tuple[type | None, str]:
+    """The dataclass of a field's value or items, and the part of the path between them."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        return _held(next(a for a in arguments if a is not type(None)))
+        return _nested(next(a for a in arguments if a is not type(None)))
     if origin in (list, dict):
-        held, step = _held(arguments[-1])
-        return held, ("N." if origin is list else "NAME.") + step
+        nested, step = _nested(arguments[-1])
+        return nested, ("N." if origin is list else "NAME.") + step
     return (kind, "") if isinstance(kind, type) and dataclasses.is_dataclass(kind) else (None, "")
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """What the docstrings of a dataclass and of those it inherits from say of their attributes.
+    """Reads the meanings of attributes from the docstrings of a dataclass and its base classes.
 
-    Nothing under `python -OO`, which drops them.
+    They are empty under `python -OO`, which drops docstrings.
     """
-    found: dict[str, str] = {}
-    for one in reversed(kind.__mro__):
-        _, _, attributes = (inspect.cleandoc(one.__doc__ or "")).partition("Attributes:\n")
+    meanings: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        _, _, attributes = (inspect.cleandoc(base.__doc__ or "")).partition("Attributes:\n")
         for entry in re.split(r"\n(?=  \w)", "\n" + attributes)[1:]:
             names, _, text = entry.partition(":")
             text = re.sub(r"\bNone\b", "null", " ".join(text.split()))
-            found |= {name.strip(): text for name in names.split(",")}
-    return found
+            meanings |= {name.strip(): text for name in names.split(",")}
+    return meanings
 
 
 def _yaml(value: Any) -> str:

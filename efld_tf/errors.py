@@ -1,4 +1,4 @@
-"""The one error type that a user of the toolkit is meant to read."""
+"""The errors whose messages are written for the users of the toolkit."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from pathlib import Path
 
 
 class EfldError(Exception):
-    """A mistake in the input, said in one line. Commands print it and exit with code 2."""
+    """A mistake in the input, described in one line; commands print it and exit with code 2."""
 
 
 class UnsupportedMode(EfldError):
-    """A mode of export that a model cannot have; the message says why, and what it can."""
+    """A mode in which a model cannot be exported; the message says why and what is possible."""
 
 
 class DataError(EfldError):
-    """A file that cannot be used: `path[:line]: reason`.
+    """A file that cannot be used; the message is `path[:line]: reason`.
 
     Attributes:
       path: the offending file.
       reason: what was expected and what was found.
-      line: 1-based line in a text file, where one is to blame.
+      line: the offending line of a text file, counted from 1; None where there is no such line.
     """
 
     def __init__(self, path: str | Path, reason: str, line: int | None = None):
@@ -30,5 +30,5 @@ class DataError(EfldError):
         super().__init__(f"{place}: {reason}")
 
     def __reduce__(self) -> tuple[type, tuple[Path, str, int | None]]:
-        """Pickled by its parts: exceptions are otherwise made anew from their message alone."""
+        """Pickles the error by its parts, because others are restored from their message alone."""
         return type(self), (self.path, self.reason, self.line)

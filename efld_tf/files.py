@@ -1,4 +1,4 @@
-"""Writing files so that a killed command leaves either the old file or the new one."""
+"""Writes files so that a killed command leaves either the old file or the new one."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def sha256(path: str | Path) -> str:
 
 @contextmanager
 def new_folder(folder: str | Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` when the block succeeds.
+    """Yields a temporary folder that takes the place of `folder` when the block succeeds.
 
-    A kill leaves the old folder or the new one; in the moment between the two, the old one beside
-    its place, where the next call finds it and puts it back. All else that killed commands left is
-    removed.
+    A kill leaves the old folder or the new one; in the moment between the two, the old one is
+    beside its place, where the next call finds it and puts it back. Other folders that killed
+    commands left are removed.
     """
     folder = Path(folder).absolute()
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -83,16 +83,16 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Puts back or removes what killed commands left of `new_folder`, also one of this id."""
-    import psutil  # scoring, which writes files too, does without
+    """Puts back or removes what killed commands left of `new_folder`, also one with this id."""
+    import psutil  # Scoring, which writes files too, works without it.
 
-    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
-        pid = left.name.removeprefix(f".{folder.name}.").partition(".")[0]
+    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        pid = leftover.name.removeprefix(f".{folder.name}.").partition(".")[0]
         ended = pid.isdecimal() and not psutil.pid_exists(int(pid))
-        # In a container, every process may be the first.
+        # In a container, every process may have the same id.
         if not ended and pid != str(os.getpid()):
             continue
-        if left.suffix == ".old" and not folder.exists():  # killed before the new one was there
-            left.rename(folder)
+        if leftover.suffix == ".old" and not folder.exists():  # killed between the two
+            leftover.rename(folder)
         else:
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(leftover, ignore_errors=True)

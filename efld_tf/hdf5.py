@@ -1,7 +1,7 @@
-"""What HDF5 files from strangers hold, within bounds.
+"""Reads untrusted HDF5 files within bounds.
 
-HDF5 allocates what a file declares, inflates without a bound, and follows links and datasets into
-other files.
+HDF5 itself allocates what a file declares, inflates without a bound, and follows links and datasets
+into other files.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # imported where it is used: all readers start with this file, few read HDF5
+if TYPE_CHECKING:  # It is imported where it is used, because few of the readers need it.
     import h5py
 
-# What h5py raises for files whose content is damaged.
+# The errors that h5py raises for files whose content is damaged.
 ERRORS = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def find(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
-    """What stands at a path `a/b/c` below a group or file: no link is followed.
+    """Finds the group or dataset at a path `a/b/c` below a group or file; follows no links.
 
     Raises:
       KeyError: there is nothing, or a link.
@@ -27,24 +27,24 @@ def find(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
     """
     import h5py
 
-    at = group
+    node = group
     for name in key.split("/"):
-        link = at.get(name, getlink=True) if isinstance(at, h5py.Group) else None
+        link = node.get(name, getlink=True) if isinstance(node, h5py.Group) else None
         if not isinstance(link, h5py.HardLink):
             raise KeyError(f"there is no {key}")
-        at = at[name]
-    return at
+        node = node[name]
+    return node
 
 
 def values(data: h5py.Group | h5py.Dataset, kinds: str, limit: int) -> np.ndarray:
-    """The values of a dataset.
+    """Reads the values of a dataset.
 
     Args:
       kinds: the NumPy kinds of values that it may have.
       limit: how many values it may have.
 
     Raises:
-      ValueError or another of `ERRORS`: it is not such a dataset, or damaged.
+      ValueError or another of `ERRORS`: it is not such a dataset, or it is damaged.
     """
     import h5py
 
@@ -54,10 +54,10 @@ def values(data: h5py.Group | h5py.Dataset, kinds: str, limit: int) -> np.ndarra
         raise ValueError(f"an array of shape {data.shape}, {data.dtype}")
     if data.is_virtual or data.external:
         raise ValueError("an array outside the file")
-    # HDF5 takes chunks with more axes than the array for granted, and never ends.
+    # HDF5 accepts chunks with more axes than the array, and then never ends.
     if data.chunks and (len(data.chunks) != data.ndim or math.prod(data.chunks) > limit):
         raise ValueError(f"an array of shape {data.shape} in chunks of {data.chunks}")
-    # Nor does it bound what a chunk inflates to. Whole chunks cover up to twice each axis.
+    # It does not bound what a chunk inflates to either. Whole chunks cover up to twice each axis.
     count = max(data.size, math.prod(data.chunks or ()))
     if data.id.get_storage_size() > 8 * count * data.dtype.itemsize + 4096:
         raise ValueError("more bytes are compressed in it than it has")

@@ -1,4 +1,4 @@
-"""Licences of weights: what models, packed faces and labels say of them stays in what they make."""
+"""Licences of weights, which models, packed faces and labels pass on to what is made of them."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import re
 
 from efld_tf.errors import EfldError
 
-# Far more than texts of licences that others' have been added to, and less than a line of labels.
+# The limit is far above the length of combined licences, and below that of a line of labels.
 LONGEST = 10_000
 
 
 def checked(text: object, name: str = "license") -> str:
-    """What a file says of a licence: it is shown in terminals and written into model cards.
+    """Checks the licence that a file states, because terminals and model cards show it.
 
     Args:
-      name: of the field, for the message.
+      name: name of the field, for the message.
 
     Raises:
-      EfldError: it is not one line of printable text, or longer than `LONGEST`.
+      EfldError: it is not one line of printable text, or it is longer than `LONGEST`.
     """
     if isinstance(text, str) and text.isprintable() and len(text) <= LONGEST:
         return text.strip()
     raise EfldError(f"{name}: expected one line of at most {LONGEST:,} printable characters")
 
 
-def combined(own: str, origin: str, relation: str) -> str:
-    """The licence of weights that other weights had a part in: their terms stay.
+def combined(text: str, origin: str, relation: str) -> str:
+    """The licence of weights that were made with other weights, whose terms are kept.
 
     Args:
-      own: what the recipe says; "" where it says nothing.
+      text: the licence of the weights so far, such as the recipe's; "" where there is none.
       origin: the licence of the other weights; "" where it is not known.
-      relation: what they were to the new ones, such as "started from".
+      relation: how the other weights were used, such as "started from".
     """
-    if not origin or re.search(rf"(^|; |under: ){re.escape(origin)}($|[;,])", own):
-        return own
+    if not origin or re.search(rf"(^|; |under: ){re.escape(origin)}($|[;,])", text):
+        return text
     terms = f"{relation} weights under: {origin}"
-    if not own:
+    if not text:
         return terms
-    # Where it says the same and goes on, it says all.
-    return origin if re.match(rf"{re.escape(own)}($|[;,])", origin) else f"{own}; {terms}"
+    # The other licence may begin with this one, and then it contains all terms.
+    return origin if re.match(rf"{re.escape(text)}($|[;,])", origin) else f"{text}; {terms}"

@@ -1,4 +1,4 @@
-"""Work spread over processes, in order and in bounded memory."""
+"""Spreads work over processes, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ Result = TypeVar("Result")
 def bounded_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, window: int
 ) -> Iterator[Result]:
-    """`function(item)` for each of `items`, in their order, computed by several processes.
+    """Yields `function(item)` for each of `items` in their order, computed by several processes.
 
-    `items` may be a stream of any length: it is drawn on only as results are taken, so that never
-    more than `window` items are under way. Closing the generator, or an exception, drops what has
-    not begun and ends the processes as soon as each has finished the item in its hands.
+    `items` may be a stream of any length. It is read only as results are taken, so that never more
+    than `window` items are in progress. Closing the generator, or an exception, drops the items
+    that have not begun, and each process ends when it has finished its current item.
 
     Args:
-      function: picklable, as are items and results; an exception of it comes out in the place of
-        its result and ends the iteration.
-      workers: processes; 1 calls `function` in this process.
-      window: the largest number of items handed out and not yet yielded, at least `workers` to
-        keep them all busy.
+      function: it must be picklable, like items and results; an exception of it is raised in the
+        place of its result and ends the iteration.
+      workers: number of processes; 1 calls `function` in this process.
+      window: the largest number of items that are handed out and not yet yielded; at least
+        `workers` keep all of them busy.
 
     Raises:
-      EfldError: a process died, e.g. for want of memory.
+      EfldError: a process died, for example because memory ran out.
       ValueError: `workers` or `window` is below 1.
     """
     if workers < 1 or window < 1:
@@ -50,7 +50,7 @@ def bounded_map(
 def _spread(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, window: int
 ) -> Iterator[Result]:
-    # Spawned, because a fork of a process that runs TensorFlow or OpenCV's threads can hang.
+    # Processes are spawned, because a fork can hang with the threads of TensorFlow or OpenCV.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_begin)
     pending: deque[Future[Result]] = deque()
@@ -72,28 +72,28 @@ def _spread(
 
 @contextlib.contextmanager
 def _interrupt_held_back() -> Iterator[None]:
-    """Ctrl-C in the block is told at its end, and not at all to processes that the block starts.
+    """Delays Ctrl-C to the end of the block, and keeps it from processes that the block starts.
 
-    A pool that is cut while it starts its threads and processes cannot be shut down.
+    A pool that is interrupted while it starts its threads and processes cannot be shut down.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield  # it does not come up here
+        yield  # Ctrl-C does not interrupt this thread.
         return
-    came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda *arguments: came.append(arguments))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what processes inherit
+    interrupts: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *arguments: interrupts.append(arguments))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Processes inherit it.
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, handler)
-        if came:
-            handler(*came[0])
+        if interrupts:
+            handler(*interrupts[0])
 
 
 def _begin() -> None:
-    """Sets up a worker: Ctrl-C is the parent's to handle, and no worker outlives its parent."""
+    """Sets up a worker, which leaves Ctrl-C to its parent and does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

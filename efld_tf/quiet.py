@@ -1,4 +1,4 @@
-"""Silencing libraries whose C++ writes to stderr whatever the log level."""
+"""Silences libraries whose C++ code writes to stderr at every log level."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-# The process has one stderr: threads take turns, or one would restore what another had put there.
+# The process has one stderr, so threads take turns; otherwise one would undo what another has set.
 _turn = threading.RLock()
 
 
 @contextlib.contextmanager
 def silenced_stderr() -> Iterator[None]:
-    """Closes the process' stderr for the time of a block. Exceptions still come through."""
-    with open(os.devnull, "w") as nothing, _redirected(nothing.fileno()):
+    """Discards what is written to the process' stderr in a block; exceptions pass through."""
+    with open(os.devnull, "w") as null_device, _redirected(null_device.fileno()):
         yield
 
 
 @contextlib.contextmanager
 def captured_stderr() -> Iterator[Callable[[], bytes]]:
-    """Keeps what is written to the process' stderr in a block; yields what tells it, up to 64 kB.
+    """Captures what is written to the process' stderr in a block, up to 64 kB.
 
-    For libraries that say there, and nowhere else, what is wrong.
+    It is for libraries that report errors only there.
+
+    Yields:
+      A function that returns the bytes that were written since its last call.
     """
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    os.set_blocking(writer, False)  # what does not fit is lost instead of waited for
+    os.set_blocking(writer, False)  # Text that does not fit is lost, so that no library waits.
 
-    def said() -> bytes:
+    def read_captured() -> bytes:
         try:
             return os.read(reader, 1 << 16)
-        except BlockingIOError:  # nothing
+        except BlockingIOError:  # Nothing was written.
             return b""
 
     try:
         with _redirected(writer):
-            yield said
+            yield read_captured
     finally:
         os.close(reader)
         os.close(writer)
@@ -47,20 +50,20 @@ def captured_stderr() -> Iterator[Callable[[], bytes]]:
 
 @contextlib.contextmanager
 def native_stderr_silenced() -> Iterator[None]:
-    """Closes stderr to libraries for the time of a block, while Python's own goes on.
+    """Discards what libraries write to stderr in a block, but not what Python itself writes.
 
-    For a command of which one thread tells things while others decode.
+    It is for a command in which one thread prints while others decode.
     """
     original = sys.stderr
     with _turn:
         original.flush()
-        kept = os.dup(2)
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 2)
-        os.close(nothing)
+        stderr_copy = os.dup(2)
+        null_device = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null_device, 2)
+        os.close(null_device)
     if _is_native(original):
-        sys.stderr = open(  # noqa: SIM115 - the file itself is closed below, as `kept`
-            kept, "w", buffering=1, encoding=original.encoding, errors=original.errors,
+        sys.stderr = open(  # noqa: SIM115 - the file itself is closed below
+            stderr_copy, "w", buffering=1, encoding=original.encoding, errors=original.errors,
             closefd=False,
         )
     try:
@@ -69,12 +72,12 @@ def native_stderr_silenced() -> Iterator[None]:
         with _turn:
             sys.stderr.flush()
             sys.stderr = original
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr_copy, 2)
+            os.close(stderr_copy)
 
 
 def _is_native(stream: TextIO) -> bool:
-    """Whether a stream writes to the process' stderr, rather than to what a test puts there."""
+    """Whether a stream writes to the process' stderr, and not to a replacement by a test."""
     try:
         return stream.fileno() == 2
     except (OSError, ValueError):
@@ -85,27 +88,27 @@ def _is_native(stream: TextIO) -> bool:
 def _redirected(target: int) -> Iterator[None]:
     with _turn:
         sys.stderr.flush()
-        kept = os.dup(2)
+        stderr_copy = os.dup(2)
         os.dup2(target, 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr_copy, 2)
+            os.close(stderr_copy)
 
 
 def quiet_tensorflow() -> None:
-    """Imports TensorFlow without the flood that its libraries write to stderr at start."""
+    """Imports TensorFlow without the messages that its libraries write to stderr at the start."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Model Garden's cloud clients announce which Python versions they will drop one day.
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     with silenced_stderr():
         import tensorflow
 
-        tensorflow.config.list_physical_devices()  # complains where there is no GPU
+        tensorflow.config.list_physical_devices()  # It complains where there is no GPU.
 
 
 def quiet_tensorflow_for(*sources: str) -> None:
-    """`quiet_tensorflow` where one of the sources is a packed folder, which TensorFlow reads."""
+    """Calls `quiet_tensorflow` where a source is a packed folder, which TensorFlow reads."""
     if any(source.startswith("packed:") for source in sources):
         quiet_tensorflow()

@@ -1,4 +1,4 @@
-"""Runs and models on disk: what is meant where one is named."""
+"""Finds the runs and models on disk that paths and names mean."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ROUND = "round_*"
 
 @dataclass(frozen=True)
 class Run(os.PathLike[str]):
-    """A training run; it stands for its folder wherever a path to a model is taken.
+    """A training run; it can be given wherever a path to a model is expected.
 
     Attributes:
-      folder: with the recipe, checkpoints, best weights, validation history and log.
-      head: whose validation NME decided which weights are best.
-      step: of the best weights.
-      nme_percent: their validation NME of that head.
+      folder: holds the recipe, checkpoints, best weights, validation history and log.
+      head: the head whose validation NME decided which weights are best.
+      step: training step of the best weights.
+      nme_percent: their validation NME for that head.
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class Run(os.PathLike[str]):
     def history(self) -> list[dict[str, Any]]:
         """The validations in order: step, training loss and NME of every head, in percent.
 
-        Of a run with self-training, those of all its rounds, each with its `round`.
+        A run with self-training has those of all its rounds, each with its `round`.
         """
         rounds = sorted(self.folder.glob(ROUND), key=lambda path: int(path.name.split("_")[1]))
         return validation_history(self.folder) or [
@@ -50,7 +50,7 @@ class Run(os.PathLike[str]):
 
 
 def validation_history(folder: Path) -> list[dict[str, Any]]:
-    """What a run's folder says of its validations, see `Run.history`; empty before the first."""
+    """The validations in a run's folder, as in `Run.history`; empty before the first one."""
     path = folder / VALIDATION_LOG
     if not path.exists():
         return []
@@ -58,10 +58,10 @@ def validation_history(folder: Path) -> list[dict[str, Any]]:
 
 
 def path_of(value: object, name: str) -> Path:
-    """A path, from what may be one.
+    """Checks that a value is a path, and returns it.
 
     Raises:
-      EfldError: it is neither a text nor a path; `name` says what was expected.
+      EfldError: it is neither a text nor a path; the message begins with `name`.
     """
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise EfldError(f"{name}: expected a path, got {value!r:.60}")
@@ -72,7 +72,7 @@ def newest_run(folder: Path = RUNS) -> Path:
     """The newest folder below `runs` that has a best model.
 
     Raises:
-      EfldError: there is none.
+      EfldError: there is no such folder.
     """
     models = sorted(folder.glob(f"*/{BEST_MODEL}"), key=lambda path: path.stat().st_mtime)
     if not models:
@@ -81,15 +81,15 @@ def newest_run(folder: Path = RUNS) -> Path:
 
 
 def trained_model(path: str | os.PathLike[str]) -> Path:
-    """The float model that is meant: a run's best, a shipped one by its name, or the file itself.
+    """The float model that a path means: a run's best, a shipped one by name, or the file itself.
 
     Raises:
-      EfldError: there is none.
+      EfldError: there is no such model.
     """
     path = path_of(path, "model")
     if (shipped := _shipped(path)) is not None:
         return shipped.float
-    _check_there(path)
+    _check_exists(path)
     model = path / BEST_MODEL if path.is_dir() else path
     if not model.is_file():
         raise DataError(path, "no trained model there; expected a run's folder or a .h5 file")
@@ -97,28 +97,28 @@ def trained_model(path: str | os.PathLike[str]) -> Path:
 
 
 def exported_model(path: str | os.PathLike[str]) -> Path:
-    """The `.tflite` that is meant: a bundle's, a shipped model's by its name, or the file itself.
+    """The `.tflite` that a path means: a bundle's, a shipped one by name, or the file itself.
 
     Raises:
-      DataError: there is none, or a folder without one, or with several.
+      DataError: there is no such file, or the folder has none or several.
     """
     path = path_of(path, "model")
     if (shipped := _shipped(path)) is not None:
         return shipped.int8
-    _check_there(path)
+    _check_exists(path)
     if not path.is_dir():
         return path
-    found = sorted(path.glob("*.tflite"))
-    if len(found) != 1:
-        raise DataError(path, f"expected one .tflite in the folder, found {len(found)}")
-    return found[0]
+    models = sorted(path.glob("*.tflite"))
+    if len(models) != 1:
+        raise DataError(path, f"expected one .tflite in the folder, found {len(models)}")
+    return models[0]
 
 
 def is_exported(path: str | os.PathLike[str]) -> bool:
-    """Whether an exported model is meant, where trained ones are possible too.
+    """Whether a path means an exported model, where trained ones are possible too.
 
     Raises:
-      EfldError: not a path.
+      EfldError: it is not a path.
     """
     path = path_of(path, "model")
     bundle = path.is_dir() and not (path / BEST_MODEL).exists() and any(path.glob("*.tflite"))
@@ -126,11 +126,11 @@ def is_exported(path: str | os.PathLike[str]) -> bool:
 
 
 def _shipped(path: Path) -> assets.Shipped | None:
-    """The shipped model of that name, unless a file or folder is called so."""
+    """The shipped model of that name, unless there is a file or folder of that name."""
     return None if path.exists() else assets.SHIPPED.get(str(path))
 
 
-def _check_there(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     if not path.exists():
-        known = ", ".join(assets.SHIPPED)
-        raise DataError(path, f"no such file or folder, nor a shipped model ({known})")
+        shipped_names = ", ".join(assets.SHIPPED)
+        raise DataError(path, f"no such file or folder, nor a shipped model ({shipped_names})")

@@ -1,14 +1,14 @@
-"""Texts of strangers, such as names of files, made harmless for where they are shown."""
+"""Makes untrusted texts, such as names of files, harmless to show."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """A text as one line that does nothing to a terminal: what is not printable is escaped."""
+    """Makes a text one line that is harmless to a terminal; other characters are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
                    for c in text)
 
 
 def label(text: str) -> str:
-    """A text as Matplotlib shows it letter by letter: a `$` begins no formula."""
+    """Escapes a text for Matplotlib, so that a `$` does not begin a formula."""
     return printable(text).replace("$", r"\$")

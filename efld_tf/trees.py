@@ -1,6 +1,7 @@
-"""Nested dicts and lists, as YAML and JSON give them -> frozen dataclasses, strictly.
+"""Converts nested dicts and lists, as in YAML and JSON, to frozen dataclasses, strictly.
 
-Unknown keys and wrong types fail with their dotted path. Standard library only.
+Errors name the dotted path of unknown keys and wrong types. This module uses only the standard
+library.
 """
 
 from __future__ import annotations
@@ -21,19 +22,20 @@ def from_tree(tree: Any, kind: type[T], path: str = "") -> T:
     """Makes the dataclass `kind` from nested dicts and lists.
 
     Raises:
-      EfldError: with the dotted path of what is unknown, missing, or of the wrong type or range.
+      EfldError: a value is unknown, missing, or of the wrong type or range; the message has its
+        dotted path.
     """
-    made: T = checked(tree, kind, path)
-    return made
+    result: T = checked(tree, kind, path)
+    return result
 
 
 def checked(value: Any, kind: Any, path: str) -> Any:
-    """A value as its kind takes it: whole numbers as numbers, dicts as dataclasses.
+    """Checks a value and converts it to its kind: whole numbers to floats, dicts to dataclasses.
 
     Args:
       kind: `str`, `int`, `float`, `bool`, `Any`, a dataclass, or lists, dicts and optionals of
         these.
-      path: dotted, for the message.
+      path: the value's dotted path, for the message.
 
     Raises:
       EfldError: the value is not of that kind.
@@ -54,13 +56,13 @@ def checked(value: Any, kind: Any, path: str) -> Any:
         _expect(isinstance(value, dict), "a mapping", value, path)
         return {key: checked(v, arguments[1], _join(path, key)) for key, v in value.items()}
     if kind is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        # Python compares whole numbers of any size, but does not make floats of them.
-        _expect(number and abs(value) <= sys.float_info.max, "a finite number", value, path)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        # Python compares whole numbers of any size, but cannot convert all of them to floats.
+        _expect(is_number and abs(value) <= sys.float_info.max, "a finite number", value, path)
         return float(value)
     if kind is int:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        _expect(whole, "a whole number", value, path)
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        _expect(is_whole, "a whole number", value, path)
         return value
     name = {str: "text", bool: "true or false"}[kind]
     _expect(isinstance(value, kind), name, value, path)
@@ -81,17 +83,17 @@ def _convert_dataclass(value: Any, kind: type, path: str) -> Any:
     converted = {key: checked(v, hints[key], _join(path, key)) for key, v in value.items()}
     try:
         return kind(**converted)
-    except EfldError as error:  # raised by a range check in __post_init__
+    except EfldError as error:  # A range check in __post_init__ raised it.
         raise EfldError(_join(path, str(error))) from error
 
 
 def _expect(condition: bool, expected: str, value: Any, path: str) -> None:
     if not condition:
-        # YAML's and JSON's words for these, not Python's.
-        own_word = value is None or isinstance(value, bool)
-        shown = json.dumps(value) if own_word else repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        raise EfldError(f"{path or 'the file'}: expected {expected}, got {shown}")
+        # These values are written as in YAML and JSON, not as in Python.
+        is_json_word = value is None or isinstance(value, bool)
+        text = json.dumps(value) if is_json_word else repr(value)
+        text = text if len(text) <= 60 else text[:57] + "..."
+        raise EfldError(f"{path or 'the file'}: expected {expected}, got {text}")
 
 
 def _join(path: str, key: str) -> str:

@@ -94,7 +94,7 @@ def test_a_family_and_a_mode_from_outside(
     assert bundle.report.comparison["point_difference_px_median"] < 0.1
     result = efld_tf.evaluate(bundle, "ibug:photos", progress=False)
     assert abs(100 * result.nme.mean() - bundle.report.comparison["exported_nme_percent"]) < 1e-3
-    table = efld_tf.api.compare_modes(run, faces="ibug:photos", told=lambda line: None)
+    table = efld_tf.api.compare_modes(run, faces="ibug:photos", notify=lambda line: None)
     assert {"small", "int8", "float32"} <= {row["mode"] for row in table.rows}
 
 

@@ -1,1 +1,1 @@
-"""Annotation files on disk -> FaceRecords. NumPy only, never TensorFlow."""
+"""Reads annotation files as FaceRecords, with NumPy and without TensorFlow."""

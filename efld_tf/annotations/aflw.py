@@ -1,9 +1,9 @@
 """AFLW-19: AFLW with 19 points on every face, in `AFLWinfo_release.mat` (Zhu et al., 2016).
 
-A face a row: `nameList` (the image's path in AFLW's folder `flickr`), `bbox` (both x, then both y),
-`data` (19 x, then 19 y) and `mask_new` (1: visible; points that are hidden have coordinates too).
+Each face has a row: `nameList` (the image's path in AFLW's folder `flickr`), `bbox` (both x, then
+both y), `data` (19 x, then 19 y) and `mask_new` (1: visible; hidden points have coordinates too).
 `ra` is the order of the faces: the first 20,000 are for training, the other 4,386 for testing.
-Coordinates are taken to count from 1, as MATLAB's do; the publishers do not say.
+Coordinates are assumed to count from 1, as MATLAB's do; the publishers do not say.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TRAINING_FACES = 20000
 SPLITS = ("all", "train", "test", "frontal")
 VARIABLES = ("nameList", "bbox", "data", "mask_new", "ra")
 
-# 24,386 faces with 61 numbers of 8 bytes and a name have 16 MB.
+# 24,386 faces with 61 numbers of 8 bytes and a name take 16 MB.
 MAX_FILE_BYTES = 1 << 26
 
 

@@ -2,8 +2,8 @@
 
 `NAME.mat` beside `NAME.jpg` holds `pt3d_68` [3 x 68], x, y and depth, and `Pose_Para`, which starts
 with pitch, yaw and roll in radians. The points lie on the model whether they are visible or not, so
-that the jaw of a turned face is not its outline. `roi` is the region that the image was cut from
-in AFLW's photo: no box in the image. Coordinates are taken to count from 1, as MATLAB's do; the
+that the jaw of a turned face is not its outline. `roi` is the region of AFLW's photo from which the
+image was cut, not a box in the image. Coordinates are assumed to count from 1, as MATLAB's do; the
 publishers do not say.
 """
 

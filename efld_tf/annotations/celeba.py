@@ -4,10 +4,10 @@
     lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x ... rightmouth_y
     000001.jpg   69  109  106  113   77  142   73  152  108  154
 
-or the same as `.csv` with `image_id` before the names. Left is the image's, so that the order is
-MTFL's. Coordinates are whole pixels, taken to count from 0. Files beside the list, or in `Anno/`
-and `Eval/` there, say more: `identity_CelebA.txt` the person, `list_bbox_celeba` the face box in
-photos that are not aligned, `list_eval_partition` the split.
+The list may also be a `.csv` with `image_id` before the names. Left is the image's left, so that
+the order is MTFL's. Coordinates are whole pixels, assumed to count from 0. More is in files beside
+the list, or in `Anno/` and `Eval/` there: `identity_CelebA.txt` has the person, `list_bbox_celeba`
+the face box in photos that are not aligned, and `list_eval_partition` the split.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ MAX_TABLE_BYTES = 1 << 26
 def read(
     path: Path, *, images: str | None = None, split: str = "all"
 ) -> Iterator[FaceRecord | DataError]:
-    """The faces of a list, in its order; the identity is the person where their file is there.
+    """The faces of a list, in its order; the identity is the person if `identity_CelebA` is there.
 
-    The box is that of `list_bbox_celeba` for photos as they were found, and follows from the points
-    (`record.box_around`) for aligned ones.
+    The box is that of `list_bbox_celeba` for photos that are not aligned, and follows from the
+    points (`record.box_around`) for aligned ones.
 
     Args:
       images: the folder that holds the images; by default `img_align_celeba` or `img_celeba`, by
@@ -118,7 +118,7 @@ def _words(text: str, path: Path) -> list[str]:
 
 
 def _read_header(lines: Iterator[tuple[int, str]], path: Path) -> int | None:
-    """Consumes the header; the number of faces that it promises, None in a `.csv`."""
+    """Consumes the header and returns the number of faces that it promises; None in a `.csv`."""
     promised = None
     number, text = next(lines, (1, ""))
     if path.suffix.lower() != ".csv":
@@ -140,7 +140,7 @@ def _image_places(path: Path) -> list[Path]:
 
 
 def _beside(path: Path, stem: str, cells: int) -> dict[str, list[str]] | None:
-    """The table of that name that belongs to the list, by image; None where there is none."""
+    """The table of that name that belongs to the list, by image; None if there is none."""
     above = path.absolute().parent.parent
     for folder in (path.parent, above / "Anno", above / "Eval"):
         for suffix in (path.suffix, ".txt", ".csv"):
@@ -156,7 +156,7 @@ def _read_table(path: Path, cells: int) -> dict[str, list[str]]:
         name, *values = _words(text, path)
         if len(values) == cells - 1 and name != "image_id":
             rows[name] = values
-        elif number > 2:  # what comes before is a count and a header
+        elif number > 2:  # the first two lines are a count and a header
             raise DataError(path, f"expected {cells} cells, got {len(values) + 1}", number)
     return rows
 

@@ -1,12 +1,12 @@
 """COCO keypoint JSON, as MMPose publishes face data sets.
 
 `images` have `id` and `file_name`; `annotations` have `image_id`, `keypoints` (x, y, v for each
-point) and `bbox` (x, y, width, height). Coordinates are taken as they stand (MMPose subtracts
-nothing). Data sets that count from 1 may still do so here: where 300-W's do, `origin=1` says so.
+point) and `bbox` (x, y, width, height). Coordinates are taken as they are (MMPose subtracts
+nothing). Data sets that count from 1, such as 300-W, may still do so here; then give `origin=1`.
 
 COCO's v is 0 for a point that is not labelled, 1 for an occluded one and 2 for a visible one.
-MMPose's files write one number for all points, but for COFW's: so v speaks of occlusion only where
-a file has both 1 and 2, and of missing points only where it is not 0 throughout.
+Except for COFW, MMPose's files have the same number for all points. So v tells of occlusion only if
+a file has both 1 and 2, and of missing points only if it is not 0 throughout.
 """
 
 from __future__ import annotations
@@ -49,29 +49,29 @@ def read(
     """
     name = None if schema is None else schema_named(schema)
     folders = image_folders(images, [path.parent, path.parent / "images"])
-    first = int(choice("origin", origin, ("0", "1")))
+    first_pixel = int(choice("origin", origin, ("0", "1")))
     content = json_values.load(path)
     if not isinstance(content, dict):
         raise DataError(path, "expected an object with the lists 'images' and 'annotations'")
     for key in ("images", "annotations"):
         if not isinstance(content.get(key), list):
             raise DataError(path, f"expected a list as {key!r}")
-    reader = _Reader(path, folders, _names(content["images"]), name, first,
+    reader = _Reader(path, folders, _names(content["images"]), name, first_pixel,
                      _flags(content["annotations"]))
     for number, annotation in enumerate(content["annotations"]):
         try:
             record = reader.record(annotation)
         except DataError as error:
-            known = isinstance(annotation, dict) and "id" in annotation
-            which = parsing.shorten(str(annotation["id"]), 40) if known else f"number {number}"
-            yield DataError(path, f"annotation {which}: {error.reason}")
+            has_id = isinstance(annotation, dict) and "id" in annotation
+            label = parsing.shorten(str(annotation["id"]), 40) if has_id else f"number {number}"
+            yield DataError(path, f"annotation {label}: {error.reason}")
         else:
             if record is not None:
                 yield record
 
 
 def _names(images: list[Any]) -> dict[int | str, str]:
-    """File names by image id; images without either are met as unknown ids later on."""
+    """File names by image id; images without either later give errors of unknown ids."""
     return {
         image["id"]: image["file_name"]
         for image in images
@@ -83,19 +83,19 @@ def _names(images: list[Any]) -> dict[int | str, str]:
 
 def _flags(annotations: list[Any]) -> frozenset[int]:
     """Which of the values 0, 1 and 2 occur as a point's v."""
-    found: set[int] = set()
+    flags: set[int] = set()
     for annotation in annotations:
         keypoints = annotation.get("keypoints") if isinstance(annotation, dict) else None
         if isinstance(keypoints, list):
-            found.update(v for v in (0, 1, 2) if v in keypoints[2::3])
-        if len(found) == 3:
+            flags.update(v for v in (0, 1, 2) if v in keypoints[2::3])
+        if len(flags) == 3:
             break
-    return frozenset(found)
+    return frozenset(flags)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """What the annotations of a file share."""
+    """Reads the annotations of a file, with what they share."""
 
     path: Path
     folders: list[Path]
@@ -105,7 +105,11 @@ class _Reader:
     flags: frozenset[int]
 
     def record(self, annotation: Any) -> FaceRecord | None:
-        """The face of the annotation, or None for one that is none; raises DataError."""
+        """The face of the annotation; None if it is no face.
+
+        Raises:
+          DataError: the annotation is not of the format.
+        """
         if not isinstance(annotation, dict):
             raise DataError(self.path, "expected an object")
         if annotation.get("iscrowd") == 1 or annotation.get("num_keypoints") == 0:
@@ -132,8 +136,8 @@ class _Reader:
     def _schema(self, count: int) -> str:
         name = self.schema or SCHEMAS.get(count)
         if name is None:
-            known = ", ".join(str(count) for count in SCHEMAS)
-            raise DataError(self.path, f"{count} keypoints are none of {known}; name the points "
+            counts = ", ".join(str(count) for count in SCHEMAS)
+            raise DataError(self.path, f"{count} keypoints are none of {counts}; name the points "
                             "with schema=")
         if (expected := schemas.get(name).num_points) != count:
             raise DataError(self.path, f"expected {expected} keypoints of {name}, got {count}")
@@ -146,9 +150,9 @@ class _Reader:
         points = values[:, :2] - self.origin
         if self.flags != {UNLABELLED}:
             points[flags == UNLABELLED] = np.nan
-        both = {OCCLUDED, VISIBLE} <= self.flags
+        tells_occlusion = {OCCLUDED, VISIBLE} <= self.flags
         checked = checked_points(points, schema, self.path, missing=True)
-        return checked, flags == VISIBLE if both else None
+        return checked, flags == VISIBLE if tells_occlusion else None
 
     def _box(self, value: Any) -> np.ndarray | None:
         if value is None:

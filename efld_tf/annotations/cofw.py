@@ -1,9 +1,10 @@
 """COFW: faces behind hands, hair and glasses, with 29 points and their occlusion.
 
 `COFW_train_color.mat` (1,345 faces; the first 845 are LFPW's) and `COFW_test_color.mat` (507) are
-MATLAB 7.3 files: cells of images `IsTr` or `IsT`, and a face a row in `phisTr` or `phisT`, 29 x,
-29 y and 29 flags (1: occluded), and in `bboxesTr` or `bboxesT`, x, y, width and height. Coordinates
-count from 1. A record's frame is the image's place in its cells, counted from 0.
+MATLAB 7.3 files. They hold cells of images, `IsTr` or `IsT`, and for each face a row in `phisTr` or
+`phisT`, which is 29 x, 29 y and 29 flags (1: occluded), and a row in `bboxesTr` or `bboxesT`, which
+is x, y, width and height. Coordinates count from 1. A record's frame is the image's place in its
+cells, counted from 0.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def photo(suffix: str, frame: int) -> str:
 
 
 def _tables(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
-    """Which of the files it is (`Tr` or `T`), its points and flags [F, 87] and boxes [F, 4]."""
+    """Reads which of the files it is (`Tr` or `T`), points and flags [F, 87], and boxes [F, 4]."""
     with matlab.open_hdf5(path) as file:
         try:
             suffix = next(suffix for suffix in ("Tr", "T") if f"phis{suffix}" in file)

@@ -1,8 +1,9 @@
 """COFW-68: the test images of COFW with the 68 points of iBUG and their occlusion.
 
 A folder holds `test_annotations/N_points.mat`, or those files themselves, for image N of
-`COFW_test_color.mat`, counted from 1: `Points` [68 x 2] and `Occ` [1 x 68] (1: occluded). Row N of
-`bboxes` in `cofw68_test_bboxes.mat` is the face box x, y, width, height. Coordinates count from 1.
+`COFW_test_color.mat`, counted from 1. They have `Points` [68 x 2] and `Occ` [1 x 68] (1: occluded).
+Row N of `bboxes` in `cofw68_test_bboxes.mat` is the face box x, y, width, height. Coordinates count
+from 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the readers of general formats share: the schema and the folders that a source names."""
+"""The common parts of readers of general formats: the schema and the folders of a source."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SCHEMA_SUFFIXES = (".yaml", ".yml")
 
 
 def schema_named(option: str | None) -> str:
-    """The name of the schema that the option `schema=NAME` or `schema=FILE.yaml` means.
+    """The name of the schema in the option `schema=NAME` or `schema=FILE.yaml`.
 
-    A file's schema is registered, so that everything in this process knows it from then on.
+    The schema of a file is registered for this process.
 
     Raises:
-      EfldError: there is no option, or no such schema.
+      EfldError: the option is missing, or there is no such schema.
       DataError: the file is not a schema.
     """
     if option is None:
@@ -34,15 +34,15 @@ def schema_named(option: str | None) -> str:
 
 
 def infer_flip(records: Sequence[FaceRecord]) -> str:
-    """Finds the flip of a declared schema that leaves it open, from the mean of its faces.
+    """Finds the flip of a declared schema without one, from the mean of its faces.
 
-    Everything in this process knows it from then on.
+    The schema is registered with the flip for this process.
 
     Args:
-      records: of that schema.
+      records: faces of that schema.
 
     Returns:
-      What the user should know of it.
+      A note for the user.
 
     Raises:
       EfldError: the faces are not symmetric enough on average.
@@ -64,7 +64,7 @@ def infer_flip(records: Sequence[FaceRecord]) -> str:
 
 
 def image_folders(images: str | None, places: Sequence[Path]) -> list[Path]:
-    """The folders to look for images in: the option `images=FOLDER`, or those of `places` there.
+    """The folders with images: the option `images=FOLDER`, or those of `places` that exist.
 
     Raises:
       EfldError: the option is not a folder.
@@ -77,12 +77,12 @@ def image_folders(images: str | None, places: Sequence[Path]) -> list[Path]:
     return [folder]
 
 
-def choice(name: str, value: str, known: Sequence[str]) -> str:
-    """The value of an option that has a few.
+def choice(name: str, value: str, values: Sequence[str]) -> str:
+    """The value of an option that has a few values.
 
     Raises:
-      EfldError: it is none of `known`.
+      EfldError: the value is none of `values`.
     """
-    if value not in known:
-        raise EfldError(f"{name}: expected {' or '.join(known)}, got {value!r}")
+    if value not in values:
+        raise EfldError(f"{name}: expected {' or '.join(values)}, got {value!r}")
     return value

@@ -1,9 +1,9 @@
-"""The bytes of a photo -> pixels: which library decodes what, and what is refused.
+"""Decodes the bytes of a photo to pixels, with the library that is right for its kind.
 
-OpenCV decodes what it decodes rightly. Pillow decodes GIF and AVIF, which OpenCV 4.11 does not
-know, JPEG 2000 and animated PNG, of which damaged files can crash it, and TIFF with transparency or
-in the colours of Lab, which it gets wrong; and it reads the EXIF orientation. It is only imported
-where it is needed.
+OpenCV decodes all kinds that it decodes correctly. Pillow decodes GIF and AVIF, which OpenCV 4.11
+does not know, JPEG 2000 and animated PNG, of which damaged files can crash OpenCV, and TIFF with
+transparency or in the colours of Lab, which OpenCV gets wrong. Pillow also reads the EXIF
+orientation. It is only imported where it is needed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from efld_tf.quiet import captured_stderr
 if TYPE_CHECKING:
     from PIL import Image
 
-# For images that OpenCV does not decode what OPENCV_IO_MAX_IMAGE_PIXELS is for photos.
+# The limit for images that OpenCV does not decode; for others it is OPENCV_IO_MAX_IMAGE_PIXELS.
 MAX_PIXELS = 1 << 27
 
-# How a file of each kind begins; PBM, PGM and PPM beside it.
+# How a file of each kind begins; PPM stands for PBM and PGM, too.
 _STARTS = {
     "JPEG": (b"\xff\xd8\xff",),
     "PNG": (b"\x89PNG\r\n\x1a\n",),
@@ -49,7 +49,7 @@ _REFUSED = ("HEIC", "JPEG XL", "SVG")
 _WITH_ORIENTATION = ("JPEG", "PNG", "animated PNG", "WEBP", "AVIF")
 _ORIENTATION_TAG = 0x0112
 
-# What Pillow raises for damaged files, whatever the format.
+# Pillow raises these for damaged files, whatever the format.
 _DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, RuntimeError,
     IndexError, KeyError, TypeError, struct.error, zlib.error,
@@ -58,24 +58,24 @@ _NOTHING = logging.NullHandler()
 
 
 def decode(content: bytes, path: Path, upright: bool) -> np.ndarray:
-    """A photo's pixels as [H, W, 3] uint8 RGB; of an animation the first frame.
+    """A photo's pixels as [H, W, 3] uint8 RGB; the first frame of an animation.
 
     Transparency and colour profiles are ignored; 16 bits a channel become 8.
 
     Args:
-      content: of the file.
-      path: its name in messages.
+      content: the content of the file.
+      path: the name of the file in messages.
       upright: whether to turn the picture as its EXIF orientation says. TIFF files are always
         turned, by both libraries.
 
     Raises:
-      DataError: it is no image, truncated or damaged so that a part is missing, of a kind that
-        cannot be decoded, or has too many pixels.
+      DataError: the file is no image, is truncated or damaged so that a part is missing, is of a
+        kind that cannot be decoded, or has too many pixels.
     """
     kind = _kind(content)
     if kind is None:
-        what = "the file is empty" if not content else "neither JPEG nor PNG nor another known kind"
-        raise _undecodable(path, what)
+        reason = "neither JPEG nor PNG nor another known kind" if content else "the file is empty"
+        raise _undecodable(path, reason)
     if kind in _REFUSED:
         raise _undecodable(path, f"{kind} is not supported; convert it to JPEG or PNG first")
     if kind in _BY_PILLOW or (kind == "TIFF" and _is_for_pillow(content, path)):
@@ -89,7 +89,7 @@ def orientation(content: bytes, path: Path) -> int:
     """The EXIF orientation by which `decode(upright=True)` turns a photo, 1 to 8; 1 is none.
 
     Raises:
-      DataError: it has too many pixels.
+      DataError: the photo has too many pixels.
     """
     kind = _kind(content)
     if kind not in _WITH_ORIENTATION:
@@ -97,13 +97,13 @@ def orientation(content: bytes, path: Path) -> int:
     with _opened(content, kind, path) as image:
         try:
             value = 1 if image is None else image.getexif().get(_ORIENTATION_TAG, 1)
-        except _DAMAGED:  # EXIF that cannot be read says nothing
+        except _DAMAGED:  # EXIF that cannot be read is ignored
             return 1
     return value if value in range(1, 9) else 1
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
-    """An image [H, W, ...] as its EXIF orientation, 1 to 8, says that it is to be seen."""
+    """An image [H, W, ...] turned upright by its EXIF orientation, 1 to 8."""
     if orientation in (5, 6, 7, 8):  # the rows are columns
         image = image.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -116,11 +116,13 @@ def turned(image: np.ndarray, orientation: int) -> np.ndarray:
 def unturned_points(
     points: np.ndarray, orientation: int, width: int, height: int
 ) -> np.ndarray:
-    """Where points of a turned image lie in the file's own rows and columns: inverse of `turned`.
+    """The places of a turned image's points in the file's own rows and columns.
+
+    It is the inverse of `turned`.
 
     Args:
       points: [..., 2] in pixels of the turned image, pixel centres at whole numbers.
-      width, height: of the turned image.
+      width, height: the size of the turned image.
     """
     x, y = points[..., 0], points[..., 1]
     if orientation in (3, 4, 7, 8):
@@ -135,7 +137,7 @@ def _undecodable(path: Path, reason: str) -> DataError:
 
 
 def _kind(content: bytes) -> str | None:
-    """What a file is by its first bytes; None for what is no image."""
+    """The kind of a file by its first bytes; None if it is no image."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WEBP"
     if content[4:8] == b"ftyp":
@@ -149,12 +151,12 @@ def _kind(content: bytes) -> str | None:
 
 
 def _is_whole_png(content: bytes) -> bool:
-    """Whether the chunks of a PNG file that matter are there and undamaged, to its end."""
+    """Whether the critical chunks of a PNG file are there and undamaged, to its end."""
     place = 8
     while place + 12 <= len(content):
         end = place + 12 + int.from_bytes(content[place : place + 4], "big")
         name = content[place + 4 : place + 8]
-        if name[:1].isupper():  # the others may be left out
+        if name[:1].isupper():  # other chunks may be left out
             check = int.from_bytes(content[end - 4 : end], "big")
             if end > len(content) or zlib.crc32(content[place + 4 : end - 4]) != check:
                 return False
@@ -170,13 +172,13 @@ def _by_opencv(content: bytes, kind: str, path: Path) -> np.ndarray:
         raise damaged
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        with captured_stderr() as said:
+        with captured_stderr() as captured:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-            told = said() if kind == "JPEG" else b""
+            message = captured() if kind == "JPEG" else b""
     except cv2.error as error:  # a header that promises more pixels than OpenCV accepts
         raise _undecodable(path, "too large") from error
-    # libjpeg fills the rest with grey where the data of a closed file end early, and only says so.
-    if image is None or b"premature end" in told:
+    # If the data of a closed file end early, libjpeg fills the rest with grey and only warns.
+    if image is None or b"premature end" in message:
         raise damaged
     return image
 
@@ -185,7 +187,7 @@ def _is_for_pillow(content: bytes, path: Path) -> bool:
     """Whether OpenCV would get the colours of a TIFF file wrong.
 
     Raises:
-      DataError: it has floats or 32-bit integers, of which nothing says what is white.
+      DataError: the file has floats or 32-bit integers, whose white is not defined.
     """
     with _opened(content, "TIFF", path) as image:
         mode = None if image is None else image.mode
@@ -209,12 +211,12 @@ def _by_pillow(content: bytes, kind: str, path: Path) -> np.ndarray:
 
 @contextlib.contextmanager
 def _opened(content: bytes, kind: str, path: Path) -> Iterator[Image.Image | None]:
-    """A photo opened by Pillow, which has read its header; None where that is damaged."""
+    """Opens a photo with Pillow, which reads its header; yields None if the header is damaged."""
     from PIL import Image
 
     logging.getLogger("PIL").addHandler(_NOTHING)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged EXIF, and of many pixels, which are limited
+        warnings.simplefilter("ignore")  # damaged EXIF, and many pixels, which are limited below
         try:
             image = Image.open(io.BytesIO(content), formats=[kind.removeprefix("animated ")])
         except Image.DecompressionBombError as error:

@@ -6,9 +6,9 @@
           <part name='00' x='55' y='254'/>
           ...
 
-Coordinates count from 0, as in dlib. Its 68-point files come from iBUG's, which count from 1, by
+Coordinates count from 0, as in dlib. Its 68-point files are iBUG's, which count from 1, after
 rounding; whether 1 was subtracted is not documented. dlib's own five points (eye corners and nose
-base) say nothing of the mouth and have no schema here.
+base) do not tell where the mouth is and have no schema here.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from efld_tf.landmarks import schemas
 
 SCHEMAS = {68: "ibug68", 194: "helen194"}
 
-# dlib's file of all of 300-W has 29 MB; the largest other one known has 100 MB.
+# dlib's file of all of 300-W takes 29 MB; the largest other known one takes 100 MB.
 MAX_FILE_BYTES = 1 << 30
 CHUNK_BYTES = 1 << 16
 
-# A tag of imglab has about 100 bytes. What is longer would be collected in memory.
+# A tag of imglab takes about 100 bytes. Longer ones would be collected in memory.
 MAX_TAG_BYTES = 1 << 20
 MAX_PARTS = 1 << 12
 
@@ -44,7 +44,7 @@ PLACE = ("left", "top", "width", "height")
 def read(
     path: Path, *, schema: str | None = None, images: str | None = None
 ) -> Iterator[FaceRecord | DataError]:
-    """The boxes of a file, in its order, but those with `ignore='1'`; the identity is the image.
+    """The boxes of a file, in its order, except those with `ignore='1'`; the identity is the image.
 
     Parts are matched with points by their number, or by the schema's names. Points without a part
     are not annotated. The file is read piece by piece.
@@ -68,8 +68,8 @@ def read(
             name = SCHEMAS.get(len(box.parts))
         try:
             if name is None:
-                known = " or ".join(str(count) for count in SCHEMAS)
-                raise DataError(path, f"expected {known} parts, got {len(box.parts)}; name the "
+                counts = " or ".join(str(count) for count in SCHEMAS)
+                raise DataError(path, f"expected {counts} parts, got {len(box.parts)}; name the "
                                 "points with schema=", box.line)
             yield _record(box, name, folders, path)
         except DataError as error:
@@ -121,7 +121,7 @@ def _record(box: _Box, schema: str, folders: list[Path], path: Path) -> FaceReco
 
 
 def _boxes(path: Path) -> Iterator[_Box | DataError]:
-    """The boxes of a file; an error of the XML is the last item, as nothing follows it.
+    """Yields the boxes of a file; an error in the XML is the last item, since nothing follows it.
 
     Raises:
       DataError: the file cannot be read or is too large.
@@ -129,11 +129,11 @@ def _boxes(path: Path) -> Iterator[_Box | DataError]:
     events = _Events(path)
     try:
         with parsing.open_limited(path, MAX_FILE_BYTES) as file:
-            done = False
-            while not done:
+            final = False
+            while not final:
                 chunk = file.read(CHUNK_BYTES)
-                done = not chunk
-                error = events.feed(chunk, done)
+                final = not chunk
+                error = events.feed(chunk, final)
                 while events.boxes:
                     yield events.boxes.popleft()
                 if error:
@@ -158,13 +158,13 @@ class _Events:
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text
         self._parser.CommentHandler = self._text
-        # Entities can only be declared in a document type: without one there is nothing to expand.
+        # Entities can only be declared in a document type; without one there is nothing to expand.
         self._parser.StartDoctypeDeclHandler = self._doctype
 
-    def feed(self, chunk: bytes, done: bool) -> DataError | None:
-        """Parses on; returns what is wrong, after which no more may be fed."""
+    def feed(self, chunk: bytes, final: bool) -> DataError | None:
+        """Parses the next chunk; after an error is returned, no more may be fed."""
         try:
-            self._parser.Parse(chunk, done)
+            self._parser.Parse(chunk, final)
         except DataError as error:
             return error
         except expat.ExpatError as error:

@@ -1,7 +1,7 @@
 """Face Synthetics: rendered faces with 70 points, `NNNNNN.png` and `NNNNNN_ldmks.txt`.
 
-A point `x y` a line. The publishers do not say where coordinates start; they are taken to count
-from 0.
+A file has a point `x y` a line. The publishers do not say where coordinates start; they are assumed
+to count from 0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a reader says of itself: everything that `efld-data formats` lists."""
+"""The description of a reader, which `efld-data formats` lists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 
-# A reader yields a FaceRecord for each face, or the DataError that says why there is none.
+# A reader yields a FaceRecord for each face, or the DataError that says why it has none.
 # Its keyword-only parameters are the options that a source may give.
 Reader = Callable[..., Iterator[FaceRecord | DataError]]
 
@@ -20,14 +20,14 @@ class Format:
     """A data set format.
 
     Attributes:
-      name: what stands before the colon of a source.
-      title: what people call the data.
+      name: its name, which stands before the colon of a source.
+      title: the common name of the data.
       read: the reader.
-      schemas: the schemas that its faces may have; empty where the user declares one.
-      path: what stands behind the colon, e.g. `FOLDER` or `LIST.txt`.
-      layout: the files it expects there, in one line.
+      schemas: the schemas that its faces may have; empty if the user declares one.
+      path: what stands after the colon of a source, e.g. `FOLDER` or `LIST.txt`.
+      layout: the files that it expects there, in one line.
       licence: what its publishers allow, in one line.
-      faces: how many faces the publishers count in each split, for formats with that option.
+      faces: the number of faces that the publishers count in each split, for formats with splits.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Format:
 
     @property
     def options(self) -> dict[str, str]:
-        """What each option means that a source of this format may give, as its reader says."""
+        """The meanings of the options of this format, from the docstring of its reader."""
         described = re.findall(
             r"^      (\w+): (.*?)(?=^      \w+: |^\s*$|\Z)", self.read.__doc__ or "", re.M | re.S
         )

@@ -5,8 +5,8 @@
     564.27 , 781.14
     ...
 
-The first line names the image. Coordinates are taken to count from 0, as the annotators worked in
-a browser; the publishers do not say so.
+The first line names the image. Coordinates are assumed to count from 0, since the annotators worked
+in a browser; the publishers do not say.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def read_points(path: Path) -> tuple[str, np.ndarray]:
 
 
 def _images_by_stem(folder: Path) -> dict[str, Path]:
-    """The images below a folder by stem; of two with one stem the first in alphabetical order."""
+    """The images below a folder by stem; among equal stems, the first in alphabetical order."""
     images: dict[str, Path] = {}
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() in IMAGE_SUFFIXES:

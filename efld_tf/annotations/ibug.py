@@ -2,8 +2,8 @@
 
 Other formats of `.pts` files (300-W by its splits, Menpo, IVSFD) are read by the functions here.
 
-A folder holds `NAME.pts` beside an image of the same stem. Coordinates count from 1 (they were made
-with MATLAB): the first pixel's centre is (1, 1).
+A folder holds `NAME.pts` beside an image of the same stem. Coordinates count from 1, since they
+were made with MATLAB: the first pixel's centre is (1, 1).
 
     version: 1
     n_points:  68
@@ -49,8 +49,8 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
 def read_folder(path: Path, schemas: Mapping[int, str]) -> Iterator[FaceRecord | DataError]:
     """The faces of a folder and its sub-folders, sorted by path.
 
-    `NAME.pts` belongs to `NAME.jpg`, and `NAME_K.pts` too where it has no image of its own: face K
-    of several, as `efld-predict` writes them.
+    `NAME.pts` belongs to `NAME.jpg`. So does `NAME_K.pts` if it has no image of its own: it is face
+    K of several, as `efld-predict` writes them.
 
     Args:
       schemas: the numbers of points that a file may have, and the schema of each.
@@ -103,7 +103,7 @@ def read_points(
 
 
 def pts_text(points: np.ndarray) -> str:
-    """Points [N, 2], pixel centres at whole numbers from 0, as a `.pts` file (from 1)."""
+    """Points [N, 2], counted from 0, as the text of a `.pts` file, which counts from 1."""
     rows = "".join(f"{x + 1:.6f} {y + 1:.6f}\n" for x, y in points.astype(np.float64))
     return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}}}\n"
 
@@ -121,7 +121,7 @@ def photo(stem: str) -> str:
 
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
-    """The images of a folder by stem; of two with one stem the first in alphabetical order."""
+    """The images of a folder by stem; among equal stems, the first in alphabetical order."""
     images: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         if file.suffix.lower() in IMAGE_SUFFIXES:
@@ -132,7 +132,7 @@ def images_by_stem(folder: Path) -> dict[str, Path]:
 def _read_header(
     lines: Iterator[tuple[int, str]], path: Path, schemas: Mapping[int, str]
 ) -> int:
-    """Consumes the lines up to `{`; the number of points they promise."""
+    """Consumes the lines up to `{` and returns the number of points that they promise."""
     fields: dict[str, str] = {}
     for number, text in lines:
         if text == "{":
@@ -149,8 +149,8 @@ def _read_header(
     for count in schemas:
         if fields.get("n_points") == str(count):
             return count
-    known = " or ".join(str(count) for count in schemas)
-    raise DataError(path, f"expected 'n_points: {known}', got {fields.get('n_points')!r}")
+    counts = " or ".join(str(count) for count in schemas)
+    raise DataError(path, f"expected 'n_points: {counts}', got {fields.get('n_points')!r}")
 
 
 FORMAT = Format(

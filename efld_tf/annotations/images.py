@@ -1,4 +1,4 @@
-"""The pixels of a face's image: a photo, a frame of a video, or an image inside another file."""
+"""Reads a face's image: a photo, a frame of a video, or an image inside another file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm")
 
-# Of images and frames in other files, as of photos.
+# The limit for images and frames in other files is that for photos.
 MAX_PIXELS = decoding.MAX_PIXELS
 
-# No file of one image here is larger, and no file of many holds more of them.
+# The largest file of a single image, and the most images in a file of many.
 MAX_IMAGE_BYTES = 1 << 28
 MAX_IMAGES = 1 << 20
 
@@ -38,11 +38,11 @@ def read_photo(path: Path, upright: bool = False) -> np.ndarray:
     """A photo as [H, W, 3] uint8 RGB.
 
     Args:
-      upright: whether to turn it as its EXIF orientation says. Annotations are mostly of the pixels
-        as they lie in the file: the field's annotation tools ignore EXIF.
+      upright: whether to turn it as its EXIF orientation says. Most annotations are for the pixels
+        as they lie in the file, since the usual annotation tools ignore EXIF.
 
     Raises:
-      DataError: the file cannot be read, or not be decoded as a whole (see `decoding.decode`).
+      DataError: the file cannot be read, or cannot be decoded as a whole (see `decoding.decode`).
     """
     return decoding.decode(parsing.read_bytes(path, MAX_IMAGE_BYTES), path, upright)
 
@@ -59,13 +59,13 @@ def orientation(path: Path) -> int:
 class ImageReader:
     """Reads the images of records one after the other.
 
-    Faces of one photo that follow each other decode it once, and a video is decoded forwards:
-    hand records over in the order of the source.
+    A photo is decoded once for faces that follow each other, and a video is decoded forwards, so
+    that records should come in the order of the source.
     """
 
     def __init__(self) -> None:
         self._path: Path | None = None
-        self._which: tuple[int | None, bool] = (None, False)
+        self._image_key: tuple[int | None, bool] = (None, False)
         self._container: Container | None = None
         self._image: np.ndarray | None = None
 
@@ -76,13 +76,13 @@ class ImageReader:
           DataError: the file or the image in it cannot be read.
         """
         same_file = record.image == self._path
-        which = (record.frame, record.upright)
-        if same_file and which == self._which and self._image is not None:
+        image_key = (record.frame, record.upright)
+        if same_file and image_key == self._image_key and self._image is not None:
             return self._image
         self._image = None
         if not same_file:
             self._container = None
-        self._path, self._which = record.image, which
+        self._path, self._image_key = record.image, image_key
         if record.frame is None:
             self._image = read_photo(record.image, record.upright)
         else:
@@ -105,22 +105,22 @@ def open_container(path: Path) -> Container:
     """Opens a file that holds several images, by its suffix.
 
     Raises:
-      DataError: it cannot be read, or its suffix is not one of such files.
+      DataError: the file cannot be read, or does not have the suffix of such a file.
     """
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return Video(path)
     if suffix not in _CONTAINERS:
-        known = ", ".join([*VIDEO_SUFFIXES, *_CONTAINERS])
-        raise DataError(path, f"expected a file that holds images ({known})")
+        suffixes = ", ".join([*VIDEO_SUFFIXES, *_CONTAINERS])
+        raise DataError(path, f"expected a file that holds images ({suffixes})")
     return _CONTAINERS[suffix](path)
 
 
 class Video:
-    """The frames of a video, counted from 0 while decoding, upright: as of `VideoReader`."""
+    """The upright frames of a video, counted from 0 while decoding, as in `VideoReader`."""
 
     def __init__(self, path: Path):
-        from efld_tf.annotations import media  # brings PyAV, which photos do not need
+        from efld_tf.annotations import media  # which imports PyAV; photos do not need it
 
         self._media, self._path = media, path
         self._frames, self._next = self._decoded(), 0
@@ -131,9 +131,9 @@ class Video:
             yield from self._media.decoded(container, stream, self._media.Damage())
 
     def read(self, frame: int) -> np.ndarray:
-        """Frame `frame`: decodes on from the last one; going back starts anew.
+        """Decodes on from the last frame to frame `frame`; going back starts anew.
 
-        Seeking by number is off by some frames in videos without an index.
+        Seeking by number would be off by some frames in videos without an index.
         """
         if frame < self._next:
             self._frames, self._next = self._decoded(), 0

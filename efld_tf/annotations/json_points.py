@@ -2,17 +2,17 @@
 
     {"image": "a.jpg", "points": [[10.5, 20], null, ...], "box": [0, 0, 90, 90]}
 
-`image` and `points` are required; a point that is null is not annotated. Optional are
+`image` and `points` are required; a point that is null is not annotated. These are optional:
 
 - `box`: x0, y0, x1, y1.
 - `visible`: a boolean for each point.
 - `identity`: the person or photo, by default the image.
-- `attributes`: an object of texts and numbers; `weights_license` is of the model that made the
-  points, and goes into what is trained on them.
-- `frame`: where `image` is a video, which frame of it, counted from 0.
-- `upright`: true where the coordinates are of the photo turned as its EXIF orientation says.
+- `attributes`: an object of texts and numbers; `weights_license` is the licence of the model that
+  made the points, and goes into models that are trained on them.
+- `frame`: the number of the frame, counted from 0, if `image` is a video.
+- `upright`: true if the coordinates are of the photo turned as its EXIF orientation says.
 
-What `efld-predict` writes has this form.
+`efld-predict` writes files of this form.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FIELDS = (
     "image", "points", "box", "visible", "identity", "attributes", "frame", "upright",
 )
 
-# Years of video.
+# The largest frame number: years of video.
 MAX_FRAME = 1 << 30
 
 
@@ -55,17 +55,17 @@ def read(
     """
     name = schema_named(schema)
     folders = image_folders(images, [path.parent])
-    first = int(choice("origin", origin, ("0", "1")))
+    first_pixel = int(choice("origin", origin, ("0", "1")))
     listed = _is_list(path)
     for place, entry in _list_entries(path) if listed else _line_entries(path):
-        where, line = (f"entry {place}: ", None) if listed else ("", place)
+        prefix, line = (f"entry {place}: ", None) if listed else ("", place)
         if isinstance(entry, DataError):
             yield entry
             continue
         try:
-            yield _record(entry, name, folders, first, path, line)
+            yield _record(entry, name, folders, first_pixel, path, line)
         except DataError as error:
-            yield DataError(path, where + error.reason, line)
+            yield DataError(path, prefix + error.reason, line)
 
 
 def _is_list(path: Path) -> bool:
@@ -83,7 +83,7 @@ def _list_entries(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _line_entries(path: Path) -> Iterator[tuple[int, Any]]:
-    """The values of the lines with their numbers; a DataError where a line is not JSON."""
+    """The values of the lines with their numbers; a DataError for a line that is not JSON."""
     for line, text in parsing.text_lines(path):
         try:
             yield line, json_values.parse(text, path, line)

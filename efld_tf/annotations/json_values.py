@@ -1,4 +1,4 @@
-"""Bounded reading of JSON: files of a stated size, and values of the type that is expected."""
+"""Reads JSON within bounds: files of limited size, and values of the expected type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from efld_tf.annotations import parsing
 from efld_tf.errors import DataError
 
-# COCO's own keypoints of 2017 have 150 MB, MMPose's 300W-LP about 300 MB. Parsed, a file takes
+# COCO's own keypoints of 2017 take 150 MB, MMPose's 300W-LP about 300 MB. A parsed file takes
 # several times its size in memory.
 MAX_FILE_BYTES = 1 << 30
 
@@ -21,10 +21,10 @@ def load(path: Path, *, unique: bool = False) -> Any:
     """The content of a JSON file, read at once.
 
     Args:
-      unique: whether a key that stands twice in an object is refused; JSON keeps the last.
+      unique: whether a key that occurs twice in an object is refused; JSON keeps the last.
 
     Raises:
-      DataError: it cannot be read, is larger than `MAX_FILE_BYTES`, or is not JSON.
+      DataError: the file cannot be read, is larger than `MAX_FILE_BYTES`, or is not JSON.
     """
     return parse(parsing.read_bytes(path, MAX_FILE_BYTES), path, unique=unique)
 
@@ -35,15 +35,15 @@ def parse(
     """The value of a JSON text, which is the whole file or its line `line`.
 
     Raises:
-      DataError: it is not JSON, or as in `load`.
+      DataError: the text is not JSON, or has a key twice, see `load`.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
+        result = dict(pairs)
+        if len(result) < len(pairs):
             twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
             raise DataError(path, f"{parsing.shorten(twice)} stands twice", line)
-        return found
+        return result
 
     try:
         return json.loads(text, object_pairs_hook=once if unique else None)
@@ -56,18 +56,19 @@ def parse(
             from error
 
 
-def numbers(value: Any, path: Path, where: str, line: int | None = None) -> np.ndarray:
-    """A flat list of numbers of pixels as float64 [len(value)].
+def numbers(value: Any, path: Path, place: str, line: int | None = None) -> np.ndarray:
+    """A flat list of coordinates in pixels as float64 [len(value)].
 
     Raises:
-      DataError: it is no list, or an item is no number or beyond `parsing.MAX_COORDINATE`.
+      DataError: the value is no list, or an item is no number or beyond `parsing.MAX_COORDINATE`;
+        the message starts with `place`.
     """
     if not isinstance(value, list):
-        raise DataError(path, f"{where}: expected a list of numbers", line)
+        raise DataError(path, f"{place}: expected a list of numbers", line)
     for item in value:
         # `bool` is an `int`. Comparing also refuses NaN, and integers too long for a float.
         if type(item) not in (int, float):
-            raise DataError(path, f"{where}: expected numbers, got a {type(item).__name__}", line)
+            raise DataError(path, f"{place}: expected numbers, got a {type(item).__name__}", line)
         if not abs(item) <= parsing.MAX_COORDINATE:
-            raise DataError(path, f"{where}: a coordinate is NaN or too large for pixels", line)
+            raise DataError(path, f"{place}: a coordinate is NaN or too large for pixels", line)
     return np.array(value, dtype=np.float64)

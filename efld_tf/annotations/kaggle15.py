@@ -3,7 +3,7 @@
     left_eye_center_x,left_eye_center_y,...,mouth_center_bottom_lip_y,Image
     66.0335639098,39.0022736842,...,238 236 237 ...
 
-Empty cells are points that are not annotated. Coordinates are taken to count from 0; Kaggle does
+Empty cells are points that are not annotated. Coordinates are assumed to count from 0; Kaggle does
 not say.
 """
 
@@ -30,14 +30,14 @@ POINTS = (
 HEADER = [*(f"{point}_{axis}" for point in POINTS for axis in "xy"), "Image"]
 SIDE = 96
 
-# The crops are cut around the faces: the face box is the whole image.
+# The images are cut around the faces, so that the face box is the whole image.
 BOX = (-0.5, -0.5, SIDE - 0.5, SIDE - 0.5)
 
 
 def read(path: Path) -> Iterator[FaceRecord | DataError]:
     """The faces of the table, in its order; a frame is the byte offset of a line in it.
 
-    Who they are is not known: each is an identity of its own.
+    Who they are is not known, so that each is an identity of its own.
 
     Raises:
       DataError: `path` is not a readable file, or its header is not the expected one.

@@ -1,7 +1,7 @@
 """LaPa: 106 points in `SPLIT/landmarks/NAME.txt`, photos in `SPLIT/images/NAME.jpg`.
 
-The first line of a file is 106, then a point `x y` a line. The publishers do not say where
-coordinates start; they are taken to count from 0.
+The first line of a file is 106; then there is a point `x y` a line. The publishers do not say where
+coordinates start; they are assumed to count from 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from efld_tf.errors import DataError, EfldError
 SCHEMA = "lapa106"
 NUM_POINTS = 106
 
-# How many faces each split has as distributed.
+# The number of faces in each split as distributed.
 OFFICIAL_FACES = {"train": 18168, "val": 2000, "test": 2000}
 
 # 107 lines of two numbers with twenty digits each are under 5 kB.

@@ -1,7 +1,7 @@
-"""Arrays in MATLAB files: versions 5 to 7 by a small parser, version 7.3 (HDF5) by h5py.
+"""Reads arrays in MATLAB files: versions 5 to 7 by a small parser, version 7.3 (HDF5) by h5py.
 
 SciPy's reader allocates what a file declares, at any depth of nesting, and inflates without a
-bound. The data sets here hold only arrays of numbers and characters and cells of them, so that a
+bound. The data sets here hold only arrays of numbers and characters, and cells of them, so that a
 parser with bounds is short.
 """
 
@@ -23,7 +23,7 @@ from efld_tf.errors import DataError
 if TYPE_CHECKING:  # imported where it is used: few of the readers that start with this file need it
     import h5py
 
-# The largest HDF5 file of a data set here (COFW's training images) has some hundred MB.
+# The largest HDF5 file of a data set here (COFW's training images) takes some hundred MB.
 MAX_HDF5_BYTES = 1 << 32
 
 HEADER_BYTES = 128
@@ -40,14 +40,14 @@ Value = np.ndarray | str | list["Value"]
 
 
 class _Damaged(Exception):
-    """The content is not what the format or the data set says; the text is the reason."""
+    """The content does not follow the format or the data set; the text is the reason."""
 
 
 def read_mat(path: Path, names: Collection[str], limit: int) -> dict[str, Value]:
-    """Those of the variables `names` that a MATLAB file of version 5 to 7 has.
+    """Reads those of the variables `names` that a MATLAB file of version 5 to 7 has.
 
     Args:
-      limit: bytes of the file, and of all that is compressed in it.
+      limit: the most bytes of the file, and of its decompressed arrays together.
 
     Raises:
       DataError: the file cannot be read, is too large, of another version or damaged, or one of
@@ -59,19 +59,19 @@ def read_mat(path: Path, names: Collection[str], limit: int) -> dict[str, Value]
     order = {b"IM": "<", b"MI": ">"}.get(content[126:HEADER_BYTES])
     if order is None:
         raise DataError(path, "expected a MATLAB file of version 5 to 7")
-    found: dict[str, Value] = {}
+    variables: dict[str, Value] = {}
     try:
         for matrix in _matrices(memoryview(content)[HEADER_BYTES:], order, limit):
             name, value = _matrix(matrix, order, names)
             if value is not None:
-                found.setdefault(name, value)
+                variables.setdefault(name, value)
     except _Damaged as error:
         raise DataError(path, f"a damaged MATLAB file: {error}") from error
-    return found
+    return variables
 
 
 def array(variables: Mapping[str, Value], name: str, path: Path, *shape: int | None) -> np.ndarray:
-    """The numbers of a variable, float64, with the shape that they must have (None: any).
+    """The numbers of a variable, float64, which must have a shape (None allows any size).
 
     Raises:
       DataError: there is no such variable, or it has another shape.
@@ -81,7 +81,7 @@ def array(variables: Mapping[str, Value], name: str, path: Path, *shape: int | N
     if not isinstance(value, np.ndarray):
         raise DataError(path, f"expected an array {name} of {expected} numbers; there is none")
     fits = value.ndim == len(shape) and all(
-        wanted in (None, size) for wanted, size in zip(shape, value.shape, strict=True)
+        required in (None, size) for required, size in zip(shape, value.shape, strict=True)
     )
     if not fits:
         got = " x ".join(map(str, value.shape))
@@ -89,14 +89,14 @@ def array(variables: Mapping[str, Value], name: str, path: Path, *shape: int | N
     return value
 
 
-def pixels(values: np.ndarray, path: Path, what: str) -> np.ndarray:
-    """Coordinates counted from 1, as MATLAB does, counted from 0.
+def pixels(values: np.ndarray, path: Path, subject: str) -> np.ndarray:
+    """Converts coordinates that count from 1, as MATLAB's do, to count from 0.
 
     Raises:
-      DataError: one is not a number of pixels; the message starts with `what`.
+      DataError: a coordinate is not a number of pixels; the message starts with `subject`.
     """
     if not (np.abs(values) <= parsing.MAX_COORDINATE).all():
-        raise DataError(path, f"{what}: expected coordinates in pixels")
+        raise DataError(path, f"{subject}: expected coordinates in pixels")
     return values - 1
 
 
@@ -104,7 +104,7 @@ def open_hdf5(path: Path) -> h5py.File:
     """Opens a MATLAB 7.3 file.
 
     Raises:
-      DataError: it cannot be read, is too large or no HDF5 file.
+      DataError: the file cannot be read, is too large or is not an HDF5 file.
     """
     import h5py
 
@@ -116,22 +116,22 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def read_hdf5(file: h5py.File, key: str | h5py.Reference, kinds: str, limit: int) -> np.ndarray:
-    """A dataset of a MATLAB 7.3 file in MATLAB's order of axes.
+    """Reads a dataset of a MATLAB 7.3 file in MATLAB's order of axes.
 
     Args:
       key: its name in the file, or a reference to it.
       kinds: the NumPy kinds of values that it may have.
-      limit: how many values it may have.
+      limit: the most values that it may have.
 
     Raises:
-      ValueError or another of `hdf5.ERRORS`: it is not such a dataset, or damaged.
+      ValueError or another of `hdf5.ERRORS`: it is not such a dataset, or is damaged.
     """
     data = hdf5.find(file, key) if isinstance(key, str) else file[key]
     return hdf5.values(data, kinds, limit).T  # MATLAB stores columns first
 
 
 def _matrices(data: memoryview, order: str, limit: int) -> Iterator[memoryview]:
-    """The contents of the matrix elements of a file, inflated: at most `limit` bytes together."""
+    """Yields the decompressed matrix elements of a file, at most `limit` bytes together."""
     at = 0
     while at < len(data):
         kind, content, at = _element(data, at, order)
@@ -149,11 +149,11 @@ def _matrices(data: memoryview, order: str, limit: int) -> Iterator[memoryview]:
 
 
 def _element(data: memoryview, at: int, order: str) -> tuple[int, memoryview, int]:
-    """The type and the content of the element at byte `at`, and where the next one starts."""
+    """The type and the content of the element at byte `at`, and the start of the next one."""
     if at + 8 > len(data):
         raise _Damaged("it ends within an array")
     kind, size = struct.unpack_from(order + "II", data, at)
-    if kind >> 16:  # up to 4 bytes of content within the tag
+    if kind >> 16:  # the tag itself holds up to 4 bytes of content
         kind, size = kind & 0xFFFF, kind >> 16
         start, end = at + 4, at + 8
         if size > 4:
@@ -167,7 +167,7 @@ def _element(data: memoryview, at: int, order: str) -> tuple[int, memoryview, in
 
 
 def _matrix(data: memoryview, order: str, names: Collection[str]) -> tuple[str, Value | None]:
-    """The name and the value of a matrix element; no value where it is not one of `names`."""
+    """The name and the value of a matrix element; no value if it is not one of `names`."""
     head = _head(data, order)
     if head.name not in names:
         return head.name, None
@@ -177,7 +177,7 @@ def _matrix(data: memoryview, order: str, names: Collection[str]) -> tuple[str, 
 
 
 class _Head(NamedTuple):
-    """What a matrix element says before its content, which starts at byte `end`."""
+    """The head of a matrix element, whose content starts at byte `end`."""
 
     name: str
     flags: int
@@ -213,13 +213,13 @@ def _plain(data: memoryview, order: str, head: _Head) -> np.ndarray | str:
     if math.prod(shape) * number.itemsize != len(content):
         raise _Damaged(f"array {parsing.shorten(name)} has {len(content)} bytes for {shape}")
     values = np.frombuffer(content, number).reshape(shape, order="F")
-    with np.errstate(invalid="ignore"):  # of signalling NaNs, which stay NaN
+    with np.errstate(invalid="ignore"):  # signalling NaNs stay NaN
         return values.astype(np.float64)
 
 
 def _cells(data: memoryview, at: int, order: str, count: int) -> list[Value]:
     values: list[Value] = []
-    while len(values) < count:  # each takes bytes, so that a wrong count ends with the data
+    while len(values) < count:  # each cell takes bytes, so that a wrong count ends with the data
         kind, content, at = _element(data, at, order)
         if kind != MATRIX:
             raise _Damaged("a cell array holds something else than arrays")

@@ -1,6 +1,6 @@
-"""Opening and decoding media files by FFmpeg (PyAV): for annotated frames and `runtime.video`.
+"""Opens and decodes media files with FFmpeg (PyAV), for annotated frames and `runtime.video`.
 
-Files may come from strangers: only ordinary containers are opened, none may lead to other files
+Files may come from strangers: only ordinary containers are opened, none may refer to other files
 or to the network, and the size of frames is bounded.
 """
 
@@ -28,13 +28,14 @@ from efld_tf.annotations import decoding, parsing
 from efld_tf.errors import DataError
 
 # FFmpeg's names of the containers of ordinary videos. Playlists, which name other files, and raw
-# streams, which tell no time, are not among them.
+# streams, which have no times, are not among them.
 _FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
 
 # FFmpeg's AVFMT_TS_DISCONT: the clocks of broadcasts, which start anywhere.
 _CLOCK_STARTS_ANYWHERE = 0x0200
 
-# Display matrices (a, b, c, d): whether to transpose, then cv2.flip's code. Some devices write 0s.
+# For display matrices (a, b, c, d), whether to transpose, then cv2.flip's code. Some devices write
+# 0s.
 _TURNS = {
     (1, 0, 0, 1): (False, None), (-1, 0, 0, 1): (False, 1), (1, 0, 0, -1): (False, 0),
     (-1, 0, 0, -1): (False, -1), (0, 1, 1, 0): (True, None), (0, 1, -1, 0): (True, 1),
@@ -44,20 +45,20 @@ _TURNS = {
 # Each thread holds a frame of its own.
 _MAX_THREADS = 4
 
-# A file that ends so many seconds before its time was cut short.
+# A file that ends by more seconds before its stated end was cut short.
 _EARLY_SECONDS = 0.5
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """An open media file.
+    """Opens a media file.
 
     Raises:
-      DataError: it cannot be read, or is not in a known format.
+      DataError: the file cannot be read, or is not in a known format.
     """
     try:
         parsing.check_file(path)
-        # Not `options`: PyAV 16 hands them to every stream and crashes where streams appear late.
+        # `options` is not used: PyAV 16 hands them to every stream and crashes if one appears late.
         container = av.open(
             f"file:{path}", metadata_errors="replace",
             container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
@@ -73,10 +74,10 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
 
 
 def video_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
-    """The main video of a file, not the cover picture of a song.
+    """The main video of a file, which is not the cover picture of a song.
 
     Raises:
-      DataError: there is none, it is of an unknown codec, or its frames are too large.
+      DataError: there is no video, its codec is unknown, or its frames are too large.
     """
     streams = [stream for stream in container.streams.video
                if not stream.disposition & Disposition.attached_pic]
@@ -92,7 +93,7 @@ def video_stream(path: Path, container: av.container.InputContainer) -> av.Video
                         "are read")
     # Frames may be larger than the header says.
     stream.codec_context.options = {"max_pixels": str(decoding.MAX_PIXELS)}
-    # Whole frames in parallel: with parallel slices, damage to H.264 is not told.
+    # Whole frames are decoded in parallel: with parallel slices, damage to H.264 is not reported.
     stream.thread_type = "FRAME"
     stream.codec_context.thread_count = min(os.cpu_count() or 1, _MAX_THREADS)
     return stream
@@ -102,21 +103,21 @@ def start(container: av.container.InputContainer, stream: av.VideoStream) -> Fra
     """The time in seconds on the container's clock that counts as 0."""
     if not container.format.flags & _CLOCK_STARTS_ANYWHERE:
         return Fraction(0)
-    used = [stream, container.streams.best("audio")]
-    return min((s.start_time * s.time_base for s in used if s is not None
+    streams = [stream, container.streams.best("audio")]
+    return min((s.start_time * s.time_base for s in streams if s is not None
                 and s.start_time is not None and s.time_base is not None), default=Fraction(0))
 
 
 @dataclass
 class Damage:
-    """What is found to be wrong with a video while it is decoded.
+    """Collects the damage of a video while it is decoded.
 
     Attributes:
       packets: number of packets that cannot be read or decoded.
       frames: number of frames that were decoded in part.
       times: number of frames without a time, or not later than the one before.
       end: when the last packet of any stream ends, in seconds.
-      others: further things.
+      others: texts about other damage.
     """
 
     packets: int = 0
@@ -126,7 +127,7 @@ class Damage:
     others: list[str] = field(default_factory=list)
 
     def see(self, packet: av.Packet) -> None:
-        """Keeps a packet's end."""
+        """Records the end of a packet."""
         time = packet.pts if packet.pts is not None else packet.dts
         if time is not None:
             self.end = max(self.end, float((time + (packet.duration or 0)) * packet.time_base))
@@ -138,20 +139,20 @@ class Damage:
             self.others.append(f"it ends {missing:.1f} s early")
 
     def __str__(self) -> str:
-        """All that was found in one line; empty if nothing was."""
+        """All damage in one line; empty if there is none."""
         counts = {
             "packets that cannot be decoded": self.packets,
             "frames decoded in part": self.frames,
             "frames without a time of their own": self.times,
         }
-        return "; ".join([*(f"{what}: {n}" for what, n in counts.items() if n), *self.others])
+        return "; ".join([*(f"{label}: {n}" for label, n in counts.items() if n), *self.others])
 
 
 def decoded(
     container: av.container.InputContainer, stream: av.VideoStream, damage: Damage
 ) -> Iterator[av.VideoFrame]:
-    """The frames of a stream, as far as they can be decoded."""
-    # The None at the end makes the decoder give the frames that it still holds.
+    """Yields the frames of a stream, as far as they can be decoded."""
+    # The None at the end makes the decoder return the frames that it still holds.
     for packet in chain(_packets(container, damage), [None]):
         if packet is not None:
             damage.see(packet)
@@ -176,16 +177,16 @@ def _packets(
     """The packets of all streams."""
     try:
         for packet in container.demux():
-            if packet.size:  # not those by which PyAV marks the end
+            if packet.size:  # PyAV marks the end by packets of no size
                 yield packet
     except IndexError:
-        pass  # so PyAV 16 ends a file in which another stream turned up on the way
+        pass  # PyAV 16 raises this at the end of a file in which another stream appeared late
     except FFmpegError as error:
         damage.others.append(f"it cannot be read on: {error.strerror}")
 
 
 def upright_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
-    """A frame as [H, W, 3] uint8 RGB, turned as its display matrix asks for.
+    """A frame as [H, W, 3] uint8 RGB, turned as its display matrix says.
 
     Raises:
       DataError: the matrix is not one of quarter turns and mirrors.

@@ -4,15 +4,15 @@ CUHK's `trainImageList.txt` and `testImageList.txt` (LFW and net images) have a 
 
     PATH x1 x2 y1 y2 x y x y x y x y x y
 
-the face detector's box (both x, then both y), then five points; coordinates count from 0. MTFL's
+These are the face detector's box (both x, then both y) and five points, which count from 0. MTFL's
 `training.txt` and `testing.txt` have no box, all x before all y, and attributes:
 
     PATH x x x x x y y y y y GENDER SMILE GLASSES POSE
 
-Their coordinates count from 1: those of the training list are CUHK's plus 1; for the testing list,
-of AFLW's faces, that is a guess. Gender is 1 male, 2 female; smile and glasses are 1 yes, 2 no;
+Their coordinates count from 1: those of the training list are CUHK's plus 1, and for the testing
+list of AFLW's faces it is a guess. Gender is 1 male, 2 female; smile and glasses are 1 yes, 2 no;
 pose is 1 left profile, 2 left, 3 frontal, 4 right, 5 right profile. A line is MTFL's if it ends in
-four such numbers: no two mouth corners lie there.
+four such numbers, since no two mouth corners lie there.
 
 In both, the points are left eye, right eye, nose tip, left and right mouth corner as seen in the
 image, and paths are relative to the list, with `/` or `\\`.
@@ -56,11 +56,11 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
 
 
 def photo(name: str) -> str:
-    """The photo that a face's image file is cut from.
+    """The photo from which a face's image file was cut.
 
-    Two ways of naming are in use: `PHOTO_FACE_0`, and `_ANGLE_PHOTO_FACE`, where the angle is what
-    the photo was searched by. In LFW's `First_Last_0001` it is the person; MTFL numbers the faces
-    of AFLW's photos: `0001-image20056`.
+    Two ways of naming are in use: `PHOTO_FACE_0`, and `_ANGLE_PHOTO_FACE`, where the angle is the
+    one at which the photo was searched. For LFW's `First_Last_0001` the result is the person. MTFL
+    numbers the faces of AFLW's photos: `0001-image20056`.
     """
     stem = PurePosixPath(name).stem
     for pattern in (r"(\d+)_\d+_\d+", r"(_-?\d+_\d+)_\d+", r"(.+)_\d+", r"\d+-(image\d+)"):
@@ -76,7 +76,7 @@ def _record(text: str, path: Path, line: int) -> FaceRecord:
     name = parsing.relative_name(name, path, line)
     values = parsing.coordinates(words, path, line)
     flags = words[10:]
-    if all(flag in known for flag, known in zip(flags, ATTRIBUTES.values(), strict=True)):
+    if all(flag in allowed for flag, allowed in zip(flags, ATTRIBUTES.values(), strict=True)):
         points = checked_points(values[:10].reshape(2, 5).T - 1, SCHEMA, path, line)
         box = box_around(schemas.get(SCHEMA).anchor_points(points))
         return FaceRecord(

@@ -3,8 +3,8 @@
     name,tag,x00,y00,...,x75,y75
     i000qa-fn,0000,201,348,...
 
-Coordinates count from 0 at the top left, as OpenCV's; `0,0` is a point that is hidden. Lines whose
-names begin with `ir` are mirrored copies of others, without images, and are passed over.
+Coordinates count from 0 at the top left, as OpenCV's do; `0,0` is a hidden point. Lines whose names
+begin with `ir` are mirrored copies of others, without images, and are passed over.
 """
 
 from __future__ import annotations

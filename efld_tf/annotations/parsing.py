@@ -1,7 +1,7 @@
-"""What the readers of annotation files share: bounded reading, numbers, paths inside a folder.
+"""The common parts of readers of annotation files: bounded reading, numbers, and paths.
 
 Annotation files come from anywhere, so nothing here reads more than a stated number of bytes at
-once, and no path in a file reaches outside the data set's folder.
+once, and no path in a file leads out of the data set's folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from efld_tf.errors import DataError
 
-# A line of the widest format here (WFLW's 207 fields) has about 2 kB.
+# A line of the widest format here (WFLW's 207 fields) takes about 2 kB.
 MAX_LINE_BYTES = 1 << 16
 
 # No image is wider; larger values are damage, and would overflow arithmetic on boxes.
@@ -29,7 +29,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """The content of a small file.
 
     Raises:
-      DataError: it cannot be read, or is longer than `limit` bytes.
+      DataError: the file cannot be read, or is longer than `limit` bytes.
     """
     try:
         with open_limited(path, limit) as file:
@@ -77,24 +77,24 @@ def lines_with_offsets(path: Path, limit: int | None = None) -> Iterator[tuple[i
 
 
 def open_limited(path: Path, limit: int | None = None) -> BinaryIO:
-    """Opens a file for reading bytes; errors: `check_file`."""
+    """Opens a file for reading bytes; errors are as in `check_file`."""
     check_file(path, limit)
     return open(path, "rb")
 
 
 def check_file(path: Path, limit: int | None = None) -> None:
-    """Looks at a file before it is opened.
+    """Checks a file before it is opened.
 
     Raises:
-      DataError: it is longer than `limit` bytes, or a pipe, which one might wait for for ever.
-      OSError: it does not exist.
+      DataError: the file is longer than `limit` bytes, or is a pipe, which might never answer.
+      OSError: the file does not exist.
     """
-    about = os.stat(path)
-    if stat.S_ISFIFO(about.st_mode):
+    status = os.stat(path)
+    if stat.S_ISFIFO(status.st_mode):
         raise DataError(path, "expected a file, got a pipe")
-    # Asked first, because even refusing would read `limit` bytes.
-    if limit is not None and about.st_size > limit:
-        raise DataError(path, f"expected at most {limit} bytes, got {about.st_size}")
+    # The size is checked first, since a later check would have to read `limit` bytes.
+    if limit is not None and status.st_size > limit:
+        raise DataError(path, f"expected at most {limit} bytes, got {status.st_size}")
 
 
 def coordinates(words: Sequence[str], path: Path, line: int | None = None) -> np.ndarray:
@@ -119,7 +119,7 @@ def point(text: str, path: Path, line: int | None = None) -> np.ndarray:
     """A line of two numbers as a point [2], float64.
 
     Raises:
-      DataError: it is anything else.
+      DataError: the line is anything else.
     """
     words = text.split()
     if len(words) != 2:
@@ -131,7 +131,7 @@ def points(lines: Iterator[tuple[int, str]], count: int, path: Path) -> np.ndarr
     """The next `count` lines (from `text_lines`) as points [count, 2], float64.
 
     Raises:
-      DataError: a line is no point, or there are fewer.
+      DataError: a line is no point, or there are fewer lines.
     """
     rows = [point(text, path, number) for number, text in islice(lines, count)]
     if len(rows) != count:
@@ -142,7 +142,7 @@ def points(lines: Iterator[tuple[int, str]], count: int, path: Path) -> np.ndarr
 def box_of(
     corners: Sequence[float] | np.ndarray, path: Path, line: int | None = None
 ) -> np.ndarray:
-    """Checked box (x0, y0, x1, y1) as float32 [4].
+    """A checked box (x0, y0, x1, y1) as float32 [4].
 
     Raises:
       DataError: the box is empty.
@@ -154,10 +154,10 @@ def box_of(
 
 
 def relative_name(name: str, path: Path, line: int | None = None) -> str:
-    """An image name from an annotation file, with `/` between folders (lists made on Windows too).
+    """An image name from an annotation file, with `/` between folders even if made on Windows.
 
     Raises:
-      DataError: the name is absolute or leads out of the folder it is relative to.
+      DataError: the name is absolute or leads out of the folder to which it is relative.
     """
     posix = PurePosixPath(name.replace("\\", "/"))
     leaves = posix.is_absolute() or ".." in posix.parts or re.match(r"[A-Za-z]:", name)
@@ -172,14 +172,14 @@ def find_image(folders: Sequence[Path], name: str, path: Path, line: int | None 
     """The image `name` (from `relative_name`) in the first of `folders` that has it.
 
     Raises:
-      DataError: none has it; the message names the first place that was looked at.
+      DataError: no folder has it; the message names its place in the first folder.
     """
     for folder in folders:
         candidate = folder / name
         try:
             if candidate.is_file():
                 return candidate
-        except OSError:  # a name too long for the file system: no such file
+        except OSError:  # the name is too long for the file system
             continue
     raise DataError(path, f"the image {shorten(str(folders[0] / name), 200)} does not exist", line)
 

@@ -11,7 +11,7 @@ import numpy as np
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, schemas
 
-# The attribute that says under which licence the weights are that made the points.
+# The attribute with the licence of the weights that made the points.
 LICENSE = "weights_license"
 
 
@@ -21,20 +21,20 @@ class FaceRecord:
 
     Attributes:
       image: the image file, or the file that holds the image.
-      points: [N, 2] float32 in image pixels, pixel centres at whole numbers; NaN where a format
-        says that a point is not annotated.
+      points: [N, 2] float32 in image pixels, pixel centres at whole numbers; NaN for points that
+        are not annotated.
       schema: the name of the landmark schema, which fixes N.
       box: the file's own face box (x0, y0, x1, y1) in pixels, or None.
-      visible: [N] bool, False where the annotation says occluded; None where it says nothing.
-      attributes: what else the annotation says, e.g. `{"blur": "1"}`.
+      visible: [N] bool, False for occluded points; None if the annotation does not tell.
+      attributes: further attributes in the annotation, e.g. `{"blur": "1"}`.
       identity: the person or photo; faces that share it never end up in different splits.
-      frame: which image of a file that holds several: a frame of a video or an index, as
-        `images.py` counts them; None for an ordinary photo.
+      frame: the image in a file that holds several: a frame of a video or an index, as `images.py`
+        counts them; None for an ordinary photo.
       upright: whether the coordinates are of the photo turned as its EXIF orientation says, rather
         than of the pixels as they lie in the file.
       key: `PATH[#FRAME][@K]`, unique in its source and the same wherever the source lies: the
-        image's path in it, and for the second and further faces of an image their number from 1
-        on. Sources set it.
+        image's path in the source, and for the second and further faces of an image their number
+        from 1 on. Sources set it.
     """
 
     image: Path
@@ -49,10 +49,10 @@ class FaceRecord:
     key: str = ""
 
     def source_box(self, kind: str) -> np.ndarray:
-        """The box (x0, y0, x1, y1) that a crop rule of that kind starts from.
+        """The box (x0, y0, x1, y1) from which a crop rule of that kind starts.
 
-        That of `points` is around those that are annotated: without outer ones it is smaller, and
-        so is the crop.
+        The box of `points` is around the annotated ones; if outer points are missing, it is
+        smaller, and so is the crop.
 
         Raises:
           EfldError: `kind` is `file` and the annotation has no box.
@@ -66,7 +66,7 @@ class FaceRecord:
     def face_box(self) -> np.ndarray:
         """The square (x0, y0, x1, y1) around eyes and mouth, in pixels, alike in all formats.
 
-        It is that of all points where an eye or a mouth corner is not annotated.
+        If an eye or a mouth corner is not annotated, it is the square around all points.
         """
         anchors = schemas.get(self.schema).anchor_points(self.points)
         if np.isfinite(anchors).all():
@@ -88,7 +88,8 @@ def checked_points(
     """`values` as [N, 2] float32 of that schema.
 
     Args:
-      missing: accept NaN for points that are not annotated (both of a point's values become NaN).
+      missing: whether to accept NaN for points that are not annotated (both values of such a point
+        become NaN).
 
     Raises:
       DataError: the number of values is not 2 N, one is not finite, or all points are missing.
@@ -111,11 +112,11 @@ def checked_points(
 
 
 def box_around(anchors: np.ndarray) -> np.ndarray:
-    """A square box (x0, y0, x1, y1) for formats whose few points span no face and that give none.
+    """A square box (x0, y0, x1, y1) for formats without boxes whose few points span no face.
 
-    Its centre is the mean of the anchors, its side 2.4 times the larger of the distances between
-    the eyes and from the eyes to the mouth: about the face from brows to chin, whatever the roll.
-    Crop rules are fitted to a source, so that only the constancy of this matters.
+    Its centre is the mean of the anchors. Its side is 2.4 times the larger of the distances between
+    the eyes and from the eyes to the mouth, about the face from brows to chin, whatever the roll.
+    Crop rules are fitted to a source, so that the box only has to be consistent.
 
     Args:
       anchors: [4, 2], the schema's `anchor_points`.

@@ -1,7 +1,7 @@
 """SCUT-FBP5500: portraits with 86 points in binary files.
 
-`Images/NAME.jpg` goes with `facial landmark/NAME.pts`: a little-endian int32, the number of points
-86, then 86 pairs of float32 x, y, counted from 0. One file of the original distribution
+`Images/NAME.jpg` goes with `facial landmark/NAME.pts`, which is a little-endian int32, the number
+of points 86, then 86 pairs of float32 x, y, counted from 0. One file of the original distribution
 (`CM152.pts`) is cut off after its first 4 bytes.
 """
 

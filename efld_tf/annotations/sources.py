@@ -74,7 +74,7 @@ FORMATS: dict[str, Format] = {
     )
 }
 
-# Options that every source has, and what they mean.
+# Options that every source has, with their meanings.
 COMMON_OPTIONS = {
     "convert": "a schema to convert to: a subset of the source's, or one that it has a conversion "
     "for (wflw98 to ibug68, as PIPNet makes WFLW-68).",
@@ -93,7 +93,7 @@ class Source:
 
     @property
     def folder(self) -> Path:
-        """The folder that the names of its images are relative to."""
+        """The folder to which the names of its images are relative."""
         return self.path if self.path.is_dir() else self.path.parent
 
     def __str__(self) -> str:
@@ -107,12 +107,12 @@ class Annotations:
 
     Attributes:
       source: where they come from.
-      schema: of all of them.
-      records: in the order of the source.
+      schema: the schema of all of them.
+      records: the faces in the order of the source.
       skipped: the errors that were passed over.
-      excluded: those of the keys to exclude that were met.
-      notes: what the user should know of them: how they were converted, or that they are not as
-        many as the publishers count.
+      excluded: those keys to exclude that are in the source.
+      notes: what the user should know of the faces: how they were converted, or that there are not
+        as many as the publishers count.
     """
 
     source: Source
@@ -123,24 +123,24 @@ class Annotations:
     notes: list[str] = field(default_factory=list)
 
 
-def parse(text: str, known: tuple[str, ...] = ()) -> Source:
+def parse(text: str, extra_readers: tuple[str, ...] = ()) -> Source:
     """Parses `reader:path[?option=value&...]`; `${NAME}` in it is that environment variable.
 
     Args:
-      known: names to accept beside those of `FORMATS`.
+      extra_readers: names of readers to accept beside those of `FORMATS`.
 
     Raises:
       EfldError: the form or the reader's name is wrong, or a variable is not set.
     """
     text = config.expand(text)
-    reader, colon, rest = text.partition(":")
-    names = sorted([*FORMATS, *known])
-    if not colon or not rest:
+    reader, colon, location = text.partition(":")
+    names = sorted([*FORMATS, *extra_readers])
+    if not colon or not location:
         known_names = ", ".join(names)
         raise EfldError(f"source {text!r}: expected reader:path, with a reader of {known_names}")
     if reader not in names:
         raise EfldError(f"source {text!r}: unknown reader {reader!r}; known: {', '.join(names)}")
-    path, _, query = rest.partition("?")
+    path, _, query = location.partition("?")
     options = {}
     for item in filter(None, query.split("&")):
         name, equals, value = item.partition("=")
@@ -163,9 +163,9 @@ def declare_schema(source: str) -> None:
 def stream(
     source: str | Source, notes: list[str] | None = None
 ) -> Iterator[FaceRecord | DataError]:
-    """The faces of a source one by one, in a fixed order and with their keys, or why there is none.
+    """Yields the faces of a source one by one, in a fixed order and with their keys, or errors.
 
-    The errors are yielded, not raised, so that a caller may go on behind them.
+    Errors are yielded, not raised, so that a caller may go on after them.
 
     Args:
       notes: gets what the user should know of the faces.
@@ -179,17 +179,17 @@ def stream(
         raise EfldError(f"source {source}: not a source of annotated photos")
     format = FORMATS[source.reader]
     common = {name: source.options[name] for name in COMMON_OPTIONS if name in source.options}
-    own = {name: value for name, value in source.options.items() if name not in common}
-    for name in own:
+    reader_options = {name: value for name, value in source.options.items() if name not in common}
+    for name in reader_options:
         if name not in format.options:
-            known = ", ".join([*format.options, *COMMON_OPTIONS])
+            available = ", ".join([*format.options, *COMMON_OPTIONS])
             raise EfldError(
-                f"source {source}: unknown option {name!r}; reader {source.reader} has {known}"
+                f"source {source}: unknown option {name!r}; reader {source.reader} has {available}"
             )
     if not source.path.exists():
         raise EfldError(f"source {source}: {source.path} does not exist")
     notes = [] if notes is None else notes
-    return _checked(format.read(source.path, **own), source.folder, notes, **common)
+    return _checked(format.read(source.path, **reader_options), source.folder, notes, **common)
 
 
 def read(
@@ -203,7 +203,7 @@ def read(
 
     Raises:
       EfldError: the source is malformed, does not exist, has no faces or mixes schemas.
-      DataError: a bad annotation, with `on_error="stop"`.
+      DataError: an annotation is bad, with `on_error="stop"`.
     """
     if on_error not in ON_ERROR:
         raise EfldError(f"on_error must be one of {', '.join(ON_ERROR)}, got {on_error!r}")
@@ -223,21 +223,22 @@ def read(
             raise item
         else:
             skipped.append(item)
-    found = sorted({record.schema for record in records})
-    if not found and excluded and not skipped:
+    schema_names = sorted({record.schema for record in records})
+    if not schema_names and excluded and not skipped:
         raise EfldError(f"source {source}: all of its {len(excluded)} faces are excluded")
-    if not found:
+    if not schema_names:
         raise no_face(source)
-    if len(found) > 1:
-        raise EfldError(f"source {source}: annotations of several schemas: {', '.join(found)}")
-    if schemas.get(found[0]).flip is None:
+    if len(schema_names) > 1:
+        several = ", ".join(schema_names)
+        raise EfldError(f"source {source}: annotations of several schemas: {several}")
+    if schemas.get(schema_names[0]).flip is None:
         notes.append(infer_flip(records))
     notes += _count_note(source, len(records) + len(skipped) + len(excluded))
-    return Annotations(source, found[0], records, skipped, frozenset(excluded), notes)
+    return Annotations(source, schema_names[0], records, skipped, frozenset(excluded), notes)
 
 
 def no_face(source: Source) -> EfldError:
-    """The error of a source in which there is nothing that its reader reads."""
+    """The error for a source in which its reader finds nothing."""
     format = FORMATS[source.reader]
     return EfldError(
         f"source {source}: no annotated face found; expected {format.path}: {format.layout}"
@@ -245,18 +246,18 @@ def no_face(source: Source) -> EfldError:
 
 
 def error_key(error: DataError, folder: Path) -> str:
-    """What an exclusion list calls an error: `PATH[:LINE]`, the path relative to the source."""
+    """The name of an error in an exclusion list: `PATH[:LINE]`, with the path in the source."""
     path = os.path.relpath(error.path, folder)
     return path if error.line is None else f"{path}:{error.line}"
 
 
 def _count_note(source: Source, faces: int) -> list[str]:
-    """Says so where a split does not have as many faces as its publishers count."""
+    """A note if a split does not have as many faces as its publishers count."""
     format = FORMATS[source.reader]
     if not format.faces:
         return []
     split = source.options.get("split", format.default("split"))
-    assert split is not None  # readers of published splits have a default one
+    assert split is not None  # readers of published splits have a default split
     if faces == format.faces[split]:
         return []
     return [f"the split {split} has {faces} faces here and {format.faces[split]} officially"]
@@ -268,7 +269,7 @@ def _checked(
     notes: list[str],
     convert: str | None = None,
 ) -> Iterator[FaceRecord | DataError]:
-    """Adds keys, converts, and turns faces that nothing can be measured on into errors."""
+    """Adds keys to faces, converts them, and turns those into errors that cannot be measured."""
     faces: Counter[tuple[Path, int | None]] = Counter()
     for item in items:
         if isinstance(item, DataError):
@@ -283,12 +284,12 @@ def _checked(
             schema = schemas.get(item.schema)
             points, visible = schema.convert(item.points, item.visible, convert)
             if convert in schema.conversions:
-                how = schema.conversions[convert].note
-                note = f"{schema.name} is converted to {convert}: {how}"
+                conversion_note = schema.conversions[convert].note
+                note = f"{schema.name} is converted to {convert}: {conversion_note}"
                 notes += [note] if note not in notes else []
             item = replace(item, points=points, visible=visible, schema=convert)
         if not _normalisable(item):
-            # The key, not the image: the photo's other faces may be good.
+            # The error has the key, not the image, since the photo's other faces may be good.
             yield DataError(folder / key, "its eyes coincide: there is no distance to normalise by")
         else:
             yield replace(item, key=key)

@@ -1,4 +1,4 @@
-"""A table of landmarks: a face a line, an image's name and coordinates in its columns."""
+"""Reads a table of landmarks: a face a line, an image's name and coordinates in its columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from efld_tf.landmarks import schemas
 
 DELIMITERS = {"tab": "\t", "space": None}
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
-# Columns of at most one each; those of efld-predict that say something of a face are attributes.
+# Columns that occur at most once; those of efld-predict that describe a face are attributes.
 IDENTITY, FRAME, UPRIGHT = "identity", "frame", "upright"
 ATTRIBUTES = ("seconds", "face", "track", "score", "confidence")
 NOT_ANNOTATED = ("", "nan")
@@ -70,7 +70,7 @@ def read(
     lines: Iterator[tuple[int, str]] = (
         (n, text) for n, _, text in parsing.lines_with_offsets(path) if text.strip()
     )
-    number, text = first = next(lines, (1, ""))
+    number, text = first_line = next(lines, (1, ""))
     cells = layout.cells(text, number)
     if choice("header", header, ("yes", "no")) == "yes":
         if image is None and cells and Path(cells[0]).suffix.lower() in IMAGE_SUFFIXES:
@@ -78,7 +78,7 @@ def read(
         columns = _named_columns(cells, image, layout)
     else:
         columns = _counted_columns(len(cells), image, layout)
-        lines = chain([first], lines)
+        lines = chain([first_line], lines)
     for number, text in lines:
         try:
             yield _record(layout.cells(text, number), columns, layout, number)
@@ -88,7 +88,7 @@ def read(
 
 @dataclass(frozen=True)
 class _Layout:
-    """What the options say of a table."""
+    """The layout of a table, as the options give it."""
 
     path: Path
     folders: list[Path]
@@ -110,7 +110,7 @@ class _Layout:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where things are in a line of `count` cells; `others` by their names."""
+    """The places of cells in a line of `count`; `others` are by the names of columns."""
 
     count: int
     image: int
@@ -206,7 +206,7 @@ def _upright(cell: str, path: Path, line: int) -> bool:
 
 
 def optional_coordinates(cells: Sequence[str], path: Path, line: int | None = None) -> np.ndarray:
-    """Cells as float64 [len(cells)], NaN where they are empty or `nan`; errors: `coordinates`."""
+    """Cells as float64 [len(cells)], NaN if empty or `nan`; errors are as in `coordinates`."""
     present = [i for i, cell in enumerate(cells) if cell.strip().lower() not in NOT_ANNOTATED]
     values = np.full(len(cells), np.nan)
     values[present] = parsing.coordinates([cells[i] for i in present], path, line)

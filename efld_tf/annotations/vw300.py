@@ -1,8 +1,8 @@
 """300-VW: videos of one face each, with 68 points in every frame.
 
 `NNN/vid.avi` goes with `NNN/annot/000001.pts`, one iBUG file a frame, counted from 1. The official
-split has 50 videos for training and 31, 19 and 14 for testing: category 1 in good conditions, 2 in
-changing light, 3 in arbitrary conditions. Coordinates count from 1.
+split has 50 videos for training and 31, 19 and 14 for testing: category 1 is in good conditions, 2
+in changing light, and 3 in arbitrary conditions. Coordinates count from 1.
 """
 
 from __future__ import annotations

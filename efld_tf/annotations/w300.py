@@ -26,7 +26,7 @@ SPLITS = {
     "test": ("300w/01_indoor", "300w/02_outdoor"),
 }
 
-# How many faces each split has as distributed.
+# The number of faces in each split as distributed.
 OFFICIAL_FACES = {"train": 3148, "common": 554, "challenging": 135, "full": 689, "test": 600}
 
 # Other spellings of a folder, in lower case.
@@ -52,16 +52,16 @@ def read(path: Path, *, split: str = "train") -> Iterator[FaceRecord | DataError
     """
     if split not in SPLITS:
         raise EfldError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
-    found = {name: _find(path, name.split("/")) for name in SPLITS[split]}
-    folders = {name: folder for name, folder in found.items() if folder is not None}
-    if missing := [name for name in found if name not in folders]:
+    matches = {name: _find(path, name.split("/")) for name in SPLITS[split]}
+    folders = {name: folder for name, folder in matches.items() if folder is not None}
+    if missing := [name for name in matches if name not in folders]:
         raise DataError(path, f"the split {split} needs the folders {', '.join(missing)} in it")
     for folder in folders.values():
         yield from ibug.read_folder(folder, SCHEMAS)
 
 
 def _find(folder: Path, names: Sequence[str]) -> Path | None:
-    """The folder below `folder` that has these names in one of their spellings."""
+    """The folder below `folder` with these names in one of their spellings, or None."""
     if not names:
         return folder
     if not folder.is_dir():
@@ -70,8 +70,8 @@ def _find(folder: Path, names: Sequence[str]) -> Path | None:
     for spelling in SPELLINGS.get(names[0], (names[0],)):
         for child in inside if spelling else [folder]:
             matches = not spelling or child.name.lower() == spelling
-            if matches and (found := _find(child, names[1:])):
-                return found
+            if matches and (match := _find(child, names[1:])):
+                return match
     return None
 
 

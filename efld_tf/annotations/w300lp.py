@@ -4,7 +4,7 @@ The folders `AFW`, `HELEN`, `IBUG` and `LFPW`, and with `_Flip` behind their nam
 copies, hold `NAME.jpg` with `NAME.mat`: `Pose_Para` as AFLW2000-3D has it, `pt2d` [2 x 68] and in
 some editions `pt3d_68` [3 x 68]. `landmarks/FOLDER/NAME_pts.mat` holds `pts_3d` [68 x 2], the
 points of the fitted 3-D model, and `pts_2d` [68 x 2], whose jaw follows the visible outline.
-Coordinates are taken to count from 1, as MATLAB's do; the publishers do not say.
+Coordinates are assumed to count from 1, as MATLAB's do; the publishers do not say.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCHEMA = "ibug68"
 FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 MIRRORED = "_Flip"
 
-# By the option `points`: the array of NAME_pts.mat, and that of NAME.mat with its rows.
+# For each value of `points`, the array of NAME_pts.mat, and that of NAME.mat with its rows.
 ARRAYS = {"3d": ("pts_3d", "pt3d_68", 3), "2d": ("pts_2d", "pt2d", 2)}
 MAX_FILE_BYTES = 1 << 17
 
@@ -50,11 +50,12 @@ def read(
         raise EfldError(f"points: expected one of {', '.join(ARRAYS)}, got {points!r}")
     if mirrored not in ("no", "yes"):
         raise EfldError(f"mirrored: expected no or yes, got {mirrored!r}")
-    known = [name + end for name in FOLDERS for end in ("", MIRRORED)]
-    if path.absolute().name in known:
+    folder_names = [name + end for name in FOLDERS for end in ("", MIRRORED)]
+    if path.absolute().name in folder_names:
         root, names = path.absolute().parent, [path.absolute().name]
     else:
-        root, names = path, [n for n in known if mirrored == "yes" or not n.endswith(MIRRORED)]
+        root = path
+        names = [n for n in folder_names if mirrored == "yes" or not n.endswith(MIRRORED)]
     folders = [root / name for name in names if (root / name).is_dir()]
     if not folders:
         raise DataError(path, f"expected a folder with {', '.join(FOLDERS)} or one of them")
@@ -80,8 +81,8 @@ def _record(path: Path, landmarks: Path, kind: str) -> FaceRecord:
     variables = matlab.read_mat(path, ["Pose_Para", in_file], MAX_FILE_BYTES)
     file = landmarks / f"{path.stem}_pts.mat"
     if file.is_file():
-        found = matlab.read_mat(file, [in_landmarks], MAX_FILE_BYTES)
-        values, name = matlab.array(found, in_landmarks, file, 68, 2), in_landmarks
+        point_variables = matlab.read_mat(file, [in_landmarks], MAX_FILE_BYTES)
+        values, name = matlab.array(point_variables, in_landmarks, file, 68, 2), in_landmarks
     elif in_file in variables:
         file, name = path, in_file
         values = matlab.array(variables, in_file, path, rows, 68)[:2].T

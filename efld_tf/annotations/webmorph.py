@@ -1,8 +1,8 @@
 """WebMorph `NAME.tem` files: 189 points (the Face Research Lab's template) beside an image.
 
-The first line is the number of points, then a point `x<TAB>y` a line. WebMorph itself writes the
-template's lines behind them, all in whole numbers; they are passed over. Coordinates count from 0:
-WebMorph takes them from a web page's canvas.
+The first line is the number of points; then there is a point `x<TAB>y` a line. WebMorph itself
+writes the template's lines behind them, all in whole numbers; they are passed over. Coordinates
+count from 0, since WebMorph takes them from a web page's canvas.
 """
 
 from __future__ import annotations

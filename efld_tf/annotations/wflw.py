@@ -2,8 +2,8 @@
 
     x0 y0 ... x97 y97 x_min y_min x_max y_max POSE EXPRESSION ILLUMINATION MAKE-UP OCCLUSION BLUR
 
-and the image's path as the last field. Coordinates count from 0. As distributed, the lists lie in
-`WFLW_annotations/FOLDER/` and the images in `WFLW_images/` beside `WFLW_annotations`.
+The image's path follows as the last field. Coordinates count from 0. As distributed, the lists are
+in `WFLW_annotations/FOLDER/` and the images in `WFLW_images/` beside `WFLW_annotations`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """YouTube Faces with facial keypoints: video stills with 68 points in CSV files.
 
-`training_frames_keypoints.csv` and `test_frames_keypoints.csv` name an image of `training/` and
-`test/` a line, then x0, y0, x1, y1 ...; the header's first cell is empty. Both files show the same
-people: `identity_split.json` (`{"test_identities": [...], ...}`) keeps them apart.
+A line of `training_frames_keypoints.csv` and `test_frames_keypoints.csv` is an image's name in
+`training/` or `test/`, then x0, y0, x1, y1 ...; the header's first cell is empty. Both files show
+the same people; `identity_split.json` (`{"test_identities": [...], ...}`) separates them.
 """
 
 from __future__ import annotations

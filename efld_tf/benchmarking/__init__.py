@@ -1,1 +1,4 @@
-"""A `.tflite` -> latency, memory, size and multiply-accumulates. LiteRT, never TensorFlow."""
+"""Measures the latency, memory, size and multiply-accumulates of a `.tflite`.
+
+This room uses LiteRT, never TensorFlow.
+"""

@@ -1,4 +1,4 @@
-"""A phone behind `adb`: which one, what it is, files on it, commands on it."""
+"""A phone that is reached through `adb`: finding it, describing it, running commands on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from efld_tf.errors import EfldError
 
 FOLDER = "/data/local/tmp/efld"
 TIMEOUT = 60.0
-# Of a phone, from sleeping to the most that a battery gives.
+# What a phone can draw, from sleeping to the most that a battery gives.
 PLAUSIBLE_WATTS = (0.005, 50.0)
 # What adb says when the phone has gone, in any of its versions.
 GONE = re.compile(
@@ -26,18 +26,18 @@ GONE = re.compile(
 
 
 def find() -> str:
-    """The adb program: on the path, or in the Android SDK.
+    """Finds the adb program on the path or in the Android SDK.
 
     Raises:
-      EfldError: there is none.
+      EfldError: there is no such program.
     """
     homes = [os.environ.get(name) for name in ("ANDROID_HOME", "ANDROID_SDK_ROOT")]
     candidates = [Path(home) / "platform-tools" / "adb" for home in homes if home]
-    found = shutil.which("adb") or next((str(c) for c in candidates if c.is_file()), None)
-    if not found:
+    program = shutil.which("adb") or next((str(c) for c in candidates if c.is_file()), None)
+    if not program:
         raise EfldError("adb: not found on the path or in ANDROID_HOME/platform-tools; install "
                         "Android's platform tools")
-    return found
+    return program
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Description:
     """What a phone is.
 
     Attributes:
-      device: maker and model.
-      soc: of its chip.
+      device: its maker and model.
+      soc: maker and model of its chip.
       os: Android's version and API level.
     """
 
@@ -60,8 +60,10 @@ class Heat:
     """How warm a phone is.
 
     Attributes:
-      battery_c: of the battery; None where it is not told.
-      status: Android's thermal status, 0 for none to 6 for shutdown; None where it is not told.
+      battery_c: temperature of the battery in degrees Celsius; None where the phone does not
+        report it.
+      status: Android's thermal status, from 0 for none to 6 for shutdown; None where the phone
+        does not report it.
     """
 
     battery_c: float | None
@@ -75,10 +77,11 @@ class Phone:
         """Finds adb and the phone.
 
         Args:
-          serial: of the phone; None for the only one.
+          serial: serial number of the phone; None for the only one.
 
         Raises:
-          EfldError: no adb, no phone, one that is not authorised or offline, or several.
+          EfldError: there is no adb or no phone, the phone is not authorised or is offline, or
+            there are several.
         """
         self._adb = find()
         lines = self._run(["devices"]).splitlines()
@@ -92,8 +95,8 @@ class Phone:
             serial = next(iter(states))
         state = states.get(serial)
         if state is None:
-            known = ", ".join(states) or "none"
-            raise EfldError(f"adb: no device {serial}; connected: {known}")
+            connected = ", ".join(states) or "none"
+            raise EfldError(f"adb: no device {serial}; connected: {connected}")
         if state == "unauthorized":
             raise EfldError(f"adb: {serial} is not authorised: accept the dialog on its screen")
         if state != "device":
@@ -101,7 +104,7 @@ class Phone:
         self.serial = serial
 
     def shell(self, *words: str, timeout: float = TIMEOUT) -> str:
-        """Runs a command on the phone; what it wrote to both streams.
+        """Runs a command on the phone and returns what it wrote to both streams.
 
         Raises:
           EfldError: the phone has gone, the command failed, or it took too long.
@@ -109,14 +112,16 @@ class Phone:
         return self._run(["-s", self.serial, "shell", shlex.join(words)], timeout)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Starts a command on the phone, for as long as it runs."""
+        """Starts a command on the phone and returns at once."""
         return subprocess.Popen(
             [self._adb, "-s", self.serial, "shell", shlex.join(words)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         )
 
     def push(self, path: Path, *, executable: bool = False) -> str:
-        """Brings a file to the phone, once: its name there has its hash. Returns its path there.
+        """Copies a file to the phone and returns its path there.
+
+        The name there contains a hash of the content, so that a file is copied only once.
 
         Raises:
           EfldError: as in `shell`, or the file cannot be read.
@@ -125,18 +130,18 @@ class Phone:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         except OSError as error:
             raise EfldError(f"{path}: cannot be read: {error.strerror or error}") from error
-        there = f"{FOLDER}/{digest}_{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)}"
-        if "yes" not in self.shell("sh", "-c", f"test -f {there} && echo yes || echo no"):
+        remote_path = f"{FOLDER}/{digest}_{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)}"
+        if "yes" not in self.shell("sh", "-c", f"test -f {remote_path} && echo yes || echo no"):
             self.shell("mkdir", "-p", FOLDER)
-            # Half a file must not bear the name of a whole one.
-            self._run(["-s", self.serial, "push", str(path), f"{there}.part"], timeout=600)
+            # An incomplete file must not have the name of a complete one.
+            self._run(["-s", self.serial, "push", str(path), f"{remote_path}.part"], timeout=600)
             if executable:
-                self.shell("chmod", "+x", f"{there}.part")
-            self.shell("mv", f"{there}.part", there)
-        return there
+                self.shell("chmod", "+x", f"{remote_path}.part")
+            self.shell("mv", f"{remote_path}.part", remote_path)
+        return remote_path
 
     def describe(self) -> Description:
-        """What the phone says of itself."""
+        """Reads the phone's description of itself."""
         lines = re.findall(r"^\[([^\]]+)\]: \[(.*)\]$", self.shell("getprop"), re.MULTILINE)
         props = dict(lines)
 
@@ -151,20 +156,20 @@ class Phone:
                            f"Android {version} (API {first('ro.build.version.sdk')})")
 
     def heat(self) -> Heat:
-        """Temperature and throttling now."""
+        """Reads the temperature and the throttling of this moment."""
         battery = re.search(r"^\s*temperature: (-?\d+)", self.shell("dumpsys", "battery"), re.M)
         status = re.search(r"Thermal Status: (\d+)", self.shell("dumpsys", "thermalservice"))
         return Heat(int(battery[1]) / 10 if battery else None, int(status[1]) if status else None)
 
     def charging(self) -> bool:
-        """Whether it is powered from outside, so that its battery does not tell what it uses."""
+        """Whether the phone has external power, so that its battery does not show what it uses."""
         return bool(re.search(r"powered: true", self.shell("dumpsys", "battery")))
 
     def battery_watts(self) -> float:
-        """The power that the battery gives at this moment.
+        """The power in watts that the battery gives at this moment.
 
         Raises:
-          EfldError: the phone does not tell.
+          EfldError: the phone does not report it.
         """
         supply = "/sys/class/power_supply/battery"
         text = self.shell("cat", f"{supply}/current_now", f"{supply}/voltage_now")
@@ -172,7 +177,7 @@ class Phone:
         if len(values) != 2 or not all(re.fullmatch(r"-?\d{1,12}", value) for value in values):
             raise EfldError(f"{self.serial}: does not tell its battery's current and voltage")
         current, voltage = map(int, values)
-        # Microamperes and microvolts; makers differ in the sign of what flows out.
+        # In microamperes and microvolts; makers differ in the sign of an outgoing current.
         watts = abs(current) * 1e-6 * voltage * 1e-6
         if not PLAUSIBLE_WATTS[0] < watts < PLAUSIBLE_WATTS[1]:
             raise EfldError(f"{self.serial}: its battery tells {current} and {voltage}, which are "
@@ -197,13 +202,13 @@ class Phone:
         if process.returncode:
             if GONE.search(text):
                 raise EfldError("adb: the device was disconnected")
-            last = (text.strip() or f"exit code {process.returncode}").splitlines()[-1]
-            raise CommandError(f"adb {words[-1][:60]}: {last[:200]}", text, process.returncode)
+            last_line = (text.strip() or f"exit code {process.returncode}").splitlines()[-1]
+            raise CommandError(f"adb {words[-1][:60]}: {last_line[:200]}", text, process.returncode)
         return text
 
 
 class CommandError(EfldError):
-    """A command on the phone failed; what it wrote, and its exit code."""
+    """A command on the phone failed; it holds what the command wrote and its exit code."""
 
     def __init__(self, message: str, output: str, code: int):
         super().__init__(message)

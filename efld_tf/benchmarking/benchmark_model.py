@@ -1,4 +1,4 @@
-"""TensorFlow Lite's native tool `benchmark_model`: its options, and every form of its output."""
+"""The options and the output of TensorFlow Lite's native tool `benchmark_model`."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from dataclasses import dataclass, replace
 from efld_tf.errors import EfldError
 
 NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
-# Longer outputs are not this tool's.
+# This tool never prints more.
 MAX_CHARACTERS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a run of the tool said; times in milliseconds of one invocation.
+    """What a run of the tool printed; times are in milliseconds of one invocation.
 
     Attributes:
-      runs: timed invocations.
+      runs: number of timed invocations.
       latency_ms_mean: their mean.
       latency_ms_p50, latency_ms_p5, latency_ms_p95: percentiles; None from older builds.
-      latency_ms_min, latency_ms_max, latency_ms_std: None where not told.
-      init_ms, first_ms: loading, and the first invocation; None where not told.
-      tool_peak_memory_bytes: of the whole process; None where not told.
+      latency_ms_min, latency_ms_max, latency_ms_std: None where the build does not print them.
+      init_ms, first_ms: times of loading and of the first invocation; None where the build does
+        not print them.
+      tool_peak_memory_bytes: peak memory of the whole process; None where the build does not print
+        it.
     """
 
     runs: int
@@ -41,10 +43,10 @@ class Output:
 def arguments(
     model: str, *, threads: int, runs: int, warmup: int, seconds: float = 0.0
 ) -> list[str]:
-    """The tool's options.
+    """The tool's command-line options.
 
     Args:
-      model: path of the `.tflite` where the tool runs.
+      model: path of the `.tflite` on the device on which the tool runs.
       runs: exact number of timed runs; where `seconds` is positive, the least number.
       seconds: how long to run at least.
     """
@@ -57,10 +59,10 @@ def arguments(
 
 
 def parse(text: str) -> Output:
-    """Reads what the tool printed, of any of its builds.
+    """Reads what any build of the tool printed.
 
     Raises:
-      EfldError: it failed, did not know one of the options, or printed no times.
+      EfldError: the tool failed, did not know one of the options, or printed no times.
     """
     text = text[:MAX_CHARACTERS]
     unknown = re.search(r"Unconsumed cmdline flags:\s*(.+)", text)
@@ -72,8 +74,8 @@ def parse(text: str) -> Output:
     rounds = re.findall(r"^.*\bcount=\d+.*$", text, re.MULTILINE)
     times = _native(rounds[-1]) if rounds else _litert(text)
     if times is None:
-        last = (text.strip() or "nothing").splitlines()[-1]
-        raise EfldError(f"benchmark_model: printed no times; its last line: {last[:200]}")
+        last_line = (text.strip() or "nothing").splitlines()[-1]
+        raise EfldError(f"benchmark_model: printed no times; its last line: {last_line[:200]}")
     init = re.search(rf"Init: ({NUMBER})", text)
     first = re.search(rf"First inference: ({NUMBER})", text)
     memory = re.search(rf"peak memory footprint \(MB\)[^:]*:\s*({NUMBER})", text)
@@ -87,11 +89,14 @@ def parse(text: str) -> Output:
 
 
 def _native(line: str) -> Output:
-    """`count=50 first=1453 ... p95=1466`, in microseconds; the last such line is of the runs."""
+    """Reads a line such as `count=50 first=1453 ... p95=1466`, which is in microseconds.
+
+    The last such line of an output is the one of the timed runs.
+    """
     fields = dict(re.findall(rf"(\w+)=({NUMBER})", line))
     values = {n: round(_number(v) / 1000, 6) for n, v in fields.items() if n != "count"}
     runs = int(_number(fields["count"]))
-    # "count=N curr=V(all same)", also of a single run
+    # Equal runs, and a single one, are printed as "count=N curr=V(all same)".
     mean = values.get("avg", values.get("curr"))
     if mean is None:
         raise EfldError(f"benchmark_model: no average in {line.strip()[:200]!r}")
@@ -106,12 +111,12 @@ def _native(line: str) -> Output:
 
 
 def _litert(text: str) -> Output | None:
-    """LiteRT's tool of the same name: `Inference (avg):  1.44 ms (50 runs)`."""
-    found = re.search(rf"Inference \(avg\):\s+({NUMBER})\s*(ms|us)\s*\((\d+) runs?\)", text)
-    if not found:
+    """Reads a line of LiteRT's tool of the same name: `Inference (avg):  1.44 ms (50 runs)`."""
+    match = re.search(rf"Inference \(avg\):\s+({NUMBER})\s*(ms|us)\s*\((\d+) runs?\)", text)
+    if not match:
         return None
-    mean = _number(found[1]) / (1000 if found[2] == "us" else 1)
-    return Output(int(found[3]), mean)
+    mean = _number(match[1]) / (1000 if match[2] == "us" else 1)
+    return Output(int(match[3]), mean)
 
 
 def _number(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Models against each other in one run: the machine's moods hit all of them alike."""
+"""Compares the latency of models in one run, so that other load on the machine hits all alike."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from efld_tf.errors import EfldError
 
 @dataclass(frozen=True)
 class Row:
-    """One model of a comparison; times in milliseconds, one thread, XNNPACK on.
+    """One model of a comparison, run with one thread and XNNPACK.
 
     Attributes:
-      model: the file.
-      latency_ms_p50: median of the rounds' medians.
+      model: path of its file.
+      latency_ms_p50: median of the rounds' medians, in milliseconds.
       latency_ms_low, latency_ms_high: its 95% confidence interval.
-      speedup: how many times faster than the first model, the median over the rounds.
+      speedup: how many times faster it is than the first model, as the median over the rounds.
       speedup_low, speedup_high: its 95% confidence interval.
-      energy_mj: of one invocation; None where the processor does not tell.
+      energy_mj: energy of one invocation in millijoules; None where the processor does not report
+        it.
     """
 
     model: str
@@ -42,10 +43,10 @@ class Comparison:
     """Models that were measured in turns.
 
     Attributes:
-      conditions: where and when.
-      core: the core that the process was kept on; None where that cannot be asked for.
-      runs, warmup_runs: for each model.
-      rows: in the order asked for.
+      conditions: where and when they were measured.
+      core: the core that the process was kept on; None where the system cannot do that.
+      runs, warmup_runs: numbers of runs of each model.
+      rows: one a model, in the order of the models.
     """
 
     conditions: Conditions
@@ -61,14 +62,14 @@ def measure(
     """Measures models in rounds of a few runs each, on one core.
 
     Args:
-      models: `.tflite` files.
+      models: the `.tflite` files.
       runs: timed runs of each, a multiple of `worker.ROUND` and at least ten rounds.
       warmup: runs before them.
-      core: to stay on; None for the last one that this process may use.
+      core: the core to stay on; None for the last one that this process may use.
 
     Raises:
       DataError: a model cannot be loaded or run.
-      EfldError: too few runs.
+      EfldError: there are too few runs, or they are not a multiple of `worker.ROUND`.
     """
     rounds = runs // worker.ROUND
     if runs % worker.ROUND or rounds < 10:
@@ -96,11 +97,11 @@ def measure(
 def interval(values: np.ndarray) -> tuple[float, float]:
     """The 95% confidence interval of the median of independent values [R], by their order.
 
-    (H. A. David and H. N. Nagaraja, "Order Statistics", Section 7.1, with the normal approximation
-    of the binomial distribution.)
+    The source is H. A. David and H. N. Nagaraja, "Order Statistics", Section 7.1, with the normal
+    approximation of the binomial distribution.
     """
     ordered = np.sort(values)
     half = 0.98 * np.sqrt(len(ordered))
-    first = int(np.floor(len(ordered) / 2 - half))
-    last = int(np.ceil(len(ordered) / 2 + half))
-    return float(ordered[max(first, 0)]), float(ordered[min(last, len(ordered) - 1)])
+    low = int(np.floor(len(ordered) / 2 - half))
+    high = int(np.ceil(len(ordered) / 2 + half))
+    return float(ordered[max(low, 0)]), float(ordered[min(high, len(ordered) - 1)])

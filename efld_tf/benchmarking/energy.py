@@ -1,4 +1,4 @@
-"""The processor's own energy counter (RAPL), where it can be read."""
+"""Reads the energy counter of the processor (RAPL), where the system allows it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ IDLE_SECONDS = 1.0
 
 
 def microjoules(counters: Path = COUNTERS) -> int | None:
-    """The energy that all packages have used, in microjoules; None where it is not told."""
+    """The energy that all packages have used, in microjoules; None where it cannot be read."""
     try:
-        found = sorted(counters.glob("intel-rapl:[0-9]*"))
-        packages = [path for path in found if path.name.count(":") == 1]
+        zones = sorted(counters.glob("intel-rapl:[0-9]*"))
+        packages = [path for path in zones if path.name.count(":") == 1]
         values = [int((package / "energy_uj").read_text()) for package in packages]
     except (OSError, ValueError):
         return None
@@ -24,25 +24,27 @@ def microjoules(counters: Path = COUNTERS) -> int | None:
 
 
 def of_one_run(model: str, core: int | None, counters: Path = COUNTERS) -> float | None:
-    """Millijoules of one invocation above those of an idle machine; None where it is not told."""
+    """Millijoules of one invocation above an idle machine; None where they cannot be measured."""
     before = microjoules(counters)
     if before is None:
         return None
     started = time.monotonic()
     time.sleep(IDLE_SECONDS)
     after = microjoules(counters)
-    if after is None or after < before:  # the counter turned over
+    if after is None or after < before:  # The counter has wrapped around.
         return None
     idle = (after - before) / (time.monotonic() - started)
     job = {"models": [model], "threads": [1], "kernels": [True], "runs": RUNS, "warmup": 0,
            "seed": SEED, "core": core}
     empty, full = ({**job, "runs": runs} for runs in (1, RUNS))
-    used = []
-    for one in (empty, full):  # their difference leaves out the start of the process
+    energies = []
+    # The difference of the two jobs leaves out the start of the process.
+    for timed_job in (empty, full):
         before, started = microjoules(counters), time.monotonic()
-        ask_worker(Path(model), one, timeout=None)
+        ask_worker(Path(model), timed_job, timeout=None)
         after = microjoules(counters)
         if before is None or after is None or after < before:
             return None
-        used.append(after - before - idle * (time.monotonic() - started))
-    return round((used[1] - used[0]) / (RUNS - 1) / 1000, 4) if used[1] > used[0] else None
+        energies.append(after - before - idle * (time.monotonic() - started))
+    difference = energies[1] - energies[0]
+    return round(difference / (RUNS - 1) / 1000, 4) if difference > 0 else None

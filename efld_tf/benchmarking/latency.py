@@ -1,4 +1,4 @@
-"""Latency and memory of a `.tflite` on this machine, with the conditions they were measured in."""
+"""Measures the latency and memory of a `.tflite` on this machine, and records the conditions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from efld_tf.runtime import graph
 from efld_tf.scoring.section import Section
 
 SEED = 0
-# For loading a model and running it a few times. A damaged one may take forever.
+# The time for loading a model and running it a few times; a damaged model may take forever.
 TRIAL_SECONDS = 60.0
 
 
@@ -32,11 +32,11 @@ class Latency:
     """The latency of one configuration, in milliseconds of one invocation.
 
     Attributes:
-      threads: of the interpreter.
-      xnnpack: whether the XNNPACK delegate was used; built-in kernels otherwise.
-      runs: how many invocations the numbers are from.
+      threads: number of threads of the interpreter.
+      xnnpack: whether the XNNPACK delegate was used; otherwise the built-in kernels were.
+      runs: number of timed invocations.
       latency_ms_p50, latency_ms_p95: percentiles, interpolated linearly.
-      latency_ms_mean, latency_ms_min: as named.
+      latency_ms_mean, latency_ms_min: mean and minimum.
     """
 
     threads: int
@@ -53,13 +53,13 @@ class Conditions:
     """What has to be known to compare latencies.
 
     Attributes:
-      device: CPU model.
-      os: system and release.
-      cores: CPUs that this process may use.
-      python, runtime: versions.
-      date: start of the measurement, UTC, ISO 8601.
-      load: average number of running processes over the last minute, before the measurement; None
-        where the system does not tell.
+      device: model of the CPU.
+      os: name and release of the system.
+      cores: number of CPUs that this process may use.
+      python, runtime: versions of Python and of the runtime.
+      date: start of the measurement in UTC, in ISO 8601.
+      load: average number of running processes over the last minute before the measurement; None
+        where the system does not report it.
     """
 
     device: str
@@ -76,14 +76,14 @@ class Benchmark(Section):
     """The latency of a model on this machine.
 
     Attributes:
-      model: its file.
-      conditions: where and when.
-      warmup_runs, runs: a configuration.
-      size_bytes: of the file.
-      peak_memory_bytes: what loading and running adds to the resident memory of a fresh process
-        that has imported the interpreter, the runtime's code used by the model included (one
-        thread, XNNPACK on); None where the system does not tell.
-      latencies: one a thread count, XNNPACK on before off.
+      model: path of its file.
+      conditions: where and when it was measured.
+      warmup_runs, runs: numbers of runs of each configuration.
+      size_bytes: size of the file.
+      peak_memory_bytes: what loading and running the model with one thread and XNNPACK adds to the
+        resident memory of a fresh process that has imported the interpreter; the runtime's code
+        that the model uses is included. None where the system does not report it.
+      latencies: one with and one without XNNPACK for each thread count, in this order.
     """
 
     section = "benchmark"
@@ -98,24 +98,28 @@ class Benchmark(Section):
 
     @property
     def main(self) -> Latency:
-        """The one that `time_ms` is taken from: XNNPACK on, one thread, else the first count."""
+        """The latency that `time_ms` is taken from.
+
+        It is the one with XNNPACK and one thread, or else the first thread count.
+        """
         with_xnnpack = [latency for latency in self.latencies if latency.xnnpack]
         return next((lat for lat in with_xnnpack if lat.threads == 1), with_xnnpack[0])
 
     @property
     def factors(self) -> dict[str, float]:
-        """Time, complexity and size."""
+        """The time, complexity and size of the model."""
         return {"time_ms": self.main.latency_ms_p50, **cost_factors(self.model)}
 
     @property
     def file(self) -> Path:
-        """The model that was measured."""
+        """The file of the model that was measured."""
         return self.model
 
     def summary(self) -> dict[str, Any]:
         """The `benchmark` section of `results.json`.
 
-        The configuration of `main` is at the top; all of them are under `measurements`.
+        The configuration of `main` is at the top level; all configurations are under
+        `measurements`.
         """
         conditions = {k: v for k, v in asdict(self.conditions).items() if v is not None}
         result = {**conditions, "warmup_runs": self.warmup_runs, **asdict(self.main)}
@@ -128,7 +132,7 @@ class Benchmark(Section):
 
 
 def cost_factors(model: Path) -> dict[str, float]:
-    """The factors of the PAIR score that a `.tflite` tells without being run.
+    """The factors of the PAIR score that can be read from a `.tflite` without running it.
 
     Raises:
       DataError: the file cannot be read.
@@ -147,16 +151,16 @@ def measure(
     """Measures a model with XNNPACK on and off, in processes of its own.
 
     Args:
-      path: the `.tflite`.
+      path: the `.tflite` file.
       threads: thread counts, each above 0.
-      runs: timed invocations a configuration, above 0.
-      warmup: invocations before them.
+      runs: number of timed invocations of each configuration, above 0.
+      warmup: number of invocations before them.
       trial_seconds: how long the model may take to be loaded and run a few times.
 
     Raises:
       DataError: the file cannot be read, or the runtime cannot load or run it, crashes on it or
         takes too long.
-      EfldError: the process could not be started.
+      EfldError: a number is out of range, or the process could not be started.
     """
     if not threads or min(threads) < 1 or runs < 1 or warmup < 0:
         raise EfldError("expected threads and runs from 1 on, and warm-up runs from 0 on")
@@ -192,7 +196,7 @@ def measure(
 
 
 def summarise(threads: int, xnnpack: bool, nanoseconds: Sequence[int]) -> Latency:
-    """The statistics of one configuration's runs, with microseconds to three digits."""
+    """The statistics of one configuration's runs, in milliseconds rounded to six digits."""
     milliseconds = np.asarray(nanoseconds, np.float64) / 1e6
     p50, p95 = np.percentile(milliseconds, (50, 95))
     return Latency(
@@ -207,7 +211,7 @@ def summarise(threads: int, xnnpack: bool, nanoseconds: Sequence[int]) -> Latenc
 
 
 def current_conditions() -> Conditions:
-    """The conditions on this machine now."""
+    """The conditions on this machine at this moment."""
     has_affinity = hasattr(os, "sched_getaffinity")
     return Conditions(
         device=_cpu_model(),
@@ -227,12 +231,12 @@ def _cpu_model() -> str:
                 if line.startswith(("model name", "Model")):
                     return line.partition(":")[2].strip()
     except OSError:
-        pass  # Not Linux.
+        pass  # The system is not Linux.
     return platform.processor() or platform.machine() or "unknown"
 
 
 def ask_worker(path: Path, job: dict[str, Any], timeout: float | None) -> dict[str, Any]:
-    """What `worker` answers to a job; `path` is named in messages.
+    """Returns the answer of `worker` to a job; `path` is named in messages.
 
     Raises:
       DataError, EfldError: as in `measure`.
@@ -255,8 +259,8 @@ def ask_worker(path: Path, job: dict[str, Any], timeout: float | None) -> dict[s
         name = signal.Signals(-process.returncode).name
         raise DataError(path, f"cannot be run: the runtime crashes on this model ({name})")
     if process.returncode > 0:
-        last = (process.stderr.strip() or "no message").splitlines()[-1]
-        raise EfldError(f"the benchmark's process failed: {last}")
+        last_line = (process.stderr.strip() or "no message").splitlines()[-1]
+        raise EfldError(f"the benchmark's process failed: {last_line}")
     answer = json.loads(process.stdout.splitlines()[-1])
     if "error" in answer:
         raise DataError(path, f"cannot be run: {answer['error']}")

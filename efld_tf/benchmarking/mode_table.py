@@ -1,4 +1,4 @@
-"""Every export mode of one head side by side: size, latency, accuracy."""
+"""Compares size, latency and accuracy of all export modes of one head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from efld_tf.benchmarking import compare as latencies
 from efld_tf.errors import UnsupportedMode
 
 if TYPE_CHECKING:
-    from efld_tf.exporting.calibration import Asked
+    from efld_tf.exporting.calibration import CalibrationChoice
     from efld_tf.exporting.report import Bundle
     from efld_tf.models.trained import TrainedModel
 
@@ -21,13 +21,13 @@ RUNS = 1000
 
 @dataclass(frozen=True)
 class ModeTable:
-    """The exports of a model.
+    """The exports of a model in every mode.
 
     Attributes:
       on: the faces on which they are compared with the trained model.
-      bundles: by mode.
-      refused: by mode, why the model cannot have it.
-      latencies: of the bundles, in order, measured in one run.
+      bundles: the exported bundles, by mode.
+      refused: the reasons why the model cannot be exported in a mode, by mode.
+      latencies: of the bundles, in their order, measured in one run.
     """
 
     on: str
@@ -37,7 +37,7 @@ class ModeTable:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row a mode: its size, multiply-accumulates, latency and loss."""
+        """A row for each mode with its size, multiply-accumulates, latency and accuracy."""
         return [
             {
                 "mode": mode, "size_bytes": bundle.report.size_bytes, "macs": bundle.report.macs,
@@ -50,7 +50,7 @@ class ModeTable:
 
     @property
     def markdown(self) -> str:
-        """The table, and why modes are not in it."""
+        """The table, and the reasons why modes are missing from it."""
         refused = [f"\nNot as {mode}: {reason}.\n" for mode, reason in self.refused.items()]
         return f"NME and differences on {self.on}.\n\n" + _table(self.rows) + "".join(refused)
 
@@ -68,16 +68,16 @@ def export_all(
     trained: TrainedModel,
     folder: Path,
     *,
-    calibrate_on: Asked = None,
+    calibrate_on: CalibrationChoice = None,
     compare_on: str | None = None,
-    told: Callable[[str], None] = print,
+    notify: Callable[[str], None] = print,
 ) -> ModeTable:
     """Exports a model in every mode, each to a folder below `folder`, and measures them.
 
     Args:
       calibrate_on, compare_on: as in `exporting.export.export`; None compares on the head's
         training source.
-      told: takes a line for each mode that is begun.
+      notify: is called with a line for each mode that is begun.
 
     Raises:
       EfldError: as in `exporting.export.export`.
@@ -89,13 +89,13 @@ def export_all(
     bundles: dict[str, Bundle] = {}
     refused: dict[str, str] = {}
     for name, mode in modes.MODES.items():
-        told(f"{name} ...")
+        notify(f"{name} ...")
         try:
             bundles[name] = export.export(
                 trained, folder / name, mode, calibrate_on=calibrate_on, compare_on=compare_on)
         except UnsupportedMode as error:
             refused[name] = str(error)
-            told(f"{name}: {error}")
+            notify(f"{name}: {error}")
     measured = latencies.measure([bundle.model for bundle in bundles.values()], runs=RUNS)
     table = ModeTable(compare_on, bundles, refused, measured)
     table.write(folder)
@@ -103,7 +103,7 @@ def export_all(
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    """The rows as Markdown."""
+    """Formats the rows as a Markdown table."""
     lines = [
         "| mode | size | latency p50 (95% interval) | NME | trained model | median point "
         "difference |",

@@ -1,4 +1,4 @@
-"""Latency and power by `benchmark_model`, on a phone or on this machine."""
+"""Measures latency and power with `benchmark_model`, on a phone or on this machine."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from efld_tf.files import sha256
 from efld_tf.runtime import graph
 from efld_tf.scoring.section import Section
 
-# Signals as a shell's exit codes: 128 and the number.
+# A shell reports a signal as the exit code of 128 plus its number.
 CRASHES = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 137: "SIGKILL", 139: "SIGSEGV"}
 SAMPLE_SECONDS = 1.0
-# For a program to come up on a phone.
+# The time for a program to start on a phone.
 START_SECONDS = 30.0
-# Fewer samples say nothing of their own scatter.
+# Fewer samples say nothing about their own scatter.
 FEWEST_SAMPLES = 5
 
 
 @dataclass(frozen=True)
 class Power:
-    """What running the model adds to the power of an idle phone.
+    """What running the model adds to the power of an idle phone, in watts.
 
     Attributes:
-      power_w: mean power of the battery while it runs, less that of the idle phone.
+      power_w: mean power of the battery while the model runs, less that of the idle phone.
       uncertainty_w: half of its 95% confidence interval, from the scatter of the samples, which are
         taken as independent; a gauge that repeats its values makes it too small.
-      idle_w: of the idle phone.
-      samples: while running; as many before.
+      idle_w: mean power of the idle phone.
+      samples: number of samples while running; there were as many before.
     """
 
     power_w: float
@@ -54,11 +54,11 @@ class NativeBenchmark(Section):
     """A model measured by the native tool.
 
     Attributes:
-      model: its file.
+      model: path of its file.
       conditions: what has to be known to compare it, as in the `benchmark` section of
         `results.json`.
-      output: of the tool.
-      power: None where it was not asked for.
+      output: what the tool printed.
+      power: the measured power; None where it was not asked for.
     """
 
     section = "benchmark"
@@ -70,25 +70,28 @@ class NativeBenchmark(Section):
 
     @property
     def time_ms(self) -> float:
-        """The median, or the mean of a build that tells no median (`time_is` says which)."""
+        """The median, or the mean where the build prints no median.
+
+        `time_is` in the summary says which of them it is.
+        """
         median = self.output.latency_ms_p50
         return self.output.latency_ms_mean if median is None else median
 
     @property
     def factors(self) -> dict[str, float]:
-        """Time, complexity, size, and the power where it was measured."""
+        """The time, complexity and size of the model, and its power where it was measured."""
         power = {"power_w": self.power.power_w} if self.power else {}
         return {"time_ms": self.time_ms, **power, **cost_factors(self.model)}
 
     @property
     def file(self) -> Path:
-        """The model that was measured."""
+        """The file of the model that was measured."""
         return self.model
 
     def summary(self) -> dict[str, Any]:
         """The `benchmark` section of `results.json`."""
-        told = {k: v for k, v in asdict(self.output).items() if v is not None}
-        result = {**self.conditions, **told}
+        output_fields = {k: v for k, v in asdict(self.output).items() if v is not None}
+        result = {**self.conditions, **output_fields}
         result["time_is"] = "mean" if self.output.latency_ms_p50 is None else "median"
         if self.power:
             result.update({
@@ -108,15 +111,15 @@ def on_phone(
     """Measures a model on a phone.
 
     Args:
-      model: the `.tflite`.
-      tool: a `benchmark_model` for the phone.
-      serial: which phone; None for the only one.
+      model: the `.tflite` file.
+      tool: a `benchmark_model` that was built for the phone.
+      serial: serial number of the phone; None for the only one.
       cores: mask of the cores to run on, in hexadecimal as `taskset` takes it; None for any.
-      threads, runs, warmup: of the tool.
+      threads, runs, warmup: options of the tool.
       power_seconds: how long to sample the battery, idle and running; 0 for not at all.
 
     Raises:
-      EfldError: adb, the phone or the tool fails.
+      EfldError: adb, the phone or the tool fails, or the power cannot be measured.
       DataError: the tool crashes on the model.
     """
     if cores is not None:
@@ -124,7 +127,7 @@ def on_phone(
     phone = adb.Phone(serial)
     if power_seconds and phone.charging():
         raise EfldError("--power: the phone is being charged; unplug it and use adb over Wi-Fi")
-    about = phone.describe()
+    description = phone.describe()
     program = phone.push(Path(tool), executable=True)
     pushed = phone.push(Path(model))
     prefix = ["taskset", cores] if cores else []
@@ -144,7 +147,7 @@ def on_phone(
         power = _power(phone, words, program, power_seconds)
     after = phone.heat()
     conditions = {
-        "device": about.device, "soc": about.soc, "os": about.os,
+        "device": description.device, "soc": description.soc, "os": description.os,
         "runtime": f"benchmark_model {sha256(tool)[:12]}", "date": date,
         "core_mask": cores or "any", "threads": threads, "xnnpack": True, "warmup_runs": warmup,
     }
@@ -162,7 +165,7 @@ def here(
     model: str | Path, tool: str | Path, *, cores: str | None = None, threads: int = 1,
     runs: int = 200, warmup: int = 20,
 ) -> NativeBenchmark:
-    """Measures a model by a `benchmark_model` for this machine; arguments as in `on_phone`.
+    """Measures a model with a `benchmark_model` for this machine; arguments are as in `on_phone`.
 
     Raises:
       EfldError, DataError: as in `on_phone`.
@@ -185,9 +188,10 @@ def here(
         code = process.returncode if process.returncode > 0 else 128 - process.returncode
         raise _failure(model, text, code)
     output = benchmark_model.parse(text)
-    told = {k: v for k, v in asdict(conditions).items() if v is not None and k != "python"}
+    machine_conditions = {
+        k: v for k, v in asdict(conditions).items() if v is not None and k != "python"}
     return NativeBenchmark(Path(model), {
-        **told, "os": f"{platform.system()} {platform.release()}",
+        **machine_conditions, "os": f"{platform.system()} {platform.release()}",
         "runtime": f"benchmark_model {sha256(tool)[:12]}", "core_mask": cores or "any",
         "threads": threads, "xnnpack": True, "warmup_runs": warmup,
     }, output)
@@ -197,7 +201,10 @@ def difference(idle: Sequence[float], running: Sequence[float]) -> Power:
     """The power of running above idle, with the uncertainty of the difference of two means.
 
     Args:
-      idle, running: samples in watts, as many of each.
+      idle, running: as many samples of each, in watts.
+
+    Raises:
+      EfldError: there are too few samples.
     """
     if min(len(idle), len(running)) < FEWEST_SAMPLES:
         raise EfldError(f"--power: {min(len(idle), len(running))} samples are too few: "
@@ -208,7 +215,7 @@ def difference(idle: Sequence[float], running: Sequence[float]) -> Power:
 
 
 def _power(phone: adb.Phone, words: list[str], program: str, seconds: float) -> Power:
-    """Samples the battery of a phone idle, and then while the program runs all the time."""
+    """Samples the battery of a phone first while it is idle, then while the program runs."""
     count = max(1, int(seconds / SAMPLE_SECONDS))
     name = Path(program).name
     idle = _sampled(phone, count)
@@ -217,23 +224,24 @@ def _power(phone: adb.Phone, words: list[str], program: str, seconds: float) -> 
         _wait_until_running(phone, process, name)
         running = _sampled(phone, count) if process.poll() is None else []
         if process.poll() is not None:
-            assert process.stdout is not None  # the pipe of `Phone.start`
+            assert process.stdout is not None  # It is the pipe of `Phone.start`.
             text = process.stdout.read()
             message = "adb: the device was disconnected" if phone.gone(text) else \
                 f"benchmark_model ended early: {(text.strip() or 'no message').splitlines()[-1]}"
             raise EfldError(message[:300])
     finally:
-        with suppress(EfldError):  # ending adb here does not end the program there
+        # Ending adb here does not end the program on the phone.
+        with suppress(EfldError):
             phone.shell("sh", "-c", f"kill $(pidof {name}) || true")
         process.kill()
         process.communicate()
-    found = difference(idle, running)
-    if found.power_w <= found.uncertainty_w:
+    power = difference(idle, running)
+    if power.power_w <= power.uncertainty_w:
         raise EfldError(
-            f"--power: {found.power_w:.3f} W above idle is within the uncertainty of "
-            f"{found.uncertainty_w:.3f} W; give more seconds and let the phone come to rest"
+            f"--power: {power.power_w:.3f} W above idle is within the uncertainty of "
+            f"{power.uncertainty_w:.3f} W; give more seconds and let the phone come to rest"
         )
-    return found
+    return power
 
 
 def _wait_until_running(phone: adb.Phone, process: subprocess.Popen[str], name: str) -> None:
@@ -241,7 +249,7 @@ def _wait_until_running(phone: adb.Phone, process: subprocess.Popen[str], name: 
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None:
         if phone.shell("sh", "-c", f"pidof {name} || true").strip():
-            time.sleep(SAMPLE_SECONDS)  # until its power has settled
+            time.sleep(SAMPLE_SECONDS)  # Its power has to settle.
             return
         if time.monotonic() > deadline:
             raise EfldError(f"benchmark_model: does not run after {START_SECONDS:g} seconds")
@@ -257,7 +265,7 @@ def _sampled(phone: adb.Phone, count: int) -> list[float]:
 
 
 def _failure(model: str | Path, text: str, code: int) -> EfldError:
-    """What a failed run of the tool means."""
+    """The error that a failed run of the tool means."""
     if code in CRASHES:
         return DataError(model, f"benchmark_model crashes on it ({CRASHES[code]})")
     try:

@@ -1,9 +1,9 @@
-"""Where the time of a model goes, operator by operator.
+"""Measures how the time of a model is distributed over its operators.
 
-The runtime's Python package has no profiler. Here the model is cut off after each operator in turn,
-all prefixes are timed in rounds, and an operator's time is what its prefix takes longer than the
-one before. What a cut changes (an output that would have stayed in a cache) is part of the error;
-times below a microsecond say nothing.
+The runtime's Python package has no profiler. So the model is cut off after each operator in turn,
+and all these prefixes are timed in rounds. The time of an operator is how much longer its prefix
+takes than the one before. A cut also changes the model itself (an output might have stayed in a
+cache), which is part of the error; times below a microsecond mean nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from efld_tf.runtime import graph
 
 @dataclass(frozen=True)
 class Cost:
-    """One operator's part.
+    """What one operator costs.
 
     Attributes:
-      index, name, shape: which operator, and the shape of its first output.
-      macs: its multiply-accumulates.
-      microseconds: its time, not below 0.
+      index, name: position and name of the operator.
+      shape: shape of its first output.
+      macs: number of its multiply-accumulates.
+      microseconds: its time, which is never below 0.
     """
 
     index: int
@@ -38,14 +39,14 @@ class Cost:
 
 
 def measure(model: str | Path, rounds: int = 40, core: int | None = None) -> list[Cost]:
-    """The cost of each operator of a model's main graph, one thread, XNNPACK on.
+    """Measures each operator of a model's main graph with one thread and XNNPACK.
 
     Raises:
       DataError: the model cannot be read or run.
     """
-    found = graph.read(model)
+    model_graph = graph.read(model)
     content = Path(model).read_bytes()
-    operators = [operator for operator in found.operators if operator.subgraph == 0]
+    operators = [operator for operator in model_graph.operators if operator.subgraph == 0]
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for count in range(1, len(operators) + 1):
@@ -55,7 +56,7 @@ def measure(model: str | Path, rounds: int = 40, core: int | None = None) -> lis
         job = {"models": paths, "threads": [1], "kernels": [True], "warmup": 3, "seed": SEED,
                "runs": rounds * worker.ROUND, "core": core}
         answer = ask_worker(Path(model), job, timeout=None)
-    # The lower quartile: disturbances only ever make a run longer.
+    # The lower quartile is used, because disturbances only ever make a run longer.
     quartiles = [np.percentile(row[3], 25) / 1000 for row in answer["latencies_ns"]]
     reached = np.maximum.accumulate(quartiles)
     return [
@@ -65,12 +66,12 @@ def measure(model: str | Path, rounds: int = 40, core: int | None = None) -> lis
 
 
 def _prefix(content: bytes, count: int) -> bytes:
-    """A model of the first operators, whose outputs are what no other of them reads."""
+    """A model of the first `count` operators; its outputs are those that none of them reads."""
     tree = flatbuffer.read(content)
     main = tree.subgraphs[0]
     main.operators = main.operators[:count]
-    read = {int(index) for operator in main.operators for index in operator.inputs}
+    read_indices = {int(index) for operator in main.operators for index in operator.inputs}
     computed = [int(index) for operator in main.operators for index in operator.outputs]
-    main.outputs = np.array([index for index in computed if index not in read], np.int32)
+    main.outputs = np.array([index for index in computed if index not in read_indices], np.int32)
     tree.signatureDefs = tree.metadata = None
     return flatbuffer.write(tree)

@@ -1,9 +1,9 @@
-"""The process in which a model is loaded, run and timed; started by `latency.measure`.
+"""The process in which a model is loaded, run and timed; `latency.ask_worker` starts it.
 
-A process of its own, because a damaged model can crash the runtime and take the process with it,
-and because only a process that does nothing else has a meaningful peak of memory. It is run as a
-file: `python worker.py` with the job as JSON on standard input and the answer on standard output.
-It imports nothing of the package, so that it works wherever the package is.
+It is a separate process, because a damaged model can crash the runtime and its process, and because
+only a process that does nothing else has a meaningful peak of memory. It is run as a file:
+`python worker.py` reads the job as JSON from standard input and writes the answer to standard
+output. It imports nothing from the package, so that it works wherever the package is.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 Key = TypeVar("Key")
 
-# Runs of one interpreter before the other one has its turn: short enough that a disturbance of a
-# second hits both, long enough that the caches are warm for most of them.
+# Number of runs of an interpreter before it is the turn of the next one. It is small enough that a
+# disturbance of a second hits all of them, and large enough that the caches are warm for most runs.
 ROUND = 20
 
-# A damaged shape can ask for all the memory of the machine. Address space, not memory in use.
+# A damaged shape can ask for all the memory of the machine. This limits the address space, not the
+# memory in use.
 MAX_ADDRESS_BYTES = 8 << 30
 
 
 def main() -> None:
-    """Reads the job, runs it and writes `{"peak_memory_bytes", "latencies_ns"}` or `{"error"}`."""
+    """Reads the job, runs it and writes the result of `run`, or `{"error"}` with a message."""
     job = json.load(sys.stdin)
     if sys.platform == "linux":
         import resource
@@ -42,29 +43,29 @@ def main() -> None:
         answer = run(job["models"], job["threads"], job["kernels"], job["runs"], job["warmup"],
                      job["seed"])
     except (ValueError, RuntimeError, TypeError, MemoryError) as error:
-        # What the interpreter raises for models that it cannot load, prepare or invoke.
+        # The interpreter raises these for models that it cannot load, prepare or invoke.
         answer = {"error": (str(error).strip() or type(error).__name__).splitlines()[0]}
-    # On a line of its own: the runtime may have written before.
+    # The answer is on a separate line, because the runtime may have written before.
     print("\n" + json.dumps(answer))
 
 
 def run(
     models: list[str], threads: list[int], kernels: list[bool], runs: int, warmup: int, seed: int
 ) -> dict[str, Any]:
-    """Measures models, in turns for each thread count.
+    """Measures models in turns, for one thread count after the other.
 
     Args:
       models: paths of the `.tflite` files.
-      threads: thread counts, measured one after the other.
-      kernels: with XNNPACK (True), with the built-in kernels (False), or both.
-      runs: timed runs a configuration.
-      warmup: runs before them.
-      seed: of the random input.
+      threads: thread counts.
+      kernels: True for XNNPACK, False for the built-in kernels, or both.
+      runs: number of timed runs of each configuration.
+      warmup: number of runs before them.
+      seed: seed of the random input.
 
     Returns:
-      `peak_memory_bytes`: what loading and running the first model (one thread, XNNPACK on) adds to
-      the memory of the process, None where the system does not tell.
-      `latencies_ns`: one `[model's index, threads, XNNPACK on, nanoseconds of each run]` a
+      `peak_memory_bytes`: what loading and running the first model with one thread and XNNPACK adds
+      to the memory of the process; None where the system does not report it.
+      `latencies_ns`: `[model's index, threads, XNNPACK on, nanoseconds of each run]` for each
       configuration.
     """
     before = peak_memory_bytes()
@@ -88,7 +89,7 @@ def run(
 
 
 def load(model: str, threads: int, xnnpack: bool, seed: int) -> Interpreter:
-    """An interpreter with its tensors allocated and random inputs set."""
+    """Makes an interpreter with allocated tensors and random inputs."""
     interpreter = Interpreter(
         model_path=model,
         num_threads=threads,
@@ -106,7 +107,10 @@ def load(model: str, threads: int, xnnpack: bool, seed: int) -> Interpreter:
 
 
 def random_input(random: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Pixels for 8-bit types, [0, 1) for floats, zeros for what may be an index or a flag."""
+    """Random pixels for 8-bit types, values in [0, 1) for floats, and zeros for other types.
+
+    An input of another type may be an index or a flag.
+    """
     if dtype in (np.uint8, np.int8):
         limits = np.iinfo(dtype)
         return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
@@ -121,7 +125,7 @@ def time_interleaved(
     """Times interpreters in turns, so that other load on the machine hits them alike.
 
     Returns:
-      For each, the nanoseconds of `runs` invocations; copying images in and out is not part.
+      The nanoseconds of `runs` invocations of each, without copying images in and out.
     """
     for interpreter in interpreters.values():
         for _ in range(warmup):
@@ -138,9 +142,9 @@ def time_interleaved(
 
 
 def peak_memory_bytes() -> int | None:
-    """The largest resident memory that this process ever had; None where it is not told."""
+    """The largest resident memory that this process ever had; None where it is not reported."""
     try:
-        # Not getrusage: on Linux that one inherits the peak of the process that started this one.
+        # On Linux, getrusage inherits the peak of the process that started this one.
         with open("/proc/self/status") as file:
             fields = dict(line.split(":", 1) for line in file)
         return int(fields["VmHWM"].split()[0]) * 1024
@@ -149,7 +153,7 @@ def peak_memory_bytes() -> int | None:
     if sys.platform == "darwin":
         import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Bytes, unlike elsewhere.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # This system counts in bytes.
     return None
 
 

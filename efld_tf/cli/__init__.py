@@ -1,1 +1,1 @@
-"""The commands: each module parses its arguments, calls the package and prints."""
+"""The commands; each module parses arguments, calls the package and prints the result."""

@@ -1,4 +1,4 @@
-"""`efld-bench`: latency, memory, size and MACs of a `.tflite`, here or on a phone."""
+"""The command `efld-bench`: latency, memory, size and MACs of a `.tflite`, here or on a phone."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     _check_native(arguments)
     arguments.model = str(runs.exported_model(arguments.model))
 
-    found = graph.read(arguments.model)
-    if arguments.output:  # refuse another model's file before the work
+    model_graph = graph.read(arguments.model)
+    if arguments.output:  # Another model's file is refused before the work.
         results.existing(arguments.output, results.describe_model(arguments.model))
     measured: Benchmark | NativeBenchmark
     if arguments.benchmark_model:
@@ -35,13 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments.output:
         measured.save(arguments.output)
     if arguments.json:
-        listed = {"operators": [_as_json(op) for op in found.operators]}
+        listed = {"operators": [_as_json(op) for op in model_graph.operators]}
         print(json.dumps({**measured.summary(), **(listed if arguments.operators else {})},
                          indent=2))
     elif isinstance(measured, NativeBenchmark):
         print(_native_report(arguments.model, measured))
     else:
-        print(_report(arguments.model, measured, found, arguments.operators))
+        print(_report(arguments.model, measured, model_graph, arguments.operators))
     if arguments.profile:
         _print_profile(arguments.model)
     return None
@@ -149,8 +149,8 @@ def entry() -> None:
     raise SystemExit(common.run(main))
 
 
-def _report(path: str, measured: Benchmark, found: graph.Graph, operators: bool) -> str:
-    conditions, total = measured.conditions, found.total_macs
+def _report(path: str, measured: Benchmark, model_graph: graph.Graph, operators: bool) -> str:
+    conditions, total = measured.conditions, model_graph.total_macs
     memory = measured.peak_memory_bytes
     lines = [
         f"{path}: {measured.size_bytes:,} bytes, {total:,} MACs = {2 * total / 1e6:.2f} MFLOPs, "
@@ -166,13 +166,13 @@ def _report(path: str, measured: Benchmark, found: graph.Graph, operators: bool)
         )
     if operators:
         lines.append(f"{'':5}  {'operator':24}  {'MACs':>12}  outputs")
-        for op in found.operators:
+        for op in model_graph.operators:
             lines.append(f"{op.index:5}  {op.name:24}  {op.macs:12,}  {_outputs(op)}")
     return "\n".join(lines)
 
 
 def _outputs(operator: graph.Operator) -> str:
-    """Dtype and shape of each output, such as `int8[1,64,64,8]`."""
+    """Formats the dtype and shape of each output, such as `int8[1,64,64,8]`."""
     shapes = (
         ",".join("?" if size is None else str(size) for size in tensor.shape)
         for tensor in operator.outputs

@@ -1,4 +1,4 @@
-"""What every command shares: `--version`, and errors that are one line with exit code 2."""
+"""The parts that all commands share, such as `--version` and errors in one line."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from efld_tf.errors import DataError, EfldError
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
-# No count that is given on a command line is larger.
+# The largest count that a command line may give.
 LARGEST_COUNT = 2**31 - 1
 MOST_THREADS = 256
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
+    """A parser that prints an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_BAD_INPUT, f"error: {message} (see {self.prog} --help)\n")
 
 
 def parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    """An argument parser in the house style, with `--version`."""
+    """Makes an argument parser in the style of all commands, with `--version`."""
     result = _Parser(
         prog=prog,
         description=description,
@@ -42,7 +42,7 @@ def parser(prog: str, description: str, epilog: str | None = None) -> argparse.A
 
 
 def whole_from(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[str], int]:
-    """The type of an argument that is a whole number between two, which are in the range."""
+    """The type of an argument that is a whole number from `lowest` to `highest`, both included."""
 
     def parse(text: str) -> int:
         try:
@@ -59,7 +59,7 @@ def whole_from(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[str], int
 
 
 def number_within(low: float, high: float) -> Callable[[str], float]:
-    """The type of an argument that is a finite number between two, which are in the range."""
+    """The type of an argument that is a finite number from `low` to `high`, both included."""
 
     def parse(text: str) -> float:
         try:
@@ -75,7 +75,7 @@ def number_within(low: float, high: float) -> Callable[[str], float]:
 
 
 def standard_input() -> TextIO:
-    """Standard input, in which a name of any bytes can stand; empty where it is closed."""
+    """Standard input, which may contain names of any bytes; it is empty where it is closed."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
     return sys.stdin or io.StringIO()
@@ -88,7 +88,7 @@ def run(
 
     Returns:
       The exit code: that of the command (None counts as 0), 2 for bad input or a package that is
-      not installed, 130 for Ctrl-C.
+      not installed, or 130 for Ctrl-C.
     """
     # A name that the terminal cannot show must not end a command.
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -98,17 +98,17 @@ def run(
     except EfldError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    except OSError as error:  # an unwritable folder, a file where a folder should be
-        if isinstance(error, BrokenPipeError):  # `efld-score ... | head`
+    except OSError as error:  # A folder is not writable, or a file is where a folder should be.
+        if isinstance(error, BrokenPipeError):  # The output ended early: `efld-score ... | head`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    except ModuleNotFoundError as error:  # as in the environment of `make runtime`
+    except ModuleNotFoundError as error:  # It happens in the environment of `make runtime`.
         package = (error.name or "efld_tf").partition(".")[0]
         if package == "efld_tf" or package in sys.stdlib_module_names:
-            raise  # a bug, or a broken Python
+            raise  # This is a bug, or Python is broken.
         print(f"error: this needs {package}, which is not installed; 'pip install .' in the "
               "project's folder installs everything", file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -118,7 +118,7 @@ def run(
 
 
 def tell(source: str, errors: Sequence[DataError], notes: Sequence[str]) -> None:
-    """Tells what a command for looking at data passed over, and what is to be known of it."""
+    """Prints the errors and notes of a command that reads the data of a source."""
     if errors:
         print(f"cannot be used: {len(errors)}; the first: {errors[0]}\n"
               f"  all of them: efld-data check {shlex.quote(source)}")

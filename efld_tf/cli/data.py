@@ -1,4 +1,4 @@
-"""`efld-data`: checking and packing annotated photos, looking at them, rendering faces."""
+"""The command `efld-data`: checks, packs, shows and labels photos, and renders faces."""
 
 from __future__ import annotations
 

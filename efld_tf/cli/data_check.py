@@ -1,4 +1,4 @@
-"""`efld-data check`: mistakes in sources."""
+"""The command `efld-data check`, which looks for mistakes in sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 REPORT, SHEET, EXCLUSIONS = "report.json", "worst.jpg", "exclude.json"
 
-# How many findings of a kind are printed where there is no folder to write them to.
+# The number of findings of a kind that are printed where there is no folder to write them to.
 PRINTED = 3
 
 THRESHOLDS = {
@@ -63,15 +63,15 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.output is not None and arguments.output.exists() \
             and not arguments.output.is_dir():
         raise EfldError(f"--output {arguments.output}: expected a folder, got a file")
-    chosen = {option.name: getattr(arguments, option.name) for option in fields(Thresholds)}
+    thresholds = {option.name: getattr(arguments, option.name) for option in fields(Thresholds)}
     report = run.check(
-        arguments.source, arguments.against, Thresholds(**chosen),
+        arguments.source, arguments.against, Thresholds(**thresholds),
         workers=arguments.workers, progress=not arguments.quiet,
     )
     if arguments.output is None:
-        for found in reports.worst(report.findings, PRINTED):
-            print(f"{found.kind}: {report.sources[found.source].source.path.name}: "
-                  f"{found.key}: {found.message}")
+        for finding in reports.worst(report.findings, PRINTED):
+            print(f"{finding.kind}: {report.sources[finding.source].source.path.name}: "
+                  f"{finding.key}: {finding.message}")
     else:
         _write(arguments.output, report)
     print(reports.summary(report))
@@ -90,11 +90,11 @@ def _write(folder: Path, report: Report) -> None:
     if reports.write_sheet(folder / SHEET, report):
         written.append(SHEET)
     else:
-        (folder / SHEET).unlink(missing_ok=True)  # of an earlier check
+        (folder / SHEET).unlink(missing_ok=True)  # It is from an earlier check.
     print(f"written: {', '.join(str(folder / name) for name in written)}")
     count = sum(len(source["exclude"]) for source in listed["sources"])
-    found = {finding.kind for finding in report.findings
-             if not report.sources[finding.source].against}
-    kept = ", ".join(kind for kind in KINDS if kind in found - EXCLUDED)
-    kept = f"; not those that are only {kept}, which may be right" if kept else ""
-    print(f"{EXCLUSIONS} lists {count} faces{kept}")
+    corpus_kinds = {finding.kind for finding in report.findings
+                    if not report.sources[finding.source].against}
+    unlisted = ", ".join(kind for kind in KINDS if kind in corpus_kinds - EXCLUDED)
+    note = f"; not those that are only {unlisted}, which may be right" if unlisted else ""
+    print(f"{EXCLUSIONS} lists {count} faces{note}")

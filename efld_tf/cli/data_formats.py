@@ -1,4 +1,4 @@
-"""`efld-data formats`: what sources can be read."""
+"""The command `efld-data formats`, which lists the formats of sources that can be read."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def add_formats(commands: argparse._SubParsersAction) -> None:
 def _formats(arguments: argparse.Namespace) -> None:
     for name in arguments.name:
         if name not in sources.FORMATS:
-            known = ", ".join(sorted(sources.FORMATS))
-            raise EfldError(f"unknown format {name!r}; known: {known}")
-    listed = [_described(name) for name in arguments.name or sorted(sources.FORMATS)]
+            known_formats = ", ".join(sorted(sources.FORMATS))
+            raise EfldError(f"unknown format {name!r}; known: {known_formats}")
+    entries = [_describe(name) for name in arguments.name or sorted(sources.FORMATS)]
     if arguments.json:
-        print(json.dumps(listed, indent=2))
+        print(json.dumps(entries, indent=2))
         return
-    for entry in listed:
-        known = ", ".join(
+    for entry in entries:
+        schema_texts = ", ".join(
             f"{schema['name']} ({schema['points']} points)" for schema in entry["schemas"]
         )
         print(f"{entry['name']}:{entry['path']}")
         print(f"    {entry['title']}")
-        print(f"    points   {known or 'a schema that you declare'}")
+        print(f"    points   {schema_texts or 'a schema that you declare'}")
         print(f"    files    {entry['layout']}")
         if arguments.name:
             for option, meaning in entry["options"].items():
@@ -55,16 +55,16 @@ def _formats(arguments: argparse.Namespace) -> None:
               "what the options of a format mean: efld-data formats NAME")
 
 
-def _described(name: str) -> dict[str, Any]:
-    found = sources.FORMATS[name]
+def _describe(name: str) -> dict[str, Any]:
+    reader = sources.FORMATS[name]
     return {
-        "name": found.name,
-        "title": found.title,
-        "path": found.path,
+        "name": reader.name,
+        "title": reader.title,
+        "path": reader.path,
         "schemas": [
-            {"name": schema, "points": schemas.get(schema).num_points} for schema in found.schemas
+            {"name": schema, "points": schemas.get(schema).num_points} for schema in reader.schemas
         ],
-        "options": found.options | sources.COMMON_OPTIONS,
-        "layout": found.layout,
-        "licence": found.licence,
+        "options": reader.options | sources.COMMON_OPTIONS,
+        "layout": reader.layout,
+        "licence": reader.licence,
     }

@@ -1,4 +1,4 @@
-"""`efld-data label`: labels of photos that nobody annotated."""
+"""The command `efld-data label`, which labels photos that nobody annotated."""
 
 from __future__ import annotations
 
@@ -52,25 +52,25 @@ def _label(arguments: argparse.Namespace) -> None:
     if arguments.output.is_file() and not arguments.force:
         raise EfldError(f"{arguments.output} is there already; choose another name, or give "
                         "--force to replace it")
-    found = inputs.expand(arguments.input, common.standard_input())
-    photos = [item for item in found.items if type(item) is inputs.Photo]
-    for item in (item for item in found.items if type(item) is not inputs.Photo):
+    all_inputs = inputs.expand(arguments.input, common.standard_input())
+    photos = [item for item in all_inputs.items if type(item) is inputs.Photo]
+    for item in (item for item in all_inputs.items if type(item) is not inputs.Photo):
         print(f"skipped: {printable(item.image)}: only photos are labelled")
-    sure = arguments.min_confidence
+    min_confidence = arguments.min_confidence
     labeller = labels.Labeller(
         model=str(arguments.model),
         convert=arguments.convert,
         detector=arguments.detector,
         views=arguments.views,
-        **({} if sure is None else {"min_confidence": sure}),
+        **({} if min_confidence is None else {"min_confidence": min_confidence}),
     )
-    if sure is not None and not labeller.has_confidence:
+    if min_confidence is not None and not labeller.has_confidence:
         raise EfldError(f"--min-confidence: {arguments.model} has no confidence")
     summary = labels.write(
-        labeller, photos, found.root,
+        labeller, photos, all_inputs.root,
         arguments.output, workers=arguments.workers, progress=not arguments.quiet,
     )
-    for error in (*found.errors, *summary.unreadable):
+    for error in (*all_inputs.errors, *summary.unreadable):
         print(f"skipped: {printable(str(error))}")
     for note in summary.notes:
         print(f"note: {note}")

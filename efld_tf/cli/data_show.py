@@ -1,4 +1,4 @@
-"""`efld-data show`: a look at the faces of a source."""
+"""The command `efld-data show`, which draws faces of a source."""
 
 from __future__ import annotations
 
@@ -48,24 +48,30 @@ def _show(arguments: argparse.Namespace) -> None:
     from efld_tf.data import look, show
 
     show.check_suffix(arguments.output)
-    told = look.Told()
-    found = tqdm(look.faces(arguments.source, told, arguments.split), desc="annotations",
-                 unit="face", disable=arguments.quiet, leave=False, delay=1)
-    chosen = look.sample(_spared(found, arguments.output), arguments.count, arguments.seed)
+    remarks = look.Remarks()
+    all_faces = tqdm(look.faces(arguments.source, remarks, arguments.split), desc="annotations",
+                     unit="face", disable=arguments.quiet, leave=False, delay=1)
+    checked_faces = _checked_faces(all_faces, arguments.output)
+    chosen = look.sample(checked_faces, arguments.count, arguments.seed)
     if not chosen:
-        raise look.no_face(arguments.source, told)
-    sheet = show.sheet(chosen, told, columns=arguments.columns, tile=arguments.tile,
+        raise look.no_face(arguments.source, remarks)
+    sheet = show.sheet(chosen, remarks, columns=arguments.columns, tile=arguments.tile,
                        numbers=arguments.numbers, names=arguments.names)
     show.write(arguments.output, sheet)
-    common.tell(arguments.source, told.errors, told.notes)
+    common.tell(arguments.source, remarks.errors, remarks.notes)
     print(f"written: {arguments.output}")
 
 
-def _spared(found: Iterable[look.Face], output: Path) -> Iterator[look.Face]:
-    """The faces; raises EfldError where the picture would replace a photo of theirs."""
-    there = output.exists()
-    for face in found:
+def _checked_faces(faces: Iterable[look.Face], output: Path) -> Iterator[look.Face]:
+    """Yields the faces.
+
+    Raises:
+      EfldError: the picture would replace the photo of a face.
+    """
+    output_exists = output.exists()
+    for face in faces:
         image = face.record.image
-        if there and image.name == output.name and image.exists() and image.samefile(output):
+        same_name = output_exists and image.name == output.name
+        if same_name and image.exists() and image.samefile(output):
             raise EfldError(f"{output} is a photo of the source and would be replaced")
         yield face

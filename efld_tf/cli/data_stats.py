@@ -1,4 +1,4 @@
-"""`efld-data stats`: what faces sources hold."""
+"""The command `efld-data stats`, which prints and draws statistics of the faces of sources."""
 
 from __future__ import annotations
 
@@ -41,34 +41,35 @@ def _stats(arguments: argparse.Namespace) -> None:
     picture, numbers = arguments.output, arguments.output.with_suffix(".json")
     if picture.suffix.lower() != ".png":
         raise EfldError(f"{picture}: expected a name that ends in .png")
-    found = [
+    all_stats = [
         stats.measure(source, arguments.split, progress=not arguments.quiet)
         for source in arguments.source
     ]
-    for one in found:
-        _print(one)
-    stats_plot.draw(picture, found)
-    files.write_json(numbers, [one.to_json() for one in found])
+    for source_stats in all_stats:
+        _print(source_stats)
+    stats_plot.draw(picture, all_stats)
+    files.write_json(numbers, [source_stats.to_json() for source_stats in all_stats])
     print(f"written: {picture}, {numbers}")
 
 
-def _print(one: SourceStats) -> None:
+def _print(source_stats: SourceStats) -> None:
     from efld_tf.data.stats import MEASURES
 
-    print(f"source      {one.source}")
-    if one.source.startswith("packed:"):
-        _print_manifest(Path(one.source.partition(":")[2]))
-    identities = "" if one.identities is None else f" of {one.identities} people or photos"
-    print(f"faces       {one.faces}{identities}, {one.schema}")
-    shares = [f"{one.missing:.1%} not annotated"]
-    shares += [] if one.occluded is None else [f"{one.occluded:.1%} occluded"]
+    print(f"source      {source_stats.source}")
+    if source_stats.source.startswith("packed:"):
+        _print_manifest(Path(source_stats.source.partition(":")[2]))
+    identities = "" if source_stats.identities is None \
+        else f" of {source_stats.identities} people or photos"
+    print(f"faces       {source_stats.faces}{identities}, {source_stats.schema}")
+    shares = [f"{source_stats.missing:.1%} not annotated"]
+    shares += [] if source_stats.occluded is None else [f"{source_stats.occluded:.1%} occluded"]
     print(f"points      {', '.join(shares)}")
-    for name, values in one.values.items():
+    for name, values in source_stats.values.items():
         if len(values):
             low, middle, high = np.percentile(values, (5, 50, 95))
             print(f"{name:11} 5% {low:.4g}, median {middle:.4g}, 95% {high:.4g}"
                   f"  ({MEASURES[name]})")
-    common.tell(one.source, one.told.errors, one.told.notes)
+    common.tell(source_stats.source, source_stats.remarks.errors, source_stats.remarks.notes)
 
 
 def _print_manifest(folder: Path) -> None:

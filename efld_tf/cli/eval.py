@@ -1,4 +1,4 @@
-"""`efld-eval`: a trained or exported model measured on annotated faces."""
+"""The command `efld-eval`, which measures a trained or exported model on annotated faces."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         runs.trained_model(arguments.model)
     _check(arguments, exported)
     predictor = api.predictor(arguments.model, head=arguments.head)
-    if arguments.output:  # refuse another model's file before the work
+    if arguments.output:  # Another model's file is refused before the work.
         results.existing(arguments.output, results.describe_model(predictor.model))
     for measured in _measured(arguments, predictor, _scenes(arguments)):
         _tell(arguments, measured)
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 def _measured(
     arguments: argparse.Namespace, predictor: Predictor, scenes: Scenes
 ) -> Iterator[Measured]:
-    """All that is asked for, one after the other."""
+    """Makes the measurements that the arguments ask for, one after the other."""
     evaluation, progress = None, not arguments.quiet
     if arguments.source:
         evaluation = api.evaluate(
@@ -68,7 +68,7 @@ def _measured(
 
 
 def _detected(arguments: argparse.Namespace, predictor: Predictor) -> Iterator[Measured]:
-    """What is measured where a detector has to find the faces."""
+    """Makes the measurements in which a detector has to find the faces."""
     from efld_tf.evaluation import detected
     from efld_tf.runtime.boxes import read_boxes
     from efld_tf.runtime.detector import open_detector
@@ -93,7 +93,7 @@ def _detected(arguments: argparse.Namespace, predictor: Predictor) -> Iterator[M
 
 
 def _scenes(arguments: argparse.Namespace) -> Scenes:
-    """Photos and the boxes of their faces, for `--prior`; empty without `--boxes`."""
+    """Reads the photos and the boxes of their faces for `--prior`; empty without `--boxes`."""
     if not arguments.prior or arguments.boxes is None:
         return []
     from efld_tf.evaluation import presence
@@ -105,7 +105,7 @@ def _scenes(arguments: argparse.Namespace) -> Scenes:
 
 
 def _tell(arguments: argparse.Namespace, measured: Measured) -> None:
-    """Prints, merges and draws."""
+    """Prints a measurement, merges it into the results file and draws it."""
     for reason in measured.skipped:
         print(f"skipped: {reason}")
     print(measured.report())
@@ -121,7 +121,7 @@ def _check(arguments: argparse.Namespace, exported: bool) -> None:
     _check_detector(arguments, exported)
     if arguments.plots and arguments.plots.exists() and not arguments.plots.is_dir():
         raise EfldError(f"--plots {arguments.plots}: expected a folder, got a file")
-    if arguments.plots:  # that matplotlib is not installed is told before the work
+    if arguments.plots:  # A missing matplotlib is reported before the work.
         from efld_tf.evaluation import plots  # noqa: F401
     if arguments.source is None:
         if not arguments.prior and not arguments.detector:

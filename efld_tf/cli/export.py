@@ -1,4 +1,4 @@
-"""`efld-export`: one head of a trained model as a `.tflite` in a folder with what belongs to it."""
+"""The command `efld-export`, which writes one head of a trained model as a `.tflite` bundle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from efld_tf.exporting import modes
 if TYPE_CHECKING:
     from efld_tf.exporting.report import Bundle
 
-# An input of a concatenation that uses fewer of its grid's 255 levels is worth a word.
+# The report names an input of a concatenation that uses fewer of the 255 levels of its grid.
 FEW_LEVELS = 64
 
 
@@ -49,11 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "run", nargs="?", help="a run's folder or a trained .h5 (default: the newest run)"
     )
-    mode = parser.add_mutually_exclusive_group(required=True)
-    for name, known in modes.MODES.items():
-        mode.add_argument(
-            f"--{name}", action="store_const", const=name, dest="mode", help=known.meaning)
-    mode.add_argument(
+    mode_group = parser.add_mutually_exclusive_group(required=True)
+    for name, mode in modes.MODES.items():
+        mode_group.add_argument(
+            f"--{name}", action="store_const", const=name, dest="mode", help=mode.meaning)
+    mode_group.add_argument(
         "--compare", action="store_true", help="all of these: a table of size, latency and NME",
     )
     parser.add_argument("--head", help="the landmark format to keep (default: the model's first)")
@@ -90,12 +90,14 @@ def _tell(bundle: Bundle) -> None:
           f"{report.head}")
     if report.calibration_faces:
         faces = report.calibration_faces
-        few = f": {ENOUGH_FACES} or more lose less" if faces < ENOUGH_FACES else ""
-        print(f"calibrated on {faces} faces of {report.calibration_source}{few}")
+        hint = f": {ENOUGH_FACES} or more lose less" if faces < ENOUGH_FACES else ""
+        print(f"calibrated on {faces} faces of {report.calibration_source}{hint}")
     print("operators: " + ", ".join(f"{n} {name}" for name, n in report.operators.items()))
-    for found in report.concatenations if modes.get(report.mode).activation_bits == 8 else ():
-        if found["levels"] < FEW_LEVELS:
-            print(f"  {found['name']}: an input uses only {found['levels']} of its 255 levels")
+    is_8_bit = modes.get(report.mode).activation_bits == 8
+    for concatenation in report.concatenations if is_8_bit else ():
+        if concatenation["levels"] < FEW_LEVELS:
+            print(f"  {concatenation['name']}: an input uses only {concatenation['levels']} of its "
+                  "255 levels")
     if report.compared_on_calibration:
         print("compared on the calibration's own faces, where an export loses least (--faces takes "
               "others):")

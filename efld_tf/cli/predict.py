@@ -1,4 +1,4 @@
-"""`efld-predict`: faces and their landmarks in photos, videos and from a camera."""
+"""The command `efld-predict`: finds faces and landmarks in photos, videos and from a camera."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from efld_tf.errors import EfldError
 from efld_tf.quiet import native_stderr_silenced
 from efld_tf.text import printable
 
-if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for them
+if TYPE_CHECKING:  # They are imported where they are used, so that --help does not wait for them.
     from tqdm import tqdm
 
     from efld_tf.runtime.inputs import Input
@@ -30,44 +30,44 @@ KINDS = ("pictures", "json", "csv", "pts")
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
-    """Parses the arguments, looks at every input, and tells what was found and written."""
+    """Parses the arguments, predicts every input, and prints what was found and written."""
     arguments = _parser().parse_args(argv)
 
     from efld_tf.runtime import inputs
     from efld_tf.runtime.outputs import Outputs
     from efld_tf.runtime.window import Window
 
-    of_detector = (arguments.detector, arguments.min_score, arguments.min_face)
-    if arguments.boxes is not None and of_detector != (None, None, None):
+    detector_options = (arguments.detector, arguments.min_score, arguments.min_face)
+    if arguments.boxes is not None and detector_options != (None, None, None):
         raise EfldError("--boxes take the detector's place: without --detector, --min-score and "
                         "--min-face")
     if arguments.boxes is not None and arguments.min_confidence is not None:
         raise EfldError("--boxes: every one is a face, so without --min-confidence")
     if arguments.boxes is None and arguments.box_format is not None:
         raise EfldError("--box-format goes with --boxes")
-    found = inputs.expand(arguments.input, common.standard_input(), skip=arguments.output)
+    all_inputs = inputs.expand(arguments.input, common.standard_input(), skip=arguments.output)
     window = Window("efld-predict") if arguments.show else None
     kinds = {*arguments.save, *(["aligned"] if arguments.align else [])}
-    begun = time.time()
-    report = _Report(len(found.items), arguments.quiet)
+    start_time = time.time()
+    report = _Report(len(all_inputs.items), arguments.quiet)
     with native_stderr_silenced():
         landmarker = api.load(
             arguments.model, detector=_detector(arguments), min_face=arguments.min_face,
             min_score=arguments.min_score, min_confidence=arguments.min_confidence,
             threads=arguments.threads)
-        for error in found.errors:
+        for error in all_inputs.errors:
             report.failed(error)
         try:
             with Outputs(arguments.output, kinds, landmarker.schema) as outputs:
-                outputs.check(found)
-                _predict(found.items, landmarker, outputs, report, arguments, window)
+                outputs.check(all_inputs)
+                _predict(all_inputs.items, landmarker, outputs, report, arguments, window)
         finally:
             report.close()
             if window is not None:
                 window.close()
     if not arguments.quiet and report.succeeded:
-        _tell_outputs(arguments.output, kinds, landmarker.schema, found.root)
-        if older := outputs.older(begun):
+        _tell_outputs(arguments.output, kinds, landmarker.schema, all_inputs.root)
+        if older := outputs.older(start_time):
             print(f"note: {older} files of an earlier run are still in {arguments.output}")
     if report.failures:
         return 1 if report.succeeded else common.EXIT_BAD_INPUT
@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _detector(arguments: argparse.Namespace) -> str | None:
-    """The detector; None where boxes are given."""
+    """The detector's name or file; None where boxes are given."""
     return None if arguments.boxes is not None else arguments.detector or "both"
 
 
@@ -139,7 +139,7 @@ def _predict(
     items: Sequence[Input], landmarker: FaceLandmarker, outputs: Outputs, report: _Report,
     arguments: argparse.Namespace, window: Window | None,
 ) -> None:  # fmt: skip
-    """Looks at everything, photos that follow each other together."""
+    """Predicts all inputs in order; photos that follow each other are predicted together."""
     from efld_tf.runtime.inputs import CameraInput, VideoFile
     from efld_tf.runtime.prediction import Prediction
     from efld_tf.runtime.tracker import TrackerOptions
@@ -170,7 +170,7 @@ def _predict(
 
 
 class _Report:
-    """Lines on standard output, errors on stderr, and a progress bar where that is a terminal.
+    """Prints lines on standard output, errors on stderr, and a progress bar on a terminal.
 
     Attributes:
       succeeded, failures: numbers of inputs; a damaged video may count as both.
@@ -192,10 +192,10 @@ class _Report:
         if self._bar is not None:
             self._bar.update(count - self._bar.n)
 
-    def done(self, name: str, found: str) -> None:
+    def done(self, name: str, summary: str) -> None:
         self.succeeded += 1
         if not self._quiet:
-            self._say(f"{name}: {found}", sys.stdout)
+            self._say(f"{name}: {summary}", sys.stdout)
 
     def note(self, text: str) -> None:
         if not self._quiet:
@@ -205,12 +205,12 @@ class _Report:
         self.failures += 1
         self._say(f"error: {error}", sys.stderr)
 
-    def _say(self, line: str, where: TextIO) -> None:
+    def _say(self, line: str, stream: TextIO) -> None:
         line = printable(line)
         if self._bar is None:
-            print(line, file=where, flush=True)  # of a long run, which may be looked at by a pipe
+            print(line, file=stream, flush=True)  # A pipe may show the lines of a long run.
         else:
-            self._bar.write(line, file=where)
+            self._bar.write(line, file=stream)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -223,7 +223,7 @@ def _tell_outputs(output: Path, kinds: set[str], schema: str, root: Path) -> Non
         print(f"written to {output}")
         return
     source = f"json:{output / 'faces.jsonl'}?schema={schema}&images={root}"
-    if "?" in str(output) or "&" in str(root):  # which part a source's options
+    if "?" in str(output) or "&" in str(root):  # They separate the options of a source.
         print(f"written to {output}")
     else:
         print(f"written to {output}; readable as {shlex.quote(source)}")

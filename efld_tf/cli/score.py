@@ -1,4 +1,4 @@
-"""`efld-score`: the PAIR score of one model, or a leaderboard of several."""
+"""The command `efld-score`: the PAIR score of one model, or a leaderboard of several."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Entry:
     """One model of the leaderboard.
 
     Attributes:
-      name: the model's, or the file's path.
-      file: where the numbers are from; None for a row of the paper.
-      score: what they give.
-      sources: for each known factor, how it came about.
-      shown: the factors and the score as printed in the paper; empty for a file.
+      name: name of the model, or the path of its file.
+      file: the file that the numbers are from; None for a row of the paper.
+      score: the factors and their score.
+      sources: how each known factor was obtained.
+      printed: the factors and the score as printed in the paper; empty for a file.
       printed_score_holds: whether a printed score agrees with its inputs; None for a file.
     """
 
@@ -44,7 +44,7 @@ class Entry:
     file: str | None
     score: PairScore
     sources: dict[str, str]
-    shown: dict[str, str]
+    printed: dict[str, str]
     printed_score_holds: bool | None
 
 
@@ -85,24 +85,26 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         parser.error("--sensitivity: give one results.json")
     if not arguments.mixed:
         _check_conditions(arguments.files)
-    own = [_entry(file, arguments.power) for file in arguments.files]
-    paper = [_reference_entry(row) for row in reference.TABLE_1] if arguments.reference else []
-    rows = sorted(own + paper, key=_rank)
+    file_entries = [_entry(file, arguments.power) for file in arguments.files]
+    paper_rows = reference.TABLE_1 if arguments.reference else ()
+    paper_entries = [_reference_entry(row) for row in paper_rows]
+    entries = sorted(file_entries + paper_entries, key=_rank)
     sensitivity: list[Sensitivity] = []
     if arguments.sensitivity:
         content = results.read(arguments.files[0])
-        sensitivity = _sensitivity(own[0], content, given=arguments.power is not None)
+        power_given = arguments.power is not None
+        sensitivity = _sensitivity(file_entries[0], content, power_given)
     if arguments.json:
         print(json.dumps([_as_json(entry, sensitivity if entry.file else None)
-                          for entry in rows], indent=2))
-    elif len(rows) == 1:
-        print(_report(rows[0]))
+                          for entry in entries], indent=2))
+    elif len(entries) == 1:
+        print(_report(entries[0]))
     else:
-        print(_leaderboard(rows))
+        print(_leaderboard(entries))
         _print_unstated(arguments.files)
     if arguments.sensitivity and not arguments.json:
-        print(_sensitivity_table(own[0], sensitivity))
-    return EXIT_NO_SCORE if any(entry.score.missing for entry in own) else 0
+        print(_sensitivity_table(file_entries[0], sensitivity))
+    return EXIT_NO_SCORE if any(entry.score.missing for entry in file_entries) else 0
 
 
 def entry() -> None:
@@ -111,14 +113,14 @@ def entry() -> None:
 
 
 def _check_conditions(files: Sequence[str]) -> None:
-    """Refuses to rank what was measured under different conditions."""
+    """Refuses to rank results that were measured under different conditions."""
     differing = conditions.differences([conditions.of(results.read(file)) for file in files])
     if differing:
-        named = "; ".join(
+        described = "; ".join(
             f"{name}: {' / '.join(map(str, values))}" for name, values in differing.items()
         )
         raise EfldError(
-            f"measured under different conditions ({named}): measure them alike, or say --mixed"
+            f"measured under different conditions ({described}): measure them alike, or say --mixed"
         )
 
 
@@ -129,24 +131,26 @@ def _print_unstated(files: Sequence[str]) -> None:
             print(f"{file}: does not state the conditions of its {' and '.join(missing)}")
 
 
-def _sensitivity(entry: Entry, content: dict[str, Any], given: bool) -> list[Sensitivity]:
-    """What each factor does to the score; nothing where there is none.
+def _sensitivity(entry: Entry, content: dict[str, Any], power_given: bool) -> list[Sensitivity]:
+    """Computes how each factor changes the score; the list is empty where there is no score.
 
-    The file's uncertainty is of its own power, not of one that was `given` instead.
+    The uncertainty in a file belongs to the file's power, so it is ignored where another power was
+    given instead.
     """
     if entry.score.score is None:
         return []
     factors = {name: getattr(entry.score, name) for name in results.FACTORS}
-    uncertainty = 0.0 if given else content.get("benchmark", {}).get("power_uncertainty_w", 0.0)
+    benchmark = content.get("benchmark", {})
+    uncertainty = 0.0 if power_given else benchmark.get("power_uncertainty_w", 0.0)
     return sensitivities(factors, {"power_w": uncertainty})
 
 
-def _sensitivity_table(entry: Entry, found: list[Sensitivity]) -> str:
+def _sensitivity_table(entry: Entry, sensitivity: list[Sensitivity]) -> str:
     score = entry.score.score
     if score is None:
         return "no score, so no sensitivity"
     rows = [["factor", "10% better", "within its uncertainty"]]
-    for row in found:
+    for row in sensitivity:
         high = "unbounded" if row.high == math.inf else _number(row.high or 0.0)
         interval = "-" if row.low is None else f"{_number(row.low)} to {high}"
         rows.append([row.factor, f"{_number(row.better)} ({row.better / score - 1:+.1%})",
@@ -175,13 +179,16 @@ def _entry(file: str, power: float | None) -> Entry:
         score = pair_score(factors)
     except EfldError as error:
         raise DataError(file, str(error)) from error
-    shown = printable(file)
-    # Not the file's stem as a name: in runs/*/results.json all have the same.
-    return Entry(content.get("name") or shown, shown, score, sources, {}, None)
+    shown_file = printable(file)
+    # The file's stem is no name for a model: it is the same for all of runs/*/results.json.
+    return Entry(content.get("name") or shown_file, shown_file, score, sources, {}, None)
 
 
 def _source(name: str, content: dict[str, Any]) -> str:
-    """Where a factor comes from; a section counts only where its number is the same."""
+    """Describes how a factor was obtained.
+
+    A section is its source only where it has the same number.
+    """
     benchmark, evaluation = content.get("benchmark", {}), content.get("evaluation", {})
     value = content[name]
     if name == "accuracy_percent" and _same(value, evaluation.get("accuracy_5px_percent")):
@@ -206,26 +213,26 @@ def _same(value: float, measured: float | None, scale: float = 1.0) -> bool:
 
 
 def _reference_entry(row: reference.ReferenceRow) -> Entry:
-    shown = {name: getattr(row, name) for name in (*results.FACTORS, "score")}
-    numbers = {name: float(text) for name, text in shown.items()}
+    printed = {name: getattr(row, name) for name in (*results.FACTORS, "score")}
+    numbers = {name: float(text) for name, text in printed.items()}
     score = PairScore(**numbers, score_times_watt=None, missing=())
     sources = dict.fromkeys(results.FACTORS, f"EFLD paper, Table 1 ({reference.PLATFORM})")
-    return Entry(row.team, None, score, sources, shown, holds(row))
+    return Entry(row.team, None, score, sources, printed, holds(row))
 
 
 def _rank(entry: Entry) -> tuple[bool, float]:
-    """Best score first, those without one last, equals in the order given."""
+    """The key that sorts the best score first and entries without a score last."""
     score = entry.score.score
     return (True, 0.0) if score is None else (False, -score)
 
 
 def _number(value: float | None) -> str:
-    """Six significant digits, plain notation where it is short."""
+    """Formats a number with six significant digits, in plain notation where that is short."""
     return "-" if value is None else f"{value:.6g}"
 
 
 def _report(entry: Entry) -> str:
-    """One model: every factor with its unit and source, and the score."""
+    """Formats one model: every factor with its unit and source, and the score."""
     score = entry.score
     rows = []
     for name in results.FACTORS:
@@ -265,7 +272,7 @@ def _leaderboard(entries: Sequence[Entry]) -> str:
     rows = [header]
     for rank, entry in enumerate(entries, 1):
         values = [
-            entry.shown.get(name) or _number(getattr(entry.score, name))
+            entry.printed.get(name) or _number(getattr(entry.score, name))
             for name in (*results.FACTORS, "score")
         ]
         place = "-" if entry.score.missing else str(rank)
@@ -294,7 +301,11 @@ def _checked(entry: Entry) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
-    """Rows of equal length as columns two spaces apart; `right` aligns these to the right."""
+    """Formats rows of equal length as columns that are two spaces apart.
+
+    Args:
+      right: the indices of the columns that are aligned to the right.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -311,7 +322,7 @@ def _as_json(entry: Entry, sensitivity: list[Sensitivity] | None) -> dict[str, A
     if entry.printed_score_holds is not None:
         result["printed_score_holds"] = entry.printed_score_holds
     if sensitivity is not None:
-        # JSON has no infinity: what is unbounded is null there.
+        # JSON has no infinity, so an unbounded score is null there.
         result["sensitivity"] = [
             {**asdict(row), "high": None if row.high == math.inf else row.high}
             for row in sensitivity

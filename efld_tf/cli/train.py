@@ -1,4 +1,4 @@
-"""`efld-train`: trains a recipe, or carries on where it was stopped."""
+"""The command `efld-train`, which trains a recipe or resumes a run that was stopped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 class _ShowKeys(argparse.Action):
-    """Prints the keys and ends, like `--help`."""
+    """Prints the keys and ends the command, like `--help`."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print("\n".join(_keys()))
@@ -51,7 +51,7 @@ class _ShowKeys(argparse.Action):
 
 
 def _keys() -> Iterator[str]:
-    """Every key of a recipe, then the options of every family."""
+    """Yields every key of a recipe, then the options of every family."""
     yield from map(str, config_keys.keys_of(Recipe))
     quiet.quiet_tensorflow()
     from efld_tf.models import registry

@@ -1,4 +1,4 @@
-"""`efld-verify`: whether an exported model is what it says, and computes what it did when made."""
+"""The command `efld-verify`, which checks an exported model and what it computes."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     from efld_tf.runtime import golden, metadata, other_runtimes, versions
 
     for requirement in arguments.runtime:
-        other_runtimes.parts(requirement)  # a mistake is told before anything is run
+        other_runtimes.parts(requirement)  # A mistake is reported before anything is run.
     path = runs.exported_model(arguments.model)
-    about = metadata.read(path)
-    print(f"{path.name}: {about.family}, {about.schema}, {len(about.names)} points")
-    found = audit.check(path, _mode(path))  # before it is run on anything
+    model_metadata = metadata.read(path)
+    print(f"{path.name}: {model_metadata.family}, {model_metadata.schema}, "
+          f"{len(model_metadata.names)} points")
+    model_graph = audit.check(path, _mode(path))  # The check comes before the model is run.
     expected, checks = golden.verify(path)
-    count = len(found.operators)
-    print(f"{expected.mode}: {count} operators, {found.total_macs:,} MACs, as promised; for "
-          f"TensorFlow Lite {versions.minimum_runtime(found)} and newer")
+    count = len(model_graph.operators)
+    print(f"{expected.mode}: {count} operators, {model_graph.total_macs:,} MACs, as promised; for "
+          f"TensorFlow Lite {versions.minimum_runtime(model_graph)} and newer")
     for check in checks:
         threads = f"{check.threads} thread{'s' if check.threads > 1 else ''}"
         _print(f"{check.kernels:9} {threads}", check, expected)
@@ -65,25 +66,25 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 def _mode(model: Path) -> Mode:
-    """The mode that a model's golden file states."""
+    """Reads the mode that a model's golden file states."""
     from efld_tf.exporting import modes
     from efld_tf.runtime import golden
 
-    stated, _, _ = golden.read(model)
+    golden_file, _, _ = golden.read(model)
     try:
-        return modes.get(stated.mode)
+        return modes.get(golden_file.mode)
     except EfldError as error:
         raise DataError(model.with_name(golden.FILE), str(error)) from error
 
 
 def _print(name: str, check: Check | Outcome, expected: Golden) -> None:
-    """Says how far a result is off, and how far it may be."""
-    off, allowed = f"{check.largest_difference:.6f} of the crop", f"{expected.tolerance:g}"
+    """Prints how much a result differs, and how much it may differ."""
+    difference, allowed = f"{check.largest_difference:.6f} of the crop", f"{expected.tolerance:g}"
     if expected.confidence:
-        off += f", confidence within {check.confidence_difference:.4f}"
+        difference += f", confidence within {check.confidence_difference:.4f}"
         allowed += f" or {expected.confidence.tolerance:g}"
     verdict = "ok" if check.passed else f"MORE than {allowed}"
-    print(f"{name}: golden output within {off} ({verdict})")
+    print(f"{name}: golden output within {difference} ({verdict})")
 
 
 def entry() -> None:

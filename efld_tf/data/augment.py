@@ -1,7 +1,7 @@
-"""Augmentation of whole batches: one warp, then blur, colour, noise, occlusion.
+"""Augments whole batches: one warp, then blur, colour, noise and occlusion.
 
 Randomness is stateless: the same seed gives the same batch, eagerly and inside tf.data. Images and
-points go through one affine, so they cannot come apart.
+points go through one affine, so that they cannot come apart.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class _Random:
-    """Stateless random numbers: each call takes the next of a seed's streams."""
+    """Stateless random numbers; each call takes the next of a seed's streams."""
 
     def __init__(self, seed: tf.Tensor, batch: tf.Tensor):
         self._seed, self.batch, self._calls = seed, batch, 0
@@ -41,7 +41,7 @@ class _Random:
         return self.uniform(0.0, 1.0) < probability
 
     def tile(self, *shape: int) -> tf.Tensor:
-        """Standard normal, of this shape for the whole batch."""
+        """Standard normal numbers of this shape, for the whole batch."""
         return tf.random.stateless_normal(shape, self._next())
 
 
@@ -60,17 +60,17 @@ def augment(
 
     Args:
       images: [B, P, P, 3] uint8, crops with their margin, in random order: the first are blurred.
-      points: by head, [B, N, 2] in the unit square of the stored crop.
-      flips: by head, its flip permutation.
-      margin: side of the stored crop / side of the crop that the model sees.
+      points: the points [B, N, 2] of each head in the unit square of the stored crop.
+      flips: the flip permutation of each head.
+      margin: side of the stored crop, divided by the side of the crop that the model sees.
       size: side S of the result in pixels.
       options: what to change; `AugmentOptions.none()` only cuts out the crop.
-      seed: [2] int32 or int64, of the stateless generators.
-      portable: do without Python, so that the graph can run in another process.
+      seed: [2] int32 or int64, the seed of the stateless generators.
+      portable: whether to do without Python, so that the graph can run in another process.
 
     Returns:
-      Images [B, S, S, 3] float32 in [0, 1]; by head, points [B, N, 2] in their unit square; and
-      [B] bool, which faces were mirrored (and so have their points reordered).
+      Images [B, S, S, 3] float32 in [0, 1]; the points [B, N, 2] of each head in their unit square;
+      and [B] bool, which faces were mirrored (and so have their points reordered).
     """
     random = _Random(seed, tf.shape(images)[0])
     mirrored = random.chance(options.flip)
@@ -86,7 +86,7 @@ def augment(
 def _random_affine(
     random: _Random, options: AugmentOptions, mirrored: tf.Tensor, margin: float
 ) -> tf.Tensor:
-    """[B, 2, 3] affines from the unit square of the result to that of the stored crop."""
+    """Affines [B, 2, 3] from the unit square of the result to that of the stored crop."""
     angle = random.normal(math.radians(options.rotation))
     zoom = tf.pow(2.0, random.normal(options.scale))
     shift = tf.stack([random.normal(options.translation), random.normal(options.translation)], -1)
@@ -101,9 +101,9 @@ def _random_affine(
 def _warp(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> tf.Tensor:
     """Resamples [B, P, P, 3] uint8 bilinearly by unit-square affines; outside is black.
 
-    By OpenCV, which makes the pipeline twice as fast as TensorFlow's kernel does
-    (benchmarks/input_pipeline) and is what evaluation crops with. Its sampling points are rounded
-    to 1/32 pixel.
+    It uses OpenCV, which makes the pipeline twice as fast as TensorFlow's kernel
+    (benchmarks/input_pipeline) and also crops for evaluation. OpenCV rounds sampling points to 1/32
+    pixel.
     """
 
     def resample(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
@@ -130,7 +130,7 @@ def _warp_by_tensorflow(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> t
 
 
 def _pixel_affines(to_stored: tf.Tensor, stored: int, size: int) -> tf.Tensor:
-    """[B, 2, 3] affines of unit squares as those of pixel indices, where u = (j + 0.5) / S."""
+    """Converts affines [B, 2, 3] of unit squares to pixel indices j, where u = (j + 0.5) / S."""
     linear = to_stored[..., :2] * (stored / size)
     offset = stored * to_stored[..., 2] - 0.5 + tf.reduce_sum(linear, -1) * 0.5
     return tf.concat([linear, offset[..., None]], axis=-1)
@@ -142,7 +142,7 @@ def _move_points(
     mirrored: tf.Tensor,
     flips: Mapping[str, tuple[int, ...]],
 ) -> dict[str, tf.Tensor]:
-    """The points in the unit square of the result, their order mirrored where the face is."""
+    """The points in the unit square of the result; for mirrored faces, in mirrored order."""
     inverse = tf.linalg.inv(to_stored[..., :2])
     moved = {}
     for head, value in points.items():
@@ -153,11 +153,11 @@ def _move_points(
 
 
 class _Look(NamedTuple):
-    """What is drawn for the pixels of B faces; None where nothing is.
+    """The random look of the pixels of B faces; None for a change that is switched off.
 
     Attributes:
-      blur: blurred pictures of the first K faces, [K, S, S, 3] from 0 to 255, and how much of them
-        each takes, [K] from 0 to 1.
+      blur: blurred pictures of the first K faces, [K, S, S, 3] from 0 to 255, and their weights
+        [K] from 0 to 1 in the result.
       colour: [B, 3, 3] and [B, 1], an affine of colours from 0 to 1.
       noise: [B, S, S, 3], standard normal, and its factors [B].
       cover: [B, 2] centres and [B, 2] half sides of rectangles in the unit square, negative where
@@ -171,9 +171,9 @@ class _Look(NamedTuple):
 
 
 def _drawn_look(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> _Look:
-    """A look for each crop of [B, S, S, 3] uint8.
+    """Draws a look for each crop of [B, S, S, 3] uint8.
 
-    Drawn outside of `_looking`, where XLA would draw a face's numbers anew for each of its pixels.
+    It is not drawn in `_looking`, where XLA would draw a face's numbers anew for each pixel.
     """
     return _Look(
         blur=_blur(crops, random, options) if options.blur and options.blur_sigma else None,
@@ -185,9 +185,9 @@ def _drawn_look(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> _
 
 @tf.function(jit_compile=True)
 def _looking(crops: tf.Tensor, look: _Look) -> tf.Tensor:
-    """Crops [B, S, S, 3] uint8 with their look: float32 in [0, 1].
+    """Crops [B, S, S, 3] uint8 with their look, as float32 in [0, 1].
 
-    Compiled by XLA, which goes through the pixels once instead of once an operation.
+    XLA compiles it and goes through the pixels once, instead of once for each operation.
     """
     crops = tf.cast(crops, tf.float32)
     if look.blur:
@@ -195,7 +195,7 @@ def _looking(crops: tf.Tensor, look: _Look) -> tf.Tensor:
         sharp, others = crops[: tf.shape(weight)[0]], crops[tf.shape(weight)[0] :]
         mixed = sharp + weight[:, None, None, None] * (blurred - sharp)
         crops = tf.concat([mixed, others], axis=0)
-    # Channel by channel: as a matrix product, three by three numbers take longer.
+    # This goes channel by channel, since a matrix product of three by three numbers takes longer.
     red, green, blue = (crops[..., i] / 255.0 for i in range(3))
     matrix, offset = (value[:, None, None] for value in look.colour)
     crops = offset + tf.stack([
@@ -217,10 +217,10 @@ def _looking(crops: tf.Tensor, look: _Look) -> tf.Tensor:
 def _blur(
     crops: tf.Tensor, random: _Random, options: AugmentOptions
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Of a share `blur` of the faces, at least one: Gaussian blur, and how much of it to take.
+    """Gaussian blurs for the share `blur` of the faces, at least one, and the weights of the blurs.
 
-    They are the first of the batch, whose order is random. All share one kernel and each mixes it
-    in by a share of its own.
+    They are the first faces of the batch, whose order is random. All share one kernel, and each
+    mixes in the blur with a weight of its own.
     """
     batch = tf.cast(random.batch, tf.float32)
     count = tf.cast(tf.maximum(tf.round(options.blur * batch), 1.0), tf.int32)
@@ -230,9 +230,9 @@ def _blur(
 
 @tf.function(jit_compile=True)
 def _smoothed(crops: tf.Tensor, axis: int, sigma: float) -> tf.Tensor:
-    """Gaussian blur of [K, S, S, 3] along axis 1 or 2: float32.
+    """A Gaussian blur of [K, S, S, 3] along axis 1 or 2, as float32.
 
-    Both at once take longer: XLA computes the first anew for each tap of the second.
+    Both axes at once take longer: XLA would compute the first anew for each tap of the second.
     """
     radius = math.ceil(2 * sigma)
     kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
@@ -244,7 +244,7 @@ def _smoothed(crops: tf.Tensor, axis: int, sigma: float) -> tf.Tensor:
 
 
 def _colour(random: _Random, options: AugmentOptions) -> tuple[tf.Tensor, tf.Tensor]:
-    """Saturation (grey where drawn), channel gains, contrast and brightness as one 3x3 affine."""
+    """Saturation (0 for grey faces), channel gains, contrast and brightness as one 3x3 affine."""
     saturation = 1 + random.uniform(-options.saturation, options.saturation)
     saturation = tf.where(random.chance(options.grey), 0.0, saturation)[:, None, None]
     gain = 1 + random.uniform(-options.channel_gain, options.channel_gain, 3)
@@ -259,10 +259,11 @@ def _colour(random: _Random, options: AugmentOptions) -> tuple[tf.Tensor, tf.Ten
 def _noise(
     size: int, random: _Random, options: AugmentOptions
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Standard normal noise for each face, and its factor: positive or negative.
+    """Standard normal noise for each face, and its factor, which is positive or negative.
 
-    One tile serves the batch, each face reads it from some row on: drawing every value anew would
-    take longer than all the other augmentation. The sign keeps what faces share uncorrelated.
+    One tile serves the whole batch, and each face reads it from a random row on: drawing every
+    value would take longer than all other augmentation. The random signs keep faces that share
+    rows uncorrelated.
     """
     tile = random.tile(2 * size, size, 3)
     start = tf.cast(random.uniform(0.0, float(size)), tf.int32)
@@ -273,7 +274,7 @@ def _noise(
 def _cover(
     random: _Random, options: AugmentOptions
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """A rectangle of one random colour over some faces: centre, half its sides, and colour."""
+    """Rectangles of random colours over some faces: their centres, half sides, and colours."""
     half = random.uniform(0.1, 1.0, 2) * options.occlusion_size / 2
     half = tf.where(random.chance(options.occlusion)[:, None], half, -1.0)
     return random.uniform(0.0, 1.0, 2), half, random.uniform(0.0, 1.0, 3)

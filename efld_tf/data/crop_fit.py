@@ -1,4 +1,4 @@
-"""Crop rules that show the same face at the same place whatever the annotation's format."""
+"""Fits crop rules that show a face at the same place, whatever the annotation's format."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule, zoomed
 from efld_tf.landmarks.schema import ANCHORS
 
-# Where the schemas' ANCHORS (eye centres, mouth corners) lie on average in the unit square of a
-# crop: the mean over HELEN's training faces of the crop with 1.25 times the tight box of the 68
-# iBUG points, made symmetric. It is the definition of "how much of the crop a face fills".
+# The mean places of the schemas' ANCHORS (eye centres, mouth corners) in the unit square of a crop:
+# the means over HELEN's training faces in the crop of 1.25 times the tight box of the 68 iBUG
+# points, made symmetric. They define how much of the crop a face fills.
 REFERENCE_ANCHORS = np.array(
     [[0.3317, 0.2790], [0.6683, 0.2790], [0.3517, 0.6255], [0.6483, 0.6255]]
 )
 
 
 def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0) -> CropRule:
-    """The crop rule of a source: as given, or fitted to its faces; and the zoom on it.
+    """The crop rule of a source, as the options give it or fitted to its faces, with a zoom.
 
     The fit is the least-squares scale and offset that bring the mean anchors of the faces to
     `REFERENCE_ANCHORS`, as a crop of that zoom shows them.
 
     Args:
       records: faces of one schema.
-      zoom: of `CropRule`.
+      zoom: the zoom of the `CropRule`.
 
     Raises:
-      EfldError: an annotation lacks the box that the rule needs, or no face the anchors to fit it
-        by.
+      EfldError: an annotation lacks the box that the rule needs, or no face has the anchors that
+        the fit needs.
     """
     schema = schemas.get(records[0].schema)
     box = options.box or schema.box
-    part = zoomed(zoom)
+    zoom_crop = zoomed(zoom)
     if options.scale is not None:
-        middle = np.array([part.center_x, part.center_y]) - 0.5
+        middle = np.array([zoom_crop.center_x, zoom_crop.center_y]) - 0.5
         x, y = np.array([options.offset_x, options.offset_y]) + options.scale * middle
-        return CropRule(box, schema.name, options.scale * part.side, float(x), float(y), zoom)
+        return CropRule(box, schema.name, options.scale * zoom_crop.side, float(x), float(y), zoom)
     fitted = []
     for record in records:
         x0, y0, x1, y1 = record.source_box(box)
@@ -51,12 +51,12 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
         if np.isnan(places).any(axis=-1).all():
             raise EfldError("the crop rule cannot be fitted: no face has all points of the "
                             f"schema's anchor {name}; give the source a crop.scale")
-    found = np.nanmean(anchors, axis=0)
-    wanted = part.to_unit(REFERENCE_ANCHORS) - 0.5
-    spread = wanted - wanted.mean(axis=0)
-    scale = float((spread * (found - found.mean(axis=0))).sum() / (spread**2).sum())
+    mean_anchors = np.nanmean(anchors, axis=0)
+    target = zoom_crop.to_unit(REFERENCE_ANCHORS) - 0.5
+    spread = target - target.mean(axis=0)
+    scale = float((spread * (mean_anchors - mean_anchors.mean(axis=0))).sum() / (spread**2).sum())
     if not scale > 0:
         raise EfldError("the crop rule cannot be fitted: eyes and mouths are upside down")
-    x, y = found.mean(axis=0) - scale * wanted.mean(axis=0)
+    x, y = mean_anchors.mean(axis=0) - scale * target.mean(axis=0)
     scale, x, y = (round(float(v), 4) for v in (scale, x, y))
     return CropRule(box, schema.name, scale, x, y, zoom)

@@ -1,6 +1,6 @@
-"""Face crops as they are packed, cut by several processes.
+"""Cuts face crops as they are packed, in several processes.
 
-No TensorFlow: the processes import this module.
+TensorFlow is not imported, since the processes import this module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks.geometry import CropRule, extract_crop
 from efld_tf.parallel import bounded_map
 
-# Faces that a worker process crops at a time: enough to hide the cost of handing them over.
+# Faces that a worker process crops at a time, enough to hide the cost of handing them over.
 BATCH_FACES = 16
 BATCH_FACES_MOST = 256
 
@@ -35,7 +35,7 @@ class PackedFace:
     Attributes:
       jpeg: the crop with its margin, RGB.
       points: [N, 2] float32 in the unit square of the stored crop; NaN where not annotated.
-      side: of the stored crop, in pixels of the photo.
+      side: the side of the stored crop, in pixels of the photo.
       name: the record's key: the image's path relative to the source, for reports.
     """
 
@@ -48,7 +48,7 @@ class PackedFace:
 def cropped(
     annotations: Annotations, rule: CropRule, storage: PackOptions, workers: int | None
 ) -> Iterator[tuple[FaceRecord, PackedFace | DataError]]:
-    """The records with their stored faces; those of one image follow each other."""
+    """Yields the records with their stored faces; those of one image follow each other."""
     work = partial(crop_faces, rule=rule, storage=storage, folder=annotations.source.folder)
     workers = workers or os.cpu_count() or 1
     if len(annotations.records) < 64:  # starting processes takes longer
@@ -58,17 +58,17 @@ def cropped(
 
 
 def _batches(records: list[FaceRecord]) -> Iterator[list[FaceRecord]]:
-    """The records in pieces of work: the faces of an image together, so that it is read once.
+    """Yields the records in pieces of work, in which an image's faces stay together.
 
-    Images come in the order of their first faces; a video's frames are cut into pieces that are
-    long enough for decoding up to their start not to matter.
+    So an image is read once. Images come in the order of their first faces; a video's frames are
+    cut into pieces that are so long that decoding up to their start does not matter.
     """
     images: dict[Path, list[FaceRecord]] = {}
     for record in records:
         images.setdefault(record.image, []).append(record)
     batch: list[FaceRecord] = []
     for faces in images.values():
-        # Stable: faces of a frame keep their order.
+        # The sorting is stable: faces of a frame keep their order.
         batch.extend(sorted(faces, key=lambda record: record.frame or 0))
         while len(batch) > BATCH_FACES_MOST:
             yield batch[:BATCH_FACES_MOST]
@@ -83,10 +83,10 @@ def _batches(records: list[FaceRecord]) -> Iterator[list[FaceRecord]]:
 def crop_faces(
     records: list[FaceRecord], rule: CropRule, storage: PackOptions, folder: Path
 ) -> list[tuple[FaceRecord, PackedFace | DataError]]:
-    """Crops faces with their margin; each comes with the reason where that fails.
+    """Crops faces with their margin; a face that cannot be cropped gives an error instead.
 
     Args:
-      folder: what the names of stored faces are relative to.
+      folder: the folder to which the names of stored faces are relative.
     """
     cv2.setNumThreads(1)  # one process a core already
     images = ImageReader()

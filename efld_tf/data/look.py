@@ -1,4 +1,4 @@
-"""Faces of any source, annotated photos or packed crops, for looking at them and measuring them."""
+"""The faces of any source, annotated photos or packed crops, for drawing and measuring them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Face:
 
     Attributes:
       record: its annotation, in pixels of the image that `pixels` gives.
-      pixels: reads its image, [H, W, 3] uint8 RGB; raises DataError.
-      scale: pixels of the photo for one of that image; 1 but for packed crops.
+      pixels: reads its image, [H, W, 3] uint8 RGB, or raises DataError.
+      scale: pixels of the photo for one pixel of that image; 1 except for packed crops.
       packed: whether the image is a stored crop of the face.
     """
 
@@ -43,61 +43,61 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is to be told of a source beside its faces.
+class Remarks:
+    """What the user should know of a source beside its faces.
 
     Attributes:
-      errors: of the annotations, and of the images, that cannot be used.
-      notes: what the user should know of the faces.
+      errors: an error for each annotation or image that cannot be used.
+      notes: texts about the faces.
     """
 
     errors: list[DataError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def faces(source: str, told: Told, split: str | None = None) -> Iterator[Face]:
-    """The faces of `reader:path` or `packed:folder` one by one.
+def faces(source: str, remarks: Remarks, split: str | None = None) -> Iterator[Face]:
+    """Yields the faces of `reader:path` or `packed:folder` one by one.
 
     Args:
-      told: gets the errors of others, and notes.
-      split: of a packed folder; None for `train`.
+      remarks: gets the errors of unusable faces, and notes.
+      split: the split of a packed folder; None for `train`.
 
     Raises:
       EfldError: the source is malformed or does not exist, or has no splits.
     """
-    parsed = sources.parse(source, known=(PACKED,))
+    parsed = sources.parse(source, extra_readers=(PACKED,))
     if parsed.reader == PACKED:
         if parsed.options:
             raise EfldError(f"source {source}: packed folders have no options")
         if split not in (None, *SPLITS):
-            known = ", ".join(SPLITS)
-            raise EfldError(f"source {source}: expected a split of {known}, got {split!r}")
+            names = ", ".join(SPLITS)
+            raise EfldError(f"source {source}: expected a split of {names}, got {split!r}")
         manifest = open_packed(parsed.path)
-        told.notes.extend(manifest.notes)
+        remarks.notes.extend(manifest.notes)
         if not manifest.faces(split or "train"):
             raise EfldError(f"source {source}: its {split or 'train'} split is empty; see --split")
         return _packed_faces(parsed.path, manifest, split or "train")
     if split is not None:
         raise EfldError(f"source {source}: only packed sources have splits")
-    return _source_faces(sources.stream(parsed, told.notes), told)
+    return _source_faces(sources.stream(parsed, remarks.notes), remarks)
 
 
-def no_face(source: str, told: Told) -> EfldError:
-    """Why there is no face of a source, after all of `faces`: its first error, or it is empty."""
-    return told.errors[0] if told.errors else sources.no_face(sources.parse(source))
+def no_face(source: str, remarks: Remarks) -> EfldError:
+    """The error of a source in which `faces` found no face: its first one, or that it is empty."""
+    return remarks.errors[0] if remarks.errors else sources.no_face(sources.parse(source))
 
 
-def _source_faces(items: Iterable[FaceRecord | DataError], told: Told) -> Iterator[Face]:
+def _source_faces(items: Iterable[FaceRecord | DataError], remarks: Remarks) -> Iterator[Face]:
     reader = ImageReader()
     for item in items:
         if isinstance(item, DataError):
-            told.errors.append(item)
+            remarks.errors.append(item)
         else:
             yield Face(item, partial(reader.read, item))
 
 
 def _packed_faces(folder: Path, manifest: Manifest, split: str) -> Iterator[Face]:
-    from efld_tf.data import shards  # TensorFlow reads records
+    from efld_tf.data import shards  # which imports TensorFlow
 
     size = manifest.pack.size
     for face in shards.load(folder, manifest, split):
@@ -113,9 +113,9 @@ def _decode(jpeg: bytes) -> np.ndarray:
 
 
 def sample(items: Iterable[Item], count: int, seed: int = 0) -> list[Item]:
-    """`count` items of a stream of any length, each equally likely, in the order of the stream.
+    """Draws `count` items of a stream of any length, all equally likely, in the stream's order.
 
-    The same seed gives the same places of equally long streams (reservoir sampling, algorithm R;
+    The same seed draws the same places of equally long streams (reservoir sampling, algorithm R;
     Vitter, ACM TOMS 1985).
     """
     chosen: list[tuple[int, Item]] = []
@@ -132,35 +132,36 @@ def picture(
     record: FaceRecord,
     image: np.ndarray,
     side: int,
-    shown: float | None,
+    span: float | None,
     *,
     numbers: bool = False,
     part_colours: Sequence[Colour] | None = None,
 ) -> np.ndarray:
-    """The face with its points, and its box where it has one: [side, side, 3] uint8 RGB.
+    """The face with its points, and its box if it has one: [side, side, 3] uint8 RGB.
 
     Args:
-      image: the record's, [H, W, 3] uint8 RGB.
-      shown: how much of the image, in face boxes; the whole image where most of the face's points
-        are elsewhere, or for None.
+      image: the image of the record, [H, W, 3] uint8 RGB.
+      span: the side of the shown part of the image, in face boxes; the whole image is shown for
+        None, or if most of the face's points are outside the image.
       numbers, part_colours: as in `drawing.draw_landmarks`.
     """
     height, width = image.shape[:2]
     x, y, extent = width / 2 - 0.5, height / 2 - 0.5, float(max(width, height))
-    if shown is not None:
-        known = record.points[np.isfinite(record.points).all(axis=-1)]
+    if span is not None:
+        annotated = record.points[np.isfinite(record.points).all(axis=-1)]
         # The median is where the face is, even if some points are far off.
-        middle = np.median(known, axis=0)
+        middle = np.median(annotated, axis=0)
         x0, _, x1, _ = record.face_box()
         if 0 <= middle[0] < width and 0 <= middle[1] < height:
-            (x, y), extent = middle, float(np.clip(shown * (x1 - x0), 16, 1.2 * extent))
+            (x, y), extent = middle, float(np.clip(span * (x1 - x0), 16, 1.2 * extent))
         else:
             extent *= 1.2
     scale = side / extent
     shift = side / 2 - 0.5 - np.array([x, y]) * scale
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    drawn = cv2.warpAffine(image, matrix, (side, side), flags=how, borderValue=drawing.BACKGROUND)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    drawn = cv2.warpAffine(
+        image, matrix, (side, side), flags=interpolation, borderValue=drawing.BACKGROUND)
     drawn = drawing.draw_landmarks(
         drawn, record.points * scale + shift, schemas.get(record.schema), numbers=numbers,
         visible=record.visible, part_colours=part_colours,

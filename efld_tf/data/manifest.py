@@ -1,4 +1,4 @@
-"""What a packed folder says that it holds."""
+"""The manifest of a packed folder, which describes its content."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a packed folder holds.
+    """The content of a packed folder.
 
     Attributes:
-      source: the `reader:path` it was made from.
-      schema: of its annotations.
+      source: the `reader:path` that it was made from.
+      schema: the schema of its annotations.
       crop_rule: how a face's crop follows from its box.
       pack: how crops are stored.
-      shards: by split, `train` and `validation`.
+      shards: the shards of each split, `train` and `validation`.
       mean_shape: [N, 2] mean of the training faces' points in the unit square of the model's crop.
       skipped: one line for each sample that could not be used.
-      fingerprint: of everything that went in; equal means that packing again changes nothing.
+      fingerprint: a hash of all inputs; if it is equal, packing again changes nothing.
       notes: what the user should know of the source.
-      schema_fields: what a schema that is not built in stands for (`schema_fields.to_fields`).
+      schema_fields: the definition of a schema that is not built in (`schema_fields.to_fields`).
       validation_fraction: the share of the source's faces that is held out.
-      excluded: the keys of those that were left out altogether.
-      licenses: of the weights that made points; none where people did.
+      excluded: the keys of faces that were left out altogether.
+      licenses: the licences of models whose points are used; none if people annotated all.
     """
 
     source: str
@@ -63,7 +63,7 @@ class Manifest:
     licenses: list[str] = field(default_factory=list)
 
     def faces(self, split: str) -> int:
-        """How many faces a split has."""
+        """The number of faces in a split."""
         return sum(shard.faces for shard in self.shards[split])
 
     @property
@@ -84,7 +84,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     """Reads the manifest of a packed folder.
 
     Raises:
-      DataError: it is missing, unreadable or of another format version.
+      DataError: the manifest is missing, unreadable or of another format version.
     """
     path = Path(folder) / MANIFEST
     try:
@@ -92,7 +92,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         content = trees.checked(json.loads(text), dict[str, Any], "")
         if content.pop("format_version") != FORMAT_VERSION:
             raise DataError(path, f"packed by another version; delete {folder} and pack again")
-        content.pop("content_sha256", None)  # of the shards' own
+        content.pop("content_sha256", None)  # it follows from the shards
         manifest = trees.from_tree(content, Manifest)
         schemas.resolved(manifest.schema, manifest.schema_fields)
         for text in manifest.licenses:
@@ -112,10 +112,10 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 
 def open_packed(folder: str | Path) -> Manifest:
-    """Reads the manifest of a packed folder; the schema that it carries is known from then on.
+    """Reads the manifest of a packed folder and declares the schema that it carries.
 
     Raises:
-      DataError: as `read_manifest`, or another schema is known by that name.
+      DataError: as in `read_manifest`, or there is another schema of that name.
     """
     manifest = read_manifest(folder)
     if manifest.schema_fields is not None:

@@ -1,4 +1,4 @@
-"""Options of packing, mixing and augmentation, as they stand in configs. No TensorFlow here."""
+"""Options of packing, mixing and augmentation in configs. TensorFlow is not imported here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from efld_tf.annotations.sources import ON_ERROR
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import check_zoom
 
-# What stands before the colon where a packed folder is a source of faces.
+# The reader's name in a source of faces that is a packed folder.
 PACKED = "packed"
 
 
@@ -178,7 +178,7 @@ class AugmentOptions:
 
     @classmethod
     def none(cls) -> AugmentOptions:
-        """No change at all: the crop as the model sees it when it is evaluated."""
+        """No change at all: the crop as the model sees it in an evaluation."""
         return cls(**{option.name: 0.0 for option in fields(cls)})
 
 
@@ -204,7 +204,7 @@ def check_service_repeat(source: str, repeat: float) -> None:
     """Refuses a source's `repeat` that the `tf.data` service cannot give.
 
     Raises:
-      EfldError: it is not a whole number.
+      EfldError: `repeat` is not a whole number.
     """
     if repeat != int(repeat):
         raise EfldError(f"{source}: with the tf.data service, repeat must be a whole number, "

@@ -1,4 +1,4 @@
-"""Packing: annotated photos -> shards of face crops with a manifest that says what is in them."""
+"""Packs annotated photos into shards of face crops, with a manifest that describes them."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def pack(
     workers: int | None = None,
     progress: bool = True,
 ) -> Manifest:
-    """Packs a source into `folder`, or does nothing where that is already done.
+    """Packs a source into `folder`, or does nothing if that is already done.
 
     Args:
       options: the source, its crop rule, hold-out and error policy.
       folder: where to write; an older packing of the same source is replaced in one step.
       storage: how crops are stored.
-      workers: processes; None for one a core.
+      workers: number of processes; None for one a core.
       progress: whether to show a progress bar.
 
     Raises:
@@ -59,7 +59,7 @@ def pack(
     rule = crop_rule(annotations.records, options.crop, storage.zoom)
     fingerprint = _fingerprint(annotations, rule, options, storage, excluded)
     terms = {licenses.checked(record.attributes.get(LICENSE, "")) for record in annotations.records}
-    left_out, licenses_met = sorted(annotations.excluded), sorted(terms - {""})
+    left_out, source_licenses = sorted(annotations.excluded), sorted(terms - {""})
     if folder.exists():
         if not (folder / MANIFEST).exists():
             raise EfldError(f"{folder} exists and is not a packed source; choose another folder")
@@ -69,10 +69,10 @@ def pack(
                 f"{folder} holds {existing.source}, not {options.source}; choose another folder"
             )
         if existing.fingerprint == fingerprint:
-            # An older version has not written all of it down.
+            # An older version did not write all of these fields.
             complete = replace(
                 existing, validation_fraction=options.validation_fraction, excluded=left_out,
-                licenses=licenses_met)
+                licenses=source_licenses)
             if complete != existing:
                 write_manifest(folder, complete)
             return complete
@@ -93,21 +93,22 @@ def pack(
             schema_fields=schemas.declared_fields(annotations.schema),
             validation_fraction=options.validation_fraction,
             excluded=left_out,
-            licenses=licenses_met,
+            licenses=source_licenses,
         )
         write_manifest(temporary, manifest)
     return manifest
 
 
 def _read_source(options: SourceOptions) -> tuple[sources.Annotations, list[str]]:
-    """The faces to pack, and one line for each that the source's list excludes."""
+    """Reads the faces to pack, and one line for each face that the source's list excludes."""
     if options.exclude is None:
         return sources.read(options.source, options.on_error), []
     reasons = exclusions.read(options.exclude, options.source)
     annotations = sources.read(options.source, options.on_error, frozenset(reasons))
-    met = annotations.excluded
-    lines = [f"excluded: {key}: {reason}" for key, reason in reasons.items() if key in met]
-    unknown = exclusions.unknown(reasons, met, options.exclude)
+    excluded_keys = annotations.excluded
+    lines = [f"excluded: {key}: {reason}"
+             for key, reason in reasons.items() if key in excluded_keys]
+    unknown = exclusions.unknown(reasons, excluded_keys, options.exclude)
     return annotations, [*lines, *([unknown] if unknown else [])]
 
 
@@ -120,10 +121,10 @@ def _write_splits(
     workers: int | None,
     progress: bool,
 ) -> tuple[dict[str, list[Shard]], list[list[float]], list[str]]:
-    """Writes the shards of both splits; returns them, the mean shape and what was skipped."""
+    """Writes the shards of both splits; returns them, the mean shape and the skipped samples."""
     skipped = [str(error) for error in annotations.skipped]
     faces = cropped(annotations, rule, storage, workers)
-    # Of the training faces, point by point.
+    # The sum and the number of the training faces' points.
     total, count = np.zeros((2, schemas.get(annotations.schema).num_points, 2))
     with (
         tqdm(total=len(annotations.records), unit="face", desc=f"packing {options.name}",
@@ -168,7 +169,7 @@ def _fingerprint(
 ) -> str:
     """A hash of everything that the packed content depends on.
 
-    Photos count by size and modification time: hashing them would read the whole data set.
+    Photos count by size and modification time, since hashing them would read the whole data set.
     """
     settings = [
         FORMAT_VERSION, options.source, options.validation_fraction, options.on_error,

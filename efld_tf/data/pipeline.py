@@ -1,4 +1,4 @@
-"""Packed sources of any formats -> mixed, shuffled, augmented batches."""
+"""Makes mixed, shuffled and augmented batches from packed sources of any formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from efld_tf.data.options import (
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 
-# Faces among which the next one is drawn; larger sources are shuffled in a window of this size.
+# The number of faces among which the next one is drawn; larger sources are shuffled in such a
+# window.
 SHUFFLE_BUFFER = 16384
 
 CORES = os.cpu_count() or 1
@@ -30,12 +31,12 @@ CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class PackedSource:
-    """A packed folder and what it is used for.
+    """A packed folder and its use.
 
     Attributes:
-      folder: of the shards.
-      manifest: read from it.
-      heads: by head that it supervises, the indices of the head's points in its annotation.
+      folder: the folder of the shards.
+      manifest: the manifest of the folder.
+      heads: for each head that it supervises, the indices of the head's points in its annotation.
       repeat: how often a face is drawn for each time a face of a `repeat=1` source is.
       level: as in `SourceOptions`.
     """
@@ -48,14 +49,14 @@ class PackedSource:
 
 
 def supervised_heads(options: SourceOptions, schema: str) -> dict[str, tuple[int, ...]]:
-    """For each head that a source of `schema` supervises, the indices of its points.
+    """The indices of the points of each head that a source of `schema` supervises.
 
     Raises:
       EfldError: a head is neither that schema nor a true subset of it.
     """
-    found = schemas.get(schema)
+    landmark_schema = schemas.get(schema)
     try:
-        return {head: found.subset_indices(head) for head in options.heads}
+        return {head: landmark_schema.subset_indices(head) for head in options.heads}
     except EfldError as error:
         raise EfldError(f"source {options.name}: {error}") from error
 
@@ -67,12 +68,13 @@ class BatchOptions:
     Attributes:
       heads: the names (schemas) of all heads, in the model's order.
       size: side of the images in pixels.
-      batch_size: faces a batch.
+      batch_size: number of faces in a batch.
       augment: random changes, for training.
-      seed: of the order and the augmentation.
-      cache: keep decoded crops in memory (P * P * 3 bytes a face) instead of decoding each time.
-      parallel_calls: batches that are augmented at the same time; None for one a core.
-      portable: augment without Python, for other processes; slower.
+      seed: the seed of the order and the augmentation.
+      cache: whether to keep decoded crops in memory (P * P * 3 bytes a face) instead of decoding
+        them each time.
+      parallel_calls: number of batches that are augmented at the same time; None for one a core.
+      portable: whether to augment without Python, for other processes, which is slower.
     """
 
     heads: tuple[str, ...]
@@ -88,18 +90,18 @@ class BatchOptions:
 def training_batches(
     sources: Sequence[PackedSource], options: BatchOptions, start_step: int = 0
 ) -> tf.data.Dataset:
-    """Endless training batches; step k's batch depends on the seed and k alone.
+    """Endless training batches; the batch of step k depends only on the seed and k.
 
-    Faces are drawn from the sources in proportion to their size times `repeat`, each source in an
-    order shuffled anew every time through it.
+    Faces are drawn from the sources in proportion to their size times `repeat`. Each source is
+    shuffled anew for every pass through it.
 
     Args:
-      start_step: the step of the first batch: a resumed run continues the same stream.
+      start_step: the step of the first batch, with which a resumed run continues the same stream.
 
     Returns:
       Elements `{"image": [B, S, S, 3] float32 in [0, 1], "points": {head: [B, N, 2]},
-      "mask": {head: [B, N] float32}, "level": [B] int32}`, points in the image's unit square; the
-      mask is 0 where a face has no annotation in that format, the level is its source's.
+      "mask": {head: [B, N] float32}, "level": [B] int32}`. Points are in the image's unit square;
+      the mask is 0 where a face has no annotation in that format; the level is its source's.
 
     Raises:
       EfldError: there is no source, or they were packed with different sizes or margins.
@@ -135,8 +137,8 @@ def service_batches(
 ) -> tf.data.Dataset:
     """Endless training batches that the workers of a `tf.data` service decode and augment.
 
-    Elements as in `training_batches`. In every round each face comes `repeat` times, whichever
-    worker has it; the order depends on the workers' speed, so that the stream is not repeatable.
+    Elements are as in `training_batches`. In every round each face comes `repeat` times, whichever
+    worker has it. The order depends on the workers' speed, so that the stream is not repeatable.
 
     Raises:
       EfldError: as in `training_batches`, or a source's `repeat` is not a whole number.
@@ -159,14 +161,14 @@ def _service_round(
     streams = []
     for source in sources:
         check_service_repeat(source.manifest.source, source.repeat)
-        # Workers are handed shards, one at a time: what one has, no other gets.
+        # Workers get shards, one at a time, and no other worker gets the same one.
         stream = _faces(source, "train", options).repeat(int(source.repeat))
         streams.append(stream.shuffle(min(source.manifest.faces("train"), SHUFFLE_BUFFER)))
     weights = [source.manifest.faces("train") * source.repeat for source in sources]
     mixed = tf.data.Dataset.sample_from_datasets(
         streams, [weight / sum(weights) for weight in weights], stop_on_empty_dataset=False
     )
-    # Its workers may have more cores than this machine, and time to be tuned in.
+    # The workers may have more cores than this machine, and run long enough to be tuned.
     batches = _decoded(mixed, pack.size, tf.data.AUTOTUNE).batch(options.batch_size)
 
     def augmented(batch: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +189,7 @@ def _service_round(
 def validation_batches(
     sources: Sequence[PackedSource], options: BatchOptions, split: str = "validation"
 ) -> tf.data.Dataset:
-    """All faces of a split once, in order and unchanged; elements as in `training_batches`.
+    """All faces of a split once, in order and unchanged; elements are as in `training_batches`.
 
     The last batch may be smaller.
     """
@@ -202,10 +204,10 @@ def validation_batches(
 
 
 def _as_given(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Without TensorFlow's tuning of what is parallel, all of which is given here.
+    """The batches without TensorFlow's tuning of parallelism, all of which is set here.
 
-    Its thread sometimes sleeps on when an iterator is dropped, for up to a minute, and a training
-    that is finished waits for it.
+    When an iterator is dropped, the tuning thread sometimes sleeps on for up to a minute, and a
+    finished training would wait for it.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -222,7 +224,7 @@ def _common_pack(sources: Sequence[PackedSource]) -> PackOptions:
 
 
 def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.Dataset:
-    """The faces of one source, still encoded, with points and mask of every head."""
+    """The faces of one source, still encoded, with the points and the mask of every head."""
 
     def supervise(face: dict[str, tf.Tensor]) -> dict[str, Any]:
         points, mask = {}, {}
@@ -249,14 +251,14 @@ def _decoded(faces: tf.data.Dataset, size: int, calls: int = CORES) -> tf.data.D
 
 
 def _augmented(
-    batch: dict[str, Any], options: BatchOptions, margin: float, how: AugmentOptions,
+    batch: dict[str, Any], options: BatchOptions, margin: float, augment_options: AugmentOptions,
     step: tf.Tensor | int,
 ) -> dict[str, Any]:
     seed = tf.stack([tf.cast(options.seed, tf.int64), tf.cast(step, tf.int64)])
     flips = {head: schemas.get(head).known_flip for head in options.heads}
     image, points, mirrored = augment.augment(
         batch["image"], batch["points"], flips=flips, margin=margin, size=options.size,
-        options=how, seed=seed, portable=options.portable,
+        options=augment_options, seed=seed, portable=options.portable,
     )
     mask = {
         head: tf.where(mirrored[:, None], tf.gather(value, flips[head], axis=1), value)

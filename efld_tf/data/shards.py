@@ -1,4 +1,4 @@
-"""Packed faces as TFRecords."""
+"""Reads and writes packed faces as TFRecords."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ShardWriter:
     """Writes faces to one TFRecord file, one by one.
 
     Attributes:
-      path: of the file.
-      faces: how many were written.
+      path: the path of the file.
+      faces: number of faces written.
     """
 
     def __init__(self, path: Path):
@@ -47,7 +47,7 @@ class ShardWriter:
 
 
 class SplitWriters:
-    """Writes faces to the shards of their splits as they come: memory does not grow with them."""
+    """Writes faces to the shards of their splits as they come, so that memory does not grow."""
 
     def __init__(self, folder: Path, shard_faces: int):
         self._folder, self._shard_faces = folder, shard_faces
@@ -80,7 +80,7 @@ class SplitWriters:
 
 
 def load(folder: str | Path, manifest: Manifest, split: str) -> Iterator[dict]:
-    """The faces of a split one by one, as NumPy; elements as in `read`.
+    """Yields the faces of a split one by one, as NumPy arrays; elements are as in `read`.
 
     Raises:
       DataError: a shard is damaged.
@@ -95,8 +95,8 @@ def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
     """The faces of a split in their packed order.
 
     Returns:
-      Elements `{"jpeg": string, "name": string, "points": [N, 2] float32, "side": float32}`,
-      points in the unit square of the stored crop, its side in pixels of the photo.
+      Elements `{"jpeg": string, "name": string, "points": [N, 2] float32, "side": float32}`, with
+      points in the unit square of the stored crop and its side in pixels of the photo.
     """
     points = schemas.get(manifest.schema).num_points
     feature = {

@@ -1,4 +1,4 @@
-"""A contact sheet of the faces of a source."""
+"""Draws a contact sheet of the faces of a source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from efld_tf import files
 from efld_tf.data import look
-from efld_tf.data.look import Face, Told
+from efld_tf.data.look import Face, Remarks
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import drawing, schemas
 
@@ -21,7 +21,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 def sheet(
     chosen: Sequence[Face],
-    told: Told,
+    remarks: Remarks,
     *,
     columns: int = 6,
     tile: int = 320,
@@ -30,11 +30,11 @@ def sheet(
 ) -> np.ndarray:
     """Draws faces side by side, each part of their schema in its colour.
 
-    Occluded points are rings, points that are not annotated are left out, a box of the file's own
+    Occluded points are rings, points that are not annotated are left out, and a box from the file
     is yellow.
 
     Args:
-      told: gets the errors of faces whose images cannot be read; they are left out.
+      remarks: gets the errors of faces whose images cannot be read; they are left out.
       columns, tile: tiles a row, and a tile's side in pixels.
       numbers: whether to write each point's index beside it.
       names: whether to list the names of the points below.
@@ -52,18 +52,18 @@ def sheet(
         try:
             image = face.pixels()
         except DataError as error:
-            told.errors.append(error)
+            remarks.errors.append(error)
             continue
         tiles.append(look.picture(record, image, tile, None if face.packed else SHOWN,
                                   numbers=numbers, part_colours=colours))
         captions.append(Path(record.key).name)
     if not tiles:
-        raise told.errors[-1] if chosen else EfldError("there is no face to show")
+        raise remarks.errors[-1] if chosen else EfldError("there is no face to show")
     columns = min(columns, len(tiles))
     image = drawing.contact_sheet(tiles, columns, tile, captions)
     if names:
-        found = sorted({face.record.schema for face in chosen})
-        legends = [drawing.legend(schemas.get(name), image.shape[1]) for name in found]
+        schema_names = sorted({face.record.schema for face in chosen})
+        legends = [drawing.legend(schemas.get(name), image.shape[1]) for name in schema_names]
         image = np.concatenate([image, *legends])
     return image
 
@@ -78,7 +78,7 @@ def write(path: Path, image: np.ndarray) -> None:
     """Writes an RGB picture as JPEG or PNG, by the suffix.
 
     Raises:
-      EfldError: the suffix is another, or the picture is too large for it.
+      EfldError: the suffix is another one, or the picture is too large for its format.
     """
     check_suffix(path)
     files.write_bytes(path, drawing.encoded(image, path.suffix.lower()))

@@ -1,4 +1,4 @@
-"""Which faces of a source are held out of training."""
+"""Decides which faces of a source are held out of training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SPLITS = ("train", "validation")
 
 
 def in_validation(record: FaceRecord, fraction: float) -> bool:
-    """Whether a face is held out: decided by its identity (or photo), not by the order of files."""
+    """Whether a face is held out, by its identity (or photo) and not by the order of files."""
     key = record.identity or record.image.stem
     digest = hashlib.sha256(key.encode()).digest()
     return int.from_bytes(digest[:8], "big") < fraction * 2**64

@@ -1,4 +1,4 @@
-"""What faces a source holds: poses, sizes, shapes and brightness, in numbers."""
+"""Measures the faces of a source: poses, sizes, shapes and brightness, in numbers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tqdm import tqdm
 
 from efld_tf.annotations.record import FaceRecord, box_around
 from efld_tf.data import look
-from efld_tf.data.look import Face, Told
+from efld_tf.data.look import Face, Remarks
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, pose, schemas, shapes
 from efld_tf.landmarks.geometry import Crop
 
-# Pixels are read, and shapes are compared, of so many faces at most, drawn by lot.
+# The most faces whose pixels are read, and whose shapes are compared; they are drawn at random.
 MOST_IMAGES = 500
 MOST_SHAPES = 20_000
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
-# What is measured on each face, and its title in pictures and tables.
+# The measures of each face, with their titles in pictures and tables.
 MEASURES = {
     "yaw": "yaw, degrees",
     "pitch": "pitch, degrees",
@@ -39,20 +39,20 @@ class SourceStats:
     """The faces of one source. A face size is the side of `FaceRecord.face_box`.
 
     Attributes:
-      source: as it was given.
-      schema: of its points.
-      told: the annotations and images that cannot be used, and notes.
-      faces, identities: how many; identities are None where the source does not say.
-      occluded, missing: shares of all points; occluded is None where the source does not say.
-      values: by the keys of `MEASURES`, one for each face that it could be measured on.
+      source: the source as it was given.
+      schema: the name of the schema of its points.
+      remarks: the annotations and images that cannot be used, and notes.
+      faces, identities: how many there are; identities are None if the source does not tell.
+      occluded, missing: shares of all points; occluded is None if the source does not tell.
+      values: for each key of `MEASURES`, a value for each face on which it could be measured.
       mean: [N, 2] the mean shape in face sizes, upright, y down, its centre at 0.
-      covariance: [N, 2, 2] of the points about it after each face's best similarity; NaN for
-        points of fewer than two faces.
+      covariance: [N, 2, 2] the covariance of the points about the mean shape, after each face's
+        best similarity; NaN for points of fewer than two faces.
     """
 
     source: str
     schema: str
-    told: Told
+    remarks: Remarks
     faces: int
     identities: int | None
     occluded: float | None
@@ -63,17 +63,17 @@ class SourceStats:
 
     @property
     def deviation(self) -> np.ndarray:
-        """[N] the RMS distance of each point from its mean, in face sizes."""
+        """The RMS distance [N] of each point from its mean, in face sizes."""
         return np.sqrt(np.trace(self.covariance, axis1=1, axis2=2))
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers as they stand in a file; NaN is None."""
+        """The numbers as they are written to a file; NaN is None."""
         return {
             "source": self.source,
             "schema": self.schema,
             "faces": self.faces,
-            "unusable": [str(error) for error in self.told.errors],
-            "notes": self.told.notes,
+            "unusable": [str(error) for error in self.remarks.errors],
+            "notes": self.remarks.notes,
             "identities": self.identities,
             "occluded_share": None if self.occluded is None else round(self.occluded, 4),
             "missing_share": round(self.missing, 4),
@@ -98,31 +98,31 @@ class SourceStats:
 
 
 def measure(source: str, split: str | None = None, *, progress: bool = True) -> SourceStats:
-    """Reads every annotation of a source and the images of some.
+    """Reads every annotation of a source, and the images of some faces.
 
     Args:
       source: `reader:path` or `packed:folder`.
-      split: of a packed folder; None for `train`.
+      split: the split of a packed folder; None for `train`.
 
     Raises:
       EfldError: the source is malformed, does not exist, holds no face or mixes schemas.
     """
-    told = look.Told()
+    remarks = look.Remarks()
     records: list[FaceRecord] = []
     sizes: list[float] = []
-    found = tqdm(look.faces(source, told, split), unit="face", desc=f"annotations of {source}",
+    faces = tqdm(look.faces(source, remarks, split), unit="face", desc=f"annotations of {source}",
                  disable=not progress, leave=False, delay=1)
 
-    def kept() -> Iterator[Face]:
-        for face in found:
+    def recorded() -> Iterator[Face]:
+        for face in faces:
             x0, _, x1, _ = face.record.face_box()
             records.append(face.record)
             sizes.append((x1 - x0) * face.scale)
             yield face
 
-    imaged = look.sample(kept(), MOST_IMAGES)
+    imaged = look.sample(recorded(), MOST_IMAGES)
     if not records:
-        raise look.no_face(source, told)
+        raise look.no_face(source, remarks)
     names = sorted({record.schema for record in records})
     if len(names) > 1:
         raise EfldError(f"source {source}: annotations of several schemas: {', '.join(names)}")
@@ -133,29 +133,29 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
     return SourceStats(
         source=source,
         schema=names[0],
-        told=told,
+        remarks=remarks,
         faces=len(records),
         identities=len(identities) or None,
         occluded=1 - float(np.mean(visible)) if visible else None,
         missing=float(np.isnan(points).any(axis=-1).mean()),
         values=angles(points, names[0])
         | {"size": np.array(sizes), "residual": residual,
-           "brightness": _brightness(imaged, told, progress)},
+           "brightness": _brightness(imaged, remarks, progress)},
         mean=mean,
         covariance=covariance,
     )
 
 
 def angles(points: np.ndarray, schema: str) -> dict[str, np.ndarray]:
-    """Yaw, pitch and roll of points [F, N, 2] in degrees, of the faces where they are known.
+    """Yaw, pitch and roll of points [F, N, 2] in degrees, for the faces where they are known.
 
-    Where the schema has no tip of the nose, only the roll, positive clockwise, by the eyes; nothing
-    where it has one eye.
+    If the schema has no tip of the nose, only the roll is known, positive clockwise, by the eyes;
+    if it has one eye only, nothing is.
     """
-    found = schemas.get(schema)
-    estimated = pose.estimate(points, found)
+    landmark_schema = schemas.get(schema)
+    estimated = pose.estimate(points, landmark_schema)
     if estimated is None:
-        eyes = found.anchor_points(points)[:, :2]
+        eyes = landmark_schema.anchor_points(points)[:, :2]
         across = eyes[:, 1] - eyes[:, 0]
         roll = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
         roll[~across.any(axis=1)] = np.nan
@@ -170,30 +170,35 @@ def _shape(points: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray, np.
     """The mean shape [N, 2], covariances [N, 2, 2], and each face's RMS distance from it."""
     if len(points) > MOST_SHAPES:
         points = np.stack(look.sample(points, MOST_SHAPES))
-    found = schemas.get(schema)
+    landmark_schema = schemas.get(schema)
     faces = shapes.as_complex(points)
-    middle = shapes.mean_shape(faces, found)
-    away = shapes.align(faces, middle) - middle
-    offset = np.stack([away.real, away.imag], axis=-1)
+    middle = shapes.mean_shape(faces, landmark_schema)
+    difference = shapes.align(faces, middle) - middle
+    offset = np.stack([difference.real, difference.imag], axis=-1)
     mean = np.stack([middle.real, middle.imag], axis=-1)
-    x0, _, x1, _ = box_around(found.anchor_points(mean)).astype(np.float64)
+    x0, _, x1, _ = box_around(landmark_schema.anchor_points(mean)).astype(np.float64)
     mean, offset = mean / (x1 - x0), offset / (x1 - x0)
-    known = np.isfinite(offset).all(axis=-1)
-    offset = np.where(known[..., None], offset, 0)
-    residual = np.sqrt((offset**2).sum(axis=(1, 2)) / known.sum(axis=1))
-    return mean, _covariance(offset, known), residual
+    annotated = np.isfinite(offset).all(axis=-1)
+    offset = np.where(annotated[..., None], offset, 0)
+    residual = np.sqrt((offset**2).sum(axis=(1, 2)) / annotated.sum(axis=1))
+    return mean, _covariance(offset, annotated), residual
 
 
-def _covariance(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[N, 2, 2] of values [F, N, 2] (0 where not `known` [F, N]); NaN for fewer than two faces."""
-    counts = known.sum(axis=0)[:, None]
-    centred = np.where(known[..., None], values - values.sum(axis=0) / np.maximum(counts, 1), 0)
+def _covariance(values: np.ndarray, annotated: np.ndarray) -> np.ndarray:
+    """The covariances [N, 2, 2] of values [F, N, 2]; NaN for points of fewer than two faces.
+
+    Args:
+      values: [F, N, 2], 0 where not annotated.
+      annotated: [F, N] bool.
+    """
+    counts = annotated.sum(axis=0)[:, None]
+    centred = np.where(annotated[..., None], values - values.sum(axis=0) / np.maximum(counts, 1), 0)
     products = np.einsum("fni,fnj->nij", centred, centred)
     return products / np.where(counts > 1, counts - 1, np.nan)[..., None]
 
 
-def _brightness(faces: Sequence[Face], told: Told, progress: bool) -> np.ndarray:
-    """Mean grey values of the faces, 0 to 255; `told` gets why others have none."""
+def _brightness(faces: Sequence[Face], remarks: Remarks, progress: bool) -> np.ndarray:
+    """The mean grey values of the faces, 0 to 255; `remarks` gets the errors of other faces."""
     values = []
     for face in tqdm(faces, unit="face", desc="images", disable=not progress, leave=False, delay=1):
         x0, y0, x1, y1 = face.record.face_box()
@@ -202,17 +207,17 @@ def _brightness(faces: Sequence[Face], told: Told, progress: bool) -> np.ndarray
                 face.pixels(), Crop((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0), 32
             )
         except DataError as error:
-            told.errors.append(error)
+            remarks.errors.append(error)
             continue
         except EfldError as error:  # a face of no size, or of an absurd one
-            told.errors.append(DataError(face.record.image, str(error)))
+            remarks.errors.append(DataError(face.record.image, str(error)))
             continue
         values.append(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).mean())
     return np.array(values)
 
 
 def _rounded(values: np.ndarray) -> Any:
-    """As a list (or number) of four decimals, None for NaN."""
+    """Values as a list of numbers (or a number) with four decimals, None for NaN."""
     if np.ndim(values):
         return [_rounded(value) for value in values]
     return round(float(values), 4) if np.isfinite(values) else None

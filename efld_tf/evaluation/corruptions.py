@@ -1,12 +1,12 @@
-"""What is done to a face to see what a model bears: a registry of corruptions with their levels.
+"""A registry of corruptions, with levels, that test how a model copes with worse inputs.
 
 A level means the same for large and small faces, and for models with other crops, because it is
 stated in parts of the face's box: the square on the longest side of the box that the crop rule
 starts from. A corruption either looks at another square of the photo (`squares`), or changes the
-picture (`pixels`): the clean crop resampled so that the box has `FACE_PIXELS` pixels, whatever it
-has in the photo. What comes out is then shrunk to the model's input.
+picture (`pixels`). The picture is the clean crop, resampled so that the box has `FACE_PIXELS`
+pixels, whatever it has in the photo; the result is shrunk to the model's input.
 
-What is random is drawn from a generator of its own for each face, corruption and level.
+Each face, corruption and level has its own generator of random numbers.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 
 from efld_tf.landmarks.geometry import Crop, CropRule
 
-# Longest side of the box in the picture that pixel corruptions act on: about a face in a selfie
-# of 640 x 480 pixels.
+# Longest side of the box in the picture that pixel corruptions act on, which is about that of a
+# face in a selfie of 640 x 480 pixels.
 FACE_PIXELS = 200
 
-# Contrast of the picture follows exposure by this power: the gamma of sRGB, without its toe.
+# The exponent between exposure and pixel values: the gamma of sRGB, without its toe.
 GAMMA = 2.2
 
 
@@ -41,13 +41,13 @@ def reach(square: Crop) -> float:
 
 @dataclass(frozen=True)
 class Corruption:
-    """A way to make a face harder, and how far it is taken.
+    """A way to make a face harder, with its levels.
 
     Attributes:
-      name: in results.
-      title, unit: for people.
-      clean: the level at which nothing is done; None where no number says it.
-      levels: the others.
+      name: its name in results.
+      title, unit: texts for people.
+      clean: the level at which nothing is done; None if there is no such number.
+      levels: the other levels.
     """
 
     name: str
@@ -57,7 +57,12 @@ class Corruption:
     levels: tuple[float, ...]
 
     def fits(self, box: Crop, level: float, limit: float) -> bool:
-        """Whether a level can be shown of faces that are stored with so much around their crop."""
+        """Whether a level can be shown for faces of a source.
+
+        Args:
+          box: the box in the unit square of the clean crop.
+          limit: how much is stored around a crop, `EvaluationFaces.reach`.
+        """
         return True
 
 
@@ -66,14 +71,14 @@ class Moved(Corruption):
     """A corruption that looks at another square of the photo.
 
     Attributes:
-      squares: (box, level) -> squares to look at, of which each face gets one by chance. The box
+      squares: (box, level) -> squares to look at, of which each face gets a random one. The box
         and the squares are in the unit square of the clean crop.
     """
 
     squares: Callable[[Crop, float], list[Crop]]
 
     def fits(self, box: Crop, level: float, limit: float) -> bool:
-        """Whether a level can be shown of faces that are stored with so much around their crop."""
+        """Whether all squares of a level are stored; see `Corruption`."""
         return max(reach(square) for square in self.squares(box, level)) <= limit * (1 + 1e-9)
 
 
@@ -97,7 +102,7 @@ def unit_box(rule: CropRule) -> Crop:
 
 
 def generator(face: str, corruption: str, level: float) -> np.random.Generator:
-    """The random numbers of a face (by its key in the source), a corruption and a level."""
+    """The generator of random numbers of a face (by its key), a corruption and a level."""
     digest = hashlib.sha256(f"{corruption} {level:g} {face}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
@@ -120,7 +125,7 @@ def scaled(box: Crop, percent: float) -> list[Crop]:
 
 
 def turned(box: Crop, degrees: float) -> list[Crop]:
-    """The photo turned about the crop's centre, either way; the crop keeps its side."""
+    """The photo turned about the crop's centre, in either direction; the crop keeps its side."""
     return [Crop(0.5, 0.5, 1.0, sign * math.radians(degrees)) for sign in (1, -1)]
 
 
@@ -151,7 +156,7 @@ def compressed(
 def darkened(
     picture: np.ndarray, _: Crop, stops: float, __: np.random.Generator
 ) -> np.ndarray:
-    """Exposed by so many stops less: light divided by 2 ** stops, rounded to 8 bits again."""
+    """The picture exposed by fewer stops: light divided by 2 ** stops, rounded to 8 bits again."""
     values = np.rint(np.arange(256) * 2 ** (-stops / GAMMA))
     return cv2.LUT(picture, values.astype(np.uint8))
 
@@ -159,22 +164,22 @@ def darkened(
 def covered(
     picture: np.ndarray, box: Crop, percent: float, random: np.random.Generator
 ) -> np.ndarray:
-    """A rectangle somewhere in the box, of `percent` of its area, sides up to 1 : 1.5, hidden.
+    """Covers a random rectangle in the box, of `percent` of its area, with sides up to 1 : 1.5.
 
-    What hides it are clouds with the mean and the covariance of the colours in the box, so that
+    It is covered by clouds with the mean and the covariance of the colours in the box, so that
     neither colour nor contrast tells it from the face.
     """
     longer = 1.5 ** random.uniform(-0.5, 0.5)
     sides = math.sqrt(percent / 100) * np.array([longer, 1 / longer])
     left_top = box.origin + random.uniform(size=2) * (1 - sides) * box.side
-    first = np.rint(left_top).astype(int)
-    last = np.rint(left_top + sides * box.side).astype(int)
-    first, last = np.clip([first, last], 0, picture.shape[0])
-    if not (last > first).all():
+    low = np.rint(left_top).astype(int)
+    high = np.rint(left_top + sides * box.side).astype(int)
+    low, high = np.clip([low, high], 0, picture.shape[0])
+    if not (high > low).all():
         return picture
     result = picture.copy()
-    width, height = last - first
-    result[first[1] : last[1], first[0] : last[0]] = _clouds(
+    width, height = high - low
+    result[low[1] : high[1], low[0] : high[0]] = _clouds(
         _colours(picture, box), height, width, random
     )
     return result
@@ -183,22 +188,22 @@ def covered(
 def coarse(
     picture: np.ndarray, box: Crop, pixels: float, _: np.random.Generator
 ) -> np.ndarray:
-    """The face with so many pixels along the box's side; what the model sees is enlarged again."""
+    """The face with `pixels` pixels along the box's side; it is enlarged again for the model."""
     side = max(1, round(picture.shape[0] * pixels / box.side))
     return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def _colours(picture: np.ndarray, box: Crop) -> np.ndarray:
     """Every fourth pixel of every fourth row in the box: [P, 3]."""
-    first = np.maximum(np.rint(box.origin).astype(int), 0)
-    last = np.rint(box.origin + box.side).astype(int)
-    return picture[first[1] : last[1] : 4, first[0] : last[0] : 4].reshape(-1, 3)
+    low = np.maximum(np.rint(box.origin).astype(int), 0)
+    high = np.rint(box.origin + box.side).astype(int)
+    return picture[low[1] : high[1] : 4, low[0] : high[0] : 4].reshape(-1, 3)
 
 
 def _clouds(
     colours: np.ndarray, height: int, width: int, random: np.random.Generator
 ) -> np.ndarray:
-    """Noise with as much contrast at every scale, as photos have it, in the given colours' palette.
+    """Noise with the same contrast at every scale, as in photos, in the palette of some colours.
 
     Returns:
       [height, width, 3] uint8.

@@ -1,4 +1,4 @@
-"""Evaluation as in use: a detector finds the faces, and what it misses counts."""
+"""Evaluates a model as it is used: a detector finds the faces, and missed ones count."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from efld_tf.runtime.detector import iou
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import Predictor
 
-# A found face is an annotated one where their boxes overlap by more than this IoU: those of the
-# points, or the detector's and the annotator's, whose definitions differ too much for the 0.5 that
-# is customary with boxes of one definition.
+# A found face matches an annotated one if their boxes overlap by more than this IoU. The boxes are
+# those of the points, or the detector's and the annotator's; the definitions of these two differ
+# too much for the customary 0.5.
 MATCH_IOU = 0.3
-# Annotated faces by their longest side in pixels: from each of these to the next.
+# The lower ends of the groups of annotated faces by their longest side in pixels.
 SIZES = (0, 16, 32, 64, 128)
 
 
 @dataclass
 class DetectedFaces(Measured):
-    """Annotated faces and what was found of them.
+    """The annotated faces of a source, and those among them that were found.
 
     Attributes:
-      landmarker: what was measured, with its detector.
-      source: of the faces.
-      detector: its name.
+      landmarker: the landmarker that was measured, with its detector.
+      source: the source of the faces.
+      detector: the name of the detector.
       in_scenes: whether each face was pasted into a scene.
-      schema: in which both are compared.
-      predicted, truth: [N, 2] in pixels, of the faces that were found.
-      missed: annotated faces that were not found.
-      unmatched: found faces that are not annotated; in photos where not every face is, some may
-        be right.
-      by_box: NME of all annotated faces by the box of their annotation, a fraction.
+      schema: the schema in which predictions and truth are compared.
+      predicted, truth: [N, 2] in pixels, for each face that was found.
+      missed: number of annotated faces that were not found.
+      unmatched: number of found faces that are not annotated; some may be right, in photos where
+        not every face is annotated.
+      by_box: the NME of all annotated faces by the box of their annotation, as fractions.
       passed_over: errors of faces that could not be used.
     """
 
@@ -90,7 +90,7 @@ class DetectedFaces(Measured):
         nme = metrics.nme(predicted, truth, schema)
         # All points of a missed face are wrong.
         within = metrics.accuracy_within(predicted, truth, ACCURACY_PIXELS) * len(truth) / faces
-        every = np.concatenate([nme, np.full(self.missed, np.inf)])
+        all_nme = np.concatenate([nme, np.full(self.missed, np.inf)])
         return {
             "source": self.source,
             "detector": self.detector,
@@ -104,7 +104,7 @@ class DetectedFaces(Measured):
             "nme_found_percent": percent(nme.mean()),
             "nme_found_median_percent": percent(np.median(nme)),
             "nme_annotated_box_percent": percent(np.mean(self.by_box)),
-            "failure_rate_10_percent": percent((every > 0.1).mean()),
+            "failure_rate_10_percent": percent((all_nme > 0.1).mean()),
             "accuracy_5px_percent": percent(within),
         }
 
@@ -123,21 +123,20 @@ def measure_landmarks(
 
     Args:
       source: `READER:PATH` of photos.
-      detector: the name of the landmarker's, for the results.
-      scenes: paste each face into a larger scene at a random place and size (`evaluation.scenes`),
-        where the photos show the face in the middle.
+      detector: the name of the landmarker's detector, for the results.
+      scenes: whether to paste each face into a larger scene at a random place and size
+        (`evaluation.scenes`), for photos that show the face in the middle.
       on_error: `stop` or `skip`, for photos that cannot be read and faces whose error cannot be
         normalised.
-      limit: of the first faces of the source; None for all.
+      limit: how many of the source's first faces to use; None for all.
 
     Raises:
-      EfldError: the source cannot be read, its schema not be compared with the model's, or none
-        of its faces is found.
+      EfldError: the source cannot be read, or its schema cannot be compared with the model's.
     """
     parsed = sources.parse(source)
     annotations = sources.read(parsed, on_error)
     records = annotations.records[:limit]
-    name, ours, theirs = common_points(landmarker.schema, records[0].schema)
+    name, predicted_indices, truth_indices = common_points(landmarker.schema, records[0].schema)
     result = DetectedFaces(landmarker, source, detector, scenes, name,
                            passed_over=list(annotations.skipped))
     bar = tqdm(total=len(records), desc="detecting", unit="face", disable=not progress)
@@ -145,9 +144,9 @@ def measure_landmarks(
     if rule.schema != records[0].schema:
         rule = crop_rule(records, CropOptions(), rule.zoom)
     for image, faces in _images(records, rule, scenes, on_error, result.passed_over):
-        found = landmarker.find(image)
-        truth = [points[list(theirs)] for points, _ in faces]
-        points = [face.points[list(ours)] for face in found]
+        found_faces = landmarker.find(image)
+        truth = [points[list(truth_indices)] for points, _ in faces]
+        points = [face.points[list(predicted_indices)] for face in found_faces]
         pairs = matched(np.array([_overlaps(t, points) for t in truth]))
         result.predicted += [points[index] for index in pairs.values()]
         result.truth += [truth[index] for index in pairs]
@@ -155,7 +154,7 @@ def measure_landmarks(
         result.unmatched += len(points) - len(pairs)
         direct, _, _ = landmarker.look(image, [crop for _, crop in faces])
         result.by_box += metrics.nme(
-            direct[:, list(ours)], np.array(truth), schemas.get(name)
+            direct[:, list(predicted_indices)], np.array(truth), schemas.get(name)
         ).tolist()
         bar.update(len(faces))
     bar.close()
@@ -166,9 +165,9 @@ def _images(
     records: Sequence[FaceRecord], rule: CropRule, scenes: bool, on_error: str,
     skipped: list[DataError],
 ) -> Iterator[tuple[np.ndarray, list[tuple[np.ndarray, Crop]]]]:
-    """Each image with its faces' points in pixels of it and crops by annotation.
+    """Yields each image with its faces' points in pixels and their crops by annotation.
 
-    What is passed over is added to `skipped`.
+    Errors of faces that are passed over are added to `skipped`.
     """
     reader = ImageReader()
     for _, group in groupby(records, key=lambda record: (record.image, record.frame)):
@@ -195,46 +194,46 @@ def _images(
             yield scene.image, [(scene.place(face.points), placed)]
 
 
-def _overlaps(truth: np.ndarray, found: Sequence[np.ndarray]) -> np.ndarray:
-    """IoU [F] of a face [N, 2] with those that were found, by the points that are annotated."""
-    known = np.isfinite(truth).all(axis=-1)
-    boxes = np.array([tight_box(points[known]) for points in found]).reshape(-1, 4)
-    return iou(tight_box(truth[known]).astype(np.float64), boxes.astype(np.float64))
+def _overlaps(truth: np.ndarray, predicted: Sequence[np.ndarray]) -> np.ndarray:
+    """The IoU [F] of a face [N, 2] with predicted ones, by the points that are annotated."""
+    annotated = np.isfinite(truth).all(axis=-1)
+    boxes = np.array([tight_box(points[annotated]) for points in predicted]).reshape(-1, 4)
+    return iou(tight_box(truth[annotated]).astype(np.float64), boxes.astype(np.float64))
 
 
 @dataclass
 class FoundBoxes:
-    """Annotated boxes of photos, and how many were found.
+    """Counts the annotated boxes of photos, and those that were found.
 
     Attributes:
-      sizes: by the lower end of `SIZES`, annotated and found faces.
-      right, wrong: found faces that are annotated and that are not.
+      sizes: for each of `SIZES`, the numbers of annotated and of found faces.
+      right, wrong: the numbers of found faces that are annotated, and that are not.
     """
 
     sizes: dict[int, list[int]] = field(default_factory=lambda: {size: [0, 0] for size in SIZES})
     right: int = 0
     wrong: int = 0
 
-    def add(self, truth: np.ndarray, found: Sequence[np.ndarray]) -> None:
-        """Counts a photo: boxes [F, 4] of all its faces, and those that were found."""
-        boxes = np.array(found, np.float64).reshape(-1, 4)
+    def add(self, truth: np.ndarray, found_boxes: Sequence[np.ndarray]) -> None:
+        """Counts the faces of a photo, given the boxes [F, 4] of all, and those that were found."""
+        boxes = np.array(found_boxes, np.float64).reshape(-1, 4)
         pairs = matched(np.array([iou(box, boxes) for box in truth]))
         self.right += len(pairs)
-        self.wrong += len(found) - len(pairs)
+        self.wrong += len(found_boxes) - len(pairs)
         for index, (x0, y0, x1, y1) in enumerate(truth):
             size = max(low for low in SIZES if low <= max(x1 - x0, y1 - y0))
             self.sizes[size][0] += 1
             self.sizes[size][1] += index in pairs
 
     def summary(self) -> dict[str, Any]:
-        """Counts, and shares in percent."""
+        """The counts, and the shares in percent."""
         annotated = sum(count for count, _ in self.sizes.values())
-        found = self.right + self.wrong
+        found_count = self.right + self.wrong
         return {
             "faces": annotated,
-            "found": found,
+            "found": found_count,
             "recall_percent": percent(self.right / max(annotated, 1)),
-            "precision_percent": percent(self.right / max(found, 1)),
+            "precision_percent": percent(self.right / max(found_count, 1)),
             "false_alarms": self.wrong,
             "by_size_px": {
                 f"from {size}": {"faces": count, "recall_percent": percent(hits / max(count, 1))}
@@ -248,11 +247,11 @@ class DetectedBoxes(Measured):
     """Recall and precision on photos in which every face has a box.
 
     Attributes:
-      landmarker: what was measured, with its detector.
+      landmarker: the landmarker that was measured, with its detector.
       boxes: the file of the boxes.
-      detector: its name.
-      found: what the detector finds and the model is sure of.
-      alone: what the detector finds by itself.
+      detector: the name of the detector.
+      with_model: the faces that the detector finds and the model is sure of.
+      without_model: all faces that the detector finds.
       passed_over: errors of photos that could not be read.
     """
 
@@ -261,8 +260,8 @@ class DetectedBoxes(Measured):
     landmarker: FaceLandmarker
     boxes: str
     detector: str
-    found: FoundBoxes
-    alone: FoundBoxes
+    with_model: FoundBoxes
+    without_model: FoundBoxes
     passed_over: tuple[DataError, ...]
 
     @property
@@ -277,13 +276,17 @@ class DetectedBoxes(Measured):
 
     def summary(self) -> dict[str, Any]:
         """The `box_detection` section of `results.json`; shares in percent."""
-        alone = self.alone.summary()
-        without = {f"without_the_model_{key}": alone[key]
-                   for key in ("recall_percent", "precision_percent", "false_alarms")}
-        return {"boxes": self.boxes, "detector": self.detector, **self.found.summary(), **without}
+        without_model = self.without_model.summary()
+        return {
+            "boxes": self.boxes,
+            "detector": self.detector,
+            **self.with_model.summary(),
+            **{f"without_the_model_{key}": without_model[key]
+               for key in ("recall_percent", "precision_percent", "false_alarms")},
+        }
 
     def report(self) -> str:
-        """The summary for a terminal, with a line a size of faces."""
+        """The summary for a terminal, with a line for each size of faces."""
         sizes = [f"  {size:4} px: {group['recall_percent']:.1f}% of {group['faces']} faces found"
                  for size, group in self.summary()["by_size_px"].items()]
         return "\n".join(["box detection:", super().report(), *sizes])
@@ -302,7 +305,7 @@ def measure_boxes(
     """Looks for all faces of photos.
 
     Args:
-      folder: of the photos.
+      folder: the folder of the photos.
       boxes: [F, 4] by the photo's name, in pixels of the upright photo.
       boxes_from, detector: the file of the boxes and the detector's name, for the results.
       on_error: `stop` or `skip`, for photos that cannot be read.
@@ -314,7 +317,7 @@ def measure_boxes(
     finder = landmarker.detector
     if finder is None:
         raise EfldError("boxes: expected a landmarker with a detector")
-    sure, alone = FoundBoxes(), FoundBoxes()
+    with_model, without_model = FoundBoxes(), FoundBoxes()
     skipped: list[DataError] = []
     for name, truth in tqdm(boxes.items(), desc="detecting", unit="photo", disable=not progress):
         try:
@@ -325,20 +328,20 @@ def measure_boxes(
             skipped.append(error)
             continue
         detections = finder.detect(image)
-        alone.add(truth, [face.box for face in detections])
-        sure.add(truth, [face.box for face in landmarker.landmarks(image, detections)])
+        without_model.add(truth, [face.box for face in detections])
+        with_model.add(truth, [face.box for face in landmarker.landmarks(image, detections)])
     return DetectedBoxes(
-        landmarker, boxes_from, detector, sure, alone, tuple(skipped))
+        landmarker, boxes_from, detector, with_model, without_model, tuple(skipped))
 
 
 def matched(overlaps: np.ndarray) -> dict[int, int]:
-    """Pairs of annotated and found faces, by falling IoU above `MATCH_IOU`; each once.
+    """Pairs annotated and found faces in the order of falling IoU above `MATCH_IOU`, each once.
 
     Args:
       overlaps: [T, F], the IoU of every annotated face with every found one.
 
     Returns:
-      The index of the found face by that of the annotated one.
+      For the index of an annotated face, that of the found face.
     """
     table, pairs = overlaps.copy(), {}
     while table.size and table.max() > MATCH_IOU:

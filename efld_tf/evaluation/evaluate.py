@@ -1,4 +1,4 @@
-"""Measuring a predictor on annotated faces."""
+"""Measures a predictor on annotated faces."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from efld_tf.runtime.predictor import Predictor
 ACCURACY_PIXELS = 5.0
 
 
-# An attribute of more values, such as a score, divides faces into no groups.
+# An attribute of more values, such as a score, does not divide faces into groups.
 MOST_VALUES = 40
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Measured):
-    """Predictions beside the truth, in one schema.
+    """Predictions and truth in one schema.
 
     Attributes:
-      predictor: what was measured.
-      faces: what was evaluated.
-      schema: in which both are compared.
+      predictor: the model that was measured.
+      faces: the faces that it was measured on.
+      schema: the schema in which predictions and truth are compared.
       predicted, truth: [F, N, 2] in the crops' unit squares.
       normaliser: name of the distance that `nme` is divided by.
       nme: [F] normalised mean error of each face, as a fraction.
-      thresholds_percent: NME of the failure rates and CED-AUCs in the summary.
+      thresholds_percent: NME thresholds of the failure rates and CED-AUCs in the summary.
     """
 
     section = "evaluation"
@@ -76,7 +76,7 @@ class Evaluation(Measured):
             "normaliser": self.normaliser,
         }
         for normaliser in self.schema.normalisers:
-            # Faces have the schema's own; another's points may not be annotated on all of them.
+            # All faces have the schema's own distance; points of others may not be annotated.
             if (normaliser.distance(self.truth) > 0).all():
                 nme = self._nme(normaliser.name)
                 result[f"nme_{normaliser.name}_percent"] = percent(nme.mean())
@@ -128,23 +128,23 @@ class Evaluation(Measured):
         ))
 
     def point_errors(self) -> np.ndarray:
-        """Errors [F, N] / the normalising distance, as fractions; NaN where not annotated."""
+        """Errors [F, N] as fractions of the normalising distance; NaN where not annotated."""
         distance = self.schema.normaliser.distance(self.truth)
         return metrics.point_errors(self.predicted, self.truth) / distance[:, None]
 
     def nme_by_region(self) -> dict[str, np.ndarray]:
-        """By region (`landmarks.regions`), the mean error [F] of each face's points there.
+        """The mean error [F] of each face's points in each region (`landmarks.regions`).
 
-        It is a fraction, NaN for faces of which none of these points is annotated. Regions that no
-        face has are left out.
+        It is a fraction, and NaN for faces of which no point in the region is annotated. Regions
+        that no face has are left out.
         """
         errors, result = self.point_errors(), {}
         for name, points in regions.regions(self.schema).items():
-            own = errors[:, list(points)]
-            known = np.isfinite(own).sum(axis=1)
-            if known.any():
-                mean = np.nansum(own, axis=1) / np.maximum(known, 1)
-                result[name] = np.where(known > 0, mean, np.nan)
+            region_errors = errors[:, list(points)]
+            counts = np.isfinite(region_errors).sum(axis=1)
+            if counts.any():
+                mean = np.nansum(region_errors, axis=1) / np.maximum(counts, 1)
+                result[name] = np.where(counts > 0, mean, np.nan)
         return result
 
     def _nme(self, normaliser: str) -> np.ndarray:
@@ -155,7 +155,7 @@ class Evaluation(Measured):
         return {name: percent(np.nanmean(v)) for name, v in columns if np.isfinite(v).any()}
 
     def _by_attribute(self) -> dict[str, Any]:
-        """For each attribute and value, how many faces have it and their NME."""
+        """The number and the NME of the faces that have each value of each attribute."""
         groups: dict[str, dict[str, list[float]]] = {}
         for attributes, nme in zip(self.faces.attributes, self.nme, strict=True):
             for name, value in attributes.items():
@@ -176,7 +176,7 @@ def evaluate(
     """Runs a predictor on faces.
 
     Args:
-      thresholds_percent: NME for failure rates and CED-AUCs, beside 10.
+      thresholds_percent: NME thresholds for failure rates and CED-AUCs, beside 10.
 
     Raises:
       EfldError: the schemas cannot be compared, or a face's normalising distance is zero.

@@ -1,4 +1,4 @@
-"""The faces of an evaluation: model inputs with their truth, from photos or from packed crops."""
+"""The faces of an evaluation: inputs of a model with their truth, from photos or packed crops."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ class EvaluationFaces:
 
     Attributes:
       source: where they come from.
-      schema: of their points.
+      schema: the name of the schema of their points.
       crop_rule: how they were cropped.
-      crop_rule_from: `model`; `fitted` to these annotations; or `packed`, as they were packed.
+      crop_rule_from: the origin of the rule: `model`, `fitted` to these annotations, or `packed`,
+        as they were packed.
       crops: [F, S, S, 3] uint8 RGB.
       points: [F, N, 2] in the crops' unit squares; NaN where not annotated.
       sides: [F] sides of the crops in pixels of the photos.
       names: the faces' keys in their source.
-      people: what says whose face each is; the face's key where the source does not tell.
-      attributes: of the annotations.
+      people: the person of each face; the face's key if the source does not tell.
+      attributes: the attributes in the annotations.
       skipped: one line for each sample that could not be used.
-      view: (index, square, size) -> what another square of the photo shows, [size, size, 3] at its
-        best resolution; the square is given in the unit square of that face's crop. Faces in their
-        order are fastest: neighbours share a photo.
+      view: (index, square, size) -> the pixels [size, size, 3] of another square of the photo, at
+        their best resolution; the square is given in the unit square of that face's crop. It is
+        fastest for faces in their order, since neighbours share a photo.
       reach: side of the largest square around a face's crop that `view` has pixels for, in sides
-        of the crop: infinite for photos.
+        of the crop; infinite for photos.
     """
 
     source: str
@@ -98,18 +99,18 @@ def load(
     """Reads and crops the faces of `reader:path` or of the packed folder `packed:path`.
 
     Args:
-      rule: the model's crop rule. It is used where it speaks of the same kind of box; annotations
-        of another format are cropped by a rule fitted to them, packed ones as they were packed.
+      rule: the model's crop rule. It is used for annotations of its own format; others are cropped
+        by a rule fitted to them, and packed ones as they were packed.
       size: side of the model's input in pixels.
       on_error: `stop` or `skip`.
-      split: of a packed source; None for `validation`.
-      keep: which records of an unpacked source to use; None for all.
+      split: the split of a packed source; None for `validation`.
+      keep: whether to use a record of an unpacked source; None for all.
       measured: whether errors are to be normalised, for which eyes must be annotated.
 
     Raises:
       EfldError: the source cannot be read, is empty, or has a bad sample (with `stop`).
     """
-    parsed = sources.parse(source, known=(PACKED,))
+    parsed = sources.parse(source, extra_readers=(PACKED,))
     if parsed.reader == PACKED:
         return _from_packed(source, parsed, rule, size, split or "validation")
     if split is not None:
@@ -123,21 +124,21 @@ def load(
         rule, origin = crop_rule(records, CropOptions(), rule.zoom), "fitted"
     skipped = [str(error) for error in annotations.skipped]
     images = ImageReader()
-    used: list[tuple[FaceRecord, Crop, np.ndarray]] = []
+    samples: list[tuple[FaceRecord, Crop, np.ndarray]] = []
     for record in tqdm(records, desc="reading faces", unit="face", disable=not progress):
         try:
             if measured:
                 check_normaliser(record)
-            used.append((record, *_crop(images, record, rule, size)))
+            samples.append((record, *_crop(images, record, rule, size)))
         except DataError as error:
             if on_error == "stop":
                 raise
             skipped.append(str(error))
-    if not used:
+    if not samples:
         raise EfldError(f"source {source}: no face could be read")
 
     def view(index: int, square: Crop, side: int) -> np.ndarray:
-        record, crop, _ = used[index]
+        record, crop, _ = samples[index]
         return extract_crop(images.read(record), crop.within(square), side)
 
     return EvaluationFaces(
@@ -145,12 +146,12 @@ def load(
         schema=annotations.schema,
         crop_rule=rule,
         crop_rule_from=origin,
-        crops=np.stack([pixels for _, _, pixels in used]),
-        points=np.stack([crop.to_unit(r.points) for r, crop, _ in used]).astype(np.float32),
-        sides=np.array([crop.side for _, crop, _ in used]),
-        names=[record.key for record, _, _ in used],
-        people=[record.identity or record.key for record, _, _ in used],
-        attributes=[record.attributes for record, _, _ in used],
+        crops=np.stack([pixels for _, _, pixels in samples]),
+        points=np.stack([crop.to_unit(r.points) for r, crop, _ in samples]).astype(np.float32),
+        sides=np.array([crop.side for _, crop, _ in samples]),
+        names=[record.key for record, _, _ in samples],
+        people=[record.identity or record.key for record, _, _ in samples],
+        attributes=[record.attributes for record, _, _ in samples],
         skipped=skipped,
         view=view,
         reach=math.inf,
@@ -183,7 +184,7 @@ def _crop(
 def _from_packed(
     source: str, parsed: sources.Source, rule: CropRule, size: int, split: str
 ) -> EvaluationFaces:
-    from efld_tf.data import shards  # TensorFlow reads records
+    from efld_tf.data import shards  # which imports TensorFlow
 
     manifest = open_packed(parsed.path)
     if parsed.options or split not in SPLITS:
@@ -229,7 +230,7 @@ def _from_packed(
 
 
 def comparable(predicted: str, annotated: str) -> str | None:
-    """The schema in which predictions and annotations of two schemas can be compared, or None."""
+    """The schema in which predictions and annotations can be compared; None if there is none."""
     schemas_of_both = schemas.get(predicted), schemas.get(annotated)
     for name in (predicted, annotated):
         if all(name in (schema.name, *schema.subsets) for schema in schemas_of_both):
@@ -241,14 +242,14 @@ def common_points(predicted: str, annotated: str) -> tuple[str, tuple[int, ...],
     """The schema in which predictions and annotations of two schemas are compared.
 
     Returns:
-      Its name, and the indices of its points in either schema.
+      The name of the schema, and the indices of its points in the two schemas.
 
     Raises:
-      EfldError: neither is a true subset of the other.
+      EfldError: neither of the two is a true subset of the other.
     """
     name = comparable(predicted, annotated)
     if name is None:
         raise EfldError(
             f"a model of {predicted} cannot be compared with annotations of {annotated}")
-    first, second = schemas.get(predicted), schemas.get(annotated)
-    return name, first.subset_indices(name), second.subset_indices(name)
+    predicted_schema, annotated_schema = schemas.get(predicted), schemas.get(annotated)
+    return name, predicted_schema.subset_indices(name), annotated_schema.subset_indices(name)

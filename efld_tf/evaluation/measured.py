@@ -1,4 +1,4 @@
-"""What every way of evaluating gives: a section of `results.json` that is told and drawn alike."""
+"""The base of all evaluation results: a section of `results.json` with a report and pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from efld_tf.text import printable
 
 
 class Measured(Section):
-    """Results of one predictor."""
+    """The results of one predictor."""
 
     @property
     @abstractmethod
@@ -31,7 +31,7 @@ class Measured(Section):
         """The model that was measured."""
         return self.subject.model
 
-    def about(self) -> dict[str, Any]:
+    def model_section(self) -> dict[str, Any]:
         """The `model` section of `results.json`."""
         return results.describe_model(self.file, schema=self.subject.schema)
 
@@ -40,12 +40,12 @@ class Measured(Section):
         return listed(self.summary())
 
     def draw(self, folder: Path) -> list[Path]:
-        """Draws what there is to see into a folder; returns the pictures."""
+        """Draws pictures of the results into a folder and returns their paths."""
         return []
 
 
 def listed(summary: Mapping[str, Any]) -> str:
-    """A line a number; of objects only those by region and attribute."""
+    """A summary with a line for each number, and for each region and value of an attribute."""
     lines = []
     for name, value in summary.items():
         if not isinstance(value, dict):
@@ -55,6 +55,6 @@ def listed(summary: Mapping[str, Any]) -> str:
         lines.append(f"{f'region={name}':28} {nme:.2f}%")
     for name, groups in summary.get("by_attribute", {}).items():
         for value, group in groups.items():
-            shown = printable(f"{name}={value}")
-            lines.append(f"{shown:28} {group['nme_percent']:.2f}% ({group['faces']} faces)")
+            label = printable(f"{name}={value}")
+            lines.append(f"{label:28} {group['nme_percent']:.2f}% ({group['faces']} faces)")
     return "\n".join(lines)

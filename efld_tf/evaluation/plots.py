@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: cumulative error curves and contact sheets of faces."""
+"""Draws pictures of an evaluation: cumulative error curves and contact sheets of faces."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def worst(evaluation: Evaluation, count: int = 16) -> list[int]:
 
 
 def spread(evaluation: Evaluation, count: int = 16) -> list[int]:
-    """Faces from best to worst in equal steps of rank: an honest sample."""
+    """A fair sample: faces from best to worst in equal steps of rank."""
     order = np.argsort(evaluation.nme)
     return order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)].tolist()

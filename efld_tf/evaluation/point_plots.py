@@ -1,7 +1,7 @@
 """Bar charts of the error of each landmark, grouped by region of the face.
 
-They are those of PIPNet (Jin et al., "Pixel-in-Pixel Net", IJCV 2021, Figure 6), there of one face,
-here of many as well.
+They are like those of PIPNet (Jin et al., "Pixel-in-Pixel Net", IJCV 2021, Figure 6), which show
+one face; these can show many as well.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-# The whiskers, in percent of the faces.
+# The percentiles at the ends of the whiskers.
 LOW, HIGH = 10, 90
 
-# Widths in bars: of a line of the chart at most, of a gap between regions, of a letter of a
-# region's name.
+# Widths in bars: the longest line of the chart, a gap between regions, and a letter of a region's
+# name.
 LINE, GAP, LETTER = 64, 1.0, 0.5
-INCHES = 0.165  # a bar
+INCHES = 0.165  # for a bar
 PANEL_INCHES, HEAD_INCHES = 1.95, 0.65
 
 _COLOURS = dict(zip(
@@ -46,9 +46,9 @@ class _Slot:
     """A region's place on a line of the chart.
 
     Attributes:
-      name, points: of the region.
+      name, points: the region's name and points.
       first: where its first bar stands.
-      left, right: of the place, which may be wider than the bars because of the name.
+      left, right: the ends of the place, which may be wider than the bars because of the name.
     """
 
     name: str
@@ -61,15 +61,15 @@ class _Slot:
 def points_plot(
     path: Path, evaluations: Mapping[str, Evaluation], face: int | None = None
 ) -> None:
-    """Draws a bar a landmark as PNG: coloured and grouped by region, one chart below the other.
+    """Draws a bar for each landmark as PNG, coloured and grouped by region, in a chart a model.
 
     A bar is the mean over the faces, a whisker goes from the 10th to the 90th percentile, and a
-    line over a region is the mean of the region. Charts have one scale, and a landmark stands at
-    the same place in all of them. Landmarks that no face has have no bar.
+    line over a region is the mean of the region. Charts stand one below the other and have one
+    scale, and a landmark has the same place in all of them. Landmarks that no face has get no bar.
 
     Args:
-      evaluations: by the label of their chart; of one schema.
-      face: draw only this face of each, without whiskers; None for all.
+      evaluations: evaluations of one schema, by the label of their chart.
+      face: the only face of each to draw, without whiskers; None for all.
 
     Raises:
       EfldError: there is no evaluation, the schemas differ, or `face` is not the same face in all.
@@ -94,10 +94,10 @@ def points_plot(
                 nme = evaluation.nme.mean() if face is None else evaluation.nme[face]
                 axes.set_title(f"{text.label(label)}: NME {100 * nme:.2f}%", fontsize=8.5,
                                fontweight="bold", loc="left", pad=36)
-    shown = f"face: {text.label(first.faces.names[face])}; bar: error" if face is not None else (
+    subtitle = f"face: {text.label(first.faces.names[face])}; bar: error" if face is not None else (
         f"{len(first.faces)} faces; bar: mean; whisker: {LOW}th to {HIGH}th percentile")
     figure.suptitle(f"Error by landmark and region, {text.label(first.schema.title)}\n"
-                    f"{shown}; black line: mean of the region", fontsize=9)
+                    f"{subtitle}; black line: mean of the region", fontsize=9)
     figure.supylabel(f"error ({first.normaliser}), %", fontsize=8)
     figure.supxlabel("index of the landmark", fontsize=8)
     with atomic_path(path) as temporary:
@@ -106,38 +106,38 @@ def points_plot(
 
 
 def _check(evaluations: Mapping[str, Evaluation], face: int | None) -> None:
-    every = list(evaluations.values())
-    if not every:
+    listed = list(evaluations.values())
+    if not listed:
         raise EfldError("a chart of landmarks needs an evaluation")
-    names = sorted({evaluation.schema.name for evaluation in every})
+    names = sorted({evaluation.schema.name for evaluation in listed})
     if len(names) > 1:
         raise EfldError(f"landmarks of {' and '.join(names)} cannot be compared in one chart")
     if face is not None:
-        if not all(0 <= face < len(evaluation.faces) for evaluation in every):
+        if not all(0 <= face < len(evaluation.faces) for evaluation in listed):
             raise EfldError(f"there is no face {face} in every evaluation")
-        if len({evaluation.faces.names[face] for evaluation in every}) > 1:
+        if len({evaluation.faces.names[face] for evaluation in listed}) > 1:
             raise EfldError(f"face {face} is not the same one in every evaluation")
 
 
-def _lines(found: Mapping[str, Sequence[int]]) -> list[list[_Slot]]:
-    """The regions one after the other, on as few lines of `LINE` bars as it goes, evenly long.
+def _lines(points_by_region: Mapping[str, Sequence[int]]) -> list[list[_Slot]]:
+    """The regions one after the other, on as few lines of `LINE` bars as possible, evenly long.
 
-    A region that is longer than a line stands on several.
+    A region that is longer than a line is broken into several pieces.
     """
     pieces = [
         _Slot(name, tuple(points[at : at + LINE]), 0.0, 0.0, _width(name, points[at : at + LINE]))
-        for name, points in found.items() for at in range(0, len(points), LINE)
+        for name, points in points_by_region.items() for at in range(0, len(points), LINE)
     ]
     longest = float(LINE)
     broken = _broken(pieces, longest)
-    # The shortest lines that do not take more of them.
+    # Lines are made as short as they can be without adding another one.
     while len(shorter := _broken(pieces, longest - 1)) == len(broken) and longest > 1:
         broken, longest = shorter, longest - 1
     return broken
 
 
 def _broken(pieces: Sequence[_Slot], longest: float) -> list[list[_Slot]]:
-    """Pieces in their places on lines up to `longest`; a single one may be longer."""
+    """Puts pieces on lines of at most `longest` bars, or of a single piece."""
     lines: list[list[_Slot]] = []
     left = 0.0
     for piece in pieces:
@@ -152,7 +152,7 @@ def _broken(pieces: Sequence[_Slot], longest: float) -> list[list[_Slot]]:
 
 
 def _width(name: str, points: Sequence[int]) -> float:
-    """How many bars wide a region's place is: its bars, or the longest line of its name."""
+    """The width of a region's place in bars: its bars, or the longest line of its name."""
     return max(len(points), LETTER * max(map(len, [*_title(name).split("\n"), "00.0%"])))
 
 
@@ -161,12 +161,13 @@ def _title(name: str) -> str:
 
 
 def _top(evaluation: Evaluation, face: int | None) -> float:
-    """The highest place that is drawn, in percent."""
+    """The highest value that is drawn, in percent."""
     errors = 100 * evaluation.point_errors()
     if face is not None:
         return float(np.nanmax(errors[face]))
-    known = errors[:, np.isfinite(errors).any(axis=0)]
-    return float(max(np.nanpercentile(known, HIGH, axis=0).max(), np.nanmean(known, axis=0).max()))
+    annotated = errors[:, np.isfinite(errors).any(axis=0)]
+    highest_whisker = np.nanpercentile(annotated, HIGH, axis=0).max()
+    return float(max(highest_whisker, np.nanmean(annotated, axis=0).max()))
 
 
 def _draw(axes: Axes, slots: Sequence[_Slot], evaluation: Evaluation, face: int | None) -> None:
@@ -179,17 +180,19 @@ def _draw(axes: Axes, slots: Sequence[_Slot], evaluation: Evaluation, face: int 
         if colour is None:
             colour = _OTHER_COLOURS[others.index(slot.name) % len(_OTHER_COLOURS)]
         x = slot.first + np.arange(len(slot.points)) + 0.5
-        own = errors[:, list(slot.points)] if face is None else errors[[face]][:, list(slot.points)]
-        known = np.isfinite(own).any(axis=0)
+        region_errors = errors[:, list(slot.points)]
+        if face is not None:
+            region_errors = region_errors[[face]]
+        annotated = np.isfinite(region_errors).any(axis=0)
         ticks += x.tolist()
         labels += list(slot.points)
         title = _title(slot.name)
-        if known.any():
-            own, x = own[:, known], x[known]
-            mean = np.nanmean(own, axis=0)
+        if annotated.any():
+            region_errors, x = region_errors[:, annotated], x[annotated]
+            mean = np.nanmean(region_errors, axis=0)
             axes.bar(x, mean, width=0.82, color=colour)
             if face is None:
-                low, high = np.nanpercentile(own, (LOW, HIGH), axis=0)
+                low, high = np.nanpercentile(region_errors, (LOW, HIGH), axis=0)
                 axes.vlines(x, low, high, color="#333333", linewidth=0.8)
             region = by_region[slot.name] if face is None else by_region[slot.name][[face]]
             level = 100 * float(np.nanmean(region))

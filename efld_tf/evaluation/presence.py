@@ -1,11 +1,11 @@
-"""Crops with and without a face: what a presence output is fitted to and measured on.
+"""Makes crops with and without a face, to fit and to measure a presence output.
 
-Faces come from annotated sources and from scenes (photos of which every face's box is known). What
-must not be taken for a face comes in kinds:
+Faces come from annotated sources and from scenes (photos of which every face's box is known). The
+crops without a face are of several kinds:
 
 - `patch`: squares of scenes, at many scales, that touch no face;
-- `alarm`: what detectors take for a face with little confidence though none is there, and what the
-  model looks at next from there, by the crop that follows from its own points;
+- `alarm`: places that detectors take for a face with little confidence although none is there, and
+  the crops around the model's own points there, at which it would look next;
 - `partial`: squares moved off a face by three quarters of the side of its usual crop or more;
 - `blank`: flat colours, clouds and noise, as a covered lens and a dark room give.
 """
@@ -40,16 +40,16 @@ WITHOUT_FACE = (PATCH, ALARM, PARTIAL, BLANK)
 
 # Longest side of the smallest face's box, in pixels.
 SMALLEST_FACE = 32.0
-# Boxes of scenes are tight from hairline to chin, as in WIDER FACE: the median of the usual crop
-# around the points that a model finds in such faces, in longest sides of the box.
+# Boxes of scenes are tight from hairline to chin, as in WIDER FACE. This rule is the median of the
+# usual crops around the points that a model finds in such faces, in longest sides of the box.
 SCENE_RULE = CropRule("file", "ibug68", 0.95, 0.0, 0.1)
 # Standard deviations of the crop around a face: of its centre in sides and of its side's logarithm.
 SHIFT, ZOOM = 0.05, 0.08
-# How far a partial face is off, in sides of its usual crop, whatever the zoom.
+# How far a partial face is moved, in sides of its usual crop, whatever the zoom.
 OFF_FACE = (0.75, 1.1)
 PATCHES, PATCH_SIDES = 120, (32.0, 400.0)
 PARTIALS, SCENE_LOOKS = 6, 2
-# Detectors that are asked for alarms: model and side of the smallest face.
+# The detectors that give alarms: model and side of the smallest face.
 DETECTORS = (("short", 64.0), ("full", 24.0))
 ALARM_SCORE = 0.3
 BLANKS = 300
@@ -57,11 +57,12 @@ BLANKS = 300
 
 @dataclass(frozen=True)
 class Variation:
-    """What is changed of a crop, alike for those with and without a face.
+    """The random changes of crops, alike for those with and without a face.
 
     Attributes:
       roll: standard deviation of the turn, in degrees.
-      worsened: the share that is blurred, darkened, covered or made coarse, noisy or compressed.
+      worsened: the share of crops that are blurred, darkened, covered or made coarse, noisy or
+        compressed.
     """
 
     roll: float = 0.0
@@ -73,17 +74,17 @@ AS_IS, FOR_FITTING = Variation(), Variation(10.0, 0.3)
 
 @dataclass(eq=False)
 class PresenceCrops:
-    """Crops in the making.
+    """Collects crops.
 
     Attributes:
-      size: their side in pixels.
-      variation: what is changed.
-      random: what all that is random is drawn from.
-      zoom: of the model's crop rule; crops that are given show the usual part of a face.
-      pixels: [size, size, 3] uint8 of each.
-      kinds: `face` or one of `WITHOUT_FACE`.
-      sources: where it comes from: the source's text, `scenes` or `none`.
-      photos: its photo, or the person: what belongs together.
+      size: the side of the crops in pixels.
+      variation: the random changes.
+      random: the generator of all random numbers.
+      zoom: the zoom of the model's crop rule; crops to add are given without it.
+      pixels: [size, size, 3] uint8 of each crop.
+      kinds: the kind of each, `face` or one of `WITHOUT_FACE`.
+      sources: where each comes from: the source's text, `scenes` or `none`.
+      photos: the photo or the person of each, which groups crops.
     """
 
     size: int
@@ -96,7 +97,7 @@ class PresenceCrops:
     photos: list[str] = field(default_factory=list)
 
     def add(self, image: np.ndarray, crop: Crop, kind: str, source: str, photo: str) -> None:
-        """Cuts a square out of an image [H, W, 3] uint8, with the variation."""
+        """Adds a square of an image [H, W, 3] uint8, with the variation."""
         roll = math.radians(self.random.normal(0, 1) * self.variation.roll)
         turned = replace(crop, angle=crop.angle + roll)
         self._append(extract_crop(image, turned, self.size), kind, source, photo)
@@ -112,25 +113,25 @@ class PresenceCrops:
         self.photos.append(photo)
 
     def add_face(self, image: np.ndarray, crop: Crop, source: str, photo: str) -> None:
-        """Cuts a face, a little off its place and side."""
+        """Adds a face whose crop is a little off in place and side."""
         x, y = self.random.normal(0, SHIFT, 2)
         zoom = math.exp(self.random.normal(0, ZOOM))
-        near = Crop(crop.center_x + x * crop.side, crop.center_y + y * crop.side, zoom * crop.side)
-        self.add(image, near.within(zoomed(self.zoom)), FACE, source, photo)
+        moved = Crop(crop.center_x + x * crop.side, crop.center_y + y * crop.side, zoom * crop.side)
+        self.add(image, moved.within(zoomed(self.zoom)), FACE, source, photo)
 
     def add_partial(
         self, image: np.ndarray, crop: Crop, source: str, photo: str, faces: Sequence[Crop]
     ) -> None:
-        """Cuts a square moved off a face, unless it shows another of these faces."""
-        angle, away = self.random.uniform(0, 2 * math.pi), self.random.uniform(*OFF_FACE)
+        """Adds a square moved off a face, unless it shows another of these faces."""
+        angle, distance = self.random.uniform(0, 2 * math.pi), self.random.uniform(*OFF_FACE)
         side = crop.side * math.exp(self.random.normal(0, 2 * ZOOM))
-        off = Crop(crop.center_x + away * crop.side * math.cos(angle),
-                   crop.center_y + away * crop.side * math.sin(angle), side)
-        if not shows_face(off, faces):
-            self.add(image, off.within(zoomed(self.zoom)), PARTIAL, source, photo)
+        moved = Crop(crop.center_x + distance * crop.side * math.cos(angle),
+                     crop.center_y + distance * crop.side * math.sin(angle), side)
+        if not shows_face(moved, faces):
+            self.add(image, moved.within(zoomed(self.zoom)), PARTIAL, source, photo)
 
     def add_blanks(self, count: int) -> None:
-        """Flat colours, clouds and noise."""
+        """Adds flat colours, clouds and noise."""
         for index in range(count):
             cells = int(self.random.choice([1, 2, 4, 8, self.size]))
             middle, spread = self.random.uniform(0, 255, 3), self.random.uniform(5, 80)
@@ -185,12 +186,13 @@ def add_scenes(
     *,
     rounds: int = 1,
 ) -> None:
-    """Adds what scenes have: faces, patches, partial faces and false alarms.
+    """Adds the faces, patches, partial faces and false alarms of scenes.
 
     Args:
-      scenes: of `read_scenes`.
-      predictor: whose crop rule is that of the crops, and whose points say where it looks next.
-      rounds: how often that is done, each time with other variations and patches.
+      scenes: what `read_scenes` returned.
+      predictor: the model; its crop rule is that of the crops, and its points say where it would
+        look next.
+      rounds: how often crops are added, each time with other variations and patches.
     """
     detectors = [FaceDetector(name, min_score=ALARM_SCORE, min_face=side)
                  for name, side in DETECTORS]
@@ -199,8 +201,8 @@ def add_scenes(
         faces = [SCENE_RULE.crop(box) for box in boxes]
         large = [SCENE_RULE.crop(box) for box in boxes if max(box[2:] - box[:2]) >= SMALLEST_FACE]
         alarms = list(_alarms(image, boxes, detectors, predictor))
-        seen = [crop.within(zoomed(crops.zoom)) for crop in faces]
-        alarms = [crop for crop in alarms if not shows_face(crop, seen)]
+        face_crops = [crop.within(zoomed(crops.zoom)) for crop in faces]
+        alarms = [crop for crop in alarms if not shows_face(crop, face_crops)]
         for _ in range(rounds):
             for crop in large:
                 for _ in range(SCENE_LOOKS):
@@ -216,16 +218,19 @@ def add_scenes(
 def read_scenes(
     folder: str, boxes: str, half: int | None = None, form: str = "xywh"
 ) -> list[tuple[Path, np.ndarray]]:
-    """Photos and the boxes [B, 4] of all their faces: (x0, y0, x1, y1) in pixels when upright.
+    """Reads which scenes there are: photos and the boxes [B, 4] of all their faces.
+
+    The boxes are (x0, y0, x1, y1) in pixels of the upright photo.
 
     Args:
-      folder: of the photos; `${NAME}` is an environment variable, as in `boxes`.
-      boxes: a JSON file: by the photo's name, a list of boxes in pixels (`runtime.boxes`).
-      half: 0 or 1 for the photos of a half, by the SHA-256 of their name; None for all.
+      folder: the folder of the photos; `${NAME}` is an environment variable, as in `boxes`.
+      boxes: a JSON file that lists the boxes in pixels by the photo's name (`runtime.boxes`).
+      half: 0 or 1 for half of the photos, by the SHA-256 of their name; None for all.
       form: `xywh` for boxes [x, y, width, height], `xyxy` for [x0, y0, x1, y1].
 
     Raises:
       DataError: the file is not of that form, or a photo is missing.
+      EfldError: there is no scene.
     """
     path = Path(config.expand(boxes))
     result = []
@@ -241,11 +246,11 @@ def read_scenes(
 
 
 def shows_face(crop: Crop, faces: Sequence[Crop]) -> bool:
-    """Whether one of these faces could be meant: it is near and of like size."""
+    """Whether a crop shows one of these faces: one that is near and of similar size."""
     for face in faces:
         larger = max(face.side, crop.side)
-        away = math.hypot(face.center_x - crop.center_x, face.center_y - crop.center_y)
-        if away < 0.7 * larger and larger < 2.5 * min(face.side, crop.side):
+        distance = math.hypot(face.center_x - crop.center_x, face.center_y - crop.center_y)
+        if distance < 0.7 * larger and larger < 2.5 * min(face.side, crop.side):
             return True
     return False
 
@@ -253,7 +258,7 @@ def shows_face(crop: Crop, faces: Sequence[Crop]) -> bool:
 def worsened(
     pixels: np.ndarray, share: float, random: np.random.Generator, zoom: float = 1.0
 ) -> np.ndarray:
-    """A crop [S, S, 3] uint8 of that zoom; with a chance made coarse, dark, covered and so on."""
+    """A crop [S, S, 3] uint8 of that zoom, of which a share is made coarse, dark, covered, etc."""
     if random.random() >= share:
         return pixels
     size = pixels.shape[0]
@@ -273,36 +278,37 @@ def worsened(
 def patches(
     shape: tuple[int, ...], boxes: np.ndarray, random: np.random.Generator
 ) -> Iterator[Crop]:
-    """Squares that touch no face nor what is close around it; up to a fifth may be outside."""
+    """Yields squares away from faces and their margins; up to a fifth may be outside the image."""
     height, width = shape[:2]
     margin = 0.3 * (boxes[:, 2:] - boxes[:, :2])
     around = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
-    found = 0
+    count = 0
     for _ in range(10 * PATCHES):
         side = math.exp(random.uniform(*np.log(PATCH_SIDES)))
-        if side > min(height, width) or found == PATCHES:
+        if side > min(height, width) or count == PATCHES:
             continue
         x, y = random.uniform(-0.2 * side, np.array([width, height]) - 0.8 * side)
         low = np.maximum([x, y], around[:, :2])
         if not (np.minimum([x + side, y + side], around[:, 2:]) > low).all(axis=1).any():
-            found += 1
+            count += 1
             yield Crop(x + side / 2, y + side / 2, side)
 
 
 def _alarms(
     image: np.ndarray, boxes: np.ndarray, detectors: Sequence[FaceDetector], predictor: Predictor
 ) -> Iterator[Crop]:
-    """Where detectors see a face and none is, and where the model would look next, twice."""
+    """Yields crops where detectors wrongly see a face, and two where the model would look next."""
     landmarker = FaceLandmarker(predictor)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     for detector in detectors:
-        for found in detector.detect(image):
-            middle = (found.box[:2] + found.box[2:]) / 2
-            inside = ((centres > found.box[:2]) & (centres < found.box[2:])).all(axis=1)
+        for detection in detector.detect(image):
+            middle = (detection.box[:2] + detection.box[2:]) / 2
+            inside = ((centres > detection.box[:2]) & (centres < detection.box[2:])).all(axis=1)
             of_face = ((middle > boxes[:, :2]) & (middle < boxes[:, 2:])).all(axis=1)
             if inside.any() or of_face.any():
                 continue
-            around = crop_maps.from_detection(found.box, found.keypoints, found.detector)
+            around = crop_maps.from_detection(
+                detection.box, detection.keypoints, detection.detector)
             crop = crop_maps.to_model(around, predictor.crop_rule)
             yield crop
             for _ in range(2):

@@ -1,12 +1,12 @@
-"""What a model predicts where no face is: the prior of place and shape that it has learnt.
+"""Measures a model's prior of place and shape: what it predicts where no face is.
 
-After Jin et al., "Pixel-in-Pixel Net", IJCV 2021, Section 3.4 and Figure 9: detectors of landmarks
-give faces even for inputs that show none, the more alike the stronger their prior is. The paper
-shows them for images of CIFAR-10, and after training on black images alone; here trained models
-look at more kinds of inputs, and what they predict is measured:
+As Jin et al., "Pixel-in-Pixel Net", IJCV 2021, Section 3.4 and Figure 9, show, detectors of
+landmarks give faces even for inputs that show none; the stronger their prior, the more alike these
+are. The paper shows them for images of CIFAR-10, and after training on black images alone. Here
+trained models look at more kinds of inputs, and their predictions are measured:
 
 - `black`: one black image;
-- `noise`: every channel of every pixel drawn evenly from 0 to 255;
+- `noise`: every channel of every pixel is drawn evenly from 0 to 255;
 - `clouds`: smooth noise in all colours, of few or many patches;
 - `patch`: squares of scenes that touch no face;
 - `face`: faces, to compare with.
@@ -40,9 +40,9 @@ from efld_tf.runtime.predictor import Predictor
 
 BLACK, NOISE, CLOUDS = "black", "noise", "clouds"
 
-# Inputs of a kind, where there are enough.
+# Inputs of a kind, if there are enough.
 COUNT = 100
-# Faces that are rendered at most where no source is given, and the side of their images.
+# The most faces that are rendered if no source is given, and the side of their images.
 RENDERED, RENDERED_SIZE = 48, 256
 # Patches along a side of a cloud.
 CLOUD_CELLS = (2, 4, 8, 16)
@@ -55,8 +55,8 @@ class Reference:
     """The mean face that predictions are compared with.
 
     Attributes:
-      schema: of its points.
-      origin: the faces that it is the mean of, in words.
+      schema: the schema of its points.
+      origin: a text that says which faces it is the mean of.
       place: [N, 2] in the crop's unit square, the mean of the points; NaN for those no face has.
       shape: [N] complex, the median shape up to similarity (`landmarks.shapes`).
       size: the distance of the schema's normaliser in `shape`.
@@ -70,14 +70,14 @@ class Reference:
 
     @classmethod
     def of_faces(cls, points: np.ndarray, schema: LandmarkSchema, origin: str) -> Reference:
-        """The mean of faces [F, N, 2] in their crops' unit squares; NaN where not annotated.
+        """The mean of faces [F, N, 2] in their crops' unit squares, NaN where not annotated.
 
         Raises:
           EfldError: no face has eyes and a mouth, or they coincide.
         """
-        known = np.isfinite(points).all(axis=-1)
-        count = known.sum(axis=0)
-        total = np.where(known[..., None], points, 0).sum(axis=0, dtype=np.float64)
+        annotated = np.isfinite(points).all(axis=-1)
+        count = annotated.sum(axis=0)
+        total = np.where(annotated[..., None], points, 0).sum(axis=0, dtype=np.float64)
         place = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], np.nan)
         anchors = schema.anchor_points(points)
         height = np.linalg.norm(anchors[:, 2:].mean(axis=1) - anchors[:, :2].mean(axis=1), axis=-1)
@@ -94,17 +94,17 @@ class Reference:
     def residual(self, predicted: np.ndarray) -> np.ndarray:
         """How unlike a face each prediction is: [I], a fraction of the normaliser's distance.
 
-        It is the mean distance of its points to those of the mean shape, after the similarity
-        (shift, turn and scale, no reflection) that brings it closest to that shape by least
-        squares. Points that coincide have the residual `without_shape`, about as much as there can
-        be.
+        The residual is the mean distance of a prediction's points to those of the mean shape, after
+        the similarity (shift, turn and scale, no reflection) that brings it closest to that shape
+        by least squares. Points that coincide have the residual `without_shape`, which is about the
+        largest possible one.
 
         Args:
           predicted: [I, N, 2].
         """
-        found = shapes.as_complex(predicted)
-        found[:, ~np.isfinite(self.place).all(axis=-1)] = np.nan
-        distance = abs(shapes.align(found, self.shape) - self.shape)
+        points = shapes.as_complex(predicted)
+        points[:, ~np.isfinite(self.place).all(axis=-1)] = np.nan
+        distance = abs(shapes.align(points, self.shape) - self.shape)
         return np.nanmean(distance, axis=1) / self.size
 
     @property
@@ -115,13 +115,13 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A kind of inputs and what the model makes of them.
+    """A kind of inputs and the model's predictions for them.
 
     Attributes:
-      kind: of the inputs.
+      kind: the kind of the inputs.
       crops: [I, S, S, 3] uint8 RGB.
       predicted: [I, N, 2] in the crops' unit squares.
-      confidence: [I], 0 to 1; None where the model does not say how sure it is.
+      confidence: [I], 0 to 1; None if the model does not say how sure it is.
     """
 
     kind: str
@@ -137,15 +137,15 @@ class Look:
     def summary(self, reference: Reference) -> dict[str, Any]:
         """An entry of `kinds` in the section `implicit_prior`.
 
-        Distances in the crop are in percent of its side: that is never zero, as the eyes' distance
-        in a prediction without a face may be. A single input has no variation.
+        Distances in the crop are in percent of its side, which is never zero; the eyes' distance in
+        a prediction without a face may be. A single input has no variation.
         """
-        away = np.linalg.norm(self.mean - reference.place, axis=-1)
+        distance = np.linalg.norm(self.mean - reference.place, axis=-1)
         result: dict[str, Any] = {"inputs": len(self.crops)}
         if len(self.crops) > 1:
             spread = np.linalg.norm(self.predicted - self.mean, axis=-1)
             result["variation_crop_percent"] = percent(spread.mean())
-        result["from_reference_crop_percent"] = percent(np.nanmean(away))
+        result["from_reference_crop_percent"] = percent(np.nanmean(distance))
         residual = reference.residual(self.predicted).mean()
         result[f"residual_{reference.schema.normaliser.name}_percent"] = percent(residual)
         if self.confidence is not None:
@@ -155,14 +155,14 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Prior(Measured):
-    """What a model predicts where no face is, and beside it where one is.
+    """The predictions of a model where no face is, and for comparison where one is.
 
     Attributes:
-      predictor: what was measured.
+      predictor: the model that was measured.
       reference: the mean face.
       crop_rule: how the crops of the faces are made.
-      looks: by kind, faces first.
-      without_patch: scenes that gave no patch, and why.
+      looks: the predictions for each kind, faces first.
+      without_patch: an error for each scene that gave no patch.
       scenes: the file that says where in the scenes faces are; empty without scenes.
     """
 
@@ -200,7 +200,7 @@ class Prior(Measured):
         }
 
     def report(self) -> str:
-        """The table, a line a kind of inputs, and what its columns are."""
+        """The table, with a line for each kind of inputs, and the meaning of its columns."""
         summary = self.summary()
         normaliser = summary["normaliser"]
         columns = {
@@ -228,7 +228,7 @@ class Prior(Measured):
         return "\n".join(lines)
 
     def draw(self, folder: Path) -> list[Path]:
-        """Draws inputs of every kind with what is predicted there."""
+        """Draws inputs of every kind with their predictions."""
         from efld_tf.evaluation import prior_plots
 
         path = folder / "prior.png"
@@ -249,11 +249,12 @@ def measure(
     """Runs a predictor on inputs without a face, and on faces to compare with.
 
     Args:
-      evaluation: of the predictor; the reference is the mean of its truth and the faces are its,
-        evenly chosen. None for rendered faces, and for what the model predicts there.
-      scenes: of `presence.read_scenes`; their patches are a kind where there are any.
-      count: of the inputs of a kind, but for the black image; of patches about as many.
-      scenes_from: the file that they are from.
+      evaluation: an evaluation of the predictor; the reference is the mean of its truth, and the
+        faces are chosen evenly from its faces. None for rendered faces, whose predictions then give
+        the reference.
+      scenes: what `presence.read_scenes` returned; their patches are another kind.
+      count: number of inputs of a kind, except for the black image; of patches, about so many.
+      scenes_from: the file of the scenes.
       on_error: `stop` or `skip`, for photos of scenes that cannot be read.
 
     Raises:
@@ -278,10 +279,11 @@ def measure(
     if scenes:
         inputs[PATCH], skipped = faceless(scenes, size, count, random, on_error)
     schema = predictor.schema if evaluation is None else evaluation.schema.name
-    _, own, _ = common_points(predictor.schema, schema)
+    _, predicted_indices, _ = common_points(predictor.schema, schema)
     total = sum(map(len, inputs.values()))
     with tqdm(total=total, desc="implicit prior", unit="input", disable=not progress) as bar:
-        looks = [_look(predictor, kind, crops, own, bar) for kind, crops in inputs.items()]
+        looks = [_look(predictor, kind, crops, predicted_indices, bar)
+                 for kind, crops in inputs.items()]
     if evaluation is None:
         origin, points = f"predictions on {len(looks[0].crops)} rendered faces", looks[0].predicted
     else:
@@ -301,7 +303,7 @@ def faceless(
 
     Args:
       scenes: photos and the boxes [B, 4] of all their faces.
-      count: about how many, evenly from as many of the scenes.
+      count: about how many inputs to make, evenly from as many scenes.
       on_error: `stop` or `skip`, for photos that cannot be read.
 
     Returns:
@@ -309,11 +311,11 @@ def faceless(
 
     Raises:
       DataError: a photo cannot be read, with `stop`.
-      EfldError: no scene gave any.
+      EfldError: no scene gave any input.
     """
     chosen = [scenes[i] for i in _evenly(len(scenes), count)]
-    each = -(-count // len(chosen))
-    found: list[np.ndarray] = []
+    per_scene = -(-count // len(chosen))
+    inputs: list[np.ndarray] = []
     skipped: list[DataError] = []
     for path, boxes in chosen:
         try:
@@ -323,27 +325,27 @@ def faceless(
                 raise
             skipped.append(error)
             continue
-        crops = list(islice(presence.patches(image.shape, boxes, random), each))
-        found += [extract_crop(image, crop, size) for crop in crops]
+        crops = list(islice(presence.patches(image.shape, boxes, random), per_scene))
+        inputs += [extract_crop(image, crop, size) for crop in crops]
         if not crops:
             side = presence.PATCH_SIDES[0]
             skipped.append(DataError(path, f"no square of {side:g} px or more without a face"))
-    if not found:
+    if not inputs:
         raise EfldError(f"no patch in {len(chosen)} scene(s); the first: {skipped[0]}")
-    return np.stack(found), skipped
+    return np.stack(inputs), skipped
 
 
 def _look(
-    predictor: Predictor, kind: str, crops: np.ndarray, own: Sequence[int], bar: tqdm
+    predictor: Predictor, kind: str, crops: np.ndarray, predicted_indices: Sequence[int], bar: tqdm
 ) -> Look:
-    """Predicts inputs [I, S, S, 3]; of the points only those with the indices `own`."""
+    """Predicts the points with these indices for inputs [I, S, S, 3]."""
     points, confidences = [], []
     for start in range(0, len(crops), BATCH):
         batch = crops[start : start + BATCH]
-        found, confidence = predictor.predict_with_confidence(batch)
+        batch_points, confidence = predictor.predict_with_confidence(batch)
         if confidence is not None:
             confidences.append(confidence)
-        points.append(found[:, list(own)])
+        points.append(batch_points[:, list(predicted_indices)])
         bar.update(len(batch))
     predicted = np.concatenate(points)
     if not np.isfinite(predicted).all():

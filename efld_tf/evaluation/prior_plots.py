@@ -1,4 +1,4 @@
-"""A picture of the implicit prior: inputs of every kind with what the model predicts there."""
+"""Draws the implicit prior: inputs of every kind with the model's predictions."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 EXAMPLES = 6
-INCHES, HEAD_INCHES, DPI = 1.35, 1.1, 150  # of a tile, and of title and legend
+INCHES, HEAD_INCHES, DPI = 1.35, 1.1, 150  # inches of a tile, and of title and legend
 LONGEST = 60  # letters of the reference's origin in the legend
 TITLES = {FACE: "Faces", BLACK: "Black image", NOISE: "Noise", CLOUDS: "Smooth noise",
           PATCH: "Patches of photos\nwithout a face"}
 ORANGE, GREEN, GREY = "#ff6e14", "#1a9e33", "#8c8c8c"
-# Orange is lost on noise and on skin without a dark edge.
+# Without a dark edge, orange cannot be seen on noise and on skin.
 _EDGE = [withStroke(linewidth=2.4, foreground="black")]
 
 
 def prior_sheet(path: Path, prior: Prior) -> None:
-    """Draws a row a kind as PNG: its numbers, all predictions, and inputs with theirs.
+    """Draws a row for each kind as PNG: its numbers, all predictions, and inputs with theirs.
 
     All predictions are grey, their mean is orange and the reference green. Examples are chosen in
-    even steps; their titles are the confidence, where the model has one.
+    even steps; their titles show the confidence, if the model has one.
     """
     rows, schema = len(prior.looks), prior.reference.schema
     figure, grid = plt.subplots(
         rows, EXAMPLES + 2, figsize=((EXAMPLES + 2) * INCHES, rows * 1.1 * INCHES + HEAD_INCHES),
         dpi=DPI, squeeze=False, layout="constrained",
     )
-    for (numbers, every, *examples), look in zip(grid, prior.looks, strict=True):
+    for (numbers, overlay, *examples), look in zip(grid, prior.looks, strict=True):
         _write(numbers, look, prior)
-        _draw_all(every, look, prior)
+        _draw_all(overlay, look, prior)
         chosen = np.linspace(0, len(look.crops) - 1, min(EXAMPLES, len(look.crops))).astype(int)
         for axes, index in zip(examples, chosen, strict=False):
             _draw_example(axes, look, index, schema)
@@ -58,7 +58,7 @@ def prior_sheet(path: Path, prior: Prior) -> None:
 
 
 def _write(axes: Axes, look: Look, prior: Prior) -> None:
-    """The kind and its numbers, named as in the table of `efld-eval --prior`."""
+    """Writes the kind and its numbers, named as in the table of `efld-eval --prior`."""
     summary = look.summary(prior.reference)
     shape = summary[f"residual_{prior.reference.schema.normaliser.name}_percent"]
     lines = [f"{summary['inputs']} input{'s' if summary['inputs'] > 1 else ''}"]
@@ -75,14 +75,14 @@ def _write(axes: Axes, look: Look, prior: Prior) -> None:
 
 
 def _draw_all(axes: Axes, look: Look, prior: Prior) -> None:
-    """Every prediction, their mean and the reference in the crop's square."""
-    schema, every = prior.reference.schema, len(look.predicted)
+    """Draws every prediction, their mean and the reference in the crop's square."""
+    schema, count = prior.reference.schema, len(look.predicted)
     for points in look.predicted:
-        _draw_face(axes, points, schema, GREY, 0.5, alpha=max(0.12, 1 / every))
+        _draw_face(axes, points, schema, GREY, 0.5, alpha=max(0.12, 1 / count))
     _draw_face(axes, prior.reference.place, schema, GREEN, 1.3)
     _draw_face(axes, look.mean, schema, ORANGE, 1.3)
     _as_crop(axes)
-    axes.set_title("all" if every > 1 else "prediction", fontsize=7, pad=2)
+    axes.set_title("all" if count > 1 else "prediction", fontsize=7, pad=2)
 
 
 def _draw_example(axes: Axes, look: Look, index: int, schema: LandmarkSchema) -> None:
@@ -97,7 +97,7 @@ def _draw_face(
     axes: Axes, points: np.ndarray, schema: LandmarkSchema, colour: str, width: float,
     **style: Any,
 ) -> None:
-    """Lines of the parts, and dots for points on none: [N, 2] in the unit square, NaN left out."""
+    """Draws points [N, 2] in the unit square as lines of the parts, or as dots; NaN is left out."""
     lines = [list(part.polyline) for part in schema.parts if len(part.polyline) > 1]
     for line in lines:
         axes.plot(*points[line].T, color=colour, linewidth=width, **style)
@@ -110,7 +110,7 @@ def _as_crop(axes: Axes) -> None:
 
 
 def _legend(prior: Prior) -> list[Line2D]:
-    # Of a long path its end tells more than its beginning.
+    # The end of a long path tells more than its beginning.
     origin = "/".join(prior.reference.origin.split("/")[-2:])[-LONGEST:]
     return [
         Line2D([], [], color=ORANGE, label="prediction; under \"all\", their mean"),
@@ -120,11 +120,11 @@ def _legend(prior: Prior) -> list[Line2D]:
 
 
 def _explanation(prior: Prior) -> str:
-    """What the numbers are."""
-    schema, without = prior.reference.schema, 100 * prior.reference.without_shape
+    """The meaning of the numbers."""
+    schema, without_shape = prior.reference.schema, 100 * prior.reference.without_shape
     return (
         "variation: mean distance of the points to their mean over the inputs, % of the crop's "
         "side;  place: distance of that mean to the reference, % of the crop's side\n"
         f"shape: residual to the mean face after a similarity, % of its {schema.normaliser.name} "
-        f"distance ({without:.0f}% for points that coincide)"
+        f"distance ({without_shape:.0f}% for points that coincide)"
     )

@@ -1,4 +1,4 @@
-"""How the error of a model grows as its input gets worse: NME and FR@10 by corruption and level."""
+"""Measures how a model's error grows as its input gets worse: NME and FR@10 by corruption."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Curve:
     """Errors under one corruption.
 
     Attributes:
-      corruption: what was done.
-      levels: how much, [L]; first the clean one.
+      corruption: the corruption.
+      levels: its levels [L], the clean one first.
       nme: [L, F] normalised mean error of each face, as a fraction.
       left_out: levels that need more around the crop than the source has stored.
     """
@@ -82,17 +82,17 @@ class Robustness(Measured):
 
 
     def report(self) -> str:
-        """A line a corruption."""
+        """The summary for a terminal, with a line for each corruption."""
         summary = self.summary()
         nme = f"nme_{summary['normaliser']}_percent"
         lines = [f"robustness: level: NME {summary['normaliser']} in % (faces above 10%, in %)"]
         for name, curve in summary["corruptions"].items():
             levels = zip(
                 curve["levels"], curve[nme], curve["failure_rate_10_percent"], strict=True)
-            shown = ", ".join(
+            errors = ", ".join(
                 f"{f'{level:g}' if place else 'clean'}: {error:.2f} ({failed:.1f})"
                 for place, (level, error, failed) in enumerate(levels))
-            lines.append(f"{name}, {curve['unit']}\n    {shown}")
+            lines.append(f"{name}, {curve['unit']}\n    {errors}")
             if curve["left_out"]:
                 left_out = ", ".join(f"{level:g}" for level in curve["left_out"])
                 lines.append("    note: left out, because the packed crops end before: "
@@ -100,7 +100,7 @@ class Robustness(Measured):
         return "\n".join(lines)
 
     def draw(self, folder: Path) -> list[Path]:
-        """Draws the error by level, and what the levels look like."""
+        """Draws the error by level, and one face at all levels."""
         from efld_tf.evaluation import robustness_plots
 
         curves, sheet = folder / "robustness_curves.png", folder / "robustness_levels.png"
@@ -120,7 +120,7 @@ class Subject:
     def under(
         self, corruption: Moved | Changed, level: float | None, size: int
     ) -> tuple[np.ndarray, Crop]:
-        """The face as a model gets it.
+        """The face under a corruption, as a model gets it.
 
         Args:
           size: side S of the model's input in pixels.
@@ -165,14 +165,18 @@ def measure(
     """
     faces = evaluation.faces
     box = corruptions.unit_box(faces.crop_rule)
-    shown = {c.name: tuple(v for v in c.levels if c.fits(box, v, faces.reach)) for c in chosen}
-    plan = [(corruption, level) for corruption in chosen for level in shown[corruption.name]]
-    _, own, _ = common_points(predictor.schema, faces.schema)
+    fitting_levels = {
+        c.name: tuple(v for v in c.levels if c.fits(box, v, faces.reach)) for c in chosen
+    }
+    plan = [(corruption, level)
+            for corruption in chosen for level in fitting_levels[corruption.name]]
+    _, predicted_indices, _ = common_points(predictor.schema, faces.schema)
     errors = np.empty((len(plan), len(faces)))
     for index in tqdm(range(len(faces)), desc="robustness", unit="face", disable=not progress):
         subject = Subject(faces, index)
         looks = [subject.under(*step, predictor.input_size) for step in plan]
-        points = predictor.predict_crops(np.stack([pixels for pixels, _ in looks]))[:, list(own)]
+        points = predictor.predict_crops(np.stack([pixels for pixels, _ in looks]))
+        points = points[:, list(predicted_indices)]
         predicted = np.stack([
             square.from_unit(at) for (_, square), at in zip(looks, points, strict=True)
         ])
@@ -180,20 +184,20 @@ def measure(
         errors[:, index] = metrics.nme(predicted, truth, evaluation.schema)
     curves = []
     for corruption in chosen:
-        own_rows = [row for row, (other, _) in enumerate(plan) if other is corruption]
-        levels = shown[corruption.name]
+        rows = [row for row, (planned, _) in enumerate(plan) if planned is corruption]
+        levels = fitting_levels[corruption.name]
         curves.append(Curve(
             corruption=corruption,
             levels=(corruption.clean, *levels),
-            nme=np.concatenate([evaluation.nme[None], errors[own_rows]]),
+            nme=np.concatenate([evaluation.nme[None], errors[rows]]),
             left_out=tuple(level for level in corruption.levels if level not in levels),
         ))
     return Robustness(evaluation, tuple(curves))
 
 
 def resized(picture: np.ndarray, size: int) -> np.ndarray:
-    """A square picture at another size: area averages where it shrinks, bilinear otherwise."""
+    """A square picture at another size; it is averaged if it shrinks, and bilinear otherwise."""
     if picture.shape[0] == size:
         return picture
-    how = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_LINEAR
-    return cv2.resize(picture, (size, size), interpolation=how)
+    interpolation = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_LINEAR
+    return cv2.resize(picture, (size, size), interpolation=interpolation)

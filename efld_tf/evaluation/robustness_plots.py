@@ -1,4 +1,4 @@
-"""Pictures of a robustness measurement: a curve a corruption, and one face under all of them."""
+"""Draws a robustness measurement: a curve for each corruption, and one face under all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TICKS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100, 200)
 
 
 def curves_plot(path: Path, robustness: Robustness) -> None:
-    """Draws NME by level as PNG: small multiples on one logarithmic scale, clean level marked."""
+    """Draws NME by level as PNG, in panels of one logarithmic scale with the clean level marked."""
     curves = [curve for curve in robustness.curves if len(curve.levels) > 1]
     rows = -(-len(curves) // COLUMNS)
     figure, grid = plt.subplots(
@@ -52,11 +52,11 @@ def curves_plot(path: Path, robustness: Robustness) -> None:
 
 
 def levels_sheet(path: Path, robustness: Robustness, index: int | None = None) -> None:
-    """Draws one face under every corruption and level, with its NME; a row a corruption.
+    """Draws one face under every corruption and level, with its NME, in a row for each corruption.
 
     Args:
       path: a `.jpg` or `.png`.
-      index: of the face; None for the one whose plain error is the median.
+      index: the index of the face; None for the one whose plain error is the median.
     """
     evaluation = robustness.evaluation
     if index is None:

@@ -1,4 +1,4 @@
-"""Faces pasted into larger scenes, so that a detector has to find them."""
+"""Pastes faces into larger scenes, so that a detector has to find them."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Scene:
 
 
 def paste(image: np.ndarray, points: np.ndarray, key: str, seed: int = 0) -> Scene:
-    """A face's photo at a random size and place of a scene that is otherwise a smooth pattern.
+    """Pastes a face's photo at a random size and place into a smooth pattern.
 
     Args:
-      image: [H, W, 3] uint8 RGB; it is resized so that the face has a random size, and what of it
-        goes beyond the scene is cut off.
+      image: [H, W, 3] uint8 RGB; it is resized so that the face has a random size, and cut off at
+        the border of the scene.
       points: [N, 2] of the face in pixels of the image, NaN where not annotated; all of them are
         in the scene.
-      key: of the face: with the seed it fixes all that is random.
+      key: the key of the face; with the seed it determines all that is random.
     """
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     share = np.exp(rng.uniform(*np.log(FACE_SHARES)))
     factor = share * min(SIZE) / float((high - low).max())
-    # Pixels grow by the same factor in both directions, centres at whole numbers.
+    # Pixels grow by the same factor in both directions; their centres are at whole numbers.
     room = np.array(SIZE) - 1 - (high - low) * factor
     origin = rng.uniform(0, 1, 2) * room - low * factor
     coarse = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)

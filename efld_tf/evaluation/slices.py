@@ -1,7 +1,7 @@
-"""For which faces a model is better and worse: its error by pose, expression, picture and skin.
+"""Measures for which faces a model is better or worse, by pose, expression, picture and skin.
 
-Nothing has to be annotated but the points: what a slice is made by is measured on them and on the
-crop. Occlusion is not among the slices, since points do not tell it; see `robustness`.
+Only the points have to be annotated: all that divides faces into slices is measured on them and on
+the crop. Occlusion is not among the slices, since points do not tell it; see `robustness`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TONES = ("dark", "brown", "tan", "intermediate", "light", "very light")
 TONE_EDGES = (-30.0, 10.0, 28.0, 41.0, 55.0)
 # The least b* of skin: photos without colour, or in blue light, do not tell its tone.
 LEAST_YELLOW = 2.0
-# With several faces each, for a standard error.
+# The fewest people with several faces each for a standard error.
 FEWEST_PEOPLE = 10
 
 
@@ -40,11 +40,11 @@ class Attribute:
     """Something that divides faces into groups.
 
     Attributes:
-      name, title, unit: for results and pictures.
-      measure: faces -> its value for each, [F], NaN where it cannot be told; None where the schema
-        does not tell it of any.
-      edges: where one group ends and the next begins; None for thirds of the faces, where the
-        unit has no meaning of its own.
+      name, title, unit: texts for results and pictures.
+      measure: faces -> the value [F] of each, NaN if it cannot be measured; None if the schema does
+        not allow it for any face.
+      edges: where one group ends and the next begins; None for thirds of the faces, if the unit has
+        no meaning of its own.
       groups: names of the groups, from low to high; None to name them by their edges.
     """
 
@@ -61,9 +61,9 @@ class Slices(Measured):
     """Faces divided by every attribute that could be measured.
 
     Attributes:
-      evaluation: of all faces.
-      attributes: those measured.
-      values: by attribute, [F].
+      evaluation: the evaluation of all faces.
+      attributes: the attributes that could be measured.
+      values: the values [F] of each attribute, by its name.
     """
 
     section = "slices"
@@ -78,7 +78,7 @@ class Slices(Measured):
         return self.evaluation.predictor
 
     def groups(self, attribute: Attribute) -> list[tuple[str, np.ndarray]]:
-        """The groups that have faces, from low to high: name and [F] bool, who is in it."""
+        """The groups that have faces, from low to high: the name, and [F] bool, who is in it."""
         values = self.values[attribute.name]
         edges = attribute.edges
         if edges is None:
@@ -92,7 +92,7 @@ class Slices(Measured):
         return result
 
     def summary(self) -> dict[str, Any]:
-        """The `slices` section of `results.json`, in percent where nothing else is said."""
+        """The `slices` section of `results.json`; numbers in percent unless named otherwise."""
         faces, normaliser = self.evaluation.faces, self.evaluation.normaliser
         return {
             "source": faces.source,
@@ -113,7 +113,7 @@ class Slices(Measured):
         }
 
     def report(self) -> str:
-        """A line a group."""
+        """The summary for a terminal, with a line for each group."""
         nme = f"nme_{self.evaluation.normaliser}_percent"
         lines = [f"slices: NME {self.evaluation.normaliser} ± its standard error in % "
                  "(faces; those above 10%, in %)"]
@@ -135,7 +135,7 @@ class Slices(Measured):
         return [path]
 
     def of_group(self, members: np.ndarray) -> dict[str, Any]:
-        """What a group, [F] bool, has in `summary`."""
+        """The entry of a group, [F] bool, in `summary`."""
         nme = self.evaluation.nme[members]
         people = np.array(self.evaluation.faces.people)[members]
         error = standard_error(nme, people)
@@ -149,22 +149,24 @@ class Slices(Measured):
 
 
 def measure(evaluation: Evaluation) -> Slices:
-    """Divides the faces of an evaluation by every attribute that their points tell."""
+    """Divides the faces of an evaluation by every attribute that can be measured on them."""
     values = {}
     for attribute in ATTRIBUTES:
-        found = attribute.measure(evaluation.faces)
-        if found is not None and np.isfinite(found).any():
-            values[attribute.name] = found
-    return Slices(evaluation, tuple(a for a in ATTRIBUTES if a.name in values), values)
+        measured = attribute.measure(evaluation.faces)
+        if measured is not None and np.isfinite(measured).any():
+            values[attribute.name] = measured
+    attributes = tuple(attribute for attribute in ATTRIBUTES if attribute.name in values)
+    return Slices(evaluation, attributes, values)
 
 
 def standard_error(values: np.ndarray, people: np.ndarray) -> float:
-    """Of the mean of values [F], those of one person [F] being alike.
+    """The standard error of the mean of values [F], when the values of one person [F] are alike.
 
-    Each person's deviations from the mean are summed up first. With one value a person it is the
-    usual one. NaN for a single person, and where fewer than `FEWEST_PEOPLE` have several values,
-    of whom it would be too low. (A. C. Cameron and D. L. Miller, "A Practitioner's Guide to
-    Cluster-Robust Inference", Journal of Human Resources 50(2), 2015, Sections II and VI.)
+    Each person's deviations from the mean are summed up first; with one value a person, the result
+    is the usual standard error. It is NaN for a single person, and for fewer than `FEWEST_PEOPLE`
+    people with several values, for whom it would be too low. (A. C. Cameron and D. L. Miller, "A
+    Practitioner's Guide to Cluster-Robust Inference", Journal of Human Resources 50(2), 2015,
+    Sections II and VI.)
     """
     _, owner = np.unique(people, return_inverse=True)
     sums = np.bincount(owner, weights=values - values.mean())
@@ -180,7 +182,7 @@ def _between(low: float, high: float) -> str:
 
 
 def _pose(axis: int, signed: bool) -> Callable[[EvaluationFaces], np.ndarray | None]:
-    """What measures one angle of `pose.estimate`."""
+    """A function that measures one angle of `pose.estimate`."""
 
     def angle(faces: EvaluationFaces) -> np.ndarray | None:
         angles = pose.estimate(faces.points, schemas.get(faces.schema))
@@ -192,7 +194,7 @@ def _pose(axis: int, signed: bool) -> Callable[[EvaluationFaces], np.ndarray | N
 
 
 def eye_opening(faces: EvaluationFaces) -> np.ndarray | None:
-    """Height / width of the outlines of the eyes in upright faces, the mean of both: [F]."""
+    """Height / width of the eyes' outlines in upright faces, as the mean of both eyes: [F]."""
     upright, schema = _upright(faces), schemas.get(faces.schema)
     sizes = []
     for side in ("right_eye", "left_eye"):
@@ -226,7 +228,8 @@ def brightness(faces: EvaluationFaces) -> np.ndarray:
 def sharpness(faces: EvaluationFaces) -> np.ndarray:
     """Standard deviation of the Laplacian / that of the luma, inside the hull of the points: [F].
 
-    At the size of the model's input: a blur that this hides costs the model nothing.
+    It is measured at the size of the model's input; a blur that this size hides costs the model
+    nothing.
     """
     return np.array([
         cv2.Laplacian(grey, cv2.CV_32F)[inside].std() / max(float(grey[inside].std()), 1e-6)
@@ -237,9 +240,9 @@ def sharpness(faces: EvaluationFaces) -> np.ndarray:
 def skin_tone(faces: EvaluationFaces) -> np.ndarray:
     """The individual typology angle of the cheeks, in degrees, high for light skin: [F].
 
-    arctan((L* - 50) / b*) of the median colour of two patches midway between eyes and corners of
-    the mouth (A. Chardon et al. 1991). It is of the photo, its light included, not of the person;
-    NaN where the photo has no colour.
+    It is arctan((L* - 50) / b*) of the median colour of two patches midway between eyes and corners
+    of the mouth (A. Chardon et al. 1991). It describes the photo, including its light, not the
+    person, and is NaN if the photo has no colour.
     """
     schema, size = schemas.get(faces.schema), faces.crops.shape[1]
     angles = np.full(len(faces), np.nan)
@@ -272,18 +275,18 @@ def _upright(faces: EvaluationFaces) -> np.ndarray:
 
 
 def _inside(faces: EvaluationFaces) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each face the luma [S, S] float32 and which pixels are inside the hull of the points."""
+    """The luma [S, S] float32 of each face, and which pixels are inside the hull of its points."""
     result, size = [], faces.crops.shape[1]
     for crop, points in zip(faces.crops, faces.points, strict=True):
-        known = points[np.isfinite(points).all(axis=1)] * size - 0.5
+        annotated = points[np.isfinite(points).all(axis=1)] * size - 0.5
         mask = np.zeros(crop.shape[:2], np.uint8)
-        cv2.fillConvexPoly(mask, cv2.convexHull(known.round().astype(np.int32)), 1)
+        cv2.fillConvexPoly(mask, cv2.convexHull(annotated.round().astype(np.int32)), 1)
         inside = mask > 0 if mask.any() else np.ones_like(mask, bool)
         result.append((cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32), inside))
     return result
 
 
-# Where a group's limits are of no published kind, they were chosen before any error was looked at.
+# Limits of groups that are not published ones were chosen before looking at any error.
 ATTRIBUTES = (
     Attribute("yaw", "head turned", "degrees", _pose(0, signed=False), (10.0, 25.0, 40.0)),
     Attribute("pitch", "head up or down", "degrees, up is positive", _pose(1, signed=True),

@@ -1,4 +1,4 @@
-"""The picture of a sliced evaluation: NME by group, an axis an attribute."""
+"""Draws a sliced evaluation: NME by group, with a panel for each attribute."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEWEST = 10  # faces; groups of fewer are drawn pale
 
 
 def slices_plot(path: Path, slices: Slices) -> None:
-    """Draws bars of the mean NME with its standard error as PNG; dotted: of all faces."""
+    """Draws bars of the mean NME with its standard error as PNG; the dotted line is all faces."""
     rows = -(-len(slices.attributes) // COLUMNS)
     figure, grid = plt.subplots(
         rows, COLUMNS, figsize=(10.5, 2.7 * rows + 0.4), dpi=110, sharey=True, squeeze=False,
@@ -47,13 +47,13 @@ def _draw(axes: Axes, slices: Slices, attribute: Attribute) -> None:
     people = np.array(slices.evaluation.faces.people)
     groups = slices.groups(attribute)
     for place, (_, members) in enumerate(groups):
-        own = nme[members]
-        error = standard_error(own, people[members])
-        axes.bar(place, own.mean(), 0.7, color="tab:blue",
-                 alpha=0.85 if len(own) >= FEWEST else 0.3)
-        axes.errorbar(place, own.mean(), error, capsize=3, color="black")  # none where it is NaN
-        top = own.mean() + np.nan_to_num(error)
-        axes.annotate(str(len(own)), (place, top), ha="center", va="bottom",
+        group_nme = nme[members]
+        error = standard_error(group_nme, people[members])
+        axes.bar(place, group_nme.mean(), 0.7, color="tab:blue",
+                 alpha=0.85 if len(group_nme) >= FEWEST else 0.3)
+        axes.errorbar(place, group_nme.mean(), error, capsize=3, color="black")  # NaN draws none
+        top = group_nme.mean() + np.nan_to_num(error)
+        axes.annotate(str(len(group_nme)), (place, top), ha="center", va="bottom",
                       fontsize=7, xytext=(0, 2), textcoords="offset points")
     axes.axhline(nme.mean(), linestyle=":", linewidth=1, color="black")
     labels = [textwrap.fill(name, 10, break_long_words=False) for name, _ in groups]

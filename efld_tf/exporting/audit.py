@@ -1,4 +1,4 @@
-"""Whether a `.tflite` is what its mode promises: operators, types and shapes, before it is used."""
+"""Checks the operators, types and shapes of a `.tflite` against what its mode promises."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from efld_tf.exporting.modes import Mode
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph, versions
 
-# What may follow the integer part of an integer model, in float, beside a layer of int8 weights
-# that gives the points as a vector, without an output grid: the decoding of the points, with whole
-# numbers for the places of the best scores, and the sigmoid of a confidence.
+# These operators may follow the integer part of an integer model, in float: the decoding of the
+# points, with whole numbers for the places of the best scores, and the sigmoid of a confidence. A
+# layer of int8 weights that gives the points as a vector, without an output grid, may be there too.
 DECODING = frozenset({
     "ADD", "ARG_MAX", "CAST", "CONCATENATION", "FLOOR_DIV", "FLOOR_MOD", "GATHER", "MINIMUM", "MUL",
     "PACK", "RESHAPE", "SIGN", "SUB", "SUM",
@@ -26,41 +26,48 @@ WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSP
 def check(path: str | Path, mode: Mode) -> graph.Graph:
     """Checks a model against the promises of its mode.
 
-    Builtin operators and static shapes; a uint8 image in, float32 points out, and of some models
-    a float32 confidence; DEQUANTIZE first, which divides the pixels by 255; then results and
-    weights of the mode's types, but for the tail of an integer model, `FLOAT_TAIL`, and for int32
-    places of best scores; versions and a minimum runtime by which older runtimes refuse what they
-    cannot compute; and all of it in one partition of XNNPACK, for the modes that promise that, but
-    for the search of those places and what depends on it.
+    A model has to have:
+      - builtin operators and static shapes only;
+      - a uint8 image as input, float32 points as output, and perhaps a float32 confidence;
+      - DEQUANTIZE, which divides the pixels by 255, as its first operator;
+      - results and weights of the mode's types, except in the tail of an integer model
+        (`FLOAT_TAIL`) and for int32 places of best scores;
+      - versions and a minimum runtime, so that older runtimes refuse what they cannot compute;
+      - one partition of XNNPACK, if the mode promises that, for all but the search of those places
+        and what depends on it.
 
     Returns:
-      Its graph.
+      The graph of the model.
 
     Raises:
-      DataError: what does not hold.
+      DataError: a promise does not hold; the message says which.
     """
-    found = graph.read(path)
-    _check_builtin_and_static(found, path)
-    _check_ends(found, path)
-    _check_types(found, path, mode)
-    _check_versions(found, path)
+    model_graph = graph.read(path)
+    _check_builtin_and_static(model_graph, path)
+    _check_ends(model_graph, path)
+    _check_types(model_graph, path, mode)
+    _check_versions(model_graph, path)
     if mode.one_partition:
-        searched = graph.after_search(found)
-        outside = [op for op in outside_xnnpack(path, found) if op not in searched]
+        searched = graph.after_search(model_graph)
+        outside = [op for op in outside_xnnpack(path, model_graph) if op not in searched]
         if outside:
             raise DataError(path, f"outside XNNPACK's partition: {_listed(outside)}")
-    return found
+    return model_graph
 
 
-def tail_of(found: graph.Graph) -> list[graph.Operator]:
-    """What an integer model computes after its last quantised values; empty for one without."""
-    integers = [t for op in found.operators for t in op.outputs if t.dtype in ("int8", "int16")]
-    before, used = graph.leading_to(found, integers), graph.leading_to(found, found.outputs)
-    return [op for op in found.operators if integers and op.index in used - before]
+def tail_of(model_graph: graph.Graph) -> list[graph.Operator]:
+    """The operators of an integer model after its last quantised values; empty without those."""
+    outputs = [tensor for operator in model_graph.operators for tensor in operator.outputs]
+    integers = [tensor for tensor in outputs if tensor.dtype in ("int8", "int16")]
+    before = graph.leading_to(model_graph, integers)
+    needed = graph.leading_to(model_graph, model_graph.outputs)
+    return [op for op in model_graph.operators if integers and op.index in needed - before]
 
 
-def outside_xnnpack(path: str | Path, found: graph.Graph) -> list[graph.Operator]:
-    """The operators that XNNPACK leaves to the built-in kernels, and those of further partitions.
+def outside_xnnpack(path: str | Path, model_graph: graph.Graph) -> list[graph.Operator]:
+    """The operators outside XNNPACK's largest partition.
+
+    XNNPACK leaves them to the built-in kernels, or has them in further partitions.
 
     Raises:
       DataError: the runtime cannot load the model.
@@ -69,42 +76,42 @@ def outside_xnnpack(path: str | Path, found: graph.Graph) -> list[graph.Operator
         with silenced_stderr():
             interpreter = Interpreter(model_path=str(path), num_threads=1)
             interpreter.allocate_tensors()
-            # The only place where the runtime tells its partitions.
+            # This is the only place where the runtime tells its partitions.
             nodes = interpreter._get_ops_details()
     except (ValueError, RuntimeError) as error:
         raise DataError(path, f"LiteRT cannot load it: {error}") from error
     partitions = [node for node in nodes if node["op_name"] == "DELEGATE"]
     if not partitions:
-        return list(found.operators)
+        return list(model_graph.operators)
     largest = max(partitions, key=lambda node: len(node["inputs"]))
-    known = {tensor.index for tensor in found.tensors if tensor.constant}
-    known |= {tensor.index for tensor in found.inputs}
-    producers = {t.index: op for op in found.operators for t in op.outputs}
+    available = {tensor.index for tensor in model_graph.tensors if tensor.constant}
+    available |= {tensor.index for tensor in model_graph.inputs}
+    producers = {t.index: op for op in model_graph.operators for t in op.outputs}
     inside: set[int] = set()
-    wanted = [int(index) for index in largest["outputs"]]
-    borders = {int(index) for index in largest["inputs"]} - known
-    while wanted:
-        index = wanted.pop()
+    pending = [int(index) for index in largest["outputs"]]
+    borders = {int(index) for index in largest["inputs"]} - available
+    while pending:
+        index = pending.pop()
         if index in borders or index not in producers or producers[index].index in inside:
             continue
         inside.add(producers[index].index)
-        wanted += [tensor.index for tensor in producers[index].inputs if tensor]
-    return [operator for operator in found.operators if operator.index not in inside]
+        pending += [tensor.index for tensor in producers[index].inputs if tensor]
+    return [operator for operator in model_graph.operators if operator.index not in inside]
 
 
-def operator_counts(found: graph.Graph) -> dict[str, int]:
+def operator_counts(model_graph: graph.Graph) -> dict[str, int]:
     """How often each operator occurs."""
-    return dict(sorted(Counter(operator.name for operator in found.operators).items()))
+    return dict(sorted(Counter(operator.name for operator in model_graph.operators).items()))
 
 
-def type_counts(found: graph.Graph) -> dict[str, int]:
+def type_counts(model_graph: graph.Graph) -> dict[str, int]:
     """How many tensors have each type."""
-    return dict(sorted(Counter(tensor.dtype for tensor in found.tensors).items()))
+    return dict(sorted(Counter(tensor.dtype for tensor in model_graph.tensors).items()))
 
 
-def _check_versions(found: graph.Graph, path: str | Path) -> None:
-    """Checks that runtimes which cannot compute the model have a reason to refuse it."""
-    for operator in found.operators:
+def _check_versions(model_graph: graph.Graph, path: str | Path) -> None:
+    """Checks that the model makes runtimes refuse it that cannot compute it."""
+    for operator in model_graph.operators:
         try:
             needed = versions.needed(operator)
         except EfldError as error:
@@ -119,32 +126,33 @@ def _check_versions(found: graph.Graph, path: str | Path) -> None:
                 path, f"{_listed([operator])} is {operator.deprecated_name} by its deprecated "
                 "code, which older readers take; export it again")
     try:
-        minimum, stated = versions.minimum_runtime(found), found.minimum_runtime
+        minimum_release = versions.minimum_runtime(model_graph)
+        stated_release = model_graph.minimum_runtime
     except EfldError as error:
         raise DataError(path, str(error)) from error
-    known = versions.is_release(stated)
-    if not known or versions.as_numbers(stated) < versions.as_numbers(minimum):
+    valid = versions.is_release(stated_release)
+    if not valid or versions.as_numbers(stated_release) < versions.as_numbers(minimum_release):
         raise DataError(
-            path, f"min_runtime_version: it needs TensorFlow Lite {minimum} and says "
-            f"{stated!r}; export it again")
+            path, f"min_runtime_version: it needs TensorFlow Lite {minimum_release} and says "
+            f"{stated_release!r}; export it again")
 
 
-def _check_types(found: graph.Graph, path: str | Path, mode: Mode) -> None:
-    first, *rest = found.operators
+def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None:
+    first, *remaining = model_graph.operators
     if first.name != "DEQUANTIZE" or first.output_dtypes != ("float32",):
         raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
     integer = mode.calibrated
-    places = [op for op in graph.after_search(found) if op.output_dtypes == ("int32",)]
-    tail = tail_of(found) if integer else []
+    places = [op for op in graph.after_search(model_graph) if op.output_dtypes == ("int32",)]
+    tail = tail_of(model_graph) if integer else []
     computed = {t.index for operator in tail for t in operator.outputs}
-    ended = all(output.index in computed for output in found.outputs)
+    ended = all(output.index in computed for output in model_graph.outputs)
     for operator in tail:
-        taken = {t.dtype for t in operator.inputs if t and not t.constant}
-        ended = ended and (operator.name == "DEQUANTIZE" or taken <= {"float32", "int32"})
+        input_dtypes = {t.dtype for t in operator.inputs if t and not t.constant}
+        ended = ended and (operator.name == "DEQUANTIZE" or input_dtypes <= {"float32", "int32"})
     if integer and not ended:
         raise DataError(path, f"{mode.name}: its integers do not end in DEQUANTIZE")
-    for operator in rest:
-        stored = _stored_weights(found, operator)
+    for operator in remaining:
+        stored = _stored_weights(model_graph, operator)
         if stored and stored != mode.weights:
             raise DataError(path, f"{mode.name}: {_listed([operator])} has {stored} weights")
         in_tail = operator in tail
@@ -159,37 +167,38 @@ def _check_types(found: graph.Graph, path: str | Path, mode: Mode) -> None:
                 raise DataError(path, f"{mode.name}: {_listed([operator])} gives {dtype}")
 
 
-def _stored_weights(found: graph.Graph, operator: graph.Operator) -> str | None:
-    """The type in which an operator's weights are in the file; None for one without weights."""
+def _stored_weights(model_graph: graph.Graph, operator: graph.Operator) -> str | None:
+    """The type of an operator's weights in the file; None for an operator without weights."""
     if operator.name not in WEIGHTED:
         return None
     weights = operator.inputs[1]
     if weights is None:
         return None
-    for unpacking in found.operators:
+    for unpacking in model_graph.operators:
         if unpacking.name == "DEQUANTIZE" and weights in unpacking.outputs:
             return unpacking.input_dtypes[0]
     return weights.dtype
 
 
-def _check_builtin_and_static(found: graph.Graph, path: str | Path) -> None:
-    if any(operator.subgraph for operator in found.operators):
+def _check_builtin_and_static(model_graph: graph.Graph, path: str | Path) -> None:
+    if any(operator.subgraph for operator in model_graph.operators):
         raise DataError(path, "expected one graph, found others beside it")
-    for operator in found.operators:
+    for operator in model_graph.operators:
         if not operator.builtin:
             raise DataError(path, f"{_listed([operator])} is not a builtin")
         missing = operator.name in WEIGHTED and None in (*operator.inputs, None, None)[:2]
         if not operator.outputs or missing:
             raise DataError(path, f"{_listed([operator])} lacks an input or an output")
-    for tensor in found.tensors:
+    for tensor in model_graph.tensors:
         if None in tensor.shape:
             raise DataError(path, f"tensor {tensor.name} has no static shape")
 
 
-def _check_ends(found: graph.Graph, path: str | Path) -> None:
+def _check_ends(model_graph: graph.Graph, path: str | Path) -> None:
     """Checks the contract: one uint8 image in, float32 points out, and perhaps a confidence."""
-    ends = [(tensor.dtype, tensor.shape) for tensor in (*found.inputs, *found.outputs)]
-    if len(found.inputs) != 1 or not 1 <= len(found.outputs) <= 2 or not found.operators:
+    ends = [(tensor.dtype, tensor.shape) for tensor in (*model_graph.inputs, *model_graph.outputs)]
+    if len(model_graph.inputs) != 1 or not 1 <= len(model_graph.outputs) <= 2 \
+            or not model_graph.operators:
         raise DataError(path, "expected one input, and one output or two")
     (image, image_shape), (points, points_shape), *confidence = ends
     if image != "uint8" or len(image_shape) != 4 or image_shape[0] != 1 or image_shape[3] != 3:

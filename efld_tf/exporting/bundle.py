@@ -1,4 +1,4 @@
-"""The folder that an export writes: the model and what somebody needs who gets only that folder."""
+"""Writes an export's folder: the model, and all that somebody needs who gets only that folder."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ REPORT, CALIBRATION, CARD, SCHEMA = (
 LAYERS = "layers.json"
 FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, golden.FILE, golden.INPUT_FILE,
                    golden.OUTPUT_FILE})
-# In crop sides, half a pixel of 128: several times what kernels were seen to differ by, and far
-# below what a wrong colour order, crop or normalisation does.
+# The tolerance in crop sides, half a pixel of 128: several times the differences seen between
+# kernels, and far below the effect of a wrong colour order, crop or normalisation.
 TOLERANCE = 0.004
 GOLDEN_FACES = 16
 NOISY_IMAGES = 3
-# Around a confidence of 0.5, where it changes fastest, this is three steps of its int8 log-odds.
+# This is three steps of the int8 log-odds at a confidence of 0.5, where it changes fastest.
 CONFIDENCE_TOLERANCE = 0.05
 
 
 def check_replaceable(folder: Path) -> None:
-    """Refuses to write where something else than a bundle is.
+    """Refuses to replace anything but a bundle.
 
     Raises:
-      EfldError: a file, or a folder that holds anything that no export writes.
+      EfldError: the path is a file, or a folder that holds anything that no export writes.
     """
     if not folder.exists():
         return
@@ -50,19 +50,24 @@ def check_replaceable(folder: Path) -> None:
 
 
 def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray, float]:
-    """The golden input [1, S, S, 3], a rendered face as a detector would crop it, and a tolerance.
+    """Chooses a rendered face as the golden input, cropped as a detector would, and a tolerance.
 
-    `zoom` is that of the model's crop rule.
+    Kernels differ by a step of the grid. If two cells of a score map are nearly equal, such a step
+    moves a point by a cell. So the face is the first one on which XNNPACK and the built-in kernels
+    agree well, in points and confidence, or the one of `GOLDEN_FACES` on which they agree best; the
+    tolerance is twice the difference of their points. Other runtimes round in other places, which
+    matters if a quantised model searches for a best score: then the points also have to stay in
+    place when the image changes by a level of noise.
 
-    Kernels differ by a step of the grid. Where two cells of a score map are as good as equal, that
-    moves a point by a cell: the face is the first one on which XNNPACK and the built-in kernels
-    agree well, in points and confidence, or the one of `GOLDEN_FACES` on which they agree best;
-    then the tolerance is twice what their points differ by. Other runtimes round in other places,
-    which matters where a model of rounded numbers searches for a best score: there the points also
-    have to stay where they are when the image changes by a level of noise.
+    Args:
+      size: S, the side of the model's input in pixels.
+      zoom: the zoom of the model's crop rule.
+
+    Returns:
+      The image [1, S, S, 3] uint8, and the tolerance in crop sides.
 
     Raises:
-      EfldError: they agree on no face, or the model's points are not numbers.
+      EfldError: the kernels agree on no face, or the model's points are not numbers.
     """
     best, differences, least = None, (np.inf, np.inf), np.inf
     limit = golden.largest_tolerance(model)
@@ -74,10 +79,10 @@ def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray,
         box = (*points.min(axis=0), *points.max(axis=0))
         crop = CropRule("points", "ibug68", 1.25).crop(box).within(zoomed(zoom))
         image = extract_crop(face.image, crop, size)[None]
-        found = _kernels_differ(model, image, noise=searches and "int8" in stored)
-        share = max(2 * found[0] / limit, 2 * found[1] / CONFIDENCE_TOLERANCE)
+        face_differences = _kernels_differ(model, image, noise=searches and "int8" in stored)
+        share = max(2 * face_differences[0] / limit, 2 * face_differences[1] / CONFIDENCE_TOLERANCE)
         if share < least:
-            best, differences, least = image, found, share
+            best, differences, least = image, face_differences, share
         if differences[0] < TOLERANCE / 2 and differences[1] < CONFIDENCE_TOLERANCE / 2:
             break
     if best is None:
@@ -92,20 +97,23 @@ def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray,
 
 
 def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> tuple[float, float]:
-    """By how much XNNPACK's and the built-in kernels' points and confidences differ.
+    """The largest differences of points and confidence between XNNPACK and the built-in kernels.
 
-    With noise also by how much XNNPACK's differ on images like it.
+    With noise, XNNPACK's own differences between the image and noisy ones count as well.
     """
-    expected, sure = golden.run(model, image)
-    others = [golden.run(model, image, xnnpack=False)]
-    others += [golden.run(model, other) for other in (_noisy(image) if noise else ())]
-    off = [abs(other - sure) for _, other in others if sure is not None and other is not None]
-    moved = np.abs(np.array([points for points, _ in others]) - expected)
-    return float(moved.max()), max(off, default=0.0)
+    expected, expected_confidence = golden.run(model, image)
+    results = [golden.run(model, image, xnnpack=False)]
+    results += [golden.run(model, noisy) for noisy in (_noisy(image) if noise else ())]
+    confidence_differences = [
+        abs(confidence - expected_confidence) for _, confidence in results
+        if expected_confidence is not None and confidence is not None
+    ]
+    point_differences = np.abs(np.array([points for points, _ in results]) - expected)
+    return float(point_differences.max()), max(confidence_differences, default=0.0)
 
 
 def _noisy(image: np.ndarray) -> Iterator[np.ndarray]:
-    """Images [1, S, S, 3] uint8 that differ from one by a level at the most."""
+    """Images [1, S, S, 3] uint8 that differ from `image` by at most one level."""
     random = np.random.default_rng(0)
     for _ in range(NOISY_IMAGES):
         noise = random.integers(-1, 2, image.shape)

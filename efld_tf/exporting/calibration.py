@@ -1,4 +1,4 @@
-"""Which faces an int8 export is calibrated on: a manifest of keys and hashes that can be kept.
+"""The faces that an int8 export is calibrated on: a manifest of keys and hashes that can be kept.
 
 Only evaluation preprocessing is used: the crop that the model will see, never an augmented one.
 """
@@ -23,13 +23,13 @@ from efld_tf.models.checkpoint import HeadSpec
 from efld_tf.trees import from_tree
 
 DEFAULT_FACES = 1000
-# Fewer lose accuracy (benchmarks/export).
+# Fewer faces cost accuracy (benchmarks/export).
 ENOUGH_FACES = 500
 
 
 @dataclass(frozen=True)
 class CalibrationImage:
-    """One face: its key in the source (its photo's path, for most), and the file's SHA-256."""
+    """One face: its key in the source, in most sources the photo's path, and the file's SHA-256."""
 
     image: str
     sha256: str
@@ -41,15 +41,15 @@ class CalibrationManifest:
 
     Attributes:
       source: their `reader:path`; the annotation says where the face is.
-      images: in the order in which they are used.
+      images: the faces in the order in which they are used.
     """
 
     source: str
     images: list[CalibrationImage]
 
 
-# What `resolved` takes.
-Asked = CalibrationManifest | str | Path | int | None
+# The ways to name calibration faces that `resolved` takes.
+CalibrationChoice = CalibrationManifest | str | Path | int | None
 
 
 def choose(
@@ -64,8 +64,8 @@ def choose(
     The same faces are chosen wherever the data set lies, whatever the order of files.
 
     Args:
-      validation_fraction: the share of them that was held out of training, and is left out here.
-      excluded: the keys of those that were left out of it altogether.
+      validation_fraction: the share of faces that was held out of training; they are left out.
+      excluded: the keys of faces that training did not use at all; they are left out.
 
     Raises:
       EfldError: the source cannot be read, or no face is left.
@@ -84,7 +84,7 @@ def choose(
 
 
 def of_training(head: HeadSpec, count: int | None = DEFAULT_FACES) -> CalibrationManifest:
-    """So many of the faces that a head was trained on first of all, or all; errors: `choose`."""
+    """Chooses `count` of the faces that a head was trained on, or all; errors as in `choose`."""
     try:
         return choose(head.source, count, excluded=head.excluded,
                       validation_fraction=head.validation_fraction)
@@ -93,20 +93,21 @@ def of_training(head: HeadSpec, count: int | None = DEFAULT_FACES) -> Calibratio
             f"the faces of the training, by paths that start where it ran: {error}") from error
 
 
-def resolved(asked: Asked, head: HeadSpec) -> tuple[CalibrationManifest, bool]:
-    """The faces that are meant, and whether all of them have to be readable.
+def resolved(choice: CalibrationChoice, head: HeadSpec) -> tuple[CalibrationManifest, bool]:
+    """The chosen faces, and whether all of them have to be readable.
 
     Args:
-      asked: a manifest or the path of one, a number of the head's training faces, or as text that
-        number, `all` of them, or the `reader:path` of another source; None for `DEFAULT_FACES`.
-      head: the one to calibrate.
+      choice: a manifest or the path of one, a number of the head's training faces, or, as text,
+        that number, `all` of them, or the `reader:path` of another source; None for
+        `DEFAULT_FACES`.
+      head: the head to calibrate.
 
     Raises:
-      EfldError: none of these, or a source that cannot be read.
+      EfldError: the choice is none of these, or the source cannot be read.
     """
-    if isinstance(asked, CalibrationManifest):
-        return asked, True
-    text = str(DEFAULT_FACES if asked is None else asked)
+    if isinstance(choice, CalibrationManifest):
+        return choice, True
+    text = str(DEFAULT_FACES if choice is None else choice)
     if text == "all":
         return of_training(head, None), False
     if re.fullmatch(r"0*[1-9][0-9]{0,9}", text):
@@ -122,7 +123,7 @@ def read_manifest(path: str | Path) -> CalibrationManifest:
     """Reads a calibration manifest.
 
     Raises:
-      DataError: unreadable, or not of that form.
+      DataError: the file is unreadable, or has another form.
     """
     tree = json_values.load(Path(path))
     try:
@@ -131,9 +132,9 @@ def read_manifest(path: str | Path) -> CalibrationManifest:
         raise DataError(path, f"not a calibration manifest: {error}") from error
 
 
-def used(manifest: CalibrationManifest, found: faces.EvaluationFaces) -> CalibrationManifest:
-    """The manifest of those of its faces that were loaded."""
-    names = {*found.names}
+def used(manifest: CalibrationManifest, loaded_faces: faces.EvaluationFaces) -> CalibrationManifest:
+    """The manifest reduced to the faces that were loaded."""
+    names = {*loaded_faces.names}
     return replace(manifest, images=[i for i in manifest.images if i.image in names])
 
 
@@ -145,10 +146,10 @@ def write_manifest(path: str | Path, manifest: CalibrationManifest) -> None:
 def load_faces(
     manifest: CalibrationManifest, rule: CropRule, size: int, *, strict: bool = True
 ) -> faces.EvaluationFaces:
-    """The manifest's faces as the model sees them, in its order.
+    """Loads the manifest's faces as the model sees them, in its order.
 
     Args:
-      strict: whether all of them must be readable; else those that are not are left out.
+      strict: whether all of them must be readable; if not, unreadable ones are left out.
 
     Raises:
       DataError: a photo is missing, unreadable, or not the one that the manifest names.
@@ -166,13 +167,14 @@ def load_faces(
         if sha256(path) != image.sha256:
             raise DataError(path, "is not the file that the calibration manifest names")
     # Bad samples elsewhere in the source do not matter here: only named photos are read.
-    found = faces.load(
+    loaded_faces = faces.load(
         manifest.source, rule, size, on_error="skip", progress=False, measured=False,
         keep=lambda record: record.key in order,
     )
-    for name in sorted(order.keys() - set(found.names)) if strict else ():
+    for name in sorted(order.keys() - set(loaded_faces.names)) if strict else ():
         raise DataError(name, "named for calibration, but it cannot be read")
-    return found.ordered(sorted(range(len(found)), key=lambda index: order[found.names[index]]))
+    return loaded_faces.ordered(
+        sorted(range(len(loaded_faces)), key=lambda index: order[loaded_faces.names[index]]))
 
 
 def _records(source: str) -> list[FaceRecord]:

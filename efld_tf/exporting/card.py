@@ -1,4 +1,4 @@
-"""The model card of an export, of what is known when it is made."""
+"""The model card of an export, made of what is known at the time of the export."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _stated(key: str, value: Any) -> str:
 
 
 def _presence(spec: ModelSpec) -> list[str]:
-    """What the card says of a confidence."""
+    """The card's lines about the confidence; empty for a model without one."""
     if spec.presence is None:
         return []
     fitted = "; ".join(_stated(*item) for item in spec.presence.items())
@@ -33,7 +33,7 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
 
     Args:
       spec: the trained model.
-      tolerance: of the golden output, in crop sides.
+      tolerance: the tolerance of the golden output, in crop sides.
     """
     schema = schemas.get(report.head)
     rule = spec.heads[report.head].crop_rule

@@ -1,4 +1,4 @@
-"""The trained model in float against its export, on the same faces."""
+"""Compares the trained model in float with its export, on the same faces."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime.landmarker import MIN_CONFIDENCE
 from efld_tf.runtime.predictor import LandmarkPredictor
 
-# Tiles a side of a crop that is cut up and shuffled, so that it shows no face.
+# Tiles a side into which a crop is cut and shuffled, so that it shows no face.
 TILES = 4
 
 
 def comparison(
-    trained: TrainedModel, exported: Path, shown: faces.EvaluationFaces
+    trained: TrainedModel, exported: Path, evaluation_faces: faces.EvaluationFaces
 ) -> dict[str, Any]:
-    """What an export changes: points, confidences, and the NME of faces that have a truth."""
-    first, second = FloatPredictor(trained), LandmarkPredictor(exported)
-    confidence = compare_confidence(first, second, shown.crops)
-    distance = schemas.get(shown.schema).normaliser.distance(shown.points)
+    """The changes by an export: in points, confidences, and the NME of annotated faces."""
+    trained_predictor, exported_predictor = FloatPredictor(trained), LandmarkPredictor(exported)
+    confidence = compare_confidence(trained_predictor, exported_predictor, evaluation_faces.crops)
+    distance = schemas.get(evaluation_faces.schema).normaliser.distance(evaluation_faces.points)
     measured = np.flatnonzero(np.isfinite(distance)).tolist()
-    if faces.comparable(trained.head, shown.schema) is None:
+    if faces.comparable(trained.head, evaluation_faces.schema) is None:
         measured = []  # calibrated on faces of another format
     if not measured:
+        crops = evaluation_faces.crops
         differences = point_differences(
-            first.predict_crops(shown.crops), second.predict_crops(shown.crops),
-            shown.crops.shape[1])
-        return {"on": shown.source, **differences, **confidence}
-    shown = shown.ordered(measured)
-    return {**compare(evaluate(first, shown), evaluate(second, shown)), **confidence}
+            trained_predictor.predict_crops(crops), exported_predictor.predict_crops(crops),
+            crops.shape[1])
+        return {"on": evaluation_faces.source, **differences, **confidence}
+    evaluation_faces = evaluation_faces.ordered(measured)
+    trained_result = evaluate(trained_predictor, evaluation_faces)
+    exported_result = evaluate(exported_predictor, evaluation_faces)
+    return {**compare(trained_result, exported_result), **confidence}
 
 
 def compare(trained: Evaluation, exported: Evaluation) -> dict[str, Any]:
@@ -56,24 +59,26 @@ def compare(trained: Evaluation, exported: Evaluation) -> dict[str, Any]:
 def compare_confidence(
     trained: FloatPredictor, exported: LandmarkPredictor, crops: np.ndarray
 ) -> dict[str, float]:
-    """How far the confidences lie apart; empty for a model without.
+    """How far the confidences lie apart; empty for a model without a confidence.
 
-    It is seen on faces [F, S, S, 3] uint8 and, because int8 was calibrated on faces alone, on the
-    same crops cut into shuffled tiles.
+    They are compared on faces [F, S, S, 3] uint8 and, because int8 was calibrated on faces alone,
+    also on the same crops cut into shuffled tiles.
     """
-    both = np.concatenate([crops, shuffled(crops)])
-    first, second = (p.predict_with_confidence(both)[1] for p in (trained, exported))
-    if first is None or second is None:
+    inputs = np.concatenate([crops, shuffled(crops)])
+    trained_confidence = trained.predict_with_confidence(inputs)[1]
+    exported_confidence = exported.predict_with_confidence(inputs)[1]
+    if trained_confidence is None or exported_confidence is None:
         return {}
+    difference = np.abs(trained_confidence - exported_confidence)
     return {
-        "confidence_difference_median": round(float(np.median(np.abs(first - second))), 4),
-        "confidence_difference_p99": round(float(np.percentile(np.abs(first - second), 99)), 4),
-        "confident_percent": percent((second[: len(crops)] >= MIN_CONFIDENCE).mean()),
+        "confidence_difference_median": round(float(np.median(difference)), 4),
+        "confidence_difference_p99": round(float(np.percentile(difference, 99)), 4),
+        "confident_percent": percent((exported_confidence[: len(crops)] >= MIN_CONFIDENCE).mean()),
     }
 
 
 def shuffled(crops: np.ndarray) -> np.ndarray:
-    """Crops [F, S, S, 3] cut into `TILES` a side, which change places; S is divisible by it."""
+    """Crops [F, S, S, 3], S divisible by `TILES`, cut into `TILES` tiles a side and shuffled."""
     count, size, _, channels = crops.shape
     side = size // TILES
     tiles = crops.reshape(count, TILES, side, TILES, side, channels).swapaxes(2, 3)
@@ -84,7 +89,11 @@ def shuffled(crops: np.ndarray) -> np.ndarray:
 
 
 def point_differences(first: np.ndarray, second: np.ndarray, size: int) -> dict[str, float]:
-    """Median and 99th percentile of the distance between points [F, N, 2], in input pixels."""
+    """The median and the 99th percentile of the distance between points [F, N, 2], in pixels.
+
+    Args:
+      size: the side of the model's input in pixels.
+    """
     distance = np.linalg.norm(first - second, axis=-1) * size
     return {
         "point_difference_px_median": round(float(np.median(distance)), 4),

@@ -1,4 +1,4 @@
-"""One head of a trained model -> a TensorFlow Lite flatbuffer of an export mode."""
+"""Converts one head of a trained model to a TensorFlow Lite flatbuffer of an export mode."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from efld_tf.models.registry import PRESENCE
 from efld_tf.models.trained import POINTS, TrainedModel
 from efld_tf.quiet import silenced_stderr
 
-# For modes that are not calibrated.
+# The crops for modes that are not calibrated.
 NO_CROPS = np.empty((0, 1, 1, 3), np.uint8)
 
 
 def convert(
     trained: TrainedModel, mode: Mode, crops: np.ndarray = NO_CROPS, steps: Steps | None = None
 ) -> bytes:
-    """Converts one head: uint8 image [1, S, S, 3] in, float32 points [1, N, 2] out.
+    """Converts one head; it takes a uint8 image [1, S, S, 3] and gives float32 points [1, N, 2].
 
     A model with a presence output gives a second one: float32 [1, 1], a confidence from 0 to 1.
 
     Args:
       crops: [F, S, S, 3] uint8, evaluation preprocessing only; for modes that are calibrated.
-      steps: for comparisons, other ones than the mode's.
+      steps: steps that replace the mode's, for comparisons.
     """
     mode = mode if steps is None else replace(mode, steps=steps)
     return lowered(rewritten(trained, mode, crops), mode, crops)[0]
 
 
 def rewritten(trained: TrainedModel, mode: Mode, crops: np.ndarray) -> TrainedModel:
-    """The model with its network as it is best computed in a mode; arguments as in `convert`."""
+    """The model with its network rewritten for a mode; arguments are as in `convert`."""
     steps = mode.steps
     network = optimise.fold_batch_norms(trained.network)
     if steps.equalise:
@@ -59,10 +59,10 @@ def rewritten(trained: TrainedModel, mode: Mode, crops: np.ndarray) -> TrainedMo
 def lowered(
     trained: TrainedModel, mode: Mode, crops: np.ndarray
 ) -> tuple[bytes, ranges.Observed | None]:
-    """A rewritten model as a flatbuffer in the numbers of a mode; arguments as in `convert`.
+    """A rewritten model as a flatbuffer in the numbers of a mode; arguments are as in `convert`.
 
     Returns:
-      The flatbuffer, and for a mode that is calibrated what its tensors held.
+      The flatbuffer, and the observed ranges of its tensors if the mode is calibrated.
     """
     content, observed = to_float(trained, half=mode.weights == "float16"), None
     if mode.calibrated:
@@ -80,9 +80,10 @@ def to_float(trained: TrainedModel, half: bool = False) -> bytes:
     """The network and its decoding in float, for a float image in [0, 1].
 
     Args:
-      half: store the weights as float16.
+      half: whether to store the weights as float16.
     """
-    # A fixed batch of 1: a free one would add shape arithmetic and split the delegate's partition.
+    # The batch is fixed to 1: a free one would add shape arithmetic and split the delegate's
+    # partition.
     shape = [1, trained.input_size, trained.input_size, 3]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])

@@ -1,12 +1,12 @@
-"""Cross-layer equalisation: all channels fill the int8 range.
+"""Cross-layer equalisation: makes all channels fill the int8 range.
 
 An int8 activation has one scale for all its channels, so a channel that stays below a twentieth of
-the largest one gets a dozen levels. Where nothing but a depthwise convolution reads the channels,
-each can be stretched to the full range and the convolution's kernel, which has a scale a channel
-of its own, shrunk by the same factor: the same function, at no cost. (M. Nagel et al., "Data-Free
-Quantization Through Weight Equalization and Bias Correction", ICCV 2019, Section 4.1; depthwise
-kernels need no compromise between the two ranges.) Features that dense layers read are treated
-alike, with the paper's compromise: the rows of their kernels share their scales.
+the largest one gets a dozen levels. If only a depthwise convolution reads the channels, each can be
+stretched to the full range, and the convolution's kernel, which has a scale for each channel, can
+be shrunk by the same factor. The function stays the same, and nothing gets slower. (M. Nagel et
+al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, Section
+4.1; depthwise kernels need no compromise between the two ranges.) Features that dense layers read
+are treated alike, but with the paper's compromise, because the rows of their kernels share scales.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from efld_tf.exporting.optimise import ends_in_dense, scaled
 
 BATCH = 32
 
-# How much further than on the calibration crops a channel may go before a bounded activation cuts
-# it off, and the largest stretch, for channels that hardly ever fire.
+# HEADROOM is how much further than on the calibration crops a channel may go before a bounded
+# activation cuts it off; LARGEST_STRETCH limits channels that hardly ever fire.
 HEADROOM = 1.1
 LARGEST_STRETCH = 100.0
 
@@ -32,15 +32,16 @@ LARGEST_STRETCH = 100.0
 # get the range that this share of them reaches with weights like theirs, or less.
 USUAL_SHARE = 0.9
 
-# Part of the largest range below which an element of an activation counts as constant.
+# The part of the largest range below which an element of an activation counts as constant.
 STILL = 1e-6
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Convolution with a bias -> ReLU or Reshape -> depthwise convolution, no other reader between.
+    """A convolution with a bias, a ReLU or Reshape, and the depthwise convolution that reads it.
 
-    The Reshape is that of a depthwise convolution in partial sums (`optimise.split_depthwise`).
+    Nothing else reads the first two. The Reshape is that of a depthwise convolution in partial sums
+    (`optimise.split_depthwise`).
     """
 
     producer: layers.Layer
@@ -52,7 +53,7 @@ def equalise(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """Stretches the channels between a convolution, its ReLU and a depthwise convolution.
 
     Args:
-      model: without batch norms, see `optimise.fold_batch_norms`.
+      model: a network without batch norms, see `optimise.fold_batch_norms`.
       crops: [F, S, S, 3] uint8, the calibration crops.
 
     Returns:
@@ -69,11 +70,11 @@ def equalise(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
 def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """Gives all partial sums of `optimise.split_depthwise` the same range around zero.
 
-    Each part of each channel is centred on zero by its bias, which the sum's bias takes back, and
-    scaled to the range of the others, which the sum's kernel takes back: by whole 127ths of its
+    Each part of each channel is centred on zero by its bias, for which the sum's bias makes up, and
+    scaled to the range of the others, for which the sum's kernel makes up: in whole 127ths of its
     largest value, so that the kernel is exact in int8. A part with large weights for its range
-    keeps a smaller one: it may fire on other faces, and the partial sums' kernel has one scale for
-    all (see `quantise`).
+    keeps a smaller one, because it may fire on other faces and the partial sums' kernel has one
+    scale for all (see `quantise`).
 
     Args:
       model, crops: as in `equalise`.
@@ -104,11 +105,11 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
 
 
 def equalise_features(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
-    """Balances the channels of a vector that dense layers alone read against their kernels.
+    """Balances the channels of a vector that only dense layers read against their kernels.
 
     Each channel's share of the activation's range becomes its share of the kernels' range (the
-    paper's Section 4.1, with the largest weight of all layers that read the channel); the range
-    is that without the bias, which `optimise.lift_biases` takes away.
+    paper's Section 4.1, with the largest weight of all layers that read the channel). The range is
+    taken without the bias, which `optimise.lift_biases` removes.
 
     Args:
       model, crops: as in `equalise`.
@@ -141,22 +142,22 @@ def equalise_features(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Mode
 def _dense_readers(
     model: tf_keras.Model, source: layers.Layer
 ) -> Iterator[tuple[layers.Dense, np.ndarray]]:
-    """Dense layers that read a vector, and which of its channels each of their inputs is, or -1."""
+    """Yields the dense layers that read a vector, and the channel of each of their inputs or -1."""
     channels = {id(source.output): np.arange(source.output.shape[-1])}
     for layer in model.layers:
         inputs = tf.nest.flatten(layer.input)
         if layer is source or not any(id(tensor) in channels for tensor in inputs):
             continue
         unknown = [np.full(tensor.shape[-1], -1) for tensor in inputs]
-        found = [channels.get(id(t), u) for t, u in zip(inputs, unknown, strict=True)]
+        input_channels = [channels.get(id(t), u) for t, u in zip(inputs, unknown, strict=True)]
         if isinstance(layer, layers.Dense):
-            yield layer, found[0]
+            yield layer, input_channels[0]
         else:
-            channels[id(layer.output)] = np.concatenate(found)
+            channels[id(layer.output)] = np.concatenate(input_channels)
 
 
 def clone(model: tf_keras.Model) -> tf_keras.Model:
-    """A copy with weights of its own."""
+    """A copy of a model, with weights of its own."""
     copy = tf_keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy
@@ -165,7 +166,7 @@ def clone(model: tf_keras.Model) -> tf_keras.Model:
 def batches_of(
     model: tf_keras.Model, chosen: list[layers.Layer], crops: np.ndarray
 ) -> Iterator[list[np.ndarray]]:
-    """What layers give for uint8 crops [F, S, S, 3], some crops at a time."""
+    """Yields the outputs of layers for uint8 crops [F, S, S, 3], `BATCH` crops at a time."""
     probe = tf_keras.Model(model.input, [layer.output for layer in chosen])
     for start in range(0, len(crops), BATCH):
         pixels = crops[start : start + BATCH].astype(np.float32) / 255.0
@@ -175,19 +176,19 @@ def batches_of(
 def extremes_of(
     model: tf_keras.Model, chosen: list[layers.Layer], crops: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The lowest and the highest value of every element of layers' outputs over all crops."""
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+    """The lowest and the highest value of every element of each layer's output over all crops."""
+    extremes: list[tuple[np.ndarray, np.ndarray]] = []
     for batch in batches_of(model, chosen, crops) if chosen else ():
         ends = [(values.min(axis=0), values.max(axis=0)) for values in batch]
-        found = [
+        extremes = [
             (np.minimum(low, lowest), np.maximum(high, highest))
-            for (low, high), (lowest, highest) in zip(ends, found or ends, strict=True)
+            for (low, high), (lowest, highest) in zip(ends, extremes or ends, strict=True)
         ]
-    return found
+    return extremes
 
 
 def _pairs(model: tf_keras.Model, kind: type[layers.Layer]) -> Iterator[_Pair]:
-    wanted = layers.DepthwiseConv2D if kind is layers.Reshape else layers.Conv2D
+    producer_kind = layers.DepthwiseConv2D if kind is layers.Reshape else layers.Conv2D
     for layer in model.layers:
         if not isinstance(layer, layers.DepthwiseConv2D):
             continue
@@ -195,14 +196,14 @@ def _pairs(model: tf_keras.Model, kind: type[layers.Layer]) -> Iterator[_Pair]:
         if not isinstance(between, kind) or len(between.outbound_nodes) > 1:
             continue
         producer = between.inbound_nodes[0].inbound_layers
-        if not isinstance(producer, wanted) or len(producer.outbound_nodes) > 1:
+        if not isinstance(producer, producer_kind) or len(producer.outbound_nodes) > 1:
             continue
         if producer.use_bias and layer.use_bias:
             yield _Pair(producer, between, layer)
 
 
 def _stretch(pair: _Pair, reached: np.ndarray) -> None:
-    """Scales the channels of a pair, given the largest value [C] that each reached."""
+    """Scales the channels of a pair by `reached` [C], the largest value of each."""
     limit = pair.between.max_value
     full = float(limit) if limit is not None else float(reached.max()) * HEADROOM
     factor = np.clip(full / np.maximum(reached * HEADROOM, 1e-6), 1.0, LARGEST_STRETCH)
@@ -217,7 +218,7 @@ def is_split(layer: layers.Layer) -> bool:
     following = [node.outbound_layer for node in layer.outbound_nodes]
     if not isinstance(layer, layers.DepthwiseConv2D) or len(following) != 1:
         return False
-    last = [node.outbound_layer for node in following[0].outbound_nodes]
+    readers = [node.outbound_layer for node in following[0].outbound_nodes]
     return isinstance(following[0], layers.Reshape) and any(
-        isinstance(reader, layers.DepthwiseConv2D) for reader in last
+        isinstance(reader, layers.DepthwiseConv2D) for reader in readers
     )

@@ -1,4 +1,4 @@
-"""The export of one head: calibrate, convert, add metadata, audit, compare, bundle."""
+"""Exports one head: calibrates, converts, adds metadata, audits, compares and bundles it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from efld_tf.errors import UnsupportedMode
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.faces import EvaluationFaces
 from efld_tf.exporting import audit, bundle, calibration, convert, layers, metadata, qat, ranges
-from efld_tf.exporting.calibration import Asked, CalibrationManifest
+from efld_tf.exporting.calibration import CalibrationChoice, CalibrationManifest
 from efld_tf.exporting.comparison import comparison
 from efld_tf.exporting.layers import LayerError
 from efld_tf.exporting.modes import INT8, Mode
@@ -28,7 +28,7 @@ DEBUG_FACES = 32
 
 @dataclass(frozen=True, eq=False)
 class _Calibration:
-    """The faces of a calibration, and the manifest of just those."""
+    """The faces of a calibration, and the manifest of exactly these faces."""
 
     manifest: CalibrationManifest
     faces: EvaluationFaces
@@ -39,7 +39,7 @@ def export(
     folder: str | Path,
     mode: Mode,
     *,
-    calibrate_on: Asked = None,
+    calibrate_on: CalibrationChoice = None,
     compare_on: str | None = None,
     epochs: int = qat.EPOCHS,
     debug: bool = False,
@@ -51,82 +51,84 @@ def export(
       calibrate_on: the photos, see `calibration.resolved`; for modes that are calibrated.
       compare_on: the `reader:path` of faces on which the file is compared with the trained model;
         None for the calibration's.
-      epochs: of quantisation-aware training.
-      debug: of an int8 export, also find out what each layer loses on the calibration's faces:
-        `Bundle.layers`, and `layers.json` in the bundle.
+      epochs: epochs of quantisation-aware training.
+      debug: whether to also measure, in an int8 export, what each layer loses on the calibration's
+        faces: `Bundle.layers`, and `layers.json` in the bundle.
 
     Raises:
-      UnsupportedMode: the model cannot have the mode.
+      UnsupportedMode: the model cannot be exported in the mode.
       EfldError: a source cannot be read, or the result is not what its mode promises; then nothing
         is written.
     """
     folder = Path(folder)
     bundle.check_replaceable(folder)
     calibrated = _calibration(trained, calibrate_on) if mode.calibrated else None
-    shown = _shown(trained, compare_on, calibrated)
+    comparison_faces = _comparison_faces(trained, compare_on, calibrated)
     crops = calibrated.faces.crops if calibrated else convert.NO_CROPS
     final = trained
     if mode.fine_tuned:
-        everything = calibration.load_faces(
+        training_faces = calibration.load_faces(
             calibration.of_training(trained.head_spec, None), trained.crop_rule,
             trained.input_size, strict=False)
-        final = replace(trained, network=qat.fine_tuned(trained.network, everything.crops, epochs))
+        network = qat.fine_tuned(trained.network, training_faces.crops, epochs)
+        final = replace(trained, network=network)
     final = convert.rewritten(final, mode, crops)
     content, observed = convert.lowered(final, mode, crops)
-    lost: list[LayerError] = []
+    layer_errors: list[LayerError] = []
     with files.new_folder(folder) as temporary:
         path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}.tflite"
-        path.write_bytes(metadata.add(content, _about(trained)))
-        found = audit.check(path, mode)
+        path.write_bytes(metadata.add(content, _model_metadata(trained)))
+        model_graph = audit.check(path, mode)
         report = ExportReport(
             model=path.name,
             mode=mode.name,
             numbers=mode.stored_as,
             head=trained.head,
             size_bytes=path.stat().st_size,
-            macs=found.total_macs,
+            macs=model_graph.total_macs,
             calibration_source=calibrated.manifest.source if calibrated else "",
             calibration_faces=len(calibrated.faces) if calibrated else 0,
-            minimum_runtime=found.minimum_runtime,
-            operators=audit.operator_counts(found),
-            types=audit.type_counts(found),
-            comparison=comparison(trained, path, shown) if shown else {},
-            compared_on_calibration=calibrated is not None and shown is calibrated.faces,
+            minimum_runtime=model_graph.minimum_runtime,
+            operators=audit.operator_counts(model_graph),
+            types=audit.type_counts(model_graph),
+            comparison=comparison(trained, path, comparison_faces) if comparison_faces else {},
+            compared_on_calibration=calibrated is not None and comparison_faces is calibrated.faces,
             concatenations=ranges.spread_at_concatenations(observed) if observed else [],
         )
         if calibrated:
             calibration.write_manifest(temporary / bundle.CALIBRATION, calibrated.manifest)
         bundle.complete(path, trained, report)
         if debug:
-            lost = _layers(trained, path, crops)
-    return Bundle(folder, report, lost)
+            layer_errors = _layers(trained, path, crops)
+    return Bundle(folder, report, layer_errors)
 
 
-def _calibration(trained: TrainedModel, asked: Asked) -> _Calibration:
+def _calibration(trained: TrainedModel, choice: CalibrationChoice) -> _Calibration:
     """The faces to calibrate a model on."""
     _check_integers(trained.network)
-    chosen, strict = calibration.resolved(asked, trained.head_spec)
-    found = calibration.load_faces(chosen, trained.crop_rule, trained.input_size, strict=strict)
-    return _Calibration(calibration.used(chosen, found), found)
+    chosen, strict = calibration.resolved(choice, trained.head_spec)
+    loaded_faces = calibration.load_faces(
+        chosen, trained.crop_rule, trained.input_size, strict=strict)
+    return _Calibration(calibration.used(chosen, loaded_faces), loaded_faces)
 
 
-def _shown(
+def _comparison_faces(
     trained: TrainedModel, source: str | None, calibrated: _Calibration | None
 ) -> EvaluationFaces | None:
-    """The faces to compare on; None without any."""
+    """The faces to compare on; None if there are none."""
     if source is None:
         return calibrated.faces if calibrated else None
-    found = faces.load(
+    comparison_faces = faces.load(
         source, trained.crop_rule, trained.input_size, on_error="skip", progress=False)
-    faces.common_points(trained.head, found.schema)  # refuses faces of another format
-    return found
+    faces.common_points(trained.head, comparison_faces.schema)  # refuses faces of another format
+    return comparison_faces
 
 
 def _check_integers(network: tf_keras.Model) -> None:
-    """Refuses a network with activations that no integer kernels are for.
+    """Refuses a network with activations that have no integer kernels.
 
     Raises:
-      UnsupportedMode: it has such a layer.
+      UnsupportedMode: the network has such a layer.
     """
     if any(isinstance(layer, HardSwish) for layer in network.layers):
         raise UnsupportedMode(
@@ -135,8 +137,8 @@ def _check_integers(network: tf_keras.Model) -> None:
         )
 
 
-def _about(trained: TrainedModel) -> ModelMetadata:
-    """What the file says about itself."""
+def _model_metadata(trained: TrainedModel) -> ModelMetadata:
+    """The metadata of the exported file."""
     schema = schemas.get(trained.head)
     declared = schemas.declared_fields(trained.head)
     spec = trained.spec
@@ -145,7 +147,7 @@ def _about(trained: TrainedModel) -> ModelMetadata:
 
 
 def _layers(trained: TrainedModel, path: Path, crops: np.ndarray) -> list[LayerError]:
-    """What each layer of an int8 export lost on crops; writes `layers.json` beside it."""
+    """Measures what each layer of an int8 export lost on crops; writes `layers.json` beside it."""
     unrounded = replace(INT8, steps=replace(INT8.steps, round=False))
     reference = convert.to_float(convert.rewritten(trained, unrounded, crops))
     rows = layers.compare(reference, path.read_bytes(), crops[:DEBUG_FACES])

@@ -1,4 +1,4 @@
-"""Rewriting a TensorFlow Lite flatbuffer: shorter, from pixels, with versions and metadata."""
+"""Rewrites a TensorFlow Lite flatbuffer: shortens it, adds a uint8 input, versions and metadata."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from efld_tf.runtime import graph, versions
 
 IDENTIFIER = b"TFL3"
 
-# The schema asks for this alignment of tensor data; the Python generator does not see to it.
+# The format's schema asks for this alignment of tensor data, which the Python generator ignores.
 DATA_ALIGNMENT = 16
 
-# As TensorFlow's converter writes this entry.
+# The size that TensorFlow's converter gives this entry.
 MINIMUM_RUNTIME_BYTES = 16
 
 
 class _SharingBuilder(flatbuffers.Builder):
     """Writes equal arrays once. Readers follow offsets, so they cannot tell.
 
-    The per-channel quantisation of this many small layers is mostly zero points that are all 0:
-    sharing them, with shorter names, takes 8% off the file.
+    The per-channel quantisation of so many small layers is mostly zero points that are all 0;
+    sharing them, together with shorter names, takes 8% off the file.
     """
 
     def __init__(self, size: int):
@@ -66,42 +66,42 @@ def write(tree: schema.ModelT) -> bytes:
 
 
 def order_outputs(tree: schema.ModelT, names: Sequence[str]) -> None:
-    """Puts the outputs into the order of their names; the converter has one of its own."""
+    """Puts the outputs into the order of `names`; the converter has an order of its own."""
     (signature,) = tree.signatureDefs
-    found = {entry.name.decode(): entry.tensorIndex for entry in signature.outputs}
-    order = [found[name] for name in names if name in found]
+    indices = {entry.name.decode(): entry.tensorIndex for entry in signature.outputs}
+    order = [indices[name] for name in names if name in indices]
     tree.subgraphs[0].outputs = np.array(order, np.int32)
 
 
 def shorten_names(tree: schema.ModelT) -> None:
-    """Names tensors by their layer alone, each differently, and constants by number.
+    """Gives each tensor the name of its layer, made unique, and each constant a number.
 
-    The converter joins the names of all fused operations. Inputs and outputs keep theirs.
+    The converter joins the names of all fused operations. Inputs and outputs keep their names.
     """
-    for part in tree.subgraphs:
-        ends = {*map(int, part.inputs), *map(int, part.outputs)}
-        computed = {int(index) for operator in part.operators for index in operator.outputs}
-        taken = {part.tensors[index].name.decode() for index in ends}
-        for index, tensor in enumerate(part.tensors):
+    for subgraph in tree.subgraphs:
+        ends = {*map(int, subgraph.inputs), *map(int, subgraph.outputs)}
+        computed = {int(index) for operator in subgraph.operators for index in operator.outputs}
+        used_names = {subgraph.tensors[index].name.decode() for index in ends}
+        for index, tensor in enumerate(subgraph.tensors):
             if index in ends:
                 continue
             name = f"c{index}"
             if index in computed:
                 parts = tensor.name.decode().split(";")[0].split("/")
                 name = parts[min(1, len(parts) - 1)]
-            free = name
+            unique_name = name
             for count in itertools.count(2):
-                if free not in taken:
+                if unique_name not in used_names:
                     break
-                free = f"{name}_{count}"
-            taken.add(free)
-            tensor.name = free.encode()
+                unique_name = f"{name}_{count}"
+            used_names.add(unique_name)
+            tensor.name = unique_name.encode()
 
 
 def take_pixels(tree: schema.ModelT, name: str) -> None:
-    """Puts uint8 pixels before a float input of [0, 1]: DEQUANTIZE is the division by 255.
+    """Puts uint8 pixels before a float input of [0, 1]; DEQUANTIZE divides them by 255.
 
-    XNNPACK has this operator and QUANTIZE from float, but none from uint8 to int8, which would
+    XNNPACK has this operator and QUANTIZE from float. It has none from uint8 to int8: that would
     stay outside its partition and take five times as long as the two.
     """
     main = tree.subgraphs[0]
@@ -114,20 +114,20 @@ def take_pixels(tree: schema.ModelT, name: str) -> None:
     pixels.quantization.zeroPoint = np.array([0], np.int64)
     main.tensors[image].name = b"float_image"
     main.tensors.append(pixels)
-    added = len(main.tensors) - 1
+    pixels_index = len(main.tensors) - 1
     operator = schema.OperatorT()
     operator.opcodeIndex = _operator_code(tree, schema.BuiltinOperator.DEQUANTIZE)
-    operator.inputs = np.array([added], np.int32)
+    operator.inputs = np.array([pixels_index], np.int32)
     operator.outputs = np.array([image], np.int32)
     main.operators.insert(0, operator)
-    main.inputs = np.array([added], np.int32)
+    main.inputs = np.array([pixels_index], np.int32)
     for signature in tree.signatureDefs or []:
         for entry in signature.inputs:
-            entry.tensorIndex = added
+            entry.tensorIndex = pixels_index
 
 
 def _operator_code(tree: schema.ModelT, builtin: int) -> int:
-    """The index of a builtin operator among those of a model, added where it is missing."""
+    """The index of a builtin operator's code in a model; a missing code is added."""
     for index, code in enumerate(tree.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
             return index
@@ -138,16 +138,17 @@ def _operator_code(tree: schema.ModelT, builtin: int) -> int:
 
 
 def state_versions(tree: schema.ModelT) -> None:
-    """Says which version of each operator is meant, and the oldest runtime that has them all.
+    """States the version of each operator, and the oldest runtime that has them all.
 
-    So that older runtimes refuse the model, see `versions`; AI Edge Quantizer leaves them at 1.
+    They make older runtimes refuse the model, see `versions`; AI Edge Quantizer leaves all versions
+    at 1.
 
     Raises:
       EfldError: the versions of an operator are not known.
     """
-    found = graph.parse(write(tree))
+    model_graph = graph.parse(write(tree))
     needed: dict[str, int] = {}
-    for operator in found.operators:
+    for operator in model_graph.operators:
         needed[operator.name] = max(needed.get(operator.name, 1), versions.needed(operator))
     for code in tree.operatorCodes:
         code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)

@@ -1,4 +1,4 @@
-"""What each layer of an int8 model has lost against the same layer in float."""
+"""Measures what each layer of an int8 model has lost against the same layer in float."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from efld_tf.runtime import graph
 
 @dataclass(frozen=True)
 class LayerError:
-    """The result of one operator, over all crops.
+    """The errors of one operator's result, over all crops.
 
     Attributes:
-      name, operator: which result.
+      name, operator: the name of the result's tensor, and that of the operator.
       signal_to_noise_db: power of the float values over power of the difference.
       scale: step of the int8 grid; 0 for a float result.
-      error_steps: root mean square difference in those steps; 0.29 is what one rounding costs.
-      clipped_percent: of the values that lie at an end of the grid but not in float.
+      error_steps: root mean square difference in those steps; one rounding alone gives 0.29.
+      clipped_percent: percent of the values that lie at an end of the grid although the float value
+        does not.
     """
 
     name: str
@@ -35,18 +36,18 @@ def compare(reference: bytes, quantised: bytes, crops: np.ndarray) -> list[Layer
     """Compares the results that both models have, in the order of the quantised one.
 
     Args:
-      reference: the float model, for an image in [0, 1].
-      quantised: the same network with an uint8 image and integers inside.
+      reference: the float model, which takes an image in [0, 1].
+      quantised: the same network in integers, which takes a uint8 image.
       crops: [F, S, S, 3] uint8.
     """
     floats, integers = _Probe(reference), _Probe(quantised)
     sums: dict[str, np.ndarray] = {}
     for crop in crops:
-        expected = floats.run(crop[None].astype(np.float32) / 255.0)
-        found = integers.run(crop[None])
-        for name in found.keys() & expected.keys():
-            values, clipped = found[name]
-            truth, _ = expected[name]
+        float_results = floats.run(crop[None].astype(np.float32) / 255.0)
+        integer_results = integers.run(crop[None])
+        for name in integer_results.keys() & float_results.keys():
+            values, clipped = integer_results[name]
+            truth, _ = float_results[name]
             if values.shape != truth.shape:
                 continue
             difference = np.asarray(values, np.float64) - truth
@@ -56,7 +57,7 @@ def compare(reference: bytes, quantised: bytes, crops: np.ndarray) -> list[Layer
                    (clipped & inside).sum())
             sums[name] = sums.get(name, np.zeros(4)) + row
     rows = []
-    for operator in integers.found.operators:
+    for operator in integers.model_graph.operators:
         name = operator.outputs[0].name
         if name not in sums:
             continue
@@ -75,7 +76,7 @@ class _Probe:
     """Runs a model and gives every result by its tensor's name."""
 
     def __init__(self, content: bytes):
-        self.found = graph.parse(content)
+        self.model_graph = graph.parse(content)
         with silenced_stderr():
             self._interpreter = Interpreter(
                 model_content=content,
@@ -85,12 +86,12 @@ class _Probe:
             )
             self._interpreter.allocate_tensors()
         details = {row["index"]: row for row in self._interpreter.get_tensor_details()}
-        self._results = [op.outputs[0] for op in self.found.operators]
+        self._results = [op.outputs[0] for op in self.model_graph.operators]
         self.grids = {t.name: details[t.index]["quantization"] for t in self._results}
 
     def run(self, image: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """For each result its values, and which of them lie at an end of their grid."""
-        self._interpreter.set_tensor(self.found.inputs[0].index, image)
+        """The values of each result, and which of them lie at an end of their grid."""
+        self._interpreter.set_tensor(self.model_graph.inputs[0].index, image)
         self._interpreter.invoke()
         results = {}
         for tensor in self._results:

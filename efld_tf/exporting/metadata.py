@@ -1,4 +1,4 @@
-"""Writing TFLite metadata: what Android Studio, MediaPipe's tools and our runtime read."""
+"""Writes TFLite metadata, which Android Studio, MediaPipe's tools and our runtime read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FILE_IDENTIFIER = b"M001"
 
 
 def _load_schema() -> Any:
-    """MediaPipe's generated classes of the metadata format, without importing MediaPipe itself.
+    """MediaPipe's generated classes of the metadata format.
 
-    That would take ten seconds and load JAX.
+    MediaPipe itself is not imported: that would take ten seconds and load JAX.
     """
     path = bundled("tasks/metadata/metadata_schema_py_generated.py")
     spec = importlib.util.spec_from_file_location("mediapipe_metadata_schema", path)
@@ -35,32 +35,33 @@ def _load_schema() -> Any:
 schema = _load_schema()
 
 
-def add(model: bytes, about: ModelMetadata) -> bytes:
+def add(model: bytes, model_metadata: ModelMetadata) -> bytes:
     """The model with its metadata and the two associated files."""
     tree = flatbuffer.read(model)
     confidence = len(tree.subgraphs[0].outputs) > 1
     builder = flatbuffers.Builder(0)
-    builder.Finish(_model_metadata(about, confidence).Pack(builder), FILE_IDENTIFIER)
+    builder.Finish(_model_metadata(model_metadata, confidence).Pack(builder), FILE_IDENTIFIER)
     flatbuffer.add_metadata(tree, METADATA_NAME, bytes(builder.Output()))
-    whole = io.BytesIO(flatbuffer.write(tree))
+    file = io.BytesIO(flatbuffer.write(tree))
     # The format is a ZIP archive behind the flatbuffer. MediaPipe's populator does the same, but
     # stores uncompressed and rewrites the flatbuffer in a longer form.
-    with zipfile.ZipFile(whole, "a") as archive:
-        for name, content in ((NAMES_FILE, "\n".join(about.names)), (MODEL_FILE, about.json())):
-            # A fixed time stamp: the same model gives the same bytes.
+    with zipfile.ZipFile(file, "a") as archive:
+        names = "\n".join(model_metadata.names)
+        for name, content in ((NAMES_FILE, names), (MODEL_FILE, model_metadata.json())):
+            # `ZipInfo` has a fixed time stamp, so that the same model gives the same bytes.
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-    return whole.getvalue()
+    return file.getvalue()
 
 
-def _model_metadata(about: ModelMetadata, confidence: bool) -> Any:
-    title = schemas.get(about.schema).title
+def _model_metadata(model_metadata: ModelMetadata, confidence: bool) -> Any:
+    title = schemas.get(model_metadata.schema).title
     result = schema.ModelMetadataT()
-    result.name = f"{about.family} {about.schema}"
+    result.name = f"{model_metadata.family} {model_metadata.schema}"
     result.description = f"{title} of the face in a square crop"
     result.version = __version__
     result.author = "efld_tf"
-    if about.license:
-        result.license = about.license
+    if model_metadata.license:
+        result.license = model_metadata.license
     result.associatedFiles = [_file(MODEL_FILE, schema.AssociatedFileType.DESCRIPTIONS)]
     graph = schema.SubGraphMetadataT()
     graph.inputTensorMetadata = [_image_metadata()]
@@ -79,7 +80,7 @@ def _image_metadata() -> Any:
     image.content.contentPropertiesType = schema.ContentProperties.ImageProperties
     image.content.contentProperties = schema.ImagePropertiesT()
     image.content.contentProperties.colorSpace = schema.ColorSpaceType.RGB
-    # The quantised input takes pixels as they are: 0 to 255 stand for 0 to 1.
+    # The quantised input takes pixels as they are; 0 to 255 stand for 0 to 1.
     unit = schema.ProcessUnitT()
     unit.optionsType = schema.ProcessUnitOptions.NormalizationOptions
     unit.options = schema.NormalizationOptionsT()

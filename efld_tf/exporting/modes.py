@@ -1,7 +1,8 @@
-"""The export modes: in which numbers a `.tflite` computes, and how it gets there.
+"""The export modes: the numbers in which a `.tflite` computes, and the steps to get there.
 
-A mode is an entry of this table, and where its numbers are not the trained ones a quantiser of that
-name in `quantise`. No TensorFlow here: commands and tests read it.
+A mode is an entry of this table; if its numbers are not the trained ones, it also has a quantiser
+of that name in `quantise`. This module does not import TensorFlow, since commands and tests read
+it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ Numbers = Literal["float32", "float16", "int8", "int16"]
 
 @dataclass(frozen=True)
 class Steps:
-    """What is done to a network on its way to a `.tflite`.
+    """The steps that are applied to a network on its way to a `.tflite`.
 
     Attributes:
-      split, merge, planes: the steps of `optimise`, in order; planes need merged siblings.
+      split, merge, planes: steps of `optimise`, in their order; planes need merged siblings.
       equalise: the steps of `equalise`.
       round: see `rounding.round_weights`.
-      dense_as_convolutions: that step of `optimise`.
+      dense_as_convolutions: the step of `optimise` of that name.
       float_last: see `quantise.to_int8`.
       clip_percentile: see `ranges.choose`.
     """
@@ -42,15 +43,15 @@ class Mode:
     """One mode.
 
     Attributes:
-      name: as commands and files call it.
-      meaning: in a line.
-      activations, weights: the types that `audit` holds a file to: of the operators' results, but
-        for the float tail of an integer model, and of their weights as they are stored.
-      one_partition: whether all of it has to be one partition of XNNPACK.
+      name: its name in commands and files.
+      meaning: what it is, in one line.
+      activations, weights: the types that `audit` demands of a file: those of the operators'
+        results, except in the float tail of an integer model, and those of the stored weights.
+      one_partition: whether the whole model has to be one partition of XNNPACK.
       steps: what is done to the network.
-      fine_tuned: whether the weights are trained on under simulated int8 first (`qat`).
-      stored_as: the mode whose files look the same to a reader, and whose quantiser makes them
-        where there is none of its own name; by default itself.
+      fine_tuned: whether the weights are first fine-tuned under simulated int8 (`qat`).
+      stored_as: the mode whose files look the same to a reader, and whose quantiser is used if
+        this mode has none of its own; by default the mode itself.
     """
 
     name: str
@@ -67,12 +68,12 @@ class Mode:
 
     @property
     def calibrated(self) -> bool:
-        """Whether it needs photos, for the ranges of its activations."""
+        """Whether the mode needs photos, for the ranges of its activations."""
         return self.activation_bits is not None
 
     @property
     def activation_bits(self) -> int | None:
-        """Of the grids of its activations; None for float ones."""
+        """The bits of the grids of its activations; None for float ones."""
         return {"int8": 8, "int16": 16}.get(self.activations)
 
 
@@ -83,10 +84,10 @@ MODES: dict[str, Mode] = {}
 
 
 def register(mode: Mode) -> Mode:
-    """Makes a mode known; its quantiser is registered in `quantise`.
+    """Registers a mode; its quantiser is registered in `quantise`.
 
     Raises:
-      EfldError: there is one of that name.
+      EfldError: there is a mode of that name already.
     """
     if mode.name in MODES:
         raise EfldError(f"there is an export mode {mode.name!r} already")

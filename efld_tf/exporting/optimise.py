@@ -1,7 +1,7 @@
-"""The same network in a form that runs faster: what the converter leaves to be done.
+"""Rewrites a network into a form that runs faster, beyond what the converter does.
 
-Every step keeps the function (to rounding) and the multiply-accumulates (to the few that summing
-partial sums takes); `benchmarks/export.py` measures what each gives:
+Every step keeps the function (up to rounding) and the multiply-accumulates (up to the few that
+summing partial sums takes); `benchmarks/export.py` measures the gain of each:
 
 - `fold_batch_norms`: each batch norm goes into the convolution or dense layer before it. The
   converter would do so too; done first, it makes the other steps simple.
@@ -9,13 +9,13 @@ partial sums takes); `benchmarks/export.py` measures what each gives:
   of EFLD's decoder, is computed channel by channel. Here it becomes four partial sums of 16 taps
   and their sum.
 - `merge_siblings`: convolutions that read the same tensor become one. XNNPACK computes 16 output
-  channels at a time: 8 + 4 cost twice as much as 12.
+  channels at a time, so that 8 + 4 cost twice as much as 12.
 - `interleave_as_planes` (int8 only): a concatenation of few channels copies a handful of bytes at
   a time, pixel after pixel. Tensors are instead stacked as planes of 4 channels, which takes one
   copy each, and one transposition of 32-bit elements puts the channels side by side. Merged
   siblings come apart in the same way.
-- `lift_biases`: the bias of a linear decoder goes into the dense layers behind it. Left to itself,
-  the converter moves it halfway and adds it a second time, on a coarser int8 grid.
+- `lift_biases`: the bias of a linear decoder goes into the dense layers behind it. The converter
+  alone would move it halfway and add it a second time, on a coarser int8 grid.
 - `dense_as_convolutions` (integer weights only): dense layers become 1 x 1 convolutions, which
   every runtime computes with a scale for each of their outputs.
 """
@@ -31,7 +31,7 @@ from tf_keras import layers
 
 from efld_tf.models.blocks import HardSwish
 
-# Channels of a plane: 4 int8 values are one 32-bit element, which XNNPACK transposes fast.
+# Channels of a plane; 4 int8 values are one 32-bit element, which XNNPACK transposes fast.
 PLANE = 4
 # From this many channels on, copying a pixel's channels is as fast as transposing them.
 LARGEST_PIECE = 16
@@ -58,19 +58,19 @@ class Rebuild:
         self.put(model.input, self.image)
 
     def value(self, old: tf.Tensor) -> tf.Tensor:
-        """The new tensor in the place of one of the old model's."""
+        """The new tensor that replaces one of the old model's."""
         return self._values[id(old)]
 
     def put(self, old: tf.Tensor, new: tf.Tensor) -> None:
-        """Says what replaces a tensor of the old model."""
+        """Sets the tensor that replaces one of the old model's."""
         self._values[id(old)] = new
 
-    def known(self, layer: layers.Layer) -> bool:
-        """Whether something replaces a layer's output already."""
+    def is_replaced(self, layer: layers.Layer) -> bool:
+        """Whether a layer's output is replaced already."""
         return id(layer.output) in self._values
 
     def copy(self, layer: layers.Layer) -> None:
-        """Takes a layer over as it is."""
+        """Copies a layer as it is."""
         inputs = tf.nest.map_structure(self.value, layer.input)
         self.put(layer.output, call(copied(layer), inputs, layer.get_weights()))
 
@@ -88,7 +88,7 @@ def call(layer: layers.Layer, inputs: tf.Tensor, weights: list[np.ndarray]) -> t
 
 
 def copied(layer: layers.Layer, **changes: object) -> layers.Layer:
-    """A new layer of the same configuration, but for some entries."""
+    """A new layer of the same configuration, with some entries changed."""
     return type(layer).from_config({**layer.get_config(), **changes})
 
 
@@ -100,16 +100,16 @@ def consumers(layer: layers.Layer) -> list[layers.Layer]:
 def rebuilt(
     model: tf_keras.Model, replace: Callable[[layers.Layer, Rebuild], bool]
 ) -> tf_keras.Model:
-    """A copy of a model in which `replace` has its way with a layer, where it returns True."""
+    """A copy of a model in which `replace` may replace layers; it returns whether it did."""
     new = Rebuild(model)
     for layer in model.layers:
-        if not new.known(layer) and not replace(layer, new):
+        if not new.is_replaced(layer) and not replace(layer, new):
             new.copy(layer)
     return new.finish()
 
 
 def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
-    """Each convolution or dense layer takes the batch norm after it into its kernel and bias.
+    """Folds each batch norm into the kernel and bias of the convolution or dense layer before it.
 
     Dropout, which does nothing outside of training, is left out.
     """
@@ -141,14 +141,14 @@ def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
 def scaled(layer: layers.Layer, kernel: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """A layer's kernel with each output channel multiplied by its factor [C].
 
-    Output channels come last, but for depthwise [H, W, C, 1] and transposed [H, W, C, in] ones.
+    Output channels come last, except in depthwise [H, W, C, 1] and transposed [H, W, C, in] ones.
     """
-    last = not isinstance(layer, layers.DepthwiseConv2D | layers.Conv2DTranspose)
-    return kernel * (factor if last else factor[:, None])
+    channels_last = not isinstance(layer, layers.DepthwiseConv2D | layers.Conv2DTranspose)
+    return kernel * (factor if channels_last else factor[:, None])
 
 
 def _norm(norm: layers.BatchNormalization) -> list[np.ndarray]:
-    """Gamma, beta, mean and variance, also where it has no scale or no centre."""
+    """Gamma, beta, mean and variance of a batch norm, which may lack its scale or centre."""
     values = norm.get_weights()
     size = len(values[-1])
     gamma = values.pop(0) if norm.scale else np.ones(size)
@@ -157,7 +157,7 @@ def _norm(norm: layers.BatchNormalization) -> list[np.ndarray]:
 
 
 def split_depthwise(model: tf_keras.Model) -> tf_keras.Model:
-    """A depthwise convolution over a whole tensor becomes partial sums and their sum.
+    """Turns each depthwise convolution over a whole tensor into partial sums and their sum.
 
     `parts` neighbouring columns are taken for channels, which is another view of the same bytes.
     """
@@ -176,17 +176,17 @@ def split_depthwise(model: tf_keras.Model) -> tf_keras.Model:
         partial = layers.DepthwiseConv2D((taps, 1), name=f"{layer.name}_parts")
         x = call(partial, x, [kernel.reshape(taps, 1, -1, 1), np.zeros(parts * channels)])
         x = layers.Reshape((parts, 1, channels), name=f"{layer.name}_channels")(x)
-        whole = layers.DepthwiseConv2D(
+        total = layers.DepthwiseConv2D(
             (parts, 1), use_bias=layer.use_bias, name=f"{layer.name}_sum"
         )
-        new.put(layer.output, call(whole, x, [np.ones((parts, 1, channels, 1)), *bias]))
+        new.put(layer.output, call(total, x, [np.ones((parts, 1, channels, 1)), *bias]))
         return True
 
     return rebuilt(model, split)
 
 
 def _parts(height: int, width: int) -> int | None:
-    """The fewest partial sums that bring a kernel to few enough taps; None without need or way."""
+    """The fewest partial sums that make a kernel small enough; None if not needed or possible."""
     if height * width <= MOST_TAPS:
         return None
     fitting = (parts for parts in range(2, width + 1) if width % parts == 0)
@@ -194,8 +194,8 @@ def _parts(height: int, width: int) -> int | None:
 
 
 def lift_biases(model: tf_keras.Model) -> tf_keras.Model:
-    """A depthwise convolution that dense layers alone read leaves its bias to theirs."""
-    shifts: dict[int, np.ndarray] = {}  # what each vector of the new model lacks
+    """Moves the bias of a depthwise convolution that only dense layers read into their biases."""
+    shifts: dict[int, np.ndarray] = {}  # the bias that each vector of the new model lacks
 
     def lift(layer: layers.Layer, new: Rebuild) -> bool:
         if isinstance(layer, layers.DepthwiseConv2D) and layer.use_bias and ends_in_dense(layer):
@@ -206,12 +206,12 @@ def lift_biases(model: tf_keras.Model) -> tf_keras.Model:
         inputs = tf.nest.flatten(layer.input)
         if not any(id(tensor) in shifts for tensor in inputs):
             return False
-        found = [shifts.get(id(tensor), np.zeros(tensor.shape[-1])) for tensor in inputs]
+        input_shifts = [shifts.get(id(tensor), np.zeros(tensor.shape[-1])) for tensor in inputs]
         if not isinstance(layer, layers.Dense):
-            shifts[id(layer.output)] = np.concatenate(found)
+            shifts[id(layer.output)] = np.concatenate(input_shifts)
             return False
         kernel, bias = layer.get_weights()
-        weights = [kernel, bias + found[0] @ kernel]
+        weights = [kernel, bias + input_shifts[0] @ kernel]
         new.put(layer.output, call(copied(layer), new.value(layer.input), weights))
         return True
 
@@ -219,11 +219,11 @@ def lift_biases(model: tf_keras.Model) -> tf_keras.Model:
 
 
 def ends_in_dense(layer: layers.Layer) -> bool:
-    """Whether a layer gives one vector, which dense layers with a bias read as it is."""
+    """Whether a layer gives one vector that only dense layers with a bias read, unchanged."""
     if layer.output.shape[1:3] != (1, 1) or layer.activation is not LINEAR:
         return False
     reached = consumers(layer)
-    for reader in reached:  # it grows on the way
+    for reader in reached:  # the list grows in the loop
         if isinstance(reader, layers.Reshape | layers.Flatten | layers.Concatenate):
             following = consumers(reader)
             if not following:
@@ -235,7 +235,7 @@ def ends_in_dense(layer: layers.Layer) -> bool:
 
 
 def merge_siblings(model: tf_keras.Model) -> tf_keras.Model:
-    """Convolutions of one tensor, alike but for their kernels, become one and its parts."""
+    """Merges convolutions of one tensor that differ only in their kernels."""
 
     def merge(layer: layers.Layer, new: Rebuild) -> bool:
         siblings = _siblings(layer)
@@ -250,8 +250,8 @@ def merge_siblings(model: tf_keras.Model) -> tf_keras.Model:
         x = copied(activations[0], name=f"{name}_act")(x)
         starts = np.cumsum([0, *filters])
         for activation, start, count in zip(activations, starts, filters, strict=False):
-            part = Channels(start=int(start), count=count, name=f"{activation.name}_part")(x)
-            new.put(activation.output, part)
+            channels = Channels(start=int(start), count=count, name=f"{activation.name}_part")(x)
+            new.put(activation.output, channels)
         for sibling in siblings:
             new.put(sibling.output, x)
         return True
@@ -268,19 +268,19 @@ def _siblings(layer: layers.Layer) -> list[layers.Conv2D]:
             return None
         if not isinstance(following[0], layers.ReLU):
             return None
-        kept = {k: v for k, v in conv.get_config().items() if k not in ("name", "filters")}
-        return str(kept), str({**following[0].get_config(), "name": None})
+        config = {k: v for k, v in conv.get_config().items() if k not in ("name", "filters")}
+        return str(config), str({**following[0].get_config(), "name": None})
 
-    own = key(layer)
-    if own is None:
+    layer_key = key(layer)
+    if layer_key is None:
         return []
     readers = consumers(layer.inbound_nodes[0].inbound_layers)
-    return [reader for reader in readers if key(reader) == own]
+    return [reader for reader in readers if key(reader) == layer_key]
 
 
 @tf_keras.utils.register_keras_serializable("efld_tf")
 class Channels(layers.Layer):
-    """Some of a tensor's channels: [B, H, W, C] -> [B, H, W, count]."""
+    """Takes some of a tensor's channels: [B, H, W, C] -> [B, H, W, count]."""
 
     def __init__(self, start: int, count: int, **options: object):
         super().__init__(**options)
@@ -291,24 +291,24 @@ class Channels(layers.Layer):
         return inputs[..., self.start : self.start + self.count]
 
     def get_config(self) -> dict[str, object]:
-        """As Keras wants it."""
+        """The configuration of the layer, for Keras."""
         return {**super().get_config(), "start": self.start, "count": self.count}
 
 
 def interleave_as_planes(model: tf_keras.Model) -> tf_keras.Model:
-    """Concatenations of few channels, and parts of merged siblings, by transposed planes."""
-    planes: dict[int, tf.Tensor] = {}  # of old tensors, [B, C / 4, H * W, 4]
+    """Computes concatenations of few channels, and parts of siblings, by transposed planes."""
+    planes: dict[int, tf.Tensor] = {}  # the planes [B, C / 4, H * W, 4] of old tensors
 
     def interleave(layer: layers.Layer, new: Rebuild) -> bool:
         if isinstance(layer, Channels):
-            whole = layer.input
-            if id(whole) not in planes:
-                planes[id(whole)] = _planes(new.value(whole), layer.input.name.split("/")[0])
-            _, height, width, channels = whole.shape
+            merged = layer.input
+            if id(merged) not in planes:
+                planes[id(merged)] = _planes(new.value(merged), layer.input.name.split("/")[0])
+            _, height, width, channels = merged.shape
             skipped = layer.start // PLANE
             after = (channels - layer.start - layer.count) // PLANE
-            part = layers.Cropping2D(((skipped, after), (0, 0)), name=layer.name)
-            planes[id(layer.output)] = x = part(planes[id(whole)])
+            crop = layers.Cropping2D(((skipped, after), (0, 0)), name=layer.name)
+            planes[id(layer.output)] = x = crop(planes[id(merged)])
             new.put(layer.output, _interleaved(x, height, width, layer.name))
             return True
         if isinstance(layer, layers.Concatenate) and _in_few_channels(layer):
@@ -333,25 +333,26 @@ def _in_few_channels(layer: layers.Concatenate) -> bool:
 
 
 def _planes(x: tf.Tensor, name: str) -> tf.Tensor:
-    """[B, H, W, C] -> [B, C / 4, H * W, 4]."""
+    """Turns pixels into planes: [B, H, W, C] -> [B, C / 4, H * W, 4]."""
     _, height, width, channels = x.shape
     x = layers.Reshape((height * width, channels // PLANE, PLANE), name=f"{name}_units")(x)
     return layers.Permute((2, 1, 3), name=f"{name}_planes")(x)
 
 
 def _interleaved(x: tf.Tensor, height: int, width: int, name: str) -> tf.Tensor:
-    """[B, C / 4, H * W, 4] -> [B, H, W, C]."""
+    """Turns planes into pixels: [B, C / 4, H * W, 4] -> [B, H, W, C]."""
     _, count, _, _ = x.shape
     x = layers.Permute((2, 1, 3), name=f"{name}_pixels")(x)
     return layers.Reshape((height, width, count * PLANE), name=f"{name}_interleaved")(x)
 
 
 def dense_as_convolutions(model: tf_keras.Model) -> tf_keras.Model:
-    """Dense layers become 1 x 1 convolutions, and vectors [B, C] single pixels [B, 1, 1, C].
+    """Turns dense layers into 1 x 1 convolutions, and vectors [B, C] into pixels [B, 1, 1, C].
 
-    TensorFlow Lite up to 2.15 takes a dense layer of float activations and int8 weights to have one
-    scale, and says nothing where it has one for each output. Its convolutions have had a scale for
-    each from their first int8 version on (benchmarks/runtimes); they take the same time.
+    TensorFlow Lite up to 2.15 assumes a single scale for a dense layer of float activations and
+    int8 weights, and gives no error if there is a scale for each output. Its convolutions have had
+    a scale for each output since their first int8 version (benchmarks/runtimes), and take the same
+    time.
 
     Raises:
       TypeError: a layer is of a kind that no family has had between vectors.

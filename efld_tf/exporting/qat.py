@@ -1,10 +1,9 @@
-"""Quantisation-aware training by tfmot: weights that expect the int8 grid.
+"""Quantisation-aware training with tfmot, for weights that expect the int8 grid.
 
-The network learns, under simulated int8, to give what it gives in float (no annotation is needed,
-and nothing can be over-fitted to one), from the weights it was trained to. Batch norms are folded
-first and so stay as they are, and so does the layer of a presence output. Only weights come out:
-the export takes its ranges from the calibration photos as for any other model, so that both kinds
-go the same way.
+From its trained weights, the network learns under simulated int8 to give its own float outputs. No
+annotation is needed, so the network cannot over-fit to one. Batch norms are folded first and so
+stay as they are, and so does the layer of a presence output. Only the weights are kept: the export
+takes its ranges from the calibration photos, as for any other model.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ def fine_tuned(
     """The network with weights that were trained under simulated int8.
 
     Args:
-      network: of a `TrainedModel`; it is unchanged.
+      network: the network of a `TrainedModel`; it is unchanged.
       crops: [F, S, S, 3] uint8, training faces.
-      epochs: passes over them.
+      epochs: number of passes over the crops.
 
     Returns:
       A model with the same outputs, without batch norms.
@@ -41,9 +40,9 @@ def fine_tuned(
       EfldError: tfmot does not know one of its layers.
     """
     tf_keras.utils.set_random_seed(SEED)
-    whole = equalise.equalise(optimise.fold_batch_norms(network), crops)
-    # Training faces say nothing about crops without one: what tells them apart is left alone.
-    network = tf_keras.Model(whole.input, whole.output[POINTS])
+    complete = equalise.equalise(optimise.fold_batch_norms(network), crops)
+    # Training faces say nothing about crops without a face, so the presence output is not trained.
+    network = tf_keras.Model(complete.input, complete.output[POINTS])
     batches = tf.data.Dataset.from_tensor_slices(crops).batch(BATCH).map(_pixels)
     targets = network.predict(batches, verbose=0)
     simulated = _simulated(network)
@@ -60,10 +59,10 @@ def fine_tuned(
     }
     for layer in network.layers:
         if layer.weights:
-            found = trained[layer.name]
+            weights = trained[layer.name]
             names = [weight.name.split("/")[-1] for weight in layer.weights]
-            layer.set_weights([found[name].numpy() for name in names])
-    return whole
+            layer.set_weights([weights[name].numpy() for name in names])
+    return complete
 
 
 def _simulated(network: tf_keras.Model) -> tf_keras.Model:
@@ -79,10 +78,10 @@ def _simulated(network: tf_keras.Model) -> tf_keras.Model:
 
 
 def _set_ranges(simulated: tf_keras.Model, network: tf_keras.Model, crops: np.ndarray) -> None:
-    """Starts the simulated grids from what the float network holds.
+    """Starts the simulated grids from the ranges of the float network.
 
-    tfmot starts them from -6 and 6 and follows by a thousandth a step, which is far longer than
-    these few epochs.
+    tfmot starts them from -6 and 6 and moves them by a thousandth of the way in each step, which
+    takes far longer than these few epochs.
     """
     for wrapper in simulated.layers:
         ends = {weight.name.split("/")[-1]: weight for weight in wrapper.weights}
@@ -101,6 +100,6 @@ def _pixels(crops: tf.Tensor) -> tf.Tensor:
     return tf.cast(crops, tf.float32) / 255.0
 
 
-def _distance(expected: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-    """Mean distance of points [B, N, 2], or of what the cells of maps [B, G, G, C] hold."""
-    return tf.reduce_mean(tf.norm(expected - found + 1e-9, axis=-1))
+def _distance(expected: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+    """The mean distance of points [B, N, 2], or of the values in the cells of maps [B, G, G, C]."""
+    return tf.reduce_mean(tf.norm(expected - predicted + 1e-9, axis=-1))

@@ -1,4 +1,4 @@
-"""A float `.tflite` -> the same network in the numbers of an export mode, by AI Edge Quantizer."""
+"""Quantises a float `.tflite` to the numbers of an export mode with AI Edge Quantizer."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def quantised(content: bytes, mode: Mode, observed: ranges.Observed | None) -> b
     """A float model in the numbers of a mode.
 
     Args:
-      content: the model; its weights are float16 already where that is the mode's.
-      observed: what its tensors hold; None for a mode that is not calibrated.
+      content: the model; for the float16 mode, its weights are float16 already.
+      observed: the observed values of its tensors; None for a mode that is not calibrated.
     """
     chosen: Ranges = {}
     if observed is not None and mode.activation_bits is not None:
@@ -37,20 +37,20 @@ def quantised(content: bytes, mode: Mode, observed: ranges.Observed | None) -> b
 
 
 def to_int8(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
-    """int8 weights and activations, see `_to_int`."""
+    """A model with int8 weights and activations, see `_to_int`."""
     return _to_int(content, chosen, 8, steps.float_last)
 
 
 def to_int16x8(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
-    """int8 weights and activations of 16 bits, see `_to_int`."""
+    """A model with int8 weights and activations of 16 bits, see `_to_int`."""
     return _to_int(content, chosen, 16, steps.float_last)
 
 
 def to_dynamic(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
-    """int8 weights; each operator quantises its float input by the range it has in that image.
+    """A model with int8 weights whose operators quantise their float inputs by their present range.
 
-    Transposed convolutions unpack their weights instead: TensorFlow Lite up to 2.16 has none of
-    int8 weights and float activations.
+    Transposed convolutions unpack their weights instead, since TensorFlow Lite up to 2.16 cannot
+    combine int8 weights and float activations in them.
     """
     engine = quantizer.Quantizer(content)
     engine.add_dynamic_config(".*", _ALL, 8)
@@ -58,8 +58,8 @@ def to_dynamic(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
     return run(engine)
 
 
-# (float model, the range of every tensor by name, the mode's steps) -> the model in its numbers;
-# modes without one keep those of the converter.
+# A quantiser takes the float model, the range of every tensor by name and the mode's steps, and
+# returns the model in the mode's numbers. Modes without one keep the converter's numbers.
 Quantiser = Callable[[bytes, Ranges, Steps], bytes]
 QUANTISERS: dict[str, Quantiser] = {
     INT8.name: to_int8, INT16X8.name: to_int16x8, DYNAMIC.name: to_dynamic,
@@ -67,10 +67,10 @@ QUANTISERS: dict[str, Quantiser] = {
 
 
 def register(mode: Mode, quantiser: Quantiser) -> None:
-    """Makes the quantiser of a mode known.
+    """Registers the quantiser of a mode.
 
     Raises:
-      EfldError: it has one, or it is not in `modes`.
+      EfldError: the mode has one already, or it is not in `modes`.
     """
     if MODES.get(mode.name) != mode or mode.name in QUANTISERS:
         raise EfldError(f"mode {mode.name!r}: expected a registered one without a quantiser")
@@ -78,33 +78,33 @@ def register(mode: Mode, quantiser: Quantiser) -> None:
 
 
 def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bool) -> bytes:
-    """Integer weights and activations, up to the float tail.
+    """A model with integer weights and activations, up to the float tail.
 
-    The tail is what comes after the last operator with weights on the way to an output, and for
-    the points that one itself where it gives a vector: it takes its input and int8 weights to
-    float, so that they do not lie on the 255 steps of an output grid. Its input is quantised
-    again, by its own range in that very image.
+    The tail is all that comes after the last operator with weights on the way to an output. If that
+    operator gives the points as a vector, it belongs to the tail: it computes float points from
+    int8 weights, so that they do not lie on the 255 steps of an output grid. Its input is quantised
+    again, by its range in the present image.
 
     Args:
       content: the float model.
       chosen: the range of every tensor by name, see `ranges.choose`.
       activation_bits: 8 or 16.
-      float_last: False leaves that one among the integers, for comparisons.
+      float_last: False leaves that last operator among the integers, for comparisons.
     """
-    found = graph.parse(content)
+    model_graph = graph.parse(content)
     engine = quantizer.Quantizer(content)
     engine.add_static_config(".*", _ALL, activation_bits, 8)
     for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
         _leave(engine, ".*", end)
     if activation_bits == 8:
-        for operator in ranges.partial_sums(found):
-            # A scale for each of a thousand channels would take more bytes than their weights.
+        for operator in ranges.partial_sums(model_graph):
+            # Scales for each of a thousand channels would take more bytes than their weights.
             engine.add_static_config(
                 _scope(operator), qtyping.TFLOperationName(operator.name), 8, 8,
                 qtyping.QuantGranularity.TENSORWISE,
             )
-    of_points = graph.leading_to(found, found.outputs[:1])
-    for operator in _after_weights(found):
+    of_points = graph.leading_to(model_graph, model_graph.outputs[:1])
+    for operator in _after_weights(model_graph):
         if operator.name not in _KNOWN:
             continue  # the quantizer leaves it in float anyway
         name = qtyping.TFLOperationName(operator.name)
@@ -118,11 +118,11 @@ def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bo
     })
 
 
-def _after_weights(found: graph.Graph) -> list[graph.Operator]:
-    """The operators behind which there is none with weights, the last ones with weights too."""
-    weighted = [t for op in found.operators if op.name in _WEIGHTED for t in op.inputs if t]
-    before = graph.leading_to(found, weighted)
-    return [operator for operator in found.operators if operator.index not in before]
+def _after_weights(model_graph: graph.Graph) -> list[graph.Operator]:
+    """The operators on which none with weights depends, including the last ones with weights."""
+    weighted = [t for op in model_graph.operators if op.name in _WEIGHTED for t in op.inputs if t]
+    before = graph.leading_to(model_graph, weighted)
+    return [operator for operator in model_graph.operators if operator.index not in before]
 
 
 def _leave(engine: quantizer.Quantizer, scope: str, name: qtyping.TFLOperationName) -> None:
@@ -131,13 +131,13 @@ def _leave(engine: quantizer.Quantizer, scope: str, name: qtyping.TFLOperationNa
 
 
 def _scope(operator: graph.Operator) -> str:
-    """The recipe's name of one operator: that of its output."""
+    """The scope of one operator in a recipe, which is the name of its output."""
     return f"^{re.escape(operator.outputs[0].name)};?$"
 
 
 def run(engine: quantizer.Quantizer, statistics: dict | None = None) -> bytes:
-    """What a quantiser makes of its recipe and of the ranges of tensors, without a word."""
-    with silenced_stderr():  # its progress bar of a few milliseconds
+    """Runs a quantiser with its recipe and the ranges of tensors, without its output."""
+    with silenced_stderr():  # it shows a progress bar for a few milliseconds
         result = engine.quantize(
             statistics, enable_progress_bar=False, enable_progress_report=False
         )

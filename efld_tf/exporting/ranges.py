@@ -1,4 +1,4 @@
-"""The range of every tensor of a float `.tflite` on calibration crops: what its grid covers."""
+"""Measures the range of every tensor of a float `.tflite` on calibration crops, for its grid."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
-# Operators that only move values: what goes in and what comes out has one grid, so that no
-# arithmetic is needed between them.
+# Operators that only move values: their inputs and outputs share one grid, so that no arithmetic
+# is needed between them.
 MOVING = frozenset({"RESHAPE", "TRANSPOSE", "STRIDED_SLICE", "SLICE"})
 
-# Log-odds beyond which a confidence is as good as 0 or 1 (0.0003 and 0.9997). Calibration photos
-# show faces, so that what they reach says nothing about crops without one.
+# Log-odds beyond which a confidence is nearly 0 or 1 (0.0003 and 0.9997). Calibration photos show
+# faces, so the log-odds that they reach say nothing about crops without a face.
 LARGEST_LOG_ODDS = 8.0
 
-# Partial sums are balanced on the calibration crops (`equalise.balance_parts`): all of their
-# channels reach the end of the grid there, and some go further on other faces.
+# Partial sums are balanced on the calibration crops (`equalise.balance_parts`), where all of their
+# channels reach the end of the grid; some go further on other faces.
 HEADROOM = 1.35
 
-# Of 16 bits, one is well spent on faces that drive a tensor further than the calibration crops.
+# One of 16 bits is well spent on faces that drive a tensor further than the calibration crops.
 HEADROOM_16_BITS = 2.0
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What tensors held, crop by crop.
+    """The observed values of tensors, crop by crop.
 
     Attributes:
-      found: the model's graph.
-      lowest, highest: [F, T] by the index of the tensor; NaN for constants.
+      model_graph: the model's graph.
+      lowest, highest: [F, T], the extremes of each tensor by its index; NaN for constants.
     """
 
-    found: graph.Graph
+    model_graph: graph.Graph
     lowest: np.ndarray
     highest: np.ndarray
 
 
 def observe(content: bytes, crops: np.ndarray) -> Observed:
-    """Runs a float model over crops.
+    """Runs a float model over crops and observes its tensors.
 
     Args:
-      content: the model: float image [1, S, S, 3] in [0, 1] in.
+      content: the model, which takes a float image [1, S, S, 3] in [0, 1].
       crops: [F, S, S, 3] uint8.
     """
-    found = graph.parse(content)
+    model_graph = graph.parse(content)
     with silenced_stderr():
         interpreter = Interpreter(
             model_content=content,
@@ -57,9 +57,9 @@ def observe(content: bytes, crops: np.ndarray) -> Observed:
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
         interpreter.allocate_tensors()
-    image = found.inputs[0].index
-    computed = [tensor.index for operator in found.operators for tensor in operator.outputs]
-    lowest = np.full((len(crops), len(found.tensors)), np.nan)
+    image = model_graph.inputs[0].index
+    computed = [tensor.index for operator in model_graph.operators for tensor in operator.outputs]
+    lowest = np.full((len(crops), len(model_graph.tensors)), np.nan)
     highest = lowest.copy()
     for face, crop in enumerate(crops):
         interpreter.set_tensor(image, crop[None].astype(np.float32) / 255.0)
@@ -67,27 +67,27 @@ def observe(content: bytes, crops: np.ndarray) -> Observed:
         for index in computed:
             values = interpreter.get_tensor(index)
             lowest[face, index], highest[face, index] = values.min(), values.max()
-    lowest[:, image], highest[:, image] = 0, 1  # the pixels' grid, whatever the photos
-    return Observed(found, lowest, highest)
+    lowest[:, image], highest[:, image] = 0, 1  # the pixels' grid, whatever the photos show
+    return Observed(model_graph, lowest, highest)
 
 
 def choose(
     observed: Observed, bits: int, clip_percentile: float = 100.0
 ) -> dict[str, tuple[float, float]]:
-    """A range that contains 0 for each tensor, by name; one for tensors that share their grid.
+    """Chooses a range that contains 0 for each tensor, by name; tensors of one grid share it.
 
-    A concatenation and its inputs share it, as do the two ends of an operator that moves values.
-    Log-odds of an output have `LARGEST_LOG_ODDS`.
+    A concatenation and its inputs share a grid, as do the two ends of an operator that moves
+    values. The range of an output's log-odds is `LARGEST_LOG_ODDS`.
 
     Args:
-      bits: of the grid, 8 or 16.
-      clip_percentile: in percent of the crops; below 100, a tensor's range leaves out what it
-        reaches only on the crops that drive it furthest.
+      bits: the bits of the grid, 8 or 16.
+      clip_percentile: in percent of the crops; below 100, a tensor's range leaves out the values
+        that it reaches only on the crops that drive it furthest.
     """
-    found = observed.found
-    image = found.inputs[0].index
-    groups = _groups(found)
-    partial = {operator.outputs[0].index for operator in partial_sums(found)}
+    model_graph = observed.model_graph
+    image = model_graph.inputs[0].index
+    groups = _groups(model_graph)
+    partial = {operator.outputs[0].index for operator in partial_sums(model_graph)}
     ranges: dict[int, tuple[float, float]] = {}
     for index in {*groups.values()}:
         members = [member for member, group in groups.items() if group == index]
@@ -100,25 +100,25 @@ def choose(
             min(0.0, room * float(np.percentile(low, 100 - percentile))),
             max(0.0, room * float(np.percentile(high, percentile))),
         )
-    ends = {groups[tensor.index] for tensor in found.outputs}
-    for operator in found.operators:
-        read = operator.inputs[0] if operator.name == "LOGISTIC" else None
-        if read is not None and groups[operator.outputs[0].index] in ends:
-            ranges[groups[read.index]] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
-    return {found.tensors[member].name: ranges[group] for member, group in groups.items()}
+    ends = {groups[tensor.index] for tensor in model_graph.outputs}
+    for operator in model_graph.operators:
+        log_odds = operator.inputs[0] if operator.name == "LOGISTIC" else None
+        if log_odds is not None and groups[operator.outputs[0].index] in ends:
+            ranges[groups[log_odds.index]] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
+    return {model_graph.tensors[member].name: ranges[group] for member, group in groups.items()}
 
 
 def spread_at_concatenations(observed: Observed) -> list[dict[str, object]]:
-    """How the ranges of each concatenation's inputs differ: the narrowest loses levels.
+    """How the ranges of each concatenation's inputs differ, since the narrowest loses levels.
 
-    Those of the decoding of points are left out: it is in float.
+    Concatenations in the decoding of the points are left out, because that is in float.
 
     Returns:
-      For each one its name, the names and largest magnitudes of its inputs, and `levels`: how many
-      of the 255 steps the narrowest input uses.
+      For each concatenation its name, the names and largest magnitudes of its inputs, and `levels`:
+      how many of the 255 steps the narrowest input uses.
     """
-    rows, decoding = [], graph.after_search(observed.found)
-    for operator in observed.found.operators:
+    rows, decoding = [], graph.after_search(observed.model_graph)
+    for operator in observed.model_graph.operators:
         if operator.name != "CONCATENATION" or operator in decoding:
             continue
         sizes = {
@@ -131,34 +131,34 @@ def spread_at_concatenations(observed: Observed) -> list[dict[str, object]]:
     return rows
 
 
-def partial_sums(found: graph.Graph) -> list[graph.Operator]:
+def partial_sums(model_graph: graph.Graph) -> list[graph.Operator]:
     """The depthwise convolutions that give partial sums (`optimise.split_depthwise`)."""
-    readers = {t.index: operator for operator in found.operators for t in operator.inputs if t}
+    readers = {t.index: op for op in model_graph.operators for t in op.inputs if t}
     result = []
-    for operator in found.operators:
+    for operator in model_graph.operators:
         following = readers.get(operator.outputs[0].index)
         if operator.name == "DEPTHWISE_CONV_2D" and following and following.name == "RESHAPE":
-            last = readers.get(following.outputs[0].index)
-            if last and last.name == "DEPTHWISE_CONV_2D":
+            reader = readers.get(following.outputs[0].index)
+            if reader and reader.name == "DEPTHWISE_CONV_2D":
                 result.append(operator)
     return result
 
 
-def _groups(found: graph.Graph) -> Mapping[int, int]:
-    """For each computed tensor, and the image, the one that stands for those of the same grid."""
-    leader = {found.inputs[0].index: found.inputs[0].index}
+def _groups(model_graph: graph.Graph) -> Mapping[int, int]:
+    """For each computed tensor, and the image, the tensor that represents those of its grid."""
+    leader = {model_graph.inputs[0].index: model_graph.inputs[0].index}
 
     def find(index: int) -> int:
         while leader[index] != index:
             index = leader[index]
         return index
 
-    for operator in found.operators:
+    for operator in model_graph.operators:
         for tensor in operator.outputs:
             leader[tensor.index] = tensor.index
         shared = operator.inputs if operator.name == "CONCATENATION" else operator.inputs[:1]
         if operator.name in MOVING or operator.name == "CONCATENATION":
-            for read in shared:
-                if read and read.index in leader:
-                    leader[find(read.index)] = operator.outputs[0].index
+            for source in shared:
+                if source and source.index in leader:
+                    leader[find(source.index)] = operator.outputs[0].index
     return {index: find(index) for index in leader}

@@ -1,4 +1,4 @@
-"""An export, and what it tells about the file that it wrote: the content of `report.json`."""
+"""An export and the report on its file, which is the content of `report.json`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # it brings LiteRT
+if TYPE_CHECKING:  # it imports LiteRT
     from efld_tf.exporting.layers import LayerError
 
 
@@ -17,19 +17,20 @@ class ExportReport:
 
     Attributes:
       model: the name of the `.tflite`.
-      mode: of `modes`.
+      mode: the name of the mode, see `modes`.
       numbers: the mode whose types the file has, `Mode.stored_as`.
-      head: its schema.
-      size_bytes, macs: of the file.
-      calibration_source, calibration_faces: what it was calibrated on; "" and 0 where it was not.
+      head: the name of the head's schema.
+      size_bytes, macs: the size of the file, and its multiply-accumulates.
+      calibration_source, calibration_faces: the source and the number of the faces of the
+        calibration; "" and 0 if there was none.
       minimum_runtime: the oldest TensorFlow Lite with all its operators, see `runtime.versions`.
       operators, types: how many of each the file has.
       comparison: the trained model in float against the file, see `comparison`; empty without faces
         to compare on.
-      compared_on_calibration: whether that is on the faces of the calibration, which are training
-        faces: it tells what the export costs, not how accurate the model is.
-      concatenations: how well the inputs of each fill its int8 grid, see
-        `ranges.spread_at_concatenations`; of integer modes.
+      compared_on_calibration: whether that is on the faces of the calibration. These are training
+        faces, so that it tells what the export costs, not how accurate the model is.
+      concatenations: for integer modes, how well the inputs of each concatenation fill its int8
+        grid, see `ranges.spread_at_concatenations`.
     """
 
     model: str
@@ -53,9 +54,9 @@ class Bundle(os.PathLike[str]):
     """An export on disk; it stands for its folder wherever a path to a model is taken.
 
     Attributes:
-      folder: with the `.tflite`, its card, schema, golden files, report and calibration.
+      folder: the folder of the `.tflite`, its card, schema, golden files, report and calibration.
       report: what was written and what the mode costs.
-      layers: what each layer lost, where that was asked for.
+      layers: what each layer lost, if that was asked for.
     """
 
     folder: Path
@@ -64,7 +65,7 @@ class Bundle(os.PathLike[str]):
 
     @property
     def model(self) -> Path:
-        """The `.tflite`."""
+        """The path of the `.tflite`."""
         return self.folder / self.report.model
 
     def __fspath__(self) -> str:

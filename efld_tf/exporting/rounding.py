@@ -1,11 +1,12 @@
-"""Weights on their int8 grid with the least effect on what a layer computes.
+"""Rounds weights to their int8 grid with the least effect on what a layer computes.
 
 Rounding each weight to the nearest step leaves errors that add up over a kernel, and a mean error
 that shifts every face alike. Here the weights of a channel are rounded one after the other, and the
-rest takes back what each rounding does to the layer's output on the calibration crops; the bias,
-which stays exact, takes back what is left. (E. Frantar et al., "GPTQ: Accurate Post-Training
-Quantization for Generative Pre-trained Transformers", ICLR 2023, Section 3, on convolutions as
-matrices of patches; the bias is the bias correction of M. Nagel et al., ICCV 2019, Section 4.2.)
+remaining ones make up for the effect of each rounding on the layer's output on the calibration
+crops; the bias, which stays exact, makes up for the rest. (E. Frantar et al., "GPTQ: Accurate
+Post-Training Quantization for Generative Pre-trained Transformers", ICLR 2023, Section 3, on
+convolutions as matrices of patches; the bias is the bias correction of M. Nagel et al., ICCV 2019,
+Section 4.2.)
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from efld_tf.exporting.equalise import BATCH, batches_of, clone, is_split
 from efld_tf.models.registry import PRESENCE_LAYER
 
 LEVELS = 127
-# Rows of patches that a layer is fitted to, and the ridge in parts of the patches' mean power.
+# ROWS is the number of rows of patches that a layer is fitted to; RIDGE is the ridge as a part of
+# the patches' mean power.
 ROWS = 20_000
 RIDGE = 1e-3
 
@@ -27,11 +29,11 @@ RIDGE = 1e-3
 def round_weights(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """A copy whose kernels are on the int8 grid that `quantise` will find for them.
 
-    Layers are rounded in order, each on what the rounded ones before it give; all but that of a
-    presence output.
+    Layers are rounded in order, each on the outputs of the rounded ones before it. The layer of a
+    presence output is left as it is.
 
     Args:
-      model: without batch norms; every layer called once.
+      model: a network without batch norms whose layers are called once each.
       crops: [F, S, S, 3] uint8, the calibration crops.
     """
     rounded = clone(model)
@@ -39,7 +41,7 @@ def round_weights(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     for layer in rounded.layers:
         if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):
             continue
-        # Calibration crops are faces: they do not say what a presence output gives without one.
+        # Calibration crops are faces and say nothing about a presence output without a face.
         if not layer.use_bias or layer.name == PRESENCE_LAYER:
             continue
         patches = _patches(rounded, layer, crops, random)  # [R, taps, C]
@@ -56,11 +58,11 @@ def round_columns(
     """Rounds kernels so that `patches @ columns + bias` changes least.
 
     Args:
-      patches: [G, R, K] inputs of G independent problems.
-      columns: [G, K, N] kernels.
+      patches: [G, R, K], the inputs of G independent problems.
+      columns: [G, K, N], the kernels.
       bias: [G, N].
-      step: [G, 1, N], the grid's; a column whose largest weight is 127 steps keeps it there, so
-        that its grid can be found again.
+      step: [G, 1, N], the step of the grid. A column whose largest weight is 127 steps keeps that
+        weight, so that its grid can be found again.
 
     Returns:
       The kernels in whole steps within +-127, and the bias that goes with them.
@@ -78,26 +80,27 @@ def round_columns(
     largest = np.abs(columns).argmax(axis=1)  # [G, N]
     peak = np.take_along_axis(columns, largest[:, None], axis=1)[:, 0] / step[:, 0]
     for tap in range(taps):
-        whole = np.clip(np.round(values[:, tap] / step[:, 0]), -LEVELS, LEVELS)
-        whole = np.where((largest == tap) & (np.abs(peak) > LEVELS - 0.5), np.round(peak), whole)
-        error = (values[:, tap] - whole * step[:, 0]) / factor[:, tap, tap, None]
+        rounded = np.clip(np.round(values[:, tap] / step[:, 0]), -LEVELS, LEVELS)
+        at_peak = (largest == tap) & (np.abs(peak) > LEVELS - 0.5)
+        rounded = np.where(at_peak, np.round(peak), rounded)
+        error = (values[:, tap] - rounded * step[:, 0]) / factor[:, tap, tap, None]
         values[:, tap + 1 :] -= factor[:, tap, tap + 1 :, None] * error[:, None]
-        values[:, tap] = whole * step[:, 0]
+        values[:, tap] = rounded * step[:, 0]
     return values[:, :taps].astype(np.float32), values[:, taps].astype(np.float32)
 
 
 def _direct(layer: layers.Layer, patches: np.ndarray) -> list[np.ndarray]:
-    """Rounded kernel and bias of a dense layer or a convolution, depthwise ones included."""
+    """The rounded kernel and bias of a dense layer or a convolution, which may be depthwise."""
     kernel, bias = layer.get_weights()
     depthwise = isinstance(layer, layers.DepthwiseConv2D)
     if depthwise:
-        patches = patches.transpose(2, 0, 1)  # a problem of its own for each channel
+        patches = patches.transpose(2, 0, 1)  # each channel is a problem of its own
         columns = kernel[..., 0].reshape(-1, kernel.shape[2]).T[..., None]
     else:
         patches = patches.reshape(1, len(patches), -1)
         columns = kernel.reshape(1, -1, kernel.shape[-1])
     step = np.abs(columns).max(axis=1, keepdims=True) / LEVELS
-    if is_split(layer):  # one scale for the kernel, see `quantise`
+    if is_split(layer):  # the kernel has a single scale, see `quantise`
         step = np.full_like(step, step.max())
     columns, bias = round_columns(patches, columns, bias.reshape(len(columns), -1), step)
     if depthwise:
@@ -106,10 +109,10 @@ def _direct(layer: layers.Layer, patches: np.ndarray) -> list[np.ndarray]:
 
 
 def _transposed(layer: layers.Conv2DTranspose, patches: np.ndarray) -> list[np.ndarray]:
-    """Rounded kernel [H, W, out, in] and bias of a transposed convolution.
+    """The rounded kernel [H, W, out, in] and bias of a transposed convolution.
 
-    At stride s it is s x s convolutions, one for the output pixels of each phase, with weights of
-    their own. They share the scales and the bias, which gets the mean of what each would give it.
+    At stride s it consists of s x s convolutions, one for the output pixels of each phase, with
+    weights of their own. They share the scales and the bias, which is the mean of their biases.
     """
     kernel, bias = layer.get_weights()
     step = np.abs(kernel).max(axis=(0, 1, 3))[None, None] / LEVELS
@@ -119,15 +122,16 @@ def _transposed(layer: layers.Conv2DTranspose, patches: np.ndarray) -> list[np.n
     biases = []
     for down in filter(None, vertical):
         for right in filter(None, horizontal):
-            part = np.ix_([tap for tap, _ in down], [tap for tap, _ in right])
-            weights = kernel[part].transpose(0, 1, 3, 2)
-            seen = windows[:, [rows.index(shift) for _, shift in down]]
-            seen = seen[:, :, [columns.index(shift) for _, shift in right]]
-            found, shifted = round_columns(
-                seen.reshape(1, len(seen), -1), weights.reshape(1, -1, len(bias)), bias[None], step
+            taps = np.ix_([tap for tap, _ in down], [tap for tap, _ in right])
+            weights = kernel[taps].transpose(0, 1, 3, 2)
+            inputs = windows[:, [rows.index(shift) for _, shift in down]]
+            inputs = inputs[:, :, [columns.index(shift) for _, shift in right]]
+            rounded, rounded_bias = round_columns(
+                inputs.reshape(1, len(inputs), -1), weights.reshape(1, -1, len(bias)),
+                bias[None], step,
             )
-            kernel[part] = found.reshape(weights.shape).transpose(0, 1, 3, 2)
-            biases.append(shifted[0])
+            kernel[taps] = rounded.reshape(weights.shape).transpose(0, 1, 3, 2)
+            biases.append(rounded_bias[0])
     return [kernel, np.mean(biases, axis=0)]
 
 
@@ -135,41 +139,43 @@ def _phases(layer: layers.Conv2DTranspose) -> list[list[list[tuple[int, int]]]]:
     """How a transposed convolution reads its input, down and across.
 
     Returns:
-      For output pixel s * q + p, by p: the pairs (tap of the kernel, i - q) of the input pixels i
-      that it sums, where the output starts `before` pixels into what the taps reach.
+      For each direction and phase p, the pairs (tap of the kernel, i - q) of the input pixels i
+      that output pixel s * q + p sums. The output starts `before` pixels into the taps' reach.
     """
-    both = []
+    directions = []
     for kernel, stride in zip(layer.kernel_size, layer.strides, strict=True):
         before = max(kernel - stride, 0) // 2 if layer.padding == "same" else 0
-        both.append([
+        directions.append([
             [(tap, (phase + before - tap) // stride)
              for tap in range(kernel) if (phase + before - tap) % stride == 0]
             for phase in range(stride)
         ])
-    return both
+    return directions
 
 
 def _shifts(phases: list[list[tuple[int, int]]]) -> list[int]:
-    """All input pixels, from an output pixel's own, that some phase reads."""
-    found = [shift for phase in phases for _, shift in phase]
-    return list(range(min(0, *found), max(0, *found) + 1))
+    """The range of input pixels that some phase reads, relative to an output pixel's own."""
+    shifts = [shift for phase in phases for _, shift in phase]
+    return list(range(min(0, *shifts), max(0, *shifts) + 1))
 
 
 def _patches(
     model: tf_keras.Model, layer: layers.Layer, crops: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """Samples of what a layer's kernel is applied to: [rows, taps, input channels]."""
-    found = []
-    each = max(1, ROWS * min(BATCH, len(crops)) // len(crops))
+    """Samples of the patches that a layer's kernel is applied to: [rows, taps, input channels]."""
+    samples = []
+    per_batch = max(1, ROWS * min(BATCH, len(crops)) // len(crops))
     before = layer.inbound_nodes[0].inbound_layers
     for (x,) in batches_of(model, [before], crops):
         x = _windows(layer, x)
-        found.append(x if len(x) <= each else x[random.choice(len(x), each, replace=False)])
-    return np.concatenate(found)
+        if len(x) > per_batch:
+            x = x[random.choice(len(x), per_batch, replace=False)]
+        samples.append(x)
+    return np.concatenate(samples)
 
 
 def _windows(layer: layers.Layer, x: np.ndarray) -> np.ndarray:
-    """What a layer's kernel sees of an input [B, ..., C]: [rows, taps, C]."""
+    """The patches [rows, taps, C] of an input [B, ..., C] that a layer's kernel is applied to."""
     if isinstance(layer, layers.Dense):
         return x.reshape(-1, 1, x.shape[-1])
     (height, width), strides, padding = layer.kernel_size, layer.strides, layer.padding

@@ -1,1 +1,1 @@
-"""What a face annotation means: schemas, pixel conventions, metrics, drawing."""
+"""The meaning of face annotations: schemas, pixel conventions, metrics and drawing."""

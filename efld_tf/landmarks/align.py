@@ -1,6 +1,6 @@
-"""Faces brought into one place, size and turn, as models of face recognition take them.
+"""Brings faces to one place, size and turn, as models of face recognition take them.
 
-The similarity is the one of least squares: S. Umeyama, "Least-Squares Estimation of Transformation
+The similarity is the least-squares one of S. Umeyama, "Least-Squares Estimation of Transformation
 Parameters Between Two Point Patterns", TPAMI 13(4), 1991. In the plane, points are complex numbers
 and a similarity without reflection is z -> a z + b, so that the best a has a closed form.
 """
@@ -17,9 +17,9 @@ from efld_tf.landmarks.shapes import as_complex
 
 SIZE = 112
 
-# In pixels of the aligned face, pixel centres at whole numbers; of J. Deng et al., "ArcFace:
-# Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019, as InsightFace writes them.
-# The first eye is that on the image's left, which is the person's right one.
+# The places in pixels of the aligned face, with pixel centres at whole numbers, of J. Deng et al.,
+# "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019, as InsightFace
+# writes them. The first eye is on the image's left, which is the person's right one.
 TEMPLATE = {
     "right_eye": (38.2946, 51.6963),
     "left_eye": (73.5318, 51.5014),
@@ -47,8 +47,8 @@ def similarity(source: Floats, target: Floats) -> Floats:
       source, target: [K, 2] each, K at least 2.
 
     Raises:
-      EfldError: a point is not finite, or none is better than shrinking `source` to a point: its
-        points coincide, or lie mirrored.
+      EfldError: a point is not finite, or no similarity is better than shrinking `source` to a
+        point, because its points coincide or are mirrored.
     """
     if not np.isfinite(source).all():
         raise EfldError("cannot align a face of which a point is missing")
@@ -57,7 +57,7 @@ def similarity(source: Floats, target: Floats) -> Floats:
     offset, aim = start - start_centre, end - end_centre
     spread = (abs(offset) ** 2).sum()
     fit = (offset.conj() * aim).sum()
-    # A thousandth of what a perfect match would give.
+    # The limit is a thousandth of the value for a perfect match.
     if not abs(fit) > 1e-3 * np.sqrt(spread * (abs(aim) ** 2).sum()) > 0:
         raise EfldError("cannot align a face whose points coincide or are mirrored")
     a = fit / spread
@@ -68,18 +68,19 @@ def similarity(source: Floats, target: Floats) -> Floats:
 def align(image: Image, points: Floats, schema: LandmarkSchema) -> Image:
     """A face as the 112 x 112 picture that models of face recognition take.
 
-    Where it shrinks it is averaged first, as for a crop; outside the image it is black.
+    A face that shrinks is averaged first, as for a crop; outside the image it is black.
 
     Args:
       image: [H, W, 3] uint8 RGB.
-      points: [N, 2] of the face in pixels.
+      points: [N, 2], the points of the face in pixels.
 
     Returns:
       [112, 112, 3] uint8 RGB.
 
     Raises:
-      EfldError: the points are of no face; see `similarity`.
+      EfldError: the points are not those of a face; see `similarity`.
     """
-    found = five_points(points, schema)
-    matrix = similarity(np.array([*found.values()]), np.array([TEMPLATE[name] for name in found]))
+    named_points = five_points(points, schema)
+    template = np.array([TEMPLATE[name] for name in named_points])
+    matrix = similarity(np.array([*named_points.values()]), template)
     return geometry.extract_aligned(image, matrix, SIZE)

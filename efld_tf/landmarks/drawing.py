@@ -1,4 +1,4 @@
-"""Landmarks, boxes and contact sheets drawn on images, for looking at data and predictions.
+"""Draws landmarks, boxes and contact sheets on images, to look at data and predictions.
 
 Images are [H, W, 3] uint8 RGB and are never changed: every function returns a new one. Points are
 in image pixels with pixel centres at whole numbers, drawn anti-aliased at 1/16 pixel. Sizes follow
@@ -50,7 +50,7 @@ def draw_landmarks(
       image: [H, W, 3] uint8 RGB.
       points: [N, 2] in pixels; points that are not finite are left out.
       lines: whether to draw the polylines.
-      radius: of the dots in pixels, 1/160 of the longer side by default.
+      radius: radius of the dots in pixels, 1/160 of the longer side by default.
       numbers: whether to write each point's index beside it.
       visible: [N] bool; points where it is False are rings instead of dots.
       part_colours: one for each part of the schema, instead of `colour` for all.
@@ -65,11 +65,11 @@ def draw_landmarks(
     result = image.copy()
     colours = [colour] * len(schema.parts) if part_colours is None else list(part_colours)
     if lines:
-        for part, own in zip(schema.parts, colours, strict=True):
-            red, green, blue = (int(0.75 * channel) for channel in own)
+        for part, line_colour in zip(schema.parts, colours, strict=True):
+            red, green, blue = (int(0.75 * channel) for channel in line_colour)
             _draw_part(result, points, part, (red, green, blue))
     full = max(0.8, max(image.shape[:2]) / 160) if radius is None else radius
-    # Of the parts that share a point, the first has it.
+    # A point that several parts share belongs to the first.
     dots = {i: (c, full if part.line else full / 2)
             for part, c in reversed(list(zip(schema.parts, colours, strict=True)))
             for i in part.points}
@@ -88,7 +88,7 @@ def draw_landmarks(
 
 def part_colours(schema: LandmarkSchema) -> list[Colour]:
     """A bright colour for each part of a schema; neighbours in the list differ most."""
-    # Steps of the golden angle never come close to an earlier hue soon.
+    # With steps of the golden angle, hues that come close to each other are far apart in the list.
     hues = [int(180 * (0.33 + 0.618034 * index) % 180) for index in range(len(schema.parts))]
     hsv = np.array([[[hue, 190, 255] for hue in hues]], np.uint8)
     rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]
@@ -99,7 +99,7 @@ def legend(schema: LandmarkSchema, width: int, row: int = 18) -> Image:
     """The points' indices and names in the colours of their parts, in columns.
 
     Args:
-      width, row: of the picture and of a line of text, in pixels.
+      width, row: the width of the picture and the height of a line of text, in pixels.
 
     Returns:
       [H, width, 3] uint8; H follows from the number of points.
@@ -133,7 +133,7 @@ def draw_box(image: Image, box: Floats, colour: Colour = YELLOW) -> Image:
 def draw_comparison(
     image: Image, truth: Floats, predicted: Floats, schema: LandmarkSchema
 ) -> Image:
-    """The truth in green, the prediction as orange dots, and a line for the error of each point.
+    """Draws the truth in green, the prediction as orange dots, and the error of each as a line.
 
     Args:
       truth, predicted: [N, 2] in pixels.
@@ -150,19 +150,19 @@ def contact_sheet(
     size: int,
     captions: Sequence[str] | None = None,
 ) -> Image:
-    """Images side by side, each fitted into a square tile without distortion.
+    """Puts images side by side, each fitted into a square tile without distortion.
 
     Args:
       images: [H, W, 3] uint8 each, of any size.
-      columns: tiles a row; the last row may be partly empty.
+      columns: tiles in a row; the last row may be partly empty.
       size: side of a tile in pixels.
-      captions: one line a tile, written under it, without its middle where it is too long.
+      captions: a line under each tile; the middle of one that is too long is left out.
 
     Returns:
       [rows * tile height, columns * size, 3] uint8.
 
     Raises:
-      EfldError: no images, or not one caption an image.
+      EfldError: there are no images, or not as many captions as images.
     """
     if not images or columns < 1 or size < 1:
         raise EfldError("a contact sheet needs an image, a column and a size")
@@ -185,20 +185,20 @@ def encoded(image: Image, suffix: str, quality: int = 95) -> bytes:
 
     Args:
       suffix: `.png`, `.jpg` or `.jpeg`.
-      quality: of a JPEG, 1 to 100.
+      quality: the quality of a JPEG, 1 to 100.
 
     Raises:
-      EfldError: it is too large for the format.
+      EfldError: the picture is too large for the format.
     """
     # Colour at half the resolution would smear thin lines.
     jpeg = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     options = [] if suffix == ".png" else jpeg
     try:
-        done, content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+        success, content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     except cv2.error:
-        done = False
-    if not done:
+        success = False
+    if not success:
         height, width = image.shape[:2]
         raise EfldError(f"a picture of {width} x {height} pixels is too large for {suffix}")
     return content.tobytes()
@@ -210,7 +210,7 @@ def _fixed(point: Floats) -> tuple[int, int]:
 
 
 def _draw_line(image: Image, start: Floats, end: Floats, colour: Colour) -> None:
-    """Draws into `image`; nothing where an end is not finite."""
+    """Draws a line into `image`, unless an end is not finite."""
     if np.isfinite(start).all() and np.isfinite(end).all():
         thickness = max(1, round(max(image.shape[:2]) / 400))
         cv2.line(image, _fixed(start), _fixed(end), colour, thickness, cv2.LINE_AA, _SHIFT)
@@ -234,22 +234,22 @@ def _letterbox(image: Image, tile: Image) -> None:
     height, width = image.shape[:2]
     scale = len(tile) / max(height, width)
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     top, left = (len(tile) - height) // 2, (len(tile) - width) // 2
     tile[top : top + height, left : left + width] = cv2.resize(
-        image, (width, height), interpolation=how
+        image, (width, height), interpolation=interpolation
     )
 
 
 def _caption(text: str, width: int, height: int) -> Image:
-    """One line of text [height, width, 3]; the middle of one that is too long is left out."""
+    """A line of text [height, width, 3]; the middle of one that is too long is left out."""
     scale = cv2.getFontScaleFromHeight(_FONT, round(height * 0.5))
-    # OpenCV crashes on names of files that are not UTF-8.
+    # OpenCV crashes on file names that are not UTF-8.
     text = text.encode("utf-8", "backslashreplace").decode()
-    shown, kept = text, len(text)
-    while kept and cv2.getTextSize(shown, _FONT, scale, 1)[0][0] > width - 6:
-        kept -= 1
-        shown = f"{text[: (kept + 1) // 2]}..{text[len(text) - kept // 2 :]}"
+    line, length = text, len(text)
+    while length and cv2.getTextSize(line, _FONT, scale, 1)[0][0] > width - 6:
+        length -= 1
+        line = f"{text[: (length + 1) // 2]}..{text[len(text) - length // 2 :]}"
     strip = np.full((height, width, 3), BACKGROUND, np.uint8)
-    cv2.putText(strip, shown, (3, round(height * 0.75)), _FONT, scale, WHITE, 1, cv2.LINE_AA)
+    cv2.putText(strip, line, (3, round(height * 0.75)), _FONT, scale, WHITE, 1, cv2.LINE_AA)
     return strip

@@ -1,4 +1,4 @@
-"""Boxes, square crops and affines: the one place for pixel conventions.
+"""Boxes, square crops and affines, and the pixel conventions of all of them.
 
 Image coordinates are in pixels with **pixel centres at whole numbers**: the top-left pixel's centre
 is (0, 0), its outer corner (-0.5, -0.5). A crop's coordinates `u` are in the unit square, where
@@ -17,10 +17,10 @@ import numpy as np
 from efld_tf.arrays import Box, Float64s, Floats, Image
 from efld_tf.errors import EfldError
 
-# Crop sides or offsets of so many boxes, or of so many images, come from damaged annotations.
+# Crop sides or offsets of more boxes or images than this come from damaged annotations.
 LARGEST = 100.0
-# Between the eyes, in the unit square of the reference crop: 1.25 times the tight box of the
-# 68 iBUG points (`data.crop_fit`).
+# The place between the eyes in the unit square of the reference crop, which is 1.25 times the tight
+# box of the 68 iBUG points (`data.crop_fit`).
 BETWEEN_EYES = (0.5, 0.279)
 
 
@@ -31,8 +31,8 @@ class Crop:
     Attributes:
       center_x, center_y: its centre.
       side: its side.
-      angle: by which it is turned about its centre, in radians, clockwise as seen (x to the right,
-        y down): a face whose head leans so is upright in it.
+      angle: the angle by which it is turned about its centre, in radians, clockwise as seen (x to
+        the right, y down): a head that leans by this angle is upright in it.
     """
 
     center_x: float
@@ -49,12 +49,12 @@ class Crop:
 
     @property
     def origin(self) -> Floats:
-        """The corner [2] that is the top left one of the crop, in image pixels."""
+        """The top left corner [2] of the crop, in image pixels."""
         return self.from_unit(np.zeros(2))
 
     @property
     def axes(self) -> Floats:
-        """[2, 2]: the crop's sides along its x and its y, in image pixels."""
+        """The crop's sides [2, 2] along its x and its y, in image pixels."""
         cosine, sine = self.side * math.cos(self.angle), self.side * math.sin(self.angle)
         return np.array([[cosine, sine], [-sine, cosine]])
 
@@ -84,7 +84,7 @@ class Crop:
         return Crop(float(x), float(y), self.side * inner.side, self.angle + inner.angle)
 
     def affine(self, size: int) -> Floats:
-        """[2, 3] affine from image pixels to the pixels of the crop resized to `size`."""
+        """The affine [2, 3] from image pixels to the pixels of the crop resized to `size`."""
         linear = self.axes * (size / self.side**2)
         shift = -linear @ self.origin - 0.5
         return np.concatenate([linear, shift[:, None]], axis=1)
@@ -99,7 +99,7 @@ def check_zoom(zoom: float) -> None:
 def zoomed(zoom: float) -> Crop:
     """The part of the reference crop that a crop of that zoom shows, in its unit square.
 
-    What is between the eyes stays at its place.
+    The place between the eyes stays the same.
     """
     x, y = (eyes + (0.5 - eyes) / zoom for eyes in BETWEEN_EYES)
     return Crop(x, y, 1 / zoom)
@@ -107,16 +107,16 @@ def zoomed(zoom: float) -> Crop:
 
 @dataclass(frozen=True)
 class CropRule:
-    """How the square crop of a face follows from its box; saved with every model.
+    """The rule by which a square crop follows from a face's box; it is saved with every model.
 
     Attributes:
       box: `points`, the tight box of all points of an annotation in `schema`, or `file`, the box
-        that the annotation itself carries (where points do not span a face).
+        in the annotation itself (for points that do not span a face).
       schema: the schema of the annotation that the box comes from.
-      scale: side of the crop / longest side of the box.
-      offset_x, offset_y: crop centre minus box centre, / longest side of the box.
-      zoom: side of the reference crop / side of the crop: what part of a face `scale` and the
-        offsets show.
+      scale: side of the crop, divided by the longest side of the box.
+      offset_x, offset_y: crop centre minus box centre, divided by the longest side of the box.
+      zoom: side of the reference crop, divided by the side of the crop; it tells which part of a
+        face `scale` and the offsets show.
     """
 
     box: str
@@ -137,7 +137,7 @@ class CropRule:
 
     @property
     def name(self) -> str:
-        """What the crop is made from, e.g. `ibug68-points`."""
+        """The schema and the kind of box that the crop is made from, e.g. `ibug68-points`."""
         return f"{self.schema}-{self.box}"
 
     def crop(self, box: Box) -> Crop:
@@ -184,9 +184,9 @@ def compose_affines(second: Floats, first: Floats) -> Floats:
 def extract_crop(image: Image, crop: Crop, size: int, out: Image | None = None) -> Image:
     """Resamples a crop of `image` [H, W, 3] uint8 to [size, size, 3]; outside the image is black.
 
-    It is written to `out` [size, size, 3] uint8 where that is given, without a copy.
+    The result is written to `out` [size, size, 3] uint8, if that is given, without a copy.
 
-    Where the crop shrinks by two or more, whole blocks of pixels are averaged first, so that fine
+    If the crop shrinks by two or more, whole blocks of pixels are averaged first, so that fine
     texture does not alias; the remaining factor (below 2) and the sub-pixel shift are bilinear.
 
     Raises:
@@ -195,32 +195,32 @@ def extract_crop(image: Image, crop: Crop, size: int, out: Image | None = None) 
     height, width = image.shape[:2]
     if crop.side > LARGEST * max(height, width):
         raise EfldError(f"a crop of {crop.side:.0f} px in an image of {width} x {height}")
-    # A factor of 1.9999999 that is 2 but for rounding is two.
+    # A factor of 1.9999999 is 2 but for rounding.
     block = max(1, int(crop.side / size + 1e-6))
-    # Only the part around the crop is looked at.
+    # Only the region around the crop is read.
     corners = crop.from_unit(np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]))
-    first = np.maximum(np.floor(corners.min(axis=0)).astype(int) - block, 0)
-    last = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + block + 1, [width, height])
-    if (last - first <= 0).any():
+    low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - block, 0)
+    high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + block + 1, [width, height])
+    if (high - low <= 0).any():
         out = np.empty((size, size, 3), np.uint8) if out is None else out
         out[:] = 0
         return out
-    part = image[first[1] : last[1], first[0] : last[0]]
+    region = image[low[1] : high[1], low[0] : high[0]]
     if block > 1:
-        right, bottom = (int(n) for n in -(last - first) % block)
-        part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-        shrunk = (part.shape[1] // block, part.shape[0] // block)
-        part = cv2.resize(part, shrunk, interpolation=cv2.INTER_AREA)
-    # Pixel s of the part, shrunk or not, has its centre at block * s + (block - 1) / 2 + first.
-    x, y = (block - 1) / 2 + first
+        right, bottom = (int(n) for n in -(high - low) % block)
+        region = cv2.copyMakeBorder(region, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+        shrunk = (region.shape[1] // block, region.shape[0] // block)
+        region = cv2.resize(region, shrunk, interpolation=cv2.INTER_AREA)
+    # Pixel s of the region, shrunk or not, has its centre at block * s + (block - 1) / 2 + low.
+    x, y = (block - 1) / 2 + low
     to_image = np.array([[block, 0, x], [0, block, y]])
     matrix = compose_affines(crop.affine(size), to_image)
-    warped: Image = cv2.warpAffine(part, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR)
+    warped: Image = cv2.warpAffine(region, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR)
     return warped
 
 
 def extract_aligned(image: Image, matrix: Floats, size: int) -> Image:
-    """Resamples what a similarity maps into a square of `image`: see `extract_crop`.
+    """Resamples the square of `image` that a similarity maps to the result; see `extract_crop`.
 
     Args:
       image: [H, W, 3] uint8.

@@ -1,8 +1,8 @@
-"""Accuracy of predicted landmarks: NME, Point-Var, failure rate, CED, n-pixel accuracy.
+"""The accuracy of predicted landmarks: NME, Point-Var, failure rate, CED and n-pixel accuracy.
 
-Points are [F, N, 2] (F faces) in any one unit, prediction and truth alike; `accuracy_within` needs
+Points are [F, N, 2] (F faces) in any unit that prediction and truth share; `accuracy_within` needs
 pixels. A true point that is NaN is not annotated and does not count, nor does one that `mask`
-leaves out. A prediction that is not finite where there is a truth is an error, never skipped.
+leaves out. A prediction that is not finite where there is a truth is an error and never skipped.
 
 The definitions are those of 300-W (Sagonas et al., "300 Faces in-the-Wild Challenge", Image and
 Vision Computing 2016) and WFLW (Wu et al., "Look at Boundary", CVPR 2018).
@@ -18,7 +18,7 @@ from efld_tf.landmarks.schema import LandmarkSchema
 
 
 def point_errors(predicted: Floats, truth: Floats, mask: Flags | None = None) -> Floats:
-    """Euclidean distance of each point, in the unit of the points: [F, N].
+    """The Euclidean distance [F, N] between the two places of each point, in their unit.
 
     Args:
       predicted, truth: [F, N, 2].
@@ -58,20 +58,20 @@ def nme(
     normaliser: str | None = None,
     mask: Flags | None = None,
 ) -> Floats:
-    """Normalised mean error of each face, as a fraction (x 100 for percent): [F].
+    """The normalised mean error [F] of each face, as a fraction (x 100 for percent).
 
         NME = mean over points |predicted - true| / d,
 
     where d is the distance of the normaliser in the true annotation.
 
     Args:
-      predicted, truth: [F, N, 2], N that of `schema`.
-      normaliser: one of the schema's; None for its own.
+      predicted, truth: [F, N, 2], where N is that of `schema`.
+      normaliser: one of the schema's normalisers; None for its default.
       mask: [F, N] bool, True where a point counts; it does not apply to the normaliser.
 
     Raises:
-      EfldError: as `point_errors`; a face has no point that counts; its normaliser's distance is
-        zero or not annotated. The message names the face's index.
+      EfldError: as in `point_errors`; or a face has no point that counts, or its normaliser's
+        distance is zero or not annotated. The message names the face's index.
     """
     errors = point_errors(predicted, truth, mask)
     distance = _normalising(truth, schema, normaliser)
@@ -97,14 +97,14 @@ def point_variance(
     predictions for each test image", of which the paper states neither unit nor normaliser.
 
     Args:
-      predicted, truth, normaliser, mask: as of `nme`, and d as there.
+      predicted, truth, normaliser, mask: as in `nme`, with the same d.
 
     Returns:
-      The shift [F], a fraction of d (x 100 for percent), and the variance [F], of d^2 (x 10,000
-      for percent squared).
+      The shift [F] as a fraction of d (x 100 for percent), and the variance [F] as a fraction of
+      d^2 (x 10,000 for percent squared).
 
     Raises:
-      EfldError: as `nme`.
+      EfldError: as in `nme`.
     """
     errors = point_errors(predicted, truth, mask)
     distance = _normalising(truth, schema, normaliser)
@@ -113,17 +113,17 @@ def point_variance(
     difference = np.asarray(predicted, np.float64) - np.asarray(truth, np.float64)
     difference = np.where(counts, difference / distance[:, None, None], 0)
     mean = difference.sum(axis=1) / counted[:, None]
-    about = np.where(counts, difference - mean[:, None], 0)
-    return np.linalg.norm(mean, axis=1), (about**2).sum(axis=(1, 2)) / counted
+    deviation = np.where(counts, difference - mean[:, None], 0)
+    return np.linalg.norm(mean, axis=1), (deviation**2).sum(axis=(1, 2)) / counted
 
 
 def failure_rate(face_nme: Floats, threshold: float) -> float:
-    """FR@threshold: the fraction of faces with NME above `threshold` (0.10 is customary)."""
+    """FR@threshold, the fraction of faces with NME above `threshold` (0.10 is customary)."""
     return float((_checked(face_nme, threshold) > threshold).mean())
 
 
 def ced_auc(face_nme: Floats, threshold: float) -> float:
-    """Area under the cumulative error distribution up to `threshold`, / `threshold`: 0 to 1.
+    """The area under the cumulative error distribution up to `threshold`, as its fraction: 0 to 1.
 
         AUC = 1/t  integral over e from 0 to t of (fraction of faces with NME <= e)
             = mean over faces of max(0, 1 - NME / t).
@@ -155,11 +155,11 @@ def accuracy_within(
     """The fraction of points that fall within `pixels` (inclusive) of the truth, over all faces.
 
     Args:
-      predicted_px, truth_px: [F, N, 2] in the pixels that the figure is stated for.
+      predicted_px, truth_px: [F, N, 2] in the pixels in which `pixels` is stated.
       mask: [F, N] bool, True where a point counts.
 
     Raises:
-      EfldError: as `point_errors`, or no point counts.
+      EfldError: as in `point_errors`, or no point counts.
     """
     errors = point_errors(predicted_px, truth_px, mask)
     errors = errors[np.isfinite(errors)]
@@ -180,7 +180,7 @@ def _checked(face_nme: Floats, threshold: float) -> Floats:
 
 
 def _normalising(truth: Floats, schema: LandmarkSchema, normaliser: str | None) -> Floats:
-    """The distance [F] that the errors of each face are divided by; errors as of `nme`."""
+    """The distance [F] by which the errors of each face are divided; it raises as `nme` does."""
     if (count := np.shape(truth)[1]) != schema.num_points:
         raise EfldError(f"schema {schema.name} has {schema.num_points} points, got {count}")
     chosen = schema.find_normaliser(normaliser)
@@ -194,7 +194,7 @@ def _normalising(truth: Floats, schema: LandmarkSchema, normaliser: str | None) 
 
 
 def _counted(errors: Floats) -> Ints:
-    """How many points of each face count: [F], of errors [F, N] with NaN for those that do not."""
+    """The number [F] of points that count, from errors [F, N] with NaN for those that do not."""
     counted: Ints = np.isfinite(errors).sum(axis=1)
     if not counted.all():
         raise EfldError(f"face {int(np.argmin(counted))}: no annotated point to measure")

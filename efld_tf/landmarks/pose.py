@@ -1,4 +1,4 @@
-"""Head pose from landmarks: enough to see which poses a data set has, not to measure a head."""
+"""Estimates the head's pose from landmarks, enough to survey a data set, not to measure a head."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from efld_tf.arrays import Floats
 from efld_tf.landmarks.schema import LandmarkSchema
 
 # The `ANCHORS` and the tip of the nose of an average face: x to the image's right, y up, z towards
-# the camera, in distances between the eye centres. Means over faces of AFLW2000-3D (`pt3d_68`
-# turned back by `Pose_Para`; standard deviations up to 0.08), made symmetric.
+# the camera, in distances between the eye centres. They are means over faces of AFLW2000-3D
+# (`pt3d_68` turned back by `Pose_Para`; standard deviations up to 0.08), made symmetric.
 MEAN_FACE = np.array([
     [-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [-0.414, -1.07, 0.106], [0.414, -1.07, 0.106],
     [0.0, -0.535, 0.659],
@@ -22,32 +22,32 @@ def estimate(points: Floats, schema: LandmarkSchema) -> Floats | None:
     The mean face is fitted to the eyes, the mouth corners and the tip of the nose under scaled
     orthography; the angles are those of 3DDFA and AFLW2000-3D (R = Rx(pitch) Ry(yaw) Rz(roll)):
     positive yaw turns the nose to the image's left, positive pitch lifts it, positive roll turns
-    the face clockwise in the image.
-    Other proportions than the mean face's and a nose in profile cost several degrees.
+    the face clockwise in the image. The error is several degrees for other proportions than the
+    mean face's, and for a nose in profile.
 
     Args:
       points: [F, N, 2], y down.
 
     Returns:
-      [F, 3] (yaw, pitch, roll), NaN where a needed point is missing; None where the schema has no
-      tip of the nose, or one eye only (half faces).
+      [F, 3] (yaw, pitch, roll), NaN where a needed point is missing; None if the schema has no tip
+      of the nose, or one eye only (half faces).
     """
     if not schema.nose_tip or schema.anchors["right_eye"] == schema.anchors["left_eye"]:
         return None
     nose = points[:, list(schema.nose_tip)].mean(axis=1, keepdims=True)
-    seen = np.concatenate([schema.anchor_points(points), nose], axis=1) * [1, -1]
+    observed = np.concatenate([schema.anchor_points(points), nose], axis=1) * [1, -1]
     result = np.full((len(points), 3), np.nan)
-    known = np.isfinite(seen).all(axis=(1, 2))
-    seen = seen[known] - seen[known].mean(axis=1, keepdims=True)
+    complete = np.isfinite(observed).all(axis=(1, 2))
+    observed = observed[complete] - observed[complete].mean(axis=1, keepdims=True)
     model = MEAN_FACE - MEAN_FACE.mean(axis=0)
     # Least squares gives the first two rows of a scaled rotation; the nearest orthonormal rows are
-    # the rotation's.
-    rows = np.einsum("ki,fij->fkj", np.linalg.pinv(model), seen).transpose(0, 2, 1)
+    # those of the rotation.
+    rows = np.einsum("ki,fij->fkj", np.linalg.pinv(model), observed).transpose(0, 2, 1)
     left, _, right = np.linalg.svd(rows, full_matrices=False)
     first, second = (left @ right).transpose(1, 0, 2)
     third = np.cross(first, second)
     yaw = np.arcsin(np.clip(-first[:, 2], -1, 1))
     pitch = np.arctan2(second[:, 2], third[:, 2])
     roll = np.arctan2(first[:, 1], first[:, 0])
-    result[known] = np.degrees(np.stack([yaw, pitch, roll], axis=-1))
+    result[complete] = np.degrees(np.stack([yaw, pitch, roll], axis=-1))
     return result

@@ -1,4 +1,4 @@
-"""The regions of a face that errors are stated for, whatever the parts of a schema are called.
+"""The regions of a face for which errors are stated, whatever the parts of a schema are called.
 
 The eight regions are those of PIPNet's bar charts (Jin et al., "Pixel-in-Pixel Net", IJCV 2021,
 Figure 6). Left and right are the subject's own.
@@ -12,7 +12,7 @@ REGIONS = ("right_cheek", "left_cheek", "right_eyebrow", "left_eyebrow", "right_
            "nose", "mouth")
 CHIN = "chin"
 
-# Which parts are (of) a region; those of the eyes have a side before their name.
+# The parts that belong to a region; those of the eyes have a side before their name.
 _OF_EYE = ("eye", "pupil", "iris", "eye_centre", "eyelid")
 _REGION_OF = {
     **{f"{side}_{part}": f"{side}_eye" for side in ("right", "left") for part in _OF_EYE},
@@ -25,14 +25,14 @@ def regions(schema: LandmarkSchema) -> dict[str, tuple[int, ...]]:
     """The regions of a schema and their points, each point in one region, in rising order.
 
     A `jaw` is two cheeks, from either ear to the chin. The point in its middle, which is its own
-    mirror image, is neither's: it is of the region `chin`. Parts that are of no region, such as
-    ears, are regions by their own name, and so are jaws that are not symmetric (a profile's).
+    mirror image, belongs to neither, but to the region `chin`. Parts that belong to no region, such
+    as ears, are regions of their own name, and so are jaws that are not symmetric (a profile's).
 
     Returns:
-      First those of `REGIONS` that the schema has, in that order, then the others in order of its
-      parts.
+      First those of `REGIONS` that the schema has, in that order, then the others in the order of
+      the schema's parts.
     """
-    found: dict[str, list[int]] = {}
+    points_by_region: dict[str, list[int]] = {}
     for part in schema.parts:
         if part.name == "jaw" and _is_symmetric(part, schema):
             half = len(part.points) // 2
@@ -46,14 +46,14 @@ def regions(schema: LandmarkSchema) -> dict[str, tuple[int, ...]]:
             pieces = {_REGION_OF.get(part.name, part.name): part.points}
         for name, points in pieces.items():
             if points:
-                found.setdefault(name, []).extend(points)
-    order = [name for name in REGIONS if name in found]
-    order += [name for name in found if name not in REGIONS]
-    return {name: tuple(sorted(found[name])) for name in order}
+                points_by_region.setdefault(name, []).extend(points)
+    order = [name for name in REGIONS if name in points_by_region]
+    order += [name for name in points_by_region if name not in REGIONS]
+    return {name: tuple(sorted(points_by_region[name])) for name in order}
 
 
 def _is_symmetric(part: Part, schema: LandmarkSchema) -> bool:
-    """Whether the part's mirror image is the part, run through from its other end."""
+    """Whether the part's mirror image is the part itself, taken from its other end."""
     if schema.flip is None or len(part.points) < 2:
         return False
     return tuple(schema.flip[i] for i in part.points) == part.points[::-1]

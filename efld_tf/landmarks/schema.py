@@ -1,4 +1,4 @@
-"""One landmark format: the names of its points, mirror, normalisers, lines, subsets.
+"""A landmark format: the names of its points, its mirror, normalisers, lines and subsets.
 
 Left and right are always the subject's own.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from efld_tf.arrays import Flags, Floats
 from efld_tf.errors import EfldError
 
-# The four places that every format can point at; they align crops across formats.
+# The four places that every format has; they align crops across formats.
 ANCHORS = ("right_eye", "left_eye", "mouth_right", "mouth_left")
 
 
@@ -22,9 +22,9 @@ class Part:
     """A named run of points.
 
     Attributes:
-      name, points: of the part.
+      name, points: its name, and the indices of its points.
       closed: whether its polyline returns to its start.
-      line: whether it has a polyline; else it is points without an order, such as a surface's.
+      line: whether it has a polyline; if not, its points have no order, such as a surface's.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Part:
 
     @property
     def polyline(self) -> tuple[int, ...]:
-        """The points in the order that they are joined in; the first again where it is closed."""
+        """The points in the order in which they are joined, with the first again if closed."""
         if not self.line:
             return ()
         return (*self.points, self.points[0]) if self.closed else self.points
@@ -49,7 +49,7 @@ class Normaliser:
     left: tuple[int, ...]
 
     def distance(self, points: Floats) -> Floats:
-        """Distance for points [..., N, 2], in their unit: [...]."""
+        """The distances [...] for points [..., N, 2], in their unit."""
         right = points[..., list(self.right), :].mean(axis=-2)
         left = points[..., list(self.left), :].mean(axis=-2)
         distance: Floats = np.linalg.norm(right - left, axis=-1)
@@ -58,7 +58,7 @@ class Normaliser:
 
 @dataclass(frozen=True)
 class Conversion:
-    """How annotations become those of another schema whose definitions differ.
+    """A conversion of annotations to another schema whose definitions differ.
 
     Attributes:
       points: for each point of the target, the indices of the points whose mean it is.
@@ -75,19 +75,19 @@ class LandmarkSchema:
 
     Attributes:
       name: the identifier used in configs, file names and metadata.
-      title: what people call it.
-      names: one name a point, in order.
+      title: its common name.
+      names: the names of the points, in order.
       parts: runs of points for drawing and per-region figures; together they cover every point.
       flip: `points[flip]`, mirrored in x, is the annotation of the mirrored image (an involution);
         None until it is inferred from the first faces that are read (`with_flip`).
-      normalisers: by name; the first is the schema's own (`interocular` wherever it has the outer
-        eye corners).
+      normalisers: the distances to normalise by; the first is the default (`interocular` if the
+        schema has the outer eye corners).
       anchors: groups of points whose means are the `ANCHORS`, shared by all formats.
       subsets: for each schema that is a true subset, the indices of its points in this one.
-      box: what a face's crop is made from: `points`, their tight box, or `file`, the annotation's
-        own box, where the points do not span a face.
-      nose_tip: the points whose mean is the tip of the nose; empty where there is none.
-      conversions: by target schema, how annotations are converted to it, inexactly.
+      box: the box that a face's crop is made from: `points`, their tight box, or `file`, the
+        annotation's own box, for points that do not span a face.
+      nose_tip: the points whose mean is the tip of the nose; empty if there is none.
+      conversions: the inexact conversions to other schemas, by the name of the target.
     """
 
     name: str
@@ -104,27 +104,27 @@ class LandmarkSchema:
 
     @property
     def num_points(self) -> int:
-        """How many points an annotation has."""
+        """The number of points of an annotation."""
         return len(self.names)
 
     @property
     def normaliser(self) -> Normaliser:
-        """The schema's own normaliser."""
+        """The schema's default normaliser."""
         return self.normalisers[0]
 
     @property
     def known_flip(self) -> tuple[int, ...]:
-        """The flip, where there must be one.
+        """The flip, which must be known.
 
         Raises:
-          EfldError: it has not been inferred yet.
+          EfldError: the flip has not been inferred yet.
         """
         if self.flip is None:
             raise EfldError(f"schema {self.name}: its flip is not inferred yet")
         return self.flip
 
     def find_normaliser(self, name: str | None = None) -> Normaliser:
-        """The normaliser of that name, or the schema's own for None.
+        """The normaliser of that name, or the schema's default for None.
 
         Raises:
           EfldError: the schema does not define it.
@@ -134,11 +134,11 @@ class LandmarkSchema:
         for normaliser in self.normalisers:
             if normaliser.name == name:
                 return normaliser
-        known = ", ".join(n.name for n in self.normalisers)
-        raise EfldError(f"schema {self.name} has no normaliser {name!r}; it has {known}")
+        available = ", ".join(n.name for n in self.normalisers)
+        raise EfldError(f"schema {self.name} has no normaliser {name!r}; it has {available}")
 
     def mirror(self, points: Floats, width: float) -> Floats:
-        """The annotation of the mirrored image: points [..., N, 2] in pixels, image `width` pixels.
+        """The annotation of the mirrored image, for points [..., N, 2] and a `width` in pixels.
 
         Pixel centres are whole numbers, so x becomes width - 1 - x.
 
@@ -156,7 +156,7 @@ class LandmarkSchema:
         )
 
     def subset_indices(self, target: str) -> tuple[int, ...]:
-        """Indices of the points of schema `target` in this one.
+        """The indices of the points of schema `target` in this one.
 
         Raises:
           EfldError: `target` is neither this schema nor a true subset of it.
@@ -173,28 +173,28 @@ class LandmarkSchema:
     def convert(
         self, points: Floats, visible: Flags | None, target: str
     ) -> tuple[Floats, Flags | None]:
-        """An annotation [N, 2], [N] as one of schema `target`: [M, 2], [M].
+        """Converts an annotation [N, 2], [N] to one of schema `target`: [M, 2], [M].
 
-        A point that is the mean of several is visible where all of them are, and missing where one
-        is.
+        A point that is the mean of several is visible if all of them are, and missing if one is.
 
         Raises:
-          EfldError: there is neither a conversion to `target` nor is it a subset.
+          EfldError: `target` is not a subset, and there is no conversion to it.
         """
         if target in self.conversions:
             groups = self.conversions[target].points
         elif target == self.name or target in self.subsets:
             groups = tuple((index,) for index in self.subset_indices(target))
         else:
-            known = ", ".join([*self.subsets, *self.conversions]) or "none"
-            raise EfldError(f"schema {self.name} cannot be converted to {target}; known: {known}")
+            available = ", ".join([*self.subsets, *self.conversions]) or "none"
+            raise EfldError(
+                f"schema {self.name} cannot be converted to {target}; known: {available}")
         converted = np.stack([points[list(group)].mean(axis=0) for group in groups])
         if visible is not None:
             visible = np.array([visible[list(group)].all() for group in groups])
         return converted.astype(points.dtype), visible
 
     def with_flip(self, mean_shape: Floats) -> LandmarkSchema:
-        """This schema with the flip that follows from a mean shape [N, 2]; errors: `infer_flip`."""
+        """This schema with the flip of a mean shape [N, 2]; errors as in `infer_flip`."""
         return replace(self, flip=infer_flip(mean_shape))
 
 

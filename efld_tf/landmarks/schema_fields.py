@@ -1,4 +1,4 @@
-"""A landmark schema as it is written in YAML files, packed folders and models."""
+"""Converts landmark schemas from and to the fields in YAML files, packed folders and models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.schema import ANCHORS, Conversion, LandmarkSchema, Normaliser, Part
 
-# In place of a flip permutation: find it from the mean shape of the first faces that are read.
+# Stands for a flip permutation that is inferred from the mean shape of the first faces read.
 INFER = "infer"
 
-# No format has more points; it also bounds what a stranger's file can make of `0-999,0-999,...`.
+# No format has more points. It also bounds the memory for a stranger's `0-999,0-999,...`.
 MAX_POINTS = 1000
 
 MAX_MESSAGE = 400
@@ -33,7 +33,7 @@ def from_fields(fields: Any) -> LandmarkSchema:
 
 
 def to_fields(schema: LandmarkSchema) -> dict[str, Any]:
-    """A schema as it stands in a file: `from_fields` of it gives an equal one."""
+    """The fields of a schema in a file, from which `from_fields` makes an equal one."""
 
     def text(indices: tuple[int, ...]) -> str:
         return ",".join(map(str, indices))
@@ -44,7 +44,7 @@ def to_fields(schema: LandmarkSchema) -> dict[str, Any]:
         "names": list(schema.names),
         "parts": {
             p.name: {"points": text(p.points), "closed": p.closed}
-            # Schemas without such a part stay as they were written before there were any.
+            # Schemas without such a part are written as before there were any.
             | ({} if p.line else {"line": False})
             for p in schema.parts
         },
@@ -64,7 +64,7 @@ def to_fields(schema: LandmarkSchema) -> dict[str, Any]:
 
 
 def _indices(value: Any, field: str) -> tuple[int, ...]:
-    """`3`, `"0-16"` or `"36,39"` as indices; `field` is what an error names."""
+    """Parses `3`, `"0-16"` or `"36,39"` as indices; errors name `field`."""
     result: list[int] = []
     for item in str(value).split(","):
         match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", item)
@@ -85,7 +85,7 @@ def _mapping(fields: Any, name: str, within: str = "") -> dict[str, Any]:
 
 
 def _names_from_parts(parts: tuple[Part, ...]) -> list[str]:
-    """`PART_0`, `PART_1`, ... in the order of the points; `PART` alone where it has one point."""
+    """The names `PART_0`, `PART_1`, ... in the order of the points; `PART` if it has one point."""
     by_index = {
         point: f"{part.name}_{i}" if len(part.points) > 1 else part.name
         for part in parts
@@ -146,23 +146,23 @@ def _from_fields(fields: Any) -> LandmarkSchema:
         box=fields.get("box", "points"),
         nose_tip=_indices(fields["nose_tip"], "nose_tip") if "nose_tip" in fields else (),
         conversions={
-            name: _conversion(name, how)
-            for name, how in _mapping({"conversions": {}, **fields}, "conversions").items()
+            name: _conversion(name, conversion)
+            for name, conversion in _mapping({"conversions": {}, **fields}, "conversions").items()
         },
     )
     _check(schema)
     return schema
 
 
-def _conversion(name: str, how: Any) -> Conversion:
-    if not isinstance(how, dict) or not isinstance(how.get("points"), list):
+def _conversion(name: str, fields: Any) -> Conversion:
+    if not isinstance(fields, dict) or not isinstance(fields.get("points"), list):
         raise ValueError(f"conversions.{name}: expected a mapping with a list 'points'")
-    groups = tuple(_indices(group, f"conversions.{name}.points") for group in how["points"])
-    return Conversion(groups, str(how["note"]))
+    groups = tuple(_indices(group, f"conversions.{name}.points") for group in fields["points"])
+    return Conversion(groups, str(fields["note"]))
 
 
 def _check(schema: LandmarkSchema) -> None:
-    """Raises ValueError where the fields of a schema do not fit together."""
+    """Raises ValueError if the fields of a schema do not fit together."""
     everything = list(range(schema.num_points))
     flip = schema.flip
     if not re.fullmatch(r"[A-Za-z]\w*", schema.name, re.ASCII):  # it names layers and files

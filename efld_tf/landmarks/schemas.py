@@ -18,7 +18,7 @@ from efld_tf.landmarks.schema_fields import from_fields, to_fields
 
 SCHEMA_FILES = Path(__file__).parent / "schema_files"
 
-# Schemas of users: by name, from their files or from the packed folders and models that carry them.
+# The schemas of users by name, from their files or from packed folders and models that carry them.
 _registered: dict[str, LandmarkSchema] = {}
 
 
@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 
 def declared_fields(name: str) -> dict[str, Any] | None:
-    """What a file must carry to be understood elsewhere: a user's schema; None for built-in ones.
+    """The fields of a user's schema, which a file must carry; None for a built-in schema.
 
     Raises:
       EfldError: there is no such schema.
@@ -50,12 +50,12 @@ def get(name: str) -> LandmarkSchema:
 
 
 def resolved(name: str, fields: dict[str, Any] | None) -> LandmarkSchema:
-    """The schema that a file carries under a name: of its fields, or a known one without them.
+    """The schema of a file: made from its fields, or the known one of that name without fields.
 
-    Nothing is made known by it.
+    The schema is not registered.
 
     Raises:
-      EfldError: there is no such schema, or the fields are not one of that name.
+      EfldError: there is no such schema, or the fields are not those of a schema of that name.
     """
     if fields is None:
         return get(name)
@@ -66,47 +66,48 @@ def resolved(name: str, fields: dict[str, Any] | None) -> LandmarkSchema:
 
 
 def declare(fields: dict[str, Any]) -> LandmarkSchema:
-    """Makes the schema that a model or packed folder carries known in this process; see `register`.
+    """Registers the schema that a model or packed folder carries; see `register`.
 
-    Loading such a file does it: `LandmarkPredictor`, `checkpoint.load` and `manifest.open_packed`.
-    A schema file is made known where a source names it (`annotations.declared`). Nothing else
-    makes schemas known.
+    `LandmarkPredictor`, `checkpoint.load` and `manifest.open_packed` do it when they load such a
+    file. A schema file is registered when a source names it (`annotations.declared`). Nothing else
+    registers schemas.
 
     Raises:
-      EfldError: they are not those of a schema, or as in `register`.
+      EfldError: the fields are not those of a schema, or as in `register`.
     """
     return register(from_fields(fields))
 
 
 def register(schema: LandmarkSchema) -> LandmarkSchema:
-    """Makes a schema known under its name in this process; returns what is known from now on.
+    """Registers a schema under its name in this process; returns the registered schema.
 
-    One whose flip is still to be inferred may follow or be followed by the same one with its flip.
+    A schema may be registered before its flip is inferred and again with it, in either order.
 
     Raises:
-      EfldError: another schema has that name, or it says of a known schema that it can be made of
-        another number of points than it has.
+      EfldError: another schema has that name, or the schema has a subset or a conversion for a
+        known schema with a different number of points.
     """
     _check_targets(schema)
     if schema.name in _built_in():
-        known = _load_built_in(schema.name)
+        current = _load_built_in(schema.name)
     else:
-        known = _registered.get(schema.name, schema)
-    if known.flip is None:
-        known = replace(known, flip=schema.flip)
-    if replace(schema, flip=schema.flip or known.flip) != known:
+        current = _registered.get(schema.name, schema)
+    if current.flip is None:
+        current = replace(current, flip=schema.flip)
+    if replace(schema, flip=schema.flip or current.flip) != current:
         raise EfldError(f"there is another schema named {schema.name!r}: choose another name")
     if schema.name not in _built_in():
-        _registered[schema.name] = known
-    return known
+        _registered[schema.name] = current
+    return current
 
 
 def _check_targets(schema: LandmarkSchema) -> None:
-    made = dict(schema.subsets) | {name: how.points for name, how in schema.conversions.items()}
-    for name, points in made.items():
+    groups: dict[str, tuple[Any, ...]] = dict(schema.subsets)
+    groups |= {name: conversion.points for name, conversion in schema.conversions.items()}
+    for name, points in groups.items():
         if name in names() and len(points) != (expected := get(name).num_points):
-            got = len(points)
-            raise EfldError(f"schema {schema.name}: {name} has {expected} points, got {got}")
+            count = len(points)
+            raise EfldError(f"schema {schema.name}: {name} has {expected} points, got {count}")
 
 
 @functools.cache

@@ -24,8 +24,8 @@ def as_complex(points: Floats) -> Shapes:
 def mean_shape(shapes: Shapes, schema: LandmarkSchema) -> Shapes:
     """The median shape [N] of shapes [F, N], centred and of RMS size 1.
 
-    Faces that the places of eyes and mouth show to be mirrored enter it relabelled, so that even a
-    source of nothing but exchanged labels is measured by a right face.
+    Faces whose eyes and mouth show them to be mirrored are relabelled first, so that even a source
+    with all labels exchanged gives a correct face.
     """
     eyes_mouth = [shapes[:, list(schema.anchors[name])].mean(axis=1) for name in ANCHORS]
     right, left = eyes_mouth[:2]
@@ -42,20 +42,20 @@ def mean_shape(shapes: Shapes, schema: LandmarkSchema) -> Shapes:
 
 
 def align(shapes: Shapes, mean: Shapes, by: Flags | None = None) -> Shapes:
-    """Shapes [F, N] brought onto `mean` [N] by each one's best similarity; NaN stays NaN.
+    """Shapes [F, N] brought onto `mean` [N], each by its best similarity; NaN stays NaN.
 
     Args:
-      by: [N] bool, the points that the fit goes by; None for all.
+      by: [N] bool, the points that are fitted; None for all.
     """
-    known = np.isfinite(shapes)
+    annotated = np.isfinite(shapes)
     if by is not None:
-        known = known & by
-    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    centre = np.where(known, shapes, 0).sum(axis=1, keepdims=True) / count
-    target = np.where(known, mean, 0).sum(axis=1, keepdims=True) / count
-    offset = np.where(known, shapes - centre, 0)
+        annotated = annotated & by
+    count = np.maximum(annotated.sum(axis=1, keepdims=True), 1)
+    centre = np.where(annotated, shapes, 0).sum(axis=1, keepdims=True) / count
+    target = np.where(annotated, mean, 0).sum(axis=1, keepdims=True) / count
+    offset = np.where(annotated, shapes - centre, 0)
     size = np.maximum((abs(offset) ** 2).sum(axis=1, keepdims=True), 1e-12)
-    turn = (offset.conj() * np.where(known, mean - target, 0)).sum(axis=1, keepdims=True) / size
+    turn = (offset.conj() * np.where(annotated, mean - target, 0)).sum(axis=1, keepdims=True) / size
     aligned: Shapes = (shapes - centre) * turn + target
     return aligned
 
@@ -69,13 +69,13 @@ def normalised(shapes: Shapes) -> Shapes:
 
 
 def median(shapes: Shapes) -> Shapes:
-    """The median [N] of shapes [F, N], each coordinate for itself, normalised.
+    """The normalised median [N] of shapes [F, N], taken for each coordinate.
 
     A point that no face has lies in the centre.
     """
     present = np.isfinite(shapes).any(axis=0)
     median = np.zeros(shapes.shape[1], complex)
-    found = shapes[:, present]
-    median[present] = np.nanmedian(found.real, axis=0) + 1j * np.nanmedian(found.imag, axis=0)
+    points = shapes[:, present]
+    median[present] = np.nanmedian(points.real, axis=0) + 1j * np.nanmedian(points.imag, axis=0)
     result: Shapes = normalised(median[None])[0]
     return result

@@ -1,4 +1,4 @@
-"""The backbones by name: what turns an image into features for a head."""
+"""The backbones by name; they turn an image into features for a head."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class Backbone:
     """One backbone: a flat graph of plain layers, which export rewrites one by one.
 
     Attributes:
-      stride: side of the input / side of the features.
-      activation: its own, of `blocks.ACTIVATIONS`; `build` takes any other from its blocks.
+      stride: side of the input, divided by the side of the features.
+      activation: its default activation, one of `blocks.ACTIVATIONS`; `build` uses that of its
+        blocks.
       build: (images [B, S, S, 3] in [0, 1], blocks) -> features [B, S / stride, S / stride, C];
         S is divisible by the stride.
       load: (model, path) copies ImageNet weights from a file into the layers that `build` made, or
-        raises DataError and leaves the model as it was; None where there is no such file.
+        raises DataError and leaves the model as it was; None if there is no such file.
     """
 
     stride: int

@@ -1,4 +1,4 @@
-"""Convolution blocks shared by the families: convolution -> batch norm -> activation."""
+"""Convolution blocks that the families share: convolution -> batch norm -> activation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tf_keras
 
 RELUS = ("relu", "relu6")
 ACTIVATIONS = (*RELUS, "hard_swish")
-# For one block: no activation.
+# The activation of a block that has none.
 LINEAR = "linear"
 
 
@@ -32,7 +32,7 @@ class HardSwish(tf_keras.layers.Layer):
 
 
 def near_zero() -> tf_keras.initializers.Initializer:
-    """Of a head's last weights: training starts from the mean face, or from an even grid."""
+    """The initialiser of a head's last weights: it starts from the mean face or an even grid."""
     return tf_keras.initializers.RandomNormal(stddev=1e-3)
 
 
@@ -40,19 +40,19 @@ def near_zero() -> tf_keras.initializers.Initializer:
 class Blocks:
     """Builds named blocks with one choice of activation and batch norm.
 
-    Every convolution is without bias and followed by batch norm and the activation; a block that
-    is asked for without batch norm has a bias instead. Layers are called `NAME_conv`,
-    `NAME_dwconv` or `NAME_deconv`, `NAME_bn` and `NAME_act`; before a convolution with explicit
-    padding there is a `NAME_pad`.
+    Every convolution is without bias and followed by batch norm and the activation; a block
+    without batch norm has a bias instead. Layers are called `NAME_conv`, `NAME_dwconv` or
+    `NAME_deconv`, `NAME_bn` and `NAME_act`; before a convolution with explicit padding there is a
+    `NAME_pad`.
 
-    What a convolution's `padding` may be: `same` and `valid` as in TensorFlow; `symmetric` is what
-    PyTorch does with half the kernel: the same at stride 1, while at stride 2 TensorFlow pads the
-    end alone, so that zeros are put around by a layer of their own.
+    A convolution's `padding` may be `same` or `valid` as in TensorFlow, or `symmetric`, PyTorch's
+    padding by half the kernel. At stride 1 this is the same as `same`; at stride 2, where
+    TensorFlow pads more at the end, a layer of its own puts zeros around the input.
 
     The `activation` of a single block replaces that of all; `LINEAR` leaves it out.
 
     Attributes:
-      activation: of `ACTIVATIONS`. `relu6` bounds what int8 calibration can ever see.
+      activation: one of `ACTIVATIONS`. `relu6` bounds the values that int8 calibration can see.
       batch_norm_momentum: share of the old moving average kept in each step.
       batch_norm_epsilon: added to the variance; the default is Keras's, PyTorch's is 1e-5.
     """
@@ -136,7 +136,7 @@ class Blocks:
 def _padded(
     x: tf.Tensor, kernel: int, stride: int, padding: str, name: str
 ) -> tuple[tf.Tensor, str]:
-    """What a convolution of that padding reads, and the padding that is left to it."""
+    """The input of a convolution with that padding, and the padding that is left to do in it."""
     if padding != "symmetric":
         return x, padding
     if stride == 1 or kernel == 1:

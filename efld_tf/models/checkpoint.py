@@ -1,6 +1,6 @@
 """A trained model in one HDF5 file: weights by name, and all that is needed to rebuild and use it.
 
-Plain arrays and JSON: loading a stranger's file runs none of its code.
+The file holds plain arrays and JSON, so that loading a stranger's file runs none of its code.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class HeadSpec:
     Attributes:
       mean_shape: [N, 2] in the crop's unit square.
       crop_rule: how the faces it was trained on were cropped.
-      source: what it was trained on first of all, for calibration and reports.
-      validation_fraction, excluded: the share of its faces that was held out, and the keys of those
-        that were left out altogether.
+      source: its first training source, for calibration and reports.
+      validation_fraction, excluded: the share of the source's faces that was held out, and the keys
+        of faces that were not used at all.
     """
 
     mean_shape: list[list[float]]
@@ -50,15 +50,15 @@ class HeadSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model is, apart from its weights.
+    """The description of a model: all but its weights.
 
     Attributes:
-      family, input_size, options: as in the recipe; of a file, with all options of the family.
-      heads: by schema.
-      schemas: those of them that are not built in, as their fields.
-      training: where it comes from: recipe, step, validation NME.
-      license: of the weights, as their training data allow.
-      presence: how its presence output was fitted (`tools/fit_presence.py`): on what, and the
+      family, input_size, options: as in the recipe; a file has all options of the family.
+      heads: the heads, by the names of their schemas.
+      schemas: the fields of those schemas that are not built in.
+      training: where the model comes from: recipe, step, validation NME.
+      license: the licence of the weights, as their training data allow.
+      presence: how its presence output was fitted (`tools/fit_presence.py`): the data and the
         rates; None for a model without one.
     """
 
@@ -82,16 +82,16 @@ class ModelSpec:
             self.schema(head.crop_rule.schema)
 
     def schema(self, name: str) -> LandmarkSchema:
-        """A schema of its heads and crop rules.
+        """A schema of the heads or crop rules, by name.
 
         Raises:
-          EfldError: neither built in nor among `schemas`.
+          EfldError: the schema is neither built in nor among `schemas`.
         """
         return schemas.resolved(name, self.schemas.get(name))
 
     @functools.cached_property
     def architecture(self) -> registry.Architecture:
-        """The family's architecture of these options.
+        """The family's architecture with these options.
 
         Raises:
           EfldError: as in `registry.architecture`.
@@ -99,7 +99,7 @@ class ModelSpec:
         return registry.architecture(self.family, self.options, self.input_size)
 
     def build(self) -> tf_keras.Model:
-        """The model with fresh weights; errors as in `architecture`."""
+        """Builds the model with fresh weights; errors are as in `architecture`."""
         points = {head: self.schema(head).num_points for head in self.heads}
         return self.architecture.build(points, self.presence is not None)
 
@@ -112,7 +112,7 @@ def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
     """Writes spec and weights to one file, atomically."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         file.attrs["efld_format"] = FORMAT_VERSION
-        # All of them, so that a file stays what it is when a default changes.
+        # The file gets all options, so that its model stays the same when a default changes.
         options = asdict(spec.architecture.options)
         file.attrs["spec"] = json.dumps({**asdict(spec), "options": options})
         for weight in model.weights:
@@ -120,11 +120,11 @@ def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
 
 
 def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
-    """Reads a model; schemas that it carries are known from then on.
+    """Reads a model and declares the schemas that it carries.
 
     Raises:
-      DataError: not such a file, its weights do not fit its spec, or another schema is known by the
-        name of one of its.
+      DataError: the file is not a model, its weights do not fit its spec, or one of its schemas
+        differs from a known one of the same name.
     """
     with _opened(path) as file:
         spec = _spec(file)
@@ -141,7 +141,7 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
 
 
 def read_spec(path: str | Path) -> ModelSpec:
-    """Reads what a model is, without building it; errors as in `load`."""
+    """Reads the spec of a model without building it; errors are as in `load`."""
     with _opened(path) as file:
         return _spec(file)
 
@@ -153,10 +153,10 @@ def load_matching(path: str | Path, model: tf_keras.Model) -> list[str]:
       The names of the weights that the file did not supply.
 
     Raises:
-      DataError: not a model file, or it shares no weight.
+      DataError: the file is not a model, or shares no weight.
     """
     with _opened(path) as file:
-        _spec(file)  # refuses what is none
+        _spec(file)  # refuses other files
         missing = _restore(file, model)
     if len(missing) == len(model.weights):
         raise DataError(path, "shares no weight with this model")
@@ -177,23 +177,23 @@ def chosen_head(path: str | Path, spec: ModelSpec, head: str | None) -> str:
 
 
 def _spec(file: h5py.File) -> ModelSpec:
-    """What an opened file says of its model."""
+    """Reads the spec in an opened file."""
     if file.attrs["efld_format"] != FORMAT_VERSION:
         raise ValueError("it is of another version of the toolkit")
     return trees.from_tree(json.loads(file.attrs["spec"]), ModelSpec, "spec")
 
 
 def _restore(file: h5py.File, model: tf_keras.Model) -> list[str]:
-    """Assigns weights by name and shape; returns the names of those not found."""
-    found = {weight.name: _weight(file, weight.name, weight.shape) for weight in model.weights}
+    """Assigns weights by name and shape, and returns the names of those that are missing."""
+    weights = {weight.name: _weight(file, weight.name, weight.shape) for weight in model.weights}
     for weight in model.weights:
-        if found[weight.name] is not None:
-            weight.assign(found[weight.name])
-    return [name for name, value in found.items() if value is None]
+        if weights[weight.name] is not None:
+            weight.assign(weights[weight.name])
+    return [name for name, value in weights.items() if value is None]
 
 
 def _weight(file: h5py.File, name: str, shape: tf.TensorShape) -> np.ndarray | None:
-    """A weight of a file; None where there is none of that name and shape."""
+    """Reads a weight of a file; None if there is none of that name and shape."""
     try:
         item = hdf5.find(file, name)
     except KeyError:

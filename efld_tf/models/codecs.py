@@ -1,8 +1,8 @@
-"""How points become what a head predicts, and back: encode/decode pairs.
+"""Codecs turn points into what a head predicts, and back.
 
-`encode` gives targets with an entry for each of the head's raw outputs that broadcasts to it, so
-that a head which predicts its targets is perfect: `decode` then gives back the points. Targets may
-have further entries that only the loss reads.
+The targets of `encode` have an entry for each raw output of the head, which broadcasts to it. From
+a head that predicts its targets, `decode` gives back the points. Targets may have further entries
+that only the loss reads.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class PIPCodec:
     Raw outputs, for a grid of G x G cells, N points and C neighbours of each:
 
     - `scores` [B, G, G, N]: 1 in the cell that a point lies in, else 0;
-    - `x`, `y` [B, G, G, N]: of the point from that cell's top left corner, in cells;
-    - `neighbour_x`, `neighbour_y` [B, G, G, N * C] (channel n * C + c): the same of the point's
+    - `x`, `y` [B, G, G, N]: the point's offset from that cell's top left corner, in cells;
+    - `neighbour_x`, `neighbour_y` [B, G, G, N * C] (channel n * C + c): the offsets of the point's
       neighbours, which may lie many cells away. Without neighbours they are absent.
 
     Attributes:
@@ -60,18 +60,20 @@ class PIPCodec:
         self.grid = grid
         self.neighbours = nearest_points(mean_shape, neighbours)
         count = len(mean_shape)
-        # For each point, where it is predicted among N rows of itself and C neighbours.
+        # For each point, its places among N rows that predict themselves and C neighbours.
         columns = np.concatenate([np.arange(count)[:, None], self.neighbours], axis=1)
         places = [np.flatnonzero(columns.ravel() == point) for point in range(count)]
-        most = max(len(found) for found in places)
+        most = max(len(indices) for indices in places)
         self._places = np.zeros((count, most), np.int32)
         self._weights = np.zeros((count, most), np.float32)
-        for point, found in enumerate(places):
-            self._places[point, : len(found)] = found
-            self._weights[point, : len(found)] = 1 / (len(found) * grid)
+        for point, indices in enumerate(places):
+            self._places[point, : len(indices)] = indices
+            self._weights[point, : len(indices)] = 1 / (len(indices) * grid)
 
     def encode(self, points: tf.Tensor, mask: tf.Tensor) -> Maps:
-        """Points [B, N, 2] in the crop's unit square -> targets; outside, the nearest cell counts.
+        """Turns points [B, N, 2] in the crop's unit square into targets.
+
+        A point outside the square belongs to the nearest cell.
 
         Args:
           mask: [B, N], 1 where a point is annotated.
@@ -85,11 +87,11 @@ class PIPCodec:
         cell = tf.clip_by_value(tf.floor(points), 0.0, grid - 1.0)
         index = tf.cast(cell[..., 1] * grid + cell[..., 0], tf.int32)
         scores = tf.one_hot(index, grid * grid, axis=1)
-        own = (points - cell)[:, None, None]
+        offsets = (points - cell)[:, None, None]
         maps = {
             "scores": tf.reshape(scores, [-1, grid, grid, count]),
-            "x": own[..., 0],
-            "y": own[..., 1],
+            "x": offsets[..., 0],
+            "y": offsets[..., 1],
         }
         if self.neighbours.shape[1]:
             others = tf.gather(points, self.neighbours, axis=1) - cell[:, :, None]
@@ -99,7 +101,7 @@ class PIPCodec:
         return maps
 
     def decode(self, raw: Maps) -> tf.Tensor:
-        """Raw maps -> points [B, N, 2]: each the mean of its own prediction and its neighbours'."""
+        """Raw maps -> points [B, N, 2]: means of their own and the neighbours' predictions."""
         count, grid = len(self.neighbours), self.grid
         cell = best_cells(raw["scores"])
         corner = {"x": tf.cast(cell % grid, tf.float32), "y": tf.cast(cell // grid, tf.float32)}
@@ -122,16 +124,16 @@ class PIPCodec:
 
 
 class HeatmapCodec:
-    """Points as Gaussians on maps of G x G pixels, one a point: raw [B, G, G, N].
+    """Points as Gaussians on maps of G x G pixels, one map a point: raw [B, G, G, N].
 
-    The highest pixel and a quarter of one towards its higher neighbour is the point (B. Xiao et
-    al., "Simple Baselines for Human Pose Estimation and Tracking", ECCV 2018; PIPNet, Section
+    The point lies a quarter of a pixel from the highest pixel towards its higher neighbour (B. Xiao
+    et al., "Simple Baselines for Human Pose Estimation and Tracking", ECCV 2018; PIPNet, Section
     4.3.1).
 
     Attributes:
       size: G.
-      sigma: of the Gaussians, in pixels of the map.
-      precision: as in `MeanResidualCodec`: half a pixel of the map.
+      sigma: the standard deviation of the Gaussians, in pixels of the map.
+      precision: as in `MeanResidualCodec`; it is half a pixel of the map.
     """
 
     def __init__(self, points: int, size: int, sigma: float):
@@ -150,7 +152,7 @@ class HeatmapCodec:
         size, cell = self.size, best_cells(raw)
         coordinates = []
         for place, step in ((cell % size, 1), (cell // size, size)):
-            # Towards the higher neighbour; at the map's border there is only one.
+            # The point moves towards the higher neighbour; at the map's border it stays.
             inside = tf.minimum(tf.minimum(place, size - 1 - place), 1)
             after = at_cells(raw, cell + inside * step)
             before = at_cells(raw, cell - inside * step)
@@ -159,7 +161,7 @@ class HeatmapCodec:
         return tf.stack(coordinates, axis=-1)
 
     def encode_coarse(self, points: tf.Tensor, level: int) -> tf.Tensor:
-        """Target maps [B, G', G', N] of pixels 2^level times as long; sigma is as many of them."""
+        """Target maps [B, G', G', N] of pixels 2^level times as long; sigma is in these pixels."""
         coarse = HeatmapCodec(self._count, self.size >> level, self.sigma)
         return coarse.encode(points, tf.ones_like(points[..., 0]))
 
@@ -167,7 +169,7 @@ class HeatmapCodec:
 def nearest_points(mean_shape: np.ndarray, count: int) -> np.ndarray:
     """The `count` points nearest to each one of a shape [N, 2], nearest first: [N, count].
 
-    All the other points where there are fewer (PIPNet, Section 3.2, by Euclidean distance).
+    If there are fewer, these are all other points (PIPNet, Section 3.2, by Euclidean distance).
     """
     shape = np.asarray(mean_shape, np.float64)
     distance = np.linalg.norm(shape[:, None] - shape[None], axis=-1)
@@ -176,7 +178,7 @@ def nearest_points(mean_shape: np.ndarray, count: int) -> np.ndarray:
 
 
 def best_cells(scores: tf.Tensor) -> tf.Tensor:
-    """For each point, the cell of the highest score, the first of equal ones.
+    """The cell of the highest score of each point; of equal ones, the first.
 
     Args:
       scores: [B, G, G, N].
@@ -190,7 +192,7 @@ def best_cells(scores: tf.Tensor) -> tf.Tensor:
 
 
 def at_cells(maps: tf.Tensor, cell: tf.Tensor) -> tf.Tensor:
-    """What K maps a point say in its cell: [B, G, G, N * K] and [B, N] -> [B, N, K]."""
+    """The values of K maps a point in its cell: [B, G, G, N * K] and [B, N] -> [B, N, K]."""
     _, rows, columns, channels = maps.shape
     points = cell.shape[1]
     flat = tf.reshape(maps, [-1, rows * columns * points, channels // points])

@@ -1,4 +1,4 @@
-"""CoordNet: coordinates by three dense layers, the baseline of PIPNet (Section 4.3.1)."""
+"""CoordNet predicts coordinates by three dense layers, a baseline of PIPNet (Section 4.3.1)."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def codec(options: CoordNetOptions, input_size: int, mean_shape: np.ndarray) -> 
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:
-    """What the dense layers read, averaged over the crop: [B, C]."""
+    """The features that the dense layers read, averaged over the crop: [B, C]."""
     return on_backbone.pooled(model.get_layer("flatten").input)

@@ -1,11 +1,11 @@
 """EFLD: the EOSA backbone, its decoder and one concat-linear head a landmark format.
 
-J.-J. Wu, "Efficient Facial Landmark Detection for Embedded Systems", ICME 2024 workshops: the
-architecture is Sections 3.2, 3.3 and 4.1 and Figure 2. The paper leaves padding, bias, batch norm
-and the place of the activation open; here every convolution is `same`-padded, has no bias and is
-followed by batch norm and activation, which agrees with its 19.1 MFLOPs for 51 points at 128 x 128.
-The exception is the convolution that makes vectors of maps: points follow more precisely from
-features without both (`benchmarks/recipe_search`).
+The architecture is that of J.-J. Wu, "Efficient Facial Landmark Detection for Embedded Systems",
+ICME 2024 workshops, Sections 3.2, 3.3 and 4.1 and Figure 2. The paper leaves padding, bias, batch
+norm and the place of the activation open; here every convolution is `same`-padded, has no bias and
+is followed by batch norm and activation, which agrees with its 19.1 MFLOPs for 51 points at 128 x
+128. The exception is the convolution that turns maps into vectors: without batch norm and
+activation, its features give more precise points (`benchmarks/recipe_search`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MODULES = ((4, 2, 8), (8, 3, 8), (16, 3, 16), (16, 3, 32))
 DECODER_CHANNELS = 256
 HEAD_BLOCKS, HEAD_UNITS = 3, 32
 
-# PFLD's head for the ablation. The paper gives neither its widths nor where it starts: these come
-# to 18.75 MFLOPs and 195 k parameters where the paper's Table 2 says 18.8 MFLOPs and 0.229 MB.
+# PFLD's head for the ablation. The paper gives neither its widths nor where it starts. These widths
+# give 18.75 MFLOPs and 195 k parameters; the paper's Table 2 says 18.8 MFLOPs and 0.229 MB.
 PFLD_CHANNELS = (96, 48)
 
 HEADS = ("concat_linear", "pfld")
@@ -111,8 +111,8 @@ def decoder(x: tf.Tensor, blocks: Blocks, linear: bool) -> tf.Tensor:
 def pfld_features(x: tf.Tensor, blocks: Blocks, linear: bool) -> tf.Tensor:
     """PFLD's multi-scale features: [B, S, S, C] -> [B, C + 96 + 48].
 
-    As in X. Guo et al., "PFLD: A Practical Facial Landmark Detector", Table 1: averages of two
-    scales and a full-size convolution of the second, concatenated.
+    As in X. Guo et al., "PFLD: A Practical Facial Landmark Detector", Table 1, the averages of two
+    scales and a full-size convolution of the second are concatenated.
     """
     middle = blocks.conv(x, PFLD_CHANNELS[0], 3, stride=2, name="pfld_middle")
     last = blocks.conv(
@@ -129,7 +129,7 @@ def pfld_features(x: tf.Tensor, blocks: Blocks, linear: bool) -> tf.Tensor:
 def concat_linear_head(
     x: tf.Tensor, schema: str, blocks: Blocks, batch_norm: bool = False
 ) -> tf.Tensor:
-    """Head (Section 3.3): [B, 256] -> [B, 352], each dense layer is concatenated to its input."""
+    """Head (Section 3.3): [B, 256] -> [B, 352]; each dense layer is concatenated to its input."""
     for block in range(HEAD_BLOCKS):
         y = blocks.dense(x, HEAD_UNITS, name=f"{schema}_dense{block + 1}", batch_norm=batch_norm)
         x = tf_keras.layers.Concatenate(name=f"{schema}_concat{block + 1}")([x, y])
@@ -137,10 +137,10 @@ def concat_linear_head(
 
 
 def check_size(options: EFLDOptions, input_size: int) -> None:
-    """Refuses an input size.
+    """Refuses an input size that does not fit.
 
     Raises:
-      EfldError: it is not divisible by 16.
+      EfldError: the size is not divisible by 16.
     """
     if input_size <= 0 or input_size % 16:
         raise EfldError(f"input_size: expected a multiple of 16, got {input_size}")
@@ -183,13 +183,13 @@ def codec(options: EFLDOptions, input_size: int, mean_shape: np.ndarray) -> Mean
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:
-    """What tells a face from its surroundings: [B, 256].
+    """Features that tell a face from its surroundings: [B, 256].
 
-    The means of modules 2 to 4 over the crop and the maxima of the last; unlike the decoder, whose
-    features serve the points alone, they say what there is wherever it is.
+    They are the means of modules 2 to 4 over the crop and the maxima of the last. Unlike the
+    decoder's features, which serve only the points, they say what the crop shows, wherever it is.
     """
-    last = model.get_layer("eosa4_concat").output
-    maxima = tf_keras.layers.MaxPooling2D(last.shape[1], name="presence_maxima")(last)
+    last_module = model.get_layer("eosa4_concat").output
+    maxima = tf_keras.layers.MaxPooling2D(last_module.shape[1], name="presence_maxima")(last_module)
     return tf_keras.layers.Concatenate(name="presence_features")([
         *(tf_keras.layers.GlobalAveragePooling2D(name=f"presence_means{module}")(
             model.get_layer(f"eosa{module}_concat").output) for module in (2, 3, 4)),

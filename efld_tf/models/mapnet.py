@@ -1,4 +1,4 @@
-"""MapNet: heatmaps by transposed convolutions, the baseline of PIPNet (Section 4.3.1).
+"""MapNet predicts heatmaps by transposed convolutions, a baseline of PIPNet (Section 4.3.1).
 
 The head is that of B. Xiao, H. Wu and Y. Wei, "Simple Baselines for Human Pose Estimation and
 Tracking", ECCV 2018.
@@ -19,7 +19,7 @@ from efld_tf.models import on_backbone
 from efld_tf.models.blocks import near_zero
 from efld_tf.models.codecs import HeatmapCodec
 
-# Section 4.3.1: the Gaussian's radius, in pixels of the map, by stride.
+# The Gaussian's radius in pixels of the map, by stride (Section 4.3.1).
 SIGMAS = {4: 1.0, 2: 2.0, 1: 4.0}
 
 
@@ -80,5 +80,5 @@ def codec(options: MapNetOptions, input_size: int, mean_shape: np.ndarray) -> He
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:
-    """What the transposed convolutions read, averaged over the crop: [B, C]."""
+    """The features that the transposed convolutions read, averaged over the crop: [B, C]."""
     return on_backbone.pooled(model.get_layer("up1_deconv").input)

@@ -1,8 +1,8 @@
 """MobileNetV2 and MobileNetV3-Large without pooling and classifier, as in `tf_keras.applications`.
 
-M. Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, Table 2; A.
-Howard et al., "Searching for MobileNetV3", ICCV 2019, Table 1. Both end with their last convolution
-before the pooling: 1280 and 960 channels.
+They are those of M. Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR
+2018, Table 2, and A. Howard et al., "Searching for MobileNetV3", ICCV 2019, Table 1. Both end with
+their last convolution before the pooling, which has 1280 and 960 channels.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def v2(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
 def v3_large(x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
     """[B, S, S, 3] in [0, 1] -> [B, S / 32, S / 32, 960].
 
-    With the activation `hard_swish`, ReLU is where the paper has it; another one replaces both.
+    With the activation `hard_swish`, ReLU stays where the paper has it; any other activation
+    replaces both.
     """
     x = blocks.conv(x, V3_STEM, 3, stride=2, name="stem")
     for index, row in enumerate(V3_LARGE):
@@ -103,7 +104,7 @@ def inverted_residual(
     Args:
       x: [B, H, W, C].
       row: the block's numbers.
-      relu: the activation of a block that is not for hard-swish; None for that of `blocks`.
+      relu: the activation of a block without hard-swish; None for that of `blocks`.
 
     Returns:
       [B, H / stride, W / stride, filters].
@@ -124,10 +125,10 @@ def inverted_residual(
 
 
 def squeeze_excite(x: tf.Tensor, name: str, blocks: Blocks) -> tf.Tensor:
-    """A gate for each channel from the means of all (V3's Section 5.3): [B, H, W, C] -> same.
+    """Gates each channel by the means of all channels (V3's Section 5.3); the shape stays.
 
-    It is hard-sigmoid, and the activation in its middle ReLU or ReLU6, also where `blocks` has
-    hard-swish.
+    The gate is a hard-sigmoid. The activation in its middle is ReLU or ReLU6, even if that of
+    `blocks` is hard-swish.
     """
     channels = x.shape[-1]
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
@@ -138,7 +139,7 @@ def squeeze_excite(x: tf.Tensor, name: str, blocks: Blocks) -> tf.Tensor:
 
 
 def _rounded(channels: float) -> int:
-    """The nearest multiple of `DIVISOR`, which is not more than a tenth smaller."""
+    """The nearest multiple of `DIVISOR` that is not more than a tenth smaller."""
     nearest = max(DIVISOR, int(channels + DIVISOR / 2) // DIVISOR * DIVISOR)
     return nearest if nearest >= 0.9 * channels else nearest + DIVISOR
 
@@ -146,36 +147,36 @@ def _rounded(channels: float) -> int:
 def loader(
     build: Callable[[tf.Tensor, Blocks], tf.Tensor],
 ) -> Callable[[tf_keras.Model, Path], None]:
-    """How a model with the backbone `build` gets the weights of a file of `tf_keras.applications`.
+    """Makes the loader of weights of `tf_keras.applications` for models with the backbone `build`.
 
-    The file is HDF5, with or without the top. Its layers are taken in their order, as Keras does,
-    since names have changed between releases: the weights of a MobileNet are on one chain. They are
-    for colours in [-1, 1], see `pretrained.take_colours`.
+    The file is HDF5, with or without the top. Its layers are taken in their order, as Keras does
+    it, since names have changed between releases and the weights of a MobileNet form one chain.
+    They are for colours in [-1, 1], see `pretrained.take_colours`.
 
     Returns:
-      (model, path) -> None, which raises DataError where the file cannot be read, or lacks a
-      weight, or has it in another shape; the model is then unchanged.
+      (model, path) -> None; it raises DataError if the file cannot be read, lacks a weight, or has
+      it in another shape, and then leaves the model unchanged.
     """
 
     def load(model: tf_keras.Model, path: Path) -> None:
-        found = pretrained.layers_of(model, build)
-        values = _read(path, found)
+        backbone_layers = pretrained.layers_of(model, build)
+        values = _read(path, backbone_layers)
         pretrained.take_colours(values["stem_conv"], values["stem_bn"], MEAN, DEVIATION)
-        for layer in found:
+        for layer in backbone_layers:
             layer.set_weights(values[layer.name])
 
     return load
 
 
-def _read(path: Path, wanted: list[layers.Layer]) -> dict[str, list[np.ndarray]]:
-    """The weights of every layer by name."""
+def _read(path: Path, backbone_layers: list[layers.Layer]) -> dict[str, list[np.ndarray]]:
+    """Reads the weights of every layer, by the layer's name."""
     values = {}
     try:
         with h5py.File(path, "r") as file:
-            whole = hdf5.find(file, "model_weights") if "model_weights" in file else file
-            groups = [hdf5.find(whole, _text(name)) for name in whole.attrs["layer_names"]]
+            weights = hdf5.find(file, "model_weights") if "model_weights" in file else file
+            groups = [hdf5.find(weights, _text(name)) for name in weights.attrs["layer_names"]]
             groups = [group for group in groups if len(group.attrs["weight_names"])]
-            for index, layer in enumerate(wanted):
+            for index, layer in enumerate(backbone_layers):
                 if index == len(groups):
                     raise DataError(path, f"the weights of {layer.name} are missing")
                 values[layer.name] = _of_layer(path, groups[index], layer)

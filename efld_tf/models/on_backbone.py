@@ -1,4 +1,4 @@
-"""What families share whose heads stand on a named backbone."""
+"""The common parts of families whose heads stand on a named backbone."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class BackboneOptions:
 
 
 def check_size(options: BackboneOptions, input_size: int) -> None:
-    """Refuses an input size.
+    """Refuses an input size that does not fit.
 
     Raises:
-      EfldError: it is not divisible by the backbone's stride.
+      EfldError: the size is not divisible by the backbone's stride.
     """
     backbone = backbones.get(options.backbone)
     if input_size <= 0 or input_size % backbone.stride:
@@ -57,7 +57,7 @@ def check_size(options: BackboneOptions, input_size: int) -> None:
 
 
 def features(options: BackboneOptions, input_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """An image input [B, S, S, 3], and what the backbone makes of it: [B, G, G, C]."""
+    """An image input [B, S, S, 3], and the backbone's features of it [B, G, G, C]."""
     backbone = backbones.get(options.backbone)
     image = tf_keras.Input((input_size, input_size, 3), name="image")
     return image, backbone.build(image, options.blocks)
@@ -67,7 +67,8 @@ def load_backbone(model: tf_keras.Model, options: BackboneOptions, path: Path) -
     """Copies ImageNet weights into a model's backbone.
 
     Raises:
-      EfldError: there are none for this backbone; DataError: the file is not one of its.
+      EfldError: there are no weights for this backbone.
+      DataError: the file does not hold weights for it.
     """
     load = backbones.get(options.backbone).load
     if load is None:
@@ -83,7 +84,7 @@ def pooled(x: tf.Tensor) -> tf.Tensor:
 def coarse_scores(model: tf_keras.Model, head: str, level: int) -> tf.Tensor:
     """A head's scores on a grid of cells 2^level times as long (PIPNet, Section 3.3, Figure 8).
 
-    By the head's own convolution, `HEAD_scores`, after max-pooling what it reads, as in the
+    The head's own convolution, `HEAD_scores`, computes them from its max-pooled input, as in the
     published code.
 
     Returns:

@@ -1,8 +1,9 @@
-"""PIPNet: scores on a coarse grid, offsets within its cells, and the neighbours' offsets.
+"""PIPNet predicts scores on a coarse grid, offsets within its cells, and the neighbours' offsets.
 
 H. Jin, S. Liao and L. Shao, "Pixel-in-Pixel Net: Towards Efficient Facial Landmark Detection in the
-Wild", IJCV 2021: the head is Sections 3.1 and 3.2 and Figure 3, strides other than the backbone's
-are Section 4.2.1. Its 1x1 convolutions and their initial weights are those of the published code.
+Wild", IJCV 2021, describe the head in Sections 3.1 and 3.2 and Figure 3, and strides other than the
+backbone's in Section 4.2.1. The 1x1 convolutions and their initial weights are those of the
+published code.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from efld_tf.models.blocks import Blocks, near_zero
 from efld_tf.models.codecs import PIPCodec
 
 STRIDES = (16, 32, 64, 128)
-# Section 4.2.1, of the convolutions that bring a backbone to another stride.
+# Channels of the convolutions that bring a backbone to another stride (Section 4.2.1).
 CHANNELS = 512
 
 
@@ -56,10 +57,10 @@ class PIPNetOptions(on_backbone.BackboneOptions):
 
 
 def check_size(options: PIPNetOptions, input_size: int) -> None:
-    """Refuses an input size.
+    """Refuses an input size that does not fit.
 
     Raises:
-      EfldError: it is not divisible by the strides of backbone and grid.
+      EfldError: the size is not divisible by the strides of backbone and grid.
     """
     on_backbone.check_size(options, input_size)
     if input_size % options.cell:
@@ -100,8 +101,8 @@ def build(options: PIPNetOptions, input_size: int, heads: Mapping[str, int]) -> 
     for schema, points in heads.items():
         channels = {"scores": points, "x": points, "y": points}
         if neighbours := min(options.neighbours, points - 1):
-            # Apart from the own offsets: neighbours lie cells away, and one int8 grid for both
-            # would leave the own ones a tenth of its steps.
+            # These are outputs of their own: neighbours lie cells away, and one int8 grid for all
+            # would leave the point's own offsets a tenth of its steps.
             count = points * neighbours
             channels |= {"neighbour_x": count, "neighbour_y": count}
         outputs[schema] = {
@@ -119,5 +120,5 @@ def codec(options: PIPNetOptions, input_size: int, mean_shape: np.ndarray) -> PI
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:
-    """What the heads read, averaged over the crop: [B, C]."""
+    """The features that the heads read, averaged over the crop: [B, C]."""
     return on_backbone.pooled(model.get_layer(f"{next(iter(model.output))}_scores").input)

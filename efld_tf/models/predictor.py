@@ -1,4 +1,4 @@
-"""Landmarks from a trained model in float, by the interface of the runtime's predictor."""
+"""Predicts landmarks with a trained model in float, like the predictors of the runtime."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BATCH = 64
 
 
 class FloatPredictor:
-    """Runs one head of a trained model; attributes as in `runtime.LandmarkPredictor`."""
+    """Runs one head of a trained model; it is a `runtime.predictor.Predictor`."""
 
     def __init__(self, model: TrainedModel):
-        """Takes a model that was loaded, `TrainedModel.load`."""
+        """Makes a predictor of a model that `TrainedModel.load` has read."""
         self.model: Path = model.path
         self.schema: str = model.head
         self.crop_rule: CropRule = model.crop_rule
@@ -36,18 +36,18 @@ class FloatPredictor:
         self._predict = tf.function(predict, input_signature=[tf.TensorSpec(shape)])
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
-        """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] float32 in their unit squares."""
+        """Points [F, N, 2] float32 in the unit squares of crops [F, S, S, 3] uint8 RGB."""
         return self.predict_with_confidence(crops)[0]
 
     def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Points as `predict_crops` gives them, and how sure it is that a face is there.
+        """Points as `predict_crops` gives them, and how sure the model is that a face is there.
 
         Args:
           crops: [F, S, S, 3] uint8 RGB, at least one.
 
         Returns:
-          [F, N, 2] float32 in the crops' unit squares, and [F] float32, 0 to 1, or None where the
-          model has no such output.
+          [F, N, 2] float32 in the crops' unit squares, and the confidence [F] float32, 0 to 1, or
+          None if the model has no such output.
         """
         parts = [
             self._predict(crops[i : i + BATCH].astype(np.float32))
@@ -59,7 +59,11 @@ class FloatPredictor:
     def predict_in(
         self, image: np.ndarray, crops: Sequence[Crop]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Points in pixels of an image, and confidence, in squares of it, at least one.
+        """Points of the faces in squares of an image, in its pixels, and their confidence.
+
+        Args:
+          image: [H, W, 3] uint8 RGB.
+          crops: squares such as the model was trained on, at least one.
 
         Raises:
           EfldError: a crop is absurdly larger than the image.

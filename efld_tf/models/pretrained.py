@@ -1,4 +1,4 @@
-"""What all loaders of public weights share."""
+"""The common parts of all loaders of public weights."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from efld_tf.models.blocks import Blocks
 def layers_of(
     model: tf_keras.Model, build: Callable[[tf.Tensor, Blocks], tf.Tensor]
 ) -> list[layers.Layer]:
-    """The layers with weights that a backbone has in a model, from the image on.
+    """The layers of a model with weights that belong to its backbone, from the image on.
 
-    By the names that it gives them when built alone: a head may be called anything.
+    They are found by the names that the backbone gives them when it is built alone, since a head
+    may be called anything.
     """
     image = tf_keras.Input(model.input.shape[1:])
     alone = tf_keras.Model(image, build(image, Blocks()))
     return [model.get_layer(layer.name) for layer in alone.layers if layer.weights]
 
 
-def check_shape(path: Path, name: str, found: Sequence[int], expected: Sequence[int]) -> None:
-    """Refuses an array of a file by its shape.
+def check_shape(path: Path, name: str, shape: Sequence[int], expected: Sequence[int]) -> None:
+    """Refuses an array of a file that has another shape.
 
     Raises:
-      DataError: it is not the expected one.
+      DataError: the shape is not the expected one.
     """
-    if tuple(found) != tuple(expected):
-        raise DataError(path, f"{name} has shape {tuple(found)}, expected {tuple(expected)}")
+    if tuple(shape) != tuple(expected):
+        raise DataError(path, f"{name} has shape {tuple(shape)}, expected {tuple(expected)}")
 
 
 def checked(path: Path, name: str, value: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -56,10 +57,10 @@ def take_colours(
 ) -> None:
     """Makes weights for normalised colours into weights for colours in [0, 1], in place.
 
-    Where a network expects (x - mean) / deviation, its first kernel is divided by the deviation,
-    and what the mean adds to each channel, a constant, goes into the batch norm's moving mean. The
-    function is the same but at the border: the zeros around an image are black here and the mean
-    colour there.
+    For a network that expects (x - mean) / deviation, the first kernel is divided by the deviation,
+    and the constant that the mean adds to each channel goes into the batch norm's moving mean. The
+    function is the same except at the border, where the zeros around an image are now black and
+    were the mean colour.
 
     Args:
       conv: the kernel [H, W, 3, C] of the first convolution, which has no bias.

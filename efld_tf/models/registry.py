@@ -16,18 +16,18 @@ from efld_tf.errors import EfldError
 from efld_tf.models import coordnet, efld, mapnet, on_backbone, pipnet
 from efld_tf.models.codecs import HeatmapCodec, PIPCodec
 
-# What a head predicts: a tensor, or several by name, as its family and its codec agree.
+# A head's prediction: a tensor, or several by name, as its family and its codec agree.
 Raw: TypeAlias = Any
 
-# The output that says whether there is a face, beside those of the heads, and its layer.
+# The output that says whether there is a face, beside those of the heads.
 PRESENCE = "presence"
-# The name of its layer, and so of its weights in a file. To be changed with the features that a
-# family's presence reads, so that weights for other features are refused.
+# The name of its layer, and so of its weights in a file. Change it together with the features that
+# a family's presence reads, so that weights for other features are refused.
 PRESENCE_LAYER = "presence_logit"
 
 
 class Codec(Protocol):
-    """How points become what a head predicts, and back; see `codecs`.
+    """Turns points into what a head predicts, and back; see `codecs`.
 
     Attributes:
       precision: how exactly `decode` inverts `encode`, in crop sides.
@@ -36,10 +36,11 @@ class Codec(Protocol):
     precision: float
 
     def encode(self, points: tf.Tensor, mask: tf.Tensor) -> Raw:
-        """Points [B, N, 2] in the crop's unit square, annotated where the mask [B, N] is 1.
+        """Turns points into training targets.
 
-        Returns:
-          Training targets.
+        Args:
+          points: [B, N, 2] in the crop's unit square.
+          mask: [B, N], 1 where a point is annotated.
         """
 
     def decode(self, raw: Raw) -> tf.Tensor:
@@ -73,14 +74,14 @@ class Family(Generic[Options]):
 
     Attributes:
       options: the dataclass of what can be varied.
-      check_size: (options, input size) raises EfldError for a size that they do not go with.
+      check_size: (options, input size) raises EfldError for a size that does not fit the options.
       build: (options, input size, points by head) -> model from images [B, S, S, 3] in [0, 1] to
         {head: raw output}.
       codec: (options, input size, mean shape [N, 2]) -> the codec of a head.
-      losses: the names of `training.losses` that fit what its heads predict, its own first.
-      features: model -> what it knows about the crop, [B, C], from which one dense layer tells
-        whether it shows a face; None for a family without such an output.
-      grid: None for a family whose heads have none.
+      losses: the names of `training.losses` that fit what its heads predict, the default first.
+      features: model -> features [B, C] of the crop, from which one dense layer tells whether it
+        shows a face; None for a family without such an output.
+      grid: the grid of its heads; None if they have none.
       load_backbone: (model, options, file) copies ImageNet weights into the backbone; None for a
         family that has none to load.
     """
@@ -97,11 +98,11 @@ class Family(Generic[Options]):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A family with its options and input size, which go together.
+    """A family with options and an input size that fit.
 
     Attributes:
-      name, family: of the family.
-      options: of `family.options`.
+      name, family: the family's name, and the family.
+      options: an instance of `family.options`.
       input_size: side S of the input in pixels.
     """
 
@@ -111,14 +112,14 @@ class Architecture:
     input_size: int
 
     def build(self, heads: Mapping[str, int], presence: bool = False) -> tf_keras.Model:
-        """The model with fresh weights.
+        """Builds the model with fresh weights.
 
         Args:
           heads: points N by the name of each head's schema.
-          presence: add the output `PRESENCE`, see `with_presence`.
+          presence: whether to add the output `PRESENCE`, see `with_presence`.
 
         Raises:
-          EfldError: no head, or no presence output in this family.
+          EfldError: there is no head, or no presence output in this family.
         """
         if not heads:
             raise EfldError("heads: at least one is needed")
@@ -130,11 +131,11 @@ class Architecture:
         return self.family.codec(self.options, self.input_size, mean_shape)
 
     def with_presence(self, model: tf_keras.Model) -> tf_keras.Model:
-        """The model, which keeps its layers, with one more output.
+        """A model with the same layers and one more output.
 
         Returns:
-          A model whose output `PRESENCE` is [B, 1], the log-odds that the crop shows a face, by a
-          new dense layer on the family's features.
+          A model whose output `PRESENCE` is [B, 1], the log-odds that the crop shows a face, given
+          by a new dense layer on the family's features.
 
         Raises:
           EfldError: the family has no such output, or the model has one of that name already.
@@ -150,17 +151,18 @@ class Architecture:
         """Copies public ImageNet weights from a file into a model's backbone.
 
         Raises:
-          EfldError: there are none for it, or (DataError) the file is not one of its.
+          EfldError: there are no weights for it.
+          DataError: the file does not hold weights for it.
         """
         if self.family.load_backbone is None:
             raise EfldError(f"the family {self.name!r} has no public weights to start from")
         self.family.load_backbone(model, self.options, Path(path))
 
     def grid(self, level: int) -> Grid[Any]:
-        """The family's grid, on which there are scores of that level.
+        """The family's grid, if it can be 2^level times as coarse.
 
         Raises:
-          EfldError: its heads have no grid, or one that cannot be 2^level times as coarse.
+          EfldError: the heads have no grid, or one that cannot be that coarse.
         """
         grid = self.family.grid
         if grid is None:
@@ -210,10 +212,10 @@ def get(name: str) -> Family:
 
 
 def register(name: str, family: Family[Any]) -> None:
-    """Makes a family known.
+    """Registers a family.
 
     Raises:
-      EfldError: there is one of that name.
+      EfldError: there is a family of that name already.
     """
     if name in FAMILIES:
         raise EfldError(f"there is a model family {name!r} already")
@@ -221,12 +223,12 @@ def register(name: str, family: Family[Any]) -> None:
 
 
 def architecture(family: str, options: Mapping[str, Any], input_size: int) -> Architecture:
-    """A family with options as they stand in a config; builds nothing.
+    """A family with the options of a config; no model is built.
 
     Raises:
-      EfldError: an unknown family, or options or a size that it does not accept.
+      EfldError: the family is unknown, or does not accept the options or the size.
     """
-    found = get(family)
-    parsed = trees.from_tree(dict(options), found.options, "model.options")
-    found.check_size(parsed, input_size)
-    return Architecture(family, found, parsed, input_size)
+    definition = get(family)
+    parsed = trees.from_tree(dict(options), definition.options, "model.options")
+    definition.check_size(parsed, input_size)
+    return Architecture(family, definition, parsed, input_size)

@@ -1,9 +1,9 @@
 """ResNets without pooling and classifier, laid out so that public PyTorch weights fit.
 
-K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Section 4.1 and Table 1.
-As in torchvision: the stride of a bottleneck is in its 3x3 convolution ("v1.5"), and convolutions
-of stride 2 are padded symmetrically. Layers are called after torchvision's: `layer2.0.conv1` is
-`layer2_0_1_conv`, its batch norm `layer2_0_1_bn`.
+They are those of K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Section
+4.1 and Table 1. As in torchvision, the stride of a bottleneck is in its 3x3 convolution ("v1.5"),
+and convolutions of stride 2 are padded symmetrically. Layers are named after torchvision's:
+`layer2.0.conv1` is `layer2_0_1_conv`, its batch norm `layer2_0_1_bn`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from efld_tf.models.blocks import LINEAR, Blocks
 WIDTHS = (64, 128, 256, 512)
 EXPANSION = 4
 EPSILON = 1e-5
-# Of the colours, from 0 to 1, of ImageNet: what public weights expect is (x - mean) / deviation.
+# Mean and deviation of ImageNet's colours, from 0 to 1. Public weights expect normalised colours,
+# (x - MEAN) / DEVIATION.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -34,8 +35,8 @@ class Depth:
     """A row of the paper's Table 1.
 
     Attributes:
-      blocks: in each of the four stages.
-      bottleneck: blocks of 1x1, 3x3 and 1x1 rather than of two 3x3 convolutions.
+      blocks: number of blocks in each of the four stages.
+      bottleneck: whether a block is 1x1, 3x3 and 1x1 rather than two 3x3 convolutions.
     """
 
     blocks: tuple[int, int, int, int]
@@ -51,7 +52,7 @@ def build(depth: Depth, x: tf.Tensor, blocks: Blocks) -> tf.Tensor:
     """[B, S, S, 3] in [0, 1] -> [B, S / 32, S / 32, 512, or 2048 with bottlenecks]."""
     blocks = replace(blocks, batch_norm_epsilon=EPSILON)
     x = blocks.conv(x, WIDTHS[0], 7, stride=2, padding="symmetric", name="stem")
-    # Padded by zeros where torchvision pads by -inf: all the same after a ReLU.
+    # The padding is zero where torchvision's is -inf, which is the same after a ReLU.
     x = layers.ZeroPadding2D(1, name="pool_pad")(x)
     x = layers.MaxPooling2D(3, 2, name="pool")(x)
     residual = bottleneck if depth.bottleneck else basic
@@ -86,23 +87,23 @@ def _added(x: tf.Tensor, y: tf.Tensor, stride: int, name: str, blocks: Blocks) -
 
 
 def loader(depth: Depth) -> Callable[[tf_keras.Model, Path], None]:
-    """How a model with this backbone gets the weights of a `.safetensors` file.
+    """Makes the loader of weights of a `.safetensors` file for models with this backbone.
 
-    The file has torchvision's names, which are timm's too; what else it holds, such as a
-    classifier, is left. Weights are for normalised colours, see `pretrained.take_colours`.
+    The file has torchvision's names, which are timm's too; other arrays, such as a classifier's,
+    are ignored. Weights are for normalised colours, see `pretrained.take_colours`.
 
     Returns:
-      (model, path) -> None, which raises DataError where the file cannot be read, or lacks a
-      weight, or has it in another shape; the model is then unchanged.
+      (model, path) -> None; it raises DataError if the file cannot be read, lacks a weight, or has
+      it in another shape, and then leaves the model unchanged.
     """
 
     def load(model: tf_keras.Model, path: Path) -> None:
-        found = pretrained.layers_of(model, lambda x, blocks: build(depth, x, blocks))
-        sources = [source for layer in found for source in _sources(layer)]
+        backbone_layers = pretrained.layers_of(model, lambda x, blocks: build(depth, x, blocks))
+        sources = [source for layer in backbone_layers for source in _sources(layer)]
         arrays = iter(_read(path, sources))
-        values = {layer.name: [next(arrays) for _ in layer.weights] for layer in found}
+        values = {layer.name: [next(arrays) for _ in layer.weights] for layer in backbone_layers}
         pretrained.take_colours(values["stem_conv"], values["stem_bn"], MEAN, DEVIATION)
-        for layer in found:
+        for layer in backbone_layers:
             layer.set_weights(values[layer.name])
 
     return load
@@ -110,7 +111,7 @@ def loader(depth: Depth) -> Callable[[tf_keras.Model, Path], None]:
 
 @dataclass(frozen=True)
 class _Source:
-    """An array of a file: its name there, and its shape here."""
+    """An array of a file: its name in the file, and its shape in Keras."""
 
     name: str
     shape: tuple[int, ...]
@@ -132,7 +133,7 @@ def _sources(layer: layers.Layer) -> list[_Source]:
 
 
 def _read(path: Path, sources: list[_Source]) -> list[np.ndarray]:
-    """The arrays as Keras lays them out: kernels [H, W, in, out]."""
+    """Reads the arrays in Keras's layout, with kernels [H, W, in, out]."""
     arrays = []
     try:
         with safe_open(path, framework="numpy") as file:

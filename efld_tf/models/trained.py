@@ -1,4 +1,4 @@
-"""One head of a trained model, read once: what prediction and every export start from."""
+"""One head of a trained model, read once, from which prediction and every export start."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class TrainedModel:
     """A trained model, of which one head is used.
 
     Attributes:
-      path: the file it is from.
-      spec: what the whole model is.
-      head: the head that is used, by its schema.
-      network: images [B, S, S, 3] in [0, 1] -> {`POINTS`: the head's raw output} and, where the
-        model has it, `PRESENCE`, log-odds [B, 1].
-      codec: of the head.
+      path: the file that it was read from.
+      spec: the description of the whole model.
+      head: the head that is used, by the name of its schema.
+      network: images [B, S, S, 3] in [0, 1] -> {`POINTS`: the head's raw output} and, if the model
+        has it, `PRESENCE`, log-odds [B, 1].
+      codec: the codec of the head.
     """
 
     path: Path
@@ -41,17 +41,21 @@ class TrainedModel:
         """Reads a model file.
 
         Args:
-          head: the one to use; None for the model's first.
+          head: the head to use; None for the model's first.
 
         Raises:
-          DataError: not a model file, or it has no such head.
+          DataError: the file is not a model, or has no such head.
         """
         spec, network = checkpoint.load(path)
         return cls.of(Path(path), spec, network, checkpoint.chosen_head(path, spec, head))
 
     @classmethod
     def of(cls, path: Path, spec: ModelSpec, network: tf_keras.Model, head: str) -> TrainedModel:
-        """One head of a model that is in memory; arguments as the attributes, but all heads."""
+        """One head of a model in memory.
+
+        Args:
+          network: the network with all heads; the other arguments are as the attributes.
+        """
         outputs = {POINTS: network.output[head]}
         if PRESENCE in network.output:
             outputs[PRESENCE] = network.output[PRESENCE]
@@ -60,12 +64,12 @@ class TrainedModel:
 
     @property
     def head_spec(self) -> HeadSpec:
-        """What is known of the head."""
+        """The description of the head."""
         return self.spec.heads[self.head]
 
     @property
     def crop_rule(self) -> CropRule:
-        """How a face is cropped for it."""
+        """How a face is cropped for the head."""
         return self.head_spec.crop_rule
 
     @property
@@ -74,10 +78,10 @@ class TrainedModel:
         return self.spec.input_size
 
     def decoded(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What it sees in images [B, S, S, 3] in [0, 1].
+        """Runs the model on images [B, S, S, 3] in [0, 1].
 
         Returns:
-          `POINTS`: [B, N, 2] in the unit square of each image; and where the model has it,
+          `POINTS`: [B, N, 2] in the unit square of each image; and, if the model has it,
           `PRESENCE`: [B, 1], how sure it is that there is a face, from 0 to 1.
         """
         raw = self.network(images, training=False)

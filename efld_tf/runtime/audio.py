@@ -9,10 +9,10 @@ from av.error import FFmpegError
 
 
 class AudioCopy:
-    """The audio of a file, copied packet by packet into another one without decoding it.
+    """Copies the audio of a file packet by packet into another one without decoding it.
 
     Attributes:
-      trouble: why it was not copied to its end.
+      trouble: why the audio was not copied to its end; None if it was.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class AudioCopy:
         self._next: av.Packet | None = None
 
     def copy_until(self, seconds: float | None) -> None:
-        """Copies what begins up to a time, None for all of the rest.
+        """Copies the packets that begin up to a time; None copies all that remain.
 
         Raises:
           OSError: the file cannot be written.
         """
         try:
             while packet := self._next or next(self._packets, None):
-                if packet.dts is None:  # those by which PyAV marks the end
+                if packet.dts is None:  # PyAV marks the end by such packets
                     continue
                 time = float((packet.dts - self._shift) * packet.time_base)
                 if seconds is not None and time > seconds:

@@ -2,8 +2,8 @@
 
     {"a.jpg": [[x0, y0, x1, y1], ...], "folder/b.jpg": []}
 
-by image, in pixels of the upright photo (as its EXIF orientation says), pixel centres at whole
-numbers; with `xywh`, x, y, width and height.
+The file lists the boxes of each image, in pixels of the photo turned upright by its EXIF
+orientation, with pixel centres at whole numbers. With `xywh`, a box is x, y, width and height.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def read_boxes(path: Path, form: str = "xyxy") -> dict[str, Floats]:
     """The boxes of a file.
 
     Args:
-      form: `xyxy` or `xywh`, what the four numbers of a box are.
+      form: what the four numbers of a box are, `xyxy` or `xywh`.
 
     Returns:
-      By the image's name as it stands in the file, [F, 4] float64 (x0, y0, x1, y1).
+      The boxes [F, 4] float64 (x0, y0, x1, y1) of each image, by its name as the file has it.
 
     Raises:
-      EfldError: an unknown form.
-      DataError: the file cannot be read, or is not such a file; the message names the image.
+      EfldError: the form is unknown.
+      DataError: the file cannot be read, or has another structure; the message names the image.
     """
     if form not in FORMATS:
         raise EfldError(f"boxes: expected {' or '.join(FORMATS)}, got {form!r}")
@@ -39,18 +39,18 @@ def read_boxes(path: Path, form: str = "xyxy") -> dict[str, Floats]:
         raise DataError(path, 'expected an object {"IMAGE": [[x0, y0, x1, y1], ...], ...}')
     result: dict[str, Floats] = {}
     for name, boxes in tree.items():
-        where = parsing.shorten(name)
+        place = parsing.shorten(name)
         if not isinstance(boxes, list):
-            raise DataError(path, f"{where}: expected a list of boxes")
+            raise DataError(path, f"{place}: expected a list of boxes")
         rows = []
         for index, box in enumerate(boxes):
-            row = json_values.numbers(box, Path(path), f"{where}, box {index}")
+            row = json_values.numbers(box, Path(path), f"{place}, box {index}")
             if row.size != 4:
-                raise DataError(path, f"{where}, box {index}: expected 4 numbers, got {row.size}")
+                raise DataError(path, f"{place}, box {index}: expected 4 numbers, got {row.size}")
             if form == "xywh":
                 row = np.concatenate([row[:2], row[:2] + row[2:]])
             if not (row[2] > row[0] and row[3] > row[1]):
-                raise DataError(path, f"{where}, box {index}: it has no area; read as {form}")
+                raise DataError(path, f"{place}, box {index}: it has no area; read as {form}")
             rows.append(row)
         result[name] = np.array(rows, np.float64).reshape(-1, 4)
     return result

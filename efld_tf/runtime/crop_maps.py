@@ -1,9 +1,9 @@
-"""From a detector's box, or from landmarks, to the crop that a model was trained on.
+"""Computes the crop that a model was trained on from a detector's box or from landmarks.
 
 All crops of this toolkit show the same part of a face (`data.crop_fit`): the reference crop, which
-is 1.25 times the tight box of the 68 iBUG points, or with a zoom a part of that. How it follows
-from a detector's box, and from four or five points that every schema has, was fitted once by
-`tools/fit_crop_maps.py`; the numbers are in `crop_maps.json`.
+is 1.25 times the tight box of the 68 iBUG points, or a part of it where there is a zoom. The maps
+to it from a detector's box, and from four or five points that every schema has, were fitted once
+by `tools/fit_crop_maps.py`; the numbers are in `crop_maps.json`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ REFERENCE = CropRule("points", "ibug68", 1.25)
 
 @dataclass(frozen=True)
 class BoxMap:
-    """The reference crop from a detector's box.
+    """The map from a detector's box to the reference crop.
 
     Attributes:
-      scale: side of the crop / longest side of the box.
-      offset_x, offset_y: crop centre minus box centre, / longest side of the box.
+      scale: side of the crop, divided by the longest side of the box.
+      offset_x, offset_y: crop centre minus box centre, divided by the longest side of the box.
     """
 
     scale: float
@@ -46,9 +46,9 @@ class CropMaps:
 
     Attributes:
       fitted_on: the source of the faces.
-      detectors: by the detector's name.
-      points: for schemas without and with a tip of the nose, the weights [1 + 2 P, 3] of 1 and the
-        `_normalised` points, which give the crop's centre and the logarithm of its side.
+      detectors: the map of each detector, by its name.
+      points: for schemas without and with a tip of the nose, the weights [1 + 2 P, 3] by which the
+        `CropAround.features` give the crop's centre and the logarithm of its side.
     """
 
     fitted_on: str
@@ -63,11 +63,11 @@ def maps() -> CropMaps:
 
 
 def from_detection(box: Floats, keypoints: Floats, detector: str) -> Crop:
-    """The reference crop for a face of a detector, turned so that its eyes are level.
+    """The reference crop for a face that a detector found, turned so that its eyes are level.
 
     Args:
       box: (x0, y0, x1, y1) in pixels.
-      keypoints: [K, 2] in pixels, the right eye and the left one first.
+      keypoints: [K, 2] in pixels; the right eye is first and the left one second.
       detector: `short` or `full`.
     """
     fitted = maps().detectors[detector]
@@ -86,7 +86,7 @@ class CropAround:
     """
 
     def __init__(self, schema: LandmarkSchema):
-        """Prepares the map for points of a schema."""
+        """Prepares the map for the points of a schema."""
         groups = [*schema.anchors.values(), *([schema.nose_tip] if schema.nose_tip else [])]
         self._means = np.zeros((len(groups), schema.num_points))
         for row, group in zip(self._means, groups, strict=True):
@@ -103,14 +103,14 @@ class CropAround:
         return upright.within(Crop(x, y, math.exp(min(max(log_side, -3), 3))))
 
     def features(self, points: Floats) -> tuple[Floats, Crop]:
-        """What the crop is linear in.
+        """The values in which the crop is linear.
 
         Returns:
           [1 + 2 P]: 1, then eye centres, mouth corners and the tip of the nose where the schema
-          has one, in the units of the crop that is also returned. Its top left corner is the mean
-          of eyes and mouth corners; its side the larger of the distances from eye to eye and from
-          eyes to mouth; its angle the direction from the person's right eye and mouth corner to
-          the left ones.
+          has one, in the units of the crop that is also returned. The top left corner of that crop
+          is the mean of eyes and mouth corners; its side is the larger of the distances from eye
+          to eye and from eyes to mouth; its angle is the direction from the person's right eye and
+          mouth corner to the left ones.
         """
         places = self._means @ np.asarray(points, np.float64)[self._used]
         right_eye, left_eye, mouth_right, mouth_left = places[:4]
@@ -127,8 +127,8 @@ class CropAround:
 def to_model(reference: Crop, rule: CropRule) -> Crop:
     """The crop of a model for a face whose reference crop is known.
 
-    A rule of the 68 iBUG points says how it differs from the reference; one of other annotations
-    was fitted to them so that it differs by its zoom alone.
+    A rule for the 68 iBUG points says how its crop differs from the reference. A rule for other
+    annotations was fitted to these points, so that its crop differs by its zoom alone.
     """
     if rule.name != REFERENCE.name:
         return reference.within(zoomed(rule.zoom)) if rule.zoom != 1 else reference

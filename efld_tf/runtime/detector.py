@@ -1,9 +1,10 @@
 """Face boxes from a photo: MediaPipe's BlazeFace models, run by LiteRT.
 
-V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019: a
-single-shot detector with anchors of one size and the mean of overlapping boxes instead of their
-suppression. The models are files of the installed mediapipe package; the package itself, which
-takes ten seconds to import, is never imported. Given the same pixels, results are MediaPipe's.
+V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019,
+describe a single-shot detector that has anchors of one size and takes the mean of overlapping boxes
+instead of suppressing them. The models are files of the installed mediapipe package; the package
+itself, which takes ten seconds to import, is never imported. For the same pixels, the results are
+MediaPipe's.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ KEYPOINTS = ("right_eye", "left_eye", "nose_tip", "mouth", "right_ear", "left_ea
 
 # Boxes that overlap by more are the same face (MediaPipe's min_suppression_threshold).
 SAME_FACE_IOU = 0.3
-# Along a side: OpenCV cannot warp larger images. Of panoramas, every second pixel is looked at.
+# The longest side: OpenCV cannot warp larger images. Larger panoramas are subsampled.
 MOST_PIXELS = 32766
-# Tiles overlap by this share of their side: a face up to that size is whole in one of them.
+# Tiles overlap by this share of their side, so that a face up to that size is whole in one of them.
 TILE_OVERLAP = 0.4
-# Smaller faces, in pixels and in sides of the photo, say little to a landmark model of 128 pixels,
-# and cost time and false alarms.
+# The smallest face in pixels and as a share of the photo's side. Smaller ones tell a landmark model
+# of 128 pixels little, and looking for them costs time and brings false alarms.
 MIN_FACE, MIN_FACE_SHARE = 40.0, 1 / 50
 
 
@@ -41,12 +42,13 @@ class Architecture:
     """A detection model of MediaPipe.
 
     Attributes:
-      file: below the mediapipe package.
+      file: its path below the mediapipe package.
       input_size: side of the input in pixels.
       grids: cells a side and anchors a cell, in the order of the output.
-      smallest: side of the smallest face that is found reliably, / side of the square it looks at.
-      min_score: below it MediaPipe itself reports nothing by default.
-      tiled: whether tiles are searched unless the user says otherwise: half of what the short-range
+      smallest: side of the smallest face that is found reliably, divided by the side of the square
+        that the model looks at.
+      min_score: the score below which MediaPipe itself reports nothing by default.
+      tiled: whether tiles are searched unless the user says otherwise; half of what the short-range
         model finds in them is no face (benchmarks/detector.py).
     """
 
@@ -88,7 +90,7 @@ class Detection:
         may reach beyond the image.
       keypoints: [6, 2] float64 in pixels, the `KEYPOINTS`; left and right are the person's own.
       score: 0 to 1.
-      detector: `short` or `full`, whose boxes differ.
+      detector: `short` or `full`; the boxes of the two differ.
     """
 
     box: Floats
@@ -100,14 +102,14 @@ class Detection:
 class FaceDetector:
     """Finds faces in photos.
 
-    Not safe to share between threads: the interpreter holds its tensors.
+    It is not safe to share between threads, because the interpreter holds its tensors.
 
     Attributes:
-      name: `short` or `full`, which crop rules are fitted for.
+      name: `short` or `full`; crop rules are fitted for each.
       min_score: the lowest score of a detection.
-      min_face: side in pixels of the smallest face to look for: where it is smaller than the model
-        can find in the whole photo, tiles of the photo are searched too. None for 40 pixels or
-        1/50 of the photo's longest side, whichever is more, and for no tiles with `short`.
+      min_face: side in pixels of the smallest face to look for. Where it is smaller than the model
+        can find in the whole photo, tiles of the photo are searched too. None stands for 40 pixels
+        or 1/50 of the photo's longest side, whichever is more, and for no tiles with `short`.
     """
 
     def __init__(
@@ -123,11 +125,11 @@ class FaceDetector:
         Args:
           model: `short` (for faces from 1/6 of the photo on, the fastest), `full` (from 1/16 on),
             or a file of one of these two models.
-          min_score: None for the model's own, 0.5 and 0.6.
+          min_score: None for the model's own, which is 0.5 or 0.6.
 
         Raises:
           EfldError: mediapipe is not installed, or a value is out of range.
-          DataError: not a file of such a model.
+          DataError: the file is not one of these models.
         """
         if min_score is not None and not 0 < min_score < 1:
             raise EfldError(f"min_score: expected a number between 0 and 1, got {min_score}")
@@ -141,60 +143,64 @@ class FaceDetector:
         self._anchors = self._architecture.anchors()
 
     def for_video(self) -> FaceDetector:
-        """This one, but where no `min_face` was asked for without tiles, which take long."""
-        other = copy.copy(self)
-        other.min_face = math.inf if self.min_face is None else self.min_face
-        return other
+        """A copy that searches no tiles, which take long, unless a `min_face` was asked for."""
+        detector = copy.copy(self)
+        detector.min_face = math.inf if self.min_face is None else self.min_face
+        return detector
 
     def _recognise(self, path: Path) -> tuple[str, Architecture]:
-        """Which of the models a file is, by the shapes of its input and outputs."""
+        """Tells which of the models a file is by the shapes of its input and outputs."""
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         shapes = [tuple(d["shape"].tolist()) for d in (*inputs, *outputs)]
-        for name, known in MODELS.items():
-            size, count = known.input_size, sum(n * n * k for n, k in known.grids)
+        for name, architecture in MODELS.items():
+            size, count = architecture.input_size, sum(n * n * k for n, k in architecture.grids)
             if sorted(shapes) == sorted([(1, size, size, 3), (1, count, 16), (1, count, 1)]):
                 self._input = inputs[0]["index"]
                 self._boxes, self._scores = (
                     next(d["index"] for d in outputs if d["shape"][2] == width)
                     for width in (4 + 2 * len(KEYPOINTS), 1)
                 )
-                return name, known
+                return name, architecture
         raise DataError(path, "expected one of MediaPipe's face detectors (short or full range)")
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of an image [H, W, 3] uint8 RGB, largest score first.
 
         Raises:
-          EfldError: not such an image.
+          EfldError: the image has another form.
         """
         check_image(image)
         block = -(-max(image.shape[:2]) // MOST_PIXELS)
         smallest = None if self.min_face is None else self.min_face / block
         if block == 1:
             return self._detect(image, smallest)
-        found = self._detect(np.ascontiguousarray(image[::block, ::block]), smallest)
-        return [replace(d, box=d.box * block, keypoints=d.keypoints * block) for d in found]
+        detections = self._detect(np.ascontiguousarray(image[::block, ::block]), smallest)
+        return [replace(d, box=d.box * block, keypoints=d.keypoints * block) for d in detections]
 
     def _detect(self, image: Image, smallest: float | None) -> list[Detection]:
-        """The faces of an image that is not too large, from a side in pixels on; None as usual."""
-        found = self._merged([self._look(image, *self._whole(image))])
+        """The faces of an image that is not too large.
+
+        Args:
+          smallest: side in pixels of the smallest face to look for; None as for `min_face`.
+        """
+        detections = self._merged([self._look(image, *self._whole(image))])
         height, width = image.shape[:2]
         longest = max(height, width)
         if smallest is None:
             smallest = max(MIN_FACE, longest * MIN_FACE_SHARE)
             if not self._architecture.tiled:
-                return found
+                return detections
         # Each level halves the squares that are looked at.
         side = longest / 2
         while side * 2 * self._architecture.smallest > smallest:
-            parts = [_rows(found)]
+            parts = [_rows(detections)]
             for tile in _tiles(width, height, side):
                 rows = self._look(image, *tile, side)
                 parts.append(rows[_inside(rows, tile, side, width, height)])
-            found = self._merged(parts)
+            detections = self._merged(parts)
             side /= 2
-        return found
+        return detections
 
     @staticmethod
     def _whole(image: Image) -> tuple[float, float, float]:
@@ -207,8 +213,8 @@ class FaceDetector:
         """Raw detections [D, 17] in a square of the image: score, box, keypoints, in pixels."""
         size = self._architecture.input_size
         step = side / size
-        # As MediaPipe samples: pixel j of the input is taken at j * step, not at the middle of
-        # the pixels that it stands for, and without averaging them.
+        # This samples as MediaPipe does: pixel j of the input is taken at j * step, not at the
+        # middle of the pixels that it stands for, and without averaging them.
         matrix = np.array([[step, 0, left], [0, step, top]])
         pixels = cv2.warpAffine(
             image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -223,7 +229,7 @@ class FaceDetector:
         centre, half = raw[:, :2] + anchors, raw[:, 2:4] / 2
         keypoints = raw[:, 4:].reshape(-1, len(KEYPOINTS), 2) + anchors[:, None]
         places = np.concatenate([(centre - half)[:, None], (centre + half)[:, None], keypoints], 1)
-        # u of the input is pixel u * size - 0.5 of it, which was taken at that times the step.
+        # u of the input is its pixel u * size - 0.5, which was taken at that number times the step.
         places = places * side - 0.5 * step + [left, top]
         return np.concatenate([scores[chosen, None], places.reshape(-1, 16)], axis=1)
 
@@ -235,9 +241,9 @@ class FaceDetector:
 
 
 class TwoRangeDetector:
-    """The short-range model for the whole photo, the full-range one for whole and tiles.
+    """Searches the whole photo with the short-range model, and photo and tiles with the full-range.
 
-    Large faces are found best by the first, all others by the second; a face that both find is
+    Large faces are found best by the first, all others by the second. A face that both find is
     taken from the better one.
     """
 
@@ -248,29 +254,32 @@ class TwoRangeDetector:
         min_score: float | None = None,
         min_face: float | None = None,
     ):
-        """Loads both; arguments and errors as of `FaceDetector`, tiles for the second."""
+        """Loads both models; arguments and errors are those of `FaceDetector`.
+
+        Only the full-range model searches tiles.
+        """
         self._short = FaceDetector("short", threads=threads, min_score=min_score)
         self._full = FaceDetector("full", threads=threads, min_score=min_score, min_face=min_face)
 
     def for_video(self) -> TwoRangeDetector:
-        """As of `FaceDetector`."""
-        other = copy.copy(self)
-        other._full = self._full.for_video()
-        return other
+        """A copy for videos; see `FaceDetector.for_video`."""
+        detector = copy.copy(self)
+        detector._full = self._full.for_video()
+        return detector
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of an image [H, W, 3] uint8 RGB, largest score first."""
         reliable = MODELS["short"].smallest * max(image.shape[:2])
-        found = self._short.detect(image)
-        large = [d for d in found if max(d.box[2:] - d.box[:2]) >= reliable]
-        small = [d for d in found if max(d.box[2:] - d.box[:2]) < reliable]
-        # In the order in which their boxes can be trusted.
-        kept: list[Detection] = []
-        for one in (*large, *self._full.detect(image), *small):
-            boxes = np.array([d.box for d in kept]).reshape(-1, 4)
-            if not (iou(one.box, boxes) > SAME_FACE_IOU).any():
-                kept.append(one)
-        return sorted(kept, key=lambda d: -d.score)
+        short_range = self._short.detect(image)
+        large = [d for d in short_range if max(d.box[2:] - d.box[:2]) >= reliable]
+        small = [d for d in short_range if max(d.box[2:] - d.box[:2]) < reliable]
+        # The detections come in the order in which their boxes can be trusted.
+        merged: list[Detection] = []
+        for detection in (*large, *self._full.detect(image), *small):
+            boxes = np.array([d.box for d in merged]).reshape(-1, 4)
+            if not (iou(detection.box, boxes) > SAME_FACE_IOU).any():
+                merged.append(detection)
+        return sorted(merged, key=lambda d: -d.score)
 
 
 DETECTORS = ("both", *MODELS)
@@ -286,7 +295,7 @@ def open_detector(
     """The detector that `--detector` names: `both`, `short`, `full` or a model's file.
 
     Raises:
-      EfldError, DataError: as `FaceDetector`.
+      EfldError, DataError: as in `FaceDetector`.
     """
     if name == "both":
         return TwoRangeDetector(threads=threads, min_score=min_score, min_face=min_face)
@@ -297,7 +306,7 @@ def bundled(file: str) -> Path:
     """A model file of the installed mediapipe package, which is not imported.
 
     Raises:
-      EfldError: the package or the file is not there.
+      EfldError: the package or the file is missing.
     """
     spec = importlib.util.find_spec("mediapipe")
     if spec is None or spec.origin is None:
@@ -308,12 +317,12 @@ def bundled(file: str) -> Path:
     return path
 
 
-def weighted_suppression(rows: Floats, same: float = SAME_FACE_IOU) -> Floats:
+def weighted_suppression(rows: Floats, min_iou: float = SAME_FACE_IOU) -> Floats:
     """One row for each group of overlapping boxes: the mean by score, with the highest score.
 
     Args:
       rows: [D, 5 + K], score, box (x0, y0, x1, y1) and further coordinates.
-      same: rows whose box overlaps the best remaining one's by a larger IoU join its group.
+      min_iou: rows whose box overlaps the best remaining one's by a larger IoU join its group.
 
     Returns:
       [G, 5 + K], highest score first.
@@ -321,7 +330,7 @@ def weighted_suppression(rows: Floats, same: float = SAME_FACE_IOU) -> Floats:
     rows = rows[np.argsort(-rows[:, 0], kind="stable")]
     merged = []
     while len(rows):
-        group = iou(rows[0, 1:5], rows[:, 1:5]) > same
+        group = iou(rows[0, 1:5], rows[:, 1:5]) > min_iou
         group[0] = True  # also where its box is empty
         weights = rows[group, :1]
         mean = (weights * rows[group, 1:]).sum(axis=0) / weights.sum()
@@ -361,12 +370,12 @@ def _tiles(width: int, height: int, side: float) -> Iterator[tuple[float, float]
 def _inside(
     rows: Floats, tile: tuple[float, float], side: float, width: int, height: int
 ) -> Flags:
-    """Which rows are whole faces: not cut by a border of the tile within the image [D] bool."""
+    """Which rows are whole faces, not cut by a border of the tile inside the image: [D] bool."""
     left, top = tile
     x0, y0, x1, y1 = rows[:, 1:5].T
-    whole: Flags = (
+    complete: Flags = (
         ((x0 > left) | (left <= 0)) & ((y0 > top) | (top <= 0))
         & ((x1 < left + side) | (left + side >= width))
         & ((y1 < top + side) | (top + side >= height))
     )
-    return whole
+    return complete

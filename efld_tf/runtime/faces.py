@@ -24,9 +24,9 @@ class Face:
       schema: the name of their schema.
       box: [4] float64, the detector's box (x0, y0, x1, y1) in pixels, or the one that was given;
         while tracking, the tight box of the points.
-      score: of the detector, 0 to 1; 1 for a box that was given.
-      confidence: 0 to 1, how sure it is that the points lie on a face; by a model that does not
-        say, 1, or 0 where they are far from where it looked.
+      score: the detector's score, 0 to 1; 1 for a box that was given.
+      confidence: 0 to 1, how sure it is that the points lie on a face. For a model that does not
+        tell, it is 1, or 0 where the points are far from where the model looked.
       track: the number of the person in a video, from 0 on; None in photos.
     """
 
@@ -39,12 +39,12 @@ class Face:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each point is, in their order."""
+        """The names of the points, in their order."""
         return schemas.get(self.schema).names
 
 
 class Faces(list[Face]):
-    """The faces of one picture, and the picture; a notebook shows it with them.
+    """The faces of one picture, with the picture; a notebook shows both.
 
     Attributes:
       image: [H, W, 3] uint8 RGB.
@@ -60,7 +60,7 @@ class Faces(list[Face]):
         Returns:
           [K H, K W, 3] uint8 RGB, K from 1 on.
         """
-        from efld_tf.runtime import pictures  # it draws `Face`
+        from efld_tf.runtime import pictures  # which imports `Face` from here
 
         return pictures.annotate_photo(self.image, self)
 
@@ -68,7 +68,7 @@ class Faces(list[Face]):
         """Writes what `draw` gives as PNG or JPEG, by the path's suffix; returns the path.
 
         Raises:
-          EfldError: another suffix.
+          EfldError: the suffix is another one.
         """
         from efld_tf.runtime import pictures
 
@@ -78,9 +78,9 @@ class Faces(list[Face]):
         return pictures.write_as(path, self.draw())
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """The picture that a notebook shows."""
         from efld_tf.landmarks import drawing
         from efld_tf.runtime import pictures
 
-        shown = pictures.annotate_to_fit(self.image, self, NOTEBOOK_SIDE, NOTEBOOK_SIDE)
-        return drawing.encoded(shown, ".png")
+        picture = pictures.annotate_to_fit(self.image, self, NOTEBOOK_SIDE, NOTEBOOK_SIDE)
+        return drawing.encoded(picture, ".png")

@@ -1,4 +1,4 @@
-"""The golden input and output of a bundle, by which any platform can check itself.
+"""The golden input and output of a bundle, with which any platform can check itself.
 
 `golden.json` says where the raw bytes are and repeats the points as numbers:
 
@@ -12,9 +12,10 @@
       "confidence": {"value": 0.998, "tolerance": 0.05}
     }
 
-The input is an image row by row, RGB, top left first; the output little-endian. `tolerance` is the
-largest difference of a coordinate, in crop sides, that is still the same result: kernels of another
-CPU round differently. `confidence` is there for a model that has this second output.
+The input is an RGB image row by row, top left first; the output is little-endian. `tolerance` is
+the largest difference of a coordinate, in crop sides, that still counts as the same result, since
+kernels of another CPU round differently. `confidence` is there for a model that has this second
+output.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from efld_tf.trees import from_tree
 
 FILE, INPUT_FILE, OUTPUT_FILE = "golden.json", "golden_input.bin", "golden_output.bin"
 MAX_BYTES = 1 << 26
-# A stranger's file must not call any result the same: one pixel of 128, and eight where the model
-# searches for the best score, which a step of the int8 grid may move by half a cell of 8 pixels;
-# `golden_image` allows twice what it measures.
+# The limits keep a stranger's file from accepting any result: one pixel of 128, or eight where the
+# model searches for the best score, whose place a step of the int8 grid may move by half a cell of
+# 8 pixels; `golden_image` allows twice what it measures.
 LARGEST_TOLERANCE = 1 / 128
 LARGEST_TOLERANCE_OF_SEARCH = 1 / 16
 LARGEST_CONFIDENCE_TOLERANCE = 0.1
@@ -73,7 +74,7 @@ class _Confidence:
 
 @dataclass(frozen=True)
 class Golden:
-    """What `golden.json` says; see the module."""
+    """The content of `golden.json`; see the module."""
 
     model: _Model
     mode: str
@@ -89,9 +90,9 @@ class Check:
 
     Attributes:
       kernels: `XNNPACK` or `built-in`.
-      threads: of the interpreter.
-      largest_difference: of a coordinate, in crop sides.
-      confidence_difference: of the confidence; None for a model without one.
+      threads: number of threads of the interpreter.
+      largest_difference: the largest difference of a coordinate, in crop sides.
+      confidence_difference: the difference of the confidence; None for a model without one.
       passed: whether both are within their tolerances.
     """
 
@@ -104,13 +105,13 @@ class Check:
 
 def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = True
         ) -> tuple[Float32s, float | None]:
-    """What a model gives for one image [1, S, S, 3] uint8.
+    """Runs a model on one image [1, S, S, 3] uint8.
 
     Returns:
       Points [1, N, 2] float32, and the confidence; None for a model without one.
 
     Raises:
-      DataError: LiteRT cannot load or run it, or it takes another input.
+      DataError: LiteRT cannot load or run the model, or the model takes another input.
     """
     resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
@@ -121,22 +122,22 @@ def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = Tr
             interpreter.allocate_tensors()
             interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
             interpreter.invoke()
-            points, *more = [interpreter.get_tensor(output["index"])
-                             for output in interpreter.get_output_details()]
+            points, *extra_outputs = [interpreter.get_tensor(output["index"])
+                                      for output in interpreter.get_output_details()]
     except (ValueError, RuntimeError) as error:
         raise DataError(model, f"LiteRT cannot run it: {error}") from error
-    if len(more) > 1 or any(confidence.shape != (1, 1) for confidence in more):
+    if len(extra_outputs) > 1 or any(confidence.shape != (1, 1) for confidence in extra_outputs):
         raise DataError(model, "expected one more output at most, float32 [1, 1]")
-    return points, float(more[0][0, 0]) if more else None
+    return points, float(extra_outputs[0][0, 0]) if extra_outputs else None
 
 
 def write(
     model: Path, mode: str, image: Image, tolerance: float, confidence_tolerance: float
 ) -> None:
-    """Writes the three files beside a model, by XNNPACK with one thread.
+    """Writes the three files beside a model, which is run by XNNPACK with one thread.
 
     Args:
-      confidence_tolerance: for a model that has this output.
+      confidence_tolerance: the tolerance of the confidence, for a model that has this output.
     """
     output, confidence = run(model, image)
     golden = {
@@ -159,10 +160,13 @@ def write(
 
 
 def read(model: str | Path) -> tuple[Golden, Image, Float32s]:
-    """The golden files beside a model: what they say, the input image and the output.
+    """Reads the golden files beside a model.
+
+    Returns:
+      The content of `golden.json`, the input image and the output.
 
     Raises:
-      DataError: one is missing, does not fit the others, or is another model's.
+      DataError: a file is missing, does not fit the others, or belongs to another model.
     """
     path = Path(model).with_name(FILE)
     try:
@@ -175,9 +179,9 @@ def read(model: str | Path) -> tuple[Golden, Image, Float32s]:
     if not 0 < golden.tolerance <= limit:
         raise DataError(path, f"tolerance: expected at most {limit}, got "
                               f"{golden.tolerance:g}")
-    stated = golden.confidence
-    if stated and not (0 <= stated.value <= 1
-                       and 0 < stated.tolerance <= LARGEST_CONFIDENCE_TOLERANCE):
+    confidence = golden.confidence
+    if confidence and not (0 <= confidence.value <= 1
+                           and 0 < confidence.tolerance <= LARGEST_CONFIDENCE_TOLERANCE):
         raise DataError(path, "confidence: expected a value from 0 to 1 and a tolerance of at most "
                               f"{LARGEST_CONFIDENCE_TOLERANCE:g}")
     if golden.model.sha256 != files.sha256(model):
@@ -185,7 +189,7 @@ def read(model: str | Path) -> tuple[Golden, Image, Float32s]:
     image: Image = _array(path, golden.input, INPUT_FILE, "uint8")
     output: Float32s = _array(path, golden.output, OUTPUT_FILE, "float32")
     points = np.array(golden.output.points, np.float64) if _is_table(golden) else None
-    # `not` lets a NaN in either fail.
+    # Written with `not`, the condition also refuses NaN in either.
     if points is None or not np.abs(points - output[0]).max() <= 1e-5:
         raise DataError(path, f"its points are not those of {OUTPUT_FILE}")
     return golden, image, output
@@ -195,14 +199,14 @@ def largest_tolerance(model: str | Path) -> float:
     """How far kernels may differ in a model's points, in crop sides.
 
     Raises:
-      DataError: not a model.
+      DataError: the file is not a model.
     """
     searches = graph.after_search(graph.read(model))
     return LARGEST_TOLERANCE_OF_SEARCH if searches else LARGEST_TOLERANCE
 
 
 def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden, list[Check]]:
-    """Runs a model on its golden input by all kernels that are here.
+    """Runs a model on its golden input with all kernels of this runtime.
 
     Raises:
       DataError: as in `read` and `run`.
@@ -211,18 +215,19 @@ def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden
     checks = []
     for xnnpack in (True, False):
         for count in threads:
-            found, confidence = run(model, image, threads=count, xnnpack=xnnpack)
-            if found.shape != expected.shape:
-                raise DataError(model, f"gives {found.shape}, its golden file {expected.shape}")
+            points, confidence = run(model, image, threads=count, xnnpack=xnnpack)
+            if points.shape != expected.shape:
+                raise DataError(model, f"gives {points.shape}, its golden file {expected.shape}")
             if (confidence is None) != (golden.confidence is None):
                 raise DataError(model, "of its golden file and itself one has a confidence alone")
-            difference = float(np.abs(found - expected).max())
+            difference = float(np.abs(points - expected).max())
             kernels = "XNNPACK" if xnnpack else "built-in"
-            passed, off = difference <= golden.tolerance, None  # and so NaN does not pass
+            passed = difference <= golden.tolerance  # NaN does not pass
+            confidence_difference = None
             if golden.confidence and confidence is not None:
-                off = abs(confidence - golden.confidence.value)
-                passed = passed and off <= golden.confidence.tolerance
-            checks.append(Check(kernels, count, difference, off, passed))
+                confidence_difference = abs(confidence - golden.confidence.value)
+                passed = passed and confidence_difference <= golden.confidence.tolerance
+            checks.append(Check(kernels, count, difference, confidence_difference, passed))
     return golden, checks
 
 
@@ -233,19 +238,19 @@ def _is_table(golden: Golden) -> bool:
         and {len(point) for point in points} == {2}
 
 
-def _array(path: Path, stated: _Input | _Output, name: str, dtype: str) -> Array:
-    """The raw array of a golden file. It lies beside it, whatever name a stranger's file says."""
-    positive = len(stated.shape) <= 4 and all(0 < n < MAX_BYTES for n in stated.shape)
-    size = math.prod(stated.shape) if positive else 0
-    if stated.file != name or stated.dtype != dtype or not 0 < size < MAX_BYTES:
-        raise DataError(path, f"expected {name} of type {dtype}, got {stated}"[:300])
+def _array(path: Path, entry: _Input | _Output, name: str, dtype: str) -> Array:
+    """Reads an array of a golden file: the file of that name beside it, whatever `entry` says."""
+    positive = len(entry.shape) <= 4 and all(0 < n < MAX_BYTES for n in entry.shape)
+    size = math.prod(entry.shape) if positive else 0
+    if entry.file != name or entry.dtype != dtype or not 0 < size < MAX_BYTES:
+        raise DataError(path, f"expected {name} of type {dtype}, got {entry}"[:300])
     try:
         if path.with_name(name).stat().st_size > 4 * MAX_BYTES:
-            raise DataError(path.with_name(name), f"expected {stated.shape} of {dtype}")
+            raise DataError(path.with_name(name), f"expected {entry.shape} of {dtype}")
         content = path.with_name(name).read_bytes()
     except OSError as error:
         raise DataError(path.with_name(name), f"cannot be read: {error.strerror}") from error
     values = np.frombuffer(content, np.dtype(dtype).newbyteorder("<"))
     if values.size != size:
-        raise DataError(path.with_name(name), f"expected {stated.shape} of {dtype}")
-    return values.reshape(stated.shape)
+        raise DataError(path.with_name(name), f"expected {entry.shape} of {dtype}")
+    return values.reshape(entry.shape)

@@ -1,8 +1,8 @@
-"""What is inside a `.tflite`: tensors, operators, and multiply-accumulates counted from it.
+"""The graph inside a `.tflite`: its tensors, its operators, and their multiply-accumulates.
 
-Counted are convolutions, dense layers and matrix products, as in EFLD's "FLOPs" (2 x MACs); any
+Convolutions, dense layers and matrix products are counted, as in EFLD's "FLOPs" (2 x MACs); any
 other operator counts 0. Nothing is executed and neither TensorFlow nor the interpreter is loaded,
-so a file from anywhere can be looked at.
+so a file from anywhere can be inspected.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from efld_tf.errors import DataError
 IDENTIFIER = b"TFL3"
 # The format's own entry for the oldest runtime that a model is for.
 MINIMUM_RUNTIME = b"min_runtime_version"
-# The deprecated code of the operators that do not fit into 8 bits.
+# The deprecated code of all operators that do not fit into 8 bits.
 LARGEST_DEPRECATED_CODE = schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
 # A flatbuffer's offsets are 32 bits.
 MAX_BYTES = (1 << 31) - 1
 
-# What the generated accessors raise when offsets, lengths or enums of a damaged file lead nowhere.
+# The generated accessors raise these when offsets, lengths or enums of a damaged file lead nowhere.
 DAMAGED = (
     struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError,
     MemoryError,
@@ -47,12 +47,12 @@ class Tensor:
     """A tensor of a model.
 
     Attributes:
-      subgraph, index: where it stands.
-      name: given by the converter.
-      dtype: such as `int8`, `float32`.
-      shape: as stored; None for a dimension that is only known at run time.
+      subgraph, index: its place in the file.
+      name: its name, which the converter chose.
+      dtype: its type, such as `int8` or `float32`.
+      shape: its stored shape; None for a dimension that is only known at run time.
       constant: whether its values are stored in the file (weights).
-      scales: the steps of its integers, one or one for each channel; empty for other numbers.
+      scales: the steps of its integers, one for all or one for each channel; empty for floats.
     """
 
     subgraph: int
@@ -69,13 +69,13 @@ class Operator:
     """An operator of a model.
 
     Attributes:
-      subgraph, index: where it stands, in order of execution.
-      name: of the builtin operator, such as `CONV_2D`, or of the custom one.
+      subgraph, index: its place in the file, in order of execution.
+      name: the name of the builtin operator, such as `CONV_2D`, or of the custom one.
       inputs, outputs: its tensors; None for an optional input that is absent.
       macs: multiply-accumulates of one invocation.
       builtin: False for a custom operator, which not every runtime has.
-      version: what the file says of it, see `versions`.
-      deprecated_name: what readers of the format's deprecated 8-bit code take it for.
+      version: the version that the file states, see `versions`.
+      deprecated_name: the operator that readers of the format's deprecated 8-bit code take it for.
       options: its settings, by their names in the format's schema.
     """
 
@@ -92,7 +92,7 @@ class Operator:
 
     @property
     def expected_deprecated_name(self) -> str:
-        """What readers of the deprecated code should take it for."""
+        """The operator that readers of the deprecated code should take it for."""
         number = getattr(schema.BuiltinOperator, self.name, schema.BuiltinOperator.CUSTOM)
         return BUILTIN_NAMES[min(number, LARGEST_DEPRECATED_CODE)]
 
@@ -117,9 +117,10 @@ class Graph:
     """The tensors and operators of a model, over all subgraphs.
 
     Attributes:
-      inputs, outputs: of the main subgraph.
+      inputs, outputs: the tensors at the ends of the main subgraph.
       minimum_runtime: the release of TensorFlow Lite that the file says it needs, or "".
-      total_macs: of one invocation; the body of a control-flow operator counts once.
+      total_macs: multiply-accumulates of one invocation; the body of a control-flow operator
+        counts once.
     """
 
     tensors: tuple[Tensor, ...]
@@ -130,7 +131,7 @@ class Graph:
 
     @property
     def total_macs(self) -> int:
-        """Sum over the operators."""
+        """The sum over the operators."""
         return sum(operator.macs for operator in self.operators)
 
 
@@ -162,31 +163,34 @@ def parse(content: bytes, path: str | Path = "model") -> Graph:
         raise DataError(path, reason) from error
 
 
-def leading_to(found: Graph, tensors: Sequence[Tensor]) -> set[int]:
-    """The indices of the operators of the main subgraph that these tensors are computed by."""
+def leading_to(model_graph: Graph, tensors: Sequence[Tensor]) -> set[int]:
+    """The indices of the operators of the main subgraph that compute these tensors."""
     wanted = {tensor.index for tensor in tensors}
     result = set()
-    for operator in reversed(found.operators):  # they stand in the order of execution
+    for operator in reversed(model_graph.operators):  # they stand in the order of execution
         if not operator.subgraph and wanted.intersection(t.index for t in operator.outputs):
             result.add(operator.index)
             wanted.update(tensor.index for tensor in operator.inputs if tensor)
     return result
 
 
-def after_search(found: Graph) -> list[Operator]:
-    """The operators that look for the best score, which XNNPACK has not, and what depends on it."""
+def after_search(model_graph: Graph) -> list[Operator]:
+    """The operators that search for the best score, and all that depend on them.
+
+    XNNPACK does not have the search.
+    """
     result: list[Operator] = []
-    known: set[int] = set()
-    for operator in found.operators:
-        read = {tensor.index for tensor in operator.inputs if tensor}
-        if operator.name == "ARG_MAX" or read & known:
+    dependent: set[int] = set()
+    for operator in model_graph.operators:
+        input_indices = {tensor.index for tensor in operator.inputs if tensor}
+        if operator.name == "ARG_MAX" or input_indices & dependent:
             result.append(operator)
-            known |= {tensor.index for tensor in operator.outputs}
+            dependent |= {tensor.index for tensor in operator.outputs}
     return result
 
 
 def gives_vector(operator: Operator) -> bool:
-    """Whether an operator is a dense layer, or a convolution that gives one pixel."""
+    """Whether an operator is a dense layer, or a convolution with an output of one pixel."""
     one_pixel = operator.name == "CONV_2D" and operator.outputs[0].shape[1:3] == (1, 1)
     return one_pixel or operator.name == "FULLY_CONNECTED"
 
@@ -203,7 +207,7 @@ def total_macs(path: str | Path) -> int:
 
 @dataclass(frozen=True)
 class _Code:
-    """What a model says of one kind of operator."""
+    """A model's entry for one kind of operator."""
 
     name: str
     builtin: bool
@@ -221,7 +225,7 @@ class _Reader:
         self.codes = [self._op_code(i) for i in self._range(self.model.OperatorCodesLength())]
         # Touching every buffer finds a file that was cut off within its weights.
         buffers = [self.model.Buffers(i) for i in self._range(self.model.BuffersLength())]
-        # Of larger models they may lie behind the flatbuffer.
+        # In larger models the buffers may lie behind the flatbuffer.
         self.stored = [_vector(b.DataAsNumpy()).size > 0 or b.Size() > 0 for b in buffers]
         if any(buffer.Offset() + buffer.Size() > self.size for buffer in buffers):
             raise ValueError("a buffer ends behind the file")
@@ -231,34 +235,34 @@ class _Reader:
         if not count:
             raise DataError(self.path, "a TFLite model without a graph")
         tensors: list[Tensor] = []
-        found: list[Operator] = []
+        all_operators: list[Operator] = []
         for index in self._range(count):
-            own = self._tensors(index)
-            tensors += own
-            found += self._operators(index, own)
+            subgraph_tensors = self._tensors(index)
+            tensors += subgraph_tensors
+            all_operators += self._operators(index, subgraph_tensors)
         main = self.model.Subgraphs(0)
         return Graph(
             tensors=tuple(tensors),
-            operators=tuple(found),
+            operators=tuple(all_operators),
             inputs=tuple(_pick(tensors, i) for i in _vector(main.InputsAsNumpy())),
             outputs=tuple(_pick(tensors, i) for i in _vector(main.OutputsAsNumpy())),
             minimum_runtime=self._minimum_runtime(),
         )
 
     def _range(self, length: int) -> range:
-        # Each element of a vector takes 4 bytes at least: no longer loop than the file warrants.
+        # Each element of a vector takes at least 4 bytes, so a longer vector is damage.
         if length * 4 > self.size:
             raise ValueError(f"a list of {length} in {self.size} bytes")
         return range(length)
 
     def _op_code(self, index: int) -> _Code:
         code = self.model.OperatorCodes(index)
-        # The older field has 8 bits; the schema says to take the larger one.
+        # The older field has 8 bits; the format's schema says to take the larger of the two.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         custom = number == schema.BuiltinOperator.CUSTOM
         name = code.CustomCode().decode() if custom else BUILTIN_NAMES[number]
-        before = BUILTIN_NAMES[code.DeprecatedBuiltinCode()]
-        return _Code(name, not custom, code.Version(), before)
+        deprecated_name = BUILTIN_NAMES[code.DeprecatedBuiltinCode()]
+        return _Code(name, not custom, code.Version(), deprecated_name)
 
     def _minimum_runtime(self) -> str:
         for index in self._range(self.model.MetadataLength()):
@@ -325,15 +329,15 @@ class _Operands:
     outputs: tuple[Tensor, ...]
 
     def shape(self, tensor: Tensor | None, rank: int | None = None) -> tuple[int, ...]:
-        """The shape of an operand, with `rank` dimensions where that is given."""
+        """The shape of an operand, which must have `rank` dimensions if that is given."""
         if tensor is None or not tensor.shape or (rank is not None and len(tensor.shape) != rank):
             raise ValueError(f"{self.place} has an operand of shape {tensor and tensor.shape}")
-        known = tuple(size for size in tensor.shape if size is not None)
-        if len(known) < len(tensor.shape):
+        sizes = tuple(size for size in tensor.shape if size is not None)
+        if len(sizes) < len(tensor.shape):
             shape = ", ".join("?" if size is None else str(size) for size in tensor.shape)
             raise DataError(self.path, f"{self.place} has a dynamic shape [{shape}]: convert it "
                             "with a fixed batch of 1")
-        return known
+        return sizes
 
     def input(self, index: int, rank: int | None = None) -> tuple[int, ...]:
         return self.shape(self.inputs[index], rank)
@@ -384,7 +388,7 @@ _DTYPE_NAMES = {number: name.lower() for number, name in _names(schema.TensorTyp
 
 
 def _options(operator: schema.Operator) -> dict[str, Any]:
-    """An operator's settings; none where it has none, or in the format's second union."""
+    """An operator's settings; empty if it has none, or has them in the format's second union."""
     kind, table = operator.BuiltinOptionsType(), operator.BuiltinOptions()
     if not kind or table is None:
         return {}

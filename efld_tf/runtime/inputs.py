@@ -1,4 +1,4 @@
-"""What a person names on the command line -> photos, videos and cameras, in a fixed order."""
+"""Turns what a person names on the command line into photos, videos and cameras, in fixed order."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from efld_tf.annotations.images import VIDEO_SUFFIXES
 from efld_tf.errors import DataError, EfldError
 
-# HEIC and the like cannot be decoded, which is said of each, rather than nothing of all of them.
+# HEIC and the like cannot be decoded; they are listed so that each gives an error.
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2",
     ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".jxl",
 )  # fmt: skip
 
-# A longer number is a file that is not there.
+# A longer number is taken for the name of a file, which does not exist.
 MOST_CAMERA_DIGITS = 3
 _STANDARD_INPUT = "-"
 
@@ -29,11 +29,11 @@ class _File:
     """A file.
 
     Attributes:
-      path: as it was named, for opening and for messages.
+      path: its path as it was named, for opening and for messages.
       image: its path relative to `Inputs.root`, with `/` between folders.
-      name: under which its outputs are written, a relative path without a suffix: that of `image`,
-        with the suffix in it where several inputs would share it. No other input has it, also where
-        a file system takes capitals for small letters.
+      name: the name under which its outputs are written: `image` without the suffix, which becomes
+        part of the name if several inputs would share it. No other input has the same name, even
+        on a file system that ignores case.
     """
 
     path: Path
@@ -43,12 +43,12 @@ class _File:
 
 @dataclass(frozen=True)
 class Photo(_File):
-    """An image file; its attributes are those of `_File`."""
+    """An image file, with the attributes of `_File`."""
 
 
 @dataclass(frozen=True)
 class VideoFile(_File):
-    """A video file; its attributes are those of `_File`."""
+    """A video file, with the attributes of `_File`."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class CameraInput:
 
     Attributes:
       device: its number or path.
-      image: what stands for it in tables.
-      name: under which its outputs are written.
+      image: the name that stands for it in tables.
+      name: the name under which its outputs are written.
     """
 
     device: int | str
@@ -71,12 +71,13 @@ Input = Photo | VideoFile | CameraInput
 
 @dataclass(frozen=True)
 class Inputs:
-    """What there is to look at.
+    """The photos, videos and cameras that a command looks at.
 
     Attributes:
-      items: each once, in the order of the arguments; in folders in natural order, 2 before 10.
-      root: the folder that all files are in, which `image` is relative to.
-      errors: folders that could not be read.
+      items: each input once, in the order of the arguments; files of a folder are in natural
+        order, 2 before 10.
+      root: the folder that all files are in, to which `image` is relative.
+      errors: one error for each folder that could not be read.
     """
 
     items: list[Input]
@@ -89,37 +90,46 @@ def expand(
 ) -> Inputs:
     """Finds the photos and videos that arguments mean.
 
-    An argument is a file, whatever its suffix (videos are known by it); a folder, of which all
-    images and videos are taken, also in its sub-folders, but no hidden ones; a pattern such as
-    `photos/**/*.jpg`, of which the images and videos are; a camera's number, or its path, e.g.
-    `/dev/video0`; or `-` for paths of files and folders on standard input.
+    An argument is one of these:
+      - a file, whatever its suffix (videos are recognised by it);
+      - a folder, which stands for all images and videos in it and in its sub-folders, except
+        hidden ones;
+      - a pattern such as `photos/**/*.jpg`, which stands for the images and videos that match;
+      - a camera's number, or its path, e.g. `/dev/video0`;
+      - `-`, for paths of files and folders on standard input.
 
     Args:
-      arguments: of a command.
+      arguments: the arguments of a command.
       stdin: the lines of standard input, one path each; blank ones are skipped. A file that does
-        not exist is an input nevertheless, so that the others are not kept from being looked at.
-      skip: a folder in whose files nothing is looked for, that of the outputs.
+        not exist is an input nevertheless, so that the others are still looked at.
+      skip: a folder that is not searched, the one of the outputs.
 
     Raises:
-      EfldError: an argument does not exist or means nothing.
+      EfldError: an argument does not exist or stands for nothing.
     """
     search = _Search(skip)
-    found: list[_Found | CameraInput] = []
+    candidates: list[_FoundFile | CameraInput] = []
     for argument in arguments:
         if argument == _STANDARD_INPUT:
             paths = [line.rstrip("\r\n") for line in stdin if line.strip()]
             if not paths:
                 raise EfldError("no paths on standard input")
             for path in paths:
-                found += search.listed(path)
+                candidates += search.listed(path)
         else:
-            found += search.argument(argument)
-    return Inputs(*_named(found), search.errors)
+            candidates += search.argument(argument)
+    return Inputs(*_named(candidates), search.errors)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A file: how it was named, the real folder that the argument means, and its place there."""
+class _FoundFile:
+    """A file.
+
+    Attributes:
+      path: its path as it was named.
+      base: the real folder that the argument stands for.
+      relative: its path in that folder.
+    """
 
     path: Path
     base: Path
@@ -131,13 +141,13 @@ class _Found:
 
 
 class _Search:
-    """Looks for files; keeps the errors that need not stop a command."""
+    """Looks for files, and collects the errors that need not stop a command."""
 
     def __init__(self, skip: Path | None):
         self.errors: list[DataError] = []
         self._skip = None if skip is None else os.path.realpath(skip)
 
-    def argument(self, argument: str) -> Sequence[_Found | CameraInput]:
+    def argument(self, argument: str) -> Sequence[_FoundFile | CameraInput]:
         path = Path(argument)
         if os.path.lexists(argument):
             return [_camera(argument)] if path.is_char_device() else self.path(argument)
@@ -147,20 +157,20 @@ class _Search:
             return self._pattern(argument)
         raise EfldError(f"{argument or repr(argument)}: does not exist")
 
-    def path(self, argument: str) -> list[_Found]:
+    def path(self, argument: str) -> list[_FoundFile]:
         """A file, or the images and videos of a folder."""
         path = Path(argument)
         if not path.is_dir():
             return [_file(path)]
         if os.path.realpath(path) == self._skip:
             raise DataError(path, "is the folder of the outputs: choose another --output")
-        found = self._files(path, ["**"])
-        if not found and not self.errors:
+        files = self._files(path, ["**"])
+        if not files and not self.errors:
             raise DataError(path, "there is no image or video in this folder")
-        return found
+        return files
 
-    def listed(self, line: str) -> list[_Found]:
-        """What a line of a list means; the error of an empty folder is kept."""
+    def listed(self, line: str) -> list[_FoundFile]:
+        """The files that a line of a list stands for; an error is collected, not raised."""
         try:
             if "\0" in line:
                 raise DataError(line.replace("\0", " "), "expected one path a line, without NUL")
@@ -169,29 +179,29 @@ class _Search:
             self.errors.append(error)
             return []
 
-    def _pattern(self, pattern: str) -> list[_Found]:
+    def _pattern(self, pattern: str) -> list[_FoundFile]:
         parts = Path(pattern).parts
         fixed = next(i for i, part in enumerate(parts) if any(c in part for c in "*?["))
         folder = Path(*parts[:fixed])
-        found = self._files(folder, parts[fixed:]) if folder.is_dir() else []
-        if not found:
+        files = self._files(folder, parts[fixed:]) if folder.is_dir() else []
+        if not files:
             raise EfldError(f"{pattern}: no image or video matches this pattern")
-        return found
+        return files
 
-    def _files(self, folder: Path, pattern: Sequence[str]) -> list[_Found]:
-        """The images and videos below a folder whose place in it a pattern matches."""
+    def _files(self, folder: Path, pattern: Sequence[str]) -> list[_FoundFile]:
+        """The images and videos below a folder whose path in it matches a pattern."""
         base = Path(os.path.realpath(folder))
         depth = None if "**" in pattern else len(pattern)
         suffixes = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
         places = [place for place in self._walk(folder, (), depth, frozenset())
                   if place[-1].lower().endswith(suffixes) and _matches(place, pattern)]
         places.sort(key=lambda place: [_natural(part) for part in place])
-        return [_Found(folder.joinpath(*place), base, "/".join(place)) for place in places]
+        return [_FoundFile(folder.joinpath(*place), base, "/".join(place)) for place in places]
 
     def _walk(
         self, folder: Path, place: tuple[str, ...], depth: int | None, above: frozenset[str]
     ) -> Iterator[tuple[str, ...]]:
-        """The places of the files below a folder; a link to a folder above is not followed."""
+        """The paths of the files below a folder; a link to a folder above is not followed."""
         real = os.path.realpath(folder)
         if real in above or real == self._skip:
             return
@@ -209,8 +219,8 @@ class _Search:
                     folder / entry.name, (*place, entry.name), deeper, above | {real})
 
 
-def _file(path: Path) -> _Found:
-    return _Found(path, Path(os.path.realpath(path.parent)), path.name)
+def _file(path: Path) -> _FoundFile:
+    return _FoundFile(path, Path(os.path.realpath(path.parent)), path.name)
 
 
 def _camera(device: int | str) -> CameraInput:
@@ -219,7 +229,7 @@ def _camera(device: int | str) -> CameraInput:
 
 
 def _matches(place: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether parts of a path match those of a pattern, of which `**` stands for any number."""
+    """Whether the parts of a path match those of a pattern; `**` stands for any number of parts."""
     if not pattern or not place:
         return not place and all(part == "**" for part in pattern)
     if pattern[0] == "**":
@@ -228,19 +238,19 @@ def _matches(place: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _natural(name: str) -> tuple[list[int | str], str]:
-    """Sorts numbers in names by their value."""
+    """A key that sorts numbers in names by their value."""
     parts = re.split(r"(\d+)", name.casefold())
-    # Digits are at the odd places; `isdecimal` and `int` agree on what they are.
+    # The digits are at the odd places; `\d` and `int` agree on what a digit is.
     return ([int(p) if i % 2 else p for i, p in enumerate(parts)], name)
 
 
-def _named(found: Sequence[_Found | CameraInput]) -> tuple[list[Input], Path]:
+def _named(candidates: Sequence[_FoundFile | CameraInput]) -> tuple[list[Input], Path]:
     """The inputs, each once, with their names, and the folder that all files are in."""
-    files = {_real(file): file for file in reversed(found) if isinstance(file, _Found)}
+    files = {_real(file): file for file in reversed(candidates) if isinstance(file, _FoundFile)}
     bases = {file.base for file in files.values()}
     root = Path(os.path.commonpath(bases) if bases else os.getcwd())
     items: list[Input] = []
-    for file in dict.fromkeys(found):
+    for file in dict.fromkeys(candidates):
         if isinstance(file, CameraInput):
             items.append(file)
         elif files[_real(file)] is file:
@@ -250,24 +260,27 @@ def _named(found: Sequence[_Found | CameraInput]) -> tuple[list[Input], Path]:
     return _without_collisions(items), root
 
 
-def _real(file: _Found) -> str:
-    """What tells files apart: a link to a file is another one, one in a linked folder is not."""
+def _real(file: _FoundFile) -> str:
+    """The path that identifies a file.
+
+    A link to a file is another file; a file in a linked folder is the same one.
+    """
     return os.path.join(os.path.realpath(file.absolute.parent), file.absolute.name)
 
 
 def _without_collisions(items: Sequence[Input]) -> list[Input]:
-    """Inputs that share a name get their suffixes into it: `a.jpg`, `a.png` -> `a_jpg`, `a_png`."""
+    """Adds suffixes to names that inputs share: `a.jpg` and `a.png` become `a_jpg` and `a_png`."""
     count = Counter(item.name.casefold() for item in items)
-    taken = {name for name in count if count[name] == 1}
+    used_names = {name for name in count if count[name] == 1}
     result: list[Input] = []
     for item in items:
         if count[item.name.casefold()] > 1:
             suffix = "" if isinstance(item, CameraInput) else item.path.suffix[1:]
-            first = name = f"{item.name}_{suffix or 'camera'}"
+            base_name = name = f"{item.name}_{suffix or 'camera'}"
             number = 2
-            while name.casefold() in taken:
-                name, number = f"{first}_{number}", number + 1
-            taken.add(name.casefold())
+            while name.casefold() in used_names:
+                name, number = f"{base_name}_{number}", number + 1
+            used_names.add(name.casefold())
             item = replace(item, name=name)
         result.append(item)
     return result

@@ -1,9 +1,9 @@
-"""Labels of photos that nobody annotated: what a model finds in them, as a source to train on.
+"""Labels photos that nobody annotated with the points of a model, as a source to train on.
 
-The file is JSON lines, one face a line, as the reader `json` takes them. Where several views of a
+The file holds JSON lines, one face a line, as the reader `json` takes them. If several views of a
 face are asked for (`views.py`), the points are their mean, which is better than one view's, and
 their spread says how far it can be trusted. The licence of the model's weights stands at every
-face, and goes from there into what is trained on it.
+face, from where it gets into models that are trained on it.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from efld_tf.runtime.inputs import Photo
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor
 
-# In place of a model's file: MediaPipe's face mesh.
+# Stands for MediaPipe's face mesh in place of a model's file.
 MESH = "mesh"
 
-# Starting processes takes longer than so many photos.
+# For fewer photos, starting processes takes longer than labelling them.
 FEWEST_SPREAD = 32
 
 
 @dataclass(frozen=True)
 class Labeller:
-    """How photos are labelled; small, so that processes get it with their work.
+    """How photos are labelled; it is small, so that processes can get it with their work.
 
     Attributes:
       model: what `LandmarkPredictor` loads, or `MESH`.
       convert: the schema to convert the points to; None for the model's own.
       detector: what `open_detector` opens.
       min_confidence: faces below it are left out.
-      views: of each face; 1 is the photo as it is.
+      views: number of views of each face; 1 is the photo as it is.
     """
 
     model: str = str(assets.INT8_MODEL)
@@ -60,12 +60,12 @@ class Labeller:
         """The schema of the labels.
 
         Raises:
-          EfldError: the model cannot be loaded, or its points not be converted.
+          EfldError: the model cannot be loaded, or its points cannot be converted.
         """
-        schema = _models(self.model, self.detector)[0].schema
-        found = schemas.get(schema)
-        target = self.convert or schema
-        found.convert(np.zeros((found.num_points, 2)), None, target)  # raises
+        name = _models(self.model, self.detector)[0].schema
+        schema = schemas.get(name)
+        target = self.convert or name
+        schema.convert(np.zeros((schema.num_points, 2)), None, target)  # raises
         return target
 
     @property
@@ -75,14 +75,20 @@ class Labeller:
 
     @property
     def license(self) -> str:
-        """The licence of the model's weights, "" where it does not say; DataError if damaged."""
+        """The licence of the model's weights; "" if it does not tell.
+
+        Raises:
+          DataError: the model is damaged.
+        """
         return _license(self.model)
 
     def notes(self) -> list[str]:
         """What the user should know of the points."""
-        own = schemas.get(_models(self.model, self.detector)[0].schema)
-        how = own.conversions.get(self.convert or own.name)
-        notes = [] if how is None else [f"{own.name} is converted to {self.convert}: {how.note}"]
+        schema = schemas.get(_models(self.model, self.detector)[0].schema)
+        conversion = schema.conversions.get(self.convert or schema.name)
+        notes = []
+        if conversion is not None:
+            notes.append(f"{schema.name} is converted to {self.convert}: {conversion.note}")
         if self.license:
             notes.append(f"the model's licence, {self.license}, goes into what is trained on them")
         return notes
@@ -93,9 +99,9 @@ class PhotoLabels:
     """The faces of one photo.
 
     Attributes:
-      faces: their lines.
+      faces: a line for each face.
       below: number of faces below the confidence.
-      error: why the photo could not be used.
+      error: why the photo could not be used; None if it could.
     """
 
     faces: list[str] = field(default_factory=list)
@@ -105,15 +111,15 @@ class PhotoLabels:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was written.
+    """A summary of what was written.
 
     Attributes:
       photos: number of photos looked at, without the unreadable ones.
-      faces: written.
-      empty: number of photos without a face, before the confidence counts.
+      faces: number of faces written.
+      empty: number of photos without a face of any confidence.
       below: number of faces below the confidence.
-      unreadable: one error each.
-      source: what reads the labels.
+      unreadable: an error for each photo that could not be read.
+      source: the source that reads the labels.
       notes: what the user should know of the points.
     """
 
@@ -141,8 +147,8 @@ def write(
     the photos' own root, which the source then names.
 
     Args:
-      photos, root: of `inputs.expand`.
-      workers: processes; None for one a core.
+      photos, root: the photos and the root that `inputs.expand` returned.
+      workers: number of processes; None for one a core.
 
     Raises:
       EfldError: there is no photo, no face in any, or the model cannot be used; nothing is written.
@@ -160,8 +166,8 @@ def write(
         source += f"&images={root}"
     work = [(photo.path, (below_folder / photo.image).as_posix()) for photo in photos]
     workers = (workers or os.cpu_count() or 1) if len(work) >= FEWEST_SPREAD else 1
-    done = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)
-    bar = tqdm(done, total=len(work), desc="labelling", unit="photo", disable=not progress)
+    results = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)
+    bar = tqdm(results, total=len(work), desc="labelling", unit="photo", disable=not progress)
     faces = empty = below = 0
     unreadable = []
     with (
@@ -169,18 +175,18 @@ def write(
         # A name that is not UTF-8 is written as JSON's escapes.
         open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file,
     ):
-        for found in bar:
-            if found.error is not None:
-                unreadable.append(found.error)
+        for labels in bar:
+            if labels.error is not None:
+                unreadable.append(labels.error)
                 continue
-            file.writelines(f"{face}\n" for face in found.faces)
-            faces, below = faces + len(found.faces), below + found.below
-            empty += not found.faces and not found.below
+            file.writelines(f"{face}\n" for face in labels.faces)
+            faces, below = faces + len(labels.faces), below + labels.below
+            empty += not labels.faces and not labels.below
         if not faces:
-            first = f"; the first: {unreadable[0]}" if unreadable else ""
+            example = f"; the first: {unreadable[0]}" if unreadable else ""
             raise EfldError(
                 f"no face to write: of {len(work)} photos {empty} show none, {below} faces are "
-                f"below the confidence, {len(unreadable)} photos cannot be read{first}"
+                f"below the confidence, {len(unreadable)} photos cannot be read{example}"
             )
     return Summary(
         len(work) - len(unreadable), faces, empty, below, unreadable, source, labeller.notes()
@@ -197,28 +203,28 @@ def label(labeller: Labeller, photo: tuple[Path, str]) -> PhotoLabels:
         image = images.read_photo(path, upright=True)
     except DataError as error:
         return PhotoLabels(error=error)
-    found = landmarker.find(image)
-    spreads: Sequence[float | None] = [None] * len(found)
+    faces = landmarker.find(image)
+    spreads: Sequence[float | None] = [None] * len(faces)
     if labeller.views > 1:
-        found, spreads = views.mean(predictor, landmarker, image, found, labeller.views)
+        faces, spreads = views.mean(predictor, landmarker, image, faces, labeller.views)
     lines = [
         _line(face, spread, labeller, name)
-        for face, spread in zip(found, spreads, strict=True)
+        for face, spread in zip(faces, spreads, strict=True)
         if face.confidence >= labeller.min_confidence
     ]
-    return PhotoLabels(lines, below=len(found) - len(lines))
+    return PhotoLabels(lines, below=len(faces) - len(lines))
 
 
 def _line(face: Face, spread: float | None, labeller: Labeller, image: str) -> str:
     if labeller.convert is not None:
         points, _ = schemas.get(face.schema).convert(face.points, None, labeller.convert)
         face = replace(face, points=points, schema=labeller.convert)
-    more: dict[str, str | float] = {}
+    extra_attributes: dict[str, str | float] = {}
     if spread is not None:
-        more["spread_percent"] = round(spread, 3)
+        extra_attributes["spread_percent"] = round(spread, 3)
     if labeller.license:
-        more[record.LICENSE] = labeller.license
-    return tables.json_line(face, image, None, more)
+        extra_attributes[record.LICENSE] = labeller.license
+    return tables.json_line(face, image, None, extra_attributes)
 
 
 @functools.cache
@@ -228,6 +234,6 @@ def _license(model: str) -> str:
 
 @functools.cache
 def _models(model: str, detector: str) -> tuple[LandmarkPredictor, FaceLandmarker]:
-    """What a process needs; loaded once."""
+    """The models that a process needs, loaded once."""
     predictor = mesh.MeshPredictor() if model == MESH else LandmarkPredictor(model)
     return predictor, FaceLandmarker(predictor, open_detector(detector), min_confidence=0)

@@ -1,4 +1,4 @@
-"""A photo -> the landmarks of all its faces: detector, crop, model, and the crop once more."""
+"""Finds the landmarks of all faces of a photo with a detector and a model of crops."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from efld_tf.runtime.predictor import Predictor, check_boxes, check_image
 if TYPE_CHECKING:
     from efld_tf.runtime.tracker import FaceTracker, TrackerOptions
 
-# A detector's box says roughly where a face is. The points found by it say it better, and a third
-# look by them is nearly as good as one by the annotated box (benchmarks/detector.py).
+# A detector's box says roughly where a face is. The points found in it say it better, and a third
+# look at the crop around them is nearly as good as a look by the annotated box
+# (benchmarks/detector.py).
 PASSES = 3
 MIN_CONFIDENCE = 0.5
-# Boxes of points that overlap by more are of one face.
+# Tight boxes of points that overlap by more belong to one face.
 SAME_POINTS_IOU = 0.5
-# On a face, the points say that it is where the model was told to look: their crop is not further
-# away than this share of the side, nor larger or smaller by this factor.
+# Points of a face confirm that it is where the model was told to look: the crop around them is not
+# further away than this share of the side, nor larger or smaller by this factor.
 FARTHEST, LARGEST_CHANGE = 0.4, 1.8
 
 
@@ -39,7 +40,7 @@ Photo = str | os.PathLike[str] | Image
 
 
 class Detector(Protocol):
-    """What finds face boxes: `FaceDetector`, `TwoRangeDetector`, or your own."""
+    """A finder of face boxes: `FaceDetector`, `TwoRangeDetector`, or your own."""
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of an image [H, W, 3] uint8 RGB."""
@@ -48,14 +49,14 @@ class Detector(Protocol):
 class FaceLandmarker:
     """Finds the faces of photos and their landmarks: `landmarker("photo.jpg")`.
 
-    Not safe to share between threads, like the models it runs.
+    It is not safe to share between threads, like the models that it runs.
 
     Attributes:
       predictor: the model.
       schema: name of the schema of the points.
-      crop_rule: of the model.
+      crop_rule: the crop rule of the model.
       has_confidence: whether the model says how sure it is.
-      detector: what finds faces; None where boxes are always given.
+      detector: what finds faces; None if boxes are always given.
       min_confidence: faces that are less sure are left out.
     """
 
@@ -70,9 +71,9 @@ class FaceLandmarker:
         """Combines a model with a detector.
 
         Args:
-          passes: how often the model looks at a detected face, each time by the crop that follows
-            from the points before.
-          min_confidence: faces that are less sure are left out, 0 to 1.
+          passes: how often the model looks at a detected face, each time at the crop around the
+            points of the last look.
+          min_confidence: faces that are less sure are left out; 0 to 1.
 
         Raises:
           EfldError: a value is out of range.
@@ -96,15 +97,15 @@ class FaceLandmarker:
     def __call__(
         self, photos: Photo | list[Photo] | tuple[Photo, ...]
     ) -> Faces | list[Faces]:
-        """The faces of a photo, or of each in a list.
+        """The faces of a photo, or of each photo in a list.
 
         Args:
-          photos: a path, or an array [H, W, 3] uint8 RGB, upright; a photo that is stored turned
-            is turned upright.
+          photos: a path, or an upright array [H, W, 3] uint8 RGB; a file that is stored turned is
+            turned upright.
 
         Raises:
-          DataError: a file that cannot be read.
-          EfldError: neither, or no detector.
+          DataError: a file cannot be read.
+          EfldError: a photo is neither a path nor such an array, or there is no detector.
         """
         if isinstance(photos, list | tuple):
             return [self(photo) for photo in photos]
@@ -116,24 +117,24 @@ class FaceLandmarker:
         return Faces(self.find(image), image)
 
     def track(self, options: TrackerOptions | None = None) -> FaceTracker:
-        """What follows the faces of a video: `tracker(frame, seconds)` for one frame after another.
+        """A tracker for the faces of a video: call `tracker(frame, seconds)` frame by frame.
 
         In frames, the detector looks for smaller faces than it can see in the whole picture only
-        where that was asked for.
+        if that was asked for.
 
         Args:
-          options: None for the usual ones, with this landmarker's `min_confidence`.
+          options: None for the default ones, with this landmarker's `min_confidence`.
 
         Raises:
           EfldError: the landmarker has no detector.
         """
-        from efld_tf.runtime.tracker import FaceTracker, TrackerOptions  # it needs landmarkers
+        from efld_tf.runtime.tracker import FaceTracker, TrackerOptions  # which imports this module
 
-        following = copy.copy(self)
+        landmarker = copy.copy(self)
         if isinstance(self.detector, FaceDetector | TwoRangeDetector):
-            following.detector = self.detector.for_video()
+            landmarker.detector = self.detector.for_video()
         options = options or TrackerOptions(min_confidence=self.min_confidence)
-        return FaceTracker(following, options)
+        return FaceTracker(landmarker, options)
 
     def find(self, image: Image, boxes: Boxes | None = None) -> list[Face]:
         """The faces of an image.
@@ -141,14 +142,15 @@ class FaceLandmarker:
         Args:
           image: [H, W, 3] uint8 RGB, upright.
           boxes: (x0, y0, x1, y1) of each face in pixels, of the kind that the model's crop rule
-            names, instead of the detector. The model looks once, by these boxes, and all faces
-            are given.
+            names. They replace the detector: the model looks once at each, and all faces are
+            returned.
 
         Returns:
-          In the order of the boxes, or of the detector's scores.
+          The faces in the order of the boxes, or of the detector's scores.
 
         Raises:
-          EfldError: not such an image or boxes, or neither boxes nor a detector.
+          EfldError: the image or the boxes have another form, or there are neither boxes nor a
+            detector.
         """
         check_image(image)
         if boxes is not None:
@@ -162,7 +164,7 @@ class FaceLandmarker:
         return self.landmarks(image, self.detector.detect(image))
 
     def landmarks(self, image: Image, detections: Sequence[Detection]) -> list[Face]:
-        """The faces of an image [H, W, 3] that a detector found: without those that are none."""
+        """The faces of an image [H, W, 3] among a detector's boxes, without those that are none."""
         references = [crop_maps.from_detection(d.box, d.keypoints, d.detector) for d in detections]
         crops = [crop_maps.to_model(c, self.crop_rule) for c in references]
         for _ in range(self._passes):
@@ -172,7 +174,7 @@ class FaceLandmarker:
         return distinct([face for face in faces if face.confidence >= self.min_confidence])
 
     def crop_around(self, points: Floats) -> Crop:
-        """The model's crop around landmarks [N, 2] in pixels, of its schema."""
+        """The model's crop around landmarks [N, 2] of its schema, in pixels."""
         return crop_maps.to_model(self._around(points), self.crop_rule)
 
     def look(
@@ -182,14 +184,15 @@ class FaceLandmarker:
 
         Args:
           image: [H, W, 3] uint8 RGB.
-          crops: where to look; one that no face of the image can have gives a confidence of 0.
+          crops: the squares to look at; one that no face of the image can have gives a confidence
+            of 0.
 
         Returns:
-          [F, N, 2] float32 in pixels; [F] float32 from 0 to 1; and the crops around the points,
-          for the next look. A model without a confidence is sure wherever the points say that the
-          face is where it was told to look.
+          The points [F, N, 2] float32 in pixels, the confidence [F] float32 from 0 to 1, and the
+          crops around the points for the next look. The confidence of a model that gives none is 1
+          where the points are consistent with the crop, and 0 elsewhere.
         """
-        # Points of no face may ask for any square; there is nothing to see in these.
+        # Points that lie on no face may ask for any square; the model is not run on those.
         limit = LARGEST * max(image.shape[:2])
         possible = [crop if crop.side < limit else Crop(0.0, 0.0, 1.0) for crop in crops]
         points, confidence = self.predictor.predict_in(image, possible)
@@ -203,7 +206,7 @@ class FaceLandmarker:
 
 
 def _consistent(crop: Crop, around: Crop) -> bool:
-    """Whether points whose crop is `around` may be of the face that `crop` shows."""
+    """Whether points whose crop is `around` may belong to the face that `crop` shows."""
     change = around.side / crop.side
     return (
         abs(around.center_x - crop.center_x) < FARTHEST * crop.side
@@ -213,10 +216,10 @@ def _consistent(crop: Crop, around: Crop) -> bool:
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:
-    """Faces without those whose points lie on those of a surer one; the order stays."""
-    kept: list[Face] = []
+    """The faces, in their order, without those whose points lie on those of a surer one."""
+    distinct_faces: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.confidence):
-        boxes = np.array([tight_box(other.points) for other in kept]).reshape(-1, 4)
+        boxes = np.array([tight_box(other.points) for other in distinct_faces]).reshape(-1, 4)
         if not (iou(tight_box(face.points), boxes) > SAME_POINTS_IOU).any():
-            kept.append(face)
-    return [face for face in faces if any(face is other for other in kept)]
+            distinct_faces.append(face)
+    return [face for face in faces if any(face is other for other in distinct_faces)]

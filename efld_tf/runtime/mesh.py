@@ -1,4 +1,4 @@
-"""MediaPipe's face mesh, run by LiteRT: 468 points of a face that teach other models.
+"""MediaPipe's face mesh, run by LiteRT: 468 points of a face, used to teach other models.
 
 Y. Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs", 2019.
 The model is a file of the installed mediapipe package, which is never imported. MediaPipe turns its
@@ -23,15 +23,15 @@ from efld_tf.runtime.predictor import LandmarkPredictor
 FILE = "modules/face_landmark/face_landmark.tflite"
 LICENSE = "Apache-2.0"  # MediaPipe's, code and models
 
-# Chosen by `tools/fit_mesh_map.py`: on HELEN's training faces, by the boxes of their 68 points, it
-# gives the least error. MediaPipe's own crop is 1.5 times its detector's box.
+# `tools/fit_mesh_map.py` chose this rule: on HELEN's training faces, with the boxes of their 68
+# points, it gives the least error. MediaPipe's own crop is 1.5 times its detector's box.
 CROP_RULE = CropRule("points", "ibug68", 1.5, 0.0, -0.07)
 
 
 class MeshPredictor(LandmarkPredictor):
     """Runs MediaPipe's face mesh as `LandmarkPredictor` runs an exported model.
 
-    Not safe to share between threads: the interpreter holds its tensors.
+    It is not safe to share between threads, because the interpreter holds its tensors.
     """
 
     def __init__(self, path: str | Path | None = None, threads: int = 1):
@@ -60,7 +60,7 @@ class MeshPredictor(LandmarkPredictor):
         self.input_size = shape[1]
 
     def predict_with_confidence(self, crops: Image) -> tuple[Floats, Floats]:
-        """Points as `predict_crops` gives them, and how sure it is that a face is there.
+        """Points as `predict_crops` gives them, and how sure the model is that a face is there.
 
         Args:
           crops: [F, S, S, 3] uint8 RGB.
@@ -73,21 +73,22 @@ class MeshPredictor(LandmarkPredictor):
         for index, crop in enumerate(crops):
             self._interpreter.set_tensor(self._input, crop[None] / np.float32(255))
             self._interpreter.invoke()
-            # In pixels from the crop's outer corner: mirrored crops give x that sum up to 191.8.
+            # Pixels count from the crop's outer corner: x of mirrored crops sum up to 191.8.
             mesh = self._interpreter.get_tensor(self._mesh).reshape(self._count, 3)
             points[index] = mesh[:, :2] / self.input_size
             logits[index] = self._interpreter.get_tensor(self._logit).item()
         return points, 1 / (1 + np.exp(-logits))
 
     def predict_in(self, image: Image, crops: Sequence[Crop]) -> tuple[Floats, Floats]:
-        """Points of the faces in squares of an image, in its pixels, and how sure it is of each.
+        """Points of the faces in squares of an image, and how sure the model is of each.
 
         Args:
           image: [H, W, 3] uint8 RGB.
-          crops: such as `crop_rule` gives them.
+          crops: squares such as `crop_rule` gives them.
 
         Returns:
-          [F, 468, 2] float32 in pixels of the image, pixel centres at whole numbers, and [F].
+          [F, 468, 2] float32 in pixels of the image, pixel centres at whole numbers, and the
+          confidence [F].
 
         Raises:
           EfldError: a crop is absurdly larger than the image.

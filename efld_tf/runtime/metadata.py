@@ -1,4 +1,4 @@
-"""What a `.tflite` of this toolkit says about itself, read without TensorFlow or MediaPipe.
+"""Reads a toolkit model's metadata from its `.tflite`, without TensorFlow or MediaPipe.
 
 TFLite metadata stores its associated files as a ZIP archive behind the flatbuffer. Two of them
 are ours: the landmark names (one a line, as mobile tools show them) and a JSON with the rest.
@@ -27,15 +27,15 @@ MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What is needed to use a model.
+    """The information that is needed to use a model.
 
     Attributes:
-      family: architecture.
-      schema: of the points that come out.
-      crop_rule: of the crop that goes in.
-      names: one name a point.
-      license: of the weights; stands in the TFLite metadata only.
-      schema_fields: what a schema that is not built in stands for (`schema_fields.to_fields`).
+      family: the name of the architecture.
+      schema: the name of the schema of the points that come out.
+      crop_rule: how the crop that goes in is made.
+      names: the name of each point.
+      license: the licence of the weights; it is in the TFLite metadata only.
+      schema_fields: the definition of a schema that is not built in (`schema_fields.to_fields`).
     """
 
     family: str
@@ -58,7 +58,7 @@ def read(path: str | Path) -> ModelMetadata:
     """Reads the metadata of a model.
 
     Raises:
-      DataError: the file is missing, or has no metadata of this toolkit.
+      DataError: the file cannot be read, or has no valid metadata of this toolkit.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -68,7 +68,7 @@ def read(path: str | Path) -> ModelMetadata:
             names = archive.read(NAMES_FILE).decode().split("\n")
             tree = json.loads(archive.read(MODEL_FILE))
         stored = trees.from_tree(tree, _Stored)
-        known = schemas.resolved(stored.schema, stored.schema_fields).names
+        schema_names = schemas.resolved(stored.schema, stored.schema_fields).names
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     except (zipfile.BadZipFile, KeyError) as error:
@@ -76,7 +76,7 @@ def read(path: str | Path) -> ModelMetadata:
     except (ValueError, TypeError, NotImplementedError, RuntimeError, EfldError, EOFError,
             zlib.error) as error:
         raise DataError(path, f"its landmark metadata cannot be read: {error}") from error
-    if tuple(names) != known:
+    if tuple(names) != schema_names:
         raise DataError(path, f"its landmark names are not those of {stored.schema}")
     return ModelMetadata(
         stored.family, stored.schema, stored.crop_rule, tuple(names),
@@ -86,7 +86,7 @@ def read(path: str | Path) -> ModelMetadata:
 
 @dataclass(frozen=True)
 class _Stored:
-    """The JSON part, for strict reading."""
+    """The fields of `MODEL_FILE`, for strict reading."""
 
     family: str
     schema: str

@@ -1,6 +1,6 @@
 """The licence of a `.tflite`'s weights, from the field that TFLite metadata has for it.
 
-Apart from `metadata.py`, since the classes of the model's format would slow down every start.
+This is not in `metadata.py`, since the classes of the model's format would slow down every start.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ METADATA_NAME = "TFLITE_METADATA"
 # A model of ours has three.
 MAX_ENTRIES = 64
 
-# Of `ModelMetadata.license` in TensorFlow Lite's metadata_schema.fbs: fields count from 4 by 2.
+# The slot of `ModelMetadata.license` in TensorFlow Lite's metadata_schema.fbs, whose fields have
+# the slots 4, 6, 8 and so on.
 LICENSE_SLOT = 14
 
 
 def read(path: str | Path) -> str:
-    """The licence of a model's weights, "" where it does not say.
+    """The licence of a model's weights; "" if the model does not tell.
 
     Raises:
-      DataError: the file cannot be read, or what it says is damaged or no line of text.
+      DataError: the file cannot be read, or the licence in it is damaged or no line of text.
     """
     try:
         model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
@@ -42,7 +43,7 @@ def read(path: str | Path) -> str:
     return ""
 
 
-def _license(about: bytes) -> str:
-    table = Table(about, encode.Get(packer.uoffset, about, 0))
+def _license(metadata: bytes) -> str:
+    table = Table(metadata, encode.Get(packer.uoffset, metadata, 0))
     place = table.Offset(LICENSE_SLOT)
     return licenses.checked(table.String(table.Pos + place).decode()) if place else ""

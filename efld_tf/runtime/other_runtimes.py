@@ -1,6 +1,7 @@
-"""Golden files by other runtimes than this one: what an app carries may be older or newer.
+"""Checks golden files with other runtimes, since the one in an app may be older or newer.
 
-Each is a Python package that is installed into an environment of its own, below the user's cache.
+Each runtime is a Python package. It is installed into an environment of its own, below the user's
+cache.
 """
 
 from __future__ import annotations
@@ -26,22 +27,23 @@ from efld_tf.runtime import golden
 PACKAGES = ("tflite-runtime", "ai-edge-litert", "tensorflow", "tensorflow-cpu")
 EXAMPLE = "tflite-runtime==2.14.0"
 WORKER = Path(__file__).with_name("other_runtimes_worker.py")
-# Their wheels were built against NumPy 1, which most do not say; releases of TensorFlow before 2.12
-# also ask for no protobuf that is old enough.
+# Their wheels were built against NumPy 1, which most of them do not declare; releases of TensorFlow
+# before 2.12 also fail to ask for a protobuf that is old enough.
 OLD_TENSORFLOW = (2, 12)
 BESIDE, BESIDE_OLD = ("numpy<2",), ("numpy<1.22", "protobuf<3.20")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a runtime made of a model.
+    """What happened when a runtime ran a model.
 
     Attributes:
-      kernels: `default` or `built-in`; by default, most take XNNPACK's where they can.
-      refused: what it said where it refused the model; "" where it did not.
+      kernels: `default` or `built-in`; by default, most runtimes use XNNPACK's where they can.
+      refused: the runtime's message if it refused the model; "" if it did not.
       crashed: whether the process died.
-      largest_difference: of a coordinate from the golden output, in crop sides; None without one.
-      confidence_difference: None for a model without one.
+      largest_difference: the largest difference of a coordinate from the golden output, in crop
+        sides; None if there was no output.
+      confidence_difference: the difference of the confidence; None for a model without one.
       passed: whether both are within the golden file's tolerances.
     """
 
@@ -54,14 +56,14 @@ class Outcome:
 
 
 def environment(requirement: str, python: str = sys.executable) -> Path:
-    """The Python of an environment that has a runtime, which is made if it is not there yet.
+    """The Python of an environment that has a runtime; the environment is made if it is missing.
 
     Args:
-      requirement: such as `EXAMPLE`: one of `PACKAGES` and its version.
-      python: of which the environment is made; old runtimes need old ones.
+      requirement: one of `PACKAGES` and its version, such as `EXAMPLE`.
+      python: the interpreter that makes the environment; old runtimes need an old one.
 
     Raises:
-      EfldError: not such a requirement, or it cannot be installed.
+      EfldError: the requirement has another form, or it cannot be installed.
     """
     package, release = parts(requirement)
     program = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -84,10 +86,10 @@ def environment(requirement: str, python: str = sys.executable) -> Path:
 
 
 def parts(requirement: str) -> tuple[str, str]:
-    """Package and version of a requirement.
+    """The package and the version of a requirement.
 
     Raises:
-      EfldError: not one of `PACKAGES` with a version.
+      EfldError: the requirement is not one of `PACKAGES` with a version.
     """
     match = re.fullmatch(rf"({'|'.join(PACKAGES)})==([0-9]+(?:\.[0-9A-Za-z]+)+)", requirement)
     if not match:
@@ -97,11 +99,11 @@ def parts(requirement: str) -> tuple[str, str]:
 
 
 def check(python: Path, models: Sequence[Path]) -> list[list[Outcome]]:
-    """Runs models on their golden inputs by the runtime of an environment.
+    """Runs models on their golden inputs with the runtime of an environment.
 
     Args:
-      python: of `environment`.
-      models: `.tflite` files of bundles.
+      python: what `environment` returned.
+      models: the `.tflite` files of bundles.
 
     Returns:
       For each model, an outcome for each kind of kernels that the runtime has.
@@ -118,22 +120,22 @@ def check(python: Path, models: Sequence[Path]) -> list[list[Outcome]]:
         for default in (True, False)
     ]
     try:
-        # Isolated: neither PYTHONPATH nor the worker's own folder may bring another runtime along.
-        done = subprocess.run([str(python), "-I", str(WORKER)], input=json.dumps(jobs),
-                              capture_output=True, text=True, check=False)
+        # -I isolates it: neither PYTHONPATH nor the worker's folder may bring in another runtime.
+        completed = subprocess.run([str(python), "-I", str(WORKER)], input=json.dumps(jobs),
+                                   capture_output=True, text=True, check=False)
     except OSError as error:
         raise EfldError(f"{python}: the runtime cannot be run: {error.strerror}; delete "
                         f"{python.parents[1]}") from error
-    # Native code may write there, too.
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    # Native code may write to stdout, too.
+    lines = [line for line in completed.stdout.splitlines() if line.startswith("{")]
     if len(lines) != len(jobs):
-        last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-        raise EfldError(f"{python}: the runtime cannot be run: {last}")
+        last_line = (completed.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise EfldError(f"{python}: the runtime cannot be run: {last_line}")
     answers = iter(json.loads(line) for line in lines)
     return [
-        [_outcome(kernels, answer, stated, points)
+        [_outcome(kernels, answer, golden_file, points)
          for kernels in ("default", "built-in") if not (answer := next(answers)).get("absent")]
-        for stated, _, points in expected
+        for golden_file, _, points in expected
     ]
 
 
@@ -150,7 +152,7 @@ def _run(command: list[str], requirement: str) -> subprocess.CompletedProcess[st
     """Runs a step of an installation.
 
     Raises:
-      EfldError: it fails.
+      EfldError: the step fails.
     """
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True,
@@ -158,24 +160,26 @@ def _run(command: list[str], requirement: str) -> subprocess.CompletedProcess[st
     except OSError as error:
         raise EfldError(f"runtime {requirement}: {command[0]}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
-        said = [line for line in error.stderr.splitlines() if line.startswith("ERROR")]
-        said += (error.stderr + error.stdout).strip().splitlines()[-1:]
-        reason = said[0].removeprefix("ERROR: ") if said else f"exit code {error.returncode}"
+        lines = [line for line in error.stderr.splitlines() if line.startswith("ERROR")]
+        lines += (error.stderr + error.stdout).strip().splitlines()[-1:]
+        reason = lines[0].removeprefix("ERROR: ") if lines else f"exit code {error.returncode}"
         raise EfldError(
             f"runtime {requirement}: cannot be installed by {command[0]}: {reason}") from error
 
 
 def _outcome(
-    kernels: str, answer: dict[str, Any], stated: golden.Golden, expected: Float32s
+    kernels: str, answer: dict[str, Any], golden_file: golden.Golden, expected: Float32s
 ) -> Outcome:
     if "outputs" not in answer:
         return Outcome(kernels, answer.get("refused", ""), "crashed" in answer)
-    points, *more = (np.array(output) for output in answer["outputs"])
-    if points.shape != expected.shape or len(more) != (stated.confidence is not None):
+    points, *extra_outputs = (np.array(output) for output in answer["outputs"])
+    extra_count = 0 if golden_file.confidence is None else 1
+    if points.shape != expected.shape or len(extra_outputs) != extra_count:
         return Outcome(kernels, f"its outputs have other shapes: {points.shape}")
-    difference, off = float(np.abs(points - expected).max()), None
-    passed = difference <= stated.tolerance  # a NaN does not pass
-    if stated.confidence:
-        off = float(np.abs(more[0].ravel()[0] - stated.confidence.value))
-        passed = passed and off <= stated.confidence.tolerance
-    return Outcome(kernels, "", False, difference, off, passed)
+    difference, confidence_difference = float(np.abs(points - expected).max()), None
+    passed = difference <= golden_file.tolerance  # a NaN does not pass
+    if golden_file.confidence:
+        confidence = extra_outputs[0].ravel()[0]
+        confidence_difference = float(np.abs(confidence - golden_file.confidence.value))
+        passed = passed and confidence_difference <= golden_file.confidence.tolerance
+    return Outcome(kernels, "", False, difference, confidence_difference, passed)

@@ -1,7 +1,7 @@
-"""What a runtime gives for models' inputs; run by the Python of another environment.
+"""Runs models on their inputs; the Python of another environment executes this file.
 
-Reads a list of jobs as JSON from standard input and writes a line of JSON for each. Knows nothing
-but NumPy and the runtime, and runs on Python 3.8.
+It reads a list of jobs as JSON from standard input and writes a line of JSON for each. It needs
+nothing but NumPy and the runtime, and runs on Python 3.8.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def _load() -> tuple[Any, Any]:
-    """The interpreter of the runtime that is here, and what switches its kernels, if anything."""
+    """The interpreter class of the installed runtime, and its enum of kernels, if it has one."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     try:
         from ai_edge_litert import interpreter
@@ -46,7 +46,7 @@ def _run(interpreter_class: Any, resolvers: Any, job: dict[str, Any]) -> dict[st
 
 
 def main() -> None:
-    """Runs each job in a process of its own, which may crash, after loading the runtime once."""
+    """Loads the runtime once, then runs each job in a process of its own, which may crash."""
     interpreter_class, resolvers = _load()
     jobs = json.load(sys.stdin)
     for job in jobs:

@@ -1,11 +1,11 @@
-"""What is kept of the faces that were found, in a folder.
+"""Writes the faces that were found into a folder.
 
     pictures/NAME.jpg      the photo with its faces drawn (.png where it is small, .mp4 of a video)
     aligned/NAME_K.png     face K alone, as models of face recognition take it
     pts/NAME_K.pts         its points as an iBUG file
     faces.jsonl, faces.csv all faces
 
-NAME follows the layout of the inputs. Frame 7 of a video `a.mp4` has `a.mp4/000007_K` for it.
+NAME follows the layout of the inputs. For frame 7 of a video `a.mp4`, NAME_K is `a.mp4/000007_K`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import CameraInput, Input, Inputs
 
 KINDS = ("pictures", "json", "csv", "pts", "aligned")
-TABLES = {"json": "jsonl", "csv": "csv"}  # and the suffixes of their files
+TABLES = {"json": "jsonl", "csv": "csv"}  # with the suffixes of their files
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,11 @@ class Result:
     """The faces of a photo or a frame.
 
     Attributes:
-      input: where it is from.
+      input: the photo, video or camera.
       image: [H, W, 3] uint8 RGB, upright.
-      faces: in it.
-      frame: its number in a video or camera, from 0 on; None for a photo.
-      seconds: its time.
+      faces: the faces in the image.
+      frame: the number of the frame in a video or of a camera, from 0 on; None for a photo.
+      seconds: the time of the frame.
     """
 
     input: Input
@@ -53,7 +53,7 @@ class Result:
 class Outputs:
     """Writes results as they come; use it in a `with` block.
 
-    Nothing is written before the first result. When the block ends, also by Ctrl-C, everything is
+    Nothing is written before the first result. When the block ends, also by Ctrl-C, all files are
     whole; any other exception drops the tables.
     """
 
@@ -62,7 +62,7 @@ class Outputs:
 
         Args:
           kinds: some of `KINDS`.
-          schema: of the points.
+          schema: the name of the schema of the points.
         """
         self.folder = folder
         self._kinds = kinds
@@ -80,7 +80,7 @@ class Outputs:
         self._stack.__exit__(kind, error, traceback)
 
     def write(self, result: Result) -> None:
-        """Writes what is to be kept of a result, but for the pictures of a video.
+        """Writes the wanted files of a result, except the pictures of a video.
 
         Raises:
           DataError: the photo can no longer be read.
@@ -106,13 +106,13 @@ class Outputs:
             pictures.write(self.folder / "pictures" / result.input.name, drawn)
 
     def video_path(self, item: Input) -> Path | None:
-        """Where the annotated video of an input is to be written; None where it is not."""
+        """Where to write the annotated video of an input; None if it is not to be written."""
         if "pictures" not in self._kinds:
             return None
         return self.folder / "pictures" / f"{item.name}.mp4"
 
     def check(self, inputs: Inputs) -> None:
-        """Looks at where things will be written before the work.
+        """Checks before the work that no foreign file will be replaced.
 
         Raises:
           EfldError: the folder is a file, or a file of somebody else would be replaced.
@@ -126,27 +126,29 @@ class Outputs:
                                 "another --output")
         if "pictures" not in self._kinds:
             return
-        given = {item.path.resolve() for item in inputs.items if not isinstance(item, CameraInput)}
+        input_paths = {
+            item.path.resolve() for item in inputs.items if not isinstance(item, CameraInput)
+        }
         for item in inputs.items:
             for suffix in (".png", ".jpg", ".mp4"):
                 target = self.folder / "pictures" / f"{item.name}{suffix}"
-                if target.resolve() in given:
+                if target.resolve() in input_paths:
                     raise EfldError(f"{target} is an input and would be replaced; choose another "
                                     "--output")
 
     def older(self, since: float) -> int:
-        """How many files in the folder are of an earlier run; 0 where none has left a table.
+        """The number of files of earlier runs in the folder; 0 if no run has left a table.
 
         Args:
-          since: when this one began, seconds since 1970.
+          since: when this run began, in seconds since 1970.
         """
-        found = [self.folder / f"faces.{suffix}" for suffix in TABLES.values()]
-        places = [path for path in found if path.is_file() and tables.is_own(path)]
-        if not places:
+        table_paths = [self.folder / f"faces.{suffix}" for suffix in TABLES.values()]
+        paths = [path for path in table_paths if path.is_file() and tables.is_own(path)]
+        if not paths:
             return 0
         for kind in {*KINDS} - {*TABLES}:
-            places += (self.folder / kind).rglob("*")
-        return sum(path.is_file() and path.stat().st_mtime < since for path in places)
+            paths += (self.folder / kind).rglob("*")
+        return sum(path.is_file() and path.stat().st_mtime < since for path in paths)
 
     def _open_tables(self) -> None:
         for kind, suffix in TABLES.items():
@@ -157,7 +159,7 @@ class Outputs:
             self._tables["csv"].write(tables.csv_header(self._schema))
 
     def _points_in_file(self, result: Result, face: Face) -> Floats:
-        """The points in the file's own rows and columns: `.pts` cannot say that it was turned."""
+        """The points in the file's own rows and columns, since `.pts` cannot state a rotation."""
         if result.frame is not None or isinstance(result.input, CameraInput):
             return face.points
         height, width = result.image.shape[:2]
@@ -167,7 +169,7 @@ class Outputs:
 
 @functools.lru_cache(maxsize=1)
 def _orientation(path: Path) -> int:
-    """Of the photo whose faces are written one after the other."""
+    """The orientation of a photo, cached because its faces are written one after the other."""
     return images.orientation(path)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what was found: faces drawn on their photo, and image files of it."""
+"""Draws faces on their photo, and writes such pictures to files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from efld_tf.landmarks import drawing, schemas
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.runtime.faces import Face
 
-# JPEG smears the thin coloured lines of a small picture; as PNG a large one has too many bytes.
+# JPEG smears the thin coloured lines of a small picture, and PNG takes too many bytes for a large
+# one.
 MOST_PNG_PIXELS = 512 * 512
-LONGEST_JPEG = 65500  # pixels, of the library
-# Dots on a thumbnail would cover it: it is enlarged to about this many pixels, 8-fold at most.
+LONGEST_JPEG = 65500  # pixels, the limit of the library
+# Dots would cover a thumbnail, so it is enlarged to about this many pixels, at most 8-fold.
 LEAST_SIDE, MOST_ENLARGED = 480, 8
 
 
 def annotate_photo(image: Image, faces: Sequence[Face]) -> Image:
-    """Draws faces as `annotate`, on a picture that is enlarged by a whole number where it is small.
+    """Draws faces as `annotate` does; a small picture is first enlarged by a whole number.
 
     Args:
       image: [H, W, 3] uint8 RGB.
@@ -38,7 +39,7 @@ def annotate_photo(image: Image, faces: Sequence[Face]) -> Image:
 def annotate_to_fit(
     image: Image, faces: Sequence[Face], width: int, height: int
 ) -> Image:
-    """Draws faces as `annotate_photo`, on a picture that fits into `width` x `height` pixels."""
+    """Draws faces as `annotate_photo` does, on a picture that fits `width` x `height` pixels."""
     factor = min(width / image.shape[1], height / image.shape[0])
     if factor >= 1:
         return annotate_photo(image, faces)
@@ -51,13 +52,13 @@ def _scaled(
     """A picture and its faces, `factor` times as large."""
     if factor == 1:
         return image, faces
-    how = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+    interpolation = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
     height, width = (max(1, round(side * factor)) for side in image.shape[:2])
     x, y = width / image.shape[1], height / image.shape[0]
-    # Pixel centres are whole numbers: the outer corner of the first pixel stays.
+    # Pixel centres are whole numbers, and the outer corner of the first pixel stays in place.
     moved = [replace(face, points=(face.points + 0.5) * [x, y] - 0.5,
                      box=(face.box + 0.5) * [x, y, x, y] - 0.5) for face in faces]
-    return cv2.resize(image, (width, height), interpolation=how), moved
+    return cv2.resize(image, (width, height), interpolation=interpolation), moved
 
 
 def annotate(image: Image, faces: Sequence[Face]) -> Image:
@@ -77,17 +78,17 @@ def annotate(image: Image, faces: Sequence[Face]) -> Image:
         schema = schemas.get(face.schema)
         boxes = np.stack([face.box, tight_box(face.points)])
         margin = 0.08 * (boxes[:, 2:] - boxes[:, :2]).max() + 2
-        first = np.floor(boxes[:, :2].min(axis=0) - margin)
-        last = np.ceil(boxes[:, 2:].max(axis=0) + margin)
-        x0, y0 = np.clip(first, 0, [width, height]).astype(int)
-        x1, y1 = np.clip(last, 0, [width, height]).astype(int)
-        if x1 <= x0 or y1 <= y0:  # it is outside
+        low = np.floor(boxes[:, :2].min(axis=0) - margin)
+        high = np.ceil(boxes[:, 2:].max(axis=0) + margin)
+        x0, y0 = np.clip(low, 0, [width, height]).astype(int)
+        x1, y1 = np.clip(high, 0, [width, height]).astype(int)
+        if x1 <= x0 or y1 <= y0:  # the face is outside the image
             continue
-        part, shift = result[y0:y1, x0:x1], np.array([x0, y0])
-        drawn = drawing.draw_box(part, face.box - [x0, y0, x0, y0])
+        region, shift = result[y0:y1, x0:x1], np.array([x0, y0])
+        drawn = drawing.draw_box(region, face.box - [x0, y0, x0, y0])
         drawn = drawing.draw_landmarks(
             drawn, face.points - shift, schema, part_colours=drawing.part_colours(schema))
-        part[:] = drawn
+        region[:] = drawn
         if face.track is not None:
             _write_number(result, face)
     return result
@@ -97,7 +98,7 @@ def _write_number(image: Image, face: Face) -> None:
     """Writes the person's number above the box's left corner, or into it where there is no room."""
     x0, y0, x1, _ = np.clip(face.box, -1e5, 1e5)
     pixels = float(np.clip(0.12 * (x1 - x0), 9, 120))
-    scale = pixels / 22  # OpenCV's capitals have 22 pixels at 1
+    scale = pixels / 22  # OpenCV's capitals are 22 pixels high at a scale of 1
     base = y0 - 0.4 * pixels if y0 > 1.6 * pixels else y0 + 1.4 * pixels
     place = (int(x0 + pixels / 3), int(base))
     thickness = max(1, round(pixels / 12))
@@ -107,7 +108,7 @@ def _write_number(image: Image, face: Face) -> None:
 
 
 def write(path: Path, image: Image) -> Path:
-    """Writes a picture [H, W, 3] uint8 RGB atomically: as PNG where it is small, or JPEG.
+    """Writes a picture [H, W, 3] uint8 RGB atomically, as PNG if it is small and else as JPEG.
 
     Args:
       path: without a suffix, which is added.

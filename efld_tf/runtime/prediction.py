@@ -1,5 +1,6 @@
-"""Inputs -> faces -> outputs: photos, videos and cameras, with one thing decoded while another is
-looked at.
+"""Finds the faces of photos, videos and cameras and writes the outputs.
+
+One photo or frame is decoded while the model looks at another.
 """
 
 from __future__ import annotations
@@ -21,30 +22,30 @@ from efld_tf.runtime.outputs import Outputs, Result
 from efld_tf.runtime.tracker import TrackerOptions
 from efld_tf.runtime.window import HEIGHT, WIDTH, Window
 
-if TYPE_CHECKING:  # brings FFmpeg, which photos do not need
+if TYPE_CHECKING:  # it imports FFmpeg, which photos do not need
     from efld_tf.runtime.video import Frame, VideoReader
 
-# Photos that wait between two threads: each may have 400 MB.
+# Photos that wait between two threads; each may take 400 MB.
 _AHEAD = 2
 
 
 class Reporter(Protocol):
-    """What is told of a run; called from any thread."""
+    """Receives the events of a run; it is called from any thread."""
 
-    def done(self, name: str, found: str) -> None:
-        """An input was looked at."""
+    def done(self, name: str, summary: str) -> None:
+        """An input was looked at; `summary` says what was found, such as `2 faces`."""
 
     def note(self, text: str) -> None:
-        """Something the user should know."""
+        """There is something that the user should know."""
 
     def failed(self, error: EfldError) -> None:
         """An input cannot be used, or not all of it."""
 
     def begin(self, total: int | None, unit: str) -> None:
-        """So many photos or frames (None: not known) will be looked at."""
+        """`total` photos or frames will be looked at; None if the number is not known."""
 
     def progress(self, count: int) -> None:
-        """So many of them were."""
+        """`count` of them were looked at so far."""
 
 
 class _Ended(Exception):
@@ -52,7 +53,7 @@ class _Ended(Exception):
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class _LoadedPhoto:
     """A photo and its pixels."""
 
     item: Photo
@@ -60,7 +61,7 @@ class _Loaded:
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _PhotoResult:
     """A photo and what was found in it."""
 
     item: Photo
@@ -80,28 +81,28 @@ class Prediction:
         tracking: TrackerOptions | None = None,
         window: Window | None = None,
     ):
-        """Combines what finds, what keeps and what tells.
+        """Combines a landmarker, outputs and a reporter.
 
         Args:
-          boxes: of the faces, instead of the detector: [F, 4] for each photo's `image`, path or
+          boxes: face boxes that replace the detector: [F, 4] for each photo's `image`, path or
             file name.
           tracking: how faces of videos are followed.
-          window: where everything is shown as well.
+          window: a window that also shows all results.
         """
         self._landmarker, self._outputs, self._reporter = landmarker, outputs, reporter
         self._boxes, self._tracking, self._window = boxes, tracking, window
 
     def photos(self, items: Sequence[Photo]) -> bool:
-        """Photos, each with a line of its own; one that cannot be read is told and passed over.
+        """Looks at photos and reports each; one that cannot be read is reported and passed over.
 
         Returns:
-          Whether to go on: False where the user ended it in the window.
+          Whether to go on: False if the user ended the run in the window.
         """
         self._reporter.begin(len(items), "photo")
         return self._run(map(_load, items), self._look, self._keep_photo, _AHEAD)
 
     def video(self, item: VideoFile) -> bool:
-        """A video, whose annotated copy has its sound. Errors and result: `photos`."""
+        """Looks at a video; its annotated copy has its sound. The result is as in `photos`."""
         from efld_tf.runtime import video
 
         try:
@@ -115,7 +116,7 @@ class Prediction:
             return True
 
     def camera(self, item: CameraInput) -> bool:
-        """A camera, until it is ended. Errors and result: `photos`."""
+        """Looks at a camera until it is ended. The result is as in `photos`."""
         from efld_tf.runtime import video
 
         try:
@@ -132,7 +133,9 @@ class Prediction:
         frames: Iterable[Frame],
         source: VideoReader | None = None,
     ) -> bool:
-        """The frames of a video or camera, in one line; Ctrl-C leaves a whole, shorter video.
+        """Looks at the frames of a video or camera, which are reported together.
+
+        Ctrl-C leaves a whole, shorter video.
 
         Args:
           source: the `VideoReader` whose sound and times the annotated video takes.
@@ -141,27 +144,27 @@ class Prediction:
 
         tracker = self._landmarker.track(self._tracking)
         path = self._outputs.video_path(item)
-        seen = _Seen()
+        summary = _VideoSummary()
 
         def look(frame: Frame) -> tuple[Result, video.Frame | None]:
             faces = tracker.update(frame.image, frame.seconds)
             result = Result(item, frame.image, faces, frame.index, frame.seconds)
             if writer is None:
                 return result, None
-            # Drawn in this thread, for encoding, in the other, takes longer.
+            # The faces are drawn in this thread, because encoding, in the other one, takes longer.
             drawn = pictures.annotate(frame.image, faces)
             return result, video.Frame(drawn, frame.index, frame.seconds)
 
-        def keep(looked: tuple[Result, video.Frame | None]) -> None:
-            result, drawn = looked
+        def keep(outcome: tuple[Result, video.Frame | None]) -> None:
+            result, drawn = outcome
             self._outputs.write(result)
             if writer is not None and drawn is not None:
                 writer.write(drawn)
-            seen.add(result)
+            summary.add(result)
             # A video is shown at its own speed, unless looking at it takes longer.
             ahead = 0.0
             if source is not None and result.seconds is not None:
-                ahead = max(result.seconds - seen.elapsed, 0.0)
+                ahead = max(result.seconds - summary.elapsed, 0.0)
             self._show(result, ahead)
 
         interrupted: KeyboardInterrupt | None = None
@@ -170,11 +173,11 @@ class Prediction:
             try:
                 go_on = self._run(frames, look, keep, _AHEAD if source is not None else 1)
             except KeyboardInterrupt as error:
-                if not seen.frames:
+                if not summary.frames:
                     raise
                 interrupted, go_on = error, False
         name = item.image if isinstance(item, CameraInput) else str(item.path)
-        self._reporter.done(name, str(seen))
+        self._reporter.done(name, str(summary))
         if writer is not None and writer.audio_left_out:
             self._reporter.note(f"{path}: without its sound: {writer.audio_left_out}")
         if interrupted is not None:
@@ -196,31 +199,31 @@ class Prediction:
             return False
         return True
 
-    def _look(self, loaded: _Loaded | DataError) -> _Looked | EfldError:
+    def _look(self, loaded: _LoadedPhoto | DataError) -> _PhotoResult | EfldError:
         if isinstance(loaded, DataError):
             return loaded
         item, image = loaded.item, loaded.image
         try:
             boxes = None if self._boxes is None else _boxes_of(item, self._boxes)
-            return _Looked(item, Result(item, image, self._landmarker.find(image, boxes)))
+            return _PhotoResult(item, Result(item, image, self._landmarker.find(image, boxes)))
         except EfldError as error:
             return error
 
-    def _keep_photo(self, looked: _Looked | EfldError) -> None:
-        if isinstance(looked, _Looked):
+    def _keep_photo(self, outcome: _PhotoResult | EfldError) -> None:
+        if isinstance(outcome, _PhotoResult):
             try:
-                self._outputs.write(looked.result)
+                self._outputs.write(outcome.result)
             except EfldError as error:
-                looked = error
+                outcome = error
             except OSError as error:
                 if error.errno != errno.ENAMETOOLONG:
                     raise
-                looked = DataError(looked.item.path, "its name is too long for the outputs'")
-        if isinstance(looked, EfldError):
-            self._reporter.failed(looked)
+                outcome = DataError(outcome.item.path, "its name is too long for the outputs'")
+        if isinstance(outcome, EfldError):
+            self._reporter.failed(outcome)
             return
-        self._reporter.done(str(looked.item.path), counted(len(looked.result.faces), "face"))
-        self._show(looked.result, None)
+        self._reporter.done(str(outcome.item.path), counted(len(outcome.result.faces), "face"))
+        self._show(outcome.result, None)
 
     def _show(self, result: Result, seconds: float | None) -> None:
         if self._window is not None:
@@ -229,8 +232,8 @@ class Prediction:
                 raise _Ended
 
 
-class _Seen:
-    """What was in the frames of a video."""
+class _VideoSummary:
+    """Counts the frames and faces of a video."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -244,7 +247,7 @@ class _Seen:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the first frame was done."""
+        """Seconds since the first frame was added."""
         return 0.0 if self._begin is None else time.monotonic() - self._begin
 
     def __str__(self) -> str:
@@ -252,15 +255,15 @@ class _Seen:
 
 
 def counted(number: int, noun: str) -> str:
-    """`no face`, `1 face`, `2 faces`."""
+    """A number with its noun: `no face`, `1 face`, `2 faces`."""
     return f"no {noun}" if not number else f"{number} {noun}{'s' if number > 1 else ''}"
 
 
-def _load(item: Photo) -> _Loaded | DataError:
+def _load(item: Photo) -> _LoadedPhoto | DataError:
     try:
         if parsing.relative_name(item.image, item.path) != item.image:
             raise DataError(item.path, "no source can have an image of that name: rename it")
-        return _Loaded(item, images.read_photo(item.path, upright=True))
+        return _LoadedPhoto(item, images.read_photo(item.path, upright=True))
     except DataError as error:
         return error
 

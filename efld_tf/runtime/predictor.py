@@ -1,4 +1,4 @@
-"""Landmarks from a `.tflite` by LiteRT."""
+"""Predicts landmarks with a `.tflite`, run by LiteRT."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from efld_tf.runtime import litert, metadata
 
 
 class Predictor(Protocol):
-    """What finds landmarks in square crops: exported models, trained ones, MediaPipe's mesh.
+    """A model that finds landmarks in square crops: exported, trained, or MediaPipe's mesh.
 
     Attributes:
-      model: its file.
+      model: the file of the model.
       schema: name of the schema of the points.
       crop_rule: how a crop is made from a face box.
       input_size: side S of the input in pixels.
@@ -35,10 +35,10 @@ class Predictor(Protocol):
     has_confidence: bool
 
     def predict_crops(self, crops: Image) -> Floats:
-        """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] in their unit squares."""
+        """Points [F, N, 2] in the unit squares of crops [F, S, S, 3] uint8 RGB."""
 
     def predict_with_confidence(self, crops: Image) -> tuple[Floats, Floats | None]:
-        """Points as `predict_crops` gives them, and confidence [F] from 0 to 1.
+        """Points as `predict_crops` gives them, and their confidence [F] from 0 to 1.
 
         The confidence is None where the model has no such output.
         """
@@ -46,21 +46,24 @@ class Predictor(Protocol):
     def predict_in(
         self, image: Image, crops: Sequence[Crop]
     ) -> tuple[Floats, Floats | None]:
-        """Points [F, N, 2] in pixels of an image, in squares of it, and confidence as above."""
+        """Points [F, N, 2] of the faces in squares of an image, in its pixels.
+
+        The confidence is returned as in `predict_with_confidence`.
+        """
 
 
 class LandmarkPredictor:
     """Runs an exported model.
 
-    Input of the model: `uint8` RGB [1, S, S, 3]; output: `float32` [1, N, 2], points in the unit
-    square of the crop, and of some models `float32` [1, 1], how sure it is that there is a face.
-    The same pixels always give the same points.
+    The input of the model is `uint8` RGB [1, S, S, 3]. Its output is `float32` [1, N, 2], points in
+    the unit square of the crop; some models have a second output `float32` [1, 1], how sure the
+    model is that there is a face. The same pixels always give the same points.
 
-    Not safe to share between threads, since the interpreter holds its tensors: give every thread
-    one of its own, or lock. Different predictors run in parallel: the interpreter does not hold
-    Python's lock while it computes.
+    It is not safe to share between threads, since the interpreter holds its tensors: give every
+    thread one of its own, or lock. Different predictors run in parallel: the interpreter does not
+    hold Python's lock while it computes.
 
-    Attributes: as of `Predictor`.
+    The attributes are those of `Predictor`.
     """
 
     def __init__(self, model: str | os.PathLike[str], threads: int = 1):
@@ -68,46 +71,46 @@ class LandmarkPredictor:
 
         Args:
           model: a `.tflite` of `efld-export`, its folder, or the name of a shipped model.
-          threads: of the interpreter.
+          threads: number of threads of the interpreter.
 
         Raises:
-          DataError: not a model that `efld-export` wrote.
+          DataError: the file is not a model that `efld-export` wrote.
         """
         model = runs.exported_model(model)
-        about = metadata.read(model)
-        if about.schema_fields is not None:
-            schemas.declare(about.schema_fields)
+        model_metadata = metadata.read(model)
+        if model_metadata.schema_fields is not None:
+            schemas.declare(model_metadata.schema_fields)
         self.model = model
-        self.schema: str = about.schema
-        self.crop_rule: CropRule = about.crop_rule
+        self.schema: str = model_metadata.schema
+        self.crop_rule: CropRule = model_metadata.crop_rule
         self._interpreter = litert.load(model, threads)
         self._input = self._interpreter.get_input_details()[0]
-        self._points, *more = self._interpreter.get_output_details()
-        shape, points = self._input["shape"].tolist(), len(about.names)
+        self._points, *extra_outputs = self._interpreter.get_output_details()
+        shape, points = self._input["shape"].tolist(), len(model_metadata.names)
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 \
                 or self._input["dtype"] != np.uint8:
             raise DataError(model, "expected a uint8 input of shape [1, S, S, 3]")
         if not _is(self._points, [1, points, 2]):
             raise DataError(model, f"expected a float32 output of shape [1, {points}, 2]")
-        if len(more) > 1 or not all(_is(output, [1, 1]) for output in more):
+        if len(extra_outputs) > 1 or not all(_is(output, [1, 1]) for output in extra_outputs):
             raise DataError(model, "expected one more output at most, float32 [1, 1]")
-        self._presence = more[0] if more else None
-        self.has_confidence = bool(more)
+        self._presence = extra_outputs[0] if extra_outputs else None
+        self.has_confidence = bool(extra_outputs)
         self.input_size: int = shape[1]
 
     def predict_crops(self, crops: Image) -> Floats:
-        """Crops [F, S, S, 3] uint8 RGB -> points [F, N, 2] float32 in their unit squares."""
+        """Points [F, N, 2] float32 in the unit squares of crops [F, S, S, 3] uint8 RGB."""
         return self.predict_with_confidence(crops)[0]
 
     def predict_with_confidence(self, crops: Image) -> tuple[Floats, Floats | None]:
-        """Points as `predict_crops` gives them, and how sure it is that a face is there.
+        """Points as `predict_crops` gives them, and how sure the model is that a face is there.
 
         Args:
           crops: [F, S, S, 3] uint8 RGB.
 
         Returns:
-          [F, N, 2] float32 in the crops' unit squares, and [F] float32, 0 to 1, or None where the
-          model has no such output.
+          [F, N, 2] float32 in the crops' unit squares, and the confidence [F] float32, 0 to 1, or
+          None if the model has no such output.
         """
         points, presence = self._space(len(crops))
         for index, crop in enumerate(crops):
@@ -118,11 +121,11 @@ class LandmarkPredictor:
     def predict_in(
         self, image: Image, crops: Sequence[Crop]
     ) -> tuple[Floats, Floats | None]:
-        """Points of the faces in squares of an image; they are cut straight into the model's input.
+        """Points of the faces in squares of an image, which are cut straight into the input.
 
         Args:
           image: [H, W, 3] uint8 RGB.
-          crops: such as the model was trained on.
+          crops: squares such as the model was trained on.
 
         Returns:
           [F, N, 2] float32 in pixels of the image, pixel centres at whole numbers, and the
@@ -149,7 +152,7 @@ class LandmarkPredictor:
           [F, N, 2] float32 in pixels of the image, pixel centres at whole numbers.
 
         Raises:
-          EfldError: the image or the boxes are not of that form.
+          EfldError: the image or the boxes have another form.
         """
         check_image(image)
         check_boxes(boxes)
@@ -160,7 +163,7 @@ class LandmarkPredictor:
         return points, np.empty(count, np.float32) if self._presence else None
 
     def _tensor(self, detail: dict[str, Any]) -> Array:
-        """The first item of a tensor's own memory; not to be kept while the model runs."""
+        """The first item of a tensor in its own memory, which the next run overwrites."""
         item: Array = self._interpreter.tensor(detail["index"])()[0]
         return item
 
@@ -172,7 +175,7 @@ class LandmarkPredictor:
 
 
 def check_image(image: Image) -> None:
-    """Raises EfldError where an image is not [H, W, 3] uint8."""
+    """Raises EfldError if an image is not [H, W, 3] uint8."""
     if not isinstance(image, np.ndarray):
         raise EfldError(f"image: expected an array [H, W, 3] uint8, got {image!r:.60}")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
@@ -180,7 +183,7 @@ def check_image(image: Image) -> None:
 
 
 def check_boxes(boxes: Boxes) -> None:
-    """Raises EfldError where a box is not (x0, y0, x1, y1) with some area."""
+    """Raises EfldError if a box is not (x0, y0, x1, y1) with some area."""
     for box in boxes:
         if np.shape(box) != (4,) or not (box[2] > box[0] and box[3] > box[1]):
             raise EfldError(f"boxes: expected x0, y0, x1, y1 with x0 < x1, y0 < y1, got {box}")

@@ -1,4 +1,4 @@
-"""The One-Euro filter on landmarks: calm while a face is still, quick while it moves.
+"""The One-Euro filter for landmarks: calm while a face is still, quick while it moves.
 
 G. Casiez, N. Roussel, D. Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter for Noisy
 Input in Interactive Systems", CHI 2012, Algorithm 1.
@@ -21,7 +21,7 @@ class OneEuroFilter:
     `min_cutoff + beta * speed`; the velocity itself is filtered at `derivative_cutoff`. Both
     coordinates of a point share the cutoff, so that the result does not depend on the axes.
 
-    Lengths are divided by the size of the face: speeds are in face sizes a second, and the
+    Lengths are divided by the size of the face, so that speeds are in face sizes a second and the
     parameters mean the same for near and far faces. The defaults were chosen by
     `benchmarks/smoothing.py`, where the size is the longest side of the points' tight box.
     """
@@ -29,12 +29,12 @@ class OneEuroFilter:
     def __init__(
         self, min_cutoff: float = 0.5, beta: float = 30.0, derivative_cutoff: float = 1.0
     ) -> None:
-        """A filter that has seen no frame yet; each face needs its own.
+        """Makes a filter that has seen no frame yet; each face needs its own.
 
         Args:
-          min_cutoff: cutoff in Hz for a face that is still; smaller is calmer, and later.
-          beta: how many Hz the cutoff rises for a speed of one face size a second; larger is
-            quicker, and less calm in motion. 0 leaves a plain low-pass filter.
+          min_cutoff: cutoff in Hz for a face that is still; a smaller one is calmer, but lags more.
+          beta: how many Hz the cutoff rises for a speed of one face size a second; a larger one is
+            quicker, but less calm in motion. 0 gives a plain low-pass filter.
           derivative_cutoff: cutoff of the velocity in Hz.
 
         Raises:
@@ -52,18 +52,18 @@ class OneEuroFilter:
         self._velocity = np.zeros(())
 
     def update(self, points: Floats, seconds: float, face_size: float) -> Floats:
-        """The next frame.
+        """Smooths the points of the next frame.
 
         Args:
           points: [N, 2] in pixels.
           seconds: the frame's time, later than the last one's by any step.
-          face_size: a length of the face in pixels, see above.
+          face_size: the size of the face in pixels, see above.
 
         Returns:
-          [N, 2] float32 in pixels; the first frame's are its points.
+          [N, 2] float32 in pixels; the points of the first frame are unchanged.
 
         Raises:
-          EfldError: the time does not go on, the points are not finite or other than [N, 2] of the
+          EfldError: the time does not go on, the points are not finite or not as many as in the
             last frame, or the size is not positive.
         """
         points = np.asarray(points, np.float64)

@@ -1,7 +1,7 @@
-"""Frames through three threads at once: decoding, work, and what becomes of the results.
+"""Runs frames through three threads at once: one decodes, one works, one takes the results.
 
-FFmpeg, OpenCV and LiteRT let other threads run while they compute, so that the whole goes at the
-speed of its slowest stage (measured: benchmarks/video).
+FFmpeg, OpenCV and LiteRT let other threads run while they compute, so that the pipeline is as fast
+as its slowest stage (measured in benchmarks/video).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# How often a waiting thread looks whether it is to end, and progress is told, in seconds.
+# How often a waiting thread checks whether it is to end, and progress is reported, in seconds.
 _TICK = 0.05
 
 _END = object()
@@ -29,17 +29,17 @@ def run(
     ahead: int = 4,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """`sink(work(frame))` for each of `frames` in their order; each of the three in its own thread.
+    """Calls `sink(work(frame))` for each of `frames` in their order, each stage in its own thread.
 
-    `frames` is iterated in one thread, `work` and `sink` are called in one other thread each, so
-    that all may keep state. When it returns or raises, the threads have ended; each first
-    finishes the item in its hands, so that KeyboardInterrupt, which comes out here, cuts no frame
+    `frames` is iterated in one thread, and `work` and `sink` are called in one other thread each,
+    so that all three may keep state. When the call returns or raises, the threads have ended; each
+    first finishes its current item, so that KeyboardInterrupt, which is raised here, cuts no frame
     in two: a file that `sink` writes can then be finished.
 
     Args:
-      frames: may be endless, such as a camera's.
+      frames: the items; they may be endless, such as a camera's.
       ahead: the largest number of items that wait before `work`, and before `sink`; 1 for a camera
-        whose picture is looked at while it runs.
+        whose picture is watched while it runs.
       progress: called with the number of results that `sink` has taken so far, about 20 times a
         second and at the end, in the caller's thread; it may raise to end the run.
 
@@ -47,18 +47,18 @@ def run(
       The number of results that `sink` has taken.
 
     Raises:
-      Whatever a stage raises, at once: what was under way is dropped.
+      Whatever a stage raises, at once; the items under way are dropped.
       ValueError: `ahead` is below 1.
     """
     if ahead < 1:
         raise ValueError(f"expected at least one frame ahead, got {ahead}")
     pipe = _Pipe()
     decoded: Queue[Any] = Queue(ahead)
-    done: Queue[Any] = Queue(ahead)
+    results: Queue[Any] = Queue(ahead)
     stages = (
         lambda: pipe.fill(decoded, _drawn(frames)),
-        lambda: pipe.fill(done, (work(frame) for frame in pipe.items(decoded))),
-        lambda: pipe.take(sink, done),
+        lambda: pipe.fill(results, (work(frame) for frame in pipe.items(decoded))),
+        lambda: pipe.take(sink, results),
     )
     threads = [threading.Thread(target=pipe.guarded, args=(s,), daemon=True) for s in stages]
     try:
@@ -70,7 +70,7 @@ def run(
     finally:
         pipe.stop.set()
         for thread in threads:
-            if thread.ident is not None:  # not where Ctrl-C came before it was started
+            if thread.ident is not None:  # None if Ctrl-C came before the thread was started
                 thread.join()
     if pipe.error is not None:
         raise pipe.error
@@ -80,16 +80,16 @@ def run(
 
 
 def _drawn(frames: Iterable[Item]) -> Generator[Item, None, None]:
-    """The frames; closing it closes their generator, and with it the file."""
+    """Yields the frames; closing it closes their generator, and with it the file."""
     yield from frames
 
 
 class _Pipe:
-    """What the threads of a run share.
+    """The state that the threads of a run share.
 
     Attributes:
-      stop: set at the end, and when the threads are to end before.
-      error: the first that a stage raised.
+      stop: set at the end, or earlier to end the threads.
+      error: the first error that a stage raised.
       taken: number of results that the sink has taken.
     """
 
@@ -118,7 +118,7 @@ class _Pipe:
                     return
 
     def items(self, queue: Queue[Any]) -> Iterator[Any]:
-        """What comes out of a queue, to `_END`."""
+        """Yields what comes out of a queue, up to `_END`."""
         while not self.stop.is_set():
             try:
                 item = queue.get(timeout=_TICK)

@@ -1,6 +1,6 @@
-"""Faces as lines of text: JSON lines and CSV, both of which the readers of annotations take again.
+"""Writes faces as JSON lines and as CSV, both of which the readers of annotations can read.
 
-A file of a long run appears when it ends, also by Ctrl-C, and always holds whole lines.
+The file of a run appears when the run ends, also by Ctrl-C, and always holds whole lines.
 """
 
 from __future__ import annotations
@@ -17,36 +17,37 @@ from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
 from efld_tf.runtime.faces import Face
 
-# Of `csv_line`, before the points.
+# The columns of `csv_line` before the points.
 COLUMNS = ("image", "frame", "upright", "seconds", "face", "track", "score", "confidence",
            "box_x0", "box_y0", "box_x1", "box_y1")
-# Of `json_line`, whatever the face is from.
+# The keys of `json_line` that photos and videos have in common.
 KEYS = ("image", "points", "box", "identity", "attributes")
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file is empty or begins as `csv_line`s (`.csv`) or `json_line`s do."""
+    """Whether a file is empty or begins like lines of `csv_line` (`.csv`) or `json_line`."""
     with open(path, "rb") as file:
-        first = file.readline(1 << 20).decode(errors="replace").strip()
-    if path.suffix == ".csv" or not first:
-        return first.startswith(_cells([*COLUMNS])) or not first
+        first_line = file.readline(1 << 20).decode(errors="replace").strip()
+    if path.suffix == ".csv" or not first_line:
+        return first_line.startswith(_cells([*COLUMNS])) or not first_line
     try:
-        tree = json.loads(first)
+        tree = json.loads(first_line)
     except (ValueError, RecursionError):
         return False
     return isinstance(tree, dict) and {*KEYS} <= {*tree}
 
 
 def json_line(
-    face: Face, image: str, frame: int | None, more: Mapping[str, str | float] | None = None
-) -> str:
-    """A face as an object of the reader `json`, pixels rounded to 1/1000.
+    face: Face, image: str, frame: int | None,
+    extra_attributes: Mapping[str, str | float] | None = None,
+) -> str:  # fmt: skip
+    """A face as an object for the reader `json`, with pixels rounded to 1/1000.
 
     Args:
-      image: path of the photo or video, relative to the folder that readers are told.
-      frame: of a video, counted from 0; None for a photo, whose coordinates are those of the photo
-        turned by its EXIF orientation.
-      more: further attributes.
+      image: path of the photo or video, relative to the folder that the reader is given.
+      frame: the number of a video's frame, from 0 on; None for a photo, whose coordinates are those
+        of the photo turned by its EXIF orientation.
+      extra_attributes: further attributes, added to the score and the confidence.
     """
     fields: dict[str, object] = {
         "image": image,
@@ -54,7 +55,8 @@ def json_line(
         "box": [round(float(v), 3) for v in face.box],
         "identity": image if face.track is None else f"{image} {face.track}",
         "attributes": {
-            "score": round(face.score, 4), "confidence": round(face.confidence, 4), **(more or {}),
+            "score": round(face.score, 4), "confidence": round(face.confidence, 4),
+            **(extra_attributes or {}),
         },
     }
     fields |= {"upright": True} if frame is None else {"frame": frame}
@@ -70,11 +72,11 @@ def csv_header(schema: str) -> str:
 def csv_line(
     face: Face, number: int, image: str, frame: int | None, seconds: float | None
 ) -> str:
-    """A face as a line of a table of the reader `csv`, pixels rounded to 1/1000.
+    """A face as a line of a table for the reader `csv`, with pixels rounded to 1/1000.
 
     Args:
-      number: of the face in its photo or frame, from 0 on.
-      image, frame: as of `json_line`; the column `upright` says what it says.
+      number: the number of the face in its photo or frame, from 0 on.
+      image, frame: as in `json_line`, whose `upright` is a column here.
       seconds: the frame's time.
     """
     return _cells([
@@ -93,9 +95,9 @@ def _cells(values: Iterable[object]) -> str:
 class LineFile:
     """Writes a text file line by line under a temporary name.
 
-    It gets its own name when the `with` block ends, also by Ctrl-C or when nobody listens any more
-    (`efld-predict ... | head`), and then holds whole lines only; any other exception drops it, and
-    an older file stays.
+    The file gets its own name when the `with` block ends, also by Ctrl-C or when nobody reads the
+    output any more (`efld-predict ... | head`), and then holds whole lines only. Any other
+    exception drops it, and an older file stays.
     """
 
     def __init__(self, path: Path):
@@ -108,7 +110,7 @@ class LineFile:
         return self
 
     def write(self, line: str) -> None:
-        """Appends a line and its end. A name that is not UTF-8 is written with escapes."""
+        """Appends a line and its end; characters that are not UTF-8 are written as escapes."""
         content = f"{line}\n".encode(errors="backslashreplace")
         self._file.write(content)
         self._whole += len(content)

@@ -1,4 +1,4 @@
-"""Faces from frame to frame: looked for where they were, with the detector only when needed."""
+"""Follows faces from frame to frame, and runs the detector only when it is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from efld_tf.runtime.faces import Face, Faces
 from efld_tf.runtime.landmarker import SAME_POINTS_IOU, FaceLandmarker
 from efld_tf.runtime.smoothing import OneEuroFilter
 
-# A face whose points' box overlaps that of a track by more than this IoU is its person.
+# A face whose points' box overlaps that of a track by more than this IoU is the same person.
 SAME_PLACE_IOU = 0.2
 
 
@@ -24,12 +24,12 @@ class TrackerOptions:
     """How faces are followed.
 
     Attributes:
-      detect_seconds: how often new faces are looked for while some are followed; whenever one is
-        lost, or none is there, in the next frame.
-      search_seconds: how often, while none is there; 0 for every frame.
-      min_confidence: a face is lost in the frame where it is less sure; 0 to 1.
-      remember_seconds: for how long a lost face that is found again near its last place keeps its
-        number.
+      detect_seconds: how often new faces are looked for while some are followed; the detector
+        also runs as soon as a face is lost.
+      search_seconds: how often faces are looked for while there is none; 0 for every frame.
+      min_confidence: a face with a lower confidence counts as lost; 0 to 1.
+      remember_seconds: how long a lost face keeps its number, which it gets back if it is found
+        again near its last place.
       smooth: whether the points are filtered (`OneEuroFilter`).
     """
 
@@ -47,7 +47,14 @@ class TrackerOptions:
 
 @dataclass
 class _Track:
-    """A person: the last face as the model saw it, where to look for it next, and when it was."""
+    """A person who is followed.
+
+    Attributes:
+      face: the last face, as the model saw it.
+      crop: where to look for it in the next frame.
+      seen: the time of the last face in seconds.
+      filter: what smooths its points.
+    """
 
     face: Face
     crop: Crop
@@ -63,14 +70,14 @@ class _Track:
 class FaceTracker:
     """Follows the faces of a video.
 
-    In each frame the model looks where every face was in the last one: the detector, which takes
+    In each frame the model looks where every face was in the last one. The detector, which takes
     many times longer, runs only to find newcomers and lost faces. A model without a confidence
-    cannot tell that a face is gone: its faces go when the detector does not see them. Not safe to
-    share between threads; frames come in their order.
+    cannot tell that a face is gone: its faces go when the detector does not see them. A tracker is
+    not safe to share between threads, and needs the frames in their order.
     """
 
     def __init__(self, landmarker: FaceLandmarker, options: TrackerOptions | None = None):
-        """Follows nobody yet.
+        """Makes a tracker that follows nobody yet.
 
         Raises:
           EfldError: the landmarker has no detector.
@@ -86,7 +93,7 @@ class FaceTracker:
         self._seconds = -np.inf
 
     def __call__(self, frame: Image, seconds: float) -> Faces:
-        """The faces of the next frame, which can be drawn; arguments and errors as of `update`."""
+        """The faces of the next frame, ready to draw; arguments and errors are as in `update`."""
         return Faces(self.update(frame, seconds), frame)
 
     def update(self, image: Image, seconds: float) -> list[Face]:
@@ -97,12 +104,12 @@ class FaceTracker:
           seconds: the frame's time, later than the last one's.
 
         Returns:
-          In the order of their numbers, `Face.track`, which a person keeps while followed. `box` is
-          the detector's in the frame where it found the face, and the tight one of the unfiltered
-          points from then on.
+          The faces in the order of their numbers, `Face.track`, which a person keeps while
+          followed. `box` is the detector's in the frame where it found the face, and the tight box
+          of the unfiltered points from then on.
 
         Raises:
-          EfldError: the time does not go on, or not such an image.
+          EfldError: the time does not go on, or the image has another form.
         """
         if not seconds > self._seconds:
             raise EfldError(f"tracker: a frame at {seconds:g} s after one at {self._seconds:g} s")
@@ -114,14 +121,14 @@ class FaceTracker:
         return [self._shown(track) for track in sorted(self._tracks, key=_number)]
 
     def _follow(self, image: Image) -> bool:
-        """Moves every track to its place in this frame; whether one was lost."""
+        """Moves every track to its place in this frame and returns whether one was lost."""
         points, confidence, crops = self._landmarker.look(
             image, [track.crop for track in self._tracks])
-        kept: list[_Track] = []
-        # The surer of two that ended on one face keeps it.
+        followed: list[_Track] = []
+        # If two tracks end on one face, the surer one keeps it.
         for index in np.argsort(-confidence, kind="stable"):
             track, box = self._tracks[index], tight_box(points[index]).astype(np.float64)
-            others = np.array([other.face.box for other in kept]).reshape(-1, 4)
+            others = np.array([other.face.box for other in followed]).reshape(-1, 4)
             if confidence[index] < self._options.min_confidence \
                     or (iou(box, others) > SAME_POINTS_IOU).any():
                 self._lost.append(track)
@@ -129,9 +136,9 @@ class FaceTracker:
             track.face = replace(track.face, points=points[index], box=box,
                                  confidence=float(confidence[index]))
             track.crop, track.seen = crops[index], self._seconds
-            kept.append(track)
-        lost = len(kept) < len(self._tracks)
-        self._tracks = kept
+            followed.append(track)
+        lost = len(followed) < len(self._tracks)
+        self._tracks = followed
         return lost
 
     def _detect(self, image: Image) -> None:
@@ -139,21 +146,21 @@ class FaceTracker:
         self._detected = self._seconds
         horizon = self._seconds - self._options.remember_seconds
         self._lost = [track for track in self._lost if track.seen >= horizon]
-        found = self._landmarker.find(image)
+        faces = self._landmarker.find(image)
         if not self._landmarker.has_confidence:
             # Nobody but the detector can tell that a face is gone.
-            gone = [track for track in self._tracks if overlapped(track.face, found) is None]
+            gone = [track for track in self._tracks if overlapped(track.face, faces) is None]
             self._lost += gone
             self._tracks = [track for track in self._tracks if track not in gone]
-        for face in found:
+        for face in faces:
             if face.confidence < self._options.min_confidence \
                     or overlapped(face, [track.face for track in self._tracks]) is not None:
                 continue
-            known = overlapped(face, [track.face for track in self._lost])
-            if known is None:
+            lost_index = overlapped(face, [track.face for track in self._lost])
+            if lost_index is None:
                 number, self._next = self._next, self._next + 1
             else:
-                number = _number(self._lost.pop(known))
+                number = _number(self._lost.pop(lost_index))
             crop = self._landmarker.crop_around(face.points)
             self._tracks.append(_Track(replace(face, track=number), crop, self._seconds))
 
@@ -162,7 +169,7 @@ class FaceTracker:
 
 
 def overlapped(face: Face, others: Sequence[Face]) -> int | None:
-    """The index of the face whose points' box a face overlaps most; None where it is none's."""
+    """The index of the face whose points' box a face overlaps most; None if it overlaps none."""
     if not others:
         return None
     boxes = np.array([tight_box(other.points) for other in others], np.float64)

@@ -1,13 +1,13 @@
-"""Which runtimes can compute an operator: the version that it needs, and since when there is one.
+"""The version that an operator needs, and the first runtime that has this version.
 
-A `.tflite` says a version for each kind of operator. An old runtime refuses a version that it does
-not know ("Didn't find op for builtin opcode ..."), but takes an operator that says version 1 for
-what version 1 was, and computes something else without a word. The versions here are those that
-TensorFlow's converter gives, and the releases of TensorFlow Lite that first had them
-(tensorflow/compiler/mlir/lite/tools/versioning). One differs: 16-bit
-activations have their own version with 8-bit weights too, not with 16-bit ones alone.
+A `.tflite` states a version for each kind of operator. An old runtime refuses a version that it
+does not know ("Didn't find op for builtin opcode ..."), but takes an operator that states version 1
+for what version 1 was, and silently computes something else. The versions here are those that
+TensorFlow's converter gives, with the releases of TensorFlow Lite that first had them
+(tensorflow/compiler/mlir/lite/tools/versioning). One differs: 16-bit activations need their own
+version with 8-bit weights too, not only with 16-bit ones.
 
-LiteRT 1.0 is younger than all of TensorFlow Lite up to 2.17.
+LiteRT 1.0 is younger than all releases of TensorFlow Lite up to 2.17.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class Versions:
     """The versions of one operator.
 
     Attributes:
-      since: the release that first had version 1, 2 and so on.
-      needed: which version what needs; the first that holds counts, and 1 where none does.
+      since: the releases that first had version 1, 2 and so on, separated by spaces.
+      needed: versions with the condition that needs them. The first condition that holds counts;
+        if none does, version 1 is enough.
     """
 
     since: str
@@ -36,7 +37,7 @@ class Versions:
 
 
 def needed(operator: Operator) -> int:
-    """The version that an operator must say.
+    """The version that an operator must state.
 
     Raises:
       EfldError: its versions are not known here.
@@ -58,18 +59,18 @@ def since(operator: Operator, version: int) -> str:
     return release if release.count(".") > 1 else f"{release}.0"
 
 
-def minimum_runtime(found: Graph) -> str:
-    """The oldest release of TensorFlow Lite that has all of a graph's operators as they are meant.
+def minimum_runtime(model_graph: Graph) -> str:
+    """The oldest release of TensorFlow Lite that computes all operators of a graph correctly.
 
     Raises:
       EfldError: as in `needed`.
     """
-    releases = [since(op, max(op.version, needed(op))) for op in found.operators]
+    releases = [since(op, max(op.version, needed(op))) for op in model_graph.operators]
     return max(releases, key=as_numbers, default="1.5.0")
 
 
 def as_numbers(release: str) -> tuple[int, ...]:
-    """A release for comparison: `2.4` and `2.4.0` -> (2, 4, 0, 0)."""
+    """A release as numbers to compare: `2.4` and `2.4.0` become (2, 4, 0, 0)."""
     parts = [int(part) for part in release.split(".")]
     return tuple(parts + [0] * (4 - len(parts)))
 
@@ -92,7 +93,7 @@ def _operand(operator: Operator, at: int) -> Tensor | None:
 
 
 def _takes(*dtypes: str, at: int = 0) -> Condition:
-    """Whether an input is of one of some types."""
+    """Whether the input at an index has one of these types."""
 
     def holds(operator: Operator) -> bool:
         tensor = _operand(operator, at)
@@ -102,12 +103,12 @@ def _takes(*dtypes: str, at: int = 0) -> Condition:
 
 
 def _gives(*dtypes: str) -> Condition:
-    """Whether the output is of one of some types."""
+    """Whether the first output has one of these types."""
     return lambda operator: operator.output_dtypes[:1] in [(dtype,) for dtype in dtypes]
 
 
 def _either(*dtypes: str) -> Condition:
-    """Whether the input or the output is of one of some types."""
+    """Whether the first input or output has one of these types."""
     return lambda operator: _takes(*dtypes)(operator) or _gives(*dtypes)(operator)
 
 
@@ -120,23 +121,23 @@ def _not(condition: Condition) -> Condition:
 
 
 def _option(*names: str) -> Condition:
-    """Whether one of its options is set."""
+    """Whether one of these options is set."""
     return lambda operator: any(operator.options.get(name) for name in names)
 
 
 def _rank_above(rank: int) -> Condition:
-    """Whether an input has more dimensions."""
+    """Whether an input has more dimensions than `rank`."""
     return lambda operator: any(len(t.shape) > rank for t in operator.inputs if t)
 
 
 def _rank(operator: Operator) -> int:
-    """The dimensions of the first input; 0 where it is absent."""
+    """The number of dimensions of the first input; 0 if it is absent."""
     tensor = _operand(operator, 0)
     return len(tensor.shape) if tensor else 0
 
 
 def _scales(tensors: Sequence[Tensor | None]) -> int:
-    """How many scales the first of an operator's inputs or outputs has."""
+    """The number of scales that the first of an operator's inputs or outputs has."""
     return len(tensors[0].scales) if tensors and tensors[0] else 0
 
 
@@ -150,7 +151,7 @@ def _broadcast(operator: Operator) -> bool:
 
 
 def _per_channel(operator: Operator) -> bool:
-    """Whether weights have a scale for each of their channels, of which there may be one."""
+    """Whether the weights have a scale for each channel, even if there is only one channel."""
     weights = _operand(operator, 1)
     if weights is None or not weights.shape:
         return False
@@ -165,7 +166,7 @@ def _grouped(operator: Operator) -> bool:
 
 
 def _rescaled_up(operator: Operator) -> bool:
-    """Whether integer factors have larger steps than their product."""
+    """Whether the steps of two integer factors give a larger step than that of their product."""
     tensors = [t for t in (*operator.inputs[:2], *operator.outputs[:1]) if t and t.scales]
     if len(tensors) < 3:
         return False
@@ -313,7 +314,7 @@ VERSIONS = {
     "TRANSPOSE": Versions("1.6 1.14 1.15 2.3 2.4 2.12 2.15 2.22", (
         (8, _rank_above(6)), (7, _takes("int4")), (6, _rank_above(5)), (5, _INT16),
         (4, _rank_above(4)), (3, _takes("bool")), (2, _INT8))),
-    # Its first input is the shape of its output, the second its weights.
+    # The first input is the shape of the output, the second the weights.
     "TRANSPOSE_CONV": Versions("1.9 2.2 2.3 2.13 2.15", (
         (5, _all(_takes("int16", at=2), _option("quantizedBiasType"))),
         (4, _option("fusedActivationFunction")), (3, lambda op: _operand(op, 3) is not None),

@@ -1,4 +1,4 @@
-"""Frames of videos and cameras with their times, and videos from frames."""
+"""Reads the frames of videos and cameras with their times, and writes frames as videos."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from efld_tf.files import atomic_path
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime.audio import AudioCopy
 
-# Fine enough for any clock; where there is no source whose time base can be kept.
+# The time base if there is no source to take one from; it is fine enough for any clock.
 _TIME_BASE = Fraction(1, 1_000_000)
 
-# The frames a second that are supposed where a container does not tell.
+# The frames a second that are assumed if a container does not tell.
 _RATE = Fraction(30)
 
-# Without B-frames no player has to know of edit lists to show the first frame at its time.
+# Without B-frames, players show the first frame at its time even if they ignore edit lists.
 _ENCODER = {"preset": "veryfast", "crf": "20", "bf": "0"}
 
 
@@ -52,24 +52,25 @@ class Frame:
 
 
 class VideoReader:
-    """The frames of a video file, from the first to the last each time that it is iterated.
+    """Yields the frames of a video file, from the first to the last in each iteration.
 
     Times are the container's presentation timestamps, also where the rate varies; only the clocks
-    of broadcast formats (MPEG-TS, MPEG-PS) are set to 0 at the start of the file. They always
+    of broadcast formats (MPEG-TS, MPEG-PS) are set to 0 at the start of the file. Times always
     increase: a frame without a time, or not later than the one before it, counts as damage and is
     given the time one frame period after that one. Frames are turned as the file's display matrix
-    asks for (phones); pixels that are not square stay as they are stored.
+    says (phones set it); pixels that are not square stay as they are stored.
 
-    Of a damaged file all that can be decoded is given, then the damage is told: `on_damage` is
-    called once with the error, or without it the error is raised after the last frame.
+    All frames of a damaged file that can be decoded are yielded, then the damage is reported:
+    `on_damage` is called once with the error, or, without it, the error is raised after the last
+    frame.
 
     Attributes:
-      path: of the file.
-      width, height: of the upright frames in pixels.
-      frame_count: number of frames as the container tells it, None where it does not; the true
+      path: the path of the file.
+      width, height: the size of the upright frames in pixels.
+      frame_count: number of frames as the container tells it, None if it does not; the true
         number may differ.
-      average_rate: frames a second; None where not known.
-      duration: in seconds; None where not known.
+      average_rate: frames a second; None if not known.
+      duration: in seconds; None if not known.
       time_base: the unit of the timestamps in seconds.
       finished: whether an iteration has come to the end of the file.
     """
@@ -80,7 +81,7 @@ class VideoReader:
         """Opens a video and decodes its first frame.
 
         Raises:
-          DataError: it cannot be read, is not a video of a common format, its frames are too
+          DataError: the file cannot be read, is not a video of a common format, its frames are too
             large, or none can be decoded.
         """
         self.path = Path(path)
@@ -88,10 +89,10 @@ class VideoReader:
         self._on_damage = on_damage
         with media.opened(self.path) as container:
             stream = media.video_stream(self.path, container)
-            first = next(media.decoded(container, stream, media.Damage()), None)
-            if first is None:
+            first_frame = next(media.decoded(container, stream, media.Damage()), None)
+            if first_frame is None:
                 raise DataError(path, "has no frame that can be decoded")
-            self.height, self.width = media.upright_rgb(self.path, first).shape[:2]
+            self.height, self.width = media.upright_rgb(self.path, first_frame).shape[:2]
             self.frame_count: int | None = stream.frames or None
             self.average_rate: Fraction | None = stream.average_rate or stream.guessed_rate
             ticks = container.duration
@@ -107,15 +108,15 @@ class VideoReader:
         """
         damage = media.Damage()
         period = max(round(1 / (self.average_rate or _RATE) / self.time_base), 1) * self.time_base
-        index, last = 0, None
+        index, last_seconds = 0, None
         with media.opened(self.path) as container:
             stream = media.video_stream(self.path, container)
             zero = media.start(container, stream)
             for decoded in media.decoded(container, stream, damage):
                 ticks = decoded.pts if decoded.pts is not None else decoded.dts
                 seconds = None if ticks is None else ticks * self.time_base - zero
-                if seconds is None or (last is not None and seconds <= last):
-                    seconds = Fraction(0) if last is None else last + period
+                if seconds is None or (last_seconds is not None and seconds <= last_seconds):
+                    seconds = Fraction(0) if last_seconds is None else last_seconds + period
                     damage.times += 1
                 image = media.upright_rgb(self.path, decoded)
                 if image.shape[:2] != (self.height, self.width):
@@ -123,7 +124,7 @@ class VideoReader:
                                          f"{image.shape[0]} after {index} frames, where it ends")
                     break
                 yield Frame(image, index, float(seconds))
-                index, last = index + 1, seconds
+                index, last_seconds = index + 1, seconds
             else:
                 damage.check_end(container)
         self.finished = True
@@ -135,21 +136,21 @@ class VideoReader:
 
 
 @dataclass
-class _Opened:
+class _OpenVideo:
     """A video that is being written.
 
     Attributes:
-      container, video: the file and its frames.
-      audio: copies the source's; None where there is none, or it cannot be copied.
-      shape: of the frames.
-      last: the time of the last frame in ticks; None before the first.
+      container, video: the file and its stream of frames.
+      audio: the copy of the source's audio; None if there is none, or it cannot be copied.
+      shape: the shape of the frames.
+      last_ticks: the time of the last frame in ticks; None before the first.
     """
 
     container: av.container.OutputContainer
     video: av.VideoStream
     audio: AudioCopy | None
     shape: tuple[int, ...]
-    last: int | None = None
+    last_ticks: int | None = None
 
 
 class VideoWriter:
@@ -160,17 +161,18 @@ class VideoWriter:
                 writer.write(frame)
 
     The file appears under its name when the block ends, and not at all when an exception leaves
-    the block. Who catches KeyboardInterrupt inside the block gets a whole, shorter video.
+    the block. If KeyboardInterrupt is caught inside the block, the result is a whole, shorter
+    video.
 
-    Frames keep their `seconds`: to the tick where there is a source, whose time base is used, and
-    to half a microsecond otherwise. Players want even sizes of yuv420p: an odd width or height is
-    made even by repeating the last column or row.
+    Frames keep their `seconds`: to the tick if there is a source, whose time base is used, and to
+    half a microsecond otherwise. Players want yuv420p with even sizes, so an odd width or height
+    is made even by repeating the last column or row.
 
-    The source's audio is copied as it is, to its end when all of the source's frames were read and
+    The source's audio is copied as it is, to its end if all of the source's frames were read and
     otherwise to the end of the last frame written.
 
     Attributes:
-      path: of the file.
+      path: the path of the file.
       audio_left_out: why the source's audio is not copied, or not to its end; None if it is, or
         there is none.
     """
@@ -183,7 +185,7 @@ class VideoWriter:
           source: the video whose audio, time base and rate are taken.
 
         Raises:
-          EfldError: `path` ends otherwise.
+          EfldError: `path` does not end in `.mp4`.
         """
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
@@ -194,7 +196,7 @@ class VideoWriter:
         self._rate = (source.average_rate if source else None) or _RATE
         self._stack = ExitStack()
         self._input: av.container.InputContainer | None = None
-        self._opened: _Opened | None = None
+        self._opened: _OpenVideo | None = None
 
     def __enter__(self) -> VideoWriter:
         self._temporary = self._stack.enter_context(atomic_path(self.path))
@@ -210,20 +212,21 @@ class VideoWriter:
         self._stack.__exit__(kind, error, traceback)
 
     def write(self, frame: Frame) -> None:
-        """Appends a frame; its image may be of any content but has the size of the first one.
+        """Appends a frame, whose image has the size of the first one.
 
         Raises:
-          EfldError: it has another size or form, or does not follow the frame before in time.
+          EfldError: the image has another size or form, or the frame does not follow the one before
+            in time.
           DataError: the file cannot be written.
         """
         image = frame.image
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise EfldError(f"frame: expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
         ticks = round(Fraction(frame.seconds) / self._time_base)
-        last = None if self._opened is None else self._opened.last
-        if last is not None and ticks <= last:
+        last_ticks = None if self._opened is None else self._opened.last_ticks
+        if last_ticks is not None and ticks <= last_ticks:
             raise EfldError(f"{self.path}: the frame at {frame.seconds:g} s does not follow "
-                            f"the one at {float(last * self._time_base):g} s")
+                            f"the one at {float(last_ticks * self._time_base):g} s")
         with self._errors():
             if self._opened is None:
                 self._opened = self._begin(image.shape)
@@ -238,10 +241,10 @@ class VideoWriter:
             picture.colorspace, picture.color_range = Colorspace.ITU709, ColorRange.MPEG
             picture.pts, picture.time_base = ticks, self._time_base
             opened.container.mux(opened.video.encode(picture))
-            opened.last = ticks
+            opened.last_ticks = ticks
             self._copy_audio(opened, float(ticks * self._time_base))
 
-    def _begin(self, shape: tuple[int, ...]) -> _Opened:
+    def _begin(self, shape: tuple[int, ...]) -> _OpenVideo:
         """Opens the file and writes its header, without audio where MP4 cannot carry it."""
         if self._source is not None and self._input is not None \
                 and isinstance(audio := self._input.streams.best("audio"), av.AudioStream):
@@ -258,7 +261,7 @@ class VideoWriter:
     def _open(
         self, shape: tuple[int, ...],
         audio: Callable[[av.container.OutputContainer], AudioCopy] | None,
-    ) -> _Opened:  # fmt: skip
+    ) -> _OpenVideo:  # fmt: skip
         height, width = shape[:2]
         output = av.open(f"file:{self._temporary}", "w", format="mp4", options={
             # The index goes before the frames, so that players can start while they load.
@@ -271,12 +274,12 @@ class VideoWriter:
             pix_fmt="yuv420p", time_base=self._time_base, options=_ENCODER)
         coding = video.codec_context
         coding.colorspace, coding.color_range = Colorspace.ITU709, ColorRange.MPEG
-        coding.color_primaries = coding.color_trc = Colorspace.ITU709  # which has the same number
+        coding.color_primaries = coding.color_trc = Colorspace.ITU709  # the numbers are the same
         copied = None if audio is None else audio(output)
         output.start_encoding()
-        return _Opened(output, video, copied, shape)
+        return _OpenVideo(output, video, copied, shape)
 
-    def _copy_audio(self, opened: _Opened, seconds: float | None) -> None:
+    def _copy_audio(self, opened: _OpenVideo, seconds: float | None) -> None:
         if opened.audio is not None:
             opened.audio.copy_until(seconds)
             self.audio_left_out = opened.audio.trouble
@@ -286,17 +289,17 @@ class VideoWriter:
         try:
             if kind is None:
                 opened = self._opened
-                if opened is None or opened.last is None:
+                if opened is None or opened.last_ticks is None:
                     raise EfldError(f"{self.path}: no frame was written")
                 with self._errors():
                     opened.container.mux(opened.video.encode(None))
-                    whole = self._source is not None and self._source.finished
-                    end = float(opened.last * self._time_base + 1 / self._rate)
-                    self._copy_audio(opened, None if whole else end)
+                    source_finished = self._source is not None and self._source.finished
+                    end = float(opened.last_ticks * self._time_base + 1 / self._rate)
+                    self._copy_audio(opened, None if source_finished else end)
                     opened.container.close()
         finally:
             if self._opened is not None:
-                with suppress(FFmpegError):  # of a file that is not kept
+                with suppress(FFmpegError):  # the file is not kept
                     self._opened.container.close()
 
     @contextmanager
@@ -317,14 +320,14 @@ class Capture(Protocol):
 
 
 class Camera:
-    """The frames of a camera as they come, timed by a monotonic clock; the first is at 0.
+    """Yields the frames of a camera as they come, timed by a monotonic clock; the first is at 0.
 
     Iterate it once, and close it or use it in a `with` block. Its frames do not end by themselves.
 
     Attributes:
-      width, height: of the frames in pixels.
-      frame_count, duration: None, as of a video that does not tell.
-      average_rate: frames a second as the camera tells; None where it does not.
+      width, height: the size of the frames in pixels.
+      frame_count, duration: None, as for a video whose container does not tell.
+      average_rate: frames a second as the camera tells it; None if it does not.
     """
 
     frame_count: int | None = None
@@ -338,10 +341,10 @@ class Camera:
 
         Args:
           device: its number from 0 on, or its path, e.g. `/dev/video0`.
-          on_damage: called with the error when the camera is lost, which then ends the frames;
-            without it the error is raised.
+          on_damage: called with the error when the camera is lost, which ends the frames; without
+            it the error is raised.
           capture: what to read from instead of the device.
-          clock: in seconds.
+          clock: a monotonic clock in seconds.
 
         Raises:
           EfldError: there is no such camera, or it gives no picture.
@@ -364,7 +367,7 @@ class Camera:
         Raises:
           EfldError: the camera is lost.
         """
-        begin, last = None, 0.0
+        begin, seconds = None, 0.0
         for index in count():
             image = self._read()
             if image is None:
@@ -372,16 +375,16 @@ class Camera:
             now = self._clock()
             begin = now if begin is None else begin
             # Frames from the driver's buffer may come within one tick of the clock.
-            last = max(now - begin, last + 0.001) if index else 0.0
-            yield Frame(image, index, last)
+            seconds = max(now - begin, seconds + 0.001) if index else 0.0
+            yield Frame(image, index, seconds)
         error = EfldError(f"{self._name}: lost after {index} frames")
         if self._on_damage is None:
             raise error
         self._on_damage(error)
 
     def _read(self) -> Image | None:
-        found, image = self._capture.read()
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if found and image is not None else None
+        success, image = self._capture.read()
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if success and image is not None else None
 
     def close(self) -> None:
         """Lets go of the device."""
@@ -395,8 +398,8 @@ class Camera:
 
 
 def _capture(device: int | str) -> Capture:
-    """Opens a device. A path is looked at first: OpenCV would also open files and addresses."""
+    """Opens a device. A path is checked first, since OpenCV would also open files and addresses."""
     if isinstance(device, str) and not Path(device).is_char_device():
         raise EfldError(f"camera {device}: no such device")
-    with silenced_stderr():  # it warns of every way that it tried
+    with silenced_stderr():  # OpenCV warns of every backend that it tried
         return cv2.VideoCapture(device)

@@ -1,8 +1,8 @@
-"""The mean of what a model sees in several views of a face: slower, and better than one view.
+"""Averages the points that a model finds in several views of a face.
 
-A view is moved and scaled a little, and every other one is mirrored. What that gains is measured by
-`benchmarks/labels.py`: most of it is gained by two views, and the views' spread and the error
-correlate.
+This is slower than one view, and better. A view is moved and scaled a little, and every other one
+is mirrored. `benchmarks/labels.py` measures the gain: two views give most of it, and the views'
+spread correlates with the error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor
 
-# A view is moved by this share of the crop's side, and scaled by so much.
+# A view is moved and scaled by these shares of the crop's side.
 SHIFT, SCALE = 0.02, 0.03
 
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -36,9 +36,9 @@ def mean(
     """Faces of an image with the mean points of several views of each.
 
     Args:
-      predictor: the one of the landmarker, which found the faces.
+      predictor: the predictor of the landmarker, which found the faces.
       image: [H, W, 3] uint8 RGB.
-      count: of views.
+      count: number of views.
 
     Returns:
       The faces, with the views' mean confidence where the model has one, and the spread of the
@@ -48,16 +48,16 @@ def mean(
     schema = schemas.get(predictor.schema)
     averaged, spreads = [], []
     for face in faces:
-        # One view first: the points of a face that lies on its side are rough until it is turned.
+        # One view comes first: the points of a face on its side are rough until it is turned.
         centre = face.points
         for number in (1, count):
             points, confidence = look(predictor, image, landmarker.crop_around(centre), number)
             centre = points.mean(axis=0)
-        away = np.linalg.norm(points - centre, axis=-1).mean()
-        # Eyes less than a pixel apart are those of no face.
-        spreads.append(100 * float(away / max(schema.normaliser.distance(centre), 1)))
-        sure = face.confidence if confidence is None else float(confidence.mean())
-        averaged.append(replace(face, points=centre.astype(np.float32), confidence=sure))
+        distance = np.linalg.norm(points - centre, axis=-1).mean()
+        # No face has eyes that are less than a pixel apart.
+        spreads.append(100 * float(distance / max(schema.normaliser.distance(centre), 1)))
+        face_confidence = face.confidence if confidence is None else float(confidence.mean())
+        averaged.append(replace(face, points=centre.astype(np.float32), confidence=face_confidence))
     return averaged, spreads
 
 
@@ -75,7 +75,7 @@ def look(
     crops[1::2] = crops[1::2, :, ::-1]
     units, confidence = predictor.predict_with_confidence(crops)
     units = units.astype(np.float64)
-    # The unit square is one pixel of `mirror` wide, whose centre is at 0.
+    # To `mirror`, the unit square is one pixel wide, with its centre at 0.
     units[1::2] = schemas.get(predictor.schema).mirror(units[1::2] - 0.5, 1) + 0.5
     points = [square.from_unit(unit) for square, unit in zip(squares, units, strict=True)]
     return np.stack(points), confidence
@@ -84,8 +84,8 @@ def look(
 def view(index: int) -> Crop:
     """A view's place in the unit square of the crop.
 
-    The first two views, of which the second is mirrored, are neither moved nor scaled; further ones
-    are moved in ever other directions, and larger and smaller by turns.
+    The first two views, of which the second is mirrored, are neither moved nor scaled. Further ones
+    are moved in different directions, and are larger and smaller in turn.
     """
     if index < 2:
         return Crop(0.5, 0.5, 1.0)

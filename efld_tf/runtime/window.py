@@ -11,7 +11,7 @@ import cv2
 from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 
-# Fits on any screen of today.
+# The largest picture; it fits on any screen of today.
 WIDTH, HEIGHT = 1280, 720
 
 _END = (ord("q"), 27)  # Esc
@@ -19,10 +19,10 @@ _WAIT_MS = 50
 
 
 class Window:
-    """A window. It is closed by `close`, or by the user."""
+    """A window, which is closed by `close` or by the user."""
 
     def __init__(self, title: str):
-        """Opens no window before the first picture, but makes sure that one can be opened.
+        """Makes sure that a window can be opened; it opens with the first picture.
 
         Raises:
           EfldError: there is no display, or OpenCV was built without windows.
@@ -35,10 +35,10 @@ class Window:
         """Shows a picture [H, W, 3] uint8 RGB.
 
         Args:
-          seconds: for how long to wait for a key; None to wait for one for ever.
+          seconds: how long to wait for a key; None to wait forever.
 
         Returns:
-          Whether to go on: False for the keys q and Esc, and when the window was closed.
+          Whether to go on: False for the keys q and Esc, and if the window was closed.
         """
         if not self._open:
             cv2.namedWindow(self._title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
@@ -46,7 +46,7 @@ class Window:
         cv2.imshow(self._title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         if seconds is not None:
             return self._go_on(cv2.waitKey(max(1, round(1000 * seconds))))
-        while (key := cv2.waitKey(_WAIT_MS)) < 0:  # in between, Ctrl-C is heard
+        while (key := cv2.waitKey(_WAIT_MS)) < 0:  # Ctrl-C is handled in between
             if not self._go_on(key):
                 return False
         return self._go_on(key)
@@ -63,14 +63,14 @@ class Window:
 
 
 def _check() -> None:
-    """Tries a window in another process: where it is impossible, Qt ends the process it is in."""
+    """Tries a window in another process, since Qt ends the process if there can be no window."""
     if sys.platform.startswith("linux") and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     ):
         raise EfldError("--show: there is no display here")
     code = "import cv2; cv2.namedWindow('efld'); cv2.waitKey(1)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    if b"not implemented" in done.stderr:
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    if b"not implemented" in process.stderr:
         raise EfldError("--show: this OpenCV was built without windows (opencv-python-headless?)")
-    if done.returncode:
+    if process.returncode:
         raise EfldError("--show: no window can be opened on this display")

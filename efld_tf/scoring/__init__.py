@@ -1,1 +1,4 @@
-"""`results.json` and the PAIR score, with the standard library alone."""
+"""Reads and writes `results.json` and computes the PAIR score.
+
+This room uses only the standard library.
+"""

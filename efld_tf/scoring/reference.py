@@ -1,6 +1,6 @@
 """Table 1 of the EFLD paper: the final round of the ICME 2024 PAIR competition.
 
-Numbers are kept as printed, because the last digit says how far they were rounded. Accuracy,
+Numbers are kept as printed, because the last digit shows how far they were rounded. Accuracy,
 time and power were measured by the competition's host on a MediaTek Dimensity 9300.
 """
 
@@ -17,7 +17,7 @@ class ReferenceRow:
 
     Attributes:
       team: name in the table.
-      accuracy_percent: points within 5 pixels of the truth.
+      accuracy_percent: share of the points within 5 pixels of the truth.
       complexity_gflops, size_mb, time_ms, power_w: the costs, in these units.
       int8: whether the model was quantized to int8.
       score: the printed score.
@@ -33,8 +33,8 @@ class ReferenceRow:
     score: str
 
 
-# YUJIE47's score is a misprint: its inputs give 0.00091, the table says 0.0008. The other ten
-# rows hold within the rounding of their inputs.
+# YUJIE47's score is a misprint: its inputs give 0.00091, but the table says 0.0008. The other ten
+# rows agree within the rounding of their inputs.
 TABLE_1 = (
     ReferenceRow("jjiawu", "18.47", "0.02", "0.17", "1.08", "1.93", True, "2741.92"),
     ReferenceRow("yuhs1", "19.30", "0.08", "2.25", "8.12", "1.64", False, "7.78"),

@@ -1,4 +1,4 @@
-"""The PAIR score (EFLD, Section 4.2, Eq. 1), and whether a printed score fits its inputs.
+"""Computes the PAIR score (EFLD, Section 4.2, Eq. 1), and checks a printed score with its inputs.
 
     score = accuracy / (time * complexity * power * size)
 
@@ -24,17 +24,17 @@ COSTS = tuple(name for name in FACTORS if name != ACCURACY)
 
 @dataclass(frozen=True)
 class PairScore:
-    """The five factors and what they give; None where a number is not known.
+    """The five factors and their score; None where a number is not known.
 
     Attributes:
-      accuracy_percent: points within 5 pixels of the truth, 0 to 100.
+      accuracy_percent: share of the points within 5 pixels of the truth, 0 to 100.
       time_ms: latency of one image.
       complexity_gflops: 2 x MACs / 1e9.
       power_w: power drawn while running.
       size_mb: size of the model file in 10^6 bytes.
       score: the PAIR score; higher is better.
-      score_times_watt: accuracy / (time * complexity * size), where only the power is missing.
-        Not a score: it becomes one when divided by a measured power in W.
+      score_times_watt: accuracy / (time * complexity * size), where only the power is missing. It
+        becomes a score when it is divided by a measured power in W.
       missing: names of the factors that are not known.
     """
 
@@ -49,7 +49,7 @@ class PairScore:
 
 
 def pair_score(factors: Mapping[str, float]) -> PairScore:
-    """The score of a model from what is known of it.
+    """Computes the score of a model from the factors that are known.
 
     Args:
       factors: any of `FACTORS`; other keys are ignored.
@@ -57,16 +57,16 @@ def pair_score(factors: Mapping[str, float]) -> PairScore:
     Raises:
       EfldError: a cost is not above 0, or the score is out of a float's range.
     """
-    known = {name: float(factors[name]) for name in FACTORS if name in factors}
-    missing = tuple(name for name in FACTORS if name not in known)
+    values = {name: float(factors[name]) for name in FACTORS if name in factors}
+    missing = tuple(name for name in FACTORS if name not in values)
     for name in COSTS:
-        if name in known and not known[name] > 0:
-            raise EfldError(f"{name} is {known[name]:g}: a score needs every cost above 0")
+        if name in values and not values[name] > 0:
+            raise EfldError(f"{name} is {values[name]:g}: a score needs every cost above 0")
     return PairScore(
-        **{name: known.get(name) for name in FACTORS},
-        score=None if missing else _quotient(known, COSTS),
+        **{name: values.get(name) for name in FACTORS},
+        score=None if missing else _quotient(values, COSTS),
         score_times_watt=(
-            _quotient(known, [name for name in COSTS if name != POWER])
+            _quotient(values, [name for name in COSTS if name != POWER])
             if missing == (POWER,)
             else None
         ),
@@ -76,11 +76,11 @@ def pair_score(factors: Mapping[str, float]) -> PairScore:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What one factor does to the score.
+    """How one factor changes the score.
 
     Attributes:
-      factor: of `FACTORS`.
-      better: the score with this factor 10% better, the others as they are.
+      factor: one of `FACTORS`.
+      better: the score with this factor 10% better and the others unchanged.
       low, high: the scores at the ends of the factor's uncertainty; None where that is not known.
         `high` is infinite where a cost may be 0.
     """
@@ -94,11 +94,11 @@ class Sensitivity:
 def sensitivities(
     factors: Mapping[str, float], uncertainties: Mapping[str, float]
 ) -> list[Sensitivity]:
-    """How the score answers to each factor.
+    """Computes how the score changes with each factor.
 
     Args:
-      factors: all of `FACTORS`.
-      uncertainties: for some of them, half of an interval around the value, in its unit.
+      factors: values of all `FACTORS`.
+      uncertainties: half of an interval around the value of some of them, in its unit.
 
     Raises:
       EfldError: as in `pair_score`.
@@ -127,18 +127,18 @@ def _quotient(factors: Mapping[str, float], costs: Iterable[str]) -> float:
 
 @dataclass(frozen=True)
 class Interval:
-    """All numbers from `low` to `high`; exact, so that a rounding limit is not itself rounded."""
+    """All numbers from `low` to `high`; they are exact, so that rounding limits are not rounded."""
 
     low: Fraction
     high: Fraction
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether some number is in both."""
+        """Whether some number is in both intervals."""
         return self.low <= other.high and other.low <= self.high
 
 
 def printed_interval(text: str) -> Interval:
-    """The numbers that print as `text`, a plain decimal: half a unit of the last digit around."""
+    """The numbers that print as the plain decimal `text`: up to half a unit of its last digit."""
     decimals = len(text.partition(".")[2])
     half = Fraction(1, 2 * 10**decimals)
     return Interval(Fraction(text) - half, Fraction(text) + half)
@@ -147,7 +147,7 @@ def printed_interval(text: str) -> Interval:
 def score_interval(row: ReferenceRow) -> Interval:
     """The scores that the printed, rounded inputs of a row allow.
 
-    The score rises with the accuracy and falls with every cost, so the ends are at the corners.
+    The score rises with the accuracy and falls with every cost, so its limits are at the corners.
     """
     accuracy = printed_interval(row.accuracy_percent)
     costs = [printed_interval(getattr(row, name)) for name in COSTS]

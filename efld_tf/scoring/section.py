@@ -1,4 +1,4 @@
-"""What was measured of a model, as a section of its `results.json`."""
+"""The base class of measurements that are a section of a model's `results.json`."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from efld_tf.scoring import results
 
 
 class Section(ABC):
-    """One section.
+    """A measurement of one model that fills a section of `results.json`.
 
     Attributes:
-      section: its name, of `results.SECTIONS`.
+      section: name of the section, one of `results.SECTIONS`.
     """
 
     section: ClassVar[str]
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
-        """Its content."""
+        """The content of the section."""
 
     @property
     @abstractmethod
     def file(self) -> Path:
-        """The model that was measured."""
+        """The file of the model that was measured."""
 
-    def about(self) -> dict[str, Any]:
-        """The `model` section, see `results.describe_model`.
+    def model_section(self) -> dict[str, Any]:
+        """The `model` section, as `results.describe_model` makes it.
 
         Raises:
           DataError: the model's file cannot be read.
@@ -37,16 +37,16 @@ class Section(ABC):
 
     @property
     def factors(self) -> dict[str, float]:
-        """Those of `results.FACTORS` that it tells."""
+        """Those of `results.FACTORS` that the measurement yields."""
         return {}
 
     def save(self, path: str | Path) -> None:
-        """Merges it into a results file, which is created where there is none.
+        """Merges the section into a results file, which is created where there is none.
 
         Raises:
           DataError: the file is not valid, or cannot be written.
-          EfldError: it holds the results of another model.
+          EfldError: the file holds the results of another model.
         """
         results.merge(
-            path, model=self.about(), section=self.section, details=self.summary(),
+            path, model=self.model_section(), section=self.section, details=self.summary(),
             factors=self.factors)

@@ -1,4 +1,4 @@
-"""An average of the weights over the last steps, which is often better than the last of them."""
+"""Averages the weights over the last steps, which are often better than those of the last step."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import tf_keras
 
 
 def update(
-    average: tf_keras.Model, model: tf_keras.Model, decay: float, last: int, step: int
+    average: tf_keras.Model, model: tf_keras.Model, decay: float, last_step: int, step: int
 ) -> None:
-    """Moves the weights of `average` towards those of `model`: exponential moving average.
+    """Moves the weights of `average` towards those of `model`, as an exponential moving average.
 
-    Batch norm's statistics are averaged like the weights that they belong to. At first it moves
-    further, or the start would be remembered: of a step s at most (1 + s) / (10 + s) is kept, as in
-    `tf.train.ExponentialMovingAverage`.
+    Batch norm's statistics are averaged like the weights that they belong to. Early steps s keep at
+    most (1 + s) / (10 + s) of the average, as in `tf.train.ExponentialMovingAverage`; otherwise the
+    initial weights would count for long.
 
     Args:
-      average, model: built alike.
+      average, model: two models that were built alike.
       decay: share of the old average that a step keeps, 0 to 1.
-      last: the step of the update before, or of the start.
+      last_step: the step of the last update, or of the start.
       step: the step of the model.
     """
-    kept = min(decay, (1 + last) / (10 + last)) ** (step - last)
+    share = min(decay, (1 + last_step) / (10 + last_step)) ** (step - last_step)
     for old, new in zip(average.variables, model.variables, strict=True):
-        old.assign(kept * old + (1 - kept) * new)
+        old.assign(share * old + (1 - share) * new)

@@ -1,4 +1,4 @@
-"""On which devices a run computes, and in which precision."""
+"""Chooses the devices on which a run computes, and its precision."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from efld_tf.quiet import silenced_stderr
 
 
 def claim(devices: int | None, batch_size: int) -> None:
-    """Sees to it that there are so many devices, before TensorFlow computes anything.
+    """Makes sure that there are enough devices, before TensorFlow computes anything.
 
     Args:
-      devices: GPUs, or logical devices of the CPU where there is no GPU (which are no faster than
-        one; they are for trying things out). None for all GPUs, or one CPU.
-      batch_size: of which every device gets the same share.
+      devices: number of GPUs, or, without a GPU, of logical devices of the CPU (which are no faster
+        than one; they are for trying things out). None for all GPUs, or one CPU.
+      batch_size: the batch size, of which every device gets the same share.
 
     Raises:
-      EfldError: there are fewer GPUs, all of them do not divide the batch, it is too late to make
-        logical CPUs, or they would compute nonsense.
+      EfldError: there are fewer GPUs, the batch cannot be divided among all of them, it is too late
+        to make logical CPUs, or these would give wrong results.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and devices and devices > len(gpus):
@@ -44,7 +44,7 @@ def claim(devices: int | None, batch_size: int) -> None:
             "TensorFlow 2.19 mixes up their inputs with oneDNN's kernels"
         )
     cpu = tf.config.list_physical_devices("CPU")[0]
-    with contextlib.suppress(RuntimeError):  # it has computed
+    with contextlib.suppress(RuntimeError):  # TensorFlow has computed already; checked below
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * devices
         )
@@ -56,13 +56,13 @@ def claim(devices: int | None, batch_size: int) -> None:
 
 
 def quiet_xla() -> None:
-    """Lets XLA, which the training pipeline compiles with, announce itself where nobody sees it."""
+    """Makes XLA, which the training pipeline compiles with, announce itself unseen."""
     with silenced_stderr(), tf.device("/cpu:0"):
         tf.function(lambda: tf.zeros([]), jit_compile=True)()
 
 
 def strategy(devices: int | None) -> tf.distribute.Strategy:
-    """How training is spread over the devices that were claimed."""
+    """The strategy that spreads training over the claimed devices."""
     gpus = tf.config.list_physical_devices("GPU")
     count = devices or len(gpus) or 1
     kind = "gpu" if gpus else "cpu"
@@ -75,22 +75,22 @@ def strategy(devices: int | None) -> tf.distribute.Strategy:
 
 
 @contextlib.contextmanager
-def determinism(wanted: bool) -> Iterator[None]:
-    """Lets a block compute bit-equal results on equal hardware, if wanted."""
-    if not wanted or tf_config.is_op_determinism_enabled():
+def determinism(enabled: bool) -> Iterator[None]:
+    """Makes a block compute bit-equal results on equal hardware, if enabled."""
+    if not enabled or tf_config.is_op_determinism_enabled():
         yield
         return
     tf_config.enable_op_determinism()
     try:
         yield
     finally:
-        # What comes later in this process may want random operations without a seed.
+        # Later code in this process may need random operations without a seed.
         tf_config.disable_op_determinism()
 
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Builds the models of a block for computing in `float32`, `bfloat16` or `float16`.
+    """Makes the models that a block builds compute in `float32`, `bfloat16` or `float16`.
 
     Weights stay float32 (P. Micikevicius et al., "Mixed Precision Training", ICLR 2018).
     """

@@ -1,4 +1,4 @@
-"""Losses on what a head predicts. Each takes raw outputs and targets of one head."""
+"""Losses on the predictions of a head. Each takes raw outputs and targets of one head."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from efld_tf.models.registry import Raw
 # (raw outputs, targets, mask [B, N], normalising distance [B]) -> [B].
 Loss = Callable[[Raw, Raw, tf.Tensor, tf.Tensor], tf.Tensor]
 
-# Keeps the gradient of the distance finite where prediction and target coincide, and a face with
-# coinciding eye corners from dividing by zero; in crop sides, far below a hundredth of a pixel.
+# Keeps the gradient of the distance finite where prediction and target coincide, and prevents a
+# division by zero for coinciding eye corners. In crop sides; far below a hundredth of a pixel.
 EPSILON = 1e-6
 
-# PIPNet, Section 4.1.2: alpha and beta by cells a side of the grid, for strides 16 to 128 at 256
-# pixels.
+# PIPNet's alpha and beta by cells a side of the grid, for strides 16 to 128 at 256 pixels (Section
+# 4.1.2).
 PIP_BALANCES = {16: 0.02, 8: 0.1, 4: 0.125, 2: 0.25}
 
 
@@ -41,8 +41,8 @@ def nme(
       target: [B, N, 2] true residuals.
       mask: [B, N], 1 where a point is annotated.
       normaliser: [B] the face's normalising distance, in crop sides.
-      focus: points whose error is r times that of all points weigh r^focus times as much as they
-        do without (errors being means over the batch): 0 is the NME itself.
+      focus: a point whose mean error in the batch is r times that of all points gets the weight
+        r^focus; 0 gives the NME itself.
 
     Returns:
       [B]: mean over annotated points of distance / normaliser; 0 for a face without any.
@@ -64,11 +64,11 @@ def wing(
     width: float = 0.1,
     curvature: float = 0.02,
 ) -> tf.Tensor:
-    """Wing loss: logarithmic below `width`, so that small errors count more, linear above.
+    """Wing loss: logarithmic below `width`, so that small errors count more, and linear above.
 
-    Z.-H. Feng et al., "Wing Loss for Robust Facial Landmark Localisation with Convolutional Neural
-    Networks", CVPR 2018, Equation 5, of coordinates divided by the normalising distance; the
-    defaults are its w = 10 and epsilon = 2 pixels where that distance is 100 pixels.
+    It is Equation 5 of Z.-H. Feng et al., "Wing Loss for Robust Facial Landmark Localisation with
+    Convolutional Neural Networks", CVPR 2018, on coordinates divided by the normalising distance.
+    The defaults are its w = 10 and epsilon = 2 pixels at a distance of 100 pixels.
 
     Args:
       raw, target, mask, normaliser: as in `nme`.
@@ -78,7 +78,7 @@ def wing(
       [B]: mean over coordinates of annotated points; 0 for a face without any.
     """
     error = tf.abs(raw - target) / tf.maximum(normaliser, EPSILON)[:, None, None]
-    # Both branches are finite everywhere, so that the gradient of the one not taken is, too.
+    # Both branches are finite everywhere, so that the unused one has a finite gradient, too.
     curve = width * tf.math.log1p(tf.minimum(error, width) / max(curvature, EPSILON))
     loss = tf.where(error < width, curve, curve + error - width)
     return _mean(tf.reduce_mean(loss, axis=-1), mask)
@@ -87,7 +87,7 @@ def wing(
 def l1(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor) -> tf.Tensor:
     """Mean absolute difference of coordinates, in crop sides (PIPNet's CoordNet, Section 4.3.1).
 
-    Arguments and result as in `nme`; the normaliser is not used.
+    Arguments and result are as in `nme`; the normaliser is not used.
     """
     return _mean(tf.reduce_mean(tf.abs(raw - target), axis=-1), mask)
 
@@ -113,13 +113,13 @@ def pip(
     """PIPNet's loss, Equations 1 to 6: L_S + alpha L_O + beta L_N.
 
     L_S is the mean squared error of the scores over all cells; L_O and L_N are the mean absolute
-    errors, in cells, of the offsets of the points and of their neighbours in the true cell alone.
+    errors, in cells, of the offsets of the points and of their neighbours in the true cell only.
 
     Args:
-      raw, target: maps of `codecs.PIPCodec`.
+      raw, target: the maps of `codecs.PIPCodec`.
       mask: [B, N], 1 where a point is annotated.
       normaliser: not used.
-      alpha, beta: None for the paper's, by the grid (`PIP_BALANCES`).
+      alpha, beta: the weights of L_O and L_N; None for the paper's, by the grid (`PIP_BALANCES`).
 
     Returns:
       [B]: 0 for a face without any annotated point.
@@ -131,28 +131,29 @@ def pip(
         """Mean absolute error of maps in the true cell: [B, N, K]."""
         differences = []
         for name in names:
-            found = at_cells(raw[name], cell)
-            differences.append(tf.abs(found - tf.reshape(target[name], tf.shape(found))))
+            predicted = at_cells(raw[name], cell)
+            differences.append(tf.abs(predicted - tf.reshape(target[name], tf.shape(predicted))))
         return tf.add_n(differences) / len(names)
 
     total = heatmap(raw["scores"], target["scores"], mask, normaliser)
-    own = _mean(offsets("x", "y")[..., 0], mask)
-    total += (balance if alpha is None else alpha) * own
+    point_error = _mean(offsets("x", "y")[..., 0], mask)
+    total += (balance if alpha is None else alpha) * point_error
     if "neighbour_x" in raw:
-        known = mask[..., None] * target["neighbours_known"]
-        of_neighbours = offsets("neighbour_x", "neighbour_y") * known
-        mean = tf.reduce_sum(of_neighbours, (1, 2)) / tf.maximum(tf.reduce_sum(known, (1, 2)), 1.0)
+        annotated = mask[..., None] * target["neighbours_known"]
+        neighbour_errors = offsets("neighbour_x", "neighbour_y") * annotated
+        count = tf.maximum(tf.reduce_sum(annotated, (1, 2)), 1.0)
+        mean = tf.reduce_sum(neighbour_errors, (1, 2)) / count
         total += (balance if beta is None else beta) * mean
     return total
 
 
 def pip_balance(grid: int) -> float:
-    """The paper's alpha and beta for the grid of its table that is nearest in octaves."""
-    return PIP_BALANCES[min(PIP_BALANCES, key=lambda known: abs(math.log2(known / grid)))]
+    """The paper's alpha and beta for the grid in its table that is nearest in octaves."""
+    return PIP_BALANCES[min(PIP_BALANCES, key=lambda cells: abs(math.log2(cells / grid)))]
 
 
 def _point_weights(distance: tf.Tensor, mask: tf.Tensor, focus: float) -> tf.Tensor:
-    """[N] weights of the points by their mean distance in the batch, without gradient."""
+    """Weights [N] of the points by their mean distance in the batch, without gradient."""
     faces = tf.reduce_sum(mask, axis=0)
     error = tf.reduce_sum(distance * mask, axis=0) / tf.maximum(faces, 1.0)
     usual = tf.reduce_sum(error * faces) / tf.maximum(tf.reduce_sum(faces), 1.0)
@@ -174,20 +175,20 @@ def get(name: str, options: Mapping[str, Any] | None = None) -> Loss:
     """The loss of that name.
 
     Args:
-      options: its keyword arguments, all numbers.
+      options: keyword arguments of the loss, all numbers.
 
     Raises:
-      EfldError: there is none, or it has no such option (the message lists the known ones), or a
-        value is below 0.
+      EfldError: there is no such loss, or it has no such option (the message lists the known ones),
+        or a value is below 0.
     """
     if name not in LOSSES:
         raise EfldError(f"training.loss: unknown loss {name!r}; known: {', '.join(LOSSES)}")
     parameters = inspect.signature(LOSSES[name]).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    for option in set(options or {}) - set(known):
+    option_names = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    for option in set(options or {}) - set(option_names):
         raise EfldError(
             f"training.loss_options.{option}: the loss {name} has "
-            f"{'only ' + ', '.join(known) if known else 'no options'}"
+            f"{'only ' + ', '.join(option_names) if option_names else 'no options'}"
         )
     for option, value in (options or {}).items():
         if value < 0:

@@ -1,7 +1,7 @@
-"""A presence output for a trained model: one dense layer, fitted to features that stay as they are.
+"""Fits a presence output for a trained model: one dense layer on features that stay as they are.
 
-Logistic regression with an L2 penalty on standardised features. The penalty is chosen on photos
-that were not fitted to, and the bias set by what faces of such photos reach.
+The fit is a logistic regression with an L2 penalty on standardised features. The penalty is chosen
+on photos that were not fitted to, and the bias is set by the log-odds of faces in such photos.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from efld_tf.models.registry import Architecture
 
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 FOLDS = 5
-# Share of the faces, by weight, that shall be above a confidence of 0.5: with the variations of
-# fitting, so that more of faces as they are is above it. What falls below are mostly profiles; more
-# would let pass many more false alarms (benchmarks/presence).
+# Share of the faces, by weight, that have to reach a confidence of 0.5. They have the variations of
+# fitting; of unchanged faces, more reach it. Those that do not are mostly profiles, and a larger
+# share would let many more false alarms pass (benchmarks/presence).
 RECALL = 0.975
 BATCH = 128
 
@@ -34,11 +34,11 @@ class Layer:
     """A dense layer with one output.
 
     Attributes:
-      kernel: [C], on the features as they are.
-      bias: of the log-odds.
-      penalty: of `PENALTIES`.
-      held_out: [F], the log-odds of each example by layers that were not fitted to its photo; as
-        the bias, moved to where `RECALL` of the faces are above 0.
+      kernel: [C], for features that are not standardised.
+      bias: the bias of the log-odds.
+      penalty: the chosen one of `PENALTIES`.
+      held_out: [F], the log-odds of each example by layers that were not fitted to its photo. Like
+        the bias, they are shifted so that `RECALL` of the faces are above 0.
     """
 
     kernel: np.ndarray
@@ -50,15 +50,15 @@ class Layer:
 def features(
     architecture: Architecture, model: tf_keras.Model, crops: np.ndarray
 ) -> np.ndarray:
-    """What a model knows about crops [F, S, S, 3] uint8: [F, C] float32.
+    """The features [F, C] float32 of a model for crops [F, S, S, 3] uint8.
 
     Raises:
       EfldError: the family cannot have a presence output.
     """
-    read = architecture.family.features
-    if read is None:
+    build_features = architecture.family.features
+    if build_features is None:
         raise EfldError(f"the family {architecture.name!r} has no presence output")
-    probe = tf_keras.Model(model.input, read(model))
+    probe = tf_keras.Model(model.input, build_features(model))
     parts = [probe(crops[i : i + BATCH].astype(np.float32) / 255.0, training=False).numpy()
              for i in range(0, len(crops), BATCH)]
     return np.concatenate(parts)
@@ -72,13 +72,13 @@ def fit(
 
     Args:
       x: [F, C] features.
-      face: [F] bool, whether it is a face.
-      weight: [F], of each example.
-      photos: [F], the photo or person of each; those of one are never on both sides of a fold.
-      penalties: to choose from, by the log loss on the folds that were left out.
+      face: [F] bool, whether each example is a face.
+      weight: [F], the weight of each example.
+      photos: [F], the photo or person of each; one is never on both sides of a fold.
+      penalties: the penalties to choose from, by the log loss on the folds that were left out.
 
     Raises:
-      EfldError: there are no examples of both kinds in each fold.
+      EfldError: a fold does not have examples of both kinds.
     """
     names = {name: index for index, name in enumerate(sorted(set(photos)))}
     order = np.random.default_rng(0).permutation(len(names))
@@ -88,15 +88,15 @@ def fit(
             raise EfldError("too few photos with and without faces to fit to")
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     z = (x - mean) / spread
-    tried: list[tuple[float, float, np.ndarray]] = []
+    trials: list[tuple[float, float, np.ndarray]] = []
     for penalty in penalties:
         held_out = np.zeros(len(x))
         for index in range(FOLDS):
-            kept = fold != index
-            kernel, bias = _logistic(z[kept], face[kept], weight[kept], penalty)
-            held_out[~kept] = z[~kept] @ kernel + bias
-        tried.append((_loss(held_out, face, weight), penalty, held_out))
-    _, penalty, held_out = min(tried, key=lambda one: one[0])
+            fitted = fold != index
+            kernel, bias = _logistic(z[fitted], face[fitted], weight[fitted], penalty)
+            held_out[~fitted] = z[~fitted] @ kernel + bias
+        trials.append((_loss(held_out, face, weight), penalty, held_out))
+    _, penalty, held_out = min(trials, key=lambda trial: trial[0])
     kernel, bias = _logistic(z, face, weight, penalty)
     shift = -quantile(held_out[face], weight[face], 1 - RECALL)
     kernel = kernel / spread
@@ -104,21 +104,21 @@ def fit(
 
 
 def attached(
-    spec: ModelSpec, model: tf_keras.Model, layer: Layer, about: dict[str, Any]
+    spec: ModelSpec, model: tf_keras.Model, layer: Layer, description: dict[str, Any]
 ) -> tuple[ModelSpec, tf_keras.Model]:
     """A model with the layer as its presence output; it shares its other layers with `model`.
 
     Args:
-      about: what the spec says of it, see `ModelSpec.presence`.
+      description: the description of the fit for `ModelSpec.presence`.
 
     Raises:
-      EfldError: the family cannot have one.
+      EfldError: the family cannot have a presence output.
     """
     heads = tf_keras.Model(model.input, {head: model.output[head] for head in spec.heads})
-    whole = spec.architecture.with_presence(heads)
-    presence = whole.get_layer(registry.PRESENCE_LAYER)
+    complete = spec.architecture.with_presence(heads)
+    presence = complete.get_layer(registry.PRESENCE_LAYER)
     presence.set_weights([layer.kernel[:, None], np.array([layer.bias])])
-    return replace(spec, presence=about), whole
+    return replace(spec, presence=description), complete
 
 
 def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
@@ -140,9 +140,9 @@ def _logistic(
         loss = _loss(logit, face, weight) + penalty / 2 * kernel @ kernel
         return loss, np.append(error @ z + penalty * kernel, error.sum())
 
-    found = minimize(objective, np.zeros(z.shape[1] + 1), jac=True, method="L-BFGS-B",
-                     options={"maxiter": 2000})
-    return found.x[:-1], float(found.x[-1])
+    solution = minimize(objective, np.zeros(z.shape[1] + 1), jac=True, method="L-BFGS-B",
+                        options={"maxiter": 2000})
+    return solution.x[:-1], float(solution.x[-1])
 
 
 def _loss(logit: np.ndarray, face: np.ndarray, weight: np.ndarray) -> float:

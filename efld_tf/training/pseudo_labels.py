@@ -1,4 +1,4 @@
-"""Packed faces labelled by a model instead of by hand."""
+"""Labels packed faces by a model instead of by hand."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def write(
 ) -> Manifest:
     """Writes the training faces of a packed folder with the points that a model gives them.
 
-    Does nothing where that was done by the same model already.
+    If the same model has done that already, nothing is written.
 
     Args:
-      packed: the faces; their own points are not used.
+      packed: the folder of the faces; their own points are not used.
       folder: where to write; it appears when it is complete.
-      head: of the model, whose schema the points are of.
+      head: the head of the model, which gives the schema of the points.
 
     Returns:
-      The manifest. Its mean shape is the model's, of labelled faces: pseudo-labels do not move what
-      a model is built on, such as which points are neighbours.
+      The manifest. Its mean shape is the model's, which is that of labelled faces: pseudo-labels
+      must not change the construction of a model, such as which points are neighbours.
 
     Raises:
-      DataError: a folder is not a packed one or damaged, or the model has no such head.
+      DataError: a folder is not a packed one or is damaged, or the model has no such head.
     """
     manifest = open_packed(packed)
     spec = checkpoint.read_spec(model)
     checkpoint.chosen_head(model, spec, head)
-    # Not its fingerprint, which changes with the time stamps of the photos.
+    # The manifest's fingerprint is not used, since it changes with the time stamps of the photos.
     faces = f"{manifest.content_sha256} {manifest.pack}"
     identity = f"{faces} {files.sha256(model)} {head}"
     fingerprint = hashlib.sha256(identity.encode()).hexdigest()
@@ -59,20 +59,20 @@ def write(
             for face in _labelled(packed, manifest, model, head):
                 writers.add("train", face)
                 bar.update()
-        made = replace(
+        labelled = replace(
             manifest, schema=head, shards=writers.shards, skipped=[], fingerprint=fingerprint,
             mean_shape=spec.heads[head].mean_shape, notes=["its points are pseudo-labels"],
             schema_fields=schemas.declared_fields(head),
             licenses=[spec.license] if spec.license else [],
         )
-        write_manifest(temporary, made)
-    return made
+        write_manifest(temporary, labelled)
+    return labelled
 
 
 def _labelled(
     packed: Path, manifest: Manifest, model: Path, head: str
 ) -> Iterator[crops.PackedFace]:
-    """The faces in order as they are stored, with the points of the model."""
+    """Yields the faces in their stored order, with the points of the model."""
     trained, margin = TrainedModel.load(model, head), manifest.pack.margin
     predict = tf.function(lambda images: trained.decoded(images)[POINTS])
     source = pipeline.PackedSource(packed, manifest, {})

@@ -1,4 +1,4 @@
-"""What a training config says. No TensorFlow here, so that mistakes in it show at once."""
+"""The contents of a training config. TensorFlow is not imported, so that mistakes show at once."""
 
 from __future__ import annotations
 
@@ -279,11 +279,11 @@ class Recipe:
         return self.self_training.unlabelled if self.self_training else []
 
     def check_sources(self) -> None:
-        """Meets what only files tell, before any work; the schemas of sources are known afterwards.
+        """Finds mistakes that only files show, before any work, and declares the sources' schemas.
 
         Raises:
           EfldError: a schema file or packed folder cannot be read, a packed source does not fit
-            the recipe, or a head is of no known schema.
+            the recipe, or the schema of a head is not known.
         """
         for options in [*self.data.sources, *self._unlabelled]:
             if options.packed:
@@ -299,13 +299,13 @@ class Recipe:
 
     def _check_packed(self, source: str, folder: Path) -> None:
         """Refuses a packed source whose crops are of another size than the recipe's."""
-        found, asked = open_packed(folder).pack, self.data.pack
+        stored_pack, recipe_pack = open_packed(folder).pack, self.data.pack
         for name in ("size", "margin", "zoom"):
-            packed, wanted = getattr(found, name), getattr(asked, name)
-            if packed != wanted:
+            stored, expected = getattr(stored_pack, name), getattr(recipe_pack, name)
+            if stored != expected:
                 raise EfldError(
-                    f"{source}: packed with {name} {packed:g}, but data.pack.{name} is "
-                    f"{wanted:g}"
+                    f"{source}: packed with {name} {stored:g}, but data.pack.{name} is "
+                    f"{expected:g}"
                 )
 
     def _check_heads(self) -> None:
@@ -318,8 +318,8 @@ class Recipe:
             raise EfldError(f"data.sources: the head {head!r} is not in heads")
         for head in set(self.heads) - {h for s in sources if not s.level for h in s.heads}:
             coarsely = any(head in source.heads for source in sources)
-            how = ", but for those of a level above 0" if coarsely else ""
-            raise EfldError(f"heads.{head}: no source supervises it{how}")
+            remark = ", but for those of a level above 0" if coarsely else ""
+            raise EfldError(f"heads.{head}: no source supervises it{remark}")
 
     def _check_held_out(self) -> None:
         """Refuses faces that are held out of one source and trained on by another."""
@@ -333,14 +333,14 @@ class Recipe:
                     "trained on; give it the same"
                 )
 
-    def _check_unlabelled(self, asked: SelfTrainingRecipe) -> None:
+    def _check_unlabelled(self, self_training: SelfTrainingRecipe) -> None:
         """Refuses unlabelled sources that do not fit the heads or the labelled ones."""
-        if asked.steps is not None:
-            replace(self.training, steps=asked.steps)  # it refuses impossible ones
+        if self_training.steps is not None:
+            replace(self.training, steps=self_training.steps)  # refuses impossible ones
         if self.data.service:
             raise EfldError("data.service: it cannot be combined with self_training")
         names = {source.name for source in self.data.sources}
-        for source in asked.unlabelled:
+        for source in self_training.unlabelled:
             for head in set(source.heads) - set(self.heads):
                 raise EfldError(f"self_training.unlabelled: the head {head!r} is not in heads")
             if names & {source.name, *pseudo_names(source).values()}:
@@ -355,10 +355,10 @@ class Recipe:
         return Path(config.expand(self.output_dir)) / self.name
 
     def pack_folder(self, options: SourceOptions) -> Path:
-        """Where a source of this recipe is packed, or will be.
+        """The folder in which a source of this recipe is packed, or will be.
 
-        The name ends in a hash of the options, so that two recipes that want the same source
-        packed differently do not replace each other's.
+        The name ends in a hash of the options, so that two recipes that pack the same source
+        differently do not replace each other's folder.
         """
         if options.packed:
             return options.packed
@@ -369,10 +369,11 @@ class Recipe:
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe and meets its mistakes, also those that only files tell.
+    """Reads a recipe and checks it, also for mistakes that only files show.
 
     Raises:
-      EfldError: as in `config.load`, or (DataError) as in `Recipe.check_sources`.
+      EfldError: as in `config.load`.
+      DataError: as in `Recipe.check_sources`.
     """
     recipe = config.load(path, Recipe, overrides)
     try:

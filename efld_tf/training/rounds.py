@@ -1,6 +1,6 @@
-"""Self-training: rounds of training, each on the pseudo-labels of the model of the one before.
+"""Self-training: rounds of training, each on pseudo-labels by the model of the last round.
 
-The curriculum is H. Jin, S. Liao and L. Shao, "Pixel-in-Pixel Net: Towards Efficient Facial
+The curriculum is that of H. Jin, S. Liao and L. Shao, "Pixel-in-Pixel Net: Towards Efficient Facial
 Landmark Detection in the Wild", IJCV 2021, Section 3.3: early rounds learn only the scores of a
 coarser grid from pseudo-labels, which are right more often than the points themselves.
 """
@@ -24,22 +24,22 @@ from efld_tf.training import pseudo_labels, run
 from efld_tf.training.recipe import Recipe, SelfTrainingRecipe, pseudo_names
 
 ROUNDS = "rounds.json"
-# Section 3.3: Task 1, Task 2, and Task 3 three times; standard self-training is Task 3 alone.
+# Task 1, Task 2, and Task 3 three times (Section 3.3); standard self-training is Task 3 alone.
 CURRICULUM = (2, 1, 0, 0, 0)
 STANDARD = (0, 0, 0)
 DISTILLATION = (0,)
 
 
 def train(recipe: Recipe, *, progress: bool = True) -> Run:
-    """Trains a recipe: one run, or with `self_training` its rounds, each of them a run.
+    """Trains a recipe: one run, or with `self_training` its rounds, each of which is a run.
 
-    Round 0 learns from the labelled sources. Each further one labels the unlabelled sources by the
-    best weights of the one before and learns from both, from the recipe's first weights again (new
-    ones, `backbone_weights` or `init_from`). With a teacher there is no round 0, and round 1 learns
-    from the teacher's labels. Killed, it goes on in the round it was in.
+    Round 0 learns from the labelled sources. Each further round labels the unlabelled sources with
+    the best weights of the last round and learns from both. It starts from the recipe's initial
+    weights again (new ones, `backbone_weights` or `init_from`). With a teacher there is no round 0,
+    and round 1 learns from the teacher's labels. A killed training goes on in the same round.
 
-    The folder gets `round_K/`, each an ordinary run's, `pseudo_K/` with the faces it was given
-    packed again with their pseudo-labels, `rounds.json` and the last round's best weights.
+    The folder gets `round_K/`, the folder of an ordinary run, `pseudo_K/`, which has the unlabelled
+    faces packed again with their pseudo-labels, `rounds.json` and the last round's best weights.
 
     Returns:
       The last round's best weights, which are also the folder's.
@@ -50,41 +50,42 @@ def train(recipe: Recipe, *, progress: bool = True) -> Run:
     if recipe.self_training is None:
         return run.train(recipe, progress=progress)
     recipe.check_sources()
-    asked = recipe.self_training
-    levels, unlabelled = levels_of(recipe, asked), asked.unlabelled
-    teacher = _teacher(recipe, asked)
+    self_training = recipe.self_training
+    levels, unlabelled = levels_of(recipe, self_training), self_training.unlabelled
+    teacher = _teacher(recipe, self_training)
     run.prepare(recipe, progress=progress)
     run.pack_sources(recipe, unlabelled, progress=progress)
     run.claim_folder(recipe, [*recipe.data.sources, *unlabelled])
     entries: list[dict[str, Any]] = []
     if teacher is None:
-        result = run.train_prepared(_round(recipe, asked, 0, []), progress=progress)
+        result = run.train_prepared(_round(recipe, self_training, 0, []), progress=progress)
         _note(recipe, entries, result)
         teacher = result.folder / BEST_MODEL
     for number, level in enumerate(levels, start=1):
-        gc.collect()  # the decoded faces of the round before
+        gc.collect()  # frees the decoded faces of the last round
         if progress:
             cells = f", cells x {2**level}" if level else ""
             print(f"round {number} of {len(levels)}: pseudo-labels by {teacher}{cells}",
                   file=sys.stderr)
-        labels = _pseudo_label(recipe, asked, number, level, teacher, progress)
-        result = run.train_prepared(_round(recipe, asked, number, labels), progress=progress)
+        labels = _pseudo_label(recipe, self_training, number, level, teacher, progress)
+        round_recipe = _round(recipe, self_training, number, labels)
+        result = run.train_prepared(round_recipe, progress=progress)
         _note(recipe, entries, result, level)
         teacher = result.folder / BEST_MODEL
     _keep(result, recipe)
     return replace(result, folder=recipe.folder)
 
 
-def levels_of(recipe: Recipe, asked: SelfTrainingRecipe) -> tuple[int, ...]:
+def levels_of(recipe: Recipe, self_training: SelfTrainingRecipe) -> tuple[int, ...]:
     """The level of each round after the first.
 
     Raises:
-      EfldError: the family cannot learn one of them.
+      EfldError: the family cannot learn one of the levels.
     """
     levels: Sequence[int]
-    if asked.levels is not None:
-        levels = asked.levels
-    elif asked.teacher is not None:
+    if self_training.levels is not None:
+        levels = self_training.levels
+    elif self_training.teacher is not None:
         levels = DISTILLATION
     else:
         levels = CURRICULUM if registry.get(recipe.model.family).grid else STANDARD
@@ -95,35 +96,39 @@ def levels_of(recipe: Recipe, asked: SelfTrainingRecipe) -> tuple[int, ...]:
 def history(folder: Path) -> list[dict[str, Any]]:
     """The finished rounds of a run in order.
 
-    Each has `round`, its folder's name, and `step` and `nme_percent` of its best weights; those
-    after the first have their `level`.
+    Each entry has `round`, the name of its folder, and `step` and `nme_percent` of its best
+    weights; those after the first have their `level`.
     """
     path = folder / ROUNDS
     return json.loads(path.read_text()) if path.exists() else []
 
 
-def _teacher(recipe: Recipe, asked: SelfTrainingRecipe) -> Path | None:
-    """The file of the teacher, if there is one, which must see faces as the recipe crops them."""
-    if asked.teacher is None:
+def _teacher(recipe: Recipe, self_training: SelfTrainingRecipe) -> Path | None:
+    """The file of the teacher, if there is one.
+
+    Raises:
+      DataError: the teacher sees faces in other crops than the recipe's.
+    """
+    if self_training.teacher is None:
         return None
-    path = trained_model(config.expand(asked.teacher))
+    path = trained_model(config.expand(self_training.teacher))
     spec, pack, zoom = checkpoint.read_spec(path), recipe.data.pack, recipe.data.pack.zoom
     if pack.size < spec.input_size * pack.margin:
         raise DataError(path, f"sees {spec.input_size} pixels; with data.pack.margin it needs a "
                         f"data.pack.size of {spec.input_size * pack.margin:g}, not {pack.size}")
-    for head in {head for source in asked.unlabelled for head in source.heads}:
-        found = spec.heads[checkpoint.chosen_head(path, spec, head)].crop_rule.zoom
-        if found != zoom:
+    for head in {head for source in self_training.unlabelled for head in source.heads}:
+        teacher_zoom = spec.heads[checkpoint.chosen_head(path, spec, head)].crop_rule.zoom
+        if teacher_zoom != zoom:
             raise DataError(
-                path, f"trained with data.pack.zoom {found:g}, but the recipe's is {zoom:g}")
+                path, f"trained with data.pack.zoom {teacher_zoom:g}, but the recipe's is {zoom:g}")
     return path
 
 
 def _round(
-    recipe: Recipe, asked: SelfTrainingRecipe, number: int, labels: list[SourceOptions]
+    recipe: Recipe, self_training: SelfTrainingRecipe, number: int, labels: list[SourceOptions]
 ) -> Recipe:
-    """The recipe of a round: with another seed than those before."""
-    steps = (asked.steps if number else None) or recipe.training.steps
+    """The recipe of a round, whose seed differs from those of earlier rounds."""
+    steps = (self_training.steps if number else None) or recipe.training.steps
     return replace(
         recipe,
         name=f"round_{number}",
@@ -135,17 +140,17 @@ def _round(
 
 
 def _folder(recipe: Recipe) -> str:
-    """The run's folder as a recipe says it: `${NAME}` stays, so that runs can be moved."""
+    """The run's folder as the recipe states it; `${NAME}` stays, so that runs can be moved."""
     return f"{recipe.output_dir}/{recipe.name}"
 
 
 def _pseudo_label(
-    recipe: Recipe, asked: SelfTrainingRecipe, number: int, level: int, teacher: Path,
+    recipe: Recipe, self_training: SelfTrainingRecipe, number: int, level: int, teacher: Path,
     progress: bool,
 ) -> list[SourceOptions]:
-    """Labels the unlabelled sources by the teacher; returns them as packed sources, one a head."""
+    """Labels the unlabelled sources by the teacher and returns a packed source for each head."""
     result = []
-    for source in asked.unlabelled:
+    for source in self_training.unlabelled:
         for head, name in pseudo_names(source).items():
             folder = f"{_folder(recipe)}/pseudo_{number}/{name}"
             pseudo_labels.write(
@@ -162,15 +167,15 @@ def _pseudo_label(
 def _note(
     recipe: Recipe, entries: list[dict[str, Any]], result: Run, level: int | None = None
 ) -> None:
-    """Appends a finished round; the file does not forget later ones while they are met again."""
-    about = {"round": result.folder.name, "step": result.step, "nme_percent": result.nme_percent}
-    entries.append(about if level is None else {**about, "level": level})
+    """Appends a finished round; when rounds are passed again, later ones stay in the file."""
+    entry = {"round": result.folder.name, "step": result.step, "nme_percent": result.nme_percent}
+    entries.append(entry if level is None else {**entry, "level": level})
     if len(entries) > len(history(recipe.folder)):
         files.write_json(recipe.folder / ROUNDS, entries)
 
 
-def _keep(last: Run, recipe: Recipe) -> None:
-    """Makes the last round's best weights those of the whole run."""
-    spec, model = checkpoint.load(last.folder / BEST_MODEL)
-    training = {**spec.training, "recipe": f"{recipe.name}/{last.folder.name}"}
+def _keep(last_round: Run, recipe: Recipe) -> None:
+    """Copies the last round's best weights to the folder of the whole run."""
+    spec, model = checkpoint.load(last_round.folder / BEST_MODEL)
+    training = {**spec.training, "recipe": f"{recipe.name}/{last_round.folder.name}"}
     checkpoint.save(recipe.folder / BEST_MODEL, replace(spec, training=training), model)

@@ -1,4 +1,4 @@
-"""A training run: pack, train with Orbit, validate, keep the best weights, resume when killed."""
+"""A training run, which packs, trains with Orbit, validates, keeps the best weights and resumes."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ RECIPE_FILE = "recipe.yaml"
 DATA_FILE = "data.json"
 CHECKPOINTS = "checkpoints"
 
-DIFFERENCES = 3  # so many are told of two recipes
+DIFFERENCES = 3  # the most differences of two recipes that a message lists
 
 
 def train(recipe: Recipe, *, progress: bool = True) -> Run:
-    """Trains a recipe, or carries on where an earlier, killed run of it stopped.
+    """Trains a recipe, or goes on where an earlier, killed run of it stopped.
 
     Raises:
-      EfldError: the recipe has self-training, which `rounds.train` carries out; the run's folder
-        holds another recipe or was begun with other data, the data cannot be read, or the loss is
-        no longer a finite number.
+      EfldError: the recipe has self-training, which is for `rounds.train`; the run's folder holds
+        another recipe or was begun with other data; the data cannot be read; or the loss is no
+        longer a finite number.
     """
     if recipe.self_training:
         raise EfldError("self_training: one run cannot carry it out; see rounds.train")
@@ -49,7 +49,7 @@ def train(recipe: Recipe, *, progress: bool = True) -> Run:
 
 
 def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
-    """As `train`, for a recipe whose sources are packed and whose mistakes are met."""
+    """Does the same as `train` for a recipe that is checked and whose sources are packed."""
     check_folder(recipe)
     claim_folder(recipe, recipe.data.sources)
     history = validation_history(recipe.folder)
@@ -66,7 +66,7 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
 
 
 def prepare(recipe: Recipe, *, progress: bool = True) -> None:
-    """Meets mistakes before the run has a folder, and packs the data; errors as in `train`."""
+    """Checks the recipe before the run has a folder, and packs the data; errors as in `train`."""
     recipe.check_sources()
     devices.claim(recipe.training.devices, recipe.training.batch_size)
     _check_model(recipe)
@@ -81,14 +81,14 @@ def prepare(recipe: Recipe, *, progress: bool = True) -> None:
 
 
 def pack_sources(recipe: Recipe, sources: list[SourceOptions], *, progress: bool) -> None:
-    """Packs what is not packed yet; errors as in `pack.pack`."""
+    """Packs the sources that are not packed yet; errors as in `pack.pack`."""
     for source in sources:
         if not source.packed:
             pack.pack(source, recipe.pack_folder(source), recipe.data.pack, progress=progress)
 
 
 class _Trainer:
-    """One process' part of a run."""
+    """The part of a run that one process does."""
 
     def __init__(self, recipe: Recipe, progress: bool):
         self.recipe = recipe
@@ -116,7 +116,7 @@ class _Trainer:
             train_actions=[self._average_weights, self._show_progress],
         )
         if self.runner.trainer.optimizer.iterations.numpy() != self.start_step:
-            # Restoring passes over what it does not find.
+            # Restoring skips what it does not find.
             raise EfldError(f"{self.folder}: begun by another version, which cannot be resumed: "
                             "delete it or choose another name")
         if training.weight_average:
@@ -147,7 +147,7 @@ class _Trainer:
         return Run(self.folder, training.target_head, *_best(self.recipe))
 
     def _begin_average(self) -> None:
-        """Adds the average to what is in checkpoints; restores it where there is one."""
+        """Adds the average to the checkpoints, from which it is restored if there is one."""
         trainer = self.runner.trainer
         with trainer.strategy.scope():
             self.task.average = self.task.build_model()
@@ -173,7 +173,7 @@ class _Trainer:
         )
 
     def _validate(self, step: int) -> None:
-        """Measures all heads; keeps the weights if they are the best so far."""
+        """Measures all heads, and saves the weights if they are the best so far."""
         output = self.runner.controller.evaluate()
         names = [f"nme_{head}" for head in self.recipe.heads]
         nme = {n.removeprefix("nme_"): round(float(output[n]), 4) for n in names if n in output}
@@ -187,8 +187,8 @@ class _Trainer:
         loss = None if self.loss is None else round(self.loss, 5)
         entry = {"step": step, "training_loss": loss, "nme_percent": nme}
         self._write_history([*validation_history(self.folder), entry])
-        shown = ", ".join(f"{head} {value:.2f}%" for head, value in nme.items())
-        self._say(f"step {step}: validation NME {shown}")
+        summary = ", ".join(f"{head} {value:.2f}%" for head, value in nme.items())
+        self._say(f"step {step}: validation NME {summary}")
 
     def _say(self, line: str) -> None:
         self.bar.write(line, file=sys.stderr)
@@ -197,9 +197,9 @@ class _Trainer:
         return any(entry["step"] == step for entry in validation_history(self.folder))
 
     def _forget_later_validations(self) -> None:
-        """Drops what was measured after the checkpoint: those steps will be trained again."""
-        kept = [e for e in validation_history(self.folder) if e["step"] <= self.start_step]
-        self._write_history(kept)
+        """Drops validations after the checkpoint, since those steps will be trained again."""
+        remaining = [e for e in validation_history(self.folder) if e["step"] <= self.start_step]
+        self._write_history(remaining)
 
     def _write_history(self, entries: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(entry) + "\n" for entry in entries)
@@ -207,7 +207,7 @@ class _Trainer:
 
 
 def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
-    """The heads that weights belong to, and the layers of those that are of no head."""
+    """The heads that weights belong to, and the layers of weights that belong to no head."""
     longest_first = sorted(heads, key=len, reverse=True)
     layers = {name.split("/")[0] for name in weights}
     return sorted({next((head for head in longest_first if layer.startswith(f"{head}_")), layer)
@@ -215,51 +215,51 @@ def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
 
 
 def _best(recipe: Recipe) -> tuple[int, float]:
-    """Step and validation NME of the target head of a run's best weights so far."""
+    """The step of a run's best weights so far, and their validation NME of the target head."""
     path = recipe.folder / runs.BEST_MODEL
     if not path.exists():
         return 0, float("inf")
-    found = checkpoint.read_spec(path).training
-    return found["step"], found["validation_nme_percent"][recipe.training.target_head]
+    training = checkpoint.read_spec(path).training
+    return training["step"], training["validation_nme_percent"][recipe.training.target_head]
 
 
 def _check_model(recipe: Recipe) -> None:
-    """Meets mistakes about model and weights before the data are packed."""
-    about, training = architecture(recipe), recipe.training
-    fitting = about.family.losses
+    """Refuses impossible models and weights before the data are packed."""
+    model_architecture, training = architecture(recipe), recipe.training
+    fitting = model_architecture.family.losses
     losses.get(training.loss or fitting[0], training.loss_options)
     if training.loss not in (None, *fitting):
         raise EfldError(
-            f"training.loss: what the heads of {about.name} predict can be trained by "
+            f"training.loss: what the heads of {model_architecture.name} predict can be trained by "
             f"{' or '.join(fitting)}, not by {training.loss}"
         )
-    check_levels(about, [source.level for source in recipe.data.sources])
+    check_levels(model_architecture, [source.level for source in recipe.data.sources])
     if training.init_from:
         checkpoint.read_spec(runs.trained_model(config.expand(training.init_from)))
     if training.backbone_weights:
         path = config.expand(training.backbone_weights)
-        # Which file fits which backbone only the network tells.
-        about.load_backbone(about.build({"mtfl5": 5}), path)
+        # Only the network tells whether the file fits the backbone.
+        model_architecture.load_backbone(model_architecture.build({"mtfl5": 5}), path)
 
 
 def architecture(recipe: Recipe) -> registry.Architecture:
-    """The recipe's architecture; builds nothing.
+    """The recipe's architecture; no model is built.
 
     Raises:
-      EfldError: its family, options or input size do not exist or do not go together.
+      EfldError: its family, options or input size do not exist or do not fit each other.
     """
-    about = recipe.model
-    return registry.architecture(about.family, about.options, about.input_size)
+    model = recipe.model
+    return registry.architecture(model.family, model.options, model.input_size)
 
 
-def check_levels(about: registry.Architecture, levels: Iterable[int]) -> None:
-    """Meets levels of labels that a model cannot learn.
+def check_levels(model_architecture: registry.Architecture, levels: Iterable[int]) -> None:
+    """Refuses levels of labels that a model cannot learn.
 
     Raises:
-      EfldError: its heads have no grid, or one that cannot be that much coarser.
+      EfldError: the heads have no grid, or one that cannot be that coarse.
     """
     for level in sorted({*levels} - {0}):
-        about.grid(level)
+        model_architecture.grid(level)
 
 
 def check_folder(recipe: Recipe) -> None:
@@ -268,24 +268,25 @@ def check_folder(recipe: Recipe) -> None:
     if not path.exists():
         return
     try:
-        # An older version has not known every field.
-        found = config.differences(config.load(path, Recipe), recipe)
+        # An older version did not know every field.
+        differences = config.differences(config.load(path, Recipe), recipe)
     except EfldError as error:
-        found = [str(error)]
-    if found:
-        more = f" and {len(found) - DIFFERENCES} more" if len(found) > DIFFERENCES else ""
+        differences = [str(error)]
+    if differences:
+        hidden = len(differences) - DIFFERENCES
+        rest = f" and {hidden} more" if hidden > 0 else ""
         raise EfldError(
-            f"{recipe.folder} holds a run of another recipe ({'; '.join(found[:DIFFERENCES])}"
-            f"{more}); choose another name (--set name=..., and --init-from {recipe.folder} to go "
+            f"{recipe.folder} holds a run of another recipe ({'; '.join(differences[:DIFFERENCES])}"
+            f"{rest}); choose another name (--set name=..., and --init-from {recipe.folder} to go "
             f"on from its weights) or delete the folder"
         )
 
 
 def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:
-    """Saves the resolved recipe and what its data are.
+    """Saves the resolved recipe and a description of its data.
 
     Args:
-      sources: all that the run uses, packed.
+      sources: all sources that the run uses; they are packed.
 
     Raises:
       EfldError: the folder was claimed with other data.
@@ -312,7 +313,7 @@ def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:
 
 @contextlib.contextmanager
 def _logs_to(path: Path) -> Iterator[None]:
-    """Sends what Orbit prints and what the libraries log to a file."""
+    """Sends all that Orbit prints and that the libraries log to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -27,7 +27,7 @@ from efld_tf.training.recipe import Recipe, TrainingRecipe
 # `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B]}`.
 Labels = Mapping[str, Any]
 
-# Batch norm and biases are not decayed: decay there changes the function, not its complexity.
+# Batch norm and biases are not decayed, since that would change the function, not its complexity.
 NOT_DECAYED = (r"/bias\b", r"/beta\b", r"/gamma\b")
 
 
@@ -36,8 +36,8 @@ class LandmarkTaskConfig(cfg.TaskConfig):
     """Model Garden's view of a recipe.
 
     Attributes:
-      recipe: the recipe as YAML: Model Garden would sort the keys of a dict, but the order of the
-        heads is theirs.
+      recipe: the recipe as YAML, since Model Garden would sort the keys of a dict and so change the
+        order of the heads.
       start_step: the step of the checkpoint that a run resumes from.
     """
 
@@ -61,10 +61,10 @@ class LandmarkTask(base_task.Task):
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
         self._levels = sorted({source.level for source in self.sources} - {0})
         self.started_anew: list[str] = []  # weights that `init_from` did not supply
-        self.average: tf_keras.Model | None = None  # of the weights; validated instead of them
+        self.average: tf_keras.Model | None = None  # the average of the weights, to validate
 
     def build_model(self) -> tf_keras.Model:
-        """The model with fresh weights, and its scores on coarser grids where they are learnt."""
+        """Builds the model with fresh weights, and with its scores on coarser grids to learn."""
         model, architecture = self.spec.build(), self.spec.architecture
         coarse = {
             _coarse_output(head, level): architecture.coarse_scores(model, head, level)
@@ -85,7 +85,7 @@ class LandmarkTask(base_task.Task):
 
     def build_inputs(self, params: cfg.DataConfig,
                      input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-        """Batches of (images, labels); labels are `Labels`."""
+        """Builds batches of (images, labels), where labels are `Labels`."""
         data, training = self.recipe.data, self.recipe.training
         replicas = input_context.num_replicas_in_sync if input_context else 1
         options = pipeline.BatchOptions(
@@ -97,18 +97,18 @@ class LandmarkTask(base_task.Task):
             cache=data.cache_decoded,
         )
         if params.is_training:
-            # A step takes one batch a replica.
-            first = self.task_config.start_step * replicas
+            # A step takes one batch for each replica.
+            first_batch = self.task_config.start_step * replicas
             if data.service:
                 batches = pipeline.service_batches(self.sources, options, data.service)
             else:
-                batches = pipeline.training_batches(self.sources, options, first)
+                batches = pipeline.training_batches(self.sources, options, first_batch)
         else:
             batches = pipeline.validation_batches(self.sources, options)
         return batches.map(lambda batch: (batch.pop("image"), batch))
 
     def _distance(self, head: str, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """The normalising distance [B] of a head's faces; the mean face's where it is unknown."""
+        """The normalising distance [B] of a head's faces, or the mean face's if it is unknown."""
         normaliser = schemas.get(head).normaliser
         usual = normaliser.distance(np.array(self.spec.heads[head].mean_shape))
         return normalising_distance(points, mask, normaliser, float(usual))
@@ -119,10 +119,10 @@ class LandmarkTask(base_task.Task):
         model_outputs: Mapping[str, tf.Tensor],
         aux_losses: list[tf.Tensor] | None = None,
     ) -> tf.Tensor:
-        """Sum over heads of weight * (sum over annotated faces of the loss) / batch size.
+        """The sum over heads of weight * (sum over annotated faces of the loss) / batch size.
 
-        The loss of a face of level 0 is the recipe's; of another it is that of its coarser scores
-        (PIPNet, Section 3.3).
+        The loss of a face of level 0 is the recipe's; the loss of a face of another level is that
+        of its coarser scores (PIPNet, Section 3.3).
         """
         total = tf.add_n(aux_losses) if aux_losses else 0.0
         model_outputs = _float32(model_outputs)
@@ -135,7 +135,7 @@ class LandmarkTask(base_task.Task):
                 coarse = losses.heatmap(
                     model_outputs[_coarse_output(head, level)], target, mask, distance)
                 loss = tf.where(labels["level"] == level, coarse, loss)
-            # Of several replicas, one may have no part in the last batch of a validation.
+            # One of several replicas may get no face of the last batch of a validation.
             faces = tf.cast(tf.shape(loss)[0], loss.dtype)
             total += recipe.weight * tf.math.divide_no_nan(tf.reduce_sum(loss), faces)
         return total
@@ -144,11 +144,11 @@ class LandmarkTask(base_task.Task):
         self, inputs: tuple[tf.Tensor, Labels], model: tf_keras.Model,
         metrics: list[tf_keras.metrics.Metric] | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Model Garden's, of the average of the weights where there is one."""
+        """Runs Model Garden's validation step, on the average of the weights if there is one."""
         return super().validation_step(inputs, self.average or model, metrics)
 
     def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
-        """The NME in percent of each head; in validation, of those that have held-out faces."""
+        """The NME in percent of each head; in validation, only of heads with held-out faces."""
         measured = self.spec.heads if training else validated_heads(self.sources)
         return [tf_keras.metrics.Mean(f"nme_{h}") for h in self.recipe.heads if h in measured]
 
@@ -170,7 +170,7 @@ class LandmarkTask(base_task.Task):
 
 
 def _float32(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Losses and errors are small numbers, whatever the precision of the activations."""
+    """Converts outputs to float32, as losses and errors are small, whatever the precision."""
     return tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
 
 
@@ -197,7 +197,7 @@ def normalising_distance(
 
 
 def validated_heads(sources: list[pipeline.PackedSource]) -> set[str]:
-    """The heads that some held-out faces are annotated for."""
+    """The heads for which some held-out faces are annotated."""
     return {head for s in sources if s.manifest.faces("validation") for head in s.heads}
 
 
@@ -215,7 +215,7 @@ def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
 
 
 def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoint.ModelSpec:
-    """The model that a recipe trains: mean shapes over all faces, crop rule of the first source."""
+    """The spec of a recipe's model, with mean shapes over all faces and the first source's rule."""
     heads = {}
     for head in recipe.heads:
         supervising = [source for source in sources if head in source.heads]
@@ -223,17 +223,17 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
         shapes = [tf.gather(source.manifest.mean_shape, source.heads[head]).numpy()
                   for source in supervising]
         total = reduce(np.add, map(operator.mul, counts, shapes))
-        first = supervising[0].manifest
+        first_manifest = supervising[0].manifest
         heads[head] = checkpoint.HeadSpec(
             mean_shape=(total / sum(counts)).round(6).tolist(),
-            crop_rule=first.crop_rule,
-            source=first.source,
-            validation_fraction=first.validation_fraction,
-            excluded=first.excluded,
+            crop_rule=first_manifest.crop_rule,
+            source=first_manifest.source,
+            validation_fraction=first_manifest.validation_fraction,
+            excluded=first_manifest.excluded,
         )
     model = recipe.model
-    used = {*heads, *(head.crop_rule.schema for head in heads.values())}
-    declared = {name: schemas.declared_fields(name) for name in sorted(used)}
+    schema_names = {*heads, *(head.crop_rule.schema for head in heads.values())}
+    declared = {name: schemas.declared_fields(name) for name in sorted(schema_names)}
     return checkpoint.ModelSpec(
         model.family, model.input_size, dict(model.options), heads,
         schemas={name: fields for name, fields in declared.items() if fields},
@@ -242,7 +242,7 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
 
 
 def _license(recipe: Recipe, sources: list[pipeline.PackedSource]) -> str:
-    """The recipe's licence, with that of the weights it starts from and of its labels' teachers."""
+    """The recipe's licence, combined with those of its initial weights and its labels' teachers."""
     result, start = recipe.license, recipe.training.init_from
     if start:
         origin = checkpoint.read_spec(runs.trained_model(config.expand(start))).license
@@ -279,7 +279,8 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
             "adamw": {
                 "weight_decay_rate": training.weight_decay,
                 "exclude_from_weight_decay": list(NOT_DECAYED),
-                # Its own clipping, on by default, comes before the replicas' gradients are summed.
+                # Its own clipping, on by default, would come before the replicas' gradients are
+                # summed.
                 "gradient_clip_norm": 0.0,
                 "global_clipnorm": training.gradient_clip_norm,
             }

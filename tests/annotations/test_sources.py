@@ -33,7 +33,7 @@ def test_parse() -> None:
     assert source.options == {"images": "/x", "more": "1=2"}
     assert str(source) == "wflw:/data/a:b/list.txt?images=/x&more=1=2"
     assert str(sources.parse("scut:data")) == "scut:data"
-    assert sources.parse("made:up", known=("made",)).reader == "made"
+    assert sources.parse("made:up", extra_readers=("made",)).reader == "made"
     assert sources.parse("scut:~/x").path == Path.home() / "x"
 
 

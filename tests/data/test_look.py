@@ -45,7 +45,7 @@ def photos(tmp_path: Path) -> Path:
 
 def test_faces_of_a_source(photos: Path) -> None:
     (photos / "face_002x.pts").write_text("damaged")
-    told = look.Told()
+    told = look.Remarks()
     found = list(look.faces(f"ibug:{photos}", told))
     assert [face.record.key for face in found] == [f"face_{k:03d}x.png" for k in (0, 1, 3, 4, 5)]
     assert [error.path.name for error in told.errors] == ["face_002x.pts"]
@@ -55,8 +55,8 @@ def test_faces_of_a_source(photos: Path) -> None:
 def test_packed_faces_are_those_of_the_photos(tmp_path: Path, photos: Path) -> None:
     options = SourceOptions(source=f"ibug:{photos}", name="s", heads=["ibug68"])
     pack.pack(options, tmp_path / "p", PackOptions(size=128, margin=1.5), progress=False)
-    packed = list(look.faces(f"packed:{tmp_path / 'p'}", look.Told()))
-    original = list(look.faces(f"ibug:{photos}", look.Told()))
+    packed = list(look.faces(f"packed:{tmp_path / 'p'}", look.Remarks()))
+    original = list(look.faces(f"ibug:{photos}", look.Remarks()))
     for face, photo in zip(packed, original, strict=True):
         assert face.record.key == photo.record.key and face.packed
         # Distances in pixels of the photo, and the same pixels at the eyes.
@@ -77,9 +77,9 @@ def test_wrong_use(tmp_path: Path, photos: Path) -> None:
         (f"ibag:{photos}", None, ["ibag", "packed", *FORMATS]),
     ):
         with refuses(source, *facts):
-            list(look.faces(source, look.Told(), split))
+            list(look.faces(source, look.Remarks(), split))
     with refuses("packed folder", path=photos / MANIFEST):
-        list(look.faces(f"packed:{photos}", look.Told()))
+        list(look.faces(f"packed:{photos}", look.Remarks()))
 
 
 def _record(points: np.ndarray, **fields) -> FaceRecord:
@@ -125,30 +125,30 @@ def test_a_face_outside_the_image_shows_the_whole_image() -> None:
 
 @pytest.fixture
 def chosen(photos: Path) -> list[look.Face]:
-    return list(look.faces(f"ibug:{photos}", look.Told()))
+    return list(look.faces(f"ibug:{photos}", look.Remarks()))
 
 
 def test_a_sheet(chosen: list[look.Face]) -> None:
-    plain = show.sheet(chosen, look.Told(), columns=4, tile=100)
+    plain = show.sheet(chosen, look.Remarks(), columns=4, tile=100)
     assert plain.shape == (2 * (100 + 16), 400, 3)
     assert plain[:100, :100].std() > 20
     assert (plain[120:210, 250:] == drawing.BACKGROUND).all()  # the sheet's empty end
-    named = show.sheet(chosen, look.Told(), columns=4, tile=100, names=True)
+    named = show.sheet(chosen, look.Remarks(), columns=4, tile=100, names=True)
     np.testing.assert_array_equal(named[: len(plain)], plain)
     assert len(named) > len(plain)
-    numbered = show.sheet(chosen, look.Told(), columns=4, tile=100, numbers=True)
+    numbered = show.sheet(chosen, look.Remarks(), columns=4, tile=100, numbers=True)
     assert (numbered != plain).any()
 
 
 def test_faces_without_pixels_are_told(photos: Path, chosen: list[look.Face]) -> None:
     (photos / "face_001x.png").write_bytes(b"no image")
-    told = look.Told()
+    told = look.Remarks()
     assert show.sheet(chosen, told, columns=6, tile=64).shape[1] == 5 * 64
     assert [error.path.name for error in told.errors] == ["face_001x.png"]
     with refuses("image", path=photos / "face_001x.png"):
-        show.sheet(chosen[1:2], look.Told())
+        show.sheet(chosen[1:2], look.Remarks())
     with refuses("face"):
-        show.sheet([], look.Told())
+        show.sheet([], look.Remarks())
 
 
 def test_the_command_tells_how_points_were_made(

@@ -56,7 +56,7 @@ def found(source: str) -> stats.SourceStats:
 
 def test_counts(found: stats.SourceStats) -> None:
     assert (found.faces, found.identities, found.schema) == (FACES, FACES, "ibug68")
-    assert (found.missing, found.occluded, found.told) == (0, None, look.Told())
+    assert (found.missing, found.occluded, found.remarks) == (0, None, look.Remarks())
     assert {len(values) for values in found.values.values()} == {FACES}
 
 
@@ -153,7 +153,7 @@ def test_errors_are_kept(tmp_path: Path) -> None:
     (tmp_path / "0002_1.png").write_bytes(b"no image")
     found = stats.measure(source, progress=False)
     assert found.faces == 2 and len(found.values["brightness"]) == 1
-    assert [error.path.name for error in found.told.errors] == ["0001_1.pts", "0002_1.png"]
+    assert [error.path.name for error in found.remarks.errors] == ["0001_1.pts", "0002_1.png"]
     for path in tmp_path.glob("*.pts"):
         path.write_text("damaged")
     with refuses("version: 1", "damaged", path=tmp_path / "0000_1.pts", line=1):

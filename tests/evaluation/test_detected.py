@@ -127,7 +127,7 @@ def test_recall_and_precision_by_hand(tmp_path: Path) -> None:
     found = landmarker(Ghost())
     measured = detected.measure_boxes(found, tmp_path, boxes, progress=False)
     assert measured.summary()["found"] == 0  # there is no face, and the model says so
-    summary = measured.alone.summary()
+    summary = measured.without_model.summary()
     assert (summary["faces"], summary["found"], summary["false_alarms"]) == (2, 2, 1)
     assert (summary["recall_percent"], summary["precision_percent"]) == (50, 50)
     assert summary["by_size_px"]["from 0"] == {"faces": 1, "recall_percent": 0}
@@ -137,7 +137,7 @@ def test_recall_and_precision_by_hand(tmp_path: Path) -> None:
         detected.measure_boxes(found, tmp_path, missing, progress=False)
     measured = detected.measure_boxes(
         found, tmp_path, missing, on_error="skip", progress=False)
-    assert measured.alone.summary() == summary and "c.png" in str(measured.skipped[0])
+    assert measured.without_model.summary() == summary and "c.png" in str(measured.skipped[0])
 
 
 def test_scenes_hold_the_whole_face_where_they_say(source: str) -> None:

@@ -18,7 +18,7 @@ def test_sixteen_bits_leave_room_for_other_faces() -> None:
     content = tiny_models.convert(tf_keras.Model(image, layers.Flatten()(x)), [[1, 16, 16, 3]])
     observed = ranges.observe(content, crops)
     eight, sixteen = (ranges.choose(observed, bits) for bits in (8, 16))
-    pixels = observed.found.inputs[0].name
+    pixels = observed.model_graph.inputs[0].name
     assert eight[pixels] == sixteen[pixels] == (0.0, 1.0)
     others = set(eight) - {pixels}
     assert others

@@ -117,7 +117,7 @@ def dense(trained: Path, photos: Path, tmp_path: Path) -> Path:
     steps = replace(modes.INT8.steps, dense_as_convolutions=False)
     content = convert.convert(model, modes.INT8, crops, steps)
     path = tmp_path / "dense.tflite"
-    path.write_bytes(metadata.add(content, export._about(model)))
+    path.write_bytes(metadata.add(content, export._model_metadata(model)))
     audit.check(path, modes.INT8)
     image, tolerance = bundle.golden_image(path, SIZE)
     golden.write(path, "int8", image, tolerance, bundle.CONFIDENCE_TOLERANCE)

@@ -194,11 +194,11 @@ def test_average_of_weights_by_hand() -> None:
     assert names == ["gamma:0", "beta:0", "moving_mean:0", "moving_variance:0"]
     average.set_weights([np.full(1, value) for value in (1.0, 2.0, 3.0, 4.0)])
     model.set_weights([np.full(1, value) for value in (3.0, 4.0, 5.0, 6.0)])
-    averaging.update(average, model, decay=0.75, last=1000, step=1001)
+    averaging.update(average, model, decay=0.75, last_step=1000, step=1001)
     np.testing.assert_allclose(np.ravel(average.get_weights()), [1.5, 2.5, 3.5, 4.5])
-    averaging.update(average, model, decay=0.75, last=2, step=3)  # at most 3 / 12 is kept
+    averaging.update(average, model, decay=0.75, last_step=2, step=3)  # at most 3 / 12 is kept
     np.testing.assert_allclose(np.ravel(average.get_weights()), [2.625, 3.625, 4.625, 5.625])
-    averaging.update(average, model, decay=0.5, last=1000, step=1002)  # 0.5 twice
+    averaging.update(average, model, decay=0.5, last_step=1000, step=1002)  # 0.5 twice
     expected = [2.90625, 3.90625, 4.90625, 5.90625]
     np.testing.assert_allclose(np.ravel(average.get_weights()), expected)
 

@@ -1,4 +1,4 @@
-"""The flattened head as an image: where a place lies, and brushes that paint on it.
+"""The flattened head as an image, with maps from places on the head, and brushes that paint on it.
 
 The head fills the columns left of the ears' strip. The face itself is mapped at a constant number
 of pixels a millimetre; skull, back and shoulders are squeezed.
@@ -31,9 +31,9 @@ class Atlas:
     column_knots: np.ndarray = field(init=False)
     s_knots: np.ndarray = field(init=False)
     row_knots: np.ndarray = field(init=False)
-    width: int = field(init=False)  # of the head's part
+    width: int = field(init=False)  # the width of the head's part
     height: int = field(init=False)
-    ear: tuple[int, int] = field(init=False)  # rows and columns of one ear's patch
+    ear: tuple[int, int] = field(init=False)  # the rows and columns of one ear's patch
 
     def __post_init__(self) -> None:
         face = PLAN_RADIUS * _FACE_ANGLE * self.scale
@@ -110,9 +110,9 @@ class Painter:
         cv2.polylines(
             mask, [*fixed], False, 255, max(1, round(pixels)), cv2.LINE_AA, _SUBPIXEL_BITS
         )
-        done = self._finish(mask, corner, blur)
-        # A line cannot be drawn thinner than a pixel: draw it fainter instead.
-        return Mask(done.corner, done.weight * min(1.0, pixels))
+        drawn = self._finish(mask, corner, blur)
+        # A line cannot be drawn thinner than a pixel, so it is drawn fainter instead.
+        return Mask(drawn.corner, drawn.weight * min(1.0, pixels))
 
     def ellipse(self, centre: np.ndarray, wide: float, tall: float, blur: float = 0.0) -> Mask:
         """An ellipse with half axes in mm."""
@@ -120,15 +120,15 @@ class Painter:
 
     def tint(self, mask: Mask, colour: np.ndarray, opacity: float = 1.0) -> None:
         """Mixes a colour in."""
-        part = mask.of(self.image)
+        region = mask.of(self.image)
         colour = np.asarray(colour, np.float32)[:, None, None]
-        part += (colour - part) * (mask.weight * np.float32(opacity))
+        region += (colour - region) * (mask.weight * np.float32(opacity))
 
     def shade(self, mask: Mask, factor: float | np.ndarray) -> None:
-        """Multiplies by a factor (one, or one a channel)."""
+        """Multiplies by a factor, or by one for each channel."""
         change = np.broadcast_to(np.asarray(factor, np.float32) - 1, 3)[:, None, None]
-        part = mask.of(self.image)
-        part *= 1 + mask.weight * change
+        region = mask.of(self.image)
+        region *= 1 + mask.weight * change
 
     def clip(self, mask: Mask, other: Mask) -> Mask:
         """The common part of two masks."""
@@ -137,7 +137,7 @@ class Painter:
         return Mask(mask.corner, mask.weight * mask.of(field))
 
     def _canvas(self, points: np.ndarray, blur: float) -> tuple[np.ndarray, np.ndarray]:
-        # Plain numbers: arrays of two are slow, and this runs for every shape.
+        # This runs for every shape and uses plain numbers, since arrays of two are slow.
         margin = 3 * blur * self.atlas.scale + 3
         low, high = [], []
         for axis, limit in enumerate((self.atlas.width, self.atlas.height)):

@@ -1,4 +1,4 @@
-"""How the head is turned, projected and placed in the image."""
+"""Turns the head, projects it and places it in the image."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Camera:
             # The neck bends; the shoulders hardly turn.
             stiff = smoothstep((s - self.chin - 14) / 75)[..., None].astype(np.float32)
             turned = turned + (body - turned) * stiff
-        near = pose.camera_distance / (pose.camera_distance - turned[..., 2:])
-        xy = turned[..., :2] * near * self.scale + np.array(self.shift, np.float32)
+        perspective = pose.camera_distance / (pose.camera_distance - turned[..., 2:])
+        xy = turned[..., :2] * perspective * self.scale + np.array(self.shift, np.float32)
         return np.concatenate([xy, turned[..., 2:]], -1).astype(np.float32)
 

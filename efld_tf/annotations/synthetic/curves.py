@@ -69,7 +69,7 @@ class Curves:
         )
 
     def eye_centre(self, side: int) -> np.ndarray:
-        """[2] the middle between the corners."""
+        """The middle [2] between the corners."""
         shape = self.face.shape
         return np.array([(2 * side - 1) * shape.eye_distance, shape.eye_y])
 
@@ -90,7 +90,7 @@ class Curves:
         return np.stack([place, upper], -1), np.stack([place, low], -1)
 
     def iris_centre(self, side: int) -> np.ndarray:
-        """[2] where the eye looks; a closed eye's lies between its lids."""
+        """The centre [2] of the iris by the gaze; a closed eye's lies between its lids."""
         shape, (gaze_x, gaze_y) = self.face.shape, self.face.expression.gaze
         centre = self.eye_centre(side)
         centre += np.array([4.6 * gaze_x, -0.2 * shape.eye_height + 1.6 * gaze_y])
@@ -167,7 +167,10 @@ def _smooth_brow(arch: float) -> np.ndarray:
 
 
 def _spline(at: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """Catmull-Rom through `knots` at 0, 1, 2, ...; mirrored past the chin, straight at the ear."""
+    """A Catmull-Rom spline through `knots` at 0, 1, 2, ...
+
+    It is mirrored past the chin and straight at the ear.
+    """
     padded = np.concatenate([[2 * knots[0] - knots[1]], knots, [knots[-2]]])
     if knots[-1] == 0:  # angles change sign across the chin
         padded[-1] = -knots[-2]

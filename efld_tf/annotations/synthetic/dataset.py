@@ -1,4 +1,4 @@
-"""Writing synthetic faces as an ordinary data set: images and annotation files."""
+"""Writes synthetic faces as an ordinary data set of images and annotation files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAX_COUNT = 1_000_000
 WFLW_LIST = "list_98pt_rect_attr.txt"
 DESCRIPTION = "dataset.json"
 _JPEG_QUALITY = 95
-_CHUNK = 16  # faces a worker is given at a time
+_CHUNK = 16  # faces that a worker gets at a time
 
 
 def write_dataset(
@@ -47,12 +47,12 @@ def write_dataset(
     written with the same arguments, nothing is done. The files do not depend on `workers`.
 
     Args:
-      folder: what to create; its parent is created too.
+      folder: the folder to create; its parent is created too.
       schema: one of `FORMATS`.
       count: number of faces, 1 to `MAX_COUNT`.
-      seed: of the data set, not negative; faces 0..count-1 of it are written.
+      seed: the seed of the data set, not negative; its faces 0..count-1 are written.
       size: side of the images in pixels, 32 to 1024.
-      workers: processes, by default one a processor; 1 renders in this process.
+      workers: number of processes, by default one a processor; 1 renders in this process.
       progress: whether to show a progress bar.
 
     Raises:
@@ -95,7 +95,7 @@ def wflw_line(face: SyntheticFace, name: str) -> str:
 
 
 def _wflw_flags(attributes: dict[str, float]) -> tuple[bool, ...]:
-    """Pose, expression, illumination, make-up, occlusion, blur: is each out of the usual?"""
+    """Whether pose, expression, illumination, make-up, occlusion and blur are each unusual."""
     yaw, pitch, roll = (abs(attributes[name]) for name in ("yaw", "pitch", "roll"))
     return (
         yaw > 25 or pitch > 15 or roll > 20,
@@ -124,26 +124,27 @@ def _is_written(folder: Path, description: dict[str, Any]) -> bool:
     """Whether `folder` is the data set already.
 
     Raises:
-      EfldError: it is something else.
+      EfldError: the folder is something else.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     try:
-        found = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        different = [key for key in description if found.get(key) != description[key]]
+        existing = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        different = [key for key in description if existing.get(key) != description[key]]
     except (OSError, ValueError, AttributeError) as error:
         raise EfldError(
             f"{folder} exists and is not a synthetic data set (no readable {DESCRIPTION}); "
             "choose another folder or delete it"
         ) from error
     if different:
-        changes = ", ".join(f"{key} {found.get(key)} not {description[key]}" for key in different)
+        changes = ", ".join(
+            f"{key} {existing.get(key)} not {description[key]}" for key in different)
         raise EfldError(f"{folder} was written with {changes}; delete {folder} to write it anew")
     return True
 
 
 def _run(write: partial[str], count: int, workers: int) -> Iterator[str]:
-    """`write(0)`, `write(1)`, ... in order."""
+    """Yields `write(0)`, `write(1)`, ... in order."""
     if workers == 1 or count == 1:
         yield from map(write, range(count))
         return

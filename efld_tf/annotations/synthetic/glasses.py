@@ -1,4 +1,4 @@
-"""Spectacles: outlines in front of the eyes, drawn on the projected image."""
+"""Draws spectacles on the projected image, as outlines in front of the eyes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from efld_tf.annotations.synthetic.surface import Head
 
 _BITS = 4
-_ODDS = 0.14  # of wearing any
+_ODDS = 0.14  # the probability of glasses
 
 
 def wear(
@@ -20,9 +20,9 @@ def wear(
     """Sometimes draws glasses, in place; returns "", "glasses" or "sunglasses".
 
     Args:
-      rng: decides.
+      rng: the generator that decides.
       image: [H, W, 3] uint8.
-      head: who wears them.
+      head: the head that wears them.
       project: head points in mm to (x, y, depth), x and y in the image's pixels.
       pixels: about how many pixels a millimetre has.
     """  # fmt: skip

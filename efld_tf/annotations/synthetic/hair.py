@@ -1,4 +1,4 @@
-"""Where the hair grows and how far it stands off, as functions of the place on the head."""
+"""The extent and the thickness of the hair, as functions of the place on the head."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def thickness(look: Look, angle: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def drapes(look: Look) -> float:
-    """1 where hair (or a veil) falls over the neck, else 0."""
+    """1 if hair (or a veil) falls over the neck, else 0."""
     return float(look.hair_style in ("bob", "long", "cover"))
 
 

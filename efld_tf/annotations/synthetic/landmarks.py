@@ -1,4 +1,4 @@
-"""The landmarks of a synthetic face in the formats that have one: surface points, projected."""
+"""The landmarks of a synthetic face in several formats: points on the surface, projected."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def jaw_points(head: Head, project: Project, count: int) -> np.ndarray:
     t = np.linspace(0, 1, count)
     angle, s = head.curves.jaw(t)
     middle = float(head.curves.nose.base)
-    # Towards the nose along the surface; beside the ears sideways only.
+    # The search goes towards the nose along the surface; beside the ears, sideways only.
     inward = _JAW_SEARCH[:, None]
     angles = angle * (1 - 0.75 * inward)
     lower = np.clip((s - 20) / 40, 0, 1)

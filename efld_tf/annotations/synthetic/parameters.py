@@ -1,4 +1,4 @@
-"""What a synthetic face is made of: the random numbers behind one image, with names.
+"""The parameters of a synthetic face: the random numbers behind one image, with names.
 
 Lengths are in millimetres of a head whose jaw is about 145 wide; angles are in degrees; colours are
 sRGB in 0..255; everything else is a factor or an amount in [0, 1] unless said otherwise.
@@ -46,7 +46,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Shape:
-    """Who it is."""
+    """The shape of the head, which makes the person."""
 
     width: float
     length: float
@@ -83,7 +83,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Expression:
-    """What the face is doing. Pairs are (right, left) of the subject."""
+    """The expression of the face. Pairs are (right, left) of the subject."""
 
     eye_opening: tuple[float, float]
     gaze: tuple[float, float]
@@ -96,7 +96,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Look:
-    """What it is coloured like."""
+    """The colours, hair and make-up of the head."""
 
     skin: np.ndarray
     blush: float
@@ -134,7 +134,7 @@ class FaceParameters:
 
 
 def sample_parameters(rng: np.random.Generator) -> FaceParameters:
-    """One random face."""
+    """Draws a random face."""
     masculine = float(rng.random())
     return FaceParameters(
         sample_pose(rng), _sample_shape(rng, masculine), sample_expression(rng),
@@ -143,7 +143,7 @@ def sample_parameters(rng: np.random.Generator) -> FaceParameters:
 
 
 def sample_pose(rng: np.random.Generator) -> Pose:
-    """Mostly moderate angles with a tail up to yaw 50, pitch 25, roll 30."""
+    """Draws mostly moderate angles, with a tail up to yaw 50, pitch 25, roll 30."""
     wide = rng.random() < 0.25
     yaw, pitch, roll = rng.normal(0, [30, 13, 16] if wide else [14, 7, 7])
     return Pose(
@@ -194,15 +194,15 @@ def _sample_shape(rng: np.random.Generator, masculine: float) -> Shape:
 
 
 def sample_expression(rng: np.random.Generator) -> Expression:
-    """Neutral, smiling, talking, laughing, surprised, frowning, blinking or winking."""
+    """Draws an expression: neutral, smiling, talking, laughing, surprised, frowning or blinking."""
     blink = rng.random()
     opening = float(rng.uniform(0.0, 0.12) if blink < 0.08 else rng.beta(6, 2))
     opening = 0.0 if blink < 0.05 else opening
-    other = opening
+    other_opening = opening
     if rng.random() < 0.06:
-        other = float(rng.uniform(0, 1))
+        other_opening = float(rng.uniform(0, 1))
     if rng.random() < 0.5:
-        opening, other = other, opening
+        opening, other_opening = other_opening, opening
     speaking = rng.random()
     gap = 0.0 if speaking < 0.45 else float(rng.uniform(1, 9))
     gap = float(rng.uniform(8, 27)) if speaking > 0.86 else gap
@@ -212,7 +212,7 @@ def sample_expression(rng: np.random.Generator) -> Expression:
     lopsided = float(rng.normal(0, 0.1))
     surprise = float(np.clip(rng.normal(0.0, 0.45), -0.6, 1.4))
     return Expression(
-        eye_opening=(opening, other),
+        eye_opening=(opening, other_opening),
         gaze=(float(np.clip(rng.normal(0, 0.35), -1, 1)), float(rng.uniform(-0.6, 0.6))),
         mouth_gap=gap,
         smile=(smile + lopsided, smile - lopsided),

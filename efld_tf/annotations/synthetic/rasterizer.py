@@ -58,29 +58,31 @@ def rasterize(
     lowest = np.minimum(np.minimum(corners[:, 0], corners[:, 1]), corners[:, 2])
     highest = np.maximum(np.maximum(corners[:, 0], corners[:, 1]), corners[:, 2])
     inside = (highest >= 0) & (lowest <= size - 1)
-    kept = np.flatnonzero((area > 1e-4) & inside[:, 0] & inside[:, 1])
-    near = depth[triangles[kept, 0]] + depth[triangles[kept, 1]] + depth[triangles[kept, 2]]
-    kept = kept[np.argsort(near, kind="stable")]
-    corners, edge1, edge2, area = corners[kept], edge1[kept], edge2[kept], area[kept, None]
+    visible = np.flatnonzero((area > 1e-4) & inside[:, 0] & inside[:, 1])
+    depths = depth[triangles[visible]]
+    depth_sum = depths[:, 0] + depths[:, 1] + depths[:, 2]
+    visible = visible[np.argsort(depth_sum, kind="stable")]
+    corners, edge1, edge2 = corners[visible], edge1[visible], edge2[visible]
+    area = area[visible, None]
 
-    values = uv[triangles[kept]].astype(np.float32)
+    values = uv[triangles[visible]].astype(np.float32)
     delta1, delta2 = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
     along_x = (delta1 * edge2[:, 1:] - delta2 * edge1[:, 1:]) / area
     along_y = (delta2 * edge1[:, :1] - delta1 * edge2[:, :1]) / area
     base = values[:, 0] - along_x * corners[:, 0, :1] - along_y * corners[:, 0, 1:]
 
-    triangle, y, first, last = _spans(corners, lowest[kept, 1], highest[kept, 1], size)
+    triangle, y, first, last = _spans(corners, lowest[visible, 1], highest[visible, 1], size)
     counts = np.maximum(last - first + 1, 0)
     starts = np.cumsum(counts) - counts
     offset = np.arange(counts.sum()) - np.repeat(starts, counts)
-    left = base[triangle] + along_x[triangle] * first[:, None] + along_y[triangle] * y[:, None]
+    start = base[triangle] + along_x[triangle] * first[:, None] + along_y[triangle] * y[:, None]
     result = np.full((size * size, 2), -1, np.float32)
     pixel = np.repeat(y * size + first, counts) + offset
     offset = offset.astype(np.float32)
     # Where a pixel occurs more than once, NumPy keeps the last value: the nearest triangle's.
     for i in (0, 1):
         slope = np.repeat(along_x[triangle, i], counts)
-        result[pixel, i] = np.repeat(left[:, i], counts) + slope * offset
+        result[pixel, i] = np.repeat(start[:, i], counts) + slope * offset
     return result.reshape(size, size, 2)
 
 

@@ -1,4 +1,4 @@
-"""One synthetic face: sample, paint, project, light, photograph."""
+"""Renders one synthetic face: samples, paints, projects, lights and photographs it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SyntheticFace:
 
     Attributes:
       image: [size, size, 3] uint8 RGB.
-      points: by schema (`FORMATS`), [N, 2] float32 in pixels, pixel centres at whole numbers.
+      points: for each schema (`FORMATS`), [N, 2] float32 in pixels, pixel centres at whole numbers.
       attributes: yaw, pitch, roll in degrees (positive: nose to the image's right, nose up, image
         turned clockwise); eye_opening and mouth_opening in [0, 1]; smile in about [-1, 1];
         skin_tone, the skin's mean albedo in [0, 255]; blur in pixels; glasses, occluded and
@@ -68,13 +68,13 @@ def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> Synthe
     head = Head(face)
     camera, points = _frame(head, rng, size)
     lights = shading.sample_lights(rng)
-    # Draw larger than needed, so that edges come out smooth.
+    # The image is drawn larger than needed, so that edges come out smooth.
     factor = 1.5 if size <= 200 else 1.25 if size <= 320 else 1.0
     inner = round(size * factor)
     factor = inner / size
 
     def project(vertices: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
-        """To pixels of the larger image."""
+        """Projects vertices to pixels of the larger image."""
         placed = camera.project(vertices, s)
         placed[..., :2] = (placed[..., :2] + 0.5) * factor - 0.5
         return placed
@@ -108,14 +108,14 @@ def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> Synthe
 
 
 def _frame(head: Head, rng: np.random.Generator, size: int) -> tuple[Camera, dict[str, np.ndarray]]:
-    """The camera that shows the face's points at a random part of the image; and the points."""
+    """A camera that shows the face at a random size and place in the image, and its points."""
     curves = head.curves
     camera = Camera(head.face.pose, float(curves.lowered(CHIN_Y)))
-    part, offset = rng.uniform(0.45, 0.65), rng.uniform(-0.06, 0.06, 2)
-    # The box of the points themselves, which depends on the view: measured at unit scale.
+    share, offset = rng.uniform(0.45, 0.65), rng.uniform(-0.06, 0.06, 2)
+    # The box of the points depends on the view, and is measured at unit scale.
     flat = all_points(head, camera.project)
     low, high = flat["ibug68"].min(0), flat["ibug68"].max(0)
-    scale = part * size / float((high - low).max())
+    scale = share * size / float((high - low).max())
     shift = (size - 1) / 2 + offset * size - scale * (low + high) / 2
     placed = {name: (scale * xy + shift).astype(np.float32) for name, xy in flat.items()}
     return Camera(camera.pose, camera.chin, scale, (float(shift[0]), float(shift[1]))), placed
@@ -125,13 +125,13 @@ def _draw_head(
     head: Head, rng: np.random.Generator, lights: shading.Lights,
     project: Callable[..., np.ndarray], image: np.ndarray, texels: float,
 ) -> None:
-    """Draws the head over `image` [S, S, 3] uint8; `texels` are the texture's a millimetre.
+    """Draws the head over `image` [S, S, 3] uint8, with `texels` of the texture a millimetre.
 
     `project(points, s)` gives (x, y, depth) in the image's pixels, see `Camera.project`.
     """  # fmt: skip
     atlas = Atlas(texels)
     texture = paint_face(head.face, atlas, rng)
-    # Geometry and light vary slowly: half the texture's resolution is enough.
+    # Geometry and light vary slowly, so that half the texture's resolution is enough.
     columns, rows = np.arange(0.5, atlas.width, 2), np.arange(0.5, atlas.height, 2)
     angle, s = atlas.places(rows, columns)
     relief = head.relief(angle, s)
@@ -157,11 +157,11 @@ def _draw_head(
         target[:] = cv2.resize(lit, target.shape[1::-1])
         across = np.linspace(patch_columns.start + 1, atlas.shape[1] - 2, ear.shape[1])
         down = np.linspace(patch_rows.start + 1, patch_rows.stop - 2, ear.shape[0])
-        first = sum(len(part) for part in placed)
-        faces = grid_triangles(ear.shape[0], ear.shape[1], first)
+        first_vertex = sum(len(part) for part in placed)
+        faces = grid_triangles(ear.shape[0], ear.shape[1], first_vertex)
         placed.append(project(ear).reshape(-1, 3))
         uv.append(np.stack(np.meshgrid(across, down), -1).reshape(-1, 2))
-        triangles += [faces, faces[:, ::-1]]  # seen from both sides
+        triangles += [faces, faces[:, ::-1]]  # ears are seen from both sides
     vertices = np.concatenate(placed)
     lookup = rasterize(
         vertices[:, :2], vertices[:, 2], np.concatenate(uv), np.concatenate(triangles),

@@ -1,4 +1,4 @@
-"""What surrounds the head: background, things in front of it, and what a camera does to it all."""
+"""The surroundings of the head: background, things in front of it, and the effects of a camera."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def occlude(rng: np.random.Generator, image: np.ndarray, face: np.ndarray, skin:
     """Sometimes draws something in front of the face, in place; returns what ("" for nothing).
 
     Args:
-      rng: decides.
+      rng: the generator that decides.
       image: [H, W, 3] uint8.
       face: the face's box (x0, y0, x1, y1) in the image's pixels.
       skin: [3] colour of the hand, if one is drawn.
@@ -74,13 +74,17 @@ def occlude(rng: np.random.Generator, image: np.ndarray, face: np.ndarray, skin:
         cv2.fillConvexPoly(image, np.round(box).astype(np.int32), _colour(rng), cv2.LINE_AA)
     elif kind == "edge":
         side = int(image.shape[1] * rng.uniform(0.1, 0.3))
-        part = image[:, :side] if rng.random() < 0.5 else image[:, -side:]
-        part[:] = np.multiply(_colour(rng), rng.choice([0.0, 0.0, 1.0]))
+        region = image[:, :side] if rng.random() < 0.5 else image[:, -side:]
+        region[:] = np.multiply(_colour(rng), rng.choice([0.0, 0.0, 1.0]))
     return kind
 
 
 def photograph(rng: np.random.Generator, image: np.ndarray) -> tuple[np.ndarray, float]:
-    """Blur, exposure, colour, noise and compression of [H, W, 3] uint8; also the blur in pixels."""
+    """Applies blur, exposure, colour, noise and compression to [H, W, 3] uint8.
+
+    Returns:
+      The image, and the blur in pixels.
+    """
     size = image.shape[0]
     sigma = size / 256 * float(rng.choice([0.0, 0.5, 1.0, 1.9], p=[0.35, 0.35, 0.2, 0.1]))
     sigma *= rng.uniform(0.7, 1.3)
@@ -103,7 +107,7 @@ def photograph(rng: np.random.Generator, image: np.ndarray) -> tuple[np.ndarray,
 
 
 def _develop(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Contrast, brightness, white balance, sometimes grey, as one table a channel."""
+    """Changes contrast, brightness and white balance by a table a channel; sometimes to grey."""
     gain = np.exp(np.clip(rng.normal(0, 0.13), -0.3, 0.2)) * np.exp(rng.normal(0, 0.04, 3))
     gamma = np.exp(np.clip(rng.normal(0, 0.16), -0.3, 0.3))
     lift = rng.normal(0, 8)

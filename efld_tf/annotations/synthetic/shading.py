@@ -1,4 +1,4 @@
-"""Light on the head: what reaches each texel, in the flattened head's space."""
+"""Computes the light on the head that reaches each texel, in the flattened head's space."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Lights:
 
 
 def sample_lights(rng: np.random.Generator) -> Lights:
-    """Daylight, lamps, flash, back light; warm to cool."""
+    """Draws lights such as daylight, lamps, flash and back light, from warm to cool."""
     hard = rng.random()
     side = rng.normal(0, 50)
     height = rng.uniform(-15, 70)
@@ -42,13 +42,13 @@ def sample_lights(rng: np.random.Generator) -> Lights:
     ambient = rng.uniform(0.22, 0.8) * (1.1 - 0.5 * hard)
     exposure = rng.uniform(0.85, 1.35)
     key = exposure * rng.uniform(0.55, 1.1) * (1.05 - 0.5 * ambient)
-    other = np.clip(colour[::-1] + rng.normal(0, 0.05, 3), 0.6, 1.4)
+    complement = np.clip(colour[::-1] + rng.normal(0, 0.05, 3), 0.6, 1.4)
     return Lights(
         key=_direction(side, height),
         key_colour=key * colour,
         fill=_direction(rng.uniform(-110, 110), rng.uniform(-30, 50)),
-        fill_colour=rng.uniform(0, 0.35) * other,
-        ambient=ambient * exposure * (0.6 * colour + 0.4 * other),
+        fill_colour=rng.uniform(0, 0.35) * complement,
+        ambient=ambient * exposure * (0.6 * colour + 0.4 * complement),
         shadow=hard * rng.uniform(0.4, 0.9),
     )
 
@@ -79,7 +79,7 @@ def irradiance(
 
     Args:
       normal: [H, W, 3] in head space.
-      relief: [H, W] mm, what casts shadows and darkens creases; None for none.
+      relief: [H, W] mm, which casts shadows and darkens creases; None for none.
       lights: in camera space.
       pose: turns the lights into head space.
       gloss: strength of the specular reflection.
@@ -96,7 +96,7 @@ def irradiance(
         lit = 1 - lights.shadow * _cast_shadow(relief, key, texel)
         small = cv2.GaussianBlur(relief, (0, 0), 6.0 / texel)
         crease = np.clip(1 + 0.055 * (relief - small), 0.55, 1.12)
-    # The sky is above: what faces down gets less of the ambient light.
+    # The sky is above, so that surfaces facing down get less of the ambient light.
     sky = crease * (0.82 - 0.18 * (normal @ to_head[:, 1]))
     result = np.empty((*normal.shape[:2], 4), np.float32)
     for i in range(3):
@@ -134,7 +134,7 @@ def lit_image(paint: np.ndarray, light: np.ndarray, lights: Lights) -> np.ndarra
     planes = []
     for i, albedo in enumerate(cv2.split(cv2.LUT(paint, _TO_LINEAR))):
         linear = albedo * colour[i] + shine * np.float32(lights.key_colour[i])
-        # A soft shoulder, as film has: bright skin keeps its shading.
+        # A soft shoulder, as film has it, keeps the shading of bright skin.
         linear = np.maximum(linear, 0)
         linear *= 1.3 / (1 + 0.4 * linear)
         planes.append(cv2.convertScaleAbs(cv2.sqrt(linear), alpha=255))

@@ -35,7 +35,7 @@ def smoothstep(x: np.ndarray) -> np.ndarray:
 class Profile:
     """A smooth curve through points that does not overshoot them (monotone cubic, as PCHIP).
 
-    SciPy's takes a millisecond to build, which is felt when every face needs three.
+    SciPy's takes a millisecond to build, which matters because every face needs three.
     """
 
     x: np.ndarray

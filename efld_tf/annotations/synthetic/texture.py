@@ -1,4 +1,4 @@
-"""The paint of a face: skin, eyes, brows, lips, beard, hair and clothes on the atlas."""
+"""Paints a face on the atlas: skin, eyes, brows, lips, beard, hair and clothes."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ def _paint_teeth(
         tongue = painter.ellipse(bottom, 0.55 * curves.mouth_half_width, 0.35 * gap, 1.2)
         painter.tint(painter.clip(tongue, inside), np.array([168, 82, 84]), 0.75)
     white = np.array([236, 228, 212]) * rng.uniform(0.75, 1.0)
-    shown = min(rng.uniform(0.2, 1.1) * gap, rng.uniform(5.5, 8.5))
-    edges = [(upper_in[wide], shown)]
+    tooth_height = min(rng.uniform(0.2, 1.1) * gap, rng.uniform(5.5, 8.5))
+    edges = [(upper_in[wide], tooth_height)]
     if gap > 5 and rng.random() < 0.5:
         edges.append((lower_in[wide], -min(0.3 * gap, 4.0)))
     for start, reach in edges:
@@ -185,7 +185,7 @@ def _paint_eye(
     upper, lower = curves.eye_lids(side, _T)
     opening = curves.face.expression.eye_opening[side]
     brow_low = curves.brow(side, _T)[1]
-    # The lid: darker in its fold, painted with eye shadow if any.
+    # The lid is darker in its fold, and painted with eye shadow if there is any.
     arc = (4 * _T * (1 - _T))[:, None] ** 0.6
     fold = upper - arc * [0, 1.6 + (1.6 + shape.lid_crease * 1.6) * (1.2 - 0.5 * opening)]
     lid = painter.polygon(np.concatenate([upper, fold[::-1]]), 0.8)
@@ -284,15 +284,15 @@ def _paint_clothes(
     image: np.ndarray, curves: Curves, atlas: Atlas, rng: np.random.Generator
 ) -> None:
     look = curves.face.look
-    first = int(atlas.row_knots[2] * 0.9)
-    angle, s = atlas.places(np.arange(first, atlas.height), np.arange(atlas.width))
+    first_row = int(atlas.row_knots[2] * 0.9)
+    angle, s = atlas.places(np.arange(first_row, atlas.height), np.arange(atlas.width))
     neckline = float(curves.lowered(CHIN_Y)) + rng.uniform(16, 48)
     neckline = neckline + rng.uniform(0, 22) * np.cos(angle)
     alpha = np.clip((s - neckline) / 1.5, 0, 1)
     alpha = alpha * (1 - hair.coverage(look, angle, s) * hair.drapes(look))
     stripes = 1 + rng.uniform(0, 0.35) * np.sign(np.sin(angle * rng.uniform(4, 30)))
-    part = image[:, first:, : atlas.width]
-    part += (_planes(look.cloth) * stripes.astype(np.float32) - part) * alpha.astype(np.float32)
+    region = image[:, first_row:, : atlas.width]
+    region += (_planes(look.cloth) * stripes.astype(np.float32) - region) * alpha.astype(np.float32)
 
 
 def _paint_ears(image: np.ndarray, face: FaceParameters, atlas: Atlas) -> None:
@@ -308,7 +308,7 @@ def _paint_ears(image: np.ndarray, face: FaceParameters, atlas: Atlas) -> None:
 
 
 def _strands(rng: np.random.Generator, shape: tuple[int, ...], length: float) -> np.ndarray:
-    """Noise [H, W] drawn out along the rows' axis: locks of hair, about unit deviation."""
+    """Noise [H, W] drawn out along the rows' axis, like locks of hair, of about unit deviation."""
     fine = rng.standard_normal((max(2, int(shape[0] / length)), shape[1]), dtype=np.float32)
     coarse = rng.standard_normal((max(2, int(shape[0] / length / 2)), shape[1] // 4), np.float32)
     size = shape[::-1]

@@ -1,10 +1,10 @@
-"""Faces that show the same picture, found without comparing all with all.
+"""Finds faces that show the same picture, without comparing all with all.
 
 Copies have the same decoded pixels. Near-duplicates (re-encoded, resized, cut out anew) are looked
-for by 64-bit perceptual hashes of both the whole photo and the face: the photo's survives another
-annotation, the face's another frame around it. Either hash only proposes, as portraits on a white
-wall have similar hashes too; the thumbnails of the faces decide. That also keeps the several faces
-of one photo apart.
+for by 64-bit perceptual hashes of both the whole photo and the face: the photo's hash survives
+another annotation, the face's hash another frame around it. A hash only proposes a pair, since
+portraits on a white wall have similar hashes too; the thumbnails of the faces decide. They also
+tell apart several faces of one photo.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-# Two hashes at a Hamming distance below BANDS agree in one of their bands at least.
+# Two hashes at a Hamming distance below BANDS agree in at least one of their bands.
 BANDS = 8
 
-# Boxes of one photo that overlap so much show one face.
+# Boxes of one photo whose IoU is above this show the same face.
 SAME_FACE = 0.5
 
-# Rows of one block of the comparison of all hashes that share a band.
+# Rows of a block in the comparison of all hashes that share a band.
 BLOCK = 128
 
-# Pairs whose thumbnails are compared at once.
+# The number of pairs whose thumbnails are compared at once.
 PAIRS = 1 << 15
 
 _ONES = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
@@ -40,59 +40,61 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
 def copies(
     digests: Sequence[bytes], boxes: np.ndarray, against: np.ndarray
 ) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
-    """Faces with the same pixels.
+    """Finds faces with the same pixels.
 
     Args:
-      digests: of the decoded pixels, empty where there are none.
-      boxes: [F, 4] of the faces in their photos.
+      digests: the digest of each face's decoded pixels, empty if there are none.
+      boxes: [F, 4], the boxes of the faces in their photos.
       against: [F] bool, True for the test faces, which stand behind the others.
 
     Returns:
-      For each face that has one: the first face of its own side that it is a copy of; for faces
-      that are not test faces the test face they are a copy of, and, for those that are not such
-      copies, a test face of the same photo.
+      Three dicts by face: the first face on its own side of which it is a copy; for faces that are
+      not test faces, the test face of which it is a copy; and for those that are not such copies, a
+      test face of the same photo. Faces without a match are not in a dict.
     """
     photos: dict[bytes, list[int]] = defaultdict(list)
     for face, digest in enumerate(digests):
         if digest:
             photos[digest].append(face)
-    own: dict[int, int] = {}
-    test: dict[int, int] = {}
-    photo: dict[int, int] = {}
+    own_copies: dict[int, int] = {}
+    test_copies: dict[int, int] = {}
+    same_photo: dict[int, int] = {}
     for members in photos.values():
         firsts: dict[bool, list[int]] = {False: [], True: []}
         for face in members:
             side = firsts[bool(against[face])]
-            same = next((o for o in side if iou(boxes[o], boxes[face]) > SAME_FACE), None)
-            if same is None:
+            match = next((o for o in side if iou(boxes[o], boxes[face]) > SAME_FACE), None)
+            if match is None:
                 side.append(face)
             else:
-                own[face] = same
+                own_copies[face] = match
         for face in members:
             if not against[face] and firsts[True]:
                 overlaps = [iou(boxes[o], boxes[face]) for o in firsts[True]]
                 best = int(np.argmax(overlaps))
-                (test if overlaps[best] > SAME_FACE else photo)[face] = firsts[True][best]
-    return own, test, photo
+                matches = test_copies if overlaps[best] > SAME_FACE else same_photo
+                matches[face] = firsts[True][best]
+    return own_copies, test_copies, same_photo
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Correlation of two thumbnails of one shape, -1 to 1."""
-    both = [picture.ravel() - picture.mean() for picture in (first, second)]
-    sizes = np.prod([np.linalg.norm(picture) for picture in both])
-    return float(both[0] @ both[1] / max(sizes, 1e-6))
+    """The correlation of two thumbnails of one shape, -1 to 1."""
+    centred = [picture.ravel() - picture.mean() for picture in (first, second)]
+    sizes = np.prod([np.linalg.norm(picture) for picture in centred])
+    return float(centred[0] @ centred[1] / max(sizes, 1e-6))
 
 
 def similar_pairs(
     hashes: Sequence[np.ndarray], thumbnails: np.ndarray, most_bits: int, least: float
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of near-duplicates in blocks: first and second indices (first < second), repeated ones
-    included.
+    """Yields blocks of pairs of near-duplicates: first and second indices (first < second).
+
+    A pair may be repeated.
 
     Args:
-      hashes: [F] uint64 each; a pair is proposed where one of them is at most `most_bits` apart.
+      hashes: arrays [F] uint64; a pair is proposed if it differs in at most `most_bits` of one.
       thumbnails: [F, P], compared by correlation.
-      most_bits: below `BANDS`.
+      most_bits: the largest number of different bits, below `BANDS`.
       least: the smallest correlation.
     """
     if not len(thumbnails):
@@ -126,26 +128,26 @@ def near_duplicates(
     most_bits: int,
     least: float,
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """Faces with nearly the same picture that are not faces of the same photo.
+    """Finds faces with nearly the same picture that are not faces of the same photo.
 
-    Args: as those of `copies` and `similar_pairs`.
+    The arguments are those of `copies` and `similar_pairs`.
 
     Returns:
-      For each face that has one: the first near-duplicate before it on its own side, and for faces
-      that are not test faces the first among the test faces.
+      Two dicts by face: the first near-duplicate before it on its own side, and, for faces that are
+      not test faces, the first among the test faces. Faces without one are not in a dict.
     """
     count = len(thumbnails)
-    own, test = np.full(count, count), np.full(count, count)
+    first_own, first_test = np.full(count, count), np.full(count, count)
     numbers: dict[bytes, int] = {}
     photo = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], int)
     for first, second in similar_pairs(hashes, thumbnails, most_bits, least):
-        other = photo[first] != photo[second]
-        first, second = first[other], second[other]
+        distinct = photo[first] != photo[second]
+        first, second = first[distinct], second[distinct]
         same_side = against[first] == against[second]
-        np.minimum.at(own, second[same_side], first[same_side])
-        np.minimum.at(test, first[~same_side], second[~same_side])
+        np.minimum.at(first_own, second[same_side], first[same_side])
+        np.minimum.at(first_test, first[~same_side], second[~same_side])
     near_own, near_test = (
-        {int(face): int(found[face]) for face in np.flatnonzero(found < count)}
-        for found in (own, test)
+        {int(face): int(nearest[face]) for face in np.flatnonzero(nearest < count)}
+        for nearest in (first_own, first_test)
     )
     return near_own, near_test

@@ -1,11 +1,11 @@
-"""Lists of faces to leave out: what a check writes and packing reads.
+"""Lists of faces to leave out, which a check writes and packing reads.
 
     {"sources": [{"source": "ibug:helen/trainset",
                   "exclude": [{"key": "2345_1.jpg", "reason": "outlier: an unlikely shape"}]}]}
 
-Keys are those of faces and errors (`sources.error_key`), relative to the source, so that a list
-holds wherever the data lies: an entry belongs to a source with the same reader and the same last
-part of the path.
+Keys are those of faces and errors (`sources.error_key`), relative to the source, so that a list is
+valid wherever the data lies: an entry belongs to a source with the same reader and the same last
+parts of the path.
 """
 
 from __future__ import annotations
@@ -26,35 +26,36 @@ MAX_FILE_BYTES = 1 << 28
 
 
 def from_report(report: Report) -> dict[str, Any]:
-    """The list of the corpus' faces that a report has a finding of `findings.EXCLUDED` for.
+    """The list of the corpus' faces with a finding of a kind in `findings.EXCLUDED`.
 
-    Test data is never thinned out: its faces are reported only.
+    Test data is never thinned out; its faces are only reported.
     """
     entries = []
-    for index, one in enumerate(report.sources):
-        if one.against:
+    for index, checked_source in enumerate(report.sources):
+        if checked_source.against:
             continue
         reasons: dict[str, str] = {}
-        for found in report.findings:
-            if found.source == index and found.kind in findings.EXCLUDED:
-                reasons.setdefault(found.key, f"{found.kind}: {found.message}")
+        for finding in report.findings:
+            if finding.source == index and finding.kind in findings.EXCLUDED:
+                reasons.setdefault(finding.key, f"{finding.kind}: {finding.message}")
+        source = checked_source.source
+        if not source.path.name:  # `.` would say nothing elsewhere
+            source = replace(source, path=source.path.absolute())
         entries.append({
-            # `.` would say nothing elsewhere.
-            "source": str(one.source if one.source.path.name else
-                          replace(one.source, path=one.source.path.absolute())),
+            "source": str(source),
             "exclude": [{"key": key, "reason": reason} for key, reason in reasons.items()],
         })
     return {"sources": entries}
 
 
 def read(path: str | Path, source: str | Source) -> dict[str, str]:
-    """The reasons, by key, for leaving out faces of `source`.
+    """Reads the reasons, by key, for leaving out faces of `source`.
 
     Args:
       path: the list; `${NAME}` in it is that environment variable.
 
     Raises:
-      DataError: the file is no such list, or not one of this source.
+      DataError: the file is not such a list, or not a list for this source.
       EfldError: an environment variable is not set.
     """
     path = Path(config.expand(str(path))).expanduser()
@@ -73,40 +74,44 @@ def read(path: str | Path, source: str | Source) -> dict[str, str]:
         key=lambda entry: entry[0], reverse=True,
     )
     if not ranked or not ranked[0][0]:
-        known = ", ".join(text for text, _ in entries) or "no source"
-        raise DataError(path, f"not a list for {source}: it is for {known}")
+        available = ", ".join(text for text, _ in entries) or "no source"
+        raise DataError(path, f"not a list for {source}: it is for {available}")
     if len(ranked) > 1 and ranked[1][0] == ranked[0][0]:
         raise DataError(path, f"two of its entries may be meant for {source}")
     return ranked[0][1]
 
 
 def _agreement(text: str, source: Source) -> int:
-    """How many last parts of the paths agree; 0 for another reader or a malformed source.
+    """A score by the number of last parts of the paths that agree; 0 for another reader.
 
-    Two sources of the same path differ by their options, which count most.
+    Among sources of the same path, equal options decide.
     """
-    reader, _, rest = text.partition(":")
+    reader, _, location = text.partition(":")
     if reader != source.reader:
         return 0
-    path, _, options = rest.partition("?")
+    path, _, options = location.partition("?")
     count = 0
-    for mine, other in zip(
+    for listed, wanted in zip(
         reversed(Path(path).parts), reversed(source.path.absolute().parts), strict=False
     ):
-        if mine != other:
+        if listed != wanted:
             break
         count += 1
     same_options = options == str(source).partition("?")[2]
     return 2 * count + same_options if count else 0
 
 
-def unknown(reasons: dict[str, str], met: frozenset[str], path: str | Path) -> str | None:
-    """One line about keys that are not in the source, or None.
+def unknown(reasons: dict[str, str], excluded_keys: frozenset[str], path: str | Path) -> str | None:
+    """One line about keys that are not in the source; None if all are.
+
+    Args:
+      reasons: the list, by key.
+      excluded_keys: the keys of the list that are in the source.
 
     Raises:
-      EfldError: none of them is: the list is of another source.
+      EfldError: none of the keys is in the source, so that the list is for another one.
     """
-    missing = [key for key in reasons if key not in met]
+    missing = [key for key in reasons if key not in excluded_keys]
     if not missing:
         return None
     if len(missing) == len(reasons):

@@ -1,4 +1,4 @@
-"""What is measured on the pixels of each face, in worker processes."""
+"""Measures the pixels of each face, in worker processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from efld_tf.landmarks import geometry
 from efld_tf.landmarks.geometry import Crop
 from efld_tf.quiet import silenced_stderr
 
-# Photos handed to a worker at once; the images of a video or container stay together up to this.
+# Photos that a worker gets at once; the images of a video or container stay together up to
+# BATCH_FRAMES.
 BATCH_PHOTOS = 16
 BATCH_FRAMES = 1024
 
@@ -25,7 +26,7 @@ BATCH_FRAMES = 1024
 FACE_PIXELS = 64
 THUMBNAIL = 16
 
-# No photo has more bytes; a longer file's end is not looked for.
+# No photo has more bytes; the end of a longer file is not checked.
 MOST_BYTES = 1 << 28
 
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
@@ -48,15 +49,15 @@ class FaceCrop:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What the pixels say of one face.
+    """The measurements on the pixels of one face.
 
     Attributes:
-      error: why there are no pixels; all below `truncated` is None or 0 then.
-      truncated: what is missing at the image file's end, or None.
-      width, height: of the image in pixels.
-      digest: of the decoded pixels.
+      error: why there are no pixels; beside it, only `truncated` can be set then.
+      truncated: what is missing at the image file's end; None if nothing is.
+      width, height: the size of the image in pixels.
+      digest: the digest of the decoded pixels.
       photo_hash: 64-bit perceptual hash of the photo.
-      crop: its face; None where it is outside the image, or blank.
+      crop: the face; None if it is outside the image, or blank.
     """
 
     error: str | None = None
@@ -69,17 +70,17 @@ class Measured:
 
 
 def batches(records: Iterable[FaceRecord]) -> Iterator[list[tuple[FaceRecord, np.ndarray]]]:
-    """Consecutive records with their face boxes, as work items that never split a photo.
+    """Yields consecutive records with their face boxes, in work items that never split a photo.
 
-    The boxes are found here because worker processes do not know the schemas that users declare.
+    The boxes are computed here because worker processes do not know the schemas that users declare.
     """
     batch: list[tuple[FaceRecord, np.ndarray]] = []
     photos = 0
     for record in records:
         if batch:
-            last, _ = batch[-1]
-            same_file = record.image == last.image
-            photos += not (same_file and record.frame == last.frame)
+            previous, _ = batch[-1]
+            same_file = record.image == previous.image
+            photos += not (same_file and record.frame == previous.frame)
             if photos > (BATCH_FRAMES if same_file else BATCH_PHOTOS):
                 yield batch
                 batch = []
@@ -95,20 +96,21 @@ def measure(faces: list[tuple[FaceRecord, np.ndarray]]) -> list[Measured]:
     reader = ImageReader()
     measured: list[Measured] = []
     photo: tuple[Path, int | None] | None = None
-    with silenced_stderr():  # libjpeg tells there what `truncated` says
+    with silenced_stderr():  # libjpeg writes there what `truncated` says
         for record, box in faces:
             if (record.image, record.frame) != photo:
                 photo = (record.image, record.frame)
-                whole = _measure_photo(reader, record)
-            measured.append(whole if whole.error else _measure_face(reader, record, box, whole))
+                of_photo = _measure_photo(reader, record)
+            measured.append(
+                of_photo if of_photo.error else _measure_face(reader, record, box, of_photo))
     return measured
 
 
 def perceptual_hash(grey: np.ndarray) -> int:
-    """64 bits of a grey picture: which of its lowest frequencies are above their median.
+    """64 bits of a grey picture: which of its lowest frequencies are above their median (pHash).
 
-    The picture is shrunk to 32 x 32 pixels; of its cosine transform the 8 x 8 lowest frequencies
-    without the first row and column's mean level are taken (pHash).
+    The picture is shrunk to 32 x 32 pixels. The bits are the 8 x 8 lowest frequencies of its cosine
+    transform, of which the constant is set to 0.
     """
     small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     low = cv2.dct(small)[:8, :8].ravel()
@@ -119,14 +121,14 @@ def perceptual_hash(grey: np.ndarray) -> int:
 def truncation(content: bytes) -> str | None:
     """What is missing at the end of a JPEG or PNG file; None for whole files and other formats.
 
-    `cv2.imread` decodes JPEG files that were cut off without a word and paints the rest grey.
+    `cv2.imread` silently decodes JPEG files that were cut off, and paints the rest grey.
     """
     if content.startswith(PNG_START):
         return None if PNG_END in content else "no IEND chunk"
     if not content.startswith(JPEG_START):
         return None
-    # Segments say their length; a thumbnail in one of them has an end marker of its own. In the
-    # scan behind them 0xFF is always followed by 0 or a restart's number.
+    # Segments state their length; a thumbnail in one of them has an end marker of its own. In the
+    # scan behind them, 0xFF is always followed by 0 or a restart's number.
     place = 2
     while place + 4 <= len(content) and content[place] == 0xFF and content[place + 1] != JPEG_SCAN:
         if content[place + 1] == 0xFF:  # padding
@@ -154,7 +156,7 @@ def _missing_end(record: FaceRecord) -> str | None:
     try:
         if record.frame is None and record.image.stat().st_size <= MOST_BYTES:
             return truncation(record.image.read_bytes())
-    except OSError:  # reading the image says why
+    except OSError:  # reading the image gives the reason
         pass
     return None
 
@@ -168,7 +170,7 @@ def _measure_face(
         if not crop.side > 0:
             return photo
         pixels = geometry.extract_crop(reader.read(record), crop, FACE_PIXELS)
-    except EfldError:  # absurdly large: its points are far outside, which is told
+    except EfldError:  # the face is absurdly large; that its points are far outside is a finding
         return photo
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     if grey.min() == grey.max():  # outside the image, or a blank one

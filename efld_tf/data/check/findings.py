@@ -1,4 +1,4 @@
-"""What a check can find."""
+"""The kinds of findings of a check, and its thresholds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEST_NEAR_DUPLICATE = "test_near_duplicate"
 TEST_PHOTO = "test_photo"
 TEST_IDENTITY = "test_identity"
 
-# Every kind in the order of reports, with what it means.
+# Every kind with its meaning, in the order of reports.
 KINDS = {
     ANNOTATION: "the annotation cannot be used",
     IMAGE: "the image cannot be read",
@@ -39,8 +39,8 @@ KINDS = {
     TEST_IDENTITY: "a person or photo that test data has",
 }
 
-# What training is better without. Points outside, odd boxes and similar pictures (the frames of a
-# video are) may be as they should.
+# The kinds of faces that are better left out of training. Points outside, odd boxes and similar
+# pictures, such as the frames of a video, may be right.
 EXCLUDED = frozenset({
     ANNOTATION, IMAGE, TRUNCATED, SWAPPED, SHIFT, OUTLIER, DUPLICATE,
     TEST_DUPLICATE, TEST_NEAR_DUPLICATE, TEST_PHOTO, TEST_IDENTITY,
@@ -49,13 +49,13 @@ EXCLUDED = frozenset({
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or looks it.
+    """One thing that is wrong, or looks wrong.
 
     Attributes:
-      source: the index of the source in the check, the corpus' before those it is checked against.
-      key: the face's key in it, or the `error_key` of an error.
+      source: the index of the source in the check; the corpus' sources come before the test data.
+      key: the face's key in the source, or the `error_key` of an error.
       kind: one of `KINDS`.
-      score: how bad, comparable within a kind.
+      score: how bad it is; comparable within a kind.
       message: one line that says what is wrong.
       other: for pairs, the index of the source and the key of the other face.
     """
@@ -70,10 +70,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From where on something is a finding. Face sizes are sides of `FaceRecord.face_box`.
+    """The limits beyond which something is a finding.
+
+    Face sizes are sides of `FaceRecord.face_box`.
 
     Attributes:
-      outside: how far a point may lie outside the image, face sizes.
+      outside: how far a point may lie outside the image, in face sizes.
       outlier: robust standard deviations of the log of a source's shape residuals.
       box: the smallest intersection over union of a box and the face that its points span.
       near: the largest Hamming distance of 64-bit hashes of near-duplicates, 0 to 7.

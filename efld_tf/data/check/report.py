@@ -1,4 +1,4 @@
-"""What a check found, as JSON, as a table and as pictures."""
+"""Reports the findings of a check as JSON, as a table and as pictures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from efld_tf.data.check.run import Report
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import drawing
 
-# The contact sheet: so many of the worst of each kind, tiles a row, pixels a tile.
+# The contact sheet: the number of the worst of each kind, the tiles a row, and the pixels a tile.
 WORST = 8
 COLUMNS = 8
 TILE = 224
 
-# How much around a face is shown, in face boxes, and the side of what is drawn on, in pixels.
+# How much around a face is shown, in face boxes, and the side of the drawn picture in pixels.
 SHOWN = 2.2
 DRAWN = 448
 
@@ -34,9 +34,9 @@ def summary(report: Report) -> str:
     """The numbers of findings by source and kind, as lines of text."""
     kinds = [kind for kind in findings.KINDS if any(f.kind == kind for f in report.findings)]
     lines = []
-    for index, one in enumerate(report.sources):
-        side = " (test data)" if one.against else ""
-        lines.append(f"{one.source}{side}: {len(one.records)} faces")
+    for index, checked_source in enumerate(report.sources):
+        side = " (test data)" if checked_source.against else ""
+        lines.append(f"{checked_source.source}{side}: {len(checked_source.records)} faces")
         counts = report.counts(index)
         for kind in kinds:
             if kind in counts:
@@ -51,48 +51,48 @@ def summary(report: Report) -> str:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The report as it stands in `report.json`; equal for equal data (it has no times)."""
+    """The content of `report.json`; it has no times, so that equal data give equal reports."""
     return {
         "thresholds": asdict(report.thresholds),
         "kinds": findings.KINDS,
         "sources": [
             {
-                "source": str(one.source),
-                "test_data": one.against,
-                "faces": len(one.records),
-                "unusable_annotations": len(one.errors),
+                "source": str(checked_source.source),
+                "test_data": checked_source.against,
+                "faces": len(checked_source.records),
+                "unusable_annotations": len(checked_source.errors),
                 "counts": report.counts(index),
             }
-            for index, one in enumerate(report.sources)
+            for index, checked_source in enumerate(report.sources)
         ],
         "notes": report.notes,
         "findings": [
             {
-                "source": found.source,
-                "key": found.key,
-                "kind": found.kind,
-                "score": round(found.score, 4),
-                "message": found.message,
-                **({"other": {"source": found.other[0], "key": found.other[1]}}
-                   if found.other else {}),
+                "source": finding.source,
+                "key": finding.key,
+                "kind": finding.kind,
+                "score": round(finding.score, 4),
+                "message": finding.message,
+                **({"other": {"source": finding.other[0], "key": finding.other[1]}}
+                   if finding.other else {}),
             }
-            for found in report.findings
+            for finding in report.findings
         ],
     }
 
 
 def write_sheet(path: Path, report: Report) -> bool:
-    """Draws the worst faces of each kind as JPEG; whether there was one to draw."""
+    """Draws the worst faces of each kind as JPEG, and returns whether there was one to draw."""
     records = {
         (index, record.key): record
-        for index, one in enumerate(report.sources) for record in one.records
+        for index, checked_source in enumerate(report.sources) for record in checked_source.records
     }
     tiles, captions = [], []
-    for found in worst(report.findings, WORST):
-        tile = _tile(found, records)
+    for finding in worst(report.findings, WORST):
+        tile = _tile(finding, records)
         if tile is not None:
             tiles.append(tile)
-            captions.append(f"{found.kind}: {Path(found.key).name}")
+            captions.append(f"{finding.kind}: {Path(finding.key).name}")
     if not tiles:
         return False
     sheet = drawing.contact_sheet(tiles, COLUMNS, TILE, captions)
@@ -100,10 +100,10 @@ def write_sheet(path: Path, report: Report) -> bool:
     return True
 
 
-def worst(found: Sequence[Finding], count: int) -> list[Finding]:
+def worst(all_findings: Sequence[Finding], count: int) -> list[Finding]:
     """The `count` findings of each kind with the highest scores, the kinds in their order."""
     by_kind: dict[str, list[Finding]] = defaultdict(list)
-    for finding in found:
+    for finding in all_findings:
         by_kind[finding.kind].append(finding)
     return [
         finding for kind in findings.KINDS
@@ -111,9 +111,9 @@ def worst(found: Sequence[Finding], count: int) -> list[Finding]:
     ]
 
 
-def _tile(found: Finding, records: dict[tuple[int, str], FaceRecord]) -> np.ndarray | None:
-    """The face with its points, beside the other one of a pair; None where there are no pixels."""
-    places = [(found.source, found.key), *([found.other] if found.other else [])]
+def _tile(finding: Finding, records: dict[tuple[int, str], FaceRecord]) -> np.ndarray | None:
+    """The face with its points, beside the other face of a pair; None if there are no pixels."""
+    places = [(finding.source, finding.key), *([finding.other] if finding.other else [])]
     try:
         pictures = [
             look.picture(records[place], read_image(records[place]), DRAWN, SHOWN)

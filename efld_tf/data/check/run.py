@@ -1,4 +1,4 @@
-"""The check itself: reads everything, measures, and turns what is unusual into findings."""
+"""Runs the check: reads everything, measures it, and turns what is unusual into findings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
 
-# Batches of photos under way for each process: enough to keep it busy, few to keep memory flat.
+# Batches of photos under way for each process: enough to keep it busy, and few for the memory.
 WINDOW = 4
 
 
@@ -34,7 +34,7 @@ class CheckedSource:
       source: where its faces come from.
       against: whether it is test data.
       records: its usable annotations.
-      measured: what the pixels say of each.
+      measured: the measurements on the pixels of each.
       errors: the unusable annotations.
     """
 
@@ -47,14 +47,14 @@ class CheckedSource:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-      sources: the corpus, then what it was checked against.
-      thresholds: that were used.
-      findings: by source and face, in their order.
-      notes: what could not be tested, one line each.
-      seconds: that it took.
+      sources: the corpus' sources, then the test data.
+      thresholds: the thresholds that were used.
+      findings: the findings in the order of sources and faces.
+      notes: one line for each thing that could not be tested.
+      seconds: how long the check took.
     """
 
     sources: list[CheckedSource]
@@ -65,11 +65,11 @@ class Report:
 
     @property
     def faces(self) -> int:
-        """How many faces were looked at."""
+        """The number of faces that were checked."""
         return sum(len(checked.records) for checked in self.sources)
 
     def counts(self, source: int) -> dict[str, int]:
-        """Findings of a source by kind, in the order of `findings.KINDS`, without the zeros."""
+        """The number of a source's findings of each kind, in their order, without zeros."""
         kinds = [finding.kind for finding in self.findings if finding.source == source]
         return {kind: kinds.count(kind) for kind in findings.KINDS if kind in kinds}
 
@@ -85,66 +85,69 @@ def check(
     """Looks for mistakes in annotated sources.
 
     Args:
-      corpus: sources that are trained on.
-      against: test data, which the corpus must not contain.
-      workers: processes; None for one a core.
+      corpus: the sources to train on.
+      against: the sources of test data, which the corpus must not contain.
+      workers: number of processes; None for one a core.
 
     Raises:
       EfldError: a source is malformed, does not exist, is given twice or holds nothing.
     """
     begun = time.monotonic()
     thresholds = thresholds or Thresholds()
-    checked = [CheckedSource(sources.parse(text), False) for text in corpus]
-    checked += [CheckedSource(sources.parse(text), True) for text in against]
-    texts = [str(one.source) for one in checked]
+    checked_sources = [CheckedSource(sources.parse(text), False) for text in corpus]
+    checked_sources += [CheckedSource(sources.parse(text), True) for text in against]
+    texts = [str(checked_source.source) for checked_source in checked_sources]
     for text in texts:
         if texts.count(text) > 1:
             raise EfldError(f"source {text}: given twice")
-    for one in checked:
-        _read_annotations(one, progress)
-    _measure(checked, workers or os.cpu_count() or 1, progress)
-    found: list[Finding] = []
+    for checked_source in checked_sources:
+        _read_annotations(checked_source, progress)
+    _measure(checked_sources, workers or os.cpu_count() or 1, progress)
+    all_findings: list[Finding] = []
     notes: list[str] = []
-    for index, one in enumerate(checked):
-        found += _file_findings(index, one)
-        found += _place_findings(index, one, thresholds)
-        found += _shape_findings(index, one, thresholds, notes)
-    found += _pair_findings(checked, thresholds)
-    found += _identity_findings(checked)
-    return Report(checked, thresholds, _in_order(found, checked), notes, time.monotonic() - begun)
+    for index, checked_source in enumerate(checked_sources):
+        all_findings += _file_findings(index, checked_source)
+        all_findings += _place_findings(index, checked_source, thresholds)
+        all_findings += _shape_findings(index, checked_source, thresholds, notes)
+    all_findings += _pair_findings(checked_sources, thresholds)
+    all_findings += _identity_findings(checked_sources)
+    ordered = _in_order(all_findings, checked_sources)
+    return Report(checked_sources, thresholds, ordered, notes, time.monotonic() - begun)
 
 
-def _read_annotations(one: CheckedSource, progress: bool) -> None:
-    description = f"annotations of {one.source.path.name}"
+def _read_annotations(checked_source: CheckedSource, progress: bool) -> None:
+    description = f"annotations of {checked_source.source.path.name}"
     with tqdm(unit="face", desc=description, disable=not progress, leave=False, delay=1) as bar:
-        for item in sources.stream(one.source):
+        for item in sources.stream(checked_source.source):
             bar.update()
             if isinstance(item, DataError):
-                one.errors.append(item)
+                checked_source.errors.append(item)
             else:
-                one.records.append(item)
-    if not one.records and not one.errors:
-        raise sources.no_face(one.source)
+                checked_source.records.append(item)
+    if not checked_source.records and not checked_source.errors:
+        raise sources.no_face(checked_source.source)
 
 
-def _measure(checked: list[CheckedSource], workers: int, progress: bool) -> None:
-    total = sum(len(one.records) for one in checked)
-    batches = (batch for one in checked for batch in faces.batches(one.records))
+def _measure(checked_sources: list[CheckedSource], workers: int, progress: bool) -> None:
+    total = sum(len(checked_source.records) for checked_source in checked_sources)
+    batches = (batch for checked_source in checked_sources
+               for batch in faces.batches(checked_source.records))
     with tqdm(total=total, unit="face", desc="images", disable=not progress) as bar:
         results = bounded_map(faces.measure, batches, workers, WINDOW * workers)
         everything: list[Measured] = []
         for measured in results:
             everything += measured
             bar.update(len(measured))
-    for one in checked:
-        one.measured, everything = everything[: len(one.records)], everything[len(one.records) :]
+    for checked_source in checked_sources:
+        count = len(checked_source.records)
+        checked_source.measured, everything = everything[:count], everything[count:]
 
 
-def _file_findings(index: int, one: CheckedSource) -> Iterator[Finding]:
-    for error in one.errors:
-        key = sources.error_key(error, one.source.folder)
+def _file_findings(index: int, checked_source: CheckedSource) -> Iterator[Finding]:
+    for error in checked_source.errors:
+        key = sources.error_key(error, checked_source.source.folder)
         yield Finding(index, key, findings.ANNOTATION, 1.0, error.reason)
-    for record, measured in zip(one.records, one.measured, strict=True):
+    for record, measured in zip(checked_source.records, checked_source.measured, strict=True):
         if measured.truncated:
             effect = "" if measured.error is None else f" ({measured.error})"
             message = f"the file is cut off: {measured.truncated}{effect}"
@@ -153,61 +156,64 @@ def _file_findings(index: int, one: CheckedSource) -> Iterator[Finding]:
             yield Finding(index, record.key, findings.IMAGE, 1.0, measured.error)
 
 
-def _place_findings(index: int, one: CheckedSource, limits: Thresholds) -> Iterator[Finding]:
-    """Points outside the image, and boxes away from their points."""
-    for record, measured in zip(one.records, one.measured, strict=True):
+def _place_findings(
+    index: int, checked_source: CheckedSource, limits: Thresholds
+) -> Iterator[Finding]:
+    """Finds points outside the image, and boxes away from their points."""
+    for record, measured in zip(checked_source.records, checked_source.measured, strict=True):
         box = record.face_box()
         if not measured.error:
-            far, count = _outside(record.points, measured.width, measured.height)
-            relative = far / max(float(box[2] - box[0]), 1e-6)
+            distance, count = _outside(record.points, measured.width, measured.height)
+            relative = distance / max(float(box[2] - box[0]), 1e-6)
             if relative > limits.outside:
-                many = "1 point lies" if count == 1 else f"{count} points lie"
-                message = f"{many} up to {far:.1f} px ({relative:.2f} face sizes) outside " \
-                    f"the image of {measured.width} x {measured.height}"
+                subject = "1 point lies" if count == 1 else f"{count} points lie"
+                message = f"{subject} up to {distance:.1f} px ({relative:.2f} face sizes) " \
+                    f"outside the image of {measured.width} x {measured.height}"
                 yield Finding(index, record.key, findings.OUTSIDE, relative, message)
         if record.box is not None:
             if schemas.get(record.schema).box == "points":
                 box = record.source_box("points")
             if (overlap := duplicates.iou(record.box, box)) < limits.box:
-                known = record.points[np.isfinite(record.points).all(axis=-1)]
-                inside = ((known >= record.box[:2]) & (known <= record.box[2:])).all(axis=-1)
-                message = f"the box holds {int(inside.sum())} of {len(known)} points; its " \
+                annotated = record.points[np.isfinite(record.points).all(axis=-1)]
+                inside = (annotated >= record.box[:2]) & (annotated <= record.box[2:])
+                inside = inside.all(axis=-1)
+                message = f"the box holds {int(inside.sum())} of {len(annotated)} points; its " \
                     f"intersection over union with the face is {overlap:.2f}"
                 yield Finding(index, record.key, findings.BOX, 1 - overlap, message)
 
 
 def _outside(points: np.ndarray, width: int, height: int) -> tuple[float, int]:
-    """How many pixels the farthest point lies outside the image, and how many points do."""
-    known = points[np.isfinite(points).all(axis=-1)].astype(np.float64)
-    last = np.array([width, height]) - 0.5
-    over = np.linalg.norm(np.maximum(np.maximum(-0.5 - known, known - last), 0), axis=1)
+    """The distance of the farthest point outside the image in pixels, and the number outside."""
+    annotated = points[np.isfinite(points).all(axis=-1)].astype(np.float64)
+    limit = np.array([width, height]) - 0.5
+    over = np.linalg.norm(np.maximum(np.maximum(-0.5 - annotated, annotated - limit), 0), axis=1)
     return float(over.max(initial=0)), int((over > 0).sum())
 
 
 def _shape_findings(
-    index: int, one: CheckedSource, limits: Thresholds, notes: list[str]
+    index: int, checked_source: CheckedSource, limits: Thresholds, notes: list[str]
 ) -> Iterator[Finding]:
     by_schema: dict[str, list[FaceRecord]] = defaultdict(list)
-    for record in one.records:
+    for record in checked_source.records:
         by_schema[record.schema].append(record)
     for name, records in by_schema.items():
         if len(records) < shapes.FEWEST_FACES:
-            notes.append(f"{one.source}: shapes not tested: {len(records)} faces of {name}, "
-                         f"{shapes.FEWEST_FACES} are needed")
+            notes.append(f"{checked_source.source}: shapes not tested: {len(records)} faces of "
+                         f"{name}, {shapes.FEWEST_FACES} are needed")
             continue
         if schemas.get(name).flip is None:
             try:
                 notes.append(infer_flip(records))
             except EfldError as error:
-                notes.append(f"{one.source}: exchanged labels not looked for: {error}")
+                notes.append(f"{checked_source.source}: exchanged labels not looked for: {error}")
         schema = schemas.get(name)
         points = np.stack([record.points for record in records])
         tests = shapes.shape_tests(points, schema, limits.outlier)
         swapped = int(np.count_nonzero(tests.swapped))
         if 2 * swapped > len(records):
-            notes.append(f"{one.source}: {swapped} of {len(records)} faces have left and right "
-                         f"exchanged: are the anchors of {name} those of the person's own sides, "
-                         "and its points in the file's order?")
+            notes.append(f"{checked_source.source}: {swapped} of {len(records)} faces have left "
+                         f"and right exchanged: are the anchors of {name} those of the person's "
+                         "own sides, and its points in the file's order?")
         for face, record in enumerate(records):
             residual = float(tests.residual[face])
             if tests.swapped[face]:
@@ -223,14 +229,15 @@ def _shape_findings(
                 yield Finding(index, record.key, findings.OUTLIER, residual, message)
 
 
-def _pair_findings(checked: list[CheckedSource], limits: Thresholds) -> Iterator[Finding]:
-    """Copies and near-duplicates within either side and across."""
-    place = [(i, record) for i, one in enumerate(checked) for record in one.records]
-    measured = [m for one in checked for m in one.measured]
-    against = np.array([checked[i].against for i, _ in place], bool)
+def _pair_findings(checked_sources: list[CheckedSource], limits: Thresholds) -> Iterator[Finding]:
+    """Finds copies and near-duplicates, within the corpus, within the test data and across."""
+    place = [(i, record) for i, checked_source in enumerate(checked_sources)
+             for record in checked_source.records]
+    measured = [m for checked_source in checked_sources for m in checked_source.measured]
+    against = np.array([checked_sources[i].against for i, _ in place], bool)
     digests = [m.digest for m in measured]
     boxes = np.array([record.face_box() for _, record in place]).reshape(-1, 4)
-    own, test, photo = duplicates.copies(digests, boxes, against)
+    own_copies, test_copies, same_photo = duplicates.copies(digests, boxes, against)
     crops = {i: m.crop for i, m in enumerate(measured) if m.crop is not None}
     hashed = list(crops)
     near_own, near_test = duplicates.near_duplicates(
@@ -239,52 +246,55 @@ def _pair_findings(checked: list[CheckedSource], limits: Thresholds) -> Iterator
         np.array([crop.thumbnail.ravel() for crop in crops.values()]),
         [digests[i] for i in hashed], against[hashed], limits.near, limits.similar,
     )
-    near_own, near_test = ({hashed[i]: hashed[j] for i, j in near.items()}
-                           for near in (near_own, near_test))
+    near_own, near_test = ({hashed[i]: hashed[j] for i, j in pairs.items()}
+                           for pairs in (near_own, near_test))
     nothing: dict[int, int] = {}
-    found = (
-        (findings.DUPLICATE, own, nothing, "the same pixels as"),
-        (findings.TEST_DUPLICATE, test, nothing, "the same pixels as the test face"),
-        (findings.TEST_PHOTO, photo, nothing, "its photo also has the test face"),
-        (findings.NEAR_DUPLICATE, near_own, own, "nearly the same picture as"),
-        (findings.TEST_NEAR_DUPLICATE, near_test, test, "nearly the same picture as the test face"),
+    kinds = (
+        (findings.DUPLICATE, own_copies, nothing, "the same pixels as"),
+        (findings.TEST_DUPLICATE, test_copies, nothing, "the same pixels as the test face"),
+        (findings.TEST_PHOTO, same_photo, nothing, "its photo also has the test face"),
+        (findings.NEAR_DUPLICATE, near_own, own_copies, "nearly the same picture as"),
+        (findings.TEST_NEAR_DUPLICATE, near_test, test_copies,
+         "nearly the same picture as the test face"),
     )
-    for kind, pairs, stronger, words in found:
-        for face, other in pairs.items():
+    for kind, pairs, stronger, words in kinds:
+        for face, match_face in pairs.items():
             if face in stronger:
                 continue
-            (index, record), (there, match) = place[face], place[other]
-            where = "" if index == there else f" in {checked[there].source.path.name}"
+            (index, record), (there, match) = place[face], place[match_face]
+            location = "" if index == there else f" in {checked_sources[there].source.path.name}"
             score = 1.0
             if kind in (findings.NEAR_DUPLICATE, findings.TEST_NEAR_DUPLICATE):
-                score = duplicates.correlation(crops[face].thumbnail, crops[other].thumbnail)
-            yield Finding(index, record.key, kind, score, f"{words} {match.key}{where}",
+                score = duplicates.correlation(crops[face].thumbnail, crops[match_face].thumbnail)
+            yield Finding(index, record.key, kind, score, f"{words} {match.key}{location}",
                           (there, match.key))
 
 
-def _identity_findings(checked: list[CheckedSource]) -> Iterator[Finding]:
-    """Faces of people (or photos, where those are the identities) that test data has.
+def _identity_findings(checked_sources: list[CheckedSource]) -> Iterator[Finding]:
+    """Finds faces of people (or photos, if those are the identities) that test data has too.
 
-    Only sources of one reader are compared: two data sets may well call two people the same.
+    Only sources of one reader are compared, since two data sets may give two people the same name.
     """
-    known: dict[tuple[str, str], tuple[int, str]] = {}
-    for index, one in enumerate(checked):
-        for record in one.records if one.against else ():
+    people: dict[tuple[str, str], tuple[int, str]] = {}
+    for index, checked_source in enumerate(checked_sources):
+        for record in checked_source.records if checked_source.against else ():
             if record.identity:
-                known.setdefault((one.source.reader, record.identity), (index, record.key))
-    for index, one in enumerate(checked):
-        for record in one.records if not one.against else ():
-            if other := known.get((one.source.reader, record.identity or "")):
-                message = f"test data has {record.identity} too: {other[1]}"
-                yield Finding(index, record.key, findings.TEST_IDENTITY, 1.0, message, other)
+                person = (checked_source.source.reader, record.identity)
+                people.setdefault(person, (index, record.key))
+    for index, checked_source in enumerate(checked_sources):
+        for record in checked_source.records if not checked_source.against else ():
+            if test_face := people.get((checked_source.source.reader, record.identity or "")):
+                message = f"test data has {record.identity} too: {test_face[1]}"
+                yield Finding(index, record.key, findings.TEST_IDENTITY, 1.0, message, test_face)
 
 
-def _in_order(found: list[Finding], checked: list[CheckedSource]) -> list[Finding]:
+def _in_order(all_findings: list[Finding], checked_sources: list[CheckedSource]) -> list[Finding]:
     place = {
         (index, record.key): number
-        for index, one in enumerate(checked) for number, record in enumerate(one.records)
+        for index, checked_source in enumerate(checked_sources)
+        for number, record in enumerate(checked_source.records)
     }
     kinds = list(findings.KINDS)
-    return sorted(found, key=lambda finding: (
+    return sorted(all_findings, key=lambda finding: (
         finding.source, place.get((finding.source, finding.key), -1), kinds.index(finding.kind)
     ))

@@ -1,8 +1,8 @@
-"""A robust shape model of a source, and the labels that contradict it.
+"""Fits a robust shape model to a source, and finds the labels that contradict it.
 
-Shapes are complex numbers, as in `landmarks.shapes`: a mirrored face cannot pass for one that is
-merely turned. A face whose left and right labels are exchanged therefore fits badly until they are
-changed back; so does a mirrored photo whose labels were not exchanged with it, which looks the
+Shapes are complex numbers, as in `landmarks.shapes`, so that a mirrored face cannot pass for one
+that is merely turned. A face whose left and right labels are exchanged therefore fits badly until
+they are changed back. So does a mirrored photo whose labels were not exchanged, which looks the
 same.
 
 The thresholds were chosen on HELEN, YouTube Faces, SCUT-FBP5500 and the CUHK five-point lists
@@ -20,28 +20,28 @@ import numpy as np
 from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.landmarks.shapes import align, as_complex, mean_shape, normalised
 
-# Fewer shapes do not say which one is unusual.
+# Fewer shapes cannot tell which one is unusual.
 FEWEST_FACES = 20
 
-# PCA: one mode for so many faces, at most so many.
+# The PCA has one mode for every FACES_A_MODE faces, and at most MOST_MODES.
 FACES_A_MODE = 10
 MOST_MODES = 12
 
 # How far a mode may explain a face, in its standard deviations over the source.
 MODE_REACH = 4.0
 
-# Faces this far off do not shape the model, in robust deviations of the log of the residual.
+# Faces this far off are left out of the model, in robust deviations of the log of the residual.
 MODEL_DEVIATIONS = 3.0
 
-# Below these a shape is never an outlier, in face sizes: the RMS over all points, one point.
+# Below these a shape is never an outlier, in face sizes: the RMS over all points, and one point.
 LEAST_RESIDUAL = 0.025
 LEAST_POINT = 0.14
 
-# A relabelling is found where it fits so much better.
+# A relabelling is reported if its misfit is below these parts of the misfit as labelled.
 SWAP_RATIO = 0.7
 SHIFT_RATIO = 0.6
 
-# And where the labels as they are fit so badly, in robust deviations of the log of the residual.
+# A shift also needs labels that fit this badly, in robust deviations of the log of the residual.
 SHIFT_UNUSUAL = 2.0
 
 # Parts with fewer points have too little shape to tell a shift from an expression.
@@ -50,7 +50,7 @@ FEWEST_SHIFTED = 4
 
 @dataclass(frozen=True, eq=False)
 class ShapeTests:
-    """What the shape model says of each of a source's faces.
+    """The tests of a source's faces by the shape model.
 
     Attributes:
       residual: [F] RMS distance of the points from the model's best fit in face sizes, here four
@@ -59,7 +59,7 @@ class ShapeTests:
       worst: [F] index of that point.
       outlier: [F] bool.
       swapped: [F] bool; left and right are exchanged.
-      shifts: for each face with shifted labels, which ones by how much, in words.
+      shifts: for each face with shifted labels, a text that says which ones and by how much.
     """
 
     residual: np.ndarray
@@ -80,12 +80,12 @@ def shape_tests(
       deviations: how many robust standard deviations of the log of the residuals are unusual.
     """
     shapes = as_complex(points)
-    known = np.isfinite(shapes)
+    annotated = np.isfinite(shapes)
     mean = mean_shape(shapes, schema)
     aligned = align(shapes, mean)
-    aligned = np.where(known, aligned, mean)  # what is missing is as expected
-    distance = _model_distance(aligned, known, mean) / 4
-    residual = _rms(distance, known)
+    aligned = np.where(annotated, aligned, mean)  # missing points are as expected
+    distance = _model_distance(aligned, annotated, mean) / 4
+    residual = _rms(distance, annotated)
     largest = distance.max(axis=1)
     swapped = _swapped(aligned, mean, schema)
     return ShapeTests(
@@ -99,8 +99,8 @@ def shape_tests(
     )
 
 
-def _rms(distance: np.ndarray, known: np.ndarray) -> np.ndarray:
-    return np.sqrt((distance**2).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+def _rms(distance: np.ndarray, annotated: np.ndarray) -> np.ndarray:
+    return np.sqrt((distance**2).sum(axis=1) / np.maximum(annotated.sum(axis=1), 1))
 
 
 def _unusual(values: np.ndarray, deviations: float, least: float = 0.0) -> np.ndarray:
@@ -119,26 +119,26 @@ def _limit(values: np.ndarray, deviations: float) -> float:
     return float(np.exp(median + deviations * spread))
 
 
-def _model_distance(aligned: np.ndarray, known: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """[F, N] distance of each point from the fit of a PCA that leaves out unusual faces."""
+def _model_distance(aligned: np.ndarray, annotated: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """The distance [F, N] of each point from the fit of a PCA that leaves out unusual faces."""
     flat = np.concatenate([aligned.real, aligned.imag], axis=1)
     distance = abs(aligned - mean)  # before there is a model that a gross error could bend
     for _ in range(3):
-        distance = np.where(known, distance, 0)
-        kept = ~_unusual(_rms(distance, known), MODEL_DEVIATIONS)
-        kept &= ~_unusual(distance.max(axis=1), MODEL_DEVIATIONS)
-        centre = flat[kept].mean(axis=0)
-        variance, modes = np.linalg.eigh(np.cov(flat[kept].T, bias=True))
-        count = min(MOST_MODES, aligned.shape[1] - 2, int(kept.sum()) // FACES_A_MODE)
+        distance = np.where(annotated, distance, 0)
+        usual = ~_unusual(_rms(distance, annotated), MODEL_DEVIATIONS)
+        usual &= ~_unusual(distance.max(axis=1), MODEL_DEVIATIONS)
+        centre = flat[usual].mean(axis=0)
+        variance, modes = np.linalg.eigh(np.cov(flat[usual].T, bias=True))
+        count = min(MOST_MODES, aligned.shape[1] - 2, int(usual.sum()) // FACES_A_MODE)
         count = max(count, 1)
         modes, reach = modes[:, -count:], MODE_REACH * np.sqrt(np.maximum(variance[-count:], 0))
         fit = np.clip((flat - centre) @ modes, -reach, reach) @ modes.T + centre
         distance = np.hypot(*np.split(flat - fit, 2, axis=1))
-    return np.where(known, distance, 0)
+    return np.where(annotated, distance, 0)
 
 
 def _misfit(aligned: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """[F, K] residual, 0 to 1, of the best similarity between shapes [F, N] and [K, N]."""
+    """The residual [F, K], 0 to 1, of the best similarity between shapes [F, N] and [K, N]."""
     fit = abs(normalised(aligned) @ normalised(labelled).conj().T) / aligned.shape[1]
     return np.sqrt(1 - np.clip(fit, 0, 1) ** 2)
 
@@ -151,28 +151,28 @@ def _swapped(aligned: np.ndarray, mean: np.ndarray, schema: LandmarkSchema) -> n
 
 
 def _shifts(
-    aligned: np.ndarray, mean: np.ndarray, schema: LandmarkSchema, asked: np.ndarray
+    aligned: np.ndarray, mean: np.ndarray, schema: LandmarkSchema, tested: np.ndarray
 ) -> dict[int, str]:
-    """The faces among those `asked` for whose labels are shifted cyclically, and how."""
-    found: dict[int, list[str]] = {}
+    """Descriptions of cyclic shifts of labels, by face, for the faces to be tested."""
+    descriptions: dict[int, list[str]] = {}
     shifted = np.stack([np.roll(mean, k) for k in range(len(mean))])
     for face, shift in _better(_misfit(aligned, shifted)):
-        found[face] = [f"all points by {shift}"]
-    whole = set(found)
+        descriptions[face] = [f"all points by {shift}"]
+    fully_shifted = set(descriptions)
     for name, misfit in _part_misfits(aligned, mean, schema):
         for face, shift in _better(misfit):
-            if face not in whole:
-                found.setdefault(face, []).append(f"{name} by {shift}")
-    return {face: ", ".join(what) for face, what in sorted(found.items()) if asked[face]}
+            if face not in fully_shifted:
+                descriptions.setdefault(face, []).append(f"{name} by {shift}")
+    return {face: ", ".join(texts) for face, texts in sorted(descriptions.items()) if tested[face]}
 
 
 def _part_misfits(
     aligned: np.ndarray, mean: np.ndarray, schema: LandmarkSchema
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """For each part its name and the residual [F, K] of its labels shifted by 0, 1, ...
+    """Yields each part's name and the residual [F, K] of its labels shifted by 0, 1, ...
 
-    The other points say how the face is turned; the part must then fit by shift and scale alone,
-    because a rotation explains most of a shift along a ring.
+    The other points tell how the face is turned. The part must then fit by shift and scale alone,
+    because a rotation would explain most of a shift along a ring.
     """
     for part in schema.parts:
         index = list(part.points)
@@ -180,20 +180,20 @@ def _part_misfits(
         others[index] = False
         if not part.line or min(len(index), others.sum()) < FEWEST_SHIFTED:
             continue
-        own = normalised(align(aligned, mean, others)[:, index])
-        wanted = normalised(np.stack([np.roll(mean[index], k) for k in range(len(index))]))
-        fit = (own @ wanted.conj().T).real / len(index)
+        part_shapes = normalised(align(aligned, mean, others)[:, index])
+        labellings = normalised(np.stack([np.roll(mean[index], k) for k in range(len(index))]))
+        fit = (part_shapes @ labellings.conj().T).real / len(index)
         yield part.name, np.sqrt(1 - np.clip(fit, 0, 1) ** 2)
 
 
 def _better(misfit: np.ndarray) -> list[tuple[int, int]]:
-    """The faces that fit badly and, with their labels shifted by so many indices, well.
+    """The faces that fit badly as labelled and well with shifted labels, and the shifts.
 
-    A better fit alone would not do: the hidden eyebrow of a profile fits no labels.
+    A better fit alone is not enough, since the hidden eyebrow of a profile fits no labels.
     """
     as_is, best = misfit[:, 0], misfit[:, 1:].min(axis=1)
     shift = misfit[:, 1:].argmin(axis=1) + 1
     shift = np.where(shift > misfit.shape[1] / 2, shift - misfit.shape[1], shift)
     usual = _limit(as_is, SHIFT_UNUSUAL)
-    found = (best < SHIFT_RATIO * as_is) & (as_is > usual) & (best < usual)
-    return [(int(face), int(shift[face])) for face in np.flatnonzero(found)]
+    better = (best < SHIFT_RATIO * as_is) & (as_is > usual) & (best < usual)
+    return [(int(face), int(shift[face])) for face in np.flatnonzero(better)]

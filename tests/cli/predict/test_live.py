@@ -137,8 +137,8 @@ class _Told:
     def note(self, text: str) -> None:
         self.lines.append(text)
 
-    def done(self, name: str, found: str) -> None:
-        self.lines.append(f"{name}: {found}")
+    def done(self, name: str, summary: str) -> None:
+        self.lines.append(f"{name}: {summary}")
 
     def failed(self, error: Exception) -> None:
         self.lines.append(f"error: {error}")
