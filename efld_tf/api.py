@@ -107,6 +107,9 @@ def train(
 ) -> Run:
     """Trains a recipe, or resumes an earlier run of it that was killed.
 
+    Photos are read by worker processes, which import the script that calls this: its own work
+    belongs under `if __name__ == "__main__":`.
+
     Args:
       recipe: its YAML file, or what `training.recipe.load` makes of one.
       steps: the number of steps; None for that of the recipe.

@@ -10,6 +10,7 @@ import numpy as np
 
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, schemas
+from efld_tf.landmarks.schema import LandmarkSchema
 
 # The attribute with the licence of the weights that made the points.
 LICENSE = "weights_license"
@@ -68,13 +69,7 @@ class FaceRecord:
 
         If an eye or a mouth corner is not annotated, it is the square around all points.
         """
-        anchors = schemas.get(self.schema).anchor_points(self.points)
-        if np.isfinite(anchors).all():
-            return box_around(anchors).astype(np.float64)
-        x0, y0, x1, y1 = self.source_box("points").astype(np.float64)
-        half = max(x1 - x0, y1 - y0) / 2
-        x, y = (x0 + x1) / 2, (y0 + y1) / 2
-        return np.array([x - half, y - half, x + half, y + half])
+        return face_square(self.points, schemas.get(self.schema))
 
 
 def checked_points(
@@ -109,6 +104,18 @@ def checked_points(
     if not np.isfinite(points).all():
         raise DataError(path, "a coordinate is not a finite number", line)
     return points
+
+
+def face_square(points: np.ndarray, schema: LandmarkSchema) -> np.ndarray:
+    """The square of `FaceRecord.face_box`, [4] float64, for points [N, 2] of that schema."""
+    anchors = schema.anchor_points(points)
+    if np.isfinite(anchors).all():
+        return box_around(anchors).astype(np.float64)
+    annotated = points[np.isfinite(points).all(axis=-1)]
+    x0, y0, x1, y1 = geometry.tight_box(annotated).astype(np.float64)
+    half = max(x1 - x0, y1 - y0) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return np.array([x - half, y - half, x + half, y + half])
 
 
 def box_around(anchors: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from efld_tf.annotations.record import FaceRecord, box_around
+from efld_tf.annotations.record import FaceRecord, face_square
 from efld_tf.data import look
 from efld_tf.data.look import Face, Remarks
 from efld_tf.errors import DataError, EfldError
@@ -45,7 +45,8 @@ class SourceStats:
       faces, identities: how many there are; identities are None if the source does not tell.
       occluded, missing: shares of all points; occluded is None if the source does not tell.
       values: for each key of `MEASURES`, a value for each face on which it could be measured.
-      mean: [N, 2] the mean shape in face sizes, upright, y down, its centre at 0.
+      mean: [N, 2] the mean shape in face sizes, upright, y down, its centre at 0; NaN for points
+        that no face has.
       covariance: [N, 2, 2] the covariance of the points about the mean shape, after each face's
         best similarity; NaN for points of fewer than two faces.
     """
@@ -167,21 +168,24 @@ def angles(points: np.ndarray, schema: str) -> dict[str, np.ndarray]:
 
 
 def _shape(points: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean shape [N, 2], covariances [N, 2, 2], and each face's RMS distance from it."""
+    """The mean shape [N, 2], covariances [N, 2, 2], and the faces' RMS distances from it."""
     if len(points) > MOST_SHAPES:
         points = np.stack(look.sample(points, MOST_SHAPES))
     landmark_schema = schemas.get(schema)
     faces = shapes.as_complex(points)
     middle = shapes.mean_shape(faces, landmark_schema)
+    middle[~np.isfinite(faces).any(axis=0)] = complex(np.nan, np.nan)
     difference = shapes.align(faces, middle) - middle
     offset = np.stack([difference.real, difference.imag], axis=-1)
     mean = np.stack([middle.real, middle.imag], axis=-1)
-    x0, _, x1, _ = box_around(landmark_schema.anchor_points(mean)).astype(np.float64)
-    mean, offset = mean / (x1 - x0), offset / (x1 - x0)
+    x0, _, x1, _ = face_square(mean, landmark_schema)
+    side = x1 - x0 or np.nan  # of a single point
+    mean, offset = mean / side, offset / side
     annotated = np.isfinite(offset).all(axis=-1)
     offset = np.where(annotated[..., None], offset, 0)
-    residual = np.sqrt((offset**2).sum(axis=(1, 2)) / annotated.sum(axis=1))
-    return mean, _covariance(offset, annotated), residual
+    measured = annotated.any(axis=1)
+    squares = (offset[measured] ** 2).sum(axis=(1, 2)) / annotated[measured].sum(axis=1)
+    return mean, _covariance(offset, annotated), np.sqrt(squares)
 
 
 def _covariance(values: np.ndarray, annotated: np.ndarray) -> np.ndarray:

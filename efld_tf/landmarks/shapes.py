@@ -24,8 +24,9 @@ def as_complex(points: Floats) -> Shapes:
 def mean_shape(shapes: Shapes, schema: LandmarkSchema) -> Shapes:
     """The median shape [N] of shapes [F, N], centred and of RMS size 1.
 
-    Faces whose eyes and mouth show them to be mirrored are relabelled first, so that even a source
-    with all labels exchanged gives a correct face.
+    It starts from the faces with eyes and mouth, turned upright; if there are none, from all faces
+    as they lie. Faces whose eyes and mouth show them to be mirrored are relabelled first, so that
+    even a source with all labels exchanged gives a correct face.
     """
     eyes_mouth = [shapes[:, list(schema.anchors[name])].mean(axis=1) for name in ANCHORS]
     right, left = eyes_mouth[:2]
@@ -35,7 +36,8 @@ def mean_shape(shapes: Shapes, schema: LandmarkSchema) -> Shapes:
         shapes = np.where(mirrored[:, None], shapes[:, list(schema.flip)], shapes)
     with np.errstate(invalid="ignore", divide="ignore"):
         upright = normalised(shapes) * (1j * down.conj() / abs(down))[:, None]
-    mean = median(upright[np.isfinite(down) & (down != 0)])
+    oriented = np.isfinite(down) & (down != 0)
+    mean = median(upright[oriented] if oriented.any() else normalised(shapes))
     for _ in range(5):
         mean = median(align(shapes, mean))
     return mean

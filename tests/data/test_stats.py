@@ -163,6 +163,34 @@ def test_errors_are_kept(tmp_path: Path) -> None:
         stats.measure(f"ibug:{tmp_path / 'empty'}", progress=False)
 
 
+@pytest.mark.parametrize("hidden", [range(36, 42), range(36, 48), range(1, 68)])
+def test_faces_without_an_eye_have_a_shape(hidden: range, tmp_path: Path) -> None:
+    """No face shows which way is up: they are compared as they lie."""
+    shown = np.delete(np.arange(68), hidden)
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for index in range(20):
+        write_image(tmp_path / f"{index}.png")
+        points = np.column_stack([MEAN + rng.normal(0, 1, (68, 2)), np.full(68, 2)])
+        points[hidden] = 0
+        images.append({"id": index, "file_name": f"{index}.png"})
+        annotations.append({"image_id": index, "keypoints": points.ravel().tolist()})
+    listed = tmp_path / "list.json"
+    listed.write_text(json.dumps({"images": images, "annotations": annotations}))
+    found = stats.measure(f"coco:{listed}", progress=False)
+    assert np.isnan(found.mean[hidden]).all() and not len(found.values["yaw"])
+    stats_plot.draw(tmp_path / "stats.png", [found])
+    if len(shown) == 1:
+        assert not len(found.values["residual"])  # it has no size
+        return
+    side = np.ptp(MEAN[shown], axis=0).max()
+    spread = np.sqrt((found.deviation[shown] ** 2).mean())
+    assert spread == pytest.approx(np.sqrt(2) / side, rel=0.2)
+    expected = (MEAN[shown] - MEAN[shown].mean(axis=0)) / side
+    centred = found.mean[shown] - found.mean[shown].mean(axis=0)
+    np.testing.assert_allclose(centred, expected, atol=0.02)
+
+
 def test_a_single_face_has_no_spread(tmp_path: Path) -> None:
     found = stats.measure(_write(tmp_path, [MEAN]), progress=False)
     assert np.isnan(found.deviation).all()

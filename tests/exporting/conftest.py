@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,13 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.annotations.synthetic import render_face
-from efld_tf.exporting import calibration
-from efld_tf.exporting.report import ExportReport
+from efld_tf.exporting import calibration, modes
+from efld_tf.exporting.report import Bundle, ExportReport
 from efld_tf.landmarks.geometry import CropRule, extract_crop
 from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses
 from tests import faces
+from tests.once import once
 from tests.trained import export_as
 
 SIZE = 64
@@ -30,7 +33,7 @@ OPTIONS = {"mapnet": {"channels": 16}, "efld": {"dropout": 0.1}}
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return faces.write_ibug(tmp_path_factory.mktemp("photos"), 24)
+    return once(tmp_path_factory, "photos", lambda folder: faces.write_ibug(folder, 24))
 
 
 def learn(spec: checkpoint.ModelSpec, model: tf_keras.Model, crops, shapes) -> None:
@@ -69,10 +72,19 @@ def rendered_faces(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="session", params=sorted(registry.FAMILIES))
-def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(
+    request: pytest.FixtureRequest, photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A model of every family that has learnt a few faces, with a presence output."""
+    family = request.param
+    folder = once(tmp_path_factory, family,
+                  lambda folder: _train(family, photos, folder / "best.h5"))
+    return folder / "best.h5"
+
+
+def _train(family: str, photos: Path, path: Path) -> None:
     spec = checkpoint.ModelSpec(
-        request.param, SIZE, OPTIONS.get(request.param, {}),
+        family, SIZE, OPTIONS.get(family, {}),
         {head: checkpoint.HeadSpec(faces.mean_shape(head).tolist(), RULE, f"ibug:{photos}")
          for head in ("ibug51", "ibug68")},
         license="for tests alone", presence={"faces": "drawn"},
@@ -90,12 +102,31 @@ def trained(request, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     logit = model(found.crops / np.float32(255))["presence"].numpy()
     scale = 2 / logit.std()
     presence.set_weights([scale * kernel, -scale * np.median(logit, axis=0)])
-    path = tmp_path_factory.mktemp("run") / "best.h5"
     checkpoint.save(path, spec, model)
-    return path
 
 
 @pytest.fixture(scope="session")
-def exported(trained: Path) -> tuple[Path, ExportReport]:
-    bundle = export_as(trained, trained.parent / "bundle", "int8")
+def export_once(
+    trained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Bundle]:
+    """The model's bundle in a mode."""
+
+    def export(mode: str) -> Bundle:
+        folder = once(tmp_path_factory, f"{trained.parent.name}_{mode}",
+                      lambda folder: export_as(trained, folder / "bundle", mode, epochs=1))
+        report = json.loads((folder / "bundle" / "report.json").read_text())
+        return Bundle(folder / "bundle", ExportReport(**report))
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def exported(export_once: Callable[[str], Bundle]) -> tuple[Path, ExportReport]:
+    bundle = export_once("int8")
     return bundle.model, bundle.report
+
+
+@pytest.fixture(scope="session")
+def exports(export_once: Callable[[str], Bundle]) -> dict[str, Path]:
+    """A bundle's model of every mode."""
+    return {mode: export_once(mode).model for mode in modes.MODES}

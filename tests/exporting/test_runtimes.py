@@ -27,7 +27,6 @@ from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph, other_runtimes, versions
 from tests.exporting.conftest import RULE, SIZE
 from tests.tiny_models import edited
-from tests.trained import export_as
 
 # Older than what made a dense layer of a scale for each output right, and the first of LiteRT.
 OLD, FIRST_LITERT = "tflite-runtime==2.14.0", "ai-edge-litert==1.0.1"
@@ -47,15 +46,6 @@ def runtimes() -> dict[str, Path]:
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def exports(trained: Path) -> dict[str, Path]:
-    """A bundle's model of every mode."""
-    folder = trained.parent / "modes"
-    return {
-        mode: export_as(trained, folder / mode, mode, epochs=1).model for mode in modes.MODES
-    }
 
 
 @ALL_FAMILIES
