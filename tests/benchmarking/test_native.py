@@ -132,8 +132,11 @@ def test_files_are_pushed_once(phone, int8_model: Path) -> None:
     assert len([words for words in calls(folder) if "push" in words]) == 3
 
 
-def test_power_above_idle(phone, int8_model: Path) -> None:
+def test_power_above_idle(
+    phone, int8_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = phone()
+    monkeypatch.setattr(native, "SAMPLE_SECONDS", 0.5)  # ten samples in the least time
     arguments = [str(int8_model), "--android", "--benchmark-model", str(folder / "tool"),
                  "--power", "5", "--output", str(folder / "r.json")]
     assert bench.main(arguments) is None
