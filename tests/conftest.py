@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from efld_tf.landmarks import schemas
 from tests import tiny_models
 
 # Repeatable and short by default; HYPOTHESIS_PROFILE=search looks for new failures.
@@ -23,6 +25,15 @@ settings.register_profile(
     "search", deadline=None, max_examples=1000, suppress_health_check=_SUPPRESSED
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_schemas() -> Iterator[None]:
+    """Schemas that a module's tests register are gone after it."""
+    before = dict(schemas._registered)
+    yield
+    schemas._registered.clear()
+    schemas._registered.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.errors import DataError, EfldError
+from efld_tf.errors import DataError
 from efld_tf.landmarks import geometry, schemas
 from efld_tf.landmarks.schema import LandmarkSchema
 
@@ -56,12 +56,13 @@ class FaceRecord:
         smaller, and so is the crop.
 
         Raises:
-          EfldError: `kind` is `file` and the annotation has no box.
+          DataError: `kind` is `file` and the annotation has no box.
         """
         if kind == "points":
             return geometry.tight_box(self.points[np.isfinite(self.points).all(axis=-1)])
         if self.box is None:
-            raise EfldError(f"{self.image}: the annotation has no face box of its own")
+            raise DataError(self.image, "its annotation has no face box, from which crops of kind "
+                                        "'file' start; those of kind 'points' need none")
         return self.box
 
     def face_box(self) -> np.ndarray:

@@ -30,8 +30,8 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
       zoom: the zoom of the `CropRule`.
 
     Raises:
-      EfldError: an annotation lacks the box that the rule needs, or no face has the anchors that
-        the fit needs.
+      EfldError: no annotation has the box that the rule needs, or no face the anchors that the fit
+        needs.
     """
     schema = schemas.get(records[0].schema)
     box = options.box or schema.box
@@ -41,7 +41,8 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
         x, y = np.array([options.offset_x, options.offset_y]) + options.scale * middle
         return CropRule(box, schema.name, options.scale * zoom_crop.side, float(x), float(y), zoom)
     fitted = []
-    for record in records:
+    boxed = [record for record in records if box != "file" or record.box is not None]
+    for record in boxed or records[:1]:
         x0, y0, x1, y1 = record.source_box(box)
         centre = np.array([x0 + x1, y0 + y1]) / 2
         fitted.append((schema.anchor_points(record.points) - centre) / max(x1 - x0, y1 - y0))

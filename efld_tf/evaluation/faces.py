@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -71,6 +72,15 @@ class EvaluationFaces:
         """A face's crop [size, size, 3] at its best resolution."""
         return self.view(index, WHOLE, size)
 
+    def measurable(self) -> EvaluationFaces:
+        """The faces whose errors can be normalised; the others are among the skipped."""
+        normaliser = schemas.get(self.schema).normaliser
+        known = np.isfinite(normaliser.distance(self.points))
+        lines = [f"{self.names[i]}: {_unknown_distance(self.schema, self.points[i])}"
+                 for i in np.flatnonzero(~known)]
+        faces = self.ordered(np.flatnonzero(known).tolist())
+        return replace(faces, skipped=[*self.skipped, *lines])
+
     def ordered(self, indices: list[int]) -> EvaluationFaces:
         """These faces in another order."""
         return replace(
@@ -105,14 +115,16 @@ def load(
       on_error: `stop` or `skip`.
       split: the split of a packed source; None for `validation`.
       keep: whether to use a record of an unpacked source; None for all.
-      measured: whether errors are to be normalised, for which eyes must be annotated.
+      measured: whether errors are to be normalised, so that a face that lacks points of its
+        schema's normaliser is a bad sample.
 
     Raises:
       EfldError: the source cannot be read, is empty, or has a bad sample (with `stop`).
     """
     parsed = sources.parse(source, extra_readers=(PACKED,))
     if parsed.reader == PACKED:
-        return _from_packed(source, parsed, rule, size, split or "validation")
+        packed = _from_packed(source, parsed, rule, size, split or "validation")
+        return _measurable(packed, parsed.path, on_error) if measured else packed
     if split is not None:
         raise EfldError(f"source {source}: only packed sources have splits")
     annotations = sources.read(parsed, on_error)
@@ -165,8 +177,24 @@ def check_normaliser(record: FaceRecord) -> None:
       DataError: points that the schema's normaliser needs are not annotated.
     """
     if not np.isfinite(schemas.get(record.schema).normaliser.distance(record.points)):
-        raise DataError(
-            record.image, "its eyes are not annotated: there is no distance to normalise by")
+        raise DataError(record.image, _unknown_distance(record.schema, record.points))
+
+
+def _unknown_distance(schema: str, points: np.ndarray) -> str:
+    """Why there is no distance to normalise the errors of a face [N, 2] by."""
+    normaliser, names = schemas.get(schema).normaliser, schemas.get(schema).names
+    missing = [names[i] for i in sorted({*normaliser.right, *normaliser.left})
+               if not np.isfinite(points[i]).all()]
+    return f"not annotated: {', '.join(missing)}, which the normaliser {normaliser.name} needs; " \
+        "such faces are left out with on-error skip"
+
+
+def _measurable(packed: EvaluationFaces, path: Path, on_error: str) -> EvaluationFaces:
+    faces = packed.measurable()
+    unmeasured = faces.skipped[len(packed.skipped):]
+    if unmeasured and (on_error == "stop" or not len(faces)):
+        raise DataError(path, unmeasured[0])
+    return faces
 
 
 def _crop(

@@ -9,7 +9,6 @@ import numpy as np
 
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import Evaluation, evaluate, percent
-from efld_tf.landmarks import schemas
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime.landmarker import MIN_CONFIDENCE
@@ -25,19 +24,16 @@ def comparison(
     """The changes by an export: in points, confidences, and the NME of annotated faces."""
     trained_predictor, exported_predictor = FloatPredictor(trained), LandmarkPredictor(exported)
     confidence = compare_confidence(trained_predictor, exported_predictor, evaluation_faces.crops)
-    distance = schemas.get(evaluation_faces.schema).normaliser.distance(evaluation_faces.points)
-    measured = np.flatnonzero(np.isfinite(distance)).tolist()
-    if faces.comparable(trained.head, evaluation_faces.schema) is None:
-        measured = []  # calibrated on faces of another format
-    if not measured:
+    measurable = evaluation_faces.measurable()
+    # They may be calibrated on faces of another format.
+    if not len(measurable) or faces.comparable(trained.head, evaluation_faces.schema) is None:
         crops = evaluation_faces.crops
         differences = point_differences(
             trained_predictor.predict_crops(crops), exported_predictor.predict_crops(crops),
             crops.shape[1])
         return {"on": evaluation_faces.source, **differences, **confidence}
-    evaluation_faces = evaluation_faces.ordered(measured)
-    trained_result = evaluate(trained_predictor, evaluation_faces)
-    exported_result = evaluate(exported_predictor, evaluation_faces)
+    trained_result = evaluate(trained_predictor, measurable)
+    exported_result = evaluate(exported_predictor, measurable)
     return {**compare(trained_result, exported_result), **confidence}
 
 

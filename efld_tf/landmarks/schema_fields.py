@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
+from efld_tf import trees
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.schema import ANCHORS, Conversion, LandmarkSchema, Normaliser, Part
 
@@ -17,17 +19,83 @@ MAX_POINTS = 1000
 MAX_MESSAGE = 400
 
 
+@dataclass(frozen=True)
+class PartFields:
+    """A part: `points` as in `SchemaFields`, the rest as in `schema.Part`."""
+
+    points: Any
+    closed: bool = False
+    line: bool = True
+
+
+@dataclass(frozen=True)
+class NormaliserFields:
+    """A normaliser: the groups of points of its two ends, as in `SchemaFields`."""
+
+    right: Any
+    left: Any
+
+
+@dataclass(frozen=True)
+class AnchorFields:
+    """The groups of points of the four `schema.ANCHORS`, as in `SchemaFields`."""
+
+    right_eye: Any
+    left_eye: Any
+    mouth_right: Any
+    mouth_left: Any
+
+
+@dataclass(frozen=True)
+class ConversionFields:
+    """A conversion: for each point of the target a group of points, and how definitions differ."""
+
+    points: list[Any]
+    note: str
+
+
+@dataclass(frozen=True)
+class SchemaFields:
+    """The fields of a schema file; `LandmarkSchema` says what they mean.
+
+    A group of points is an index, `3`, or a text of several, `"0-16"` or `"36,39,48-50"`.
+
+    Attributes:
+      name, title: its identifier (letters, digits and `_`), and its common name.
+      parts: each part's name with its points. Together they have every point once.
+      flip: the permutation as a list of indices, or `infer`.
+      normalisers: each normaliser's name with its ends; the first is the default.
+      anchors: the groups of points of eyes and mouth corners.
+      names: the names of the points in their order; by default `PART_0`, `PART_1`, ..., or `PART`
+        for a part of one point.
+      subsets: for each schema that is a true subset, this schema's indices of its points.
+      box: `points` or `file`.
+      nose_tip: the group of the tip of the nose; left out if there is none.
+      conversions: the inexact conversions, by the name of the target.
+    """
+
+    name: str
+    title: str
+    parts: dict[str, PartFields]
+    flip: Any
+    normalisers: dict[str, NormaliserFields]
+    anchors: AnchorFields
+    names: list[str] | None = None
+    subsets: dict[str, Any] = field(default_factory=dict)
+    box: str = "points"
+    nose_tip: Any = None
+    conversions: dict[str, ConversionFields] = field(default_factory=dict)
+
+
 def from_fields(fields: Any) -> LandmarkSchema:
-    """Makes a schema from the content of its file.
+    """Makes a schema from the content of its file, see `SchemaFields`.
 
     Raises:
-      EfldError: a field is missing or inconsistent.
+      EfldError: a field is unknown, missing or inconsistent.
     """
     try:
-        return _from_fields(fields)
-    except KeyError as error:
-        raise EfldError(f"the field {error} is missing") from error
-    except (TypeError, ValueError) as error:
+        return _from_fields(trees.from_tree(fields, SchemaFields))
+    except EfldError as error:
         # Messages quote values, and those of strangers may be long.
         raise EfldError(str(error)[:MAX_MESSAGE]) from error
 
@@ -69,19 +137,11 @@ def _indices(value: Any, field: str) -> tuple[int, ...]:
     for item in str(value).split(","):
         match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", item)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise ValueError(f"{field}: expected indices like 3, 0-16 or 36,39, got {value!r}")
+            raise EfldError(f"{field}: expected indices like 3, 0-16 or 36,39, got {value!r}")
         result.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
         if len(result) > MAX_POINTS:
-            raise ValueError(f"{field}: more than {MAX_POINTS} indices")
+            raise EfldError(f"{field}: more than {MAX_POINTS} indices")
     return tuple(result)
-
-
-def _mapping(fields: Any, name: str, within: str = "") -> dict[str, Any]:
-    """The field `name`, which must be a mapping."""
-    mapping = fields[name]
-    if not isinstance(mapping, dict):
-        raise ValueError(f"{within}{name}: expected a mapping, got {mapping!r}")
-    return mapping
 
 
 def _names_from_parts(parts: tuple[Part, ...]) -> list[str]:
@@ -94,96 +154,82 @@ def _names_from_parts(parts: tuple[Part, ...]) -> list[str]:
     return [by_index[i] for i in sorted(by_index)]
 
 
-def _part(parts: dict[str, Any], name: str) -> Part:
-    part = _mapping(parts, name, "parts.")
-    closed, line = bool(part.get("closed", False)), bool(part.get("line", True))
-    if closed and not line:
-        raise ValueError(f"parts.{name}: closed, but without a line")
-    return Part(name, _indices(part["points"], f"parts.{name}"), closed, line)
+def _part(name: str, fields: PartFields) -> Part:
+    if fields.closed and not fields.line:
+        raise EfldError(f"parts.{name}: closed, but without a line")
+    return Part(name, _indices(fields.points, f"parts.{name}"), fields.closed, fields.line)
 
 
-def _normaliser(normalisers: dict[str, Any], name: str) -> Normaliser:
-    ends = _mapping(normalisers, name, "normalisers.")
-    return Normaliser(
-        name,
-        right=_indices(ends["right"], f"normalisers.{name}"),
-        left=_indices(ends["left"], f"normalisers.{name}"),
-    )
-
-
-def _from_fields(fields: Any) -> LandmarkSchema:
-    if not isinstance(fields, dict):
-        raise ValueError(f"expected a mapping of fields, got {type(fields).__name__}")
-    parts = tuple(_part(fields["parts"], name) for name in _mapping(fields, "parts"))
-    flip = fields["flip"]
-    if flip == INFER:
-        flip = None
-    elif not isinstance(flip, list) or not all(type(i) is int for i in flip):
-        raise ValueError(f"flip: expected a list of indices or {INFER!r}, got {flip!r}")
-    for name in ("name", "title"):
-        if not isinstance(fields[name], str):
-            raise ValueError(f"{name}: expected a text, got {fields[name]!r}")
-    names = fields.get("names") or _names_from_parts(parts)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("names: expected a list of names")
+def _from_fields(fields: SchemaFields) -> LandmarkSchema:
+    parts = tuple(_part(name, part) for name, part in fields.parts.items())
+    flip = fields.flip
+    if flip != INFER and not (isinstance(flip, list) and all(type(i) is int for i in flip)):
+        raise EfldError(f"flip: expected a list of indices or {INFER!r}, got {flip!r}")
     schema = LandmarkSchema(
-        name=fields["name"],
-        title=fields["title"],
-        names=tuple(names),
+        name=fields.name,
+        title=fields.title,
+        names=tuple(fields.names or _names_from_parts(parts)),
         parts=parts,
-        flip=None if flip is None else tuple(flip),
+        flip=None if flip == INFER else tuple(flip),
         normalisers=tuple(
-            _normaliser(fields["normalisers"], name) for name in _mapping(fields, "normalisers")
+            Normaliser(name, _indices(ends.right, f"normalisers.{name}"),
+                       _indices(ends.left, f"normalisers.{name}"))
+            for name, ends in fields.normalisers.items()
         ),
         anchors={
-            name: _indices(_mapping(fields, "anchors")[name], f"anchors.{name}")
-            for name in ANCHORS
+            name: _indices(getattr(fields.anchors, name), f"anchors.{name}") for name in ANCHORS
         },
         subsets={
-            name: _indices(points, f"subsets.{name}")
-            for name, points in _mapping({"subsets": {}, **fields}, "subsets").items()
+            name: _indices(group, f"subsets.{name}") for name, group in fields.subsets.items()
         },
-        box=fields.get("box", "points"),
-        nose_tip=_indices(fields["nose_tip"], "nose_tip") if "nose_tip" in fields else (),
+        box=fields.box,
+        nose_tip=() if fields.nose_tip is None else _indices(fields.nose_tip, "nose_tip"),
         conversions={
-            name: _conversion(name, conversion)
-            for name, conversion in _mapping({"conversions": {}, **fields}, "conversions").items()
+            name: Conversion(
+                tuple(_indices(group, f"conversions.{name}.points") for group in target.points),
+                target.note)
+            for name, target in fields.conversions.items()
         },
     )
     _check(schema)
     return schema
 
 
-def _conversion(name: str, fields: Any) -> Conversion:
-    if not isinstance(fields, dict) or not isinstance(fields.get("points"), list):
-        raise ValueError(f"conversions.{name}: expected a mapping with a list 'points'")
-    groups = tuple(_indices(group, f"conversions.{name}.points") for group in fields["points"])
-    return Conversion(groups, str(fields["note"]))
-
-
 def _check(schema: LandmarkSchema) -> None:
-    """Raises ValueError if the fields of a schema do not fit together."""
+    """Raises EfldError if the fields of a schema do not fit together."""
     everything = list(range(schema.num_points))
     flip = schema.flip
     if not re.fullmatch(r"[A-Za-z]\w*", schema.name, re.ASCII):  # it names layers and files
-        raise ValueError(f"name: expected letters, digits and '_', got {schema.name!r}")
+        raise EfldError(f"name: expected letters, digits and '_', got {schema.name!r}")
     if sorted(i for part in schema.parts for i in part.points) != everything:
-        raise ValueError(f"parts: every one of the {schema.num_points} points must be in one part")
+        raise EfldError(f"parts: every one of the {schema.num_points} points must be in one part")
     if len(set(schema.names)) != schema.num_points:
-        raise ValueError("names: two points have the same name")
+        raise EfldError("names: two points have the same name")
     if flip is not None and (
         sorted(flip) != everything or [flip[i] for i in flip] != everything
     ):
-        raise ValueError("flip: expected a permutation that is its own inverse")
+        raise EfldError("flip: expected a permutation that is its own inverse")
     if schema.box not in ("points", "file"):
-        raise ValueError(f"box: expected 'points' or 'file', got {schema.box!r}")
+        raise EfldError(f"box: expected 'points' or 'file', got {schema.box!r}")
     if not schema.normalisers:
-        raise ValueError("normalisers: at least one is needed")
-    groups = [*schema.anchors.values(), *schema.subsets.values(), schema.nose_tip]
-    groups += [group for c in schema.conversions.values() for group in c.points]
-    groups += [group for n in schema.normalisers for group in (n.left, n.right)]
+        raise EfldError("normalisers: at least one is needed")
     eyes, mouth = ({*schema.anchors[a], *schema.anchors[b]} for a, b in (ANCHORS[:2], ANCHORS[2:]))
     if eyes & mouth:
-        raise ValueError(f"anchors: point {min(eyes & mouth)} is both of an eye and of the mouth")
-    if any(i >= schema.num_points for group in groups for i in group):
-        raise ValueError(f"an index is not below the number of points, {schema.num_points}")
+        raise EfldError(f"anchors: point {min(eyes & mouth)} is both of an eye and of the mouth")
+    _check_groups(schema)
+    for right, left in (ANCHORS[:2], ANCHORS[2:]):
+        if flip is not None and {flip[i] for i in schema.anchors[right]} != {*schema.anchors[left]}:
+            raise EfldError(f"flip: it must exchange the points of anchors.{right} and {left}")
+
+
+def _check_groups(schema: LandmarkSchema) -> None:
+    groups = {f"anchors.{name}": group for name, group in schema.anchors.items()}
+    groups |= {f"subsets.{name}": group for name, group in schema.subsets.items()}
+    groups |= {f"normalisers.{n.name}": n.right + n.left for n in schema.normalisers}
+    groups |= {f"conversions.{name}": sum(conversion.points, ())
+               for name, conversion in schema.conversions.items()}
+    for name, group in {**groups, "nose_tip": schema.nose_tip}.items():
+        if group and max(group) >= schema.num_points:
+            raise EfldError(
+                f"{name}: index {max(group)} is not below the number of points, "
+                f"{schema.num_points}")

@@ -41,7 +41,7 @@ def test_source_box() -> None:
     points = np.array([[3, 4], [np.nan, np.nan], [1, 9]], np.float32)
     record = FaceRecord(Path("a.jpg"), points, "mtfl5")
     np.testing.assert_array_equal(record.source_box("points"), [1, 4, 3, 9])
-    with refuses("a.jpg", "face box"):
+    with refuses("face box", path="a.jpg"):
         record.source_box("file")
 
 

@@ -240,7 +240,7 @@ def test_crops_by_the_file_s_own_boxes(shared_data: Path) -> None:
     with refuses("box", "tight", "points", "file"):
         CropOptions(box="tight")
     boxless = [replace(record, box=None) for record in records]
-    with refuses(boxless[0].image, "face box"):
+    with refuses("face box", path=boxless[0].image):
         crop_rule(boxless, CropOptions(box="file"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import CropRule
 from tests import faces
+from tests.errors import refuses
 from tests.evaluation.predictors import Fixed
 
 RULE = CropRule("points", "ibug68", 1.25)
@@ -123,6 +125,31 @@ def test_bad_photos_stop_or_are_counted(photos: Path, tmp_path: Path) -> None:
         faces_of.load(f"ibug:{tmp_path}", RULE, SIZE, progress=False)
     found = faces_of.load(f"ibug:{tmp_path}", RULE, SIZE, on_error="skip", progress=False)
     assert len(found) == 3 and "face_002x.png" in found.skipped[0]
+
+
+def test_faces_without_a_normaliser_are_told_or_counted(tmp_path: Path) -> None:
+    """Alike from photos, where the annotation is in part, and packed."""
+    folder = faces.write_ibug(tmp_path / "photos", 5)
+    lines = []
+    for index, record in enumerate(sources.read(f"ibug:{folder}").records):
+        points = record.points.round(3).tolist()
+        if index in (1, 3):
+            points[36] = None  # an outer eye corner
+        lines.append(json.dumps({"image": record.image.name, "points": points}))
+    (folder / "faces.jsonl").write_text("\n".join(lines))
+    source = f"json:{folder / 'faces.jsonl'}?schema=ibug68"
+    pack.pack(SourceOptions(source, "p", ["ibug68"]), tmp_path / "p", PackOptions(size=96),
+              progress=False)
+    for name, path, split in ((source, folder / "face_001x.png", None),
+                              (f"packed:{tmp_path / 'p'}", tmp_path / "p", "train")):
+        with refuses("right_eye_0", "interocular", "on-error skip", path=path):
+            faces_of.load(name, RULE, SIZE, split=split, progress=False)
+        found = faces_of.load(name, RULE, SIZE, on_error="skip", split=split, progress=False)
+        assert [key[:8] for key in found.names] == ["face_000", "face_002", "face_004"]
+        assert len(found.skipped) == 2 and "face_003x" in found.skipped[1]
+        assert evaluate.evaluate(Shifted(found, 0.01), found).nme.shape == (3,)
+        everyone = faces_of.load(name, RULE, SIZE, split=split, measured=False, progress=False)
+        assert len(everyone) == 5 and everyone.measurable().names == found.names
 
 
 def test_attributes_are_grouped(found) -> None:

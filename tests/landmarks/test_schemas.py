@@ -112,6 +112,21 @@ def test_parts_flip_onto_parts_of_the_other_side(name: str) -> None:
         assert {schema.flip[i] for i in part.points} == expected, part.name
 
 
+def _side(name: str, exchanged: bool = False) -> list[str]:
+    """The words of a point's or part's name without its number."""
+    words = name.rstrip("0123456789").strip("_").split("_")
+    other = {"right": "left", "left": "right"} if exchanged else {}
+    return [other.get(word, word) for word in words]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_sides_flip_onto_the_other_side(name: str) -> None:
+    schema = schemas.get(name)
+    for point, partner in enumerate(schema.flip):
+        assert _side(schema.names[point]) == _side(schema.names[partner], exchanged=True), (
+            schema.names[point], schema.names[partner])
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_flip_maps_the_mean_shape_onto_its_mirror(
     mean_shapes: dict[str, np.ndarray], name: str
@@ -222,6 +237,10 @@ def test_load_a_schema_file(tmp_path: Path) -> None:
         ({"flip": [1, 1, 2]}, ["flip", "inverse"]),
         ({"flip": [0]}, ["flip", "permutation"]),
         ({"flip": "1,0"}, ["flip", "1,0"]),
+        ({"flip": [0, 1, 2]}, ["flip", "anchors.right_eye", "left_eye"]),
+        ({"boxx": "file"}, ["boxx", "known", "box", "nose_tip", "conversions"]),
+        ({"parts": {"eyes": {"points": "0-1", "close": True}, "mouth": {"points": 2}}},
+         ["parts.eyes.close", "closed"]),
         ({"flip": None}, ["flip", None]),
         ({"parts": {"eyes": {"points": 0}}, "names": ["a", "b"]}, ["parts", "2 points"]),
         ({"parts": {"eyes": {"points": "0-1"}, "more": {"points": 1}}}, ["parts", "2 points"]),
@@ -231,17 +250,18 @@ def test_load_a_schema_file(tmp_path: Path) -> None:
         ({"parts": {"eyes": {"points": "0-2", "closed": True, "line": False}}},
          ["parts.eyes", "closed", "line"]),
         ({"parts": [0, 1]}, ["parts", [0, 1]]),
-        ({"parts": {"eyes": {}}}, ["points", "missing"]),
+        ({"parts": {"eyes": {}}}, ["parts.eyes.points"]),
         ({"names": ["eye", "eye", "mouth"]}, ["names", "same"]),
         ({"normalisers": {}}, ["normalisers"]),
-        ({"normalisers": {"intereye": {"right": 0}}}, ["left", "missing"]),
+        ({"normalisers": {"intereye": {"right": 0}}}, ["normalisers.intereye.left"]),
         ({"normalisers": {"intereye": {"right": 0, "left": "x"}}}, ["normalisers.intereye", "x"]),
-        ({"normalisers": {"intereye": {"right": 0, "left": 3}}}, ["index", 3]),
-        ({"anchors": {"right_eye": 0}}, ["left_eye", "missing"]),
+        ({"normalisers": {"intereye": {"right": 0, "left": 3}}},
+         ["normalisers.intereye", "index 3", "points, 3"]),
+        ({"anchors": {"right_eye": 0}}, ["anchors.left_eye"]),
         ({"anchors": 3}, ["anchors", 3]),
         ({"anchors": {"right_eye": 0, "left_eye": 1, "mouth_right": 0, "mouth_left": 2}},
          ["anchors", "point 0", "eye", "mouth"]),
-        ({"subsets": {"other": "0-5"}}, ["index", 3]),
+        ({"subsets": {"other": "0-5"}}, ["subsets.other", "index 5", "points, 3"]),
         ({"subsets": {"other": "5-0"}}, ["subsets.other", "5-0"]),
         ({"box": "tight"}, ["box", "tight", "points", "file"]),
     ],
@@ -291,19 +311,19 @@ def test_missing_fields_are_named(tmp_path: Path, field: str) -> None:
     del fields[field]
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump(fields))
-    with refuses(field, "missing", path=path):
+    with refuses(field, "required", path=path):
         schemas.load(path)
 
 
 @pytest.mark.parametrize(
     ("content", "facts", "line"),
     [
-        (b"", ["mapping", "NoneType"], None),
-        (b"[1, 2]", ["mapping", "list"], None),
+        (b"", ["mapping", "null"], None),
+        (b"[1, 2]", ["mapping", [1, 2]], None),
         (b"a: [", ["YAML"], 1),
         (b"\xff\xfe\x00", ["UTF-8"], None),
-        (b"- a\n- b", ["mapping", "list"], None),
-        (b"x", ["mapping", "str"], None),
+        (b"- a\n- b", ["mapping", ["a", "b"]], None),
+        (b"x", ["mapping", "'x'"], None),
     ],
 )
 def test_files_that_are_no_schema(

@@ -30,7 +30,7 @@ KINDS = {
     SWAPPED: "left and right labels are exchanged",
     SHIFT: "labels are shifted by some indices",
     OUTLIER: "the shape is unlike the source's other faces",
-    BOX: "the face box misses its points",
+    BOX: "the face box is missing, or misses its points",
     DUPLICATE: "the same pixels as an earlier face",
     NEAR_DUPLICATE: "nearly the same picture as an earlier face",
     TEST_DUPLICATE: "the same pixels as a test face",

@@ -162,6 +162,9 @@ def _place_findings(
     """Finds points outside the image, and boxes away from their points."""
     for record, measured in zip(checked_source.records, checked_source.measured, strict=True):
         box = record.face_box()
+        if record.box is None and schemas.get(record.schema).box == "file":
+            yield Finding(index, record.key, findings.BOX, 1.0,
+                          f"no face box, from which crops of {record.schema} start")
         if not measured.error:
             distance, count = _outside(record.points, measured.width, measured.height)
             relative = distance / max(float(box[2] - box[0]), 1e-6)
@@ -208,6 +211,11 @@ def _shape_findings(
                 notes.append(f"{checked_source.source}: exchanged labels not looked for: {error}")
         schema = schemas.get(name)
         points = np.stack([record.points for record in records])
+        if wrong := shapes.doubtful_flip(points, schema):
+            pairs = ", ".join(f"{schema.names[i]} is that of {schema.names[j]}"
+                              for i, j in wrong.items() if i <= j or wrong.get(j) != i)
+            notes.append(f"{checked_source.source}: the flip of {name} contradicts the faces, in "
+                         f"whose mirror image {pairs}: correct it, or the order of the points")
         tests = shapes.shape_tests(points, schema, limits.outlier)
         swapped = int(np.count_nonzero(tests.swapped))
         if 2 * swapped > len(records):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,11 +12,14 @@ import pytest
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_photo
+from efld_tf.data import pack
 from efld_tf.data.check import duplicates, faces, findings, shapes
+from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.landmarks import schemas
 from tests import faces as drawn
+from tests.annotations.writers import write_image
 from tests.data.check.checking import kinds_of, quick
-from tests.errors import assert_told
+from tests.errors import assert_told, refuses
 from tests.test_imports import loaded_by
 
 
@@ -105,6 +110,43 @@ def test_every_face_mislabelled_is_found_too(shared_data: Path, schema: str) -> 
     assert shapes.shape_tests(exchanged, found).swapped.all()
     half = np.concatenate([points[::2], exchanged[1::2]])
     assert shapes.shape_tests(half, found).swapped.sum() == len(exchanged[1::2])
+
+
+def test_a_flip_that_contradicts_the_faces_is_told(shared_data: Path) -> None:
+    records = sources.read(f"ibug:{shared_data}/ibug/helen/testset").records
+    points, right = np.stack([record.points for record in records]), schemas.get("ibug68")
+    assert not shapes.doubtful_flip(points, right)
+    flip = list(right.flip)
+    flip[31], flip[35] = 31, 35  # the nostrils, each its own partner
+    assert shapes.doubtful_flip(points, replace(right, flip=tuple(flip))) == {31: 35, 35: 31}
+    # A face seen from the side alone tells nothing.
+    assert not shapes.doubtful_flip(points[..., :] * [0.3, 1] + points[..., ::-1] * [0.9, 0], right)
+
+
+@pytest.mark.parametrize("boxes", [0, 5])
+def test_boxes_that_are_missing(tmp_path: Path, boxes: int) -> None:
+    """The crops of this schema start from them."""
+    listed = tmp_path / "faces.jsonl"
+    rows = []
+    for index in range(8):
+        write_image(tmp_path / f"{index}.png")
+        points = [[30, 30], [60, 30], [45, 45], [33, 60], [57, 60]]
+        box = {"box": [15, 10, 75, 80]} if index < boxes else {}
+        rows.append(json.dumps({"image": f"{index}.png", "points": points, **box}))
+    listed.write_text("\n".join(rows))
+    source = f"json:{listed}?schema=mtfl5"
+    found = quick([source])
+    assert len(kinds_of(found)[findings.BOX]) == 8 - boxes
+    options = SourceOptions(source, "p", ["mtfl5"])
+    with refuses("face box", "points", path=tmp_path / f"{boxes}.png"):
+        pack.pack(options, tmp_path / "p", PackOptions(size=32), progress=False)
+    options = replace(options, on_error="skip")
+    if boxes:
+        packed = pack.pack(options, tmp_path / "p", PackOptions(size=32), progress=False)
+        assert (packed.faces("train"), len(packed.skipped)) == (boxes, 8 - boxes)
+    else:
+        with refuses("face box", path=tmp_path / "0.png"):
+            pack.pack(options, tmp_path / "p", PackOptions(size=32), progress=False)
 
 
 def test_missing_points_are_no_outliers(shared_data: Path) -> None:
