@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +47,11 @@ def check(layout: Layout, root: Path, content: bytes) -> list[FaceRecord | DataE
         assert root in item.image.resolve().parents
         if item.box is not None:
             assert item.box.shape == (4,) and (item.box[:2] < item.box[2:]).all()
+            assert np.abs(item.box).max() <= 1e6 + 1
+        if item.visible is not None:
+            assert item.visible.shape == item.points.shape[:1] and item.visible.dtype == bool
+        texts = [*item.attributes, *item.attributes.values(), item.identity or ""]
+        assert all(isinstance(text, str) for text in texts)
     return items
 
 
@@ -95,6 +104,51 @@ def test_bit_flips_of_a_real_file(layout: Layout, shared_data: Path, tmp_path: P
         for _ in range(generator.choice([1, 1, 4])):
             damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
         check(layout, tmp_path, bytes(damaged))
+
+
+# What a program may write where another value belongs.
+VALUES = [None, True, 5, -1, 1e9, float("nan"), "", "x", "5", [], [1], {}, {"x": 1}]
+
+
+def replacements(value: Any) -> Iterator[Any]:
+    """JSON values with one value in it replaced; of long lists some alone."""
+    yield from VALUES
+    if isinstance(value, dict):
+        for key in value:
+            yield {k: v for k, v in value.items() if k != key}
+            yield from ({**value, key: other} for other in replacements(value[key]))
+    elif isinstance(value, list):
+        for i in {0, 1, len(value) - 1} if value else ():
+            if i < len(value):
+                yield from ([*value[:i], other, *value[i + 1 :]]
+                            for other in replacements(value[i]))
+
+
+@every_layout
+def test_values_of_other_types(layout: Layout, shared_data: Path, tmp_path: Path) -> None:
+    """JSON of another shape, and tables with other words."""
+    text = layout.content(shared_data).decode("utf-8", "replace")
+    try:
+        for other in replacements(json.loads(text)):
+            check(layout, tmp_path, json.dumps(other).encode())
+        return
+    except ValueError:
+        pass
+    first, *further = text.splitlines()
+    try:
+        for other in replacements(json.loads(first)):
+            check(layout, tmp_path, "\n".join([json.dumps(other), *further]).encode())
+    except ValueError:
+        words = re.split(r"([\s,;]+)", text)
+        for i in [*range(0, 24, 2), *range(len(words) - 1, len(words) - 12, -2)]:
+            for other in ("", "nan", "-1", "1e9", "x", '"', "[]", "0x10", "1,5"):
+                check(layout, tmp_path, "".join([*words[:i], other, *words[i + 1 :]]).encode())
+
+
+@every_layout
+@pytest.mark.parametrize("opening", ["[", '{"a":', "<a>", "- ", "(", '"'])
+def test_deep_nesting(layout: Layout, opening: str, tmp_path: Path) -> None:
+    check(layout, tmp_path, opening.encode() * 60_000)
 
 
 @every_layout
