@@ -1,4 +1,4 @@
-"""A model family and an export mode of one's own, from outside the package."""
+"""A model family, an export mode and a reader of one's own, from outside the package."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from ai_edge_quantizer import qtyping, quantizer
 from tf_keras import layers
 
 import efld_tf
+from efld_tf.annotations import sources
+from efld_tf.annotations.format import Format
+from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import EfldError
 from efld_tf.exporting import modes, quantise
 from efld_tf.models import registry
 from efld_tf.models.codecs import MeanResidualCodec
 from tests import faces
+from tests.errors import refuses
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,31 @@ def test_a_family_and_a_mode_from_outside(
     assert abs(100 * result.nme.mean() - bundle.report.comparison["exported_nme_percent"]) < 1e-3
     table = efld_tf.api.compare_modes(run, faces="ibug:photos", notify=lambda line: None)
     assert {"small", "int8", "float32"} <= {row["mode"] for row in table.rows}
+
+
+def test_a_reader_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(path: Path, *, schema: str = "ibug68") -> Iterator[FaceRecord]:
+        """The faces of a folder of arrays.
+
+        Args:
+          schema: the schema of the points.
+        """
+        for file in sorted(path.glob("*.npy")):
+            yield FaceRecord(file.with_suffix(".png"), np.load(file), schema)
+
+    folder = faces.write_ibug(tmp_path / "photos", 3)
+    for record in sources.read(f"ibug:{folder}").records:
+        np.save(record.image.with_suffix(".npy"), record.points)
+    monkeypatch.setattr(sources, "FORMATS", dict(sources.FORMATS))
+    toy = Format("arrays", "arrays", read, (), "FOLDER", "NAME.npy beside NAME.png", "none")
+    assert sources.register(toy) is toy
+    found = sources.read(f"arrays:{folder}?convert=ibug51")
+    assert (found.schema, len(found.records), found.records[2].key) == (
+        "ibug51", 3, "face_002x.png")
+    with refuses("arrays"):
+        sources.register(toy)
+    with refuses("colour", "schema"):
+        sources.read(f"arrays:{folder}?colour=red")
 
 
 def test_mistakes_of_an_extension(own: None) -> None:

@@ -42,7 +42,7 @@ from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 
-# The registration of every format. To add one, write its reader and name it here.
+# Every format. To add one, write its reader and name it here; `register` adds those of others.
 FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
@@ -121,6 +121,18 @@ class Annotations:
     skipped: list[DataError]
     excluded: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
+
+
+def register(format: Format) -> Format:
+    """Makes a format known to this process: its sources can then be named like any other.
+
+    Raises:
+      EfldError: there is a format of that name already.
+    """
+    if format.name in FORMATS:
+        raise EfldError(f"there is a reader named {format.name!r}: choose another name")
+    FORMATS[format.name] = format
+    return format
 
 
 def parse(text: str, extra_readers: tuple[str, ...] = ()) -> Source:

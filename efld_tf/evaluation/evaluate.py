@@ -120,6 +120,16 @@ class Evaluation(Measured):
         return [ced, points, worst, sample]
 
     @property
+    def nme_percent(self) -> float:
+        """The mean of `nme`, in percent."""
+        return percent(self.nme.mean())
+
+    def __repr__(self) -> str:
+        """The model and the result in a line; `report` has all of it."""
+        return (f"Evaluation({self.predictor.model.name} on {self.faces.source}: {self.nme_percent}"
+                f"% {self.normaliser} of {len(self.faces)} faces, {len(self.skipped)} skipped)")
+
+    @property
     def accuracy_percent(self) -> float:
         """Share of points within 5 pixels of the truth, in pixels of the photo."""
         scale = self.faces.sides[:, None, None]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.models.registry import PRESENCE
@@ -25,15 +24,7 @@ class FloatPredictor:
         self.crop_rule: CropRule = model.crop_rule
         self.input_size: int = model.input_size
         self.has_confidence: bool = model.spec.presence is not None
-
-        def predict(crops: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            outputs = model.decoded(crops / 255.0)
-            if not self.has_confidence:
-                return (outputs[POINTS],)
-            return outputs[POINTS], outputs[PRESENCE][:, 0]
-
-        shape = [None, model.input_size, model.input_size, 3]
-        self._predict = tf.function(predict, input_signature=[tf.TensorSpec(shape)])
+        self._decode = model.compiled
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         """Points [F, N, 2] float32 in the unit squares of crops [F, S, S, 3] uint8 RGB."""
@@ -50,11 +41,13 @@ class FloatPredictor:
           None if the model has no such output.
         """
         parts = [
-            self._predict(crops[i : i + BATCH].astype(np.float32))
+            self._decode(crops[i : i + BATCH].astype(np.float32))
             for i in range(0, len(crops), BATCH)
         ]
-        points, *confidence = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return points, confidence[0] if confidence else None
+        points = np.concatenate([part[POINTS] for part in parts])
+        if not self.has_confidence:
+            return points, None
+        return points, np.concatenate([part[PRESENCE] for part in parts])[:, 0]
 
     def predict_in(
         self, image: np.ndarray, crops: Sequence[Crop]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,3 +91,13 @@ class TrainedModel:
         if PRESENCE in raw:
             outputs[PRESENCE] = tf.sigmoid(raw[PRESENCE])
         return outputs
+
+    @functools.cached_property
+    def compiled(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """`decoded` as a graph, traced once, for images [B, S, S, 3] float32 of 0 to 255."""
+        shape = [None, self.input_size, self.input_size, 3]
+
+        def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.decoded(images / 255.0)
+
+        return tf.function(predict, input_signature=[tf.TensorSpec(shape)])
