@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
+from efld_tf.errors import EfldError
 from efld_tf.exporting import equalise, flatbuffer, optimise, quantise, ranges, rounding
 from efld_tf.exporting.modes import Mode, Steps
 from efld_tf.models.registry import PRESENCE
@@ -15,6 +17,9 @@ from efld_tf.quiet import silenced_stderr
 
 # The crops for modes that are not calibrated.
 NO_CROPS = np.empty((0, 1, 1, 3), np.uint8)
+
+# How far results may lie apart that should be the same, as a share of the largest value.
+SAME = 1e-3
 
 
 def convert(
@@ -48,12 +53,33 @@ def rewritten(trained: TrainedModel, mode: Mode, crops: np.ndarray) -> TrainedMo
         network = optimise.merge_siblings(network)
     if steps.planes:
         network = optimise.interleave_as_planes(network)
+    _check_same(trained.network, network, crops)
     if steps.round:
         network = rounding.round_weights(network, crops)
+    with_biases = network
     network = optimise.lift_biases(network)
     if steps.dense_as_convolutions:
         network = optimise.dense_as_convolutions(network)
+    _check_same(with_biases, network, crops)
     return replace(trained, network=network)
+
+
+def _check_same(network: tf_keras.Model, changed: tf_keras.Model, crops: np.ndarray) -> None:
+    """Refuses a rewritten network that computes something else.
+
+    Raises:
+      EfldError: an output differs on a crop, or on noise if there are no crops.
+    """
+    if not len(crops):
+        crops = np.random.default_rng(0).integers(0, 256, (1, *network.input.shape[1:]), np.uint8)
+    images = tf.constant(crops[:1] / np.float32(255))
+    results = zip(*(tf.nest.flatten(model(images)) for model in (network, changed)), strict=True)
+    for name, (expected, found) in zip(network.output_names, results, strict=True):
+        scale = max(1.0, float(tf.reduce_max(abs(expected))))
+        difference = float(tf.reduce_max(abs(found - expected)))
+        if not difference <= SAME * scale:
+            raise EfldError(f"output {name}: the rewritten network differs by {difference:g}; a "
+                            "layer of the family cannot be rewritten, see optimise")
 
 
 def lowered(

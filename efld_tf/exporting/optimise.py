@@ -23,12 +23,14 @@ summing partial sums takes); `benchmarks/export.py` measures the gain of each:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
+from efld_tf.errors import EfldError, UnsupportedMode
 from efld_tf.models.blocks import HardSwish
 
 # Channels of a plane; 4 int8 values are one 32-bit element, which XNNPACK transposes fast.
@@ -49,10 +51,23 @@ class Rebuild:
 
     Attributes:
       image: the new model's input.
+
+    Raises:
+      EfldError: the model has a model in it, or uses a layer twice.
     """
 
     def __init__(self, model: tf_keras.Model):
         self._model = model
+        self._nodes: dict[int, Any] = {}
+        for node in (node for nodes in model._nodes_by_depth.values() for node in nodes):
+            layer = node.layer
+            if isinstance(layer, tf_keras.Model):
+                raise EfldError(f"layer {layer.name}: a model within the model cannot be exported; "
+                                "call its layers one by one")
+            if id(layer) in self._nodes:
+                raise EfldError(f"layer {layer.name}: a layer that is used twice cannot be "
+                                "exported; make one for each use")
+            self._nodes[id(layer)] = node
         self._values: dict[int, tf.Tensor] = {}
         self.image = tf_keras.Input(model.input.shape[1:], name=model.input_names[0])
         self.put(model.input, self.image)
@@ -66,13 +81,23 @@ class Rebuild:
         self._values[id(old)] = new
 
     def is_replaced(self, layer: layers.Layer) -> bool:
-        """Whether a layer's output is replaced already."""
-        return id(layer.output) in self._values
+        """Whether a layer's outputs are replaced already."""
+        return all(id(output) in self._values for output in tf.nest.flatten(layer.output))
 
     def copy(self, layer: layers.Layer) -> None:
-        """Copies a layer as it is."""
-        inputs = tf.nest.map_structure(self.value, layer.input)
-        self.put(layer.output, call(copied(layer), inputs, layer.get_weights()))
+        """Copies a layer as it is, with the arguments that it was called with."""
+        node = self._nodes[id(layer)]
+        # Keras takes a value from the list each time that the layer reads the tensor.
+        values = {str(id(old)): [self.value(old)] * len(node.keras_inputs)
+                  for old in node.keras_inputs}
+        arguments, options = node.map_arguments(values)
+        new = copied(layer)
+        outputs = new(*arguments, **options)
+        new.set_weights(layer.get_weights())
+        for old, output in zip(
+            tf.nest.flatten(layer.output), tf.nest.flatten(outputs), strict=True
+        ):
+            self.put(old, output)
 
     def finish(self) -> tf_keras.Model:
         """The new model."""
@@ -355,7 +380,7 @@ def dense_as_convolutions(model: tf_keras.Model) -> tf_keras.Model:
     time.
 
     Raises:
-      TypeError: a layer is of a kind that no family has had between vectors.
+      UnsupportedMode: a layer of a vector is of a kind that may depend on its shape.
     """
 
     def pixels(layer: layers.Layer, new: Rebuild) -> bool:
@@ -377,7 +402,9 @@ def dense_as_convolutions(model: tf_keras.Model) -> tf_keras.Model:
         elif isinstance(layer, layers.Reshape | ELEMENTWISE):
             return False
         else:
-            raise TypeError(f"{layer.name}: {type(layer).__name__} of a vector")
+            raise UnsupportedMode(
+                f"layer {layer.name} ({type(layer).__name__}): integer weights allow vectors "
+                "[B, C] in Dense, Flatten, Reshape, Concatenate, ReLU and global average pooling")
         new.put(layer.output, output)
         return True
 

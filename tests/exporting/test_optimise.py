@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from tf_keras import layers
 from efld_tf.exporting import optimise
 from efld_tf.models import efld
 from tests import faces
+from tests.errors import refuses
 
 SIZE = 64
 STEPS = (
@@ -129,3 +131,48 @@ def test_a_model_is_not_changed_by_its_copies() -> None:
         single = step(single)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert single.output.shape[1:] == (51, 2) == faces.mean_shape("ibug51").shape
+
+
+def _with_operations(kind: str) -> tf_keras.Model:
+    image = tf_keras.Input((SIZE, SIZE, 3), name="image")
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3, 4)(image))
+    x = {
+        "softmax of rows": lambda: tf.nn.softmax(x, axis=1),
+        "sum of rows": lambda: tf.reduce_sum(x, axis=1, keepdims=True),
+        "number first": lambda: 10.0 * x,
+        "number last": lambda: x * 10.0,
+        "constant matrix": lambda: tf.matmul(x, np.arange(8, dtype=np.float32).reshape(4, 2)),
+        "transposed": lambda: tf.transpose(x, [0, 3, 1, 2]),
+        "slice": lambda: x[:, 1:, ::2],
+        "joined": lambda: tf.concat([x, 2.0 * x], axis=-1),
+        "squares": lambda: x * x,
+        "split": lambda: tf.split(x, 2, axis=-1)[1],
+        "two Keras inputs": lambda: layers.Subtract()([x, layers.ReLU()(x)]),
+    }[kind]()
+    return tf_keras.Model(image, x)
+
+
+@pytest.mark.parametrize("kind", [
+    "softmax of rows", "sum of rows", "number first", "number last", "constant matrix",
+    "transposed", "slice", "joined", "squares", "split", "two Keras inputs"])
+def test_operations_keep_their_arguments(kind: str) -> None:
+    network = shaken(_with_operations(kind), 0)
+    image = pixels(1, SIZE)
+    expected = network(image).numpy()
+    for step in STEPS:
+        network = step(network)
+    np.testing.assert_allclose(network(image).numpy(), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_networks_that_cannot_be_copied_are_refused() -> None:
+    image = tf_keras.Input((SIZE, SIZE, 3), name="image")
+    inner = tf_keras.Sequential([layers.Conv2D(3, 3, padding="same", name="conv")], name="inner")
+    with refuses("layer inner", "model"):
+        optimise.fold_batch_norms(tf_keras.Model(image, inner(image)))
+    twice = layers.Conv2D(3, 3, padding="same", name="both")
+    with refuses("layer both", "twice"):
+        optimise.fold_batch_norms(tf_keras.Model(image, twice(twice(image))))
+    x = layers.GlobalAveragePooling2D()(image)
+    with refuses("layer softmax", "vectors", "Dense"):
+        optimise.dense_as_convolutions(
+            tf_keras.Model(image, layers.Softmax(name="softmax")(layers.Dense(4)(x))))
