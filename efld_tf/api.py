@@ -172,7 +172,7 @@ def export(
     export_mode = modes.get(mode)
     if calibration is not None and not export_mode.calibrated:
         raise EfldError(f"calibration: a {mode} export is not calibrated")
-    if debug and export_mode is not modes.INT8:
+    if debug and not export_mode.debuggable:
         raise EfldError("debug: only of an int8 export")
     path = trained_model(model)
     quiet.quiet_tensorflow()
@@ -309,7 +309,8 @@ def score(
     if not results:
         raise EfldError("results: expected at least one")
     if len(models) > 1:
-        raise EfldError("results: of different models; a score is of one")
+        names = " and ".join(str(section.file) for section in models.values())
+        raise EfldError(f"results: of different models, {names}; a score is of one")
     factors |= {} if power_w is None else {"power_w": power_w}
     for section in models.values():
         if "time_ms" not in factors and section.file.suffix == ".tflite":

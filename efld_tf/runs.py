@@ -91,6 +91,8 @@ def trained_model(path: str | os.PathLike[str]) -> Path:
         return shipped.float
     _check_exists(path)
     model = path / BEST_MODEL if path.is_dir() else path
+    if path.suffix in (".yaml", ".yml"):
+        raise DataError(path, "a recipe is no model; train it, and give the folder of its run")
     if not model.is_file():
         raise DataError(path, "no trained model there; expected a run's folder or a .h5 file")
     return model

@@ -17,6 +17,7 @@ import pytest
 
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.cli import export
 from efld_tf.errors import DataError
 from efld_tf.exporting import modes
 from efld_tf.landmarks import schemas
@@ -24,6 +25,7 @@ from tests import faces
 from tests.annotations import writers
 from tests.annotations.layouts import Layout
 from tests.annotations.test_fuzz import check
+from tests.errors import assert_told, refuses
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "efld_tf" / "README.md").read_text()
@@ -95,13 +97,38 @@ def test_a_model_family(tmp_path: Path) -> None:
     assert len(family.features(model).shape) == 2
 
 
-def test_an_export_mode() -> None:
+def test_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    from efld_tf.training import losses
+
+    monkeypatch.setattr(losses, "LOSSES", dict(losses.LOSSES))
+    (code,) = blocks("A loss", "python")
+    names = dict(vars(losses))
+    exec(code, names)
+    losses.register("log_cosh", names["log_cosh"])
+    raw, target = tf.constant([[[0.1, 0], [0, 0]]]), tf.zeros([1, 2, 2])
+    found = losses.get("log_cosh", {"scale": 10.0})(raw, target, tf.constant([[1.0, 0]]), None)
+    assert found.numpy() == pytest.approx([np.log(np.cosh(1)) / 2])
+    with refuses("training.loss_options.width", "log_cosh", "scale"):
+        losses.get("log_cosh", {"width": 1.0})
+    with refuses("log_cosh"):
+        losses.register("log_cosh", names["log_cosh"])
+
+
+def test_an_export_mode(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(modes, "MODES", dict(modes.MODES))
     (code,) = blocks("An export mode", "python")
-    names = {"Mode": modes.Mode, "register": lambda mode: mode, "replace": replace,
+    names = {"Mode": modes.Mode, "register": modes.register, "replace": replace,
              "_INT8": modes.INT8.steps}
     exec(code, names)
     mode = names["INT8_CLIPPED"]
     assert isinstance(mode, modes.Mode) and mode.calibrated and mode.steps.clip_percentile == 98
+    with pytest.raises(SystemExit):
+        export.main(["--help"])
+    assert_told(capsys.readouterr().out, "--int8_clipped")
 
 
 def test_a_command(tmp_path: Path) -> None:

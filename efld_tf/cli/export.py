@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments = _parser().parse_args(argv)
     if arguments.calibration and arguments.mode and not modes.get(arguments.mode).calibrated:
         raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
-    if arguments.debug and arguments.mode != modes.INT8.name:
+    if arguments.debug and not (arguments.mode and modes.get(arguments.mode).debuggable):
         raise EfldError("--debug: only with --int8")
     run = arguments.run or runs.newest_run()
     if not arguments.run:
@@ -52,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     mode_group = parser.add_mutually_exclusive_group(required=True)
     for name, mode in modes.MODES.items():
         mode_group.add_argument(
-            f"--{name}", action="store_const", const=name, dest="mode", help=mode.meaning)
+            f"--{name}", action="store_const", const=name, dest="mode",
+            help=mode.meaning.replace("%", "%%"))
     mode_group.add_argument(
         "--compare", action="store_true", help="all of these: a table of size, latency and NME",
     )

@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if not arguments.quiet and report.succeeded:
         _tell_outputs(arguments.output, kinds, landmarker.schema, all_inputs.root)
         if older := outputs.older(start_time):
-            print(f"note: {older} files of an earlier run are still in {arguments.output}")
+            files = "1 file" if older == 1 else f"{older} files"
+            print(f"note: {files} of an earlier run still in {arguments.output}")
     if report.failures:
         return 1 if report.succeeded else common.EXIT_BAD_INPUT
     return None

@@ -17,8 +17,9 @@ from efld_tf.runtime import graph, versions
 # layer of int8 weights that gives the points as a vector, without an output grid, may be there too.
 DECODING = frozenset({
     "ADD", "ARG_MAX", "CAST", "CONCATENATION", "FLOOR_DIV", "FLOOR_MOD", "GATHER", "MINIMUM", "MUL",
-    "PACK", "RESHAPE", "SIGN", "SUB", "SUM",
+    "PACK", "RESHAPE", "SIGN", "SOFTMAX", "SUB", "SUM", "TRANSPOSE",
 })
+MOST_LISTED = 5  # operators that a message names
 FLOAT_TAIL = DECODING | {"DEQUANTIZE", "LOGISTIC"}
 WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
@@ -210,4 +211,6 @@ def _check_ends(model_graph: graph.Graph, path: str | Path) -> None:
 
 
 def _listed(operators: list[graph.Operator]) -> str:
-    return ", ".join(f"operator {op.index} ({op.name})" for op in operators)
+    listed = ", ".join(f"operator {op.index} ({op.name})" for op in operators[:MOST_LISTED])
+    more = len(operators) - MOST_LISTED
+    return f"{listed} and {more} more" if more > 0 else listed

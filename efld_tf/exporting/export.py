@@ -9,7 +9,7 @@ import numpy as np
 import tf_keras
 
 from efld_tf import files
-from efld_tf.errors import UnsupportedMode
+from efld_tf.errors import DataError, EfldError, UnsupportedMode
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.faces import EvaluationFaces
 from efld_tf.exporting import audit, bundle, calibration, convert, layers, metadata, qat, ranges
@@ -78,7 +78,10 @@ def export(
     with files.new_folder(folder) as temporary:
         path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}.tflite"
         path.write_bytes(metadata.add(content, _model_metadata(trained)))
-        model_graph = audit.check(path, mode)
+        try:
+            model_graph = audit.check(path, mode)
+        except DataError as error:  # The file that it names will be gone.
+            raise EfldError(f"{path.name}: {error.reason}") from error
         report = ExportReport(
             model=path.name,
             mode=mode.name,

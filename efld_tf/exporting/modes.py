@@ -72,6 +72,11 @@ class Mode:
         return self.activation_bits is not None
 
     @property
+    def debuggable(self) -> bool:
+        """Whether its layers can be compared with those in float: int8 of the trained weights."""
+        return self.stored_as == "int8" and not self.fine_tuned
+
+    @property
     def activation_bits(self) -> int | None:
         """The bits of the grids of its activations; None for float ones."""
         return {"int8": 8, "int16": 16}.get(self.activations)
@@ -102,7 +107,8 @@ def get(name: str) -> Mode:
       EfldError: there is none; the message lists the known ones.
     """
     if name not in MODES:
-        raise EfldError(f"unknown export mode {name!r}; known: {', '.join(MODES)}")
+        raise EfldError(f"unknown export mode {name!r}; known: {', '.join(MODES)}; one of your own "
+                        "has to be registered first")
     return MODES[name]
 
 

@@ -207,7 +207,8 @@ def get(name: str) -> Family:
       EfldError: there is none; the message lists the known ones.
     """
     if name not in FAMILIES:
-        raise EfldError(f"unknown model family {name!r}; known: {', '.join(FAMILIES)}")
+        raise EfldError(f"unknown model family {name!r}; known: {', '.join(FAMILIES)}; one of your "
+                        "own has to be registered first")
     return FAMILIES[name]
 
 

@@ -171,6 +171,17 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
 }
 
 
+def register(name: str, loss: Callable[..., tf.Tensor]) -> None:
+    """Makes a loss known by a name, which families and recipes can then use.
+
+    Raises:
+      EfldError: there is a loss of that name already.
+    """
+    if name in LOSSES:
+        raise EfldError(f"there is a loss {name!r} already")
+    LOSSES[name] = loss
+
+
 def get(name: str, options: Mapping[str, Any] | None = None) -> Loss:
     """The loss of that name.
 

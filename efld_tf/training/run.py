@@ -122,6 +122,14 @@ class _Trainer:
         if training.weight_average:
             self._begin_average()
 
+    def _compare_zoom(self, init_from: str) -> None:
+        """Says if the weights have learnt from faces of another size in the crop."""
+        spec = checkpoint.read_spec(runs.trained_model(config.expand(init_from)))
+        zooms = {head.crop_rule.zoom for head in spec.heads.values()}
+        if zooms != {zoom := self.recipe.data.pack.zoom}:
+            listed = " and ".join(f"{value:g}" for value in sorted(zooms))
+            self._say(f"{init_from} was trained with data.pack.zoom {listed}; here it is {zoom:g}")
+
     def run(self) -> Run:
         """Trains to the last step, validating at multiples of the interval and at the end."""
         training, controller = self.recipe.training, self.runner.controller
@@ -129,6 +137,8 @@ class _Trainer:
         if self.task.started_anew:
             parts = ", ".join(_parts(self.task.started_anew, self.recipe.heads))
             self._say(f"{training.init_from} has no weights for: {parts}")
+        if training.init_from and not step:
+            self._compare_zoom(training.init_from)
         if self.task.spec.license != self.recipe.license:
             self._say(f"license of the weights: {self.task.spec.license}")
         if step and (step % interval == 0 or step == training.steps) and not self._validated(step):
@@ -263,9 +273,9 @@ def check_levels(model_architecture: registry.Architecture, levels: Iterable[int
 
 
 def check_folder(recipe: Recipe) -> None:
-    """Refuses a folder in which another recipe was trained."""
+    """Refuses a folder in which another recipe was trained, if anything of that is saved."""
     path = recipe.folder / RECIPE_FILE
-    if not path.exists():
+    if not path.exists() or _is_empty(recipe.folder):
         return
     try:
         # An older version did not know every field.
@@ -280,6 +290,11 @@ def check_folder(recipe: Recipe) -> None:
             f"{rest}); choose another name (--set name=..., and --init-from {recipe.folder} to go "
             f"on from its weights) or delete the folder"
         )
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a run, or each of its rounds, ended before it saved a checkpoint or weights."""
+    return not any(any(folder.rglob(pattern)) for pattern in ("*.index", "*.h5"))
 
 
 def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:
@@ -302,7 +317,7 @@ def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:
         for name, manifest in manifests.items()
     }
     path = recipe.folder / DATA_FILE
-    if path.exists() and json.loads(path.read_text()) != data:
+    if path.exists() and json.loads(path.read_text()) != data and not _is_empty(recipe.folder):
         raise EfldError(
             f"the data of {recipe.folder} have changed since it was begun; "
             f"choose another name (--set name=...) or delete the folder"

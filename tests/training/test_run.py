@@ -26,6 +26,7 @@ from efld_tf.landmarks import metrics, schemas
 from efld_tf.models import checkpoint
 from efld_tf.training import averaging, recipe, run
 from tests import faces
+from tests.errors import assert_told
 
 
 def write_recipe(folder: Path, **training) -> Path:
@@ -329,7 +330,7 @@ def test_fine_tuning_says_which_heads_start_anew(
     source = f"csv:{photos / 'more.csv'}?schema=face_synthetics70"
     overrides = [
         "name=more", f"training.init_from={uninterrupted}",
-        "heads={mtfl5: {}, ibug51: {}, ibug68: {}, face_synthetics70: {}}",
+        "heads={mtfl5: {}, ibug51: {}, ibug68: {}, face_synthetics70: {}}", "data.pack.zoom=1.3",
         f"data.sources=[{{name: a, source: 'ibug:{photos / 'a'}', heads: [ibug51, ibug68], "
         f"validation_fraction: 0.25}}, {{name: b, source: 'mtfl:{photos / 'b' / 'list.txt'}', "
         f"heads: [mtfl5]}}, {{name: c, source: '{source}', heads: [face_synthetics70]}}]",
@@ -337,7 +338,9 @@ def test_fine_tuning_says_which_heads_start_anew(
     path = write_recipe(photos, steps=1, validation_interval=1)
     run.train(recipe.load(path, overrides), progress=False)
     told = f"{uninterrupted} has no weights for: face_synthetics70, ibug68\n"
-    assert told in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert told in err
+    assert_told(err, uninterrupted, "data.pack.zoom 1; here it is 1.3")
 
 
 def test_another_recipe_does_not_overwrite_a_run(photos: Path, uninterrupted: Path) -> None:

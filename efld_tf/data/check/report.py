@@ -46,7 +46,7 @@ def summary(report: Report) -> str:
     lines += [f"note: {note}" for note in report.notes]
     rate = report.faces / max(report.seconds, 1e-6)
     lines.append(f"{report.faces} faces in {report.seconds:.1f} s, {rate:.0f} faces/s; "
-                 f"{len(report.findings)} findings")
+                 f"{len(report.findings)} finding{'s' * (len(report.findings) != 1)}")
     return "\n".join(lines)
 
 
