@@ -202,5 +202,5 @@ def test_arguments_that_do_not_go_together(
 
 
 def test_a_detector_that_is_not_there() -> None:
-    with refuses("No such file", path="none.tflite"):
+    with refuses("both", "short", "full", path="none.tflite"):
         run("--detector", "none.tflite", "--boxes", "none.json")
