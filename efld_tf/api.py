@@ -309,8 +309,8 @@ def score(
     if not results:
         raise EfldError("results: expected at least one")
     if len(models) > 1:
-        names = " and ".join(str(section.file) for section in models.values())
-        raise EfldError(f"results: of different models, {names}; a score is of one")
+        names = ", ".join(str(section.file) for section in models.values())
+        raise EfldError(f"results: of different models ({names}); a score is of one")
     factors |= {} if power_w is None else {"power_w": power_w}
     for section in models.values():
         if "time_ms" not in factors and section.file.suffix == ".tflite":

@@ -7,6 +7,7 @@ into other files.
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,12 @@ if TYPE_CHECKING:  # It is imported where it is used, because few of the readers
 
 # The errors that h5py raises for files whose content is damaged.
 ERRORS = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
+
+
+def reason(error: Exception) -> str:
+    """What an error of `ERRORS` says, in one line; of the file system, its own words."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number else " ".join(str(error).split())
 
 
 def find(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:

@@ -20,8 +20,10 @@ from nbclient import NotebookClient
 import efld_tf
 from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
+from efld_tf.exporting import modes
 from efld_tf.models import checkpoint
 from tests import faces
+from tests.errors import refuses
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -109,7 +111,7 @@ def test_faces_of_a_photo(folder: Path, tmp_path: Path) -> None:
     assert drawn.dtype == np.uint8 and not np.array_equal(
         drawn, cv2.resize(found.image, drawn.shape[1::-1], interpolation=cv2.INTER_CUBIC))
     assert cv2.imread(str(found.save(tmp_path / "found.png"))).shape == drawn.shape
-    with pytest.raises(efld_tf.EfldError, match=r"found\.gif.*\.png"):
+    with refuses(tmp_path / "found.gif", ".png", ".jpg", ".jpeg"):
         found.save(tmp_path / "found.gif")
 
 
@@ -150,17 +152,18 @@ def test_all_names_are_there() -> None:
     for name in efld_tf.__all__:
         assert getattr(efld_tf, name).__name__ == name
     assert set(efld_tf.__all__) <= set(dir(efld_tf))
-    with pytest.raises(AttributeError, match="lode.*load"):
+    with pytest.raises(AttributeError, match=r"'lode'.*\bload\b"):
         efld_tf.lode  # noqa: B018
 
 
 @pytest.mark.parametrize("wrong", [None, 3, b"research", "", ["research"]])
-@pytest.mark.parametrize("verb", [
-    efld_tf.load, efld_tf.train, efld_tf.export, efld_tf.benchmark, efld_tf.score,
-    lambda model: efld_tf.evaluate(model, "ibug:x"),
+@pytest.mark.parametrize(("verb", "argument"), [
+    (efld_tf.load, "model"), (efld_tf.train, "recipe"), (efld_tf.export, "model"),
+    (efld_tf.benchmark, "model"), (efld_tf.score, "results"),
+    (lambda model: efld_tf.evaluate(model, "ibug:x"), "model"),
 ])
-def test_what_is_no_path(verb: Any, wrong: object) -> None:
-    with pytest.raises(efld_tf.EfldError, match="expected a path"):
+def test_what_is_no_path(verb: Any, argument: str, wrong: object) -> None:
+    with refuses(argument, "path", repr(wrong)):
         verb(wrong)
 
 
@@ -168,26 +171,26 @@ def test_what_is_no_path(verb: Any, wrong: object) -> None:
     efld_tf.load, efld_tf.export, efld_tf.benchmark, lambda model: efld_tf.evaluate(model, "x:y"),
 ])
 def test_a_misspelt_model(verb: Any) -> None:
-    with pytest.raises(efld_tf.DataError, match="reserch.*research, synthetic"):
+    with refuses("research", "synthetic", path="reserch"):
         verb("reserch")
 
 
 def test_wrong_arguments(folder: Path, tmp_path: Path) -> None:
     landmarker = efld_tf.load("research")
     for wrong in (None, 3, np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)):
-        with pytest.raises(efld_tf.EfldError, match="image"):
+        with refuses("image", "[H, W, 3]", getattr(wrong, "shape", wrong)):
             landmarker(wrong)
-    with pytest.raises(efld_tf.DataError, match="none.jpg"):
+    with refuses("No such file", path=tmp_path / "none.jpg"):
         landmarker(tmp_path / "none.jpg")
-    with pytest.raises(efld_tf.EfldError, match="int7.*int8"):
+    with refuses("'int7'", *modes.MODES):
         efld_tf.export("research", "int7")
-    with pytest.raises(efld_tf.EfldError, match="min_confidence.*synthetic"):
+    with refuses("min_confidence", "synthetic"):
         efld_tf.load("synthetic", min_confidence=0.5)
-    with pytest.raises(efld_tf.EfldError, match="sonar"):
+    with refuses("both", "short", "full", path="sonar"):
         efld_tf.load("research", detector="sonar")
-    with pytest.raises(efld_tf.EfldError, match="source.*None"):
+    with refuses("source", "READER:PATH", None):
         efld_tf.evaluate("research", None)
-    with pytest.raises(efld_tf.EfldError, match="training.stepps"):
+    with refuses("training.stepps", "steps", path=folder / "recipe.yaml"):
         efld_tf.train(folder / "recipe.yaml", overrides={"training.stepps": 3})
 
 
@@ -196,7 +199,7 @@ def test_scores_are_of_one_model(
 ) -> None:
     monkeypatch.chdir(folder)
     other = efld_tf.evaluate("research", f"ibug:{folder / 'PATH'}", progress=False)
-    with pytest.raises(efld_tf.EfldError, match="different models"):
+    with refuses("results", printed["times"].file, other.file):
         efld_tf.score(printed["times"], other)
 
 

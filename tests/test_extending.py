@@ -128,17 +128,17 @@ def test_a_reader_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_mistakes_of_an_extension(own: None) -> None:
-    with pytest.raises(EfldError, match="'toy'"):
+    with refuses("model family 'toy'"):
         registry.register("toy", TOY_FAMILY)
-    with pytest.raises(EfldError, match="'small'"):
+    with refuses("export mode 'small'"):
         modes.register(TOY_MODE)
-    with pytest.raises(EfldError, match="'small'"):
+    with refuses("mode 'small'", "quantiser"):
         quantise.register(TOY_MODE, small)
-    with pytest.raises(EfldError, match="multiple of 4"):
+    with refuses("input_size", 4, 30):
         registry.architecture("toy", {}, 30)
-    with pytest.raises(EfldError, match="model.options.wide"):
+    with refuses("model.options.wide", "width"):
         registry.architecture("toy", {"wide": 3}, 32)
-    with pytest.raises(EfldError, match="'toy'.*presence"):
+    with refuses("'toy'", "presence"):
         registry.architecture("toy", {}, 32).build({"mtfl5": 5}, presence=True)
 
 

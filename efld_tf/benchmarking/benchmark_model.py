@@ -75,7 +75,7 @@ def parse(text: str) -> Output:
     times = _native(rounds[-1]) if rounds else _litert(text)
     if times is None:
         last_line = (text.strip() or "nothing").splitlines()[-1]
-        raise EfldError(f"benchmark_model: printed no times; its last line: {last_line[:200]}")
+        raise EfldError(f"benchmark_model: printed no times; its last line: {last_line[:200]!r}")
     init = re.search(rf"Init: ({NUMBER})", text)
     first = re.search(rf"First inference: ({NUMBER})", text)
     memory = re.search(rf"peak memory footprint \(MB\)[^:]*:\s*({NUMBER})", text)

@@ -89,7 +89,8 @@ class SourceOptions:
         if self.level and self.validation_fraction:
             raise EfldError("level: nothing is held out of labels that are only roughly right")
         if self.packed and (self.validation_fraction or self.exclude or self.crop != CropOptions()):
-            raise EfldError(f"{self.source}: its crops, hold-out and exclusions are as packed")
+            raise EfldError(
+                f"source: crop, validation_fraction and exclude of {self.source} are as packed")
 
     @property
     def packed(self) -> Path | None:

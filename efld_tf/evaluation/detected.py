@@ -85,7 +85,7 @@ class DetectedFaces(Measured):
         """The `detection` section of `results.json`; numbers in percent unless named otherwise."""
         schema, faces = schemas.get(self.schema), len(self.truth) + self.missed
         if not self.truth:
-            raise EfldError("the detector found none of the annotated faces")
+            raise EfldError(f"the detector found none of the {faces} annotated faces")
         predicted, truth = np.array(self.predicted), np.array(self.truth)
         nme = metrics.nme(predicted, truth, schema)
         # All points of a missed face are wrong.

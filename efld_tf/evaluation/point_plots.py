@@ -115,8 +115,10 @@ def _check(evaluations: Mapping[str, Evaluation], face: int | None) -> None:
     if face is not None:
         if not all(0 <= face < len(evaluation.faces) for evaluation in listed):
             raise EfldError(f"there is no face {face} in every evaluation")
-        if len({evaluation.faces.names[face] for evaluation in listed}) > 1:
-            raise EfldError(f"face {face} is not the same one in every evaluation")
+        found = {evaluation.faces.names[face]: label for label, evaluation in evaluations.items()}
+        if len(found) > 1:
+            raise EfldError(f"face {face} is not the same one in every evaluation: "
+                            f"{', '.join(f'{name} in {label}' for name, label in found.items())}")
 
 
 def _lines(points_by_region: Mapping[str, Sequence[int]]) -> list[list[_Slot]]:

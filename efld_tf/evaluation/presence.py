@@ -26,7 +26,7 @@ from efld_tf.annotations import parsing, sources
 from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import CropOptions
-from efld_tf.errors import DataError, EfldError
+from efld_tf.errors import DataError
 from efld_tf.evaluation import corruptions
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, extract_crop, zoomed
 from efld_tf.runtime import crop_maps
@@ -229,8 +229,7 @@ def read_scenes(
       form: `xywh` for boxes [x, y, width, height], `xyxy` for [x0, y0, x1, y1].
 
     Raises:
-      DataError: the file is not of that form, or a photo is missing.
-      EfldError: there is no scene.
+      DataError: the file is not of that form or names no scene, or a photo is missing.
     """
     path = Path(config.expand(boxes))
     result = []
@@ -241,7 +240,7 @@ def read_scenes(
         if half is None or _hash(name) % 2 == half:
             result.append((photo, rows))
     if not result:
-        raise EfldError(f"{path}: no scene")
+        raise DataError(path, "no scene")
     return result
 
 

@@ -200,7 +200,9 @@ def _check_ends(model_graph: graph.Graph, path: str | Path) -> None:
     ends = [(tensor.dtype, tensor.shape) for tensor in (*model_graph.inputs, *model_graph.outputs)]
     if len(model_graph.inputs) != 1 or not 1 <= len(model_graph.outputs) <= 2 \
             or not model_graph.operators:
-        raise DataError(path, "expected one input, and one output or two")
+        raise DataError(path, "expected one input, one output or two, and operators; got "
+                              f"{len(model_graph.inputs)} inputs, {len(model_graph.outputs)} "
+                              f"outputs, {len(model_graph.operators)} operators")
     (image, image_shape), (points, points_shape), *confidence = ends
     if image != "uint8" or len(image_shape) != 4 or image_shape[0] != 1 or image_shape[3] != 3:
         raise DataError(path, f"expected an input [1, S, S, 3] of uint8, got {ends[0]}")

@@ -11,7 +11,7 @@ import yaml
 
 from efld_tf import files
 from efld_tf.annotations.synthetic.render import render_face
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.exporting import card
 from efld_tf.exporting.report import ExportReport
 from efld_tf.landmarks import schemas
@@ -39,14 +39,14 @@ def check_replaceable(folder: Path) -> None:
     """Refuses to replace anything but a bundle.
 
     Raises:
-      EfldError: the path is a file, or a folder that holds anything that no export writes.
+      DataError: the path is a file, or a folder that holds anything that no export writes.
     """
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
     models = {name for name in names if name.endswith(".tflite")}
     if names - FILES - models or len(models) > 1 or (names and golden.FILE not in names):
-        raise EfldError(f"{folder}: exists and is not an export alone; name another with --output")
+        raise DataError(folder, "exists and is not an export alone; name another with --output")
 
 
 def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray, float]:

@@ -202,7 +202,10 @@ def _weight(file: h5py.File, name: str, shape: tf.TensorShape) -> np.ndarray | N
         return None
     if item.dtype.kind != "f":
         raise ValueError(f"{name} is not an array of numbers")
-    return hdf5.values(item, "f", shape.num_elements())
+    try:
+        return hdf5.values(item, "f", shape.num_elements())
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 @contextmanager
@@ -213,6 +216,6 @@ def _opened(path: str | Path) -> Iterator[h5py.File]:
     except DataError:
         raise
     except OSError as error:
-        raise DataError(path, f"cannot be read as a model file: {error}") from error
+        raise DataError(path, f"cannot be read as a model file: {hdf5.reason(error)}") from error
     except (*hdf5.ERRORS, EfldError) as error:
         raise DataError(path, f"not a model file of this toolkit: {error}") from error

@@ -68,11 +68,14 @@ class EFLDOptions:
         if self.head not in HEADS:
             raise EfldError(f"head: expected one of {HEADS}, got {self.head!r}")
         if not 0 < self.batch_norm_momentum < 1:
-            raise EfldError("batch_norm_momentum: expected a number between 0 and 1")
+            raise EfldError("batch_norm_momentum: expected a number between 0 and 1, got "
+                            f"{self.batch_norm_momentum}")
         if self.head_batch_norm and self.head != "concat_linear":
-            raise EfldError("head_batch_norm: only the head concat_linear can have them")
+            raise EfldError(
+                f"head_batch_norm: only the head concat_linear can have them, not {self.head}")
         if not 0 <= self.dropout < 1:
-            raise EfldError("dropout: expected a number from 0 up to, not including, 1")
+            raise EfldError(
+                f"dropout: expected a number from 0 up to, not including, 1, got {self.dropout}")
 
 
 def eosa(x: tf.Tensor, module: int, blocks: Blocks, separable: bool) -> tf.Tensor:

@@ -181,7 +181,8 @@ def _read(path: Path, backbone_layers: list[layers.Layer]) -> dict[str, list[np.
                     raise DataError(path, f"the weights of {layer.name} are missing")
                 values[layer.name] = _of_layer(path, groups[index], layer)
     except hdf5.ERRORS as error:
-        raise DataError(path, f"not a weight file of tf_keras.applications: {error}") from error
+        raise DataError(
+            path, f"not a weight file of tf_keras.applications: {hdf5.reason(error)}") from error
     return values
 
 

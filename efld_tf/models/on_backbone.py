@@ -33,7 +33,8 @@ class BackboneOptions:
         if self.activation not in (None, *ACTIVATIONS):
             raise EfldError(f"activation: expected one of {ACTIVATIONS}, got {self.activation!r}")
         if not 0 < self.batch_norm_momentum < 1:
-            raise EfldError("batch_norm_momentum: expected a number between 0 and 1")
+            raise EfldError("batch_norm_momentum: expected a number between 0 and 1, got "
+                            f"{self.batch_norm_momentum}")
 
     @property
     def blocks(self) -> Blocks:
@@ -72,7 +73,8 @@ def load_backbone(model: tf_keras.Model, options: BackboneOptions, path: Path) -
     """
     load = backbones.get(options.backbone).load
     if load is None:
-        raise EfldError(f"the backbone {options.backbone} has no public weights to start from")
+        raise EfldError(f"training.backbone_weights: the backbone {options.backbone!r} has no "
+                        "public weights to start from")
     load(model, path)
 
 

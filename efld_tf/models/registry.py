@@ -155,7 +155,8 @@ class Architecture:
           DataError: the file does not hold weights for it.
         """
         if self.family.load_backbone is None:
-            raise EfldError(f"the family {self.name!r} has no public weights to start from")
+            raise EfldError(f"training.backbone_weights: the family {self.name!r} has no public "
+                            "weights to start from")
         self.family.load_backbone(model, self.options, Path(path))
 
     def grid(self, level: int) -> Grid[Any]:

@@ -299,6 +299,8 @@ def open_detector(
     """
     if name == "both":
         return TwoRangeDetector(threads=threads, min_score=min_score, min_face=min_face)
+    if name not in MODELS and not Path(name).exists():
+        raise DataError(name, f"no such file, nor a detector (both, {', '.join(MODELS)})")
     return FaceDetector(name, threads=threads, min_score=min_score, min_face=min_face)
 
 

@@ -183,7 +183,8 @@ def read(model: str | Path) -> tuple[Golden, Image, Float32s]:
     if confidence and not (0 <= confidence.value <= 1
                            and 0 < confidence.tolerance <= LARGEST_CONFIDENCE_TOLERANCE):
         raise DataError(path, "confidence: expected a value from 0 to 1 and a tolerance of at most "
-                              f"{LARGEST_CONFIDENCE_TOLERANCE:g}")
+                              f"{LARGEST_CONFIDENCE_TOLERANCE:g}, got {confidence.value:g} and "
+                              f"{confidence.tolerance:g}")
     if golden.model.sha256 != files.sha256(model):
         raise DataError(path, f"is about another file than {Path(model).name}: its SHA-256 differs")
     image: Image = _array(path, golden.input, INPUT_FILE, "uint8")

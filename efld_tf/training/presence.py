@@ -85,7 +85,7 @@ def fit(
     fold = np.array([order[names[photo]] % FOLDS for photo in photos])
     for index in range(FOLDS):
         if len(set(face[fold != index])) < 2 or not face[fold == index].any():
-            raise EfldError("too few photos with and without faces to fit to")
+            raise EfldError(f"too few photos with and without faces to fit to: {len(names)}")
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     z = (x - mean) / spread
     trials: list[tuple[float, float, np.ndarray]] = []

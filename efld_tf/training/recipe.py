@@ -336,7 +336,10 @@ class Recipe:
     def _check_unlabelled(self, self_training: SelfTrainingRecipe) -> None:
         """Refuses unlabelled sources that do not fit the heads or the labelled ones."""
         if self_training.steps is not None:
-            replace(self.training, steps=self_training.steps)  # refuses impossible ones
+            try:
+                replace(self.training, steps=self_training.steps)
+            except EfldError as error:
+                raise EfldError(f"self_training.steps: {error}") from error
         if self.data.service:
             raise EfldError("data.service: it cannot be combined with self_training")
         names = {source.name for source in self.data.sources}

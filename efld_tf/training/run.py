@@ -317,9 +317,11 @@ def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:
         for name, manifest in manifests.items()
     }
     path = recipe.folder / DATA_FILE
-    if path.exists() and json.loads(path.read_text()) != data and not _is_empty(recipe.folder):
+    before = json.loads(path.read_text()) if path.exists() else data
+    changed = [name for name in {**before, **data} if before.get(name) != data.get(name)]
+    if changed and not _is_empty(recipe.folder):
         raise EfldError(
-            f"the data of {recipe.folder} have changed since it was begun; "
+            f"the data of {recipe.folder} have changed since it was begun ({', '.join(changed)}); "
             f"choose another name (--set name=...) or delete the folder"
         )
     files.write_json(path, data)

@@ -166,7 +166,7 @@ def test_hdf5_datasets_that_lead_elsewhere_or_never_end(tmp_path: Path) -> None:
             if name != "good":
                 with pytest.raises(hdf5.ERRORS):
                     matlab.read_hdf5(file, name, "fiu", 100)
-        with pytest.raises(ValueError, match=r"shape \(2, 3\)"):
+        with pytest.raises(ValueError, match=r"\(2, 3\)"):
             matlab.read_hdf5(file, "good", "i", 5)
 
 

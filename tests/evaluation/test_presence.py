@@ -11,11 +11,11 @@ import pytest
 
 from efld_tf import assets
 from efld_tf.annotations.images import read_photo
-from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import presence
 from efld_tf.landmarks.geometry import Crop, extract_crop
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
+from tests.errors import refuses
 
 SIZE = 64
 
@@ -118,23 +118,28 @@ def test_scenes_are_cut_where_their_boxes_say(shared_data: Path, monkeypatch) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "name", "line", "facts"),
     [
-        ("{", "not valid JSON"), ("[1]", "expected an object"),
-        ('{"a.jpg": [[1, 2, 3]]}', "expected 4 numbers"), ('{"a.jpg": "x"}', "a list of boxes"),
-        ('{"a.jpg": [[1, 2, 0, 4]]}', "it has no area"),
-        ('{"b.jpg": []}', "b.jpg: named in boxes.json, but not there"), ("{}", "no scene"),
+        ("{", "boxes.json", 1, ["JSON"]),
+        ("[1]", "boxes.json", None, ["object"]),
+        ('{"a.jpg": [[1, 2, 3]]}', "boxes.json", None, ["'a.jpg'", "box 0", 4, 3]),
+        ('{"a.jpg": "x"}', "boxes.json", None, ["'a.jpg'", "list"]),
+        ('{"a.jpg": [[1, 2, 0, 4]]}', "boxes.json", None, ["'a.jpg'", "box 0", "area", "xywh"]),
+        ('{"b.jpg": []}', "b.jpg", None, ["boxes.json"]),
+        ("{}", "boxes.json", None, ["scene"]),
     ],
 )
-def test_broken_boxes_are_named(tmp_path: Path, content: str, message: str) -> None:
+def test_broken_boxes_are_named(
+    tmp_path: Path, content: str, name: str, line: int | None, facts: list[object]
+) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     (tmp_path / "boxes.json").write_text(content)
-    with pytest.raises(EfldError, match=message):
+    with refuses(*facts, path=tmp_path / name, line=line):
         presence.read_scenes(str(tmp_path), str(tmp_path / "boxes.json"))
 
 
 def test_boxes_that_are_not_there_and_photos_without_faces(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with refuses("No such file", path=tmp_path / "boxes.json"):
         presence.read_scenes(str(tmp_path), str(tmp_path / "boxes.json"))
     (tmp_path / "a.jpg").write_bytes(b"")
     (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": []}))

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from efld_tf import assets
-from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import evaluate, prior, prior_plots
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import schemas, shapes
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
+from tests.errors import refuses
 from tests.evaluation.predictors import Fixed
 
 SIZE = 32
@@ -124,14 +124,14 @@ def test_points_that_no_face_has_do_not_count() -> None:
 
 def test_predictions_that_are_no_face(found) -> None:
     collapsed = Constant(np.full((51, 2), 0.5))
-    with pytest.raises(EfldError, match="2 rendered faces: none has eyes and a mouth"):
+    with refuses("2 rendered faces", "eyes", "mouth"):
         prior.measure(collapsed, count=2, progress=False)
     # With a truth to compare with there is a reference.
     evaluation = evaluate.evaluate(collapsed, found)
     summary = prior.measure(collapsed, evaluation, count=2, progress=False).summary()
     row = summary["kinds"]["black"]
     assert row["residual_interocular_percent"] == summary["residual_without_shape_percent"] > 30
-    with pytest.raises(EfldError, match="of the kind face is not a finite number"):
+    with refuses("face", "finite"):
         prior.measure(Constant(np.full((51, 2), np.nan)), count=2, progress=False)
 
 
@@ -147,7 +147,7 @@ def test_patches_touch_no_face(tmp_path: Path) -> None:
     assert crops.max() <= 120
     # Beside this face there are 20 pixels, less than the smallest patch.
     full = (path, np.array([[20, 0, 300, 200.0]]))
-    with pytest.raises(EfldError, match="in 1 scene.*scene_90.png: no square of 32 px or more"):
+    with refuses("patch", 1, path, "32 px"):
         prior.faceless([full], SIZE, 9, np.random.default_rng(0))
     crops, skipped = prior.faceless([full, other], SIZE, 8, np.random.default_rng(0))
     assert len(crops) == 4 and [error.path for error in skipped] == [path]
@@ -157,13 +157,13 @@ def test_scenes_that_cannot_be_read(tmp_path: Path) -> None:
     good = _scene(tmp_path, [])
     (tmp_path / "bad.png").write_bytes(b"x")
     scenes = [good, (tmp_path / "bad.png", np.zeros((0, 4)))]
-    with pytest.raises(DataError, match="bad.png"):
+    with refuses("image", path=tmp_path / "bad.png"):
         prior.measure(Constant(FACE), scenes=scenes, count=4, progress=False)
     measured = prior.measure(
         Constant(FACE), scenes=scenes, count=4, on_error="skip", progress=False)
     assert "bad.png" in str(measured.skipped[0])
     assert measured.summary()["kinds"]["patch"]["inputs"] == 2
-    with pytest.raises(EfldError, match="no patch in 1 scene.*bad.png"):
+    with refuses("patch", 1, tmp_path / "bad.png", "image"):
         prior.faceless(scenes[1:], SIZE, 4, np.random.default_rng(0), "skip")
 
 

@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tensorflow.lite.python.convert import mlir_sparsify
 
 from efld_tf import assets
-from efld_tf.errors import DataError, EfldError
+from efld_tf.errors import EfldError
 from efld_tf.exporting import (
     audit,
     bundle,
@@ -25,6 +25,7 @@ from efld_tf.exporting import (
 )
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph, other_runtimes, versions
+from tests.errors import refuses
 from tests.exporting.conftest import RULE, SIZE
 from tests.tiny_models import edited
 
@@ -135,7 +136,7 @@ def test_versions_of_a_stranger_are_checked(dense: Path) -> None:
             code.version = 1
 
     dense.write_bytes(edited(dense.read_bytes(), forget))
-    with pytest.raises(DataError, match=r"operator \d+ \(\w+\) is marked version 1 but needs"):
+    with refuses("(CONV_2D)", "version 1", "version 3", "TensorFlow Lite", "1.14.0", path=dense):
         audit.check(dense, modes.INT8)
 
 
@@ -148,7 +149,7 @@ def test_deprecated_codes_of_a_stranger_are_checked(exports: dict[str, Path], tm
 
     path = tmp_path / "m.tflite"
     path.write_bytes(edited(exports["int8"].read_bytes(), forget))
-    with pytest.raises(DataError, match=r"\(QUANTIZE\) is ADD by its deprecated code"):
+    with refuses("(QUANTIZE)", "ADD", path=path):
         audit.check(path, modes.INT8)
 
 
@@ -165,7 +166,8 @@ def test_the_runtime_of_a_stranger_is_checked(
 
     path = tmp_path / "m.tflite"
     path.write_bytes(edited(exports["int8"].read_bytes(), state))
-    with pytest.raises(DataError, match="min_runtime_version: it needs TensorFlow Lite 2.4.0"):
+    told = (stated or b"").decode(errors="replace")
+    with refuses("min_runtime_version", "TensorFlow Lite 2.4.0", repr(told), path=path):
         audit.check(path, modes.INT8)
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint, registry
 from efld_tf.training import presence
 from tests import faces
+from tests.errors import refuses
 
 
 def examples(count: int, apart: float, seed: int = 0):
@@ -59,7 +59,7 @@ def test_a_quantile_by_weight() -> None:
 @pytest.mark.parametrize("kinds", [[True] * 10, [False] * 10, [True] * 9 + [False]])
 def test_too_few_photos_are_refused(kinds: list[bool]) -> None:
     x = np.random.default_rng(0).normal(size=(10, 4))
-    with pytest.raises(EfldError, match="too few photos"):
+    with refuses("photos", "faces", 2):
         presence.fit(x, np.array(kinds), np.ones(10), ["a"] * 9 + ["b"])
 
 
@@ -82,6 +82,6 @@ def test_a_layer_is_attached_and_replaced(tmp_path) -> None:
 def test_a_family_without_features_is_refused(monkeypatch) -> None:
     plain = replace(registry.get("efld"), features=None)
     monkeypatch.setitem(registry.FAMILIES, "plain", plain)
-    with pytest.raises(EfldError, match="no presence output"):
+    with refuses("'plain'", "presence"):
         presence.features(
             registry.architecture("plain", {}, 64), None, np.zeros((1, 64, 64, 3), np.uint8))
