@@ -17,11 +17,14 @@ MADE_FROM := setup.cfg constraints.txt pyproject.toml
 demo: venv
 	$(BIN)/python tools/demo.py
 
+# In the order of the files, so that the last ones are short.
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
 test: venv
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(PYTEST)
 
 test-long: venv
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "long or not long"
+	$(PYTEST) -m "long or not long"
 
 lint: venv
 	$(BIN)/ruff check .

@@ -73,6 +73,7 @@ def model(folder: Path) -> Path:
     return folder / "runs" / "tiny" / "efld_ibug51_int8" / "efld_ibug51_int8.tflite"
 
 
+@pytest.mark.long  # `test_extending` compares a smaller model's
 def test_every_mode_in_one_table(folder: Path) -> None:
     out, _ = run(folder, "export", "runs/tiny", "--compare", "--head", "ibug51",
                  "--calibration", 8, "--faces", "ibug:test", "--output", "modes")
@@ -178,7 +179,7 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("eval", ["runs/tiny", "--source", "ibug:absent"], ["ibug:absent", "exist"]),
         ("eval", ["tiny.tflite", "--source", "ibug:test"],
          ["tiny.tflite", "research", "synthetic"]),
-        ("eval", ["tiny.yaml", "--source", "ibug:test"], ["tiny.yaml", "model file"]),
+        ("eval", ["tiny.yaml", "--source", "ibug:test"], ["tiny.yaml", "recipe", "run"]),
         ("data", ["pack", "ibug:train", "train"], ["train", "packed source"]),
         ("data", ["stats", "packed:train"], ["train/manifest.json", "packed folder"]),
         ("data", ["stats", "train"], ["train", "reader:path", "packed"]),

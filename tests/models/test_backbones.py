@@ -135,7 +135,9 @@ def test_symmetric_padding() -> None:
     np.testing.assert_allclose(same, [[9, 9, 6], [9, 9, 6], [6, 6, 4]], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", backbones.BACKBONES)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.long) if name == "resnet101" else name
+    for name in backbones.BACKBONES])
 def test_export_in_float(name: str) -> None:
     """Batch norms fold away, and the converter knows every operator as one of its own."""
     model = shaken(network(name), 3)
