@@ -172,7 +172,7 @@ def load_faces(
         keep=lambda record: record.key in order,
     )
     for name in sorted(order.keys() - set(loaded_faces.names)) if strict else ():
-        raise DataError(name, "named for calibration, but it cannot be read")
+        raise DataError(records[name].image, "named for calibration, but it cannot be read")
     return loaded_faces.ordered(
         sorted(range(len(loaded_faces)), key=lambda index: order[loaded_faces.names[index]]))
 

@@ -244,7 +244,8 @@ def _array(path: Path, entry: _Input | _Output, name: str, dtype: str) -> Array:
     positive = len(entry.shape) <= 4 and all(0 < n < MAX_BYTES for n in entry.shape)
     size = math.prod(entry.shape) if positive else 0
     if entry.file != name or entry.dtype != dtype or not 0 < size < MAX_BYTES:
-        raise DataError(path, f"expected {name} of type {dtype}, got {entry}"[:300])
+        found = f"{entry.file!r} of type {entry.dtype!r} and shape {entry.shape}"
+        raise DataError(path, f"expected {name} of type {dtype}, got {found}"[:300])
     try:
         if path.with_name(name).stat().st_size > 4 * MAX_BYTES:
             raise DataError(path.with_name(name), f"expected {entry.shape} of {dtype}")

@@ -323,7 +323,7 @@ def test_calibration_takes_every_face_that_training_takes(
     assert len(calibration.load_faces(manifest, RULE, SIZE)) == 6
     os.truncate(folder / manifest.images[0].image, 200)
     manifest = calibration.choose(source, None)
-    with refuses("calibration", "read", path=manifest.images[0].image):
+    with refuses("calibration", "read", path=folder / manifest.images[0].image):
         calibration.load_faces(manifest, RULE, SIZE)
     loaded = calibration.load_faces(manifest, RULE, SIZE, strict=False)
     assert [image.image for image in calibration.used(manifest, loaded).images] == loaded.names
@@ -399,7 +399,7 @@ def test_dim_calibration_photos_keep_the_pixel_grid(trained: Path, tmp_path: Pat
 def test_an_undecodable_calibration_photo_is_named(tmp_path: Path) -> None:
     folder = faces.write_ibug(tmp_path, 3)
     (folder / "face_001x.png").write_bytes(b"not an image")
-    with refuses("calibration", "read", path="face_001x.png"):
+    with refuses("calibration", "read", path=folder / "face_001x.png"):
         calibration.load_faces(calibration.choose(f"ibug:{folder}"), RULE, SIZE)
 
 
