@@ -17,7 +17,7 @@ MADE_FROM := setup.cfg constraints.txt pyproject.toml
 demo: venv
 	$(BIN)/python tools/demo.py
 
-# In the order of the files, so that the last ones are short.
+# In the order of tests/conftest.py.
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: venv

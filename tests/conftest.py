@@ -27,6 +27,15 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
+# Workers take a file at a time: those that take long come first, so that none waits for another.
+SLOW = ("training/", "exporting/", "cli/", "test_how_to_add", "test_api")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    items.sort(key=lambda item: not str(item.path.relative_to(root)).startswith(SLOW))
+
+
 @pytest.fixture(autouse=True, scope="module")
 def own_schemas() -> Iterator[None]:
     """Schemas that a module's tests register are gone after it."""
