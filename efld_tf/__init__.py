@@ -14,7 +14,7 @@ Train a model, export it, measure it:
 
     run = efld_tf.train("recipe.yaml", steps=200)   # its folder, NME, history
     bundle = efld_tf.export(run, "int8", head="ibug51")
-    result = efld_tf.evaluate(bundle, "ibug:PATH")
+    result = efld_tf.evaluate(bundle, "ibug:PATH")  # its report(), nme_percent
     times = efld_tf.benchmark(bundle)
     efld_tf.score(result, times, power_w=1.9)
 
