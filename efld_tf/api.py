@@ -251,7 +251,7 @@ def evaluate(
 
     evaluation_faces = faces.load(
         source, loaded_predictor.crop_rule, loaded_predictor.input_size, on_error=on_error,
-        split=split, progress=progress)
+        split=split, predicted=loaded_predictor.schema, progress=progress)
     return evaluating.evaluate(loaded_predictor, evaluation_faces, thresholds_percent)
 
 

@@ -54,6 +54,8 @@ def checked(value: Any, kind: Any, path: str) -> Any:
         return [checked(item, arguments[0], f"{path}.{i}") for i, item in enumerate(value)]
     if origin is dict:
         _expect(isinstance(value, dict), "a mapping", value, path)
+        for key in value:
+            _expect(isinstance(key, str), "a text as key", key, path)
         return {key: checked(v, arguments[1], _join(path, key)) for key, v in value.items()}
     if kind is float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +102,28 @@ def test_a_family_and_a_mode_from_outside(
     assert {"small", "int8", "float32"} <= {row["mode"] for row in table.rows}
 
 
+def test_a_network_that_cannot_be_built_takes_no_name(
+    own: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    faces.write_ibug(tmp_path / "photos", 24, "ibug68")
+    source = {"name": "a", "source": "ibug:photos", "heads": ["ibug51"],
+              "validation_fraction": 0.2}
+    Path("toy.yaml").write_text(yaml.safe_dump({
+        "name": "toy", "model": {"family": "toy", "input_size": 32, "options": {"width": -1}},
+        "heads": {"ibug51": {}}, "data": {"sources": [source], "pack": {"size": 48}},
+        "training": {"target_head": "ibug51", "steps": 2, "warmup_steps": 0, "batch_size": 8},
+    }))
+    with pytest.raises(ValueError):
+        efld_tf.train("toy.yaml", progress=False)
+    assert not Path("runs/toy").exists()
+    run = efld_tf.train("toy.yaml", overrides={"model.options.width": 4}, progress=False)
+    assert run.step == 2
+    with refuses("runs/toy", "model.options.width"):
+        efld_tf.train("toy.yaml", overrides={"model.options.width": 5}, progress=False)
+    assert Path("runs/toy/best.h5").exists()
+
+
 def test_a_reader_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(path: Path, *, schema: str = "ibug68") -> Iterator[FaceRecord]:
         """The faces of a folder of arrays.
@@ -125,6 +147,9 @@ def test_a_reader_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         sources.register(toy)
     with refuses("colour", "schema"):
         sources.read(f"arrays:{folder}?colour=red")
+    for name in ("packed", "a:b", ""):
+        with refuses(repr(name)):
+            sources.register(replace(toy, name=name))
 
 
 def test_mistakes_of_an_extension(own: None) -> None:

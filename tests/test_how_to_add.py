@@ -100,13 +100,16 @@ def test_a_model_family(tmp_path: Path) -> None:
 def test_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     import tensorflow as tf
 
+    from efld_tf.models import registry
     from efld_tf.training import losses
 
     monkeypatch.setattr(losses, "LOSSES", dict(losses.LOSSES))
     (code,) = blocks("A loss", "python")
     names = dict(vars(losses))
     exec(code, names)
-    losses.register("log_cosh", names["log_cosh"])
+    monkeypatch.setattr(registry, "FAMILIES", dict(registry.FAMILIES))
+    losses.register("log_cosh", names["log_cosh"], families=["efld"])
+    assert registry.get("efld").losses[-1] == "log_cosh"
     raw, target = tf.constant([[[0.1, 0], [0, 0]]]), tf.zeros([1, 2, 2])
     found = losses.get("log_cosh", {"scale": 10.0})(raw, target, tf.constant([[1.0, 0]]), None)
     assert found.numpy() == pytest.approx([np.log(np.cosh(1)) / 2])

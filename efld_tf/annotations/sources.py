@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -82,6 +83,9 @@ COMMON_OPTIONS = {
 
 ON_ERROR = ("stop", "skip")
 
+# The reader's name in a source that is a packed folder, which `data` reads.
+PACKED = "packed"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -127,8 +131,10 @@ def register(format: Format) -> Format:
     """Makes a format known to this process: its sources can then be named like any other.
 
     Raises:
-      EfldError: there is a format of that name already.
+      EfldError: there is a format of that name already, or it is no name for one.
     """
+    if not re.fullmatch(r"[a-z]\w*", format.name, re.ASCII) or format.name == PACKED:
+        raise EfldError(f"no name for a reader: {format.name!r}")
     if format.name in FORMATS:
         raise EfldError(f"there is a reader named {format.name!r}: choose another name")
     FORMATS[format.name] = format
@@ -302,7 +308,9 @@ def _checked(
             item = replace(item, points=points, visible=visible, schema=convert)
         if not _normalisable(item):
             # The error has the key, not the image, since the photo's other faces may be good.
-            yield DataError(folder / key, "its eyes coincide: there is no distance to normalise by")
+            name = schemas.get(item.schema).normaliser.name
+            yield DataError(folder / key, f"the points of its normaliser {name} coincide: there is "
+                                          "no distance to measure by")
         else:
             yield replace(item, key=key)
 

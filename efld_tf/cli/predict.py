@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         _tell_outputs(arguments.output, kinds, landmarker.schema, all_inputs.root)
         if older := outputs.older(start_time):
             files = "1 file" if older == 1 else f"{older} files"
-            print(f"note: {files} of an earlier run still in {arguments.output}")
+            print(f"note: {arguments.output} still holds {files} of an earlier run")
     if report.failures:
         return 1 if report.succeeded else common.EXIT_BAD_INPUT
     return None

@@ -16,7 +16,6 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.manifest import Manifest, open_packed
-from efld_tf.data.options import PACKED
 from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import drawing, schemas
@@ -65,8 +64,8 @@ def faces(source: str, remarks: Remarks, split: str | None = None) -> Iterator[F
     Raises:
       EfldError: the source is malformed or does not exist, or has no splits.
     """
-    parsed = sources.parse(source, extra_readers=(PACKED,))
-    if parsed.reader == PACKED:
+    parsed = sources.parse(source, extra_readers=(sources.PACKED,))
+    if parsed.reader == sources.PACKED:
         if parsed.options:
             raise EfldError(f"source {source}: packed folders have no options")
         if split not in (None, *SPLITS):

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from efld_tf import config
-from efld_tf.annotations.sources import ON_ERROR
+from efld_tf.annotations.sources import ON_ERROR, PACKED
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import check_zoom
-
-# The reader's name in a source of faces that is a packed folder.
-PACKED = "packed"
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def _images(
         faces = []
         for face in group:
             try:
-                check_normaliser(face)
+                check_normaliser(face, on_error=on_error)
                 image = reader.read(face)
                 faces.append(face)
             except DataError as error:

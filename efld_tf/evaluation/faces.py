@@ -17,11 +17,13 @@ from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.manifest import open_packed
-from efld_tf.data.options import PACKED, CropOptions
+from efld_tf.data.options import CropOptions
 from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
+
+LEAVE_OUT = "; on-error skip leaves such faces out"
 
 # A face's crop in its own unit square.
 WHOLE = Crop(0.5, 0.5, 1.0)
@@ -72,13 +74,16 @@ class EvaluationFaces:
         """A face's crop [size, size, 3] at its best resolution."""
         return self.view(index, WHOLE, size)
 
-    def measurable(self) -> EvaluationFaces:
-        """The faces whose errors can be normalised; the others are among the skipped."""
-        normaliser = schemas.get(self.schema).normaliser
-        known = np.isfinite(normaliser.distance(self.points))
-        lines = [f"{self.names[i]}: {_unknown_distance(self.schema, self.points[i])}"
-                 for i in np.flatnonzero(~known)]
-        faces = self.ordered(np.flatnonzero(known).tolist())
+    def measurable(self, predicted: str | None = None) -> EvaluationFaces:
+        """The faces whose errors can be normalised; the others are among the skipped.
+
+        Args:
+          predicted: the schema of the predictions; None for that of the annotations.
+        """
+        reasons = [unmeasurable(self.schema, points, predicted) for points in self.points]
+        faces = self.ordered([i for i, reason in enumerate(reasons) if reason is None])
+        lines = [f"{name}: {reason}" for name, reason in zip(self.names, reasons, strict=True)
+                 if reason is not None]
         return replace(faces, skipped=[*self.skipped, *lines])
 
     def ordered(self, indices: list[int]) -> EvaluationFaces:
@@ -104,6 +109,7 @@ def load(
     split: str | None = None,
     keep: Callable[[FaceRecord], bool] | None = None,
     measured: bool = True,
+    predicted: str | None = None,
     progress: bool = True,
 ) -> EvaluationFaces:
     """Reads and crops the faces of `reader:path` or of the packed folder `packed:path`.
@@ -115,16 +121,17 @@ def load(
       on_error: `stop` or `skip`.
       split: the split of a packed source; None for `validation`.
       keep: whether to use a record of an unpacked source; None for all.
-      measured: whether errors are to be normalised, so that a face that lacks points of its
-        schema's normaliser is a bad sample.
+      measured: whether errors are to be normalised, so that a face that lacks points of the
+        normaliser is a bad sample.
+      predicted: the schema of the predictions; None for that of the annotations.
 
     Raises:
       EfldError: the source cannot be read, is empty, or has a bad sample (with `stop`).
     """
-    parsed = sources.parse(source, extra_readers=(PACKED,))
-    if parsed.reader == PACKED:
+    parsed = sources.parse(source, extra_readers=(sources.PACKED,))
+    if parsed.reader == sources.PACKED:
         packed = _from_packed(source, parsed, rule, size, split or "validation")
-        return _measurable(packed, parsed.path, on_error) if measured else packed
+        return _measurable(packed, parsed.path, predicted, on_error) if measured else packed
     if split is not None:
         raise EfldError(f"source {source}: only packed sources have splits")
     annotations = sources.read(parsed, on_error)
@@ -140,14 +147,14 @@ def load(
     for record in tqdm(records, desc="reading faces", unit="face", disable=not progress):
         try:
             if measured:
-                check_normaliser(record)
+                check_normaliser(record, predicted, on_error)
             samples.append((record, *_crop(images, record, rule, size)))
         except DataError as error:
             if on_error == "stop":
                 raise
             skipped.append(str(error))
     if not samples:
-        raise EfldError(f"source {source}: no face could be read")
+        raise EfldError(f"source {source}: no face can be used: {skipped[0]}")
 
     def view(index: int, square: Crop, side: int) -> np.ndarray:
         record, crop, _ = samples[index]
@@ -170,30 +177,51 @@ def load(
     )
 
 
-def check_normaliser(record: FaceRecord) -> None:
-    """Refuses a face whose error cannot be normalised.
+def check_normaliser(
+    record: FaceRecord, predicted: str | None = None, on_error: str = "stop"
+) -> None:
+    """Refuses a face whose errors cannot be normalised.
+
+    Args:
+      predicted: as in `load`.
+      on_error: `stop` says in the message how to go on.
 
     Raises:
-      DataError: points that the schema's normaliser needs are not annotated.
+      DataError: points that the normaliser needs are not annotated, or coincide.
     """
-    if not np.isfinite(schemas.get(record.schema).normaliser.distance(record.points)):
-        raise DataError(record.image, _unknown_distance(record.schema, record.points))
+    if reason := unmeasurable(record.schema, record.points, predicted):
+        raise DataError(record.image, reason + (LEAVE_OUT if on_error == "stop" else ""))
 
 
-def _unknown_distance(schema: str, points: np.ndarray) -> str:
-    """Why there is no distance to normalise the errors of a face [N, 2] by."""
-    normaliser, names = schemas.get(schema).normaliser, schemas.get(schema).names
-    missing = [names[i] for i in sorted({*normaliser.right, *normaliser.left})
+def unmeasurable(schema: str, points: np.ndarray, predicted: str | None = None) -> str | None:
+    """Why the errors of a face cannot be normalised; None if they can.
+
+    Args:
+      schema, points: its annotation, [N, 2].
+      predicted: the schema of the predictions, which are compared in what both schemas have; None
+        for that of the annotation.
+    """
+    compared = schemas.get((predicted and comparable(predicted, schema)) or schema)
+    points = points[list(schemas.get(schema).subset_indices(compared.name))]
+    normaliser = compared.normaliser
+    if normaliser.distance(points) > 0:
+        return None
+    missing = [compared.names[i] for i in sorted({*normaliser.right, *normaliser.left})
                if not np.isfinite(points[i]).all()]
-    return f"not annotated: {', '.join(missing)}, which the normaliser {normaliser.name} needs; " \
-        "such faces are left out with on-error skip"
+    if not missing:
+        return f"the points of the normaliser {normaliser.name} coincide"
+    return f"not annotated: {', '.join(missing)}, which the normaliser {normaliser.name} needs"
 
 
-def _measurable(packed: EvaluationFaces, path: Path, on_error: str) -> EvaluationFaces:
-    faces = packed.measurable()
+def _measurable(
+    packed: EvaluationFaces, path: Path, predicted: str | None, on_error: str
+) -> EvaluationFaces:
+    faces = packed.measurable(predicted)
     unmeasured = faces.skipped[len(packed.skipped):]
-    if unmeasured and (on_error == "stop" or not len(faces)):
-        raise DataError(path, unmeasured[0])
+    if unmeasured and on_error == "stop":
+        raise DataError(path, unmeasured[0] + LEAVE_OUT)
+    if not len(faces):
+        raise DataError(path, f"no face can be used: {unmeasured[0]}")
     return faces
 
 

@@ -24,7 +24,7 @@ def comparison(
     """The changes by an export: in points, confidences, and the NME of annotated faces."""
     trained_predictor, exported_predictor = FloatPredictor(trained), LandmarkPredictor(exported)
     confidence = compare_confidence(trained_predictor, exported_predictor, evaluation_faces.crops)
-    measurable = evaluation_faces.measurable()
+    measurable = evaluation_faces.measurable(trained.head)
     # They may be calibrated on faces of another format.
     if not len(measurable) or faces.comparable(trained.head, evaluation_faces.schema) is None:
         crops = evaluation_faces.crops

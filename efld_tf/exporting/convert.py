@@ -18,8 +18,9 @@ from efld_tf.quiet import silenced_stderr
 # The crops for modes that are not calibrated.
 NO_CROPS = np.empty((0, 1, 1, 3), np.uint8)
 
-# How far results may lie apart that should be the same, as a share of the largest value.
-SAME = 1e-3
+# How far results may lie apart that should be the same, as a share of the largest value, or of
+# this; and the number of images on which they are compared.
+SAME, LEAST, CHECKED = 1e-3, 1e-4, 4
 
 
 def convert(
@@ -68,16 +69,18 @@ def _check_same(network: tf_keras.Model, changed: tf_keras.Model, crops: np.ndar
     """Refuses a rewritten network that computes something else.
 
     Raises:
-      EfldError: an output differs on a crop, or on noise if there are no crops.
+      EfldError: an output differs on crops, or on noise if there are none, or is not finite.
     """
     if not len(crops):
-        crops = np.random.default_rng(0).integers(0, 256, (1, *network.input.shape[1:]), np.uint8)
-    images = tf.constant(crops[:1] / np.float32(255))
+        shape = CHECKED, *network.input.shape[1:]
+        crops = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    images = tf.constant(crops[:CHECKED] / np.float32(255))
     results = zip(*(tf.nest.flatten(model(images)) for model in (network, changed)), strict=True)
     for name, (expected, found) in zip(network.output_names, results, strict=True):
-        scale = max(1.0, float(tf.reduce_max(abs(expected))))
-        difference = float(tf.reduce_max(abs(found - expected)))
-        if not difference <= SAME * scale:
+        scale, difference = (float(tf.reduce_max(abs(x))) for x in (expected, found - expected))
+        if not np.isfinite(scale):
+            raise EfldError(f"output {name}: the trained network gives no finite numbers")
+        if not difference <= SAME * max(scale, LEAST):
             raise EfldError(f"output {name}: the rewritten network differs by {difference:g}; a "
                             "layer of the family cannot be rewritten, see optimise")
 

@@ -16,7 +16,7 @@ from efld_tf.exporting import audit, bundle, calibration, convert, layers, metad
 from efld_tf.exporting.calibration import CalibrationChoice, CalibrationManifest
 from efld_tf.exporting.comparison import comparison
 from efld_tf.exporting.layers import LayerError
-from efld_tf.exporting.modes import INT8, Mode
+from efld_tf.exporting.modes import Mode
 from efld_tf.exporting.report import Bundle, ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.models.blocks import HardSwish
@@ -102,7 +102,7 @@ def export(
             calibration.write_manifest(temporary / bundle.CALIBRATION, calibrated.manifest)
         bundle.complete(path, trained, report)
         if debug:
-            layer_errors = _layers(trained, path, crops)
+            layer_errors = _layers(trained, path, mode, crops)
     return Bundle(folder, report, layer_errors)
 
 
@@ -122,7 +122,8 @@ def _comparison_faces(
     if source is None:
         return calibrated.faces if calibrated else None
     comparison_faces = faces.load(
-        source, trained.crop_rule, trained.input_size, on_error="skip", progress=False)
+        source, trained.crop_rule, trained.input_size, on_error="skip", predicted=trained.head,
+        progress=False)
     faces.common_points(trained.head, comparison_faces.schema)  # refuses faces of another format
     return comparison_faces
 
@@ -149,9 +150,11 @@ def _model_metadata(trained: TrainedModel) -> ModelMetadata:
         spec.family, trained.head, trained.crop_rule, schema.names, spec.license, declared)
 
 
-def _layers(trained: TrainedModel, path: Path, crops: np.ndarray) -> list[LayerError]:
+def _layers(
+    trained: TrainedModel, path: Path, mode: Mode, crops: np.ndarray
+) -> list[LayerError]:
     """Measures what each layer of an int8 export lost on crops; writes `layers.json` beside it."""
-    unrounded = replace(INT8, steps=replace(INT8.steps, round=False))
+    unrounded = replace(mode, steps=replace(mode.steps, round=False))
     reference = convert.to_float(convert.rewritten(trained, unrounded, crops))
     rows = layers.compare(reference, path.read_bytes(), crops[:DEBUG_FACES])
     files.write_json(path.with_name(bundle.LAYERS), [asdict(row) for row in rows])

@@ -250,6 +250,9 @@ def ends_in_dense(layer: layers.Layer) -> bool:
     reached = consumers(layer)
     for reader in reached:  # the list grows in the loop
         if isinstance(reader, layers.Reshape | layers.Flatten | layers.Concatenate):
+            is_joined = isinstance(reader, layers.Concatenate)
+            if not is_joined and reader.output.shape[-1] != reader.input.shape[-1]:
+                return False
             following = consumers(reader)
             if not following:
                 return False

@@ -223,6 +223,9 @@ def _check(schema: LandmarkSchema) -> None:
 
 
 def _check_groups(schema: LandmarkSchema) -> None:
+    for normaliser in schema.normalisers:
+        if {*normaliser.right} & {*normaliser.left}:
+            raise EfldError(f"normalisers.{normaliser.name}: its ends have a point in common")
     groups = {f"anchors.{name}": group for name, group in schema.anchors.items()}
     groups |= {f"subsets.{name}": group for name, group in schema.subsets.items()}
     groups |= {f"normalisers.{n.name}": n.right + n.left for n in schema.normalisers}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from efld_tf.errors import EfldError
+from efld_tf.models import registry
 from efld_tf.models.codecs import at_cells, best_cells
 from efld_tf.models.registry import Raw
 
@@ -171,15 +173,23 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {
 }
 
 
-def register(name: str, loss: Callable[..., tf.Tensor]) -> None:
-    """Makes a loss known by a name, which families and recipes can then use.
+def register(
+    name: str, loss: Callable[..., tf.Tensor], families: Iterable[str] = ()
+) -> None:
+    """Makes a loss known by a name, which recipes can then use.
+
+    Args:
+      families: the registered families whose heads it fits; others name it in their `losses`.
 
     Raises:
-      EfldError: there is a loss of that name already.
+      EfldError: there is a loss of that name already, or no such family.
     """
     if name in LOSSES:
         raise EfldError(f"there is a loss {name!r} already")
+    fitting = {family: registry.get(family) for family in families}
     LOSSES[name] = loss
+    for family, definition in fitting.items():
+        registry.FAMILIES[family] = replace(definition, losses=(*definition.losses, name))
 
 
 def get(name: str, options: Mapping[str, Any] | None = None) -> Loss:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from efld_tf import config, files
-from efld_tf.data.options import PACKED, SourceOptions
+from efld_tf.annotations.sources import PACKED
+from efld_tf.data.options import SourceOptions
 from efld_tf.errors import DataError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL, Run, trained_model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -51,6 +52,7 @@ def train(recipe: Recipe, *, progress: bool = True) -> Run:
 def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
     """Does the same as `train` for a recipe that is checked and whose sources are packed."""
     check_folder(recipe)
+    is_new = not recipe.folder.exists()
     claim_folder(recipe, recipe.data.sources)
     history = validation_history(recipe.folder)
     if history and history[-1]["step"] == recipe.training.steps:
@@ -62,7 +64,13 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
         devices.determinism(training.deterministic),
         devices.precision(training.precision),
     ):
-        return _Trainer(recipe, progress).run()
+        try:
+            trainer = _Trainer(recipe, progress)
+        except Exception:
+            if is_new:  # A network that cannot be built must not take the name.
+                shutil.rmtree(recipe.folder, ignore_errors=True)
+            raise
+        return trainer.run()
 
 
 def prepare(recipe: Recipe, *, progress: bool = True) -> None:
@@ -273,9 +281,9 @@ def check_levels(model_architecture: registry.Architecture, levels: Iterable[int
 
 
 def check_folder(recipe: Recipe) -> None:
-    """Refuses a folder in which another recipe was trained, if anything of that is saved."""
+    """Refuses a folder in which another recipe was trained."""
     path = recipe.folder / RECIPE_FILE
-    if not path.exists() or _is_empty(recipe.folder):
+    if not path.exists():
         return
     try:
         # An older version did not know every field.
@@ -290,11 +298,6 @@ def check_folder(recipe: Recipe) -> None:
             f"{rest}); choose another name (--set name=..., and --init-from {recipe.folder} to go "
             f"on from its weights) or delete the folder"
         )
-
-
-def _is_empty(folder: Path) -> bool:
-    """Whether a run, or each of its rounds, ended before it saved a checkpoint or weights."""
-    return not any(any(folder.rglob(pattern)) for pattern in ("*.index", "*.h5"))
 
 
 def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:
@@ -319,7 +322,7 @@ def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:
     path = recipe.folder / DATA_FILE
     before = json.loads(path.read_text()) if path.exists() else data
     changed = [name for name in {**before, **data} if before.get(name) != data.get(name)]
-    if changed and not _is_empty(recipe.folder):
+    if changed:
         raise EfldError(
             f"the data of {recipe.folder} have changed since it was begun ({', '.join(changed)}); "
             f"choose another name (--set name=...) or delete the folder"

@@ -274,12 +274,12 @@ def test_coinciding_eyes_are_a_bad_sample(tmp_path: Path, photos: Path) -> None:
     lines = annotation.read_text().split("\n")
     lines[3 + 36] = lines[3 + 45] = "40.0 41.0"
     annotation.write_text("\n".join(lines))
-    with refuses("eyes coincide", path=photos / "face_003x.png"):
+    with refuses("interocular", "coincide", path=photos / "face_003x.png"):
         pack.pack(options(f"ibug:{photos}"), tmp_path / "p", PACK, progress=False)
     skipping = options(f"ibug:{photos}", on_error="skip")
     manifest = pack.pack(skipping, tmp_path / "p", PACK, progress=False)
     assert manifest.faces("train") == 19
-    assert_told(manifest.skipped[0], photos / "face_003x.png", "eyes coincide")
+    assert_told(manifest.skipped[0], photos / "face_003x.png", "interocular", "coincide")
 
 
 def test_what_a_killed_packing_left_is_removed(tmp_path: Path, photos: Path) -> None:

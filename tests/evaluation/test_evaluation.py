@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from efld_tf.annotations import sources
 from efld_tf.data import pack
@@ -149,6 +150,29 @@ def test_faces_without_a_normaliser_are_told_or_counted(tmp_path: Path) -> None:
         assert evaluate.evaluate(Shifted(found, 0.01), found).nme.shape == (3,)
         everyone = faces_of.load(name, RULE, SIZE, split=split, measured=False, progress=False)
         assert len(everyone) == 5 and everyone.measurable().names == found.names
+
+
+def test_faces_are_measured_by_what_both_schemas_have(tmp_path: Path) -> None:
+    """Their own schema is normalised by the mouth, the model's by the eyes."""
+    fields = yaml.safe_load((schemas.SCHEMA_FILES / "ibug68.yaml").read_text())
+    fields |= {"name": "mouth68", "normalisers": {"mouth": {"right": 48, "left": 54}}}
+    (tmp_path / "mouth68.yaml").write_text(yaml.safe_dump(fields))
+    folder, lines = faces.write_ibug(tmp_path / "photos", 4), []
+    for index, record in enumerate(sources.read(f"ibug:{folder}").records):
+        points = record.points.round(3).tolist()
+        if index:
+            points[36 if index == 1 else 48] = None
+        lines.append(json.dumps({"image": record.image.name, "points": points}))
+    (folder / "faces.jsonl").write_text("\n".join(lines))
+    source = f"json:{folder / 'faces.jsonl'}?schema={tmp_path / 'mouth68.yaml'}"
+    with refuses("right_eye_0", "interocular", path=folder / "face_001x.png"):
+        faces_of.load(source, RULE, SIZE, predicted="ibug51", progress=False)
+    found = faces_of.load(source, RULE, SIZE, predicted="ibug51", on_error="skip", progress=False)
+    assert [name[:8] for name in found.names] == ["face_000", "face_002", "face_003"]
+    assert len(found.measurable()) == 1 and len(found.measurable("ibug51")) == 3
+    predictor = Shifted(found, 0.01)
+    predictor.points = np.nan_to_num(predictor.points[:, 17:])
+    assert evaluate.evaluate(predictor, found).nme.shape == (3,)
 
 
 def test_attributes_are_grouped(found) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tf_keras import layers
 
-from efld_tf.exporting import optimise
+from efld_tf.exporting import convert, optimise
 from efld_tf.models import efld
 from tests import faces
 from tests.errors import refuses
@@ -131,6 +131,31 @@ def test_a_model_is_not_changed_by_its_copies() -> None:
         single = step(single)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert single.output.shape[1:] == (51, 2) == faces.mean_shape("ibug51").shape
+
+
+@pytest.mark.parametrize("shape", [(8,), (1, 8), (2, 4)])
+def test_biases_are_lifted_through_shapes_that_keep_the_channels(shape: tuple[int, ...]) -> None:
+    image = tf_keras.Input((SIZE, SIZE, 3), name="image")
+    x = layers.Conv2D(8, 4, 4)(image)
+    x = layers.DepthwiseConv2D(SIZE // 4, bias_initializer="ones")(x)
+    model = tf_keras.Model(image, layers.Dense(3)(layers.Reshape(shape)(x)))
+    lifted = optimise.lift_biases(model)
+    np.testing.assert_allclose(lifted(pixels(0, SIZE)), model(pixels(0, SIZE)), atol=1e-5)
+    depthwise = next(x for x in lifted.layers if isinstance(x, layers.DepthwiseConv2D))
+    assert depthwise.use_bias == (shape[-1] != 8)
+
+
+def test_a_rewritten_network_that_computes_something_else_is_refused() -> None:
+    image = tf_keras.Input((SIZE, SIZE, 3), name="image")
+    x = layers.Dense(4, bias_initializer="ones")(layers.GlobalAveragePooling2D()(image))
+    small = tf_keras.Model(image, layers.Rescaling(1e-3, name="points")(x))
+    convert._check_same(small, small, convert.NO_CROPS)
+    other = tf_keras.Model(image, layers.Rescaling(0.0, name="points")(x))
+    with refuses("points", "rewritten"):
+        convert._check_same(small, other, convert.NO_CROPS)
+    endless = tf_keras.Model(image, layers.Rescaling(np.inf, name="points")(x))
+    with refuses("points", "finite"):
+        convert._check_same(endless, endless, convert.NO_CROPS)
 
 
 def _with_operations(kind: str) -> tf_keras.Model:

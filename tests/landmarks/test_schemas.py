@@ -255,6 +255,8 @@ def test_load_a_schema_file(tmp_path: Path) -> None:
         ({"normalisers": {}}, ["normalisers"]),
         ({"normalisers": {"intereye": {"right": 0}}}, ["normalisers.intereye.left"]),
         ({"normalisers": {"intereye": {"right": 0, "left": "x"}}}, ["normalisers.intereye", "x"]),
+        ({"normalisers": {"intereye": {"right": 0, "left": "0,1"}}},
+         ["normalisers.intereye", "point"]),
         ({"normalisers": {"intereye": {"right": 0, "left": 3}}},
          ["normalisers.intereye", "index 3", "points, 3"]),
         ({"anchors": {"right_eye": 0}}, ["anchors.left_eye"]),

@@ -351,18 +351,6 @@ def test_another_recipe_does_not_overwrite_a_run(photos: Path, uninterrupted: Pa
         run.train(recipe.load(path, ["name=whole"]), progress=False)
 
 
-def test_a_run_that_saved_nothing_holds_no_name(photos: Path) -> None:
-    """As one leaves it that ends before its first checkpoint."""
-    first = recipe.load(write_recipe(photos), ["name=nothing"])
-    run.prepare(first, progress=False)
-    run.claim_folder(first, first.data.sources)
-    second = recipe.load(write_recipe(photos, learning_rate=0.5), ["name=nothing"])
-    run.check_folder(second)
-    (second.folder / "best.h5").touch()
-    with refuses(second.folder, "training.learning_rate", "--set name"):
-        run.check_folder(second)
-
-
 def test_changed_data_are_noticed_when_a_run_goes_on(photos: Path, tmp_path: Path) -> None:
     """A checkpoint belongs to the mean shapes and faces that it was trained on."""
     faces.write_ibug(tmp_path / "a", 12)

@@ -13,6 +13,7 @@ OUTSIDE = "outside"
 SWAPPED = "swapped"
 SHIFT = "shift"
 OUTLIER = "outlier"
+NO_BOX = "no_box"
 BOX = "box"
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near_duplicate"
@@ -30,7 +31,8 @@ KINDS = {
     SWAPPED: "left and right labels are exchanged",
     SHIFT: "labels are shifted by some indices",
     OUTLIER: "the shape is unlike the source's other faces",
-    BOX: "the face box is missing, or misses its points",
+    NO_BOX: "no face box, from which the crops of its schema start",
+    BOX: "the face box misses its points",
     DUPLICATE: "the same pixels as an earlier face",
     NEAR_DUPLICATE: "nearly the same picture as an earlier face",
     TEST_DUPLICATE: "the same pixels as a test face",
@@ -42,7 +44,7 @@ KINDS = {
 # The kinds of faces that are better left out of training. Points outside, odd boxes and similar
 # pictures, such as the frames of a video, may be right.
 EXCLUDED = frozenset({
-    ANNOTATION, IMAGE, TRUNCATED, SWAPPED, SHIFT, OUTLIER, DUPLICATE,
+    ANNOTATION, IMAGE, TRUNCATED, NO_BOX, SWAPPED, SHIFT, OUTLIER, DUPLICATE,
     TEST_DUPLICATE, TEST_NEAR_DUPLICATE, TEST_PHOTO, TEST_IDENTITY,
 })
 

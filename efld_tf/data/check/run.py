@@ -25,6 +25,8 @@ from efld_tf.parallel import bounded_map
 # Batches of photos under way for each process: enough to keep it busy, and few for the memory.
 WINDOW = 4
 
+MOST_PAIRS = 6  # pairs of points that a note lists
+
 
 @dataclass(eq=False)
 class CheckedSource:
@@ -163,8 +165,9 @@ def _place_findings(
     for record, measured in zip(checked_source.records, checked_source.measured, strict=True):
         box = record.face_box()
         if record.box is None and schemas.get(record.schema).box == "file":
-            yield Finding(index, record.key, findings.BOX, 1.0,
-                          f"no face box, from which crops of {record.schema} start")
+            yield Finding(index, record.key, findings.NO_BOX, 1.0,
+                          f"no face box, but the crops of {record.schema} are made from it; those "
+                          "of crop.box points need none")
         if not measured.error:
             distance, count = _outside(record.points, measured.width, measured.height)
             relative = distance / max(float(box[2] - box[0]), 1e-6)
@@ -212,10 +215,12 @@ def _shape_findings(
         schema = schemas.get(name)
         points = np.stack([record.points for record in records])
         if wrong := shapes.doubtful_flip(points, schema):
-            pairs = ", ".join(f"{schema.names[i]} is that of {schema.names[j]}"
-                              for i, j in wrong.items() if i <= j or wrong.get(j) != i)
-            notes.append(f"{checked_source.source}: the flip of {name} contradicts the faces, in "
-                         f"whose mirror image {pairs}: correct it, or the order of the points")
+            pairs = [f"{schema.names[i]} with {schema.names[j] if i != j else 'itself'}"
+                     for i, j in wrong.items() if i <= j or wrong.get(j) != i]
+            more = f" and {len(pairs) - MOST_PAIRS} more" if len(pairs) > MOST_PAIRS else ""
+            notes.append(f"{checked_source.source}: the flip of {name} contradicts the faces: "
+                         f"mirrored, they pair {', '.join(pairs[:MOST_PAIRS])}{more}; correct it, "
+                         "or the order of the points")
         tests = shapes.shape_tests(points, schema, limits.outlier)
         swapped = int(np.count_nonzero(tests.swapped))
         if 2 * swapped > len(records):

@@ -136,7 +136,7 @@ def test_boxes_that_are_missing(tmp_path: Path, boxes: int) -> None:
     listed.write_text("\n".join(rows))
     source = f"json:{listed}?schema=mtfl5"
     found = quick([source])
-    assert len(kinds_of(found)[findings.BOX]) == 8 - boxes
+    assert len(kinds_of(found)[findings.NO_BOX]) == 8 - boxes
     options = SourceOptions(source, "p", ["mtfl5"])
     with refuses("face box", "points", path=tmp_path / f"{boxes}.png"):
         pack.pack(options, tmp_path / "p", PackOptions(size=32), progress=False)
