@@ -71,17 +71,8 @@ def small(content: bytes, chosen: quantise.Ranges, steps: modes.Steps) -> bytes:
 
 
 @pytest.fixture
-def own() -> Iterator[None]:
-    """The toys, for one test."""
-    registry.register("toy", TOY_FAMILY)
-    quantise.register(modes.register(TOY_MODE), small)
-    yield
-    del registry.FAMILIES["toy"], modes.MODES["small"], quantise.QUANTISERS["small"]
-
-
-def test_a_family_and_a_mode_from_outside(
-    own: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The toys, for one test in a folder with toy.yaml and photos."""
     monkeypatch.chdir(tmp_path)
     faces.write_ibug(tmp_path / "photos", 24, "ibug68")
     source = {"name": "a", "source": "ibug:photos", "heads": ["ibug51"],
@@ -89,8 +80,15 @@ def test_a_family_and_a_mode_from_outside(
     Path("toy.yaml").write_text(yaml.safe_dump({
         "name": "toy", "model": {"family": "toy", "input_size": 32, "options": {"width": 4}},
         "heads": {"ibug51": {}}, "data": {"sources": [source], "pack": {"size": 48}},
-        "training": {"target_head": "ibug51", "steps": 40, "batch_size": 8},
+        "training": {"target_head": "ibug51", "steps": 40, "warmup_steps": 2, "batch_size": 8},
     }))
+    registry.register("toy", TOY_FAMILY)
+    quantise.register(modes.register(TOY_MODE), small)
+    yield
+    del registry.FAMILIES["toy"], modes.MODES["small"], quantise.QUANTISERS["small"]
+
+
+def test_a_family_and_a_mode_from_outside(own: None) -> None:
     run = efld_tf.train("toy.yaml", progress=False)
     bundle = efld_tf.export(run, "small", faces="ibug:photos")
     assert bundle.model.name == "toy_ibug51_small.tflite"
@@ -102,25 +100,17 @@ def test_a_family_and_a_mode_from_outside(
     assert {"small", "int8", "float32"} <= {row["mode"] for row in table.rows}
 
 
-def test_a_network_that_cannot_be_built_takes_no_name(
-    own: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    faces.write_ibug(tmp_path / "photos", 24, "ibug68")
-    source = {"name": "a", "source": "ibug:photos", "heads": ["ibug51"],
-              "validation_fraction": 0.2}
-    Path("toy.yaml").write_text(yaml.safe_dump({
-        "name": "toy", "model": {"family": "toy", "input_size": 32, "options": {"width": -1}},
-        "heads": {"ibug51": {}}, "data": {"sources": [source], "pack": {"size": 48}},
-        "training": {"target_head": "ibug51", "steps": 2, "warmup_steps": 0, "batch_size": 8},
-    }))
+def test_a_network_that_cannot_be_built_takes_no_name(own: None) -> None:
+    def train(width: int) -> efld_tf.Run:
+        return efld_tf.train("toy.yaml", steps=2, overrides={"model.options.width": width},
+                             progress=False)
+
     with pytest.raises(ValueError):
-        efld_tf.train("toy.yaml", progress=False)
+        train(-1)
     assert not Path("runs/toy").exists()
-    run = efld_tf.train("toy.yaml", overrides={"model.options.width": 4}, progress=False)
-    assert run.step == 2
+    assert train(4).step == 2
     with refuses("runs/toy", "model.options.width"):
-        efld_tf.train("toy.yaml", overrides={"model.options.width": 5}, progress=False)
+        train(5)
     assert Path("runs/toy/best.h5").exists()
 
 
