@@ -102,13 +102,13 @@ def test_a_family_and_a_mode_from_outside(own: None) -> None:
 
 def test_a_network_that_cannot_be_built_takes_no_name(own: None) -> None:
     def train(width: int) -> efld_tf.Run:
-        return efld_tf.train("toy.yaml", steps=2, overrides={"model.options.width": width},
+        return efld_tf.train("toy.yaml", steps=3, overrides={"model.options.width": width},
                              progress=False)
 
     with pytest.raises(ValueError):
         train(-1)
     assert not Path("runs/toy").exists()
-    assert train(4).step == 2
+    assert train(4).step == 3
     with refuses("runs/toy", "model.options.width"):
         train(5)
     assert Path("runs/toy/best.h5").exists()

@@ -144,7 +144,7 @@ class TrainingRecipe:
             raise EfldError(f"seed: expected 0 up to {MAX_SEED}, got {self.seed}")
         if not 0 <= self.warmup_steps < self.steps:
             raise EfldError(
-                f"warmup_steps: expected 0 up to steps ({self.steps}), got {self.warmup_steps}"
+                f"warmup_steps: expected fewer than steps ({self.steps}), got {self.warmup_steps}"
             )
         if not 0 <= self.weight_average < 1:
             raise EfldError(
