@@ -6,12 +6,14 @@ Modules that need TensorFlow, OpenCV or LiteRT are imported where they are used.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from efld_tf import quiet
+from efld_tf.arguments import check_number, check_numbers
 from efld_tf.errors import EfldError
 from efld_tf.runs import exported_model, is_exported, path_of, trained_model
 
@@ -62,6 +64,12 @@ def load(
     Raises:
       EfldError: there is no such model or detector, or a value is out of range.
     """
+    limits = {"min_face": (min_face, 1, math.inf), "min_score": (min_score, 0, 1),
+              "min_confidence": (min_confidence, 0, 1)}
+    for name, (value, low, high) in limits.items():
+        if value is not None:
+            check_number(value, name, low, high)
+    check_number(threads, "threads", 1, whole=True)
     loaded_predictor = predictor(model, head=head, threads=threads)
     from efld_tf.runtime.detector import open_detector
     from efld_tf.runtime.landmarker import MIN_CONFIDENCE, FaceLandmarker
@@ -124,10 +132,13 @@ def train(
     """
     from efld_tf.training import recipe as recipes
 
+    if not isinstance(overrides, Iterable) or isinstance(overrides, str | bytes):
+        raise EfldError(f"overrides: expected a mapping or texts KEY=VALUE, got {overrides!r:.60}")
     override_values = dict(overrides) if isinstance(overrides, Mapping) else {}
     texts = [] if override_values else list(overrides)
     override_values |= {} if steps is None else {"training.steps": steps}
-    override_values |= {} if init_from is None else {"training.init_from": os.fspath(init_from)}
+    override_values |= {} if init_from is None else {
+        "training.init_from": os.fspath(path_of(init_from, "init_from"))}
     texts += [f"{key}={json.dumps(value)}" for key, value in override_values.items()]
     if not isinstance(recipe, recipes.Recipe):
         recipe = recipes.load(path_of(recipe, "recipe"), texts)
@@ -175,14 +186,15 @@ def export(
     if debug and not export_mode.debuggable:
         raise EfldError("debug: only of an int8 export")
     path = trained_model(model)
+    folder = None if output is None else path_of(output, "output")
     quiet.quiet_tensorflow()
     from efld_tf.exporting import export as exporting
     from efld_tf.models.trained import TrainedModel
 
     trained = TrainedModel.load(path, head)
-    folder = output or beside(path) / f"{trained.spec.family}_{trained.head}_{mode}"
+    folder = folder or beside(path) / f"{trained.spec.family}_{trained.head}_{mode}"
     return exporting.export(
-        trained, Path(folder), export_mode, calibrate_on=calibration, compare_on=faces, debug=debug)
+        trained, folder, export_mode, calibrate_on=calibration, compare_on=faces, debug=debug)
 
 
 def compare_modes(
@@ -241,6 +253,7 @@ def evaluate(
     """
     if not isinstance(source, str):
         raise EfldError(f"source: expected READER:PATH, got {source!r:.60}")
+    check_numbers(thresholds_percent, "thresholds_percent", 0)
     quiet.quiet_tensorflow_for(source)
     loaded_predictor = \
         predictor(model, head=head) if isinstance(model, str | os.PathLike) else model
@@ -272,7 +285,12 @@ def benchmark(
     path = exported_model(model)
     from efld_tf.benchmarking import latency
 
-    counts = (threads,) if isinstance(threads, int) else tuple(threads)
+    if not isinstance(threads, Iterable):
+        threads = (threads,)
+    counts = tuple(threads)
+    check_numbers(counts, "threads", 1, whole=True)
+    check_number(runs, "runs", 1, whole=True)
+    check_number(warmup, "warmup", 0, whole=True)
     return latency.measure(path, counts, runs, warmup)
 
 
@@ -294,6 +312,8 @@ def score(
     from efld_tf.scoring.score import pair_score
     from efld_tf.scoring.section import Section
 
+    if power_w is not None:
+        check_number(power_w, "power_w", 0)
     factors: dict[str, float] = {}
     models: dict[str, Section] = {}
     for result in results:

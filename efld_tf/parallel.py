@@ -64,7 +64,8 @@ def _spread(
             yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise EfldError(
-            "a worker process died (out of memory?); try again with fewer workers"
+            "a worker process died: try again with fewer workers if memory ran out; in a script, "
+            "put what it does below: if __name__ == \"__main__\":"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -227,3 +227,29 @@ def test_shipped_weights_are_not_exported_into_the_package(
     assert bundle.folder.resolve() == folder / "efld_ibug51_float16"
     assert not list(assets.SHIPPED["synthetic"].folder.glob("*float16*"))
     shutil.rmtree(bundle.folder)
+
+
+WRONG = {
+    "power_w": lambda: efld_tf.score({"size_mb": 1.0}, power_w="x"),
+    "threads": lambda: efld_tf.benchmark("synthetic", threads="2"),
+    "runs": lambda: efld_tf.benchmark("synthetic", runs=0),
+    "min_face": lambda: efld_tf.load("synthetic", min_face="a"),
+    "min_confidence": lambda: efld_tf.load("research", min_confidence=5),
+    "min_score": lambda: efld_tf.load("research", min_score=np.zeros(2)),
+    "overrides": lambda: efld_tf.train("r.yaml", overrides="training.steps=3"),
+    "init_from": lambda: efld_tf.train("r.yaml", init_from=3),
+    "output": lambda: efld_tf.export("research", output=3),
+    "thresholds_percent": lambda: efld_tf.evaluate("synthetic", "ibug:x", thresholds_percent=[-1]),
+    "boxes": lambda: efld_tf.load("synthetic").find(IMAGE, boxes=[["a", 0, 1, 9]]),
+    "path": lambda: efld_tf.load("synthetic")(IMAGE).save(None),
+    "image": lambda: efld_tf.load("synthetic").track()(None, 0.0),
+    "seconds": lambda: efld_tf.load("synthetic").track()(IMAGE, None),
+}
+IMAGE = np.zeros((64, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize("argument", WRONG)
+def test_arguments_of_wrong_types_are_named(argument: str) -> None:
+    with pytest.raises(efld_tf.EfldError) as caught:
+        WRONG[argument]()
+    assert str(caught.value).startswith(f"{argument}: ")

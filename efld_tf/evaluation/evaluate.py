@@ -19,7 +19,8 @@ from efld_tf.runtime.predictor import Predictor
 ACCURACY_PIXELS = 5.0
 
 
-# An attribute of more values, such as a score, does not divide faces into groups.
+# An attribute of more values, such as a score, does not divide faces into groups; nor does one of
+# fewer than two faces a value.
 MOST_VALUES = 40
 
 
@@ -176,7 +177,7 @@ class Evaluation(Measured):
                 for value, nme in sorted(values.items())
             }
             for name, values in sorted(groups.items())
-            if 1 < len(values) <= MOST_VALUES
+            if 1 < len(values) <= min(MOST_VALUES, len(self.nme) // 2)
         }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
+from efld_tf.runs import path_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 # The longest side that a notebook shows, in pixels.
@@ -72,7 +73,7 @@ class Faces(list[Face]):
         """
         from efld_tf.runtime import pictures
 
-        path = Path(path)
+        path = path_of(path, "path")
         if path.suffix.lower() not in SUFFIXES:
             raise EfldError(f"{path}: expected a name that ends in one of {', '.join(SUFFIXES)}")
         return pictures.write_as(path, self.draw())

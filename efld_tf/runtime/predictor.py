@@ -184,9 +184,17 @@ def check_image(image: Image) -> None:
 
 def check_boxes(boxes: Boxes) -> None:
     """Raises EfldError if a box is not (x0, y0, x1, y1) with some area."""
+    if not isinstance(boxes, Sequence | np.ndarray) or isinstance(boxes, str | bytes):
+        raise EfldError(f"boxes: expected a list of boxes, got {boxes!r:.60}")
     for box in boxes:
-        if np.shape(box) != (4,) or not (box[2] > box[0] and box[3] > box[1]):
-            raise EfldError(f"boxes: expected x0, y0, x1, y1 with x0 < x1, y0 < y1, got {box}")
+        try:
+            x0, y0, x1, y1 = np.asarray(box, np.float64)
+            valid = bool(x1 > x0 and y1 > y0)
+        except (TypeError, ValueError):
+            valid = False
+        if not valid:
+            raise EfldError(
+                f"boxes: expected x0, y0, x1, y1 with x0 < x1, y0 < y1, got {box!s:.60}")
 
 
 def _is(detail: dict[str, Any], shape: list[int]) -> bool:

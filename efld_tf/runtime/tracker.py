@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from efld_tf.arguments import check_number
 from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import Crop, tight_box
 from efld_tf.runtime.detector import iou
 from efld_tf.runtime.faces import Face, Faces
 from efld_tf.runtime.landmarker import SAME_POINTS_IOU, FaceLandmarker
+from efld_tf.runtime.predictor import check_image
 from efld_tf.runtime.smoothing import OneEuroFilter
 
 # A face whose points' box overlaps that of a track by more than this IoU is the same person.
@@ -111,6 +113,8 @@ class FaceTracker:
         Raises:
           EfldError: the time does not go on, or the image has another form.
         """
+        check_image(image)
+        check_number(seconds, "seconds")
         if not seconds > self._seconds:
             raise EfldError(f"tracker: a frame at {seconds:g} s after one at {self._seconds:g} s")
         self._seconds = seconds
