@@ -208,7 +208,7 @@ def test_a_head_of_no_schema_is_named() -> None:
         ("data.augment.blur_sigma=65", ["data.augment.blur_sigma", "model.input_size", 65.0]),
         ("heads.ibug51.weight=-1", ["heads.ibug51.weight", 0, -1.0]),
         ("training.gradient_clip_norm=-1", ["training.gradient_clip_norm", "positive"]),
-        ("training.warmup_steps=100000", ["training.warmup_steps", 0, 2000, 100000]),
+        ("training.warmup_steps=100000", ["training.warmup_steps", 2000, 100000]),
         ("model.input_size=256", ["data.pack.size", 192, 384, "model.input_size"]),
         ("training.steps=0", ["training.steps", "positive", 0]),
         ("name=../up", ["name", "../up"]),
