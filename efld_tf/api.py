@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from efld_tf import quiet
-from efld_tf.arguments import check_number, check_numbers
+from efld_tf.arguments import check_number, numbers_of
 from efld_tf.errors import EfldError
 from efld_tf.runs import exported_model, is_exported, path_of, trained_model
 
@@ -253,7 +253,7 @@ def evaluate(
     """
     if not isinstance(source, str):
         raise EfldError(f"source: expected READER:PATH, got {source!r:.60}")
-    check_numbers(thresholds_percent, "thresholds_percent", 0)
+    thresholds_percent = numbers_of(thresholds_percent, "thresholds_percent", 0)
     quiet.quiet_tensorflow_for(source)
     loaded_predictor = \
         predictor(model, head=head) if isinstance(model, str | os.PathLike) else model
@@ -285,10 +285,8 @@ def benchmark(
     path = exported_model(model)
     from efld_tf.benchmarking import latency
 
-    if not isinstance(threads, Iterable):
-        threads = (threads,)
-    counts = tuple(threads)
-    check_numbers(counts, "threads", 1, whole=True)
+    several = threads if isinstance(threads, Iterable) else (threads,)
+    counts = numbers_of(several, "threads", 1, whole=True)
     check_number(runs, "runs", 1, whole=True)
     check_number(warmup, "warmup", 0, whole=True)
     return latency.measure(path, counts, runs, warmup)

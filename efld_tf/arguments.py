@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable
+from typing import Any
 
 from efld_tf.errors import EfldError
 
@@ -26,12 +27,14 @@ def check_number(
         raise EfldError(f"{name}: expected a {'whole ' * whole}number{limits}, got {value!r:.60}")
 
 
-def check_numbers(
+def numbers_of(
     values: object, name: str, low: float = -math.inf, high: float = math.inf, *,
     whole: bool = False,
-) -> None:
-    """Refuses what is not several such numbers, as `check_number` does for each."""
+) -> tuple[Any, ...]:
+    """Several numbers as a tuple; refuses what is none, as `check_number` does for each."""
     if not isinstance(values, Iterable) or isinstance(values, str | bytes):
         raise EfldError(f"{name}: expected numbers, got {values!r:.60}")
-    for value in values:
+    checked = tuple(values)
+    for value in checked:
         check_number(value, name, low, high, whole=whole)
+    return checked

@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 import efld_tf
 from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
+from efld_tf.arguments import numbers_of
 from efld_tf.exporting import modes
 from efld_tf.models import checkpoint
 from tests import faces
@@ -246,6 +247,10 @@ WRONG = {
     "seconds": lambda: efld_tf.load("synthetic").track()(IMAGE, None),
 }
 IMAGE = np.zeros((64, 64, 3), np.uint8)
+
+
+def test_numbers_may_come_one_by_one() -> None:
+    assert numbers_of((n for n in (1, 2)), "threads", 1, whole=True) == (1, 2)
 
 
 @pytest.mark.parametrize("argument", WRONG)
