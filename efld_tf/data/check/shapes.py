@@ -45,8 +45,8 @@ SHIFT_RATIO = 0.6
 # A shift also needs labels that fit this badly, in robust deviations of the log of the residual.
 SHIFT_UNUSUAL = 2.0
 
-# A schema's flip is doubted if its mean shape is so many times more symmetric by another one. On
-# the clean sets, and samples of 20 of their faces, no other one gives more than 1.2.
+# A schema's flip is doubted if its mean shape is so many times more symmetric by another one; on
+# clean sets, and samples of 20 of their faces, none is (tests).
 FLIP_RATIO = 2.0
 
 # Parts with fewer points have too little shape to tell a shift from an expression.

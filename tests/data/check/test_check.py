@@ -123,6 +123,19 @@ def test_a_flip_that_contradicts_the_faces_is_told(shared_data: Path) -> None:
     assert not shapes.doubtful_flip(points[..., :] * [0.3, 1] + points[..., ::-1] * [0.9, 0], right)
 
 
+@pytest.mark.parametrize("source", [
+    "ibug:{}/ibug/helen/testset", "ibug:{}/lfpw", "webmorph:{}/webmorph",
+    "face_synthetics:{}/face_synthetics", "mtfl:{}/net7876/testImageList.txt"])
+def test_right_flips_are_not_doubted(shared_data: Path, source: str) -> None:
+    """Neither on clean sets nor on samples of them, however asymmetric."""
+    records = sources.read(source.format(shared_data), on_error="skip").records
+    points, schema = np.stack([r.points for r in records]), schemas.get(records[0].schema)
+    rng = np.random.default_rng(0)
+    samples = [rng.choice(len(points), 20, replace=False) for _ in range(20)]
+    for chosen in (np.arange(len(points)), *samples):
+        assert not shapes.doubtful_flip(points[chosen], schema)
+
+
 @pytest.mark.parametrize("boxes", [0, 5])
 def test_boxes_that_are_missing(tmp_path: Path, boxes: int) -> None:
     """The crops of this schema start from them."""
