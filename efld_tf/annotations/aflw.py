@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from efld_tf.annotations import matlab, parsing
+from efld_tf.annotations import image_paths, matlab, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
@@ -64,7 +64,7 @@ def read(
         try:
             name = _name(names[face], path, face)
             yield FaceRecord(
-                parsing.find_image(folders, name, path),
+                image_paths.find_image(folders, name, path),
                 _points(points[face], path, face),
                 SCHEMA,
                 box=_box(boxes[face], path, face),
@@ -99,7 +99,7 @@ def _order(variables: dict[str, matlab.Value], path: Path, count: int) -> np.nda
 def _name(value: matlab.Value, path: Path, face: int) -> str:
     if not isinstance(value, str) or not value:
         raise DataError(path, f"expected the image's name in nameList, cell {face + 1}")
-    return parsing.relative_name(value, path)
+    return image_paths.relative_name(value, path)
 
 
 def _points(values: np.ndarray, path: Path, face: int) -> np.ndarray:

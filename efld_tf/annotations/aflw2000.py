@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import matlab, parsing
+from efld_tf.annotations import image_paths, listing, matlab
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
@@ -31,11 +31,11 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
     """
     if not path.is_dir():
         raise DataError(path, "expected a folder with .mat files and their images")
-    for file in sorted(path.glob("*.mat")):  # not those of its folder Code
+    for file in listing.files(path, [".mat"], deep=False):  # not those of its folder Code
         try:
             variables = matlab.read_mat(file, ["pt3d_68", "Pose_Para"], MAX_FILE_BYTES)
             points = matlab.array(variables, "pt3d_68", file, 3, 68)[:2].T
-            image = parsing.find_image([path], f"{file.stem}.jpg", file)
+            image = image_paths.find_image([path], f"{file.stem}.jpg", file)
             yield FaceRecord(
                 image,
                 checked_points(matlab.pixels(points, file, "pt3d_68"), SCHEMA, file),

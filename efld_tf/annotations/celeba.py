@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, parsing
 from efld_tf.annotations.declared import choice, image_folders
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, box_around, checked_points
@@ -103,9 +103,9 @@ def _record(
     else:
         x, y, width, height = parsing.coordinates(boxes[name], path, line)
         box = parsing.box_of([x, y, x + width, y + height], path, line)
-    relative = parsing.relative_name(name, path, line)
+    relative = image_paths.relative_name(name, path, line)
     return FaceRecord(
-        image=parsing.find_image(folders, relative, path, line),
+        image=image_paths.find_image(folders, relative, path, line),
         points=points,
         schema=SCHEMA,
         box=np.asarray(box),

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.annotations import json_values, parsing
+from efld_tf.annotations import image_paths, json_values, parsing
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
@@ -123,9 +123,9 @@ class _Reader:
         if not isinstance(image, int | str) or image not in self.names:
             got = parsing.shorten(str(image))
             raise DataError(self.path, f"there is no image with the id {got}")
-        name = parsing.relative_name(self.names[image], self.path)
+        name = image_paths.relative_name(self.names[image], self.path)
         return FaceRecord(
-            image=parsing.find_image(self.folders, name, self.path),
+            image=image_paths.find_image(self.folders, name, self.path),
             points=points,
             schema=schema,
             box=self._box(annotation.get("bbox")),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import cofw, matlab, parsing
+from efld_tf.annotations import cofw, listing, matlab, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
@@ -45,7 +45,8 @@ def read(path: Path, *, images: str | None = None) -> Iterator[FaceRecord | Data
     if not image.is_file():
         raise EfldError(f"images: {images} is not a file")
     boxes = _boxes(_find(folders, BOXES))
-    for file in sorted(path.rglob("*_points.mat"), key=lambda file: (len(file.name), file)):
+    files = listing.files(path, ["_points.mat"])
+    for file in sorted(files, key=lambda file: (len(file.name), file)):
         try:
             yield _record(file, image, boxes)
         except DataError as error:

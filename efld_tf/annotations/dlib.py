@@ -21,7 +21,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, parsing
 from efld_tf.annotations.declared import image_folders, schema_named
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
@@ -108,10 +108,10 @@ def _record(box: _Box, schema: str, folders: list[Path], path: Path) -> FaceReco
     )
     # A dlib rectangle's last pixel is left + width - 1.
     corners = parsing.box_of([left, top, left + width - 1, top + height - 1], path, box.line)
-    image = parsing.relative_name(box.image, path, box.line)
+    image = image_paths.relative_name(box.image, path, box.line)
     others = {k: v for k, v in box.attributes.items() if k not in (*PLACE, "ignore")}
     return FaceRecord(
-        image=parsing.find_image(folders, image, path, box.line),
+        image=image_paths.find_image(folders, image, path, box.line),
         points=checked_points(points, schema, path, box.line, missing=True),
         schema=schema,
         box=corners,

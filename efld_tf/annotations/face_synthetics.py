@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, listing, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
@@ -32,13 +32,13 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
     """
     if not path.is_dir():
         raise DataError(path, f"expected a folder with NAME{SUFFIX} and NAME.png or .jpg")
-    for file in sorted(path.glob(f"*{SUFFIX}")):
+    for file in listing.files(path, [SUFFIX], deep=False):
         name = file.name.removesuffix(SUFFIX)
         try:
             points = read_points(file)
             image = path / f"{name}.jpg"
             if not image.is_file():
-                image = parsing.find_image([path], f"{name}.png", file)
+                image = image_paths.find_image([path], f"{name}.png", file)
         except DataError as error:
             yield error
         else:

@@ -10,9 +10,17 @@ from dataclasses import dataclass, field
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 
-# A reader yields a FaceRecord for each face, or the DataError that says why it has none.
+
+@dataclass(frozen=True)
+class Note:
+    """What the user should know of the faces that a reader yields, such as what it left out."""
+
+    text: str
+
+
+# A reader yields a FaceRecord for each face, or the DataError that says why it has none; and notes.
 # Its keyword-only parameters are the options that a source may give.
-Reader = Callable[..., Iterator[FaceRecord | DataError]]
+Reader = Callable[..., Iterator[FaceRecord | DataError | Note]]
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, listing, parsing
 from efld_tf.annotations.declared import image_folders
 from efld_tf.annotations.format import Format
-from efld_tf.annotations.ibug import IMAGE_SUFFIXES, photo
+from efld_tf.annotations.ibug import photo
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
 
@@ -45,17 +45,20 @@ def read(path: Path, *, images: str | None = None) -> Iterator[FaceRecord | Data
     if not path.is_dir():
         raise DataError(path, "expected a folder with HELEN's annotation files")
     above = path.absolute().parent if path.absolute().name == "annotation" else path
-    by_stem = _images_by_stem(image_folders(images, [above])[0])
-    for file in sorted(path.rglob("*.txt")):
+    by_stem = listing.images_by_stem(image_folders(images, [above])[0], deep=True)
+    for file in listing.files(path, [".txt"]):
         try:
             name, points = read_points(file)
             stem = PurePosixPath(name).stem
             if stem not in by_stem:
                 raise DataError(file, f"there is no image {parsing.shorten(name)}", 1)
+            if len(by_stem[stem]) > 1:
+                several = " and ".join(str(image) for image in by_stem[stem][:2])
+                raise DataError(file, f"several images of that name: {several}", 1)
         except DataError as error:
             yield error
         else:
-            yield FaceRecord(by_stem[stem], points, SCHEMA, identity=photo(stem))
+            yield FaceRecord(by_stem[stem][0], points, SCHEMA, identity=photo(stem))
 
 
 def read_points(path: Path) -> tuple[str, np.ndarray]:
@@ -66,7 +69,7 @@ def read_points(path: Path) -> tuple[str, np.ndarray]:
     """
     lines = parsing.text_lines(path, MAX_FILE_BYTES)
     number, name = next(lines, (1, ""))
-    name = parsing.relative_name(name, path, number)
+    name = image_paths.relative_name(name, path, number)
     rows = []
     for number, text in lines:
         words = text.split(",")
@@ -74,15 +77,6 @@ def read_points(path: Path) -> tuple[str, np.ndarray]:
             raise DataError(path, f"expected 'x , y', got {parsing.shorten(text)}", number)
         rows.append(parsing.coordinates(words, path, number))
     return name, checked_points(np.array(rows), SCHEMA, path)
-
-
-def _images_by_stem(folder: Path) -> dict[str, Path]:
-    """The images below a folder by stem; among equal stems, the first in alphabetical order."""
-    images: dict[str, Path] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in IMAGE_SUFFIXES:
-            images.setdefault(file.stem, file)
-    return images
 
 
 FORMAT = Format(

@@ -76,7 +76,7 @@ class ImageReader:
           DataError: the file or the image in it cannot be read.
         """
         same_file = record.image == self._path
-        image_key = (record.frame, record.upright)
+        image_key = (record.frame, bool(record.upright))
         if same_file and image_key == self._image_key and self._image is not None:
             return self._image
         self._image = None
@@ -84,7 +84,7 @@ class ImageReader:
             self._container = None
         self._path, self._image_key = record.image, image_key
         if record.frame is None:
-            self._image = read_photo(record.image, record.upright)
+            self._image = read_photo(record.image, bool(record.upright))
         else:
             if self._container is None:
                 self._container = open_container(record.image)

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from efld_tf.annotations import ibug
-from efld_tf.annotations.format import Format
+from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 
 SCHEMAS = {51: "ibug51"}
 
 
-def read(path: Path) -> Iterator[FaceRecord | DataError]:
+def read(path: Path) -> Iterator[FaceRecord | DataError | Note]:
     """The faces of a folder and its sub-folders, sorted by path.
 
     Raises:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from efld_tf import licenses
-from efld_tf.annotations import json_values, parsing
+from efld_tf.annotations import image_paths, json_values, parsing
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import LICENSE, FaceRecord, checked_points
@@ -129,9 +129,9 @@ def _record(
         raise wrong("frame: expected a whole number from 0 on")
     if not isinstance(upright, bool):
         raise wrong("upright: expected true or false")
-    name = parsing.relative_name(name, path, line)
+    name = image_paths.relative_name(name, path, line)
     return FaceRecord(
-        image=parsing.find_image(folders, name, path, line),
+        image=image_paths.find_image(folders, name, path, line),
         points=_points(entry.get("points"), schema, origin, path, line),
         schema=schema,
         box=_box(entry.get("box"), origin, path, line),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import ibug, parsing
+from efld_tf.annotations import ibug, image_paths, listing, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
@@ -41,10 +41,10 @@ def read(path: Path, *, split: str = "train") -> Iterator[FaceRecord | DataError
     folder = path / split / "landmarks"
     if not folder.is_dir():
         raise DataError(path, f"expected the folders {split}/landmarks and {split}/images in it")
-    for file in sorted(folder.glob("*.txt")):
+    for file in listing.files(folder, [".txt"], deep=False):
         try:
             points = read_points(file)
-            image = parsing.find_image([path / split / "images"], f"{file.stem}.jpg", file)
+            image = image_paths.find_image([path / split / "images"], f"{file.stem}.jpg", file)
         except DataError as error:
             yield error
         else:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from efld_tf.annotations import ibug
-from efld_tf.annotations.format import Format
+from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
 
@@ -18,7 +18,7 @@ SCHEMAS = {68: "ibug68", 39: "menpo39"}
 POSES = {"semifrontal": "ibug68", "profile": "menpo39"}
 
 
-def read(path: Path, *, pose: str = "semifrontal") -> Iterator[FaceRecord | DataError]:
+def read(path: Path, *, pose: str = "semifrontal") -> Iterator[FaceRecord | DataError | Note]:
     """The faces of a folder and its sub-folders in that pose, sorted by path.
 
     Args:
@@ -31,7 +31,7 @@ def read(path: Path, *, pose: str = "semifrontal") -> Iterator[FaceRecord | Data
     if pose not in POSES:
         raise EfldError(f"pose: expected one of {', '.join(POSES)}, got {pose!r}")
     for item in ibug.read_folder(path, SCHEMAS):
-        if isinstance(item, DataError) or item.schema == POSES[pose]:
+        if not isinstance(item, FaceRecord) or item.schema == POSES[pose]:
             yield item
 
 

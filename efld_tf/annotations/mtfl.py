@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, box_around, checked_points
 from efld_tf.errors import DataError
@@ -73,14 +73,14 @@ def _record(text: str, path: Path, line: int) -> FaceRecord:
     name, *words = text.rsplit(maxsplit=NUMBERS)  # from the right: a path may contain spaces
     if len(words) != NUMBERS:
         raise DataError(path, f"expected a path and {NUMBERS} numbers, got {len(words)}", line)
-    name = parsing.relative_name(name, path, line)
+    name = image_paths.relative_name(name, path, line)
     values = parsing.coordinates(words, path, line)
     flags = words[10:]
     if all(flag in allowed for flag, allowed in zip(flags, ATTRIBUTES.values(), strict=True)):
         points = checked_points(values[:10].reshape(2, 5).T - 1, SCHEMA, path, line)
         box = box_around(schemas.get(SCHEMA).anchor_points(points))
         return FaceRecord(
-            image=parsing.find_image([path.parent], name, path, line),
+            image=image_paths.find_image([path.parent], name, path, line),
             points=points,
             schema=SCHEMA,
             box=parsing.box_of(box, path, line),
@@ -90,7 +90,7 @@ def _record(text: str, path: Path, line: int) -> FaceRecord:
     x0, x1, y0, y1 = values[:4]
     box = parsing.box_of([x0, y0, x1, y1], path, line)
     points = checked_points(values[4:], SCHEMA, path, line)
-    image = parsing.find_image([path.parent], name, path, line)
+    image = image_paths.find_image([path.parent], name, path, line)
     return FaceRecord(image, points, SCHEMA, box=box, identity=photo(name))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, parsing
 from efld_tf.annotations.declared import image_folders
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
@@ -62,11 +62,11 @@ def _record(name: str, words: list[str], folders: list[Path], path: Path, line: 
     values = parsing.coordinates(words[1:], path, line).reshape(-1, 2)
     values[(values == 0).all(axis=-1)] = np.nan
     points = checked_points(values, SCHEMA, path, line, missing=True)
-    image = parsing.relative_name(f"{name}.jpg", path, line)
+    image = image_paths.relative_name(f"{name}.jpg", path, line)
     # i000qa-fn: person 000, lighting q, camera a.
     parts = re.fullmatch(r"i(\d{3})([a-z])([a-z])-\w+", name)
     return FaceRecord(
-        image=parsing.find_image(folders, image, path, line),
+        image=image_paths.find_image(folders, image, path, line),
         points=points,
         schema=SCHEMA,
         attributes={"lighting": parts[2], "camera": parts[3]} if parts else {},

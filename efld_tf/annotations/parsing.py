@@ -1,17 +1,16 @@
-"""The common parts of readers of annotation files: bounded reading, numbers, and paths.
+"""The common parts of readers of annotation files: bounded reading, and numbers.
 
 Annotation files come from anywhere, so nothing here reads more than a stated number of bytes at
-once, and no path in a file leads out of the data set's folder.
+once.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -151,37 +150,6 @@ def box_of(
     if not (x1 > x0 and y1 > y0):
         raise DataError(path, f"an empty face box: x {x0:g} to {x1:g}, y {y0:g} to {y1:g}", line)
     return np.asarray(corners, dtype=np.float32)
-
-
-def relative_name(name: str, path: Path, line: int | None = None) -> str:
-    """An image name from an annotation file, with `/` between folders even if made on Windows.
-
-    Raises:
-      DataError: the name is absolute or leads out of the folder to which it is relative.
-    """
-    posix = PurePosixPath(name.replace("\\", "/"))
-    leaves = posix.is_absolute() or ".." in posix.parts or re.match(r"[A-Za-z]:", name)
-    if leaves or not posix.parts or "\0" in name:
-        raise DataError(
-            path, f"expected an image path inside the data set's folder, got {shorten(name)}", line
-        )
-    return str(posix)
-
-
-def find_image(folders: Sequence[Path], name: str, path: Path, line: int | None = None) -> Path:
-    """The image `name` (from `relative_name`) in the first of `folders` that has it.
-
-    Raises:
-      DataError: no folder has it; the message names its place in the first folder.
-    """
-    for folder in folders:
-        candidate = folder / name
-        try:
-            if candidate.is_file():
-                return candidate
-        except OSError:  # the name is too long for the file system
-            continue
-    raise DataError(path, f"the image {shorten(str(folders[0] / name), 200)} does not exist", line)
 
 
 def shorten(text: str, length: int = 60) -> str:

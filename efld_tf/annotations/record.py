@@ -32,7 +32,12 @@ class FaceRecord:
       frame: the image in a file that holds several: a frame of a video or an index, as `images.py`
         counts them; None for an ordinary photo.
       upright: whether the coordinates are of the photo turned as its EXIF orientation says, rather
-        than of the pixels as they lie in the file.
+        than of the pixels as they lie in the file; None if the annotation does not tell. Sources
+        decide it.
+      image_size: the width and height in pixels of the image that was annotated, if the annotation
+        states them.
+      normalised: whether points and box are shares of the image's width and height. Sources turn
+        them into pixels.
       key: `PATH[#FRAME][@K]`, unique in its source and the same wherever the source lies: the
         image's path in the source, and for the second and further faces of an image their number
         from 1 on. Sources set it.
@@ -46,7 +51,9 @@ class FaceRecord:
     attributes: Mapping[str, str] = field(default_factory=dict)
     identity: str | None = None
     frame: int | None = None
-    upright: bool = False
+    upright: bool | None = None
+    image_size: tuple[int, int] | None = None
+    normalised: bool = False
     key: str = ""
 
     def source_box(self, kind: str) -> np.ndarray:

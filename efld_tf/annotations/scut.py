@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, listing, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
@@ -31,10 +31,10 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
     folder = path / "facial landmark"
     if not folder.is_dir():
         raise DataError(path, "expected the folders 'facial landmark' and 'Images' in it")
-    for file in sorted(folder.glob("*.pts")):
+    for file in listing.files(folder, [".pts"], deep=False):
         try:
             points = read_points(file)
-            image = parsing.find_image([path / "Images"], f"{file.stem}.jpg", file)
+            image = image_paths.find_image([path / "Images"], f"{file.stem}.jpg", file)
         except DataError as error:
             yield error
         else:

@@ -38,7 +38,8 @@ from efld_tf.annotations import (
     youtube_faces,
 )
 from efld_tf.annotations.declared import infer_flip, schema_named
-from efld_tf.annotations.format import Format
+from efld_tf.annotations.format import Format, Note
+from efld_tf.annotations.placement import MEANINGS, PlacementError, Placer
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -79,6 +80,7 @@ FORMATS: dict[str, Format] = {
 COMMON_OPTIONS = {
     "convert": "a schema to convert to: a subset of the source's, or one that it has a conversion "
     "for (wflw98 to ibug68, as PIPNet makes WFLW-68).",
+    **MEANINGS,
 }
 
 ON_ERROR = ("stop", "skip")
@@ -207,7 +209,10 @@ def stream(
     if not source.path.exists():
         raise EfldError(f"source {source}: {source.path} does not exist")
     notes = [] if notes is None else notes
-    return _checked(format.read(source.path, **reader_options), source.folder, notes, **common)
+    convert = common.pop("convert", None)
+    placer = Placer(source.path, **common)
+    items = format.read(source.path, **reader_options)
+    return _checked(items, source.folder, notes, placer, convert)
 
 
 def read(
@@ -237,13 +242,16 @@ def read(
             excluded.add(key)
         elif isinstance(item, FaceRecord):
             records.append(item)
-        elif on_error == "stop":
+        elif on_error == "stop" or (isinstance(item, PlacementError) and item.whole_source):
             raise item
         else:
             skipped.append(item)
     schema_names = sorted({record.schema for record in records})
     if not schema_names and excluded and not skipped:
         raise EfldError(f"source {source}: all of its {len(excluded)} faces are excluded")
+    if not schema_names and skipped:
+        raise EfldError(f"source {source}: none of its {len(skipped)} faces can be used; the "
+                        f"first: {skipped[0]}")
     if not schema_names:
         raise no_face(source)
     if len(schema_names) > 1:
@@ -282,14 +290,18 @@ def _count_note(source: Source, faces: int) -> list[str]:
 
 
 def _checked(
-    items: Iterator[FaceRecord | DataError],
+    items: Iterator[FaceRecord | DataError | Note],
     folder: Path,
     notes: list[str],
-    convert: str | None = None,
+    placer: Placer,
+    convert: str | None,
 ) -> Iterator[FaceRecord | DataError]:
-    """Adds keys to faces, converts them, and turns those into errors that cannot be measured."""
+    """Adds keys to faces, and places and converts them; errors for those that cannot be used."""
     faces: Counter[tuple[Path, int | None]] = Counter()
     for item in items:
+        if isinstance(item, Note):
+            notes.append(item.text)
+            continue
         if isinstance(item, DataError):
             yield item
             continue
@@ -298,6 +310,12 @@ def _checked(
         key += f"#{item.frame}" if item.frame is not None else ""
         key += f"@{faces[image]}" if faces[image] else ""
         faces[image] += 1
+        try:
+            # An error has the key, not the image, since the photo's other faces may be good.
+            item = placer.place(replace(item, key=key), folder / key)
+        except PlacementError as error:
+            yield error
+            continue
         if convert is not None:
             schema = schemas.get(item.schema)
             points, visible = schema.convert(item.points, item.visible, convert)
@@ -307,12 +325,16 @@ def _checked(
                 notes += [note] if note not in notes else []
             item = replace(item, points=points, visible=visible, schema=convert)
         if not _normalisable(item):
-            # The error has the key, not the image, since the photo's other faces may be good.
             name = schemas.get(item.schema).normaliser.name
             yield DataError(folder / key, f"the points of its normaliser {name} coincide: there is "
                                           "no distance to measure by")
         else:
-            yield replace(item, key=key)
+            yield item
+    for last in placer.end():
+        if isinstance(last, str):
+            notes.append(last)
+        else:
+            yield last
 
 
 def _normalisable(record: FaceRecord) -> bool:

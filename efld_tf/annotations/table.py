@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, parsing
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format
-from efld_tf.annotations.ibug import IMAGE_SUFFIXES
+from efld_tf.annotations.listing import IMAGE_SUFFIXES
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -177,10 +177,10 @@ def _record(cells: list[str], columns: _Columns, layout: _Layout, line: int) -> 
     if columns.box:
         corners = parsing.coordinates([cells[i] for i in columns.box], path, line)
         box = parsing.box_of(corners - layout.origin, path, line)
-    name = parsing.relative_name(cells[columns.image], path, line)
+    name = image_paths.relative_name(cells[columns.image], path, line)
     others = {key: cells[i] for key, i in columns.others.items()}
     return FaceRecord(
-        image=parsing.find_image(layout.folders, name, path, line),
+        image=image_paths.find_image(layout.folders, name, path, line),
         points=points,
         schema=layout.schema,
         box=box,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from efld_tf.annotations import ibug
+from efld_tf.annotations import ibug, listing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
@@ -72,7 +72,8 @@ def read(
 def _frames(
     folder: Path, video: Path, split: str, every: int
 ) -> Iterator[FaceRecord | DataError]:
-    for file in sorted(folder.glob("*.pts"), key=lambda file: (len(file.name), file)):
+    files = listing.files(folder, [".pts"], deep=False)
+    for file in sorted(files, key=lambda file: (len(file.name), file)):
         try:
             if not re.fullmatch(r"\d{1,9}", file.stem, re.ASCII) or int(file.stem) == 0:
                 raise DataError(file, "expected the number of a frame, from 1 on, as its name")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from efld_tf.annotations import ibug
-from efld_tf.annotations.format import Format
+from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
 
@@ -39,7 +39,7 @@ SPELLINGS = {
 }
 
 
-def read(path: Path, *, split: str = "train") -> Iterator[FaceRecord | DataError]:
+def read(path: Path, *, split: str = "train") -> Iterator[FaceRecord | DataError | Note]:
     """The faces of a split, its folders one after the other and each sorted by path.
 
     Args:

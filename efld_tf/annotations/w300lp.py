@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import aflw2000, ibug, matlab, parsing
+from efld_tf.annotations import aflw2000, ibug, image_paths, listing, matlab
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
@@ -60,7 +60,7 @@ def read(
     if not folders:
         raise DataError(path, f"expected a folder with {', '.join(FOLDERS)} or one of them")
     for folder in folders:
-        for file in sorted(folder.glob("*.mat")):
+        for file in listing.files(folder, [".mat"], deep=False):
             try:
                 yield _record(file, root / "landmarks" / folder.name, points)
             except DataError as error:
@@ -94,7 +94,7 @@ def _record(path: Path, landmarks: Path, kind: str) -> FaceRecord:
         )  # fmt: skip
     values = matlab.pixels(np.array(values), file, name)
     return FaceRecord(
-        parsing.find_image([path.parent], f"{path.stem}.jpg", path),
+        image_paths.find_image([path.parent], f"{path.stem}.jpg", path),
         checked_points(values, SCHEMA, file),
         SCHEMA,
         attributes={**aflw2000.pose(variables, path), "points": kind},

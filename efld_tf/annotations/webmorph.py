@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import ibug, parsing
+from efld_tf.annotations import listing, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
@@ -33,18 +33,16 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
     """
     if not path.is_dir():
         raise DataError(path, "expected a folder with .tem files and their images")
-    for folder, files in groupby(sorted(path.rglob("*.tem")), key=lambda file: file.parent):
-        images = ibug.images_by_stem(folder)
+    for folder, files in groupby(listing.files(path, [".tem"]), key=lambda file: file.parent):
+        images = listing.images_by_stem(folder)
         for file in files:
             try:
-                if file.stem not in images:
-                    kinds = ", ".join(ibug.IMAGE_SUFFIXES)
-                    raise DataError(file, f"there is no image of that name ({kinds}) beside it")
+                image = listing.only_image(images, file)
                 points = read_points(file)
             except DataError as error:
                 yield error
             else:
-                yield FaceRecord(images[file.stem], points, SCHEMA, identity=file.stem)
+                yield FaceRecord(image, points, SCHEMA, identity=file.stem)
 
 
 def read_points(path: Path) -> np.ndarray:
@@ -68,6 +66,6 @@ def read_points(path: Path) -> np.ndarray:
 
 FORMAT = Format(
     "webmorph", "WebMorph templates", read, ("webmorph189",), "FOLDER",
-    "NAME.tem beside NAME.jpg or .png, in any sub-folders",
+    "NAME.tem beside NAME.jpg or another image, in any sub-folders",
     "that of the photos; check the publisher's terms",
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
@@ -82,10 +82,10 @@ def _record(text: str, folders: list[Path], path: Path, line: int, lowered: floa
         if flag not in ("0", "1"):
             got = parsing.shorten(flag)
             raise DataError(path, f"expected 0 or 1 as attribute {name}, got {got}", line)
-    name = parsing.relative_name(words[-1], path, line)
+    name = image_paths.relative_name(words[-1], path, line)
     x0, y0, x1, y1 = values[COORDINATES:]
     return FaceRecord(
-        image=parsing.find_image(folders, name, path, line),
+        image=image_paths.find_image(folders, name, path, line),
         points=checked_points(values[:COORDINATES], SCHEMA, path, line),
         schema=SCHEMA,
         box=parsing.box_of([x0, y0 + lowered * (y1 - y0), x1, y1], path, line),

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import image_paths, parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
@@ -80,8 +80,8 @@ def _read_csv(path: Path, origin: int) -> Iterator[tuple[FaceRecord | DataError,
         try:
             values = parsing.coordinates(words, path, number)
             points = checked_points(values - origin, SCHEMA, path, number)
-            relative = parsing.relative_name(name, path, number)
-            image = parsing.find_image([images], relative, path, number)
+            relative = image_paths.relative_name(name, path, number)
+            image = image_paths.find_image([images], relative, path, number)
         except DataError as error:
             yield error, name
         else:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from efld_tf.annotations import parsing, sources
+from efld_tf.annotations import image_paths, sources
 from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.crop_fit import crop_rule
@@ -321,7 +321,7 @@ def measure_boxes(
     skipped: list[DataError] = []
     for name, truth in tqdm(boxes.items(), desc="detecting", unit="photo", disable=not progress):
         try:
-            image = read_photo(folder / parsing.relative_name(name, folder), upright=True)
+            image = read_photo(folder / image_paths.relative_name(name, folder), upright=True)
         except DataError as error:
             if on_error == "stop":
                 raise

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from efld_tf import config
-from efld_tf.annotations import parsing, sources
+from efld_tf.annotations import image_paths, sources
 from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import CropOptions
@@ -234,7 +234,7 @@ def read_scenes(
     path = Path(config.expand(boxes))
     result = []
     for name, rows in sorted(read_boxes(path, form).items()):
-        photo = Path(config.expand(folder)) / parsing.relative_name(name, path)
+        photo = Path(config.expand(folder)) / image_paths.relative_name(name, path)
         if not photo.is_file():
             raise DataError(photo, f"named in {path.name}, but not there")
         if half is None or _hash(name) % 2 == half:

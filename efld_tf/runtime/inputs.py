@@ -11,13 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from efld_tf.annotations.images import VIDEO_SUFFIXES
+from efld_tf.annotations.listing import IMAGE_SUFFIXES, is_side_file
 from efld_tf.errors import DataError, EfldError
-
-# HEIC and the like cannot be decoded; they are listed so that each gives an error.
-IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2",
-    ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".jxl",
-)  # fmt: skip
 
 # A longer number is taken for the name of a file, which does not exist.
 MOST_CAMERA_DIGITS = 3
@@ -93,7 +88,7 @@ def expand(
     An argument is one of these:
       - a file, whatever its suffix (videos are recognised by it);
       - a folder, which stands for all images and videos in it and in its sub-folders, except
-        hidden ones;
+        hidden ones and those that systems and editors put there;
       - a pattern such as `photos/**/*.jpg`, which stands for the images and videos that match;
       - a camera's number, or its path, e.g. `/dev/video0`;
       - `-`, for paths of files and folders on standard input.
@@ -206,7 +201,7 @@ class _Search:
         if real in above or real == self._skip:
             return
         try:
-            entries = [e for e in os.scandir(folder) if not e.name.startswith(".")]
+            entries = [e for e in os.scandir(folder) if not is_side_file(e.name)]
         except OSError as error:
             self.errors.append(DataError(folder, f"cannot be read: {error.strerror}"))
             return

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efld_tf import assets, runs
-from efld_tf.annotations import images, parsing, record
+from efld_tf.annotations import image_paths, images, record
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
@@ -198,7 +198,7 @@ def label(labeller: Labeller, photo: tuple[Path, str]) -> PhotoLabels:
     path, name = photo
     predictor, landmarker = _models(labeller.model, labeller.detector)
     try:
-        if parsing.relative_name(name, path) != name:
+        if image_paths.relative_name(name, path) != name:
             raise DataError(path, "no source can have an image of that name: rename it")
         image = images.read_photo(path, upright=True)
     except DataError as error:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from efld_tf.annotations import images, parsing
+from efld_tf.annotations import image_paths, images
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import pictures, stream
@@ -261,7 +261,7 @@ def counted(number: int, noun: str) -> str:
 
 def _load(item: Photo) -> _LoadedPhoto | DataError:
     try:
-        if parsing.relative_name(item.image, item.path) != item.image:
+        if image_paths.relative_name(item.image, item.path) != item.image:
             raise DataError(item.path, "no source can have an image of that name: rename it")
         return _LoadedPhoto(item, images.read_photo(item.path, upright=True))
     except DataError as error:

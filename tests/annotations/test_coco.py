@@ -26,7 +26,7 @@ def _annotation(flags: int | list[int] = 1, **fields: Any) -> dict[str, Any]:
 
 def _write(folder: Path, *annotations: Any, images: Any = None) -> Path:
     write_image(folder / "sub" / "a.jpg")
-    listed = [{"id": 3, "file_name": "sub/a.jpg", "height": 8, "width": 8}]
+    listed = [{"id": 3, "file_name": "sub/a.jpg", "height": 408, "width": 408}]
     content = {"images": listed if images is None else images, "annotations": list(annotations)}
     path = folder / "face_landmarks.json"
     path.write_text(json.dumps(content))

@@ -85,7 +85,8 @@ def test_wording(folder: Path) -> None:
     assert str(caught.value) == f"{folder / 'b.pts'}:1: {expected}"
     with pytest.raises(EfldError) as refused:
         sources.read(f"ibug:{folder}?deep=1")
-    expected = "unknown option 'deep'; reader ibug has convert"
+    expected = "unknown option 'deep'; reader ibug has schema, images, origin, convert, upright, "
+    expected += "normalised, sizes"
     assert str(refused.value) == f"source ibug:{folder}?deep=1: {expected}"
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 
 def write_image(path: Path) -> Path:
-    """A tiny image that can be decoded."""
+    """A grey image in which `some_points` have room."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((8, 8, 3), 128, np.uint8))
+    cv2.imwrite(str(path), np.full((408, 408, 3), 128, np.uint8))
     return path
 
 

@@ -1,0 +1,122 @@
+"""Which files of a folder belong to a data set: their suffixes, and what lies there by accident."""
+
+from __future__ import annotations
+
+import functools
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from efld_tf.errors import DataError
+
+# Files that may be photos. Those of a kind that cannot be decoded give an error that says so.
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2",
+    ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".jxl",
+)  # fmt: skip
+
+# What archives of macOS, network storage and Windows put beside photos. Hidden files and folders,
+# such as `._NAME` of macOS and `.ipynb_checkpoints`, are left out by their dot.
+SIDE_FOLDERS = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbs", "thumbnails")
+BACKUP_ENDS = ("~", "#", ".bak", ".orig", ".tmp", ".swp")
+
+
+def is_side_file(name: str) -> bool:
+    """Whether the name of a file or folder is one of an operating system's or an editor's own."""
+    stem = PurePosixPath(name).stem
+    return (
+        name.startswith((".", "#", "~$"))
+        or name.casefold() in SIDE_FOLDERS
+        or name.endswith(BACKUP_ENDS)
+        or stem.endswith(BACKUP_ENDS)
+    )
+
+
+def files(folder: Path, suffixes: Sequence[str], *, deep: bool = True) -> list[Path]:
+    """The files of a folder that end in one of `suffixes` (in lower case), sorted by path.
+
+    Side files, and everything in hidden and side folders, are left out. The case of suffixes does
+    not matter. Links to folders are not followed.
+
+    Args:
+      deep: whether to look into sub-folders, too.
+
+    Raises:
+      DataError: a folder cannot be read.
+    """
+    return sorted(_walk(folder, tuple(suffixes), deep))
+
+
+def _walk(folder: Path, suffixes: tuple[str, ...], deep: bool) -> Iterator[Path]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise DataError(folder, f"cannot be read: {error.strerror}") from error
+    for entry in entries:
+        if is_side_file(entry.name):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if deep:
+                yield from _walk(folder / entry.name, suffixes, deep)
+        elif entry.name.lower().endswith(suffixes):
+            yield folder / entry.name
+
+
+def images_by_stem(folder: Path, *, deep: bool = False) -> dict[str, list[Path]]:
+    """The images of a folder by the stem of their names, in alphabetical order."""
+    images: dict[str, list[Path]] = {}
+    for file in files(folder, IMAGE_SUFFIXES, deep=deep):
+        images.setdefault(file.stem, []).append(file)
+    return images
+
+
+def only_image(images: Mapping[str, list[Path]], file: Path) -> Path:
+    """The image of `images_by_stem` that has the stem of an annotation file.
+
+    Raises:
+      DataError: there is none, or there are several.
+    """
+    found = images.get(file.stem, [])
+    if not found:
+        kinds = ", ".join(IMAGE_SUFFIXES)
+        raise DataError(file, f"there is no image of that name ({kinds}) beside it")
+    if len(found) > 1:
+        names = " and ".join(image.name for image in found)
+        raise DataError(file, f"several images of that name: {names}")
+    return found[0]
+
+
+def same_name(folder: Path, name: str) -> list[str]:
+    """The names in a folder that differ from `name` in upper case or composed letters alone.
+
+    A name written on macOS has its accents as letters of their own (Unicode's NFD).
+    """
+    try:
+        return list(_names(folder, os.stat(folder).st_mtime_ns).get(_folded(name), []))
+    except OSError:
+        return []
+
+
+def same_stem(folder: Path, name: str) -> list[str]:
+    """The images in a folder whose name differs from `name` in the suffix alone."""
+    stem = _folded(PurePosixPath(name).stem)
+    try:
+        names = _names(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return []
+    return [name for key in names for name in names[key]
+            if PurePosixPath(key).stem == stem and key.endswith(IMAGE_SUFFIXES)]
+
+
+@functools.lru_cache(maxsize=64)
+def _names(folder: Path, _modified: int) -> dict[str, list[str]]:
+    """The names in a folder by their folded forms; they are read again when it has changed."""
+    names: dict[str, list[str]] = {}
+    for entry in os.scandir(folder):
+        names.setdefault(_folded(entry.name), []).append(entry.name)
+    return names
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,296 @@
+"""Puts faces into the pixels of their image, and refuses those that cannot belong there.
+
+An annotation does not always say what its coordinates are of: the photo as it is shown, or as its
+pixels lie in the file (EXIF); pixels, or shares of the image's size; this file, or a larger one.
+What it states decides, then what the user says (`OPTIONS`). What neither tells is not guessed: a
+face that fits its photo only in another reading is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf.annotations.header import Header, read_header
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.arrays import Floats
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.schema import ANCHORS
+
+# The options with their values, the first of which is the default.
+OPTIONS = {
+    "upright": ("", "true", "false"),
+    "normalised": ("false", "true", "percent"),
+    "sizes": ("check", "scale", "ignore"),
+}
+MEANINGS = {
+    "upright": "true if the coordinates are of the photos as they are shown, turned as their EXIF "
+    "orientation says, false if they are of the pixels as they lie in the file; for annotations "
+    "that do not tell.",
+    "normalised": "true if the coordinates are shares of the image's width and height, 0 to 1, "
+    "percent if they are 0 to 100; false, the default, if they are pixels.",
+    "sizes": "check, the default, refuses images of another size than the annotation states; scale "
+    "scales its points to the image, ignore takes them as they are.",
+}
+
+# What is wrong with a face.
+TURNED = "turned"
+RESIZED = "resized"
+BEYOND = "beyond"
+TINY = "tiny"
+UNITS = "units"
+
+# The points of a face span at least so many pixels.
+LEAST_PIXELS = 2.0
+
+# Shares of an image may lie so far outside it.
+MOST_OUTSIDE = 0.25
+
+# Percentages are suspected where images are at least so large, since their corner of 100 pixels
+# then is a small part, in at least so many images.
+LEAST_SIDE, FEWEST_IMAGES = 200, 3
+
+# The reading of a turned photo is told by faces that stand upright in it, within so many degrees,
+# and are turned by so many more in the other one.
+MOST_TURNED, LEAST_DIFFERENCE = 50.0, 60.0
+
+
+class PlacementError(DataError):
+    """A face that cannot be where its annotation says.
+
+    Attributes:
+      kind: what is wrong, such as `TURNED`.
+      whole_source: whether it is true of all faces of the source, so that none can be skipped.
+    """
+
+    def __init__(self, path: str | Path, reason: str, kind: str, whole_source: bool = False):
+        super().__init__(path, reason)
+        self.kind = kind
+        self.whole_source = whole_source
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str, str, bool]]:  # type: ignore[override]
+        return type(self), (self.path, self.reason, self.kind, self.whole_source)
+
+
+@dataclass
+class _Counts:
+    """What was seen of a source's faces so far."""
+
+    faces: int = 0
+    undecided: int = 0
+    contrary: int = 0
+    highest: float = 0.0
+    lowest: float = 0.0
+    images: int = 0
+    least_side: float = np.inf
+
+
+class Placer:
+    """Places the faces of a source one after the other."""
+
+    def __init__(self, source: Path, upright: str = "", normalised: str = "", sizes: str = ""):
+        """Takes the options of a source.
+
+        Args:
+          source: the source's file or folder, for messages.
+          upright, normalised, sizes: values of `OPTIONS`; "" for the default.
+
+        Raises:
+          EfldError: an option has another value.
+        """
+        given = {"upright": upright, "normalised": normalised, "sizes": sizes}
+        for name, value in given.items():
+            if value and value not in OPTIONS[name]:
+                allowed = ", ".join(filter(None, OPTIONS[name]))
+                raise EfldError(f"{name}: expected one of {allowed}, got {value!r}")
+        self._source = source
+        self._upright = None if not upright else upright == "true"
+        self._unit = {"true": 1.0, "percent": 100.0}.get(normalised)
+        self._sizes = sizes or "check"
+        self._image: tuple[Path, Header | None] | None = None
+        self._counts = _Counts()
+
+    def place(self, record: FaceRecord, path: Path) -> FaceRecord:
+        """The face in pixels of its image, with `upright` decided.
+
+        Args:
+          path: the name of the face in messages.
+
+        Raises:
+          PlacementError: the face is not where it is said to be.
+        """
+        header = self._header(record)
+        record = self._scaled(record, header, path)
+        upright = self._reading(record, header, path)
+        record = replace(record, upright=upright)
+        size = None if header is None else header.size(upright)
+        if self._unit is not None or record.normalised:
+            record = _in_pixels(record, size, self._unit or 1.0, path)
+        points = record.points[np.isfinite(record.points).all(axis=-1)].astype(np.float64)
+        self._check_size(points, record, path)
+        if size is not None and not _inside(points, size).any():
+            raise PlacementError(
+                path, f"all of its {len(points)} points lie outside the image of {size[0]} x "
+                f"{size[1]} pixels: expected those of this image", BEYOND)
+        self._count(points, size)
+        return record
+
+    def end(self) -> Iterator[PlacementError | str]:
+        """What can be told when all faces have been seen: notes, and an error of the source."""
+        counts = self._counts
+        if counts.undecided:
+            yield (f"{counts.undecided} faces are in photos that are stored turned (EXIF) and are "
+                   "read as the pixels lie in the file; if they were annotated as the photos are "
+                   "shown, say upright=true, and if not upright=false")
+        if counts.contrary:
+            now, other = ("true", "false") if self._upright else ("false", "true")
+            yield (f"upright={now} contradicts {counts.contrary} faces in photos that are stored "
+                   f"turned (EXIF): they stand upright with upright={other}")
+        if self._unit is None and counts.images >= FEWEST_IMAGES \
+                and counts.least_side >= LEAST_SIDE \
+                and counts.lowest >= -MOST_OUTSIDE * 100 and counts.highest <= 100.5:
+            yield PlacementError(
+                self._source, f"no coordinate of its {counts.faces} faces is above 100, and all "
+                f"images are larger than {LEAST_SIDE} pixels: if they are percentages of the "
+                "image's size say normalised=percent, and if they are pixels normalised=false",
+                UNITS, whole_source=True)
+
+    def _header(self, record: FaceRecord) -> Header | None:
+        if record.frame is not None:
+            return None
+        if self._image is None or self._image[0] != record.image:
+            self._image = (record.image, read_header(record.image))
+        return self._image[1]
+
+    def _scaled(self, record: FaceRecord, header: Header | None, path: Path) -> FaceRecord:
+        """Compares the size that the annotation states with the file's."""
+        stated = record.image_size
+        if stated is None or header is None or self._sizes == "ignore" \
+                or stated in (header.size(False), header.size(True)):
+            return record
+        if self._sizes == "check":
+            width, height = header.size(False)
+            raise PlacementError(
+                path, f"annotated on an image of {stated[0]} x {stated[1]} pixels, but the file "
+                f"has {width} x {height}: give the image that was annotated, or say sizes=scale "
+                "if it was resized since, sizes=ignore if the stated size is wrong", RESIZED)
+        # A turned copy has the other side as its longer one.
+        turned = (stated[0] > stated[1]) != (header.width > header.height) and header.turns
+        factor = np.array(header.size(turned)) / stated
+        return replace(
+            record,
+            points=((record.points + 0.5) * factor - 0.5).astype(np.float32),
+            box=None if record.box is None
+            else ((record.box + 0.5) * np.tile(factor, 2) - 0.5).astype(np.float32),
+            image_size=header.size(turned),
+        )
+
+    def _reading(self, record: FaceRecord, header: Header | None, path: Path) -> bool:
+        """Whether the coordinates are of the photo as it is shown."""
+        stated = record.upright
+        if header is not None and header.turns and header.width != header.height \
+                and record.image_size in (header.size(False), header.size(True)) \
+                and self._sizes != "ignore":
+            stated = record.image_size == header.size(True)
+        if None not in (stated, self._upright) and stated != self._upright \
+                and header is not None and header.orientation != 1:
+            said = str(self._upright).lower()
+            raise PlacementError(
+                path, f"upright={said} contradicts the annotation, which states the photo as it is "
+                f"{'shown' if stated else 'stored'}", TURNED)
+        decided = self._upright if stated is None else stated
+        if header is None or header.orientation == 1 or stated is not None:
+            return bool(decided)
+        better = _upright_fits_better(record, header, self._unit)
+        if decided is None and better:
+            raise PlacementError(
+                path, f"the photo is stored turned (EXIF orientation {header.orientation}), and "
+                "its face stands upright, or inside, only in the photo as it is shown: say "
+                "upright=true if it was annotated so, upright=false if not", TURNED)
+        self._counts.undecided += decided is None and better is None
+        self._counts.contrary += None not in (decided, better) and decided != better
+        return bool(decided)
+
+    def _check_size(self, points: Floats, record: FaceRecord, path: Path) -> None:
+        if len(points) < min(3, len(record.points)):  # too few to span a face
+            return
+        span = float(np.ptp(points, axis=0).max())
+        if span >= LEAST_PIXELS or len(points) == 1:
+            return
+        reason = f"its {len(points)} points are within {span:.3g} pixels, which is no face"
+        if self._unit is None and np.abs(points).max() <= 1 + MOST_OUTSIDE:
+            reason += ": are they shares of the image's width and height? Then say normalised=true"
+        raise PlacementError(path, reason, TINY)
+
+    def _count(self, points: Floats, size: tuple[int, int] | None) -> None:
+        counts = self._counts
+        counts.faces += 1
+        counts.highest = max(counts.highest, float(points.max()))
+        counts.lowest = min(counts.lowest, float(points.min()))
+        if self._image is not None and size is not None:
+            counts.images += 1
+            counts.least_side = min(counts.least_side, *size)
+
+
+def _in_pixels(
+    record: FaceRecord, size: tuple[int, int] | None, unit: float, path: Path
+) -> FaceRecord:
+    """A face whose coordinates are shares of its image, in pixels.
+
+    The first pixel's centre is 0 in pixels, as in the programs that write shares of what they show.
+    """
+    if size is None:
+        raise PlacementError(path, "shares of the image's size need a photo whose size can be read",
+                             UNITS)
+    shares = record.points[np.isfinite(record.points).all(axis=-1)] / unit
+    if len(shares) and not (abs(shares - 0.5) <= 0.5 + MOST_OUTSIDE).all():
+        worst = float(shares.ravel()[abs(shares - 0.5).argmax()]) * unit
+        raise PlacementError(path, f"expected coordinates of 0 to {unit:g} (normalised), got "
+                                   f"{worst:g}", UNITS)
+    factor = np.array(size) / unit
+    return replace(
+        record,
+        points=(record.points * factor).astype(np.float32),
+        box=None if record.box is None else (record.box * np.tile(factor, 2)).astype(np.float32),
+        normalised=False,
+    )
+
+
+def _inside(points: Floats, size: tuple[int, int]) -> np.ndarray:
+    """Which points are in an image of that size, whose first pixel's centre is 0."""
+    return ((points >= -0.5) & (points <= np.array(size) - 0.5)).all(axis=-1)
+
+
+def _upright_fits_better(
+    record: FaceRecord, header: Header, unit: float | None
+) -> bool | None:
+    """Whether a face fits its photo as shown, or as stored; None if both do, or neither."""
+    points = record.points[np.isfinite(record.points).all(axis=-1)].astype(np.float64)
+    if unit is None and not record.normalised:
+        stored, shown = (bool(_inside(points, header.size(upright)).all())
+                         for upright in (False, True))
+        if stored != shown:
+            return shown
+    schema = schemas.get(record.schema)
+    if not all(name in schema.anchors for name in ANCHORS):
+        return None
+    anchors = schema.anchor_points(record.points.astype(np.float64))
+    if not np.isfinite(anchors).all():
+        return None
+    as_shown, as_stored = _turn(anchors), _turn(header.shown(anchors))
+    if abs(as_shown - as_stored) < LEAST_DIFFERENCE or min(as_shown, as_stored) > MOST_TURNED:
+        return None
+    return as_shown < as_stored
+
+
+def _turn(anchors: Floats) -> float:
+    """By how many degrees a face is turned, plus 180 for a mirrored one; `anchors` are [4, 2]."""
+    across = anchors[1] - anchors[0]
+    down = anchors[2:].mean(axis=0) - anchors[:2].mean(axis=0)
+    mirrored = across[0] * down[1] - across[1] * down[0] < 0
+    return abs(float(np.degrees(np.arctan2(down[0], down[1])))) + 180 * mirrored
+
