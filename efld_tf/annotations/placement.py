@@ -147,9 +147,8 @@ class Placer:
                    "read as the pixels lie in the file; if they were annotated as the photos are "
                    "shown, say upright=true, and if not upright=false")
         if counts.contrary:
-            now, other = ("true", "false") if self._upright else ("false", "true")
-            yield (f"upright={now} contradicts {counts.contrary} faces in photos that are stored "
-                   f"turned (EXIF): they stand upright with upright={other}")
+            yield (f"{counts.contrary} faces are in photos that are stored turned (EXIF), and stand "
+                   "upright, or inside, only in the other reading: is upright= right?")
         if self._unit is None and counts.images >= FEWEST_IMAGES \
                 and counts.least_side >= LEAST_SIDE \
                 and counts.lowest >= -MOST_OUTSIDE * 100 and counts.highest <= 100.5:
@@ -191,18 +190,18 @@ class Placer:
 
     def _reading(self, record: FaceRecord, header: Header | None, path: Path) -> bool:
         """Whether the coordinates are of the photo as it is shown."""
-        stated = record.upright
+        stated = None
         if header is not None and header.turns and header.width != header.height \
                 and record.image_size in (header.size(False), header.size(True)) \
                 and self._sizes != "ignore":
             stated = record.image_size == header.size(True)
-        if None not in (stated, self._upright) and stated != self._upright \
-                and header is not None and header.orientation != 1:
+        if None not in (stated, self._upright) and stated != self._upright:
             said = str(self._upright).lower()
             raise PlacementError(
-                path, f"upright={said} contradicts the annotation, which states the photo as it is "
-                f"{'shown' if stated else 'stored'}", TURNED)
-        decided = self._upright if stated is None else stated
+                path, f"upright={said} contradicts the size that the annotation states, which is "
+                f"of the photo as it is {'shown' if stated else 'stored'}", TURNED)
+        decided = next((told for told in (stated, self._upright, record.upright)
+                        if told is not None), None)
         if header is None or header.orientation == 1 or stated is not None:
             return bool(decided)
         better = _upright_fits_better(record, header, self._unit)

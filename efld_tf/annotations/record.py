@@ -32,8 +32,8 @@ class FaceRecord:
       frame: the image in a file that holds several: a frame of a video or an index, as `images.py`
         counts them; None for an ordinary photo.
       upright: whether the coordinates are of the photo turned as its EXIF orientation says, rather
-        than of the pixels as they lie in the file; None if the annotation does not tell. Sources
-        decide it.
+        than of the pixels as they lie in the file; None if neither the annotation nor the program
+        that wrote it tells. Sources decide it.
       image_size: the width and height in pixels of the image that was annotated, if the annotation
         states them.
       normalised: whether points and box are shares of the image's width and height. Sources turn

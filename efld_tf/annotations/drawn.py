@@ -1,0 +1,355 @@
+"""Faces from the shapes that people draw in annotation tools.
+
+A face is drawn in one of three ways:
+
+- as one shape with all of its points, in the schema's order;
+- as one shape whose points have names, a skeleton;
+- as single points, whose labels are the names. The points of a face have a group in common, or lie
+  in the face's box, or are the only ones of their image. Without labels, they are in the schema's
+  order.
+
+A box belongs to the face of its group, or to the one whose points it holds. Other shapes are left
+out and counted. The readers of the tools' files make `Picture`s, and `faces` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from efld_tf.annotations import image_paths, parsing, point_names
+from efld_tf.annotations.declared import choice, schema_named
+from efld_tf.annotations.format import Note
+from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
+
+MATCH, IGNORE = "match", "ignore"
+
+# The first pixel's centre as tools may count it: some count pixels, some their edges, some from 1.
+ORIGINS = ("0", "0.5", "1")
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """Something that was drawn.
+
+    Attributes:
+      points: [K, 2] float64 in the tool's pixels; K is 1 for a single point. A box has two corners.
+        NaN for points that are not annotated.
+      label: what the user called it; "" for nothing.
+      is_box: whether it is a box.
+      names: the names of the points, if each has one.
+      group: what shapes of one face have in common; None if the tool does not tell.
+      visible: [K] bool, False for occluded points; None if the tool does not tell.
+      attributes: what else it says.
+      line: its line in the file; None where lines tell nothing.
+    """
+
+    points: np.ndarray
+    label: str = ""
+    is_box: bool = False
+    names: tuple[str, ...] | None = None
+    group: str | None = None
+    visible: np.ndarray | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    line: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image and what was drawn on it.
+
+    Attributes:
+      name: its name in the annotation file.
+      shapes: what was drawn.
+      path, line: the annotation file, and where it has the image.
+      size: width and height in pixels, if the annotation states them.
+      frame: the frame, if the image is a video.
+      identity: what must not be on both sides of a split; None for the image.
+      normalised: whether points are shares of the image's width and height.
+    """
+
+    name: str
+    shapes: Sequence[Shape]
+    path: Path
+    line: int | None = None
+    size: tuple[int, int] | None = None
+    frame: int | None = None
+    identity: str | None = None
+    normalised: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a source says of the shapes in its files.
+
+    Attributes:
+      schema: the schema of the points.
+      match_names: whether the names of points decide, or their order.
+      first: the number of the first point, where they are numbered; None if the numbers tell.
+      categories: the labels of faces; empty for all shapes with the right number of points.
+      origin: what the tool calls the first pixel's centre.
+    """
+
+    schema: str
+    match_names: bool
+    first: int | None
+    categories: frozenset[str]
+    origin: float
+
+    @classmethod
+    def parse(
+        cls, schema: str | None, names: str, first: str, category: str, origin: str
+    ) -> Options:
+        """The options as a source gives them.
+
+        Raises:
+          EfldError: an option has an unknown value.
+        """
+        return cls(
+            schema_named(schema),
+            choice("names", names, (MATCH, IGNORE)) == MATCH,
+            None if not first else int(choice("first", first, ("0", "1"))),
+            frozenset(filter(None, category.split(","))),
+            float(choice("origin", origin, ORIGINS)),
+        )
+
+
+def faces(
+    pictures: Sequence[Picture | DataError], options: Options, folders: Sequence[Path], path: Path
+) -> Iterator[FaceRecord | DataError | Note]:
+    """The faces of all pictures of a source, in their order.
+
+    Args:
+      pictures: everything that was drawn, since all names together tell what they mean.
+      folders: the folders to which the names of images are relative.
+      path: the source, for messages.
+
+    Raises:
+      DataError: the points' names are not those of the schema.
+    """
+    try:
+        reader = _Faces(options, folders, [p for p in pictures if isinstance(p, Picture)])
+    except DataError:
+        raise
+    except EfldError as error:
+        raise DataError(path, str(error)) from error
+    for picture in pictures:
+        if isinstance(picture, DataError):
+            yield picture
+        else:
+            yield from reader.of(picture)
+    for label, count in sorted(reader.left_out.items()):
+        subject = "1 shape" if count == 1 else f"{count} shapes"
+        name = f"labelled {parsing.shorten(label)}" if label else "without a label"
+        yield Note(f"{subject} {name} left out: no face of {options.schema}")
+
+
+@dataclass
+class _Face:
+    """The shapes of a face: one of all points, or single points; and its box."""
+
+    shapes: list[Shape]
+    group: str | None
+    box: Shape | None = None
+
+
+class _Faces:
+    def __init__(self, options: Options, folders: Sequence[Path], pictures: Sequence[Picture]):
+        self._options, self._folders = options, folders
+        self._count = schemas.get(options.schema).num_points
+        self._indices = self._match(pictures)
+        self._face_labels = self._labels_of_faces(pictures)
+        self._tells_occlusion = any(
+            shape.visible is not None and not shape.visible.all()
+            for picture in pictures for shape in picture.shapes)
+        self.left_out: Counter[str] = Counter()
+
+    def of(self, picture: Picture) -> Iterator[FaceRecord | DataError]:
+        """The faces of a picture."""
+        found: list[_Face] = []
+        singles: list[Shape] = []
+        boxes: list[Shape] = []
+        for shape in picture.shapes:
+            if shape.is_box:
+                boxes.append(shape)
+            elif len(shape.points) == 1 and self._count > 1 and shape.names is None:
+                singles.append(shape)
+            elif shape.label in self._face_labels:
+                found.append(_Face([shape], shape.group))
+            else:
+                self.left_out[shape.label] += 1
+        boxes = [box for box in boxes if self._may_be_face(box)]
+        try:
+            found += _grouped(singles, boxes, picture)
+        except DataError as error:
+            yield error
+        _give_boxes(found, boxes)
+        self.left_out.update(
+            box.label for box in boxes if not any(face.box is box for face in found))
+        for face in found:
+            try:
+                yield self._record(face, picture)
+            except DataError as error:
+                yield error
+
+    def _match(self, pictures: Sequence[Picture]) -> dict[str, int]:
+        """The index of each name of a point, of all pictures."""
+        names: dict[str, None] = {}
+        for picture in pictures:
+            for shape in picture.shapes:
+                if shape.names is not None and self._wanted(shape.label):
+                    names.update(dict.fromkeys(shape.names))
+                elif len(shape.points) == 1 and not shape.is_box and shape.label \
+                        and self._count > 1:
+                    names[shape.label] = None
+        if not names or not self._options.match_names:
+            return {}
+        return point_names.match(list(names), self._options.schema, self._options.first)
+
+    def _wanted(self, label: str) -> bool:
+        return not self._options.categories or label in self._options.categories
+
+    def _labels_of_faces(self, pictures: Sequence[Picture]) -> frozenset[str]:
+        """The labels of shapes that are faces: those given, or those with the right points."""
+        several = [shape for picture in pictures for shape in picture.shapes
+                   if not shape.is_box and (len(shape.points) > 1 or shape.names is not None)]
+        if self._options.categories:
+            return self._options.categories
+        labels = {shape.label for shape in several
+                  if shape.names is not None or len(shape.points) == self._count}
+        # If none has as many points, each is a face with a wrong number of them.
+        return frozenset(labels or {shape.label for shape in several})
+
+    def _may_be_face(self, box: Shape) -> bool:
+        if not self._options.categories or box.label in self._options.categories:
+            return True
+        self.left_out[box.label] += 1
+        return False
+
+    def _record(self, face: _Face, picture: Picture) -> FaceRecord:
+        options, path = self._options, picture.path
+        line = face.shapes[0].line or picture.line
+        points = np.full((self._count, 2), np.nan)
+        visible = np.ones(self._count, bool)
+        for index, shape, row in self._placed(face, path, line):
+            points[index] = shape.points[row] - (0 if picture.normalised else options.origin)
+            if shape.visible is not None:
+                visible[index] = shape.visible[row]
+        box = None
+        if face.box is not None:
+            x, y = face.box.points.T - (0 if picture.normalised else options.origin)
+            box = parsing.box_of([min(x), min(y), max(x), max(y)], path, face.box.line or line)
+        name = image_paths.relative_name(picture.name, path, picture.line, self._folders)
+        shapes = [*face.shapes, *([face.box] if face.box is not None else [])]
+        return FaceRecord(
+            image=image_paths.find_image(self._folders, name, path, picture.line),
+            points=checked_points(points, options.schema, path, line, missing=True),
+            schema=options.schema,
+            box=box,
+            visible=visible & np.isfinite(points).all(axis=-1) if self._tells_occlusion else None,
+            attributes={k: v for shape in shapes for k, v in shape.attributes.items()},
+            identity=picture.identity or name,
+            frame=picture.frame,
+            image_size=picture.size,
+            normalised=picture.normalised,
+        )
+
+    def _placed(
+        self, face: _Face, path: Path, line: int | None
+    ) -> Iterator[tuple[int, Shape, int]]:
+        """For each point of a face its index in the schema, its shape and its row there."""
+        single = len(face.shapes) > 1 or len(face.shapes[0].points) == 1
+        if single and face.shapes[0].names is None:
+            labels = [shape.label for shape in face.shapes]
+            if self._indices and all(labels):
+                twice = [label for label, count in Counter(labels).items() if count > 1]
+                if twice:
+                    raise DataError(path, f"two points {parsing.shorten(twice[0])} of one face: "
+                                          "give the points of a face a group or a box", line)
+                yield from ((self._indices[s.label], s, 0) for s in face.shapes)
+                return
+            self._check_count(len(labels), path, line)
+            yield from ((index, shape, 0) for index, shape in enumerate(face.shapes))
+            return
+        (shape,) = face.shapes
+        if shape.names is not None and self._options.match_names:
+            if len(set(shape.names)) < len(shape.names):
+                raise DataError(path, "two points of the same name in one shape", line)
+            yield from ((self._indices[name], shape, i) for i, name in enumerate(shape.names))
+            return
+        self._check_count(len(shape.points), path, line)
+        yield from ((index, shape, index) for index in range(self._count))
+
+    def _check_count(self, count: int, path: Path, line: int | None) -> None:
+        if count != self._count:
+            raise DataError(
+                path, f"expected {self._count} points of {self._options.schema}, got {count}", line)
+
+
+def _grouped(
+    singles: Sequence[Shape], boxes: Sequence[Shape], picture: Picture
+) -> list[_Face]:
+    """Single points by face: by their group, or else by the box that they lie in.
+
+    Raises:
+      DataError: a point without a group lies in no box of several, or in more than one.
+    """
+    groups: dict[str | None, list[Shape]] = defaultdict(list)
+    for shape in singles:
+        groups[shape.group].append(shape)
+    loose = groups.pop(None, [])
+    found = [_Face(shapes, group) for group, shapes in groups.items()]
+    if not loose:
+        return found
+    if len(boxes) < 2:
+        return [*found, _Face(loose, None)]
+    by_box: dict[int, list[Shape]] = defaultdict(list)
+    for shape in loose:
+        holding = [i for i, box in enumerate(boxes) if _holds(box, shape.points).all()]
+        if len(holding) != 1:
+            number = "no" if not holding else "more than one"
+            raise DataError(
+                picture.path, f"the point {parsing.shorten(shape.label)} of "
+                f"{parsing.shorten(picture.name)} lies in {number} box: give the points of a face "
+                "a group", shape.line or picture.line)
+        by_box[holding[0]].append(shape)
+    return [*found, *(_Face(shapes, boxes[i].group, boxes[i]) for i, shapes in by_box.items())]
+
+
+def _give_boxes(found: Sequence[_Face], boxes: Sequence[Shape]) -> None:
+    """Gives each face its box: that of its group, or the smallest that holds most of its points."""
+    free = [box for box in boxes if not any(face.box is box for face in found)]
+    for face in found:
+        if face.box is not None:
+            continue
+        own = [box for box in free if box.group is not None and box.group == face.group]
+        if not own:
+            points = np.concatenate([shape.points for shape in face.shapes])
+            points = points[np.isfinite(points).all(axis=-1)]
+            own = [box for box in free if box.group is None
+                   and len(points) and 2 * _holds(box, points).sum() > len(points)]
+        if own:
+            face.box = min(own, key=lambda box: float(np.ptp(box.points, axis=0).prod()))
+            free = [box for box in free if box is not face.box]
+
+
+def _holds(box: Shape, points: np.ndarray) -> np.ndarray:
+    low, high = box.points.min(axis=0), box.points.max(axis=0)
+    inside: np.ndarray = ((points >= low) & (points <= high)).all(axis=-1)
+    return inside
+
+
+def stated_size(width: object, height: object) -> tuple[int, int] | None:
+    """An image's size as an annotation states it; None if it does not, or with nonsense."""
+    if type(width) in (int, float) and type(height) in (int, float):
+        size = (int(width), int(height))  # type: ignore[call-overload]
+        if min(size) > 0:
+            return size
+    return None
+
