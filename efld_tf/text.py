@@ -9,6 +9,11 @@ def printable(text: str) -> str:
                    for c in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `no face`, `1 face`, `2 faces`."""
+    return f"no {noun}" if not number else f"{number} {noun}{'s' if number > 1 else ''}"
+
+
 def label(text: str) -> str:
     """Escapes a text for Matplotlib, so that a `$` does not begin a formula."""
     return printable(text).replace("$", r"\$")

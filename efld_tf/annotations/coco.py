@@ -11,6 +11,8 @@ a file has both 1 and 2, and of missing points only if it is not 0 throughout.
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.annotations import image_paths, json_values, parsing
+from efld_tf.annotations import image_paths, json_values, parsing, point_names
 from efld_tf.annotations.declared import choice, image_folders, schema_named
-from efld_tf.annotations.format import Format
+from efld_tf.annotations.drawn import stated_size
+from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord, checked_points
-from efld_tf.errors import DataError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
+from efld_tf.text import counted
 
 SCHEMAS = {
     19: "aflw19", 29: "cofw29", 51: "ibug51", 68: "ibug68", 98: "wflw98", 106: "lapa106",
@@ -32,33 +36,46 @@ UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 
 
 def read(
-    path: Path, *, schema: str | None = None, images: str | None = None, origin: str = "0"
-) -> Iterator[FaceRecord | DataError]:
+    path: Path, *, schema: str | None = None, images: str | None = None, category: str = "",
+    names: str = "match", origin: str = "0",
+) -> Iterator[FaceRecord | DataError | Note]:  # fmt: skip
     """The annotations of a file, in its order; the identity is the image.
 
-    Crowds, and annotations that say that they have no keypoints, are passed over.
+    Crowds, annotations without keypoints, such as boxes and masks, and those of other categories
+    than the faces' are left out and counted.
 
     Args:
       schema: `NAME` or `FILE.yaml`; by default by the number of keypoints.
-      images: the folder that file names are relative to; by default the file's, or `images` in it.
-      origin: what the file calls the first pixel's centre, `0` or `1`.
+      images: the folder that file names are relative to; by default the file's, `images` in it, or
+        those beside a folder `annotations`.
+      category: the names or ids of the faces' categories, with commas between them; by default the
+        one with as many keypoints as the schema has points.
+      names: `match` for the names that the category gives its keypoints, `ignore` for their order.
+      origin: what the file calls the first pixel's centre, `0`, `0.5` or `1`.
 
     Raises:
-      DataError: `path` is not a readable file of that layout.
+      DataError: `path` is not a readable file of that layout, or its categories do not tell which
+        are faces, or which keypoint is which.
       EfldError: an option has an unknown value.
     """
     name = None if schema is None else schema_named(schema)
-    folders = image_folders(images, [path.parent, path.parent / "images"])
-    first_pixel = int(choice("origin", origin, ("0", "1")))
+    folders = image_folders(images, _image_places(path))
+    by_name = choice("names", names, ("match", "ignore")) == "match"
+    first_pixel = float(choice("origin", origin, ("0", "0.5", "1")))
     content = json_values.load(path)
     if not isinstance(content, dict):
         raise DataError(path, "expected an object with the lists 'images' and 'annotations'")
     for key in ("images", "annotations"):
         if not isinstance(content.get(key), list):
             raise DataError(path, f"expected a list as {key!r}")
-    reader = _Reader(path, folders, _names(content["images"]), name, first_pixel,
-                     _flags(content["annotations"]))
-    for number, annotation in enumerate(content["annotations"]):
+    annotations = content["annotations"]
+    categories = _categories(content.get("categories"), path)
+    faces = _of_faces(annotations, categories, name, category, path)
+    kept = [a for a in annotations
+            if not isinstance(a, dict) or (_has_points(a) and _category(a) in faces)]
+    reader = _Reader(path, folders, _images(content["images"], path), name, first_pixel,
+                     _flags(kept), categories if by_name else {})
+    for number, annotation in enumerate(kept):
         try:
             record = reader.record(annotation)
         except DataError as error:
@@ -66,19 +83,134 @@ def read(
             label = parsing.shorten(str(annotation["id"]), 40) if has_id else f"number {number}"
             yield DataError(path, f"annotation {label}: {error.reason}")
         else:
-            if record is not None:
-                yield record
+            yield record
+    yield from _left_out(annotations, categories, faces)
 
 
-def _names(images: list[Any]) -> dict[int | str, str]:
-    """File names by image id; images without either later give errors of unknown ids."""
-    return {
-        image["id"]: image["file_name"]
-        for image in images
-        if isinstance(image, dict)
-        and isinstance(image.get("id"), int | str)
-        and isinstance(image.get("file_name"), str)
-    }
+def _image_places(path: Path) -> list[Path]:
+    places = [path.parent, path.parent / "images"]
+    if path.absolute().parent.name == "annotations":
+        above, subset = path.absolute().parent.parent, path.stem.rpartition("_")[2]
+        places += [above / "images" / subset, above / "images", above / subset, above]
+    return places
+
+
+@dataclass(frozen=True)
+class _Image:
+    name: str
+    size: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class _Category:
+    """A category: its name, and those of its keypoints, if it names them."""
+
+    name: str
+    keypoints: tuple[str, ...]
+
+
+def _images(images: list[Any], path: Path) -> dict[int | str, _Image]:
+    """The images by id; those without either later give errors of unknown ids."""
+    result: dict[int | str, _Image] = {}
+    for image in images:
+        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) \
+                or not isinstance(number := image.get("id"), int | str):
+            continue
+        size = stated_size(image.get("width"), image.get("height"))
+        found = _Image(image["file_name"], size)
+        if result.setdefault(number, found) != found:
+            raise DataError(path, f"two images have the id {parsing.shorten(str(number))}")
+    return result
+
+
+def _categories(categories: Any, path: Path) -> dict[int | str | None, _Category]:
+    """The categories by id; those that are none of the format are as if they were not there."""
+    result: dict[int | str | None, _Category] = {}
+    for category in categories if isinstance(categories, list) else ():
+        if not isinstance(category, dict) or not isinstance(
+            number := category.get("id"), int | str
+        ):
+            continue
+        keypoints = category.get("keypoints") or []
+        if not isinstance(keypoints, list) or not all(isinstance(k, str | int) for k in keypoints):
+            raise DataError(path, f"category {parsing.shorten(str(number))}: expected the names of "
+                                  "points as 'keypoints'")
+        result[number] = _Category(str(category.get("name", number)), tuple(map(str, keypoints)))
+    return result
+
+
+def _category(annotation: dict[str, Any]) -> int | str | None:
+    number = annotation.get("category_id")
+    return number if isinstance(number, int | str) else None
+
+
+def _has_points(annotation: dict[str, Any]) -> bool:
+    return bool(annotation.get("keypoints")) and annotation.get("iscrowd") != 1 \
+        and annotation.get("num_keypoints") != 0
+
+
+def _of_faces(
+    annotations: list[Any], categories: dict[int | str | None, _Category], schema: str | None,
+    wanted: str, path: Path,
+) -> set[int | str | None]:  # fmt: skip
+    """The ids of the categories whose annotations are faces.
+
+    Raises:
+      DataError: there are no such categories, or several that may be meant.
+    """
+    counts: dict[int | str | None, set[int]] = {}
+    for annotation in annotations:
+        if isinstance(annotation, dict) and _has_points(annotation) \
+                and isinstance(annotation["keypoints"], list):
+            number = len(annotation["keypoints"]) // 3
+            counts.setdefault(_category(annotation), set()).add(number)
+    names = {number: categories[number].name if number in categories else str(number)
+             for number in [*categories, *counts]}
+    if wanted:
+        chosen = {number for number, name in names.items()
+                  if {name, str(number)} & {*wanted.split(",")}}
+        if not chosen:
+            known = ", ".join(names.values()) or "none"
+            raise DataError(path, f"no category {parsing.shorten(wanted)}; it has {known}")
+        return chosen
+    expected = {schemas.get(schema).num_points} if schema else {*SCHEMAS}
+    fitting = [number for number in counts
+               if counts[number] & expected or (schema and number in categories
+                                                and _covered(categories[number], schema))]
+    if len(fitting) > 1:
+        several = ", ".join(names[number] for number in fitting)
+        raise DataError(path, f"several categories may be faces: {several}; say category=NAME, or "
+                              "several with commas between them")
+    return {*fitting} or {*counts}
+
+
+def _covered(category: _Category, schema: str) -> bool:
+    """Whether all keypoints of a category are points of a schema, though perhaps not all of it."""
+    try:
+        return bool(point_names.match(category.keypoints, schema)) if category.keypoints else False
+    except EfldError:
+        return False
+
+
+def _left_out(
+    annotations: list[Any], categories: dict[int | str | None, _Category],
+    faces: set[int | str | None],
+) -> Iterator[Note]:  # fmt: skip
+    others: Counter[str] = Counter()
+    without = 0
+    for annotation in annotations:
+        if isinstance(annotation, dict):
+            number = _category(annotation)
+            if number in faces or number is None or not _has_points(annotation):
+                without += not _has_points(annotation)
+            else:
+                name = categories[number].name if number in categories else str(number)
+                others[name] += 1
+    if without:
+        yield Note(f"left out: {counted(without, 'annotation')} without keypoints")
+    for name, count in others.items():
+        yield Note(f"left out: {counted(count, 'annotation')} of the category "
+                   f"{parsing.shorten(name)}")
 
 
 def _flags(annotations: list[Any]) -> frozenset[int]:
@@ -99,31 +231,32 @@ class _Reader:
 
     path: Path
     folders: list[Path]
-    names: dict[int | str, str]
+    images: dict[int | str, _Image]
     schema: str | None
-    origin: int
+    origin: float
     flags: frozenset[int]
+    categories: dict[int | str | None, _Category]
 
-    def record(self, annotation: Any) -> FaceRecord | None:
-        """The face of the annotation; None if it is no face.
+    def record(self, annotation: Any) -> FaceRecord:
+        """The face of the annotation.
 
         Raises:
           DataError: the annotation is not of the format.
         """
         if not isinstance(annotation, dict):
             raise DataError(self.path, "expected an object")
-        if annotation.get("iscrowd") == 1 or annotation.get("num_keypoints") == 0:
-            return None
         values = json_values.numbers(annotation.get("keypoints"), self.path, "keypoints")
         if len(values) % 3:
             raise DataError(self.path, "expected x, y, v for each keypoint")
-        schema = self._schema(len(values) // 3)
-        points, visible = self._points(values.reshape(-1, 3), schema)
-        image = annotation.get("image_id")
-        if not isinstance(image, int | str) or image not in self.names:
-            got = parsing.shorten(str(image))
+        rows = values.reshape(-1, 3)
+        schema, places = self._schema(len(rows), self.categories.get(_category(annotation)))
+        points, visible = self._points(rows, schema, places)
+        number = annotation.get("image_id")
+        if not isinstance(number, int | str) or number not in self.images:
+            got = parsing.shorten(str(number))
             raise DataError(self.path, f"there is no image with the id {got}")
-        name = image_paths.relative_name(self.names[image], self.path)
+        image = self.images[number]
+        name = image_paths.relative_name(image.name, self.path, None, self.folders)
         return FaceRecord(
             image=image_paths.find_image(self.folders, name, self.path),
             points=points,
@@ -131,23 +264,36 @@ class _Reader:
             box=self._box(annotation.get("bbox")),
             visible=visible,
             identity=name,
+            image_size=image.size,
         )
 
-    def _schema(self, count: int) -> str:
+    def _schema(self, count: int, category: _Category | None) -> tuple[str, list[int]]:
+        """The schema of a face with so many keypoints, and the place in it of each of them."""
         name = self.schema or SCHEMAS.get(count)
         if name is None:
             counts = ", ".join(str(count) for count in SCHEMAS)
             raise DataError(self.path, f"{count} keypoints are none of {counts}; name the points "
                             "with schema=")
+        if category is not None and category.keypoints:
+            if len(category.keypoints) != count:
+                raise DataError(self.path, f"its category {parsing.shorten(category.name)} names "
+                                f"{len(category.keypoints)} keypoints, but it has {count}")
+            try:
+                return name, [*_matched(category.keypoints, name)]
+            except EfldError as error:
+                raise DataError(self.path, str(error)) from error
         if (expected := schemas.get(name).num_points) != count:
             raise DataError(self.path, f"expected {expected} keypoints of {name}, got {count}")
-        return name
+        return name, [*range(count)]
 
-    def _points(self, values: np.ndarray, schema: str) -> tuple[np.ndarray, np.ndarray | None]:
-        flags = values[:, 2]
-        if not np.isin(flags, (UNLABELLED, OCCLUDED, VISIBLE)).all():
+    def _points(
+        self, rows: np.ndarray, schema: str, places: list[int]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        if not np.isin(rows[:, 2], (UNLABELLED, OCCLUDED, VISIBLE)).all():
             raise DataError(self.path, "expected 0, 1 or 2 as v of a keypoint")
-        points = values[:, :2] - self.origin
+        points = np.full((schemas.get(schema).num_points, 2), np.nan)
+        flags = np.full(len(points), UNLABELLED)
+        points[places], flags[places] = rows[:, :2] - self.origin, rows[:, 2]
         if self.flags != {UNLABELLED}:
             points[flags == UNLABELLED] = np.nan
         tells_occlusion = {OCCLUDED, VISIBLE} <= self.flags
@@ -165,6 +311,16 @@ class _Reader:
         x, y, width, height = box
         corners = np.array([x, y, x + width, y + height]) - self.origin
         return parsing.box_of(corners, self.path)
+
+
+@functools.lru_cache(maxsize=16)
+def _matched(keypoints: tuple[str, ...], schema: str) -> tuple[int, ...]:
+    """The indices in a schema of named keypoints, see `point_names.match`."""
+    if len(set(keypoints)) < len(keypoints):
+        twice = parsing.shorten(Counter(keypoints).most_common(1)[0][0])
+        raise EfldError(f"two keypoints are named {twice}; names=ignore takes them in their order")
+    indices = point_names.match(keypoints, schema)
+    return tuple(indices[name] for name in keypoints)
 
 
 FORMAT = Format(

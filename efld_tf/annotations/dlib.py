@@ -13,6 +13,7 @@ base) do not tell where the mouth is and have no schema here.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,11 +22,11 @@ from xml.parsers import expat
 
 import numpy as np
 
-from efld_tf.annotations import image_paths, parsing
-from efld_tf.annotations.declared import image_folders, schema_named
-from efld_tf.annotations.format import Format
+from efld_tf.annotations import image_paths, parsing, point_names
+from efld_tf.annotations.declared import choice, image_folders, schema_named
+from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord, checked_points
-from efld_tf.errors import DataError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 
 SCHEMAS = {68: "ibug68", 194: "helen194"}
@@ -42,17 +43,19 @@ PLACE = ("left", "top", "width", "height")
 
 
 def read(
-    path: Path, *, schema: str | None = None, images: str | None = None
-) -> Iterator[FaceRecord | DataError]:
+    path: Path, *, schema: str | None = None, images: str | None = None, first: str = ""
+) -> Iterator[FaceRecord | DataError | Note]:
     """The boxes of a file, in its order, except those with `ignore='1'`; the identity is the image.
 
-    Parts are matched with points by their number, or by the schema's names. Points without a part
-    are not annotated. The file is read piece by piece.
+    Parts are matched with points by the schema's names, or by their number. Points without a part
+    are not annotated. Boxes without parts are left out and counted. The file is read piece by
+    piece, twice: all names together tell where numbers start.
 
     Args:
       schema: `NAME` or `FILE.yaml`; by default the one with as many points as the first box that
         has 68 or 194 parts.
       images: the folder that image paths are relative to; by default the file's.
+      first: the number of the first part, `0` or `1`; by default the numbers tell.
 
     Raises:
       DataError: `path` is not a readable file.
@@ -60,9 +63,21 @@ def read(
     """
     name = None if schema is None else schema_named(schema)
     folders = image_folders(images, [path.parent])
+    start = int(choice("first", first, ("0", "1"))) if first else None
+    names: set[str] = set()
+    if start is None:
+        for box in _boxes(path):
+            if isinstance(box, _Box):
+                names.update(part[0] for part in box.parts)
+            if len(names) > MAX_PARTS:
+                raise DataError(path, f"expected at most {MAX_PARTS} different parts")
+    without = 0
     for box in _boxes(path):
         if isinstance(box, DataError):
             yield box
+            continue
+        if not box.parts:
+            without += 1
             continue
         if name is None:
             name = SCHEMAS.get(len(box.parts))
@@ -71,9 +86,13 @@ def read(
                 counts = " or ".join(str(count) for count in SCHEMAS)
                 raise DataError(path, f"expected {counts} parts, got {len(box.parts)}; name the "
                                 "points with schema=", box.line)
-            yield _record(box, name, folders, path)
+            if start is None:
+                start = point_names.first_number([*names], name)
+            yield _record(box, name, start, folders, path)
         except DataError as error:
             yield error
+    if without:
+        yield Note(f"left out: {without} box{'' if without == 1 else 'es'} without parts")
 
 
 @dataclass
@@ -86,19 +105,20 @@ class _Box:
     parts: list[tuple[str, str, str, int]] = field(default_factory=list)
 
 
-def _record(box: _Box, schema: str, folders: list[Path], path: Path) -> FaceRecord:
-    names = schemas.get(schema).names
-    points = np.full((len(names), 2), np.nan)
-    for name, x, y, line in box.parts:
-        index = int(name) if name.isascii() and name.isdigit() and len(name) < 6 else None
-        if index is None and name in names:
-            index = names.index(name)
-        if index is None or index >= len(names):
-            got = parsing.shorten(name)
-            raise DataError(path, f"expected a part of {schema}: 0 to {len(names) - 1} or one of "
-                            f"its names, got {got}", line)
-        if not np.isnan(points[index, 0]):
+def _record(
+    box: _Box, schema: str, first: int | None, folders: list[Path], path: Path
+) -> FaceRecord:
+    points = np.full((schemas.get(schema).num_points, 2), np.nan)
+    seen: set[str] = set()
+    for name, _, _, line in box.parts:
+        if name in seen:
             raise DataError(path, f"the part {parsing.shorten(name)} stands twice", line)
+        seen.add(name)
+    try:
+        indices = _matched(tuple(part[0] for part in box.parts), schema, first)
+    except EfldError as error:
+        raise DataError(path, str(error), _line_of_error(box, schema, first)) from error
+    for index, (_, x, y, line) in zip(indices, box.parts, strict=True):
         points[index] = parsing.coordinates([x, y], path, line)
     missing = [name for name in PLACE if name not in box.attributes]
     if missing:
@@ -108,16 +128,46 @@ def _record(box: _Box, schema: str, folders: list[Path], path: Path) -> FaceReco
     )
     # A dlib rectangle's last pixel is left + width - 1.
     corners = parsing.box_of([left, top, left + width - 1, top + height - 1], path, box.line)
-    image = image_paths.relative_name(box.image, path, box.line)
+    image = image_paths.relative_name(box.image, path, box.line, folders)
     others = {k: v for k, v in box.attributes.items() if k not in (*PLACE, "ignore")}
     return FaceRecord(
-        image=image_paths.find_image(folders, image, path, box.line),
+        image=_image(folders, image, path, box.line),
         points=checked_points(points, schema, path, box.line, missing=True),
         schema=schema,
         box=corners,
         attributes=others,
         identity=image,
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _matched(names: tuple[str, ...], schema: str, first: int | None) -> tuple[int, ...]:
+    indices = point_names.match(names, schema, first)
+    return tuple(indices[name] for name in names)
+
+
+def _line_of_error(box: _Box, schema: str, first: int | None) -> int:
+    """The line of the first part whose name alone is wrong, or that of the box."""
+    for name, _, _, line in box.parts:
+        try:
+            point_names.match([name], schema, first or 0)
+        except EfldError:
+            return line
+    return box.line
+
+
+def _image(folders: list[Path], name: str, path: Path, line: int) -> Path:
+    """The image of that name; imglab writes its bytes as they are under a header of Latin-1."""
+    try:
+        return image_paths.find_image(folders, name, path, line)
+    except DataError:
+        try:
+            as_written = name.encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            as_written = name
+        if as_written == name:
+            raise
+        return image_paths.find_image(folders, as_written, path, line)
 
 
 def _boxes(path: Path) -> Iterator[_Box | DataError]:

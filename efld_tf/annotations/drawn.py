@@ -27,6 +27,7 @@ from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
+from efld_tf.text import counted
 
 MATCH, IGNORE = "match", "ignore"
 
@@ -145,9 +146,8 @@ def faces(
         else:
             yield from reader.of(picture)
     for label, count in sorted(reader.left_out.items()):
-        subject = "1 shape" if count == 1 else f"{count} shapes"
         name = f"labelled {parsing.shorten(label)}" if label else "without a label"
-        yield Note(f"{subject} {name} left out: no face of {options.schema}")
+        yield Note(f"left out: {counted(count, 'shape')} {name}")
 
 
 @dataclass

@@ -30,6 +30,7 @@ from efld_tf.annotations.images import VIDEO_SUFFIXES
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas as known_schemas
+from efld_tf.text import counted
 
 SCHEMAS = {68: "ibug68", 51: "ibug51"}
 
@@ -105,7 +106,7 @@ def read_folder(
                 identity = image.name if frame is not None else photo(image.stem)
                 yield FaceRecord(image, points, schema, identity=identity, frame=frame)
     if third:
-        yield Note(f"{third} files have a third column, which is not read")
+        yield Note(f"left out: the third column of {counted(third, 'file')}")
 
 
 class _Owners:

@@ -20,6 +20,7 @@ from efld_tf.arrays import Floats
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.schema import ANCHORS
+from efld_tf.text import counted
 
 # The options with their values, the first of which is the default.
 OPTIONS = {
@@ -143,12 +144,12 @@ class Placer:
         """What can be told when all faces have been seen: notes, and an error of the source."""
         counts = self._counts
         if counts.undecided:
-            yield (f"{counts.undecided} faces are in photos that are stored turned (EXIF) and are "
+            yield (f"{counted(counts.undecided, 'face')} in photos that are stored turned (EXIF), "
                    "read as the pixels lie in the file; if they were annotated as the photos are "
                    "shown, say upright=true, and if not upright=false")
         if counts.contrary:
-            yield (f"{counts.contrary} faces are in photos that are stored turned (EXIF), and stand "
-                   "upright, or inside, only in the other reading: is upright= right?")
+            yield (f"{counted(counts.contrary, 'face')} in photos that are stored turned (EXIF) "
+                   "would be upright, or inside, only in the other reading: is upright= right?")
         if self._unit is None and counts.images >= FEWEST_IMAGES \
                 and counts.least_side >= LEAST_SIDE \
                 and counts.lowest >= -MOST_OUTSIDE * 100 and counts.highest <= 100.5:

@@ -20,6 +20,8 @@ MOST_LISTED = 8
 
 def simplified(name: str) -> str:
     """A name without upper case, and with `_` for any other separator."""
+    if re.match(r"\s*[-+]\d", name):  # a number with a sign is no number of a point
+        return name.strip()
     return re.sub(r"[\s_.\-:/\[\]()]+", "_", name.casefold()).strip("_")
 
 
@@ -37,20 +39,23 @@ def match(names: Sequence[str], schema: str, first: int | None = None) -> dict[s
     """
     own = {simplified(name): index for index, name in enumerate(schemas.get(schema).names)}
     simple = {name: simplified(name) for name in names}
-    numbers = numbered(names)
-    if numbers is not None and not all(name in own for name in simple.values()):
+    unknown = [name for name in names if simple[name] not in own]
+    indices = {name: own[simple[name]] for name in names if name not in unknown}
+    if digits := {name: int(simple[name]) for name in unknown if simple[name].isdecimal()}:
+        indices |= _from_numbers(digits, schema, first)
+        unknown = [name for name in unknown if name not in digits]
+    # `eye_5` is no point 5 beside the names `eye_0` to `eye_4`.
+    numbers = numbered(unknown) if not indices else None
+    if numbers is not None:
         indices = _from_numbers(numbers, schema, first)
-    else:
-        unknown = [name for name in names if simple[name] not in own]
-        if unknown:
-            unused = [name for name in schemas.get(schema).names
-                      if simplified(name) not in simple.values()]
-            raise EfldError(
-                f"{_counted(unknown)} not of {schema}: {_listed(unknown)}; of its names these are "
-                f"left: {_listed(unused)}. Name them alike, or say names=ignore if they stand in "
-                "the schema's order"
-            )
-        indices = {name: own[simple[name]] for name in names}
+    elif unknown:
+        unused = [name for name in schemas.get(schema).names
+                  if simplified(name) not in simple.values()]
+        raise EfldError(
+            f"{_counted(unknown)} not of {schema}: {_listed(unknown)}; of its names these are "
+            f"left: {_listed(unused)}. Name them alike, or say names=ignore if they stand in the "
+            "schema's order"
+        )
     twice = [index for index, count in Counter(indices.values()).items() if count > 1]
     if twice:
         same = [name for name in names if indices[name] == twice[0]]
@@ -58,9 +63,21 @@ def match(names: Sequence[str], schema: str, first: int | None = None) -> dict[s
     return indices
 
 
+def first_number(names: Sequence[str], schema: str) -> int | None:
+    """Where the numbers among names start, 0 or 1; None if they do not tell.
+
+    It is for files whose faces may lack points, so that all of them together tell.
+    """
+    numbers = {int(match[1]) for name in names
+               if (match := re.fullmatch(r"[^\d+-]*(\d{1,4})", simplified(name), re.ASCII))}
+    if 0 in numbers:
+        return 0
+    return 1 if schemas.get(schema).num_points in numbers else None
+
+
 def numbered(names: Sequence[str]) -> dict[str, int] | None:
     """The numbers at the end of names that are otherwise alike; None if not all are such names."""
-    found = {name: re.fullmatch(r"(\D*)(\d{1,4})", simplified(name), re.ASCII) for name in names}
+    found = {name: re.fullmatch(r"([^\d+-]*)(\d{1,4})", simplified(name), re.ASCII) for name in names}
     if not found or len({match and match[1] for match in found.values()}) != 1:
         return None
     return {name: int(match[2]) for name, match in found.items() if match is not None} or None

@@ -21,6 +21,7 @@ from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.outputs import Outputs, Result
 from efld_tf.runtime.tracker import TrackerOptions
 from efld_tf.runtime.window import HEIGHT, WIDTH, Window
+from efld_tf.text import counted
 
 if TYPE_CHECKING:  # it imports FFmpeg, which photos do not need
     from efld_tf.runtime.video import Frame, VideoReader
@@ -252,11 +253,6 @@ class _VideoSummary:
 
     def __str__(self) -> str:
         return f"{counted(self.frames, 'frame')}, {counted(len(self._tracks), 'face')}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: `no face`, `1 face`, `2 faces`."""
-    return f"no {noun}" if not number else f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def _load(item: Photo) -> _LoadedPhoto | DataError:

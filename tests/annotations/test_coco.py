@@ -11,7 +11,7 @@ from efld_tf.annotations import coco
 from efld_tf.annotations.record import FaceRecord
 from tests.annotations.real import assert_upright, coco_faces
 from tests.annotations.writers import some_points, write_image
-from tests.errors import assert_refusal, refuses
+from tests.errors import assert_refusal, assert_told, refuses
 
 POINTS = some_points(68)
 
@@ -107,8 +107,13 @@ def test_boxes_origin_and_images(tmp_path: Path) -> None:
 
 
 def test_crowds_and_faces_without_points_are_passed_over(tmp_path: Path) -> None:
-    path = _write(tmp_path, _annotation(iscrowd=1), _annotation(num_keypoints=0), _annotation())
-    assert len(list(coco.read(path))) == 1
+    without = _annotation(segmentation={"counts": "x", "size": [8, 8]})
+    del without["keypoints"]
+    path = _write(tmp_path, _annotation(iscrowd=1), _annotation(num_keypoints=0), _annotation(),
+                  _annotation(keypoints=[]), _annotation(keypoints=None), without)
+    face, note = coco.read(path)
+    assert isinstance(face, FaceRecord)
+    assert_told(note.text, 5, "without keypoints")
 
 
 def _changed(place: int, value: Any) -> list[Any]:
@@ -121,7 +126,7 @@ def _changed(place: int, value: Any) -> list[Any]:
     ("annotation", "facts"),
     [
         (5, ["number 1", "object"]),
-        (_annotation(keypoints=None), [7, "keypoints", "list"]),
+        (_annotation(keypoints="no"), [7, "keypoints", "list"]),
         (_annotation(keypoints=[1.0] * 203), [7, "x, y, v", "keypoint"]),
         (_annotation(keypoints=[1.0] * 15), [7, "5 keypoints", 19, 29, 51, 68, 98, 106,
          "schema="]),

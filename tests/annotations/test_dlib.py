@@ -45,7 +45,10 @@ def test_parts_go_by_their_names(tmp_path: Path) -> None:
     lines = dlib_box(POINTS).splitlines()
     parts = [line for line in lines if "<part" in line]
     shuffled = [lines[0], *parts[:1:-1], *lines[-1:]]  # without the points 0 and 1
-    (record,) = dlib.read(_write(tmp_path, _one("\n".join(shuffled))), schema="ibug68")
+    path = _write(tmp_path, _one("\n".join(shuffled)))
+    with refuses("2 to 67", "first=0", "first=1", path=path, line=5):
+        raise next(iter(dlib.read(path, schema="ibug68")))
+    (record,) = dlib.read(path, schema="ibug68", first="0")
     np.testing.assert_array_equal(record.points[2:], POINTS[2:])
     assert np.isnan(record.points[:2]).all()
 
@@ -82,8 +85,8 @@ BOX = dlib_box(POINTS)
 @pytest.mark.parametrize(
     ("box", "line", "facts"),
     [
-        (BOX.replace("name='03'", "name='68'"), 9, ["ibug68", "0 to 67", "'68'"]),
-        (BOX.replace("name='03'", "name='-3'"), 9, ["ibug68", "0 to 67", "'-3'"]),
+        (BOX.replace("name='03'", "name='68'"), 9, ["ibug68", "0 to 67", 68]),
+        (BOX.replace("name='03'", "name='-3'"), 9, ["ibug68", "jaw_3", "'-3'"]),
         (BOX.replace("name='03'", "name='04'"), 10, ["part", "04", "twice"]),
         (re.sub("name='03' x='[0-9.]+'", "name='03' x='z'", BOX), 9, ["number", "z"]),
         (BOX.replace(" top='", " up='"), 5, ["box", "top"]),
