@@ -47,7 +47,7 @@ def read(
     Args:
       schema: `NAME` or `FILE.yaml`; required.
       images: the folder that image paths are relative to; by default the file's.
-      origin: what the file calls the first pixel's centre, `0` or `1`.
+      origin: what the file calls the first pixel's centre, `0`, `0.5` or `1`.
 
     Raises:
       DataError: `path` is not a readable file.
@@ -55,7 +55,7 @@ def read(
     """
     name = schema_named(schema)
     folders = image_folders(images, [path.parent])
-    first_pixel = int(choice("origin", origin, ("0", "1")))
+    first_pixel = float(choice("origin", origin, ("0", "0.5", "1")))
     listed = _is_list(path)
     for place, entry in _list_entries(path) if listed else _line_entries(path):
         prefix, line = (f"entry {place}: ", None) if listed else ("", place)
@@ -92,7 +92,7 @@ def _line_entries(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _record(
-    entry: Any, schema: str, folders: list[Path], origin: int, path: Path, line: int | None
+    entry: Any, schema: str, folders: list[Path], origin: float, path: Path, line: int | None
 ) -> FaceRecord:
     def wrong(reason: str) -> DataError:
         return DataError(path, reason, line)
@@ -124,12 +124,12 @@ def _record(
     identity = entry.get("identity", name)
     if not isinstance(identity, str | int):
         raise wrong("expected a text as 'identity'")
-    frame, upright = entry.get("frame"), entry.get("upright", False)
+    frame, upright = entry.get("frame"), entry.get("upright")
     if frame is not None and not (type(frame) is int and 0 <= frame <= MAX_FRAME):
         raise wrong("frame: expected a whole number from 0 on")
-    if not isinstance(upright, bool):
+    if upright is not None and not isinstance(upright, bool):
         raise wrong("upright: expected true or false")
-    name = image_paths.relative_name(name, path, line)
+    name = image_paths.relative_name(name, path, line, folders)
     return FaceRecord(
         image=image_paths.find_image(folders, name, path, line),
         points=_points(entry.get("points"), schema, origin, path, line),
@@ -143,7 +143,7 @@ def _record(
     )
 
 
-def _points(value: Any, schema: str, origin: int, path: Path, line: int | None) -> np.ndarray:
+def _points(value: Any, schema: str, origin: float, path: Path, line: int | None) -> np.ndarray:
     count = schemas.get(schema).num_points
     if not isinstance(value, list) or len(value) != count:
         got = f"{len(value)}" if isinstance(value, list) else "none"
@@ -159,7 +159,7 @@ def _points(value: Any, schema: str, origin: int, path: Path, line: int | None) 
     return checked_points(points, schema, path, line, missing=True)
 
 
-def _box(value: Any, origin: int, path: Path, line: int | None) -> np.ndarray | None:
+def _box(value: Any, origin: float, path: Path, line: int | None) -> np.ndarray | None:
     if value is None:
         return None
     corners = json_values.numbers(value, path, "box", line)

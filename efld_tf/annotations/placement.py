@@ -51,9 +51,10 @@ LEAST_PIXELS = 2.0
 # Shares of an image may lie so far outside it.
 MOST_OUTSIDE = 0.25
 
-# Percentages are suspected where images are at least so large, since their corner of 100 pixels
-# then is a small part, in at least so many images.
-LEAST_SIDE, FEWEST_IMAGES = 200, 3
+# Percentages are suspected where all faces lie in their images' first 100 x 100 pixels, and this is
+# less likely by chance than the first number; below the second, such a source is refused. Images
+# smaller than the third tell nothing: the faces of crops are in their middle, not anywhere.
+SUSPICIOUS, REFUSED, LEAST_SIDE = 1e-3, 1e-12, 200
 
 # The reading of a turned photo is told by faces that stand upright in it, within so many degrees,
 # and are turned by so many more in the other one.
@@ -84,10 +85,8 @@ class _Counts:
     faces: int = 0
     undecided: int = 0
     contrary: int = 0
-    highest: float = 0.0
-    lowest: float = 0.0
-    images: int = 0
-    least_side: float = np.inf
+    in_corner: bool = True
+    log_chance: float = 0.0
 
 
 class Placer:
@@ -111,8 +110,10 @@ class Placer:
         self._source = source
         self._upright = None if not upright else upright == "true"
         self._unit = {"true": 1.0, "percent": 100.0}.get(normalised)
+        self._units_told = bool(normalised)
         self._sizes = sizes or "check"
         self._image: tuple[Path, Header | None] | None = None
+        self._counted: Path | None = None
         self._counts = _Counts()
 
     def place(self, record: FaceRecord, path: Path) -> FaceRecord:
@@ -137,7 +138,7 @@ class Placer:
             raise PlacementError(
                 path, f"all of its {len(points)} points lie outside the image of {size[0]} x "
                 f"{size[1]} pixels: expected those of this image", BEYOND)
-        self._count(points, size)
+        self._count(points, record.image, size)
         return record
 
     def end(self) -> Iterator[PlacementError | str]:
@@ -150,14 +151,14 @@ class Placer:
         if counts.contrary:
             yield (f"{counted(counts.contrary, 'face')} in photos that are stored turned (EXIF) "
                    "would be upright, or inside, only in the other reading: is upright= right?")
-        if self._unit is None and counts.images >= FEWEST_IMAGES \
-                and counts.least_side >= LEAST_SIDE \
-                and counts.lowest >= -MOST_OUTSIDE * 100 and counts.highest <= 100.5:
-            yield PlacementError(
-                self._source, f"no coordinate of its {counts.faces} faces is above 100, and all "
-                f"images are larger than {LEAST_SIDE} pixels: if they are percentages of the "
-                "image's size say normalised=percent, and if they are pixels normalised=false",
-                UNITS, whole_source=True)
+        if not self._units_told and counts.in_corner and counts.log_chance < np.log(SUSPICIOUS):
+            reason = (f"no coordinate of its {counts.faces} faces is above 100, though its images "
+                      "are much larger: if they are percentages of the image's size say "
+                      "normalised=percent, and if they are pixels normalised=false")
+            if counts.log_chance < np.log(REFUSED):
+                yield PlacementError(self._source, reason, UNITS, whole_source=True)
+            else:
+                yield reason
 
     def _header(self, record: FaceRecord) -> Header | None:
         if record.frame is not None:
@@ -226,14 +227,13 @@ class Placer:
             reason += ": are they shares of the image's width and height? Then say normalised=true"
         raise PlacementError(path, reason, TINY)
 
-    def _count(self, points: Floats, size: tuple[int, int] | None) -> None:
+    def _count(self, points: Floats, image: Path, size: tuple[int, int] | None) -> None:
         counts = self._counts
         counts.faces += 1
-        counts.highest = max(counts.highest, float(points.max()))
-        counts.lowest = min(counts.lowest, float(points.min()))
-        if self._image is not None and size is not None:
-            counts.images += 1
-            counts.least_side = min(counts.least_side, *size)
+        counts.in_corner &= bool(points.min() > -100 * MOST_OUTSIDE and points.max() <= 100.5)
+        if size is not None and image != self._counted and min(size) >= LEAST_SIDE:
+            counts.log_chance += float(np.log(100 / np.array(size)).sum())
+        self._counted = image
 
 
 def _in_pixels(

@@ -41,7 +41,8 @@ def match(names: Sequence[str], schema: str, first: int | None = None) -> dict[s
     simple = {name: simplified(name) for name in names}
     unknown = [name for name in names if simple[name] not in own]
     indices = {name: own[simple[name]] for name in names if name not in unknown}
-    if digits := {name: int(simple[name]) for name in unknown if simple[name].isdecimal()}:
+    if digits := {name: int(simple[name]) for name in unknown
+                  if re.fullmatch(r"\d{1,4}", simple[name], re.ASCII)}:
         indices |= _from_numbers(digits, schema, first)
         unknown = [name for name in unknown if name not in digits]
     # `eye_5` is no point 5 beside the names `eye_0` to `eye_4`.
@@ -77,7 +78,8 @@ def first_number(names: Sequence[str], schema: str) -> int | None:
 
 def numbered(names: Sequence[str]) -> dict[str, int] | None:
     """The numbers at the end of names that are otherwise alike; None if not all are such names."""
-    found = {name: re.fullmatch(r"([^\d+-]*)(\d{1,4})", simplified(name), re.ASCII) for name in names}
+    found = {name: re.fullmatch(r"([^\d+-]*)(\d{1,4})", simplified(name), re.ASCII)
+             for name in names}
     if not found or len({match and match[1] for match in found.values()}) != 1:
         return None
     return {name: int(match[2]) for name, match in found.items() if match is not None} or None

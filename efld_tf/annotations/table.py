@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,20 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import image_paths, parsing
+from efld_tf.annotations import image_paths, parsing, table_header
 from efld_tf.annotations.declared import choice, image_folders, schema_named
-from efld_tf.annotations.format import Format
+from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.listing import IMAGE_SUFFIXES
 from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.annotations.table_header import ATTRIBUTES, FRAME, IDENTITY, UPRIGHT, Columns
 from efld_tf.errors import DataError, EfldError
-from efld_tf.landmarks import schemas
 
 DELIMITERS = {"tab": "\t", "space": None}
-BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
-# Columns that occur at most once; those of efld-predict that describe a face are attributes.
-IDENTITY, FRAME, UPRIGHT = "identity", "frame", "upright"
-ATTRIBUTES = ("seconds", "face", "track", "score", "confidence")
+# Those that a header is searched for. Where commas are as frequent, they are in the numbers.
+COMMON_DELIMITERS = ("\t", ";", "|", ",")
 NOT_ANNOTATED = ("", "nan")
+
+Row = tuple[int, list[str]]
 
 
 def read(
@@ -32,28 +34,30 @@ def read(
     schema: str | None = None,
     images: str | None = None,
     image: str | None = None,
-    delimiter: str = ",",
+    delimiter: str = "",
     header: str = "yes",
     origin: str = "0",
-    order: str = "xy",
-) -> Iterator[FaceRecord | DataError]:
+    order: str = "",
+) -> Iterator[FaceRecord | DataError | Note]:
     """The faces of a table, in its order; the identity is the image, if no column says otherwise.
 
-    With a header, columns named `box_x0`, `box_y0`, `box_x1`, `box_y1` and `identity` are what
-    they say, and so are those of `efld-predict`: `frame` (of a video, counted from 0), `upright`
-    (1 where the coordinates are of the photo turned as its EXIF orientation says) and, as
-    attributes, `seconds`, `face`, `track`, `score` and `confidence`. All other columns but the
-    image's are coordinates. An empty cell and `nan` mean that the point is not annotated.
+    The header says which column is x or y of which point, see `table_header`. Columns named
+    `box_x0`, `box_y0`, `box_x1`, `box_y1` and `identity` are what they say, and so are those of
+    `efld-predict`: `frame` (of a video, counted from 0), `upright` (1 where the coordinates are of
+    the photo turned as its EXIF orientation says) and, as attributes, `seconds`, `face`, `track`,
+    `score` and `confidence`. Other columns are left out. An empty cell and `nan` mean that the
+    point is not annotated. The text is UTF-8 or UTF-16.
 
     Args:
       schema: `NAME` or `FILE.yaml`; required.
       images: the folder that image paths are relative to; by default the table's.
       image: the image's column, by its name, or counted from 0 where there is no header; by
-        default the first.
-      delimiter: a character, `tab` or `space`.
+        default the one that is named so, or whose cells look so.
+      delimiter: a character, `tab` or `space`; by default what a line `sep=;` says, or the tab,
+        semicolon, bar or comma that the first line has most of.
       header: `yes` or `no`.
-      origin: what the table calls the first pixel's centre, `0` or `1`.
-      order: `xy` (x0, y0, x1, y1 ...) or `xxyy` (all x, then all y).
+      origin: what the table calls the first pixel's centre, `0`, `0.5` or `1`.
+      order: `xy` (x0, y0, x1, y1 ...) or `xxyy` (all x, then all y) where no header says it.
 
     Raises:
       DataError: `path` is not a readable file, or its header does not fit the schema.
@@ -63,121 +67,179 @@ def read(
         path=path,
         folders=image_folders(images, [path.parent]),
         schema=schema_named(schema),
-        delimiter=_delimiter(delimiter),
-        origin=int(choice("origin", origin, ("0", "1"))),
-        xxyy=choice("order", order, ("xy", "xxyy")) == "xxyy",
+        origin=float(choice("origin", origin, ("0", "0.5", "1"))),
+        order=order and choice("order", order, ("xy", "xxyy")),
     )
-    lines: Iterator[tuple[int, str]] = (
-        (n, text) for n, _, text in parsing.lines_with_offsets(path) if text.strip()
-    )
-    number, text = first_line = next(lines, (1, ""))
-    cells = layout.cells(text, number)
-    if choice("header", header, ("yes", "no")) == "yes":
-        if image is None and cells and Path(cells[0]).suffix.lower() in IMAGE_SUFFIXES:
-            raise DataError(path, "expected a header, got a face: add one, or say header=no", 1)
-        columns = _named_columns(cells, image, layout)
-    else:
-        columns = _counted_columns(len(cells), image, layout)
-        lines = chain([first_line], lines)
-    for number, text in lines:
+    with_header = choice("header", header, ("yes", "no")) == "yes"
+    rows = _rows(path, _checked_delimiter(delimiter))
+    first_row = next(rows, (1, []))
+    second_row = next(rows, None) if with_header else first_row
+    if isinstance(first_row, DataError):
+        raise first_row
+    columns = _columns(first_row[1], second_row, with_header, image, layout)
+    decimals = _Decimals()
+    for row in chain([second_row] if second_row is not None else [], rows):
+        if isinstance(row, DataError):
+            yield row
+            continue
         try:
-            yield _record(layout.cells(text, number), columns, layout, number)
+            yield _record(row[1], columns, layout, decimals, row[0])
         except DataError as error:
             yield error
+    if columns.left_out:
+        names = ", ".join(parsing.shorten(name, 30) for name in columns.left_out[:8])
+        more = ", ..." if len(columns.left_out) > 8 else ""
+        yield Note(f"left out: the columns {names}{more}")
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """The layout of a table, as the options give it."""
+    """What the options say of a table."""
 
     path: Path
     folders: list[Path]
     schema: str
-    delimiter: str | None
-    origin: int
-    xxyy: bool
+    origin: float
+    order: str
 
-    def cells(self, text: str, line: int) -> list[str]:
-        """The stripped cells of a line."""
-        if self.delimiter is None:
-            return text.split()
+
+@dataclass
+class _Decimals:
+    """The decimal marks that a table uses; one with both is not to be trusted."""
+
+    comma: bool = False
+    point: bool = False
+
+
+def _rows(path: Path, delimiter: str | None) -> Iterator[Row | DataError]:
+    """The stripped cells of each line that is not empty, with its number.
+
+    Args:
+      delimiter: None for spaces, "" for what the table's first line says.
+    """
+    lines = _lines(path)
+    number, first = next(lines, (1, ""))
+    if said := re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE):
+        if delimiter not in ("", said[1]):
+            raise DataError(path, f"its first line says {first.strip()!r}, not delimiter="
+                                  f"{delimiter or 'space'}", 1)
+        delimiter = said[1]
+    else:
+        lines = chain([(number, first)], lines)
+    if delimiter is None:
+        yield from ((n, text.split()) for n, text in lines if text.strip())
+        return
+    if not delimiter:
+        delimiter = max(COMMON_DELIMITERS, key=first.count) if any(
+            map(first.count, COMMON_DELIMITERS)) else ","
+    reached = [number - 1 if said is None else number]
+
+    def texts() -> Iterator[str]:
+        for n, text in lines:
+            reached[0] = n
+            yield text
+
+    reader = csv.reader(texts(), delimiter=delimiter, strict=True)
+    while True:
+        start = reached[0] + 1
         try:
-            cells = next(csv.reader([text.rstrip("\r\n")], delimiter=self.delimiter), [])
+            cells = [cell.strip() for cell in next(reader)]
+        except StopIteration:
+            return
         except csv.Error as error:
-            raise DataError(self.path, f"not a line of a table: {error}", line) from error
-        return [cell.strip() for cell in cells]
+            yield DataError(path, f"not a line of a table: {error}", start)
+            continue
+        if any("\ufffd" in cell for cell in cells):
+            yield DataError(path, "not a text in UTF-8 or UTF-16: save the table as UTF-8", start)
+        elif any(cells):
+            yield start, cells
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """The places of cells in a line of `count`; `others` are by the names of columns."""
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text in UTF-8 or UTF-16, whatever ends them, with their numbers.
 
-    count: int
-    image: int
-    coordinates: list[int]
-    box: list[int]
-    others: dict[str, int]
+    Raises:
+      DataError: the file cannot be read, or has a line longer than `parsing.MAX_LINE_BYTES`.
+    """
+    try:
+        with parsing.open_limited(path) as file:
+            start = file.read(2)
+            file.seek(0)
+            encoding = "utf-8-sig"
+            if start in (b"\xff\xfe", b"\xfe\xff"):
+                encoding = "utf-16"
+            elif 0 in start:
+                encoding = "utf-16-le" if start[0] else "utf-16-be"
+            text = io.TextIOWrapper(file, encoding, "replace", newline="")
+            number = 0
+            while line := text.readline(parsing.MAX_LINE_BYTES + 1):
+                number += 1
+                if len(line) > parsing.MAX_LINE_BYTES:
+                    raise DataError(
+                        path, f"a line longer than {parsing.MAX_LINE_BYTES} bytes", number)
+                yield number, line
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror}") from error
 
 
-def _delimiter(option: str) -> str | None:
+def _checked_delimiter(option: str) -> str | None:
     if option in DELIMITERS:
         return DELIMITERS[option]
-    if len(option) != 1 or option in '"\r\n':
+    if len(option) > 1 or (option in '"\r\n' and option):
         raise EfldError(f"delimiter: expected a character, tab or space, got {option!r}")
     return option
 
 
-def _named_columns(header: list[str], image: str | None, layout: _Layout) -> _Columns:
-    column = header[0] if image is None and header else image
-    if column not in header:
-        raise DataError(layout.path, f"expected a column {parsing.shorten(str(column))}", 1)
-    present = [name for name in BOX if name in header]
-    if present and len(present) < len(BOX):
-        raise DataError(layout.path, f"expected all of {', '.join(BOX)}, or none", 1)
-    named = (IDENTITY, FRAME, UPRIGHT, *ATTRIBUTES)
-    apart = {column, *BOX, *named}
-    coordinates = [i for i, name in enumerate(header) if name not in apart]
-    _check_count(coordinates, layout)
-    return _Columns(
-        count=len(header),
-        image=header.index(column),
-        coordinates=coordinates,
-        box=[header.index(name) for name in present],
-        others={name: header.index(name) for name in named if name in header and name != column},
-    )
+def _columns(
+    first: list[str], second: Row | DataError | None, with_header: bool, image: str | None,
+    layout: _Layout,
+) -> Columns:  # fmt: skip
+    """The columns of a table, by its header, or by the option `image` and the order."""
+    cells = second[1] if isinstance(second, tuple) else []
+    path = layout.path
+    if not with_header:
+        column = 0
+        if image is None and first:
+            column = table_header.image_column([], first, IMAGE_SUFFIXES)
+        elif image is not None and image.isdecimal() and int(image) < len(first):
+            column = int(image)
+        elif image is not None:
+            raise EfldError(f"image: without a header, a column from 0 to {len(first) - 1}, got "
+                            f"{image!r}")
+    elif image is None and any(cell.lower().endswith(IMAGE_SUFFIXES) for cell in first):
+        raise DataError(path, "expected a header, got a face: add one, or say header=no", 1)
+    elif image is not None or not first:
+        if image not in first:
+            raise DataError(path, f"expected a column {parsing.shorten(str(image or 'image'))}", 1)
+        column = first.index(image)
+    else:
+        column = table_header.image_column(first, cells, IMAGE_SUFFIXES)
+    try:
+        if with_header:
+            return table_header.named(first, column, layout.schema, layout.order)
+        return table_header.counted(len(first), column, layout.schema, layout.order)
+    except EfldError as error:
+        raise DataError(path, str(error), 1) from error
 
 
-def _counted_columns(count: int, image: str | None, layout: _Layout) -> _Columns:
-    if image is not None and not (image.isdecimal() and int(image) < count):
-        raise EfldError(f"image: without a header, a column from 0 to {count - 1}, got {image!r}")
-    column = int(image or 0)
-    coordinates = [i for i in range(count) if i != column]
-    _check_count(coordinates, layout)
-    return _Columns(count, column, coordinates, [], {})
-
-
-def _check_count(coordinates: Sequence[int], layout: _Layout) -> None:
-    expected = 2 * schemas.get(layout.schema).num_points
-    if len(coordinates) != expected:
-        raise DataError(
-            layout.path,
-            f"expected {expected} columns of coordinates of {layout.schema}, got "
-            f"{len(coordinates)}; is the delimiter right?", 1,
-        )
-
-
-def _record(cells: list[str], columns: _Columns, layout: _Layout, line: int) -> FaceRecord:
+def _record(
+    cells: list[str], columns: Columns, layout: _Layout, decimals: _Decimals, line: int
+) -> FaceRecord:
     path = layout.path
     if len(cells) != columns.count:
-        raise DataError(path, f"expected {columns.count} cells, got {len(cells)}", line)
-    values = optional_coordinates([cells[i] for i in columns.coordinates], path, line)
-    pairs = values.reshape(2, -1).T if layout.xxyy else values.reshape(-1, 2)
-    points = checked_points(pairs - layout.origin, layout.schema, path, line, missing=True)
+        hint = "; are there decimal commas? Then separate cells by semicolons" \
+            if len(cells) > columns.count else ""
+        raise DataError(path, f"expected {columns.count} cells, got {len(cells)}{hint}", line)
+    values = optional_coordinates(
+        [_decimal(cells[i], decimals, path, line) for i in columns.coordinates], path, line)
+    points = checked_points(
+        values.reshape(-1, 2) - layout.origin, layout.schema, path, line, missing=True)
     box = None
     if columns.box:
-        corners = parsing.coordinates([cells[i] for i in columns.box], path, line)
+        corners = parsing.coordinates(
+            [_decimal(cells[i], decimals, path, line) for i in columns.box], path, line)
         box = parsing.box_of(corners - layout.origin, path, line)
-    name = image_paths.relative_name(cells[columns.image], path, line)
+    name = image_paths.relative_name(cells[columns.image], path, line, layout.folders)
     others = {key: cells[i] for key, i in columns.others.items()}
     return FaceRecord(
         image=image_paths.find_image(layout.folders, name, path, line),
@@ -191,6 +253,17 @@ def _record(cells: list[str], columns: _Columns, layout: _Layout, line: int) -> 
     )
 
 
+def _decimal(cell: str, decimals: _Decimals, path: Path, line: int) -> str:
+    """A cell with a point as its decimal mark."""
+    comma = re.fullmatch(r"[+-]?\d+,\d+", cell) is not None
+    decimals.comma |= comma
+    decimals.point |= "." in cell
+    if decimals.comma and decimals.point and (comma or "." in cell):
+        raise DataError(path, f"a number with a comma beside others with a point, got "
+                              f"{parsing.shorten(cell)}: is it a decimal comma?", line)
+    return cell.replace(",", ".") if comma else cell
+
+
 def _frame(cell: str, path: Path, line: int) -> int | None:
     if not cell:
         return None
@@ -199,10 +272,10 @@ def _frame(cell: str, path: Path, line: int) -> int | None:
     return int(cell)
 
 
-def _upright(cell: str, path: Path, line: int) -> bool:
+def _upright(cell: str, path: Path, line: int) -> bool | None:
     if cell not in ("", "0", "1"):
         raise DataError(path, f"upright: expected 0 or 1, got {parsing.shorten(cell)}", line)
-    return cell == "1"
+    return cell == "1" if cell else None
 
 
 def optional_coordinates(cells: Sequence[str], path: Path, line: int | None = None) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from efld_tf.annotations.placement import BEYOND, RESIZED, TINY, TURNED, UNITS
 from efld_tf.errors import EfldError
 
 ANNOTATION = "annotation"
@@ -27,6 +28,11 @@ KINDS = {
     ANNOTATION: "the annotation cannot be used",
     IMAGE: "the image cannot be read",
     TRUNCATED: "the image file is cut off",
+    TURNED: "upright only in the photo as it is shown (EXIF), not as it is stored, or vice versa",
+    RESIZED: "annotated on an image of another size",
+    UNITS: "coordinates are shares of the image's size, not pixels",
+    TINY: "the points are too close together for a face",
+    BEYOND: "all points outside the image",
     OUTSIDE: "points outside the image",
     SWAPPED: "left and right labels are exchanged",
     SHIFT: "labels are shifted by some indices",
@@ -44,8 +50,8 @@ KINDS = {
 # The kinds of faces that are better left out of training. Points outside, odd boxes and similar
 # pictures, such as the frames of a video, may be right.
 EXCLUDED = frozenset({
-    ANNOTATION, IMAGE, TRUNCATED, NO_BOX, SWAPPED, SHIFT, OUTLIER, DUPLICATE,
-    TEST_DUPLICATE, TEST_NEAR_DUPLICATE, TEST_PHOTO, TEST_IDENTITY,
+    ANNOTATION, IMAGE, TRUNCATED, TURNED, RESIZED, TINY, BEYOND, NO_BOX, SWAPPED, SHIFT, OUTLIER,
+    DUPLICATE, TEST_DUPLICATE, TEST_NEAR_DUPLICATE, TEST_PHOTO, TEST_IDENTITY,
 })
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.declared import infer_flip
+from efld_tf.annotations.placement import PlacementError
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.sources import Source
 from efld_tf.data.check import duplicates, faces, findings, shapes
@@ -38,6 +39,7 @@ class CheckedSource:
       records: its usable annotations.
       measured: the measurements on the pixels of each.
       errors: the unusable annotations.
+      notes: what the reader says of them.
     """
 
     source: Source
@@ -45,6 +47,7 @@ class CheckedSource:
     records: list[FaceRecord] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
     errors: list[DataError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,8 @@ def check(
         _read_annotations(checked_source, progress)
     _measure(checked_sources, workers or os.cpu_count() or 1, progress)
     all_findings: list[Finding] = []
-    notes: list[str] = []
+    notes = [f"{checked_source.source}: {note}" for checked_source in checked_sources
+             for note in checked_source.notes]
     for index, checked_source in enumerate(checked_sources):
         all_findings += _file_findings(index, checked_source)
         all_findings += _place_findings(index, checked_source, thresholds)
@@ -120,7 +124,7 @@ def check(
 def _read_annotations(checked_source: CheckedSource, progress: bool) -> None:
     description = f"annotations of {checked_source.source.path.name}"
     with tqdm(unit="face", desc=description, disable=not progress, leave=False, delay=1) as bar:
-        for item in sources.stream(checked_source.source):
+        for item in sources.stream(checked_source.source, checked_source.notes):
             bar.update()
             if isinstance(item, DataError):
                 checked_source.errors.append(item)
@@ -148,7 +152,8 @@ def _measure(checked_sources: list[CheckedSource], workers: int, progress: bool)
 def _file_findings(index: int, checked_source: CheckedSource) -> Iterator[Finding]:
     for error in checked_source.errors:
         key = sources.error_key(error, checked_source.source.folder)
-        yield Finding(index, key, findings.ANNOTATION, 1.0, error.reason)
+        kind = error.kind if isinstance(error, PlacementError) else findings.ANNOTATION
+        yield Finding(index, key, kind, 1.0, error.reason)
     for record, measured in zip(checked_source.records, checked_source.measured, strict=True):
         if measured.truncated:
             effect = "" if measured.error is None else f" ({measured.error})"
