@@ -45,8 +45,9 @@ BEYOND = "beyond"
 TINY = "tiny"
 UNITS = "units"
 
-# The points of a face span at least so many pixels.
-LEAST_PIXELS = 2.0
+# The points of a face span at least so many pixels, and those of half of a source's faces at least
+# the second number, unless the user says that they are pixels.
+LEAST_PIXELS, LEAST_MEDIAN = 4.0, 8.0
 
 # Shares of an image may lie so far outside it.
 MOST_OUTSIDE = 0.25
@@ -83,6 +84,7 @@ class _Counts:
     """What was seen of a source's faces so far."""
 
     faces: int = 0
+    small: int = 0
     undecided: int = 0
     contrary: int = 0
     in_corner: bool = True
@@ -151,6 +153,11 @@ class Placer:
         if counts.contrary:
             yield (f"{counted(counts.contrary, 'face')} in photos that are stored turned (EXIF) "
                    "would be upright, or inside, only in the other reading: is upright= right?")
+        if not self._units_told and 2 * counts.small > counts.faces > 2:
+            yield PlacementError(
+                self._source, f"the points of {counts.small} of {counts.faces} faces are within "
+                f"{LEAST_MEDIAN:g} pixels: if they are pixels nevertheless say normalised=false",
+                TINY, whole_source=True)
         if not self._units_told and counts.in_corner and counts.log_chance < np.log(SUSPICIOUS):
             reason = (f"no coordinate of its {counts.faces} faces is above 100, though its images "
                       "are much larger: if they are percentages of the image's size say "
@@ -220,6 +227,7 @@ class Placer:
         if len(points) < min(3, len(record.points)):  # too few to span a face
             return
         span = float(np.ptp(points, axis=0).max())
+        self._counts.small += LEAST_PIXELS <= span < LEAST_MEDIAN
         if span >= LEAST_PIXELS or len(points) == 1:
             return
         reason = f"its {len(points)} points are within {span:.3g} pixels, which is no face"

@@ -9,6 +9,7 @@ import pytest
 
 from efld_tf.annotations import coco
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.landmarks import schemas
 from tests.annotations.real import assert_upright, coco_faces
 from tests.annotations.writers import some_points, write_image
 from tests.errors import assert_refusal, assert_told, refuses
@@ -177,3 +178,129 @@ def test_options_are_checked(tmp_path: Path) -> None:
         list(coco.read(path, origin="2"))
     (error,) = coco.read(path, schema="wflw98")
     assert_refusal(error, 7, "keypoints", "wflw98", 98, 68, path=path)
+
+
+def _named(names: list[Any], **fields: Any) -> dict[str, Any]:
+    """An annotation whose keypoints stand in the order of these numbers of points."""
+    order = [int(str(name).removeprefix("p")) for name in names]
+    values = np.column_stack([POINTS[order].astype(float), np.full(68, 2)])
+    return _annotation(keypoints=values.ravel().tolist(), **fields)
+
+
+def _with_categories(path: Path, *categories: Any) -> Path:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"categories": list(categories)}))
+    return path
+
+
+SORTED = sorted(str(i) for i in range(68))
+OWN = schemas.get("ibug68").names
+
+
+@pytest.mark.parametrize(
+    "keypoints",
+    [
+        SORTED,  # 0, 1, 10, 11, ...
+        [f"p{name}" for name in SORTED],
+        [str(int(name) + 1) for name in SORTED],
+        [int(name) for name in SORTED],
+        [OWN[int(name)] for name in SORTED],
+        [OWN[int(name)].upper().replace("_", " ") for name in SORTED],
+    ],
+)
+def test_the_names_of_keypoints_decide(tmp_path: Path, keypoints: list[Any]) -> None:
+    path = _write(tmp_path, _named(SORTED))
+    _with_categories(path, {"id": 1, "name": "face", "keypoints": keypoints})
+    (record,) = coco.read(path)
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-3)
+    (record,) = coco.read(path, names="ignore")
+    np.testing.assert_allclose(record.points, POINTS[[int(n) for n in SORTED]], atol=1e-3)
+
+
+def test_flags_go_with_their_keypoints(tmp_path: Path) -> None:
+    annotation = _named(SORTED)
+    annotation["keypoints"][2::3] = [1 if name == "10" else 2 for name in SORTED]
+    path = _with_categories(_write(tmp_path, annotation), {"id": 1, "keypoints": SORTED})
+    (record,) = coco.read(path)
+    assert np.flatnonzero(~record.visible).tolist() == [10]
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "facts"),
+    [
+        ([f"n{'x' * i}" for i in range(68)], ["68 names", "'n'", "'jaw_0'", "names=ignore"]),
+        ([*OWN[:-1], "chin"], ["1 name", "'chin'", "'inner_lips_7'"]),
+        ([*OWN[:-1], OWN[0]], ["two", "'jaw_0'"]),
+        ([*OWN[:-1]], ["'face'", 67, 68]),
+        ([str(i) for i in range(3, 71)], ["3 to 70"]),
+    ],
+)
+def test_names_that_cannot_be_matched_are_refused(
+    tmp_path: Path, keypoints: list[str], facts: list[object]
+) -> None:
+    path = _write(tmp_path, _annotation())
+    _with_categories(path, {"id": 1, "name": "face", "keypoints": keypoints})
+    (error,) = coco.read(path)
+    assert_refusal(error, 7, *facts, path=path)
+
+
+def test_some_of_a_schema_s_points_by_their_names(tmp_path: Path) -> None:
+    annotation = _annotation(keypoints=[*[10.0, 20, 2], *[30.0, 40, 2]])
+    path = _with_categories(_write(tmp_path, annotation),
+                            {"id": 1, "name": "eyes", "keypoints": ["right_eye_0", "left_eye_3"]})
+    (record,) = coco.read(path, schema="ibug68")
+    np.testing.assert_array_equal(record.points[[36, 45]], [[10, 20], [30, 40]])
+    assert np.isnan(record.points).any(axis=1).sum() == 66
+
+
+CATEGORIES = [
+    {"id": 1, "name": "face", "keypoints": []},
+    {"id": 2, "name": "person", "keypoints": ["nose", "left_eye"]},
+    {"id": 3, "name": "car"},
+]
+
+
+def test_other_categories_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path, _annotation(category_id=2, keypoints=[1.0, 2, 2] * 2), _annotation(),
+        {"id": 8, "image_id": 3, "category_id": 3, "bbox": [1, 2, 3, 4]},
+        _annotation(category_id=2, keypoints=[1.0, 2, 2] * 2),
+    )  # fmt: skip
+    _with_categories(path, *CATEGORIES)
+    face, *notes = coco.read(path)
+    np.testing.assert_allclose(face.points, POINTS, atol=1e-3)
+    told = "\n".join(note.text for note in notes)
+    assert_told(told, "1 annotation", "without keypoints")
+    assert_told(told, "2 annotations", "'person'")
+    assert next(iter(coco.read(path, category="face"))).schema == "ibug68"
+    assert next(iter(coco.read(path, category="1"))).schema == "ibug68"
+    with refuses("'dog'", "face", "person", "car", path=path):
+        list(coco.read(path, category="dog"))
+
+
+def test_several_categories_that_may_be_faces(tmp_path: Path) -> None:
+    path = _write(tmp_path, _annotation(), _annotation(category_id=2))
+    _with_categories(path, *CATEGORIES[:2])
+    with refuses("face", "person", "category=NAME", path=path):
+        list(coco.read(path))
+    assert len(list(coco.read(path, category="face,person"))) == 2
+    assert sum(isinstance(item, FaceRecord) for item in coco.read(path, category="person")) == 1
+
+
+def test_the_stated_size_and_the_usual_folders(tmp_path: Path) -> None:
+    """CVAT and COCO itself keep annotations beside the folder of images."""
+    source = _write(tmp_path, _annotation())
+    for name, folder in (("instances_train2017", "train2017"), ("keypoints_default", "images"),
+                         ("person_keypoints_default", "images/default")):
+        path = tmp_path / name / "annotations" / f"{name}.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(source.read_text())
+        image = write_image(tmp_path / name / folder / "sub" / "a.jpg")
+        (record,) = coco.read(path)
+        assert (record.image, record.image_size) == (image.absolute(), (408, 408))
+
+
+def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:
+    images = [{"id": 3, "file_name": "sub/a.jpg"}, {"id": 3, "file_name": "sub/b.jpg"}]
+    path = _write(tmp_path, _annotation(), images=images)
+    with refuses("id", 3, path=path):
+        list(coco.read(path))

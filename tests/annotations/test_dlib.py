@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from efld_tf.annotations import dlib
+from efld_tf.annotations import dlib, sources
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 from tests.annotations.writers import dlib_box, dlib_text, some_points, write_image
-from tests.errors import assert_refusal, refuses
+from tests.errors import assert_refusal, assert_told, refuses
 
 POINTS = some_points(68).round()
 HEAD = "<?xml version='1.0' encoding='ISO-8859-1'?>\n<dataset>\n<images>\n"
@@ -151,3 +151,54 @@ def test_what_stands_before_the_damage_is_read(tmp_path: Path) -> None:
     text = _one(BOX)
     record, error = dlib.read(_write(tmp_path, text[: text.index("</image>")] + "</box>"))
     assert isinstance(record, FaceRecord) and isinstance(error, DataError)
+
+
+def test_boxes_without_parts_are_left_out_and_counted(tmp_path: Path) -> None:
+    """`imglab`'s boxes of a detector's training."""
+    empty = "<box top='1' left='2' width='30' height='40'/>"
+    path = _write(tmp_path, dlib_text([("helen/trainset/1.jpg", [empty, BOX, empty])]))
+    record, note = dlib.read(path)
+    assert isinstance(record, FaceRecord)
+    assert_told(note.text, "2 boxes", "without parts")
+
+
+def test_parts_counted_from_1(tmp_path: Path) -> None:
+    def renamed(points: list[int]) -> str:
+        parts = "".join(f"<part name='{i + 1}' x='{POINTS[i, 0]:.0f}' y='{POINTS[i, 1]:.0f}'/>"
+                        for i in points)
+        return f"<box top='1' left='2' width='30' height='40'>{parts}</box>"
+
+    boxes = [renamed([5, 4, 3]), renamed([*range(68)])]
+    path = _write(tmp_path, dlib_text([("helen/trainset/1.jpg", boxes)]))
+    some, every = dlib.read(path, schema="ibug68")
+    np.testing.assert_array_equal(every.points, POINTS)
+    np.testing.assert_array_equal(some.points[3:6], POINTS[3:6])
+    assert np.isnan(some.points).any(axis=1).sum() == 65
+
+
+def test_names_of_utf_8_under_a_header_of_latin_1(tmp_path: Path) -> None:
+    """`imglab` writes the bytes of names as they are."""
+    for name in ("Zoë/Müller.jpg", "日本.jpg"):
+        image = write_image(tmp_path / name)
+        path = _write(tmp_path, "")
+        path.write_bytes(dlib_text([(name, [BOX])]).encode("utf-8"))
+        assert b"ISO-8859-1" in path.read_bytes()
+        (record,) = dlib.read(path)
+        assert record.image == image
+    image = write_image(tmp_path / "Grün.jpg")
+    path.write_bytes(dlib_text([("Grün.jpg", [BOX])]).encode("latin-1"))
+    (record,) = dlib.read(path)
+    assert record.image == image
+
+
+def test_a_file_in_a_folder_beside_that_of_the_images(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "images" / "1.jpg")
+    for name in ("../images/1.jpg", str(image)):
+        folder = tmp_path / "xml" if name.startswith("..") else tmp_path
+        folder.mkdir(exist_ok=True)
+        path = folder / "faces.xml"
+        path.write_text(dlib_text([(name, [BOX])]))
+        (record,) = dlib.read(path)
+        assert record.image.resolve() == image
+    found = sources.read(f"dlib:{tmp_path}/xml/faces.xml")
+    assert found.records[0].key == "../images/1.jpg"

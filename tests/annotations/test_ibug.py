@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from efld_tf.annotations import ibug
 from efld_tf.annotations.images import read_image
+from efld_tf.annotations.listing import IMAGE_SUFFIXES
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.errors import DataError
 from tests.annotations.writers import ibug_text, some_points, write_image
-from tests.errors import assert_refusal, refuses
+from tests.errors import assert_refusal, assert_told, refuses
 
 
 def _write(folder: Path, name: str, text: str) -> Path:
@@ -144,3 +146,91 @@ def test_any_points_survive_the_round_trip(tmp_path: Path, count: int, seed: int
     points = some_points(count, seed)
     path = _write(tmp_path, "a", ibug_text(points))
     np.testing.assert_allclose(ibug.read_points(path)[0], points, atol=1e-4)
+
+
+def test_other_numbers_of_points_by_their_schema(tmp_path: Path) -> None:
+    points = some_points(98)
+    path = _write(tmp_path, "a", ibug_text(points))
+    (record,) = ibug.read(tmp_path, schema="wflw98")
+    assert record.schema == "wflw98"
+    np.testing.assert_allclose(record.points, points, atol=1e-4)
+    (error,) = ibug.read(tmp_path)
+    assert_refusal(error, "n_points: 68", 98, "schema=", path=path)
+    (record,) = ibug.read(tmp_path, schema="wflw98", origin="0")
+    np.testing.assert_allclose(record.points, points + 1, atol=1e-4)
+
+
+TEXT = ibug_text(some_points(68))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT.replace("version: 1\n", ""),
+        TEXT.replace("version: 1", "# made by hand\nversion: 1").replace("{", "// points\n{"),
+        TEXT.replace("n_points", "N_Points").replace("version", "Version"),
+        TEXT.replace("\n", "\r\n"),
+        TEXT.replace("version: 1", "\ufeffversion: 1"),
+    ],
+)
+def test_other_ways_to_write_a_file(tmp_path: Path, text: str) -> None:
+    assert text != TEXT
+    _write(tmp_path, "a", text)
+    (record,) = ibug.read(tmp_path)
+    np.testing.assert_allclose(record.points, some_points(68), atol=1e-4)
+
+
+def test_a_third_column_is_left_out_and_said(tmp_path: Path) -> None:
+    lines = TEXT.splitlines()
+    deep = "\n".join([*lines[:3], *(f"{line} -7.5" for line in lines[3:-1]), "}"])
+    path = _write(tmp_path, "a", deep)
+    record, note = ibug.read(tmp_path)
+    np.testing.assert_allclose(record.points, some_points(68), atol=1e-4)
+    assert_told(note.text, "third column", "1 file")
+    path.write_text(deep.replace(" -7.5", "", 1))
+    (error,) = ibug.read(tmp_path)
+    assert_refusal(error, 2, "-7.5", path=path, line=5)
+
+
+def test_every_photo_and_suffix_that_is_read(tmp_path: Path) -> None:
+    for index, suffix in enumerate(IMAGE_SUFFIXES):
+        (tmp_path / f"{index}{suffix}").touch()
+        (tmp_path / f"{index}.{'PTS' if index % 2 else 'pts'}").write_text(TEXT)
+    records = list(ibug.read(tmp_path))
+    assert {record.image.suffix for record in records} == {*IMAGE_SUFFIXES}
+    assert all(record.image.stem == record.identity for record in records)
+
+
+def test_two_photos_of_one_stem(tmp_path: Path) -> None:
+    """As `efld-predict` names their files, and a copy of a file's name with `.pts` behind it."""
+    for name in ("a.jpg", "a.PNG"):
+        write_image(tmp_path / name.lower()).rename(tmp_path / name)
+    files = {"a_jpg_0": "a.jpg", "a_png_0": "a.PNG", "a_png_1": "a.PNG", "a_jpg": "a.jpg",
+             "a.jpg": "a.jpg", "a.png_7": "a.PNG"}
+    for stem in files:
+        (tmp_path / f"{stem}.pts").write_text(TEXT)
+    found = {record.image.name for record in ibug.read(tmp_path)}
+    assert found == {"a.jpg", "a.PNG"}
+    names = [record.image.name for record in ibug.read(tmp_path)]
+    assert names == [files[stem] for stem in sorted(files)]
+    (tmp_path / "a.pts").write_text(TEXT)
+    errors = [item for item in ibug.read(tmp_path) if isinstance(item, DataError)]
+    (error,) = errors
+    assert_refusal(error, "a.jpg", "a.PNG", path=tmp_path / "a.pts")
+
+
+def test_images_in_another_folder_and_frames_of_a_video(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "photos" / "b" / "a.jpg")
+    (tmp_path / "photos" / "clip.mp4").touch()
+    for name in ("b/a_0.pts", "b/a_1.pts", "clip.mp4/000007_0.pts"):
+        path = tmp_path / "pts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(TEXT)
+    records = list(ibug.read(tmp_path / "pts", images=str(tmp_path / "photos")))
+    assert [(r.image, r.frame) for r in records] == [
+        (image, None), (image, None), (tmp_path / "photos" / "clip.mp4", 7)]
+    assert [r.identity for r in records] == ["a", "a", "clip.mp4"]
+    for item in ibug.read(tmp_path / "pts"):
+        assert isinstance(item, DataError)
+    with refuses("images", "folder"):
+        list(ibug.read(tmp_path / "pts", images=str(tmp_path / "none")))

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from efld_tf.annotations import image_paths
+from efld_tf.errors import DataError
+from tests.annotations.writers import write_image
+from tests.errors import refuses
+
+FILE = Path("faces.xml")
+
+
+@pytest.mark.parametrize(
+    ("name", "relative"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("b/a.jpg", "b/a.jpg"),
+        ("b\\a.jpg", "b/a.jpg"),
+        ("./b//a.jpg", "b/a.jpg"),
+        ("b/../a.jpg", "a.jpg"),
+        ("../images/a.jpg", "../images/a.jpg"),
+        ("..\\images\\a.jpg", "../images/a.jpg"),
+        ("b/../../images/a.jpg", "../images/a.jpg"),
+    ],
+)
+def test_names(name: str, relative: str) -> None:
+    assert image_paths.relative_name(name, FILE, folders=[Path("here")]) == relative
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "/etc/passwd", "C:\\a.jpg", "../a.jpg", "../../images/a.jpg", "..", "b/../../a.jpg",
+     "a\0.jpg", "../x/../../a.jpg"],
+)
+def test_names_that_lead_out_are_refused(name: str) -> None:
+    with refuses("inside", path=FILE, line=3):
+        image_paths.relative_name(name, FILE, 3, [Path("here")])
+
+
+def test_neighbours_only_where_folders_are_known() -> None:
+    with refuses("inside", path=FILE):
+        image_paths.relative_name("../images/a.jpg", FILE)
+
+
+def test_absolute_names_inside_the_data(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "images" / "b" / "a.jpg")
+    folders = [tmp_path, tmp_path / "images"]
+    name = image_paths.relative_name(str(image), FILE, folders=folders)
+    assert (name, image_paths.find_image(folders, name, FILE)) == ("images/b/a.jpg", image)
+    for other in (f"{tmp_path}/../a.jpg", f"{tmp_path}x/a.jpg", "/a.jpg"):
+        with refuses("inside", path=FILE):
+            image_paths.relative_name(other, FILE, folders=folders)
+
+
+@given(st.text(st.sampled_from("ab./\\:"), max_size=12))
+def test_no_name_leads_farther_than_to_a_neighbour(text: str) -> None:
+    root = Path("/data/set/xml")
+    try:
+        name = image_paths.relative_name(text, FILE, folders=[root])
+    except DataError:
+        return
+    parts = (root / name).parts
+    assert parts.count("..") <= 1 and (".." not in parts or parts[4] == "..")
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("a.JPG", "a.jpg"),
+        ("A.jpg", "a.JPG"),
+        ("Images/a.jpg", "images/a.jpg"),
+        (unicodedata.normalize("NFD", "Zoë/Müller.jpg"), "Zoë/Müller.jpg"),
+        ("Zoë/Müller.jpg", unicodedata.normalize("NFD", "Zoë/Müller.jpg")),
+        (unicodedata.normalize("NFD", "É.JPG"), "é.jpg"),
+    ],
+)
+def test_names_that_differ_in_case_or_composition(
+    tmp_path: Path, stored: str, asked: str
+) -> None:
+    (tmp_path / stored).parent.mkdir(exist_ok=True)
+    (tmp_path / stored).touch()
+    assert image_paths.find_image([tmp_path / "none", tmp_path], asked, FILE) == tmp_path / stored
+
+
+def test_the_exact_name_goes_first_and_doubt_is_refused(tmp_path: Path) -> None:
+    for name in ("a.jpg", "A.jpg", "A.JPG"):
+        (tmp_path / name).touch()
+    assert image_paths.find_image([tmp_path], "A.jpg", FILE).name == "A.jpg"
+    with refuses("a.JPG", "'A.jpg'", "'a.jpg'", path=FILE, line=2):
+        image_paths.find_image([tmp_path], "a.JPG", FILE, 2)
+
+
+def test_a_near_name_is_said(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/Face.jpeg").touch()
+    with refuses(tmp_path / "b/face.jpg", "'Face.jpeg'", path=FILE):
+        image_paths.find_image([tmp_path], "b/face.jpg", FILE)
+
+
+def test_a_folder_that_changes_is_read_again(tmp_path: Path) -> None:
+    with refuses("a.jpg", path=FILE):
+        image_paths.find_image([tmp_path], "a.jpg", FILE)
+    (tmp_path / "A.jpg").touch()
+    assert image_paths.find_image([tmp_path], "a.jpg", FILE).name == "A.jpg"

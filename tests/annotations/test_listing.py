@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from efld_tf.annotations import listing, sources
+from efld_tf.errors import DataError
+from efld_tf.runtime import inputs
+from tests.annotations.writers import ibug_text, some_points, write_image
+from tests.errors import assert_refusal, refuses
+
+SIDE_FILES = (
+    "._a.pts", "__MACOSX/a.pts", "__MACOSX/._a.pts", ".a.pts", ".#a.pts", "#a.pts#", "#a.pts",
+    "a.pts~", "a~.pts", "a.pts.bak", "a.bak.pts", "a.pts.orig", "@eaDir/a.pts", "~$a.pts",
+    ".ipynb_checkpoints/a-checkpoint.pts", "Thumbnails/a.pts", "$RECYCLE.BIN/a.pts",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIDE_FILES)
+def test_side_files_are_no_annotations(tmp_path: Path, name: str) -> None:
+    """Neither a copy of a face, nor damage (macOS writes binary files of the same suffix)."""
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "a.pts").write_text(ibug_text(some_points(68)))
+    for content in (ibug_text(some_points(68, 1)).encode(), b"\0\5\x16\7\0\2\0\0Mac OS X"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        write_image(path.parent / "a.jpg")
+        found = sources.read(f"ibug:{tmp_path}")
+        assert [record.key for record in found.records] == ["a.jpg"]
+
+
+def test_side_files_are_no_photos(tmp_path: Path) -> None:
+    for name in ("a.jpg", "._a.jpg", "__MACOSX/a.jpg", "b/c.PNG", "b/#c.png"):
+        write_image(tmp_path / Path(name).with_suffix(Path(name).suffix.lower()))
+    (tmp_path / "b/c.png").rename(tmp_path / "b/c.PNG")
+    assert [item.image for item in inputs.expand([str(tmp_path)]).items] == ["a.jpg", "b/c.PNG"]
+
+
+def test_suffixes_in_any_case_and_sorted(tmp_path: Path) -> None:
+    for name in ("b.PTS", "a.pts", "c/d.Pts", "e.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = [str(p.relative_to(tmp_path)) for p in listing.files(tmp_path, [".pts"])]
+    assert names == ["a.pts", "b.PTS", "c/d.Pts"]
+    assert len(listing.files(tmp_path, [".pts"], deep=False)) == 2
+    with pytest.raises(DataError) as caught:
+        listing.files(tmp_path / "none", [".pts"])
+    assert_refusal(caught.value, "read", path=tmp_path / "none")
+
+
+def test_links_of_folders_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/a.pts").touch()
+    (tmp_path / "a/loop").symlink_to(tmp_path)
+    assert listing.files(tmp_path, [".pts"]) == [tmp_path / "a/a.pts"]
+
+
+def test_two_images_of_one_stem_are_refused(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "a.jpg")
+    images = listing.images_by_stem(tmp_path)
+    assert listing.only_image(images, tmp_path / "a.tem") == image
+    write_image(tmp_path / "a.png")
+    with refuses("a.jpg", "a.png", path=tmp_path / "a.tem"):
+        listing.only_image(listing.images_by_stem(tmp_path), tmp_path / "a.tem")
+    with refuses(".jpg", ".heic", path=tmp_path / "b.tem"):
+        listing.only_image(images, tmp_path / "b.tem")

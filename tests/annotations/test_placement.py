@@ -1,0 +1,292 @@
+"""Faces are read in the pixels of their image, or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from efld_tf.annotations import sources
+from efld_tf.annotations.header import read_header
+from efld_tf.annotations.images import read_image, read_photo
+from efld_tf.annotations.placement import BEYOND, RESIZED, TINY, TURNED, UNITS, PlacementError
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.sources import Annotations
+from tests.annotations.turned import STORED, stored_points, write_turned
+from tests.annotations.writers import dlib_box, dlib_text, ibug_text, numbers, write_image
+from tests.errors import assert_refusal, assert_told, refuses
+
+ORIENTATIONS = [*STORED][1:]
+
+
+@pytest.fixture(scope="module")
+def face(shared_data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A real photo that is not square, and its 68 points, which are well inside."""
+    record = sources.read(f"ibug:{shared_data}/ibug/helen/testset").records[3]
+    image = read_image(record)[: int(0.93 * 400)]
+    assert image.shape[0] != image.shape[1] and record.points.min() > 5
+    return image, record.points.round()
+
+
+def _write(kind: str, folder: Path, points: np.ndarray, size: tuple[int, int] | None) -> str:
+    """Annotates `a.jpg` in a folder; the source."""
+    folder.mkdir(exist_ok=True)
+    if kind == "coco":
+        stated = {} if size is None else {"width": size[0], "height": size[1]}
+        keypoints = np.column_stack([points.astype(float), np.full(68, 2)]).ravel().tolist()
+        (folder / "a.json").write_text(json.dumps({
+            "images": [{"id": 1, "file_name": "a.jpg", **stated}],
+            "annotations": [{"id": 1, "image_id": 1, "keypoints": keypoints}],
+        }))
+        return f"coco:{folder}/a.json"
+    if kind == "dlib":
+        (folder / "a.xml").write_text(dlib_text([("a.jpg", [dlib_box(points)])]))
+        return f"dlib:{folder}/a.xml"
+    if kind == "ibug":
+        (folder / "a.pts").write_text(ibug_text(points))
+        return f"ibug:{folder}"
+    header = ",".join(["image", *(f"{axis}{i}" for i in range(68) for axis in "xy")])
+    (folder / "a.csv").write_text(f"{header}\na.jpg,{numbers(points, ',')}\n")
+    return f"csv:{folder}/a.csv?schema=ibug68"
+
+
+def _with(source: str, option: str) -> str:
+    return f"{source}{'&' if '?' in source else '?'}{option}"
+
+
+def _only(found: Annotations) -> FaceRecord:
+    (record,) = found.records
+    return record
+
+
+@pytest.mark.parametrize("kind", ["coco", "dlib", "ibug", "csv"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_photo_stored_turned_is_read_as_it_was_annotated(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray], kind: str, orientation: int
+) -> None:
+    image, points = face
+    write_turned(tmp_path / "a.jpg", image, orientation)
+    # Annotated as the photo is shown: never read wrongly.
+    source = _write(kind, tmp_path, points, None)
+    with pytest.raises(PlacementError) as caught:
+        sources.read(source)
+    assert caught.value.kind == TURNED
+    assert_told(str(caught.value), "a.jpg", orientation, "upright=true", "upright=false")
+    record = _only(sources.read(_with(source, "upright=true")))
+    np.testing.assert_allclose(record.points, points, atol=1e-3)
+    difference = abs(read_image(record).astype(int) - image)
+    assert difference.shape == image.shape and difference.mean() < 4
+    # Annotated as the pixels lie in the file.
+    source = _write(kind, tmp_path, stored_points(points, image, orientation), None)
+    record = _only(sources.read(source))
+    assert not record.upright
+    assert record.points[30] == pytest.approx(stored_points(points, image, orientation)[30])
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_stated_size_decides(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray], orientation: int
+) -> None:
+    image, points = face
+    height, width = image.shape[:2]
+    header = read_header(write_turned(tmp_path / "a.jpg", image, orientation))
+    assert header is not None and header.size(True) == (width, height)
+    source = _write("coco", tmp_path, points, (width, height))
+    if orientation in (5, 6, 7, 8):
+        assert _only(sources.read(source)).upright
+        with refuses("upright=false", "shown"):
+            sources.read(_with(source, "upright=false"))
+    else:  # both readings have this size
+        with refuses(orientation, "upright=true"):
+            sources.read(source)
+    stored = stored_points(points, image, orientation)
+    source = _write("coco", tmp_path, stored, header.size(False))
+    assert not _only(sources.read(source)).upright
+
+
+def test_the_user_s_choice_is_taken_and_doubted_aloud(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray]
+) -> None:
+    image, points = face
+    write_turned(tmp_path / "a.jpg", image, 3)
+    found = sources.read(_with(_write("csv", tmp_path, points, None), "upright=false"))
+    assert not _only(found).upright
+    assert_told("\n".join(found.notes), "1 face", "EXIF", "upright")
+    found = sources.read(_with(_write("csv", tmp_path, points, None), "upright=true"))
+    assert _only(found).upright and not found.notes
+    with refuses("upright", "true", "false", "'yes'"):
+        sources.read(_with(_write("csv", tmp_path, points, None), "upright=yes"))
+
+
+def test_what_nothing_tells_is_said(tmp_path: Path) -> None:
+    """A face that lies on its side in both readings."""
+    write_turned(tmp_path / "a.jpg", np.full((400, 400, 3), 90, np.uint8), 2)
+    points = np.array([[150, 150], [150, 250], [200, 200], [250, 160], [250, 240]])
+    header = ",".join(["image", *(f"{axis}{i}" for i in range(5) for axis in "xy")])
+    (tmp_path / "a.csv").write_text(f"{header}\na.jpg,{numbers(points, ',')}\n")
+    found = sources.read(f"csv:{tmp_path}/a.csv?schema=mtfl5")
+    assert_told("\n".join(found.notes), "1 face", "upright=true", "upright=false")
+
+
+def test_an_image_of_another_size_is_refused_or_scaled(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray]
+) -> None:
+    image, points = face
+    write_turned(tmp_path / "a.jpg", image, 1)
+    height, width = image.shape[:2]
+    larger = (points + 0.5) * [2, 3] - 0.5
+    source = _write("coco", tmp_path, larger, (2 * width, 3 * height))
+    with pytest.raises(PlacementError) as caught:
+        sources.read(source)
+    assert caught.value.kind == RESIZED
+    assert_told(str(caught.value), f"{2 * width} x {3 * height}", f"{width} x {height}",
+                "sizes=scale", "sizes=ignore")
+    record = _only(sources.read(_with(source, "sizes=scale")))
+    np.testing.assert_allclose(record.points, points, atol=1e-3)
+    source = _write("coco", tmp_path, points, (7, 9))
+    record = _only(sources.read(_with(source, "sizes=ignore")))
+    np.testing.assert_allclose(record.points, points, atol=1e-3)
+    for nonsense in ((0, 0), (-1, 5)):
+        record = _only(sources.read(_write("coco", tmp_path, points, nonsense)))
+        np.testing.assert_allclose(record.points, points, atol=1e-3)
+
+
+@pytest.mark.parametrize("unit", [1, 100])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_shares_of_the_size(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray], unit: int, orientation: int
+) -> None:
+    image, points = face
+    height, width = image.shape[:2]
+    write_turned(tmp_path / "a.jpg", image, orientation)
+    shares = points / [width, height] * unit
+    source = _write("csv", tmp_path, shares, None)
+    option = "normalised=true" if unit == 1 else "normalised=percent"
+    record = _only(sources.read(_with(source, f"{option}&upright=true")))
+    np.testing.assert_allclose(record.points, points, atol=1e-3)
+    if unit == 1:
+        with pytest.raises(PlacementError) as caught:
+            sources.read(_with(source, "upright=true"))
+        assert caught.value.kind == TINY
+        assert_told(str(caught.value), "a.jpg", "normalised=true")
+        with refuses("none", "normalised=true"):
+            sources.read(_with(source, "upright=true"), on_error="skip")
+    other = "normalised=true" if unit == 100 else "normalised=percent"
+    with pytest.raises(PlacementError):  # percent as shares are beyond, shares as percent tiny
+        sources.read(_with(source, f"{other}&upright=true"))
+
+
+def test_pixels_are_no_shares(tmp_path: Path, face: tuple[np.ndarray, np.ndarray]) -> None:
+    image, points = face
+    write_turned(tmp_path / "a.jpg", image, 1)
+    source = _write("csv", tmp_path, points, None)
+    with pytest.raises(PlacementError) as caught:
+        sources.read(_with(source, "normalised=true"))
+    assert caught.value.kind == UNITS
+    with refuses("normalised", "percent", "'maybe'"):
+        sources.read(_with(source, "normalised=maybe"))
+
+
+def test_percentages_are_suspected_for_all_faces_together(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Each alone would be a small face in a corner; none of them can be skipped."""
+    image, points = face
+    height, width = image.shape[:2]
+    header = ",".join(["image", *(f"{axis}{i}" for i in range(68) for axis in "xy")])
+    lines = [header]
+    for index in range(14):
+        write_turned(tmp_path / f"{index}.jpg", image, 1)
+        lines.append(f"{index}.jpg,{numbers(points / [width, height] * 100, ',')}")
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines))
+    source = f"csv:{path}?schema=ibug68"
+    for on_error in ("stop", "skip"):
+        with pytest.raises(PlacementError) as caught:
+            sources.read(source, on_error)
+        assert caught.value.kind == UNITS
+        assert_told(str(caught.value), "14 faces", "normalised=percent", "normalised=false")
+    records = sources.read(f"{source}&normalised=percent").records
+    np.testing.assert_allclose(records[13].points, points, atol=1e-3)
+    assert len(sources.read(f"{source}&normalised=false").records) == 14
+    path.write_text("\n".join(lines[:4]))  # few could be so by chance
+    found = sources.read(source)
+    assert len(found.records) == 3
+    assert_told("\n".join(found.notes), "3 faces", "normalised=percent")
+
+
+def test_points_beyond_the_image_are_refused(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray]
+) -> None:
+    image, points = face
+    height, width = image.shape[:2]
+    write_turned(tmp_path / "a.jpg", image, 1)
+    with pytest.raises(PlacementError) as caught:
+        sources.read(_write("ibug", tmp_path, points + np.array([2 * width, 0]), None))
+    assert caught.value.kind == BEYOND
+    assert_told(str(caught.value), "a.jpg", 68, f"{width} x {height}")
+    half_outside = points + np.array([width - points[:, 0].mean(), 0])
+    assert len(sources.read(_write("ibug", tmp_path, half_outside, None)).records) == 1
+
+
+def test_few_points_span_no_face(tmp_path: Path) -> None:
+    """Two neighbours that are annotated alone are no tiny face; all of two points are."""
+    write_image(tmp_path / "a.jpg")
+    lines = [[100, 100, 101, 100, "", "", "", "", "", ""], [100, 100, 100, 101, 101, 101, 100, 100,
+             101, 100]]
+    header = ",".join(["image", *(f"{axis}{i}" for i in range(5) for axis in "xy")])
+    (tmp_path / "a.csv").write_text("\n".join(
+        [header, *(",".join(map(str, ["a.jpg", *line])) for line in lines)]))
+    first, second = sources.stream(f"csv:{tmp_path}/a.csv?schema=mtfl5")
+    assert isinstance(first, FaceRecord)
+    assert_refusal(second, 5, "1 pixels", path=tmp_path / "a.jpg@1")
+
+
+@pytest.mark.parametrize("side", [5, 9])
+def test_a_source_of_tiny_faces_is_refused_as_a_whole(tmp_path: Path, side: int) -> None:
+    """Each alone may be one, far away."""
+    write_image(tmp_path / "a.jpg")
+    face = np.array([[0.2, 0.2], [0.8, 0.2], [0.5, 0.5], [0, 1], [1, 1]]) * side
+    lines = [f"a.jpg,{numbers(face + 20 * k, ',')}" for k in range(5)]
+    header = ",".join(["image", *(f"{axis}{i}" for i in range(5) for axis in "xy")])
+    (tmp_path / "a.csv").write_text("\n".join([header, *lines]))
+    source = f"csv:{tmp_path}/a.csv?schema=mtfl5"
+    if side < 8:
+        for on_error in ("stop", "skip"):
+            with pytest.raises(PlacementError) as caught:
+                sources.read(source, on_error)
+            assert_told(str(caught.value), "5 of 5", 8, "normalised=false")
+    else:
+        assert len(sources.read(source).records) == 5
+    assert len(sources.read(f"{source}&normalised=false").records) == 5
+
+
+def test_a_header_that_cannot_be_read_leaves_the_face_alone(tmp_path: Path) -> None:
+    """Its image is an error of its own, when it is decoded."""
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    source = _write("csv", tmp_path, np.arange(136).reshape(68, 2) * 3.0, None)
+    assert len(sources.read(source).records) == 1
+    with refuses("size"):
+        sources.read(_with(source, "normalised=true"))
+
+
+def test_headers_agree_with_what_is_decoded(tmp_path: Path) -> None:
+    shown = np.zeros((20, 30, 3), np.uint8)
+    for suffix in ("jpg", "png", "webp", "tif", "avif"):
+        for orientation in STORED:
+            path = write_turned(tmp_path / f"a.{suffix}", shown, orientation)
+            header = read_header(path)
+            for upright in (False, True):
+                height, width = read_photo(path, upright).shape[:2]
+                assert header is not None and header.size(upright) == (width, height)
+    assert read_header(tmp_path / "none.jpg") is None
+
+
+def test_errors_survive_processes() -> None:
+    import pickle
+
+    error = PlacementError(Path("a.jpg"), "why", TINY, whole_source=True)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.kind, copy.whole_source) == ("a.jpg: why", TINY, True)
