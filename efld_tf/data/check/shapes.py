@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from efld_tf.errors import EfldError
-from efld_tf.landmarks.schema import LandmarkSchema, infer_flip
+from efld_tf.landmarks.schema import LandmarkSchema, Part, infer_flip
 from efld_tf.landmarks.shapes import Shapes, align, as_complex, mean_shape, normalised
 
 # Fewer shapes cannot tell which one is unusual.
@@ -44,6 +44,10 @@ SHIFT_RATIO = 0.6
 
 # A shift also needs labels that fit this badly, in robust deviations of the log of the residual.
 SHIFT_UNUSUAL = 2.0
+
+# One of the shifted points is at least so far from the model's fit, in face sizes: in a profile, a
+# short part is seen from its end, and fits any labels.
+LEAST_SHIFT = 0.02
 
 # A schema's flip is doubted if its mean shape is so many times more symmetric by another one; on
 # clean sets, and samples of 20 of their faces, none is (tests).
@@ -100,7 +104,7 @@ def shape_tests(
         outlier=_unusual(residual, deviations, LEAST_RESIDUAL)
         | _unusual(largest, deviations, LEAST_POINT),
         swapped=swapped,
-        shifts=_shifts(aligned, mean, schema, ~swapped),
+        shifts=_shifts(aligned, mean, schema, ~swapped, distance),
     )
 
 
@@ -186,25 +190,31 @@ def _swapped(aligned: np.ndarray, mean: np.ndarray, schema: LandmarkSchema) -> n
 
 
 def _shifts(
-    aligned: np.ndarray, mean: np.ndarray, schema: LandmarkSchema, tested: np.ndarray
-) -> dict[int, str]:
-    """Descriptions of cyclic shifts of labels, by face, for the faces to be tested."""
+    aligned: np.ndarray, mean: np.ndarray, schema: LandmarkSchema, tested: np.ndarray,
+    distance: np.ndarray,
+) -> dict[int, str]:  # fmt: skip
+    """Descriptions of cyclic shifts of labels, by face, for the faces to be tested.
+
+    Args:
+      distance: [F, N], how far each point is from the model's fit, in face sizes.
+    """
     descriptions: dict[int, list[str]] = {}
     shifted = np.stack([np.roll(mean, k) for k in range(len(mean))])
     for face, shift in _better(_misfit(aligned, shifted)):
         descriptions[face] = [f"all points by {shift}"]
     fully_shifted = set(descriptions)
-    for name, misfit in _part_misfits(aligned, mean, schema):
+    for part, misfit in _part_misfits(aligned, mean, schema):
+        far = distance[:, list(part.points)].max(axis=1) >= LEAST_SHIFT
         for face, shift in _better(misfit):
-            if face not in fully_shifted:
-                descriptions.setdefault(face, []).append(f"{name} by {shift}")
+            if face not in fully_shifted and far[face]:
+                descriptions.setdefault(face, []).append(f"{part.name} by {shift}")
     return {face: ", ".join(texts) for face, texts in sorted(descriptions.items()) if tested[face]}
 
 
 def _part_misfits(
     aligned: np.ndarray, mean: np.ndarray, schema: LandmarkSchema
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields each part's name and the residual [F, K] of its labels shifted by 0, 1, ...
+) -> Iterator[tuple[Part, np.ndarray]]:
+    """Yields each part and the residual [F, K] of its labels shifted by 0, 1, ...
 
     The other points tell how the face is turned. The part must then fit by shift and scale alone,
     because a rotation would explain most of a shift along a ring.
@@ -218,7 +228,7 @@ def _part_misfits(
         part_shapes = normalised(align(aligned, mean, others)[:, index])
         labellings = normalised(np.stack([np.roll(mean[index], k) for k in range(len(index))]))
         fit = (part_shapes @ labellings.conj().T).real / len(index)
-        yield part.name, np.sqrt(1 - np.clip(fit, 0, 1) ** 2)
+        yield part, np.sqrt(1 - np.clip(fit, 0, 1) ** 2)
 
 
 def _better(misfit: np.ndarray) -> list[tuple[int, int]]:

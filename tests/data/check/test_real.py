@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import numpy as np
 
 from efld_tf.data.check import findings
 from tests.data.check.checking import kinds_of, quick
@@ -19,6 +22,34 @@ def test_helen_is_clean(shared_data: Path) -> None:
     same = {"2082267415_2.jpg", "2082267415_3.jpg"}  # two files of one face
     pairs = [{f.key, f.other[1]} for f in found.findings if f.other]
     assert same in pairs
+
+
+def test_lfpw_and_small_crops_of_aflw_are_clean(shared_data: Path) -> None:
+    """Nothing is found but photos of one moment and of one person."""
+    for source, most in (("ibug:{}/lfpw/trainset", 60), ("mtfl:{}/mtfl_aflw/training.txt", 40)):
+        kinds = kinds_of(quick([source.format(shared_data)]))
+        assert set(kinds) == {findings.NEAR_DUPLICATE}
+        assert len(kinds[findings.NEAR_DUPLICATE]) < most
+
+
+def test_profiles_have_no_shifted_labels(shared_data: Path, tmp_path: Path) -> None:
+    """Shapes up to 90 degrees of yaw; two are unlike the others, one of them cut off at 0."""
+    rows = []
+    for line in (shared_data / "aflw2000_shapes/shapes.jsonl").read_text().splitlines():
+        face = json.loads(line)
+        if abs(face["yaw_degrees"]) <= 90:
+            shape, box = np.array(face["shape68"]), np.reshape(face["rough_box_xyxy"], (2, 2))
+            low, high = shape.min(axis=0), shape.max(axis=0)
+            scale = np.ptp(box, axis=0).max() / (high - low).max()
+            points = (shape - (low + high) / 2) * scale + box.mean(axis=0)
+            rows.append(json.dumps({"image": face["image"], "points": points.tolist()}))
+    path = tmp_path / "shapes.jsonl"
+    path.write_text("\n".join(rows))
+    found = quick([f"json:{path}?schema=ibug68&images={shared_data}/aflw2000_shapes"])
+    assert found.faces > 1700
+    outliers = {Path(key).name for key in kinds_of(found).pop(findings.OUTLIER)}
+    assert outliers == {"image01547.jpg", "image01842.jpg"}
+    assert set(kinds_of(found)) == {findings.OUTLIER, findings.NEAR_DUPLICATE}
 
 
 def test_scut_s_truncated_file_and_scrambled_points(shared_data: Path) -> None:

@@ -1,0 +1,114 @@
+"""Faces that are not where their annotation says, planted in copies of real data, are found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from efld_tf.annotations import placement, sources
+from efld_tf.annotations.images import read_image
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.data.check import findings
+from tests.annotations.turned import write_turned
+from tests.annotations.writers import ibug_text
+from tests.data.check.checking import kinds_of, quick
+from tests.errors import assert_told
+
+SCHEMA = "ibug68"
+
+
+@pytest.fixture(scope="module")
+def faces(shared_data: Path) -> list[FaceRecord]:
+    """Faces of different photos."""
+    records = sources.read(f"ibug:{shared_data}/ibug/helen/testset").records
+    seen: set[str] = set()
+    return [r for r in records if not (r.identity in seen or seen.add(r.identity))][:24]
+
+
+def _write(folder: Path, faces: list[FaceRecord], **changed: dict[int, Any]) -> str:
+    """A COCO file of the faces with changed points or sizes of some; the source."""
+    folder.mkdir(exist_ok=True)
+    images, annotations = [], []
+    for index, face in enumerate(faces):
+        name = f"{index:02d}.jpg"
+        if not (folder / name).exists():
+            shutil.copyfile(face.image, folder / name)
+        points = changed.get("points", {}).get(index, face.points)
+        keypoints = np.column_stack([points.astype(float), np.full(68, 2)]).ravel().tolist()
+        size = changed.get("sizes", {}).get(index, {})
+        images.append({"id": index, "file_name": name, **size})
+        annotations.append({"id": index, "image_id": index, "keypoints": keypoints})
+    path = folder / "faces.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    return f"coco:{path}"
+
+
+def _found(source: str) -> dict[str, set[str]]:
+    kinds = kinds_of(quick([source]))
+    return {kind: keys for kind, keys in kinds.items() if kind != findings.NEAR_DUPLICATE}
+
+
+def test_the_untouched_copy_is_clean(tmp_path: Path, faces: list[FaceRecord]) -> None:
+    assert _found(_write(tmp_path, faces)) == {}
+
+
+def test_photos_stored_turned(tmp_path: Path, faces: list[FaceRecord]) -> None:
+    for index, orientation in ((2, 6), (5, 8), (7, 3), (9, 2)):
+        write_turned(tmp_path / f"{index:02d}.jpg", read_image(faces[index]), orientation)
+    source = _write(tmp_path, faces)
+    assert _found(source) == {placement.TURNED: {"02.jpg", "05.jpg", "07.jpg", "09.jpg"}}
+    assert _found(f"{source}?upright=true") == {}
+    report = quick([f"{source}?upright=false"])
+    assert_told("\n".join(report.notes), "4 faces", "upright")
+
+
+def test_images_of_another_size(tmp_path: Path, faces: list[FaceRecord]) -> None:
+    source = _write(tmp_path, faces, points={3: faces[3].points * 2},
+                    sizes={3: {"width": 800, "height": 800}, 4: {"width": 0, "height": 0}})
+    assert _found(source) == {placement.RESIZED: {"03.jpg"}}
+
+
+def test_shares_and_percentages(tmp_path: Path, faces: list[FaceRecord]) -> None:
+    sizes = [np.array(read_image(face).shape[1::-1]) for face in faces]
+    shares = {i: face.points / sizes[i] for i, face in enumerate(faces)}
+    every = {f"{i:02d}.jpg" for i in range(24)}
+    assert _found(_write(tmp_path, faces, points=shares)) == {placement.TINY: every}
+    percent = {i: points * 100 for i, points in shares.items()}
+    source = _write(tmp_path, faces, points=percent)
+    assert _found(source)[placement.UNITS] == {"faces.json"}
+    for unit in ("true", "percent"):
+        source = _write(tmp_path, faces, points=shares if unit == "true" else percent)
+        assert _found(f"{source}?normalised={unit}") == {}
+
+
+def test_tiny_faces_and_faces_beyond_their_image(
+    tmp_path: Path, faces: list[FaceRecord]
+) -> None:
+    source = _write(tmp_path, faces, points={6: faces[6].points / 200, 8: faces[8].points + 900})
+    assert _found(source) == {placement.TINY: {"06.jpg"}, placement.BEYOND: {"08.jpg"}}
+
+
+def test_side_files_are_no_findings(tmp_path: Path, faces: list[FaceRecord]) -> None:
+    for index, face in enumerate(faces):
+        shutil.copyfile(face.image, tmp_path / f"{index:02d}.jpg")
+        (tmp_path / f"{index:02d}.pts").write_text(ibug_text(face.points))
+        (tmp_path / f"._{index:02d}.pts").write_bytes(b"\0\5\x16\7")
+        (tmp_path / f"{index:02d}.pts~").write_text("version: 1")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX/00.pts").write_text(ibug_text(faces[0].points))
+    assert _found(f"ibug:{tmp_path}") == {}
+
+
+def test_what_the_reader_leaves_out_is_noted(tmp_path: Path, faces: list[FaceRecord]) -> None:
+    path = Path(_write(tmp_path, faces).partition(":")[2])
+    content = json.loads(path.read_text())
+    content["annotations"].append({"id": 99, "image_id": 1, "bbox": [1, 2, 3, 4]})
+    path.write_text(json.dumps(content))
+    report = quick([f"coco:{path}"])
+    assert report.faces == 24
+    assert_told("\n".join(report.notes), "1 annotation", "without keypoints")
