@@ -263,6 +263,7 @@ class _Reader:
             schema=schema,
             box=self._box(annotation.get("bbox")),
             visible=visible,
+            attributes=json_values.attributes(annotation.get("attributes"), self.path),
             identity=name,
             image_size=image.size,
         )

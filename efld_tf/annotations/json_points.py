@@ -23,12 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf import licenses
 from efld_tf.annotations import image_paths, json_values, parsing
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format
-from efld_tf.annotations.record import LICENSE, FaceRecord, checked_points
-from efld_tf.errors import DataError, EfldError
+from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 
 FIELDS = (
@@ -116,11 +115,6 @@ def _record(
         isinstance(value, str | int | float) for value in attributes.values()
     ):
         raise wrong("attributes: expected an object of texts and numbers")
-    if LICENSE in attributes:
-        try:
-            attributes[LICENSE] = licenses.checked(attributes[LICENSE], LICENSE)
-        except EfldError as error:
-            raise wrong(str(error)) from error
     identity = entry.get("identity", name)
     if not isinstance(identity, str | int):
         raise wrong("expected a text as 'identity'")
@@ -136,7 +130,7 @@ def _record(
         schema=schema,
         box=_box(entry.get("box"), origin, path, line),
         visible=None if visible is None else np.array(visible, dtype=bool),
-        attributes={key: str(value) for key, value in attributes.items()},
+        attributes=json_values.attributes(attributes, path, line),
         identity=str(identity),
         frame=frame,
         upright=upright,

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from efld_tf import licenses
 from efld_tf.annotations import parsing
-from efld_tf.errors import DataError
+from efld_tf.annotations.record import LICENSE
+from efld_tf.errors import DataError, EfldError
 
 # COCO's own keypoints of 2017 take 150 MB, MMPose's 300W-LP about 300 MB. A parsed file takes
 # several times its size in memory.
@@ -54,6 +56,24 @@ def parse(
     except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
         raise DataError(path, "not valid JSON: nested too deeply, or too long a number", line) \
             from error
+
+
+def attributes(value: Any, path: Path, line: int | None = None) -> dict[str, str]:
+    """The texts and numbers of an object as texts; others, such as lists, are left out.
+
+    Raises:
+      DataError: the licence of a model among them is not a licence's name.
+    """
+    found = {
+        key: str(item) for key, item in value.items()
+        if isinstance(item, str | int | float) and not isinstance(item, bool)
+    } if isinstance(value, dict) else {}
+    if isinstance(value, dict) and LICENSE in value:
+        try:
+            found[LICENSE] = licenses.checked(value[LICENSE], LICENSE)
+        except EfldError as error:
+            raise DataError(path, str(error), line) from error
+    return found
 
 
 def numbers(value: Any, path: Path, place: str, line: int | None = None) -> np.ndarray:

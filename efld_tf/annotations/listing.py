@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -69,6 +70,27 @@ def images_by_stem(folder: Path, *, deep: bool = False) -> dict[str, list[Path]]
     for file in files(folder, IMAGE_SUFFIXES, deep=deep):
         images.setdefault(file.stem, []).append(file)
     return images
+
+
+def distinct_names(images: Sequence[str]) -> list[str]:
+    """The names of images without their suffixes, made unlike each other.
+
+    `a.jpg` and `a.png` become `a_jpg` and `a_png`, whatever the case; an image without a suffix is
+    a camera.
+    """
+    stems = [image.removesuffix(PurePosixPath(image).suffix) for image in images]
+    count = Counter(stem.casefold() for stem in stems)
+    used = {stem for stem in count if count[stem] == 1}
+    names: list[str] = []
+    for image, name in zip(images, stems, strict=True):
+        if count[name.casefold()] > 1:
+            base = name = f"{name}_{PurePosixPath(image).suffix[1:] or 'camera'}"
+            number = 2
+            while name.casefold() in used:
+                name, number = f"{base}_{number}", number + 1
+            used.add(name.casefold())
+        names.append(name)
+    return names
 
 
 def only_image(images: Mapping[str, list[Path]], file: Path) -> Path:

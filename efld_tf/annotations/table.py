@@ -235,7 +235,7 @@ def _record(
     points = checked_points(
         values.reshape(-1, 2) - layout.origin, layout.schema, path, line, missing=True)
     box = None
-    if columns.box:
+    if columns.box and any(cells[i] for i in columns.box):
         corners = parsing.coordinates(
             [_decimal(cells[i], decimals, path, line) for i in columns.box], path, line)
         box = parsing.box_of(corners - layout.origin, path, line)

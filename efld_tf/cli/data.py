@@ -1,4 +1,4 @@
-"""The command `efld-data`: checks, packs, shows and labels photos, and renders faces."""
+"""The command `efld-data`: checks, converts, packs, shows and labels, and renders faces."""
 
 from __future__ import annotations
 
@@ -8,18 +8,27 @@ from pathlib import Path
 
 from efld_tf import quiet
 from efld_tf.annotations import synthetic
-from efld_tf.cli import common, data_check, data_formats, data_label, data_show, data_stats
+from efld_tf.cli import (
+    common,
+    data_check,
+    data_convert,
+    data_formats,
+    data_label,
+    data_show,
+    data_stats,
+)
 from efld_tf.data.manifest import Manifest
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments and runs the subcommand."""
-    parser = common.parser("efld-data", "Check, pack, inspect and render annotated faces.")
+    parser = common.parser("efld-data", "Check, convert, pack, inspect and render annotated faces.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_pack(commands)
     _add_synth(commands)
     data_check.add_check(commands)
+    data_convert.add_convert(commands)
     data_formats.add_formats(commands)
     data_label.add_label(commands)
     data_show.add_show(commands)

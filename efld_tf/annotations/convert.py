@@ -1,0 +1,136 @@
+"""Converts the annotations of a source to a format of another program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from efld_tf import files
+from efld_tf.annotations import listing, sources
+from efld_tf.annotations.header import read_header
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.writing import annotated
+from efld_tf.annotations.writing.annotated import AnnotatedImage
+from efld_tf.annotations.writing.formats import OUTPUTS, OutputFormat
+from efld_tf.errors import DataError, EfldError
+from efld_tf.text import counted
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was converted.
+
+    Attributes:
+      faces, images: how many were written.
+      skipped: the errors that were passed over.
+      notes: what the user should know, such as what the format cannot keep.
+      source: the source that reads the output; None if it cannot be named as one.
+    """
+
+    faces: int
+    images: int
+    skipped: list[DataError]
+    notes: list[str]
+    source: str | None
+
+
+def convert(
+    source: str, output: str | Path, to: str, *, on_error: str = "stop", force: bool = False,
+    progress: bool = True,
+) -> Summary:  # fmt: skip
+    """Writes the faces of a source in another format, whole or not at all.
+
+    Args:
+      source: `READER:PATH?option=value`.
+      output: the file or, for formats of many files, the new folder.
+      to: one of `OUTPUTS`.
+      on_error: `stop` or `skip`, as in `sources.read`.
+      force: whether to replace a file that is there.
+
+    Raises:
+      EfldError: the source cannot be read, the output is there already, or the format cannot hold
+        the faces.
+      DataError: an annotation is bad, with `on_error="stop"`.
+    """
+    if to not in OUTPUTS:
+        raise EfldError(f"--to: expected one of {', '.join(OUTPUTS)}, got {to!r}")
+    output, form = Path(output), OUTPUTS[to]
+    check_free(output, form, force)
+    found = sources.read(source, on_error)
+    frame = next((record for record in found.records if record.frame is not None), None)
+    if frame is not None and not form.frames:
+        able = ", ".join(name for name, other in OUTPUTS.items() if other.frames)
+        raise EfldError(f"{frame.image}: images in another file cannot be named in {to}, but in "
+                        f"{able}")
+    root = Path(os.path.commonpath({os.path.abspath(r.image.parent) for r in found.records}))
+    images = list(_images(found.records, root))
+    options: dict[str, Any] = {}
+    if to == "csv":
+        options["identity"] = any(face.identity != image.name
+                                  for image in images for face in image.faces)
+    with ExitStack() as stack:
+        path = output
+        if form.is_folder:
+            path = stack.enter_context(files.new_folder(output))
+        writer = stack.enter_context(form.writer(path, found.schema, root, **options))
+        for image in tqdm(images, desc=f"writing {to}", unit="image", disable=not progress):
+            if image.size is None and image.frame is None and to not in ("json", "csv", "pts"):
+                raise DataError(root / image.name, f"its size cannot be read, which {to} needs")
+            writer.write(image)
+    schema = found.source.options.get("convert") or found.source.options.get("schema")
+    turned = any(image.header is not None and image.header.orientation != 1 for image in images)
+    return Summary(
+        len(found.records), len(images), found.skipped, [*found.notes, *lost(images, form)],
+        form.read_back(output, schema or found.schema, root, turned))
+
+
+def check_free(output: Path, form: OutputFormat, force: bool = False) -> None:
+    """Checks that nothing will be replaced.
+
+    Raises:
+      EfldError: the file is there, without `force`, or the folder, even with it.
+    """
+    if form.is_folder and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise EfldError(f"{output} is there already: choose another folder, or delete it")
+    if not form.is_folder and output.exists() and (not force or output.is_dir()):
+        raise EfldError(f"{output} is there already: choose another name, or give --force to "
+                        "replace it")
+
+
+def lost(images: Iterable[AnnotatedImage], form: OutputFormat) -> list[str]:
+    """Notes on what a format does not keep of faces that have it."""
+    faces = [(image, face) for image in images for face in image.faces]
+    licenses = sorted({licence for image in images for licence in annotated.licence_of(image)})
+    count = {
+        "visible": ("which points are occluded",
+                    sum(face.visible is not None for _, face in faces)),
+        "identity": ("the person, so that a split may have one on both sides",
+                     sum(face.identity not in (None, image.name) for image, face in faces)),
+    }
+    notes = [f"{form.name} does not keep {meaning}: {counted(number, 'face')}"
+             for name, (meaning, number) in count.items() if number and name not in form.keeps]
+    if licenses and "attributes" not in form.keeps:
+        notes.append(f"{form.name} does not keep the licence of the model that made the points, "
+                     f"{', '.join(licenses)}: it goes into what is trained on them")
+    return notes
+
+
+def _images(records: Sequence[FaceRecord], root: Path) -> Iterator[AnnotatedImage]:
+    """The images of records with all of their faces, in the order of the first ones."""
+    by_image: dict[tuple[Path, int | None], list[FaceRecord]] = {}
+    for record in records:
+        by_image.setdefault((record.image, record.frame), []).append(record)
+    names = [Path(os.path.relpath(image, root)).as_posix() for image, _ in by_image]
+    stems = dict(zip(names, listing.distinct_names([*dict.fromkeys(names)]), strict=False))
+    for name, ((image, frame), faces) in zip(names, by_image.items(), strict=True):
+        stem = stems[name] if frame is None else f"{name}/{frame:06d}"
+        header = read_header(image) if frame is None else None
+        yield AnnotatedImage(
+            name, stem, [annotated.face_of(face) for face in faces], header,
+            upright=bool(faces[0].upright), frame=frame)

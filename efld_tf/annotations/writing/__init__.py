@@ -1,0 +1,1 @@
+"""Writes annotated faces for other programs: the other half of the readers."""

@@ -1,0 +1,113 @@
+"""The formats that faces can be written in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from efld_tf.annotations.writing.annotated import AnnotatedImage
+from efld_tf.annotations.writing.documents import CocoWriter, CvatWriter
+from efld_tf.annotations.writing.folders import LabelmeWriter, PtsWriter, YoloWriter
+from efld_tf.annotations.writing.lines import LineFile, csv_header, csv_line, json_line
+
+
+class Writer(AbstractContextManager["Writer", None], Protocol):
+    """Writes images with their faces, in a `with` block."""
+
+    def write(self, image: AnnotatedImage) -> None:
+        """Adds an image."""
+
+
+class JsonWriter(LineFile):
+    """Writes JSON lines."""
+
+    def __init__(self, path: Path, schema: str, root: Path):
+        """Takes the path of the file; arguments are those of `CocoWriter`."""
+        super().__init__(path)
+
+    def write(self, image: AnnotatedImage) -> None:  # type: ignore[override]
+        """Adds the faces of an image."""
+        for face in image.faces:
+            super().write(json_line(image, face))
+
+
+class CsvWriter(LineFile):
+    """Writes a table."""
+
+    def __init__(self, path: Path, schema: str, root: Path, identity: bool = False):
+        """Takes the path of the file; arguments are those of `CocoWriter` and `csv_line`."""
+        super().__init__(path)
+        self._schema, self._identity = schema, identity
+
+    def __enter__(self) -> CsvWriter:
+        super().__enter__()
+        super().write(csv_header(self._schema, self._identity))
+        return self
+
+    def write(self, image: AnnotatedImage) -> None:  # type: ignore[override]
+        """Adds the faces of an image."""
+        for number, face in enumerate(image.faces):
+            super().write(csv_line(image, face, number, self._identity))
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """A format that faces are written in.
+
+    Attributes:
+      name: its name in options.
+      title: what it is for.
+      place: the file or folder in a folder of outputs, `/` behind a folder.
+      writer: makes a writer from a path, a schema and the root of the images.
+      source: what reads it again, with `{}` for the path; options follow.
+      frames: whether it can hold the frames of a video.
+      keeps: what it keeps beside points and box: of `visible`, `identity`, `attributes`.
+    """
+
+    name: str
+    title: str
+    place: str
+    writer: Callable[..., Any]
+    source: str
+    frames: bool = False
+    keeps: frozenset[str] = frozenset()
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of files."""
+        return self.place.endswith("/")
+
+    def read_back(self, path: Path, schema: str, images: Path, upright: bool) -> str | None:
+        """The source that reads what was written; None if it cannot be named as one.
+
+        Args:
+          schema: the value of the source's option `schema`.
+          images: the folder to which the names of images are relative.
+          upright: whether the format must be told that photos are annotated as they are shown.
+        """
+        if any(c in f"{path}{images}" for c in "?&"):  # they separate the options of a source
+            return None
+        return f"{self.source.format(path)}?schema={schema}&images={images}" + (
+            "&upright=true" if upright and self.name == "coco" else "")
+
+
+OUTPUTS = {
+    output.name: output
+    for output in (
+        OutputFormat("json", "JSON lines", "faces.jsonl", JsonWriter, "json:{}", frames=True,
+                     keeps=frozenset({"visible", "identity", "attributes"})),
+        OutputFormat("csv", "a table", "faces.csv", CsvWriter, "csv:{}", frames=True,
+                     keeps=frozenset({"identity"})),
+        OutputFormat("pts", "iBUG files", "pts/", PtsWriter, "ibug:{}", frames=True),
+        OutputFormat("coco", "COCO keypoints", "coco.json", CocoWriter, "coco:{}",
+                     keeps=frozenset({"visible", "attributes"})),
+        OutputFormat("cvat", "CVAT for images 1.1", "cvat.xml", CvatWriter, "cvat:{}",
+                     keeps=frozenset({"visible"})),
+        OutputFormat("labelme", "labelme's JSON", "labelme/", LabelmeWriter, "labelme:{}"),
+        OutputFormat("yolo", "a YOLO-pose data set", "yolo/", YoloWriter, "yolo:{}/data.yaml",
+                     keeps=frozenset({"visible"})),
+    )
+}  # fmt: skip
