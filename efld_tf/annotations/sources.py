@@ -28,6 +28,7 @@ from efld_tf.annotations import (
     menpo,
     mtfl,
     muct76,
+    routes,
     scut,
     table,
     vw300,
@@ -159,7 +160,9 @@ def parse(text: str, extra_readers: tuple[str, ...] = ()) -> Source:
         known_names = ", ".join(names)
         raise EfldError(f"source {text!r}: expected reader:path, with a reader of {known_names}")
     if reader not in names:
-        raise EfldError(f"source {text!r}: unknown reader {reader!r}; known: {', '.join(names)}")
+        route = routes.ROUTES.get(reader.casefold())
+        raise EfldError(f"source {text!r}: unknown reader {reader!r}; "
+                        + (route or f"known: {', '.join(names)}"))
     path, _, query = location.partition("?")
     options = {}
     for item in filter(None, query.split("&")):
@@ -212,7 +215,7 @@ def stream(
     convert = common.pop("convert", None)
     placer = Placer(source.path, **common)
     items = format.read(source.path, **reader_options)
-    return _checked(items, source.folder, notes, placer, convert)
+    return _with_routes(_checked(items, source.folder, notes, placer, convert), source)
 
 
 def read(
@@ -266,8 +269,10 @@ def read(
 def no_face(source: Source) -> EfldError:
     """The error for a source in which its reader finds nothing."""
     format = FORMATS[source.reader]
+    route = routes.nearest(source.path, source.reader)
     return EfldError(
         f"source {source}: no annotated face found; expected {format.path}: {format.layout}"
+        + (f"; {route}" if route else "")
     )
 
 
@@ -287,6 +292,30 @@ def _count_note(source: Source, faces: int) -> list[str]:
     if faces == format.faces[split]:
         return []
     return [f"the split {split} has {faces} faces here and {format.faces[split]} officially"]
+
+
+def _with_routes(
+    items: Iterator[FaceRecord | DataError], source: Source
+) -> Iterator[FaceRecord | DataError]:
+    """Adds what a file looks like to the errors of a reader that it was not made for."""
+
+    def told(error: DataError) -> DataError:
+        route = None
+        if error.path == source.path and not isinstance(error, PlacementError):
+            route = routes.nearest(source.path, source.reader)
+        if route is None:
+            return error
+        if not route.startswith(routes.LIKE):  # what is wrong with it as text is no help
+            return DataError(error.path, route)
+        return DataError(error.path, f"{error.reason}; {route}", error.line)
+
+    first = True
+    try:
+        for item in items:
+            yield told(item) if first and isinstance(item, DataError) else item
+            first = False
+    except DataError as error:
+        raise (told(error) if first else error) from error
 
 
 def _checked(
