@@ -45,7 +45,7 @@ def measure(model: str, views: int, truth: dict[Path, np.ndarray]) -> dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         photos = inputs.expand([str(path) for path in truth])
         summary = labels.write(labeller, photos.items, photos.root, Path(folder) / "labels.jsonl")
-        found = sources.read(summary.source).records
+        found = sources.read(summary.sources[0]).records
     errors, spreads = {}, {}
     for record in found:
         error = metrics.nme(record.points[None], truth[record.image][None], INNER)[0]

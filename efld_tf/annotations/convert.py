@@ -98,7 +98,9 @@ def check_free(output: Path, form: OutputFormat, force: bool = False) -> None:
     """
     if form.is_folder and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise EfldError(f"{output} is there already: choose another folder, or delete it")
-    if not form.is_folder and output.exists() and (not force or output.is_dir()):
+    if not form.is_folder and output.is_dir():
+        raise EfldError(f"{output}: expected the name of a file, got a folder")
+    if not form.is_folder and output.exists() and not force:
         raise EfldError(f"{output} is there already: choose another name, or give --force to "
                         "replace it")
 

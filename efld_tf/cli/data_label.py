@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 
 from efld_tf import assets
+from efld_tf.annotations.convert import check_free
+from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.text import printable
@@ -24,6 +26,9 @@ def add_label(commands: argparse._SubParsersAction) -> None:
                         help="photos, folders, patterns such as 'photos/**/*.jpg', or - for paths "
                         "on standard input")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.jsonl")
+    parser.add_argument("--save", nargs="+", choices=OUTPUTS, default=["json"], metavar="FORMAT",
+                        help="what to write of " + ", ".join(OUTPUTS) + "; others than json go "
+                        "beside FILE.jsonl (default: json)")
     parser.add_argument("--model", default=assets.INT8_MODEL,
                         metavar="FILE|research|synthetic|mesh",
                         help="a .tflite of efld-export or its folder, a shipped model, or mesh: "
@@ -49,9 +54,8 @@ def add_label(commands: argparse._SubParsersAction) -> None:
 def _label(arguments: argparse.Namespace) -> None:
     from efld_tf.runtime import inputs, labels
 
-    if arguments.output.is_file() and not arguments.force:
-        raise EfldError(f"{arguments.output} is there already; choose another name, or give "
-                        "--force to replace it")
+    for name in arguments.save:
+        check_free(OUTPUTS[name].beside(arguments.output), OUTPUTS[name], arguments.force)
     all_inputs = inputs.expand(arguments.input, common.standard_input())
     photos = [item for item in all_inputs.items if type(item) is inputs.Photo]
     for item in (item for item in all_inputs.items if type(item) is not inputs.Photo):
@@ -67,8 +71,8 @@ def _label(arguments: argparse.Namespace) -> None:
     if min_confidence is not None and not labeller.has_confidence:
         raise EfldError(f"--min-confidence: {arguments.model} has no confidence")
     summary = labels.write(
-        labeller, photos, all_inputs.root,
-        arguments.output, workers=arguments.workers, progress=not arguments.quiet,
+        labeller, photos, all_inputs.root, arguments.output, save=arguments.save,
+        workers=arguments.workers, progress=not arguments.quiet,
     )
     for error in (*all_inputs.errors, *summary.unreadable):
         print(f"skipped: {printable(str(error))}")
@@ -77,4 +81,5 @@ def _label(arguments: argparse.Namespace) -> None:
     print(f"photos: {summary.photos}, faces: {summary.faces}, photos without a face: "
           f"{summary.empty}, faces below the confidence: {summary.below}, unreadable photos: "
           f"{len(summary.unreadable)}")
-    print(f"written; read it as {shlex.quote(summary.source)}")
+    for source in summary.sources:
+        print(f"written; read it as {shlex.quote(source)}")

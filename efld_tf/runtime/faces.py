@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from efld_tf.annotations.writing.annotated import CONFIDENCE, SCORE, AnnotatedFace
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
@@ -42,6 +45,24 @@ class Face:
     def names(self) -> tuple[str, ...]:
         """The names of the points, in their order."""
         return schemas.get(self.schema).names
+
+    def annotated(
+        self, image: str, extra_attributes: Mapping[str, str | float] | None = None
+    ) -> AnnotatedFace:
+        """The face as writers take it.
+
+        Args:
+          image: the name of the photo or video.
+          extra_attributes: further attributes, added to the score and the confidence.
+        """
+        return AnnotatedFace(
+            points=np.asarray(self.points),
+            box=self.box,
+            identity=image if self.track is None else f"{image} {self.track}",
+            attributes={SCORE: round(self.score, 4), CONFIDENCE: round(self.confidence, 4),
+                        **(extra_attributes or {})},
+            track=self.track,
+        )
 
 
 class Faces(list[Face]):

@@ -11,19 +11,22 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from efld_tf import assets, runs
-from efld_tf.annotations import image_paths, images, record
+from efld_tf import assets, files, runs
+from efld_tf.annotations import image_paths, images, listing, record
+from efld_tf.annotations.header import Header, read_header
+from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
+from efld_tf.annotations.writing.formats import OUTPUTS, OutputFormat, Writer
 from efld_tf.errors import DataError, EfldError
-from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
-from efld_tf.runtime import mesh, model_license, tables, views
+from efld_tf.runtime import mesh, model_license, views
 from efld_tf.runtime.detector import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import Photo
@@ -99,12 +102,12 @@ class PhotoLabels:
     """The faces of one photo.
 
     Attributes:
-      faces: a line for each face.
+      image: the photo with its faces; None if it could not be used.
       below: number of faces below the confidence.
       error: why the photo could not be used; None if it could.
     """
 
-    faces: list[str] = field(default_factory=list)
+    image: AnnotatedImage | None = None
     below: int = 0
     error: DataError | None = None
 
@@ -119,7 +122,7 @@ class Summary:
       empty: number of photos without a face of any confidence.
       below: number of faces below the confidence.
       unreadable: an error for each photo that could not be read.
-      source: the source that reads the labels.
+      sources: the sources that read what was written; those that can be named.
       notes: what the user should know of the points.
     """
 
@@ -128,7 +131,7 @@ class Summary:
     empty: int
     below: int
     unreadable: list[DataError]
-    source: str
+    sources: list[str]
     notes: list[str]
 
 
@@ -138,6 +141,7 @@ def write(
     root: Path,
     output: Path,
     *,
+    save: Sequence[str] = ("json",),
     workers: int | None = None,
     progress: bool = True,
 ) -> Summary:
@@ -148,6 +152,8 @@ def write(
 
     Args:
       photos, root: the photos and the root that `inputs.expand` returned.
+      output: the file of JSON lines; other formats are written beside it.
+      save: the formats, of `OUTPUTS`.
       workers: number of processes; None for one a core.
 
     Raises:
@@ -158,44 +164,59 @@ def write(
         raise EfldError("no photo to label")
     if output.is_dir():
         raise EfldError(f"{output}: expected the name of a file, got a folder")
-    source = f"json:{output}?schema={labeller.schema}"
-    folder, below_folder = Path(os.path.realpath(output.parent)), Path()
-    if root.is_relative_to(folder):
-        below_folder = root.relative_to(folder)
-    else:
-        source += f"&images={root}"
-    work = [(photo.path, (below_folder / photo.image).as_posix()) for photo in photos]
+    folder = Path(os.path.realpath(output.parent))
+    below_folder = root.relative_to(folder) if root.is_relative_to(folder) else None
+    stems = listing.distinct_names([photo.image for photo in photos])
+    work = [(photo.path, ((below_folder or Path()) / photo.image).as_posix(), stem)
+            for photo, stem in zip(photos, stems, strict=True)]
+    image_root = root if below_folder is None else folder
     workers = (workers or os.cpu_count() or 1) if len(work) >= FEWEST_SPREAD else 1
     results = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)
     bar = tqdm(results, total=len(work), desc="labelling", unit="photo", disable=not progress)
     faces = empty = below = 0
+    turned = False
     unreadable = []
-    with (
-        atomic_path(output) as temporary,
-        # A name that is not UTF-8 is written as JSON's escapes.
-        open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file,
-    ):
+    with ExitStack() as stack:
+        writers = [_writer(stack, OUTPUTS[name], output, labeller.schema, image_root)
+                   for name in save]
         for labels in bar:
-            if labels.error is not None:
-                unreadable.append(labels.error)
+            if labels.image is None:
+                unreadable += [] if labels.error is None else [labels.error]
                 continue
-            file.writelines(f"{face}\n" for face in labels.faces)
-            faces, below = faces + len(labels.faces), below + labels.below
-            empty += not labels.faces and not labels.below
+            for writer in writers:
+                writer.write(labels.image)
+            found = len(labels.image.faces)
+            faces, below = faces + found, below + labels.below
+            empty += not found and not labels.below
+            header = labels.image.header
+            turned |= header is not None and header.orientation != 1
         if not faces:
             example = f"; the first: {unreadable[0]}" if unreadable else ""
             raise EfldError(
                 f"no face to write: of {len(work)} photos {empty} show none, {below} faces are "
                 f"below the confidence, {len(unreadable)} photos cannot be read{example}"
             )
-    return Summary(
-        len(work) - len(unreadable), faces, empty, below, unreadable, source, labeller.notes()
-    )
+    sources = [OUTPUTS[name].read_back(OUTPUTS[name].beside(output), labeller.schema,
+                                       None if below_folder is not None and name == "json"
+                                       else image_root, turned) for name in save]
+    return Summary(len(work) - len(unreadable), faces, empty, below, unreadable,
+                   [source for source in sources if source is not None], labeller.notes())
 
 
-def label(labeller: Labeller, photo: tuple[Path, str]) -> PhotoLabels:
-    """The labels of one photo, given by its path and its name in the file."""
-    path, name = photo
+def _writer(
+    stack: ExitStack, form: OutputFormat, output: Path, schema: str, root: Path
+) -> Writer:
+    """A writer whose file or folder appears when the block ends."""
+    path = form.beside(output)
+    whole = files.new_folder if form.is_folder else files.atomic_path
+    path = stack.enter_context(whole(path))
+    writer: Writer = stack.enter_context(form.writer(path, schema, root))
+    return writer
+
+
+def label(labeller: Labeller, photo: tuple[Path, str, str]) -> PhotoLabels:
+    """The labels of one photo, given by its path, and its name and stem in the output."""
+    path, name, stem = photo
     predictor, landmarker = _models(labeller.model, labeller.detector)
     try:
         if image_paths.relative_name(name, path) != name:
@@ -207,15 +228,20 @@ def label(labeller: Labeller, photo: tuple[Path, str]) -> PhotoLabels:
     spreads: Sequence[float | None] = [None] * len(faces)
     if labeller.views > 1:
         faces, spreads = views.mean(predictor, landmarker, image, faces, labeller.views)
-    lines = [
-        _line(face, spread, labeller, name)
+    annotated = [
+        _annotated(face, spread, labeller, name)
         for face, spread in zip(faces, spreads, strict=True)
         if face.confidence >= labeller.min_confidence
     ]
-    return PhotoLabels(lines, below=len(faces) - len(lines))
+    height, width = image.shape[:2]
+    header = read_header(path) or Header(width, height, 1)
+    return PhotoLabels(AnnotatedImage(name, stem, annotated, header),
+                       below=len(faces) - len(annotated))
 
 
-def _line(face: Face, spread: float | None, labeller: Labeller, image: str) -> str:
+def _annotated(
+    face: Face, spread: float | None, labeller: Labeller, image: str
+) -> AnnotatedFace:
     if labeller.convert is not None:
         points, _ = schemas.get(face.schema).convert(face.points, None, labeller.convert)
         face = replace(face, points=points, schema=labeller.convert)
@@ -224,7 +250,7 @@ def _line(face: Face, spread: float | None, labeller: Labeller, image: str) -> s
         extra_attributes["spread_percent"] = round(spread, 3)
     if labeller.license:
         extra_attributes[record.LICENSE] = labeller.license
-    return tables.json_line(face, image, None, extra_attributes)
+    return face.annotated(image, extra_attributes)
 
 
 @functools.cache

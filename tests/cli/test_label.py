@@ -247,3 +247,24 @@ def test_a_confidence_is_a_fraction(value: str, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit, match="2"):
         data.main(["label", "in", "--output", "l.jsonl", f"--min-confidence={value}"])
     assert_error_line(capsys.readouterr().err, "--min-confidence", repr(value), 0, 1)
+
+
+def test_labels_for_annotation_tools(
+    folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All at once, beside the JSON lines, each of them a source of the same faces."""
+    output = folder / "tools.jsonl"
+    saved = ("json", "coco", "cvat", "labelme", "yolo", "csv")
+    out = label(folder, "--output", output, "--save", *saved, capsys=capsys)
+    named = [line.partition("read it as ")[2].strip("'") for line in out.splitlines()
+             if "read it as" in line]
+    truth = {r.image.resolve(): r.points for r in sources.read(named[0]).records}
+    assert len(named) == len(saved) and len(truth) == 6
+    for source in named:
+        found = sources.read(source).records
+        assert len(found) == 6
+        for record in found:
+            np.testing.assert_allclose(record.points, truth[record.image.resolve()], atol=0.01)
+    with refuses(folder / "tools_labelme", "another folder"):
+        data.main(["label", str(folder / "in"), "--output", str(folder / "tools.jsonl"), "--force",
+                   "--save", "labelme"])

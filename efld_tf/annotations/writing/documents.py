@@ -22,7 +22,7 @@ from efld_tf.landmarks.schema import LandmarkSchema
 
 FACE, BOX = "face", "face_box"
 XML_START = '<?xml version="1.0" encoding="utf-8"?>'
-CVAT_LABELS = "_labels.json"
+CVAT_FILE, CVAT_LABELS = "annotations.xml", "labels.json"
 
 
 def edges(schema: LandmarkSchema) -> list[tuple[int, int]]:
@@ -95,12 +95,12 @@ class CocoWriter:
 class CvatWriter(LineFile):
     """Writes CVAT for images 1.1: a skeleton for each face, and its box in the same group.
 
-    Beside the file, the labels are written as CVAT's raw editor takes them for a new task.
+    A folder gets the annotations, and the labels as CVAT's raw editor takes them for a new task.
     """
 
     def __init__(self, path: Path, schema: str, root: Path):
-        """Takes the path of the file; arguments are those of `CocoWriter`."""
-        super().__init__(path)
+        """Takes the folder; arguments are those of `CocoWriter`."""
+        super().__init__(path / CVAT_FILE)
         self._schema = schemas.get(schema)
         self._images = 0
         self._labelled = False
@@ -127,7 +127,7 @@ class CvatWriter(LineFile):
         self._images += 1
         if image.faces and not self._labelled:
             self._labelled = True
-            files.write_json(self.path.with_name(self.path.stem + CVAT_LABELS),
+            files.write_json(self.path.with_name(CVAT_LABELS),
                              cvat_labels(self._schema, image.faces[0].points))
 
     def _face(self, face: AnnotatedFace, group: int) -> list[str]:

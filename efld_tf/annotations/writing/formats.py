@@ -80,18 +80,28 @@ class OutputFormat:
         """Whether it is a folder of files."""
         return self.place.endswith("/")
 
-    def read_back(self, path: Path, schema: str, images: Path, upright: bool) -> str | None:
+    def beside(self, path: Path) -> Path:
+        """Where it is written if JSON lines are written to `path`."""
+        if self.name == "json":
+            return path
+        return path.with_name(f"{path.stem}_{self.place.rstrip('/')}" if self.is_folder
+                              else f"{path.stem}.{self.place.removeprefix('faces.')}")
+
+    def read_back(
+        self, path: Path, schema: str, images: Path | None, upright: bool
+    ) -> str | None:
         """The source that reads what was written; None if it cannot be named as one.
 
         Args:
           schema: the value of the source's option `schema`.
-          images: the folder to which the names of images are relative.
+          images: the folder to which the names of images are relative; None for that of the file.
           upright: whether the format must be told that photos are annotated as they are shown.
         """
         if any(c in f"{path}{images}" for c in "?&"):  # they separate the options of a source
             return None
-        return f"{self.source.format(path)}?schema={schema}&images={images}" + (
-            "&upright=true" if upright and self.name == "coco" else "")
+        options = [f"schema={schema}", *([] if images is None else [f"images={images}"]),
+                   *(["upright=true"] if upright and self.name == "coco" else [])]
+        return f"{self.source.format(path)}?{'&'.join(options)}"
 
 
 OUTPUTS = {
@@ -104,7 +114,7 @@ OUTPUTS = {
         OutputFormat("pts", "iBUG files", "pts/", PtsWriter, "ibug:{}", frames=True),
         OutputFormat("coco", "COCO keypoints", "coco.json", CocoWriter, "coco:{}",
                      keeps=frozenset({"visible", "attributes"})),
-        OutputFormat("cvat", "CVAT for images 1.1", "cvat.xml", CvatWriter, "cvat:{}",
+        OutputFormat("cvat", "CVAT for images 1.1", "cvat/", CvatWriter, "cvat:{}/annotations.xml",
                      keeps=frozenset({"visible"})),
         OutputFormat("labelme", "labelme's JSON", "labelme/", LabelmeWriter, "labelme:{}"),
         OutputFormat("yolo", "a YOLO-pose data set", "yolo/", YoloWriter, "yolo:{}/data.yaml",
