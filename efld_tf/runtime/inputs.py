@@ -13,10 +13,10 @@ from pathlib import Path
 from efld_tf.annotations.images import VIDEO_SUFFIXES
 from efld_tf.errors import DataError, EfldError
 
-# HEIC and the like cannot be decoded; they are listed so that each gives an error.
+# HEIC needs a package and JPEG XL cannot be decoded; they are listed so that each gives an error.
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2",
-    ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".jxl",
+    ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".hif", ".jxl",
 )  # fmt: skip
 
 # A longer number is taken for the name of a file, which does not exist.
