@@ -11,13 +11,16 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 import cv2
+import pillow_heif
 import pytest
+from PIL import Image
 
 from efld_tf import assets
 from efld_tf.annotations.synthetic.dataset import write_dataset
 from efld_tf.cli import common
 from efld_tf.runtime.video import VideoReader
 from tests.cli.predict.command import lines
+from tests.errors import assert_error_line
 from tests.runtime import moving
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +176,13 @@ def test_what_it_cannot_do_is_one_line(
     out, error = run(small / f"efld-{command}", *arguments, cwd=folder, code=2)
     assert not out and error.count("\n") == 1
     assert package in error and "pip install ." in error
+
+
+def test_photos_of_phones_need_one_package_more(small: Path, folder: Path) -> None:
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64))).save(folder / "phone.heic")
+    out, error = run(small / "efld-predict", "phone.heic", cwd=folder, code=2)
+    assert not out
+    assert_error_line(error, "phone.heic", "HEIC", "pip install pillow-heif")
 
 
 def test_a_missing_package_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,85 +1,62 @@
 """Decodes the bytes of a photo to pixels, with the library that is right for its kind.
 
 OpenCV decodes all kinds that it decodes correctly. Pillow decodes GIF and AVIF, which OpenCV 4.11
-does not know, JPEG 2000 and animated PNG, of which damaged files can crash OpenCV, and TIFF with
-transparency or in the colours of Lab, which OpenCV gets wrong. Pillow also reads the EXIF
-orientation. It is only imported where it is needed.
+does not know, JPEG 2000, of which damaged files can crash OpenCV, BMP with bit fields, which OpenCV
+overlooks, and TIFF, for which it has the newer libtiff. Pillow also reads the EXIF orientation. It
+is only imported where it is needed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from efld_tf.errors import DataError
+from efld_tf.annotations import by_pillow, image_kinds, tiff
+from efld_tf.annotations.by_pillow import DAMAGED, damaged, undecodable
 from efld_tf.quiet import captured_stderr
 
-if TYPE_CHECKING:
-    from PIL import Image
+MAX_PIXELS = by_pillow.MAX_PIXELS
 
-# The limit for images that OpenCV does not decode; for others it is OPENCV_IO_MAX_IMAGE_PIXELS.
-MAX_PIXELS = 1 << 27
+_BY_PILLOW = ("GIF", "AVIF", "JPEG2000", "HEIC")
+_REFUSED = ("JPEG XL", "SVG")
 
-# How a file of each kind begins; PPM stands for PBM and PGM, too.
-_STARTS = {
-    "JPEG": (b"\xff\xd8\xff",),
-    "PNG": (b"\x89PNG\r\n\x1a\n",),
-    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "BMP": (b"BM",),
-    "GIF": (b"GIF87a", b"GIF89a"),
-    "JPEG2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
-    "PPM": tuple(b"P%d" % number + space for number in range(1, 7) for space in (b"\n", b" ")),
-    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
-    "SVG": (b"<svg", b"<?xml"),
-}
-_BY_PILLOW = ("GIF", "AVIF", "JPEG2000", "animated PNG")
-_REFUSED = ("HEIC", "JPEG XL", "SVG")
-
-# Both libraries turn TIFF files while they decode them.
-_WITH_ORIENTATION = ("JPEG", "PNG", "animated PNG", "WEBP", "AVIF")
+# TIFF and HEIC are turned while they are decoded, by all libraries.
+_WITH_ORIENTATION = ("JPEG", "PNG", "WEBP", "AVIF")
 _ORIENTATION_TAG = 0x0112
-
-# Pillow raises these for damaged files, whatever the format.
-_DAMAGED = (
-    OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, RuntimeError,
-    IndexError, KeyError, TypeError, struct.error, zlib.error,
-)  # fmt: skip
-_NOTHING = logging.NullHandler()
 
 
 def decode(content: bytes, path: Path, upright: bool) -> np.ndarray:
     """A photo's pixels as [H, W, 3] uint8 RGB; the first frame of an animation.
 
-    Transparency and colour profiles are ignored; 16 bits a channel become 8.
+    Transparent pixels are blended with black, which is what crops show outside of a photo. Colour
+    profiles are ignored; 16 bits a channel become 8.
 
     Args:
       content: the content of the file.
       path: the name of the file in messages.
-      upright: whether to turn the picture as its EXIF orientation says. TIFF files are always
-        turned, by both libraries.
+      upright: whether to turn the picture as its EXIF orientation says. TIFF and HEIC files are
+        always turned, as all programs do.
 
     Raises:
       DataError: the file is no image, is truncated or damaged so that a part is missing, is of a
         kind that cannot be decoded, or has too many pixels.
     """
-    kind = _kind(content)
+    kind = image_kinds.kind(content)
     if kind is None:
         reason = "neither JPEG nor PNG nor another known kind" if content else "the file is empty"
-        raise _undecodable(path, reason)
+        raise undecodable(path, reason)
     if kind in _REFUSED:
-        raise _undecodable(path, f"{kind} is not supported; convert it to JPEG or PNG first")
-    if kind in _BY_PILLOW or (kind == "TIFF" and _is_for_pillow(content, path)):
-        image = _by_pillow(content, kind, path)
+        raise undecodable(path, f"{kind} is not supported; convert it to JPEG or PNG first")
+    if kind in _BY_PILLOW or (kind == "BMP" and image_kinds.has_bit_fields(content)):
+        image = by_pillow.decode(content, kind, path)
+    elif kind == "TIFF":
+        image = tiff.decode(content, path, lambda: _by_opencv(content, kind, path))
+    elif kind == "PNG":
+        image = _png(content, path)
+    elif kind == "WEBP" and not image_kinds.is_opaque_webp(content):
+        image = _without_alpha(_by_opencv(content, kind, path, cv2.IMREAD_UNCHANGED))
     else:
         image = _by_opencv(content, kind, path)
     return turned(image, orientation(content, path)) if upright else image
@@ -91,13 +68,13 @@ def orientation(content: bytes, path: Path) -> int:
     Raises:
       DataError: the photo has too many pixels.
     """
-    kind = _kind(content)
+    kind = image_kinds.kind(content)
     if kind not in _WITH_ORIENTATION:
         return 1
-    with _opened(content, kind, path) as image:
+    with by_pillow.opened(content, kind, path) as image:
         try:
             value = 1 if image is None else image.getexif().get(_ORIENTATION_TAG, 1)
-        except _DAMAGED:  # EXIF that cannot be read is ignored
+        except DAMAGED:  # EXIF that cannot be read is ignored
             return 1
     return value if value in range(1, 9) else 1
 
@@ -132,97 +109,46 @@ def unturned_points(
     return np.stack([y, x] if orientation in (5, 6, 7, 8) else [x, y], axis=-1)
 
 
-def _undecodable(path: Path, reason: str) -> DataError:
-    return DataError(path, f"not an image that can be decoded: {reason}")
+def _png(content: bytes, path: Path) -> np.ndarray:
+    """Decodes a PNG file, without its animation: damaged ones can crash OpenCV."""
+    png = image_kinds.png(content)
+    if png is None:
+        raise damaged(path, "PNG")
+    if not png.may_be_transparent:
+        return _by_opencv(png.still, "PNG", path)
+    image = _by_opencv(png.still, "PNG", path, cv2.IMREAD_UNCHANGED)
+    return _without_alpha(image, png.transparent_grey)
 
 
-def _kind(content: bytes) -> str | None:
-    """The kind of a file by its first bytes; None if it is no image."""
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "WEBP"
-    if content[4:8] == b"ftyp":
-        if b"avif" in content[8:64] or b"avis" in content[8:64]:
-            return "AVIF"
-        return "HEIC" if content[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1") else None
-    head = content[:16]
-    kind = next((kind for kind, starts in _STARTS.items() if head.startswith(starts)), None)
-    animated = kind == "PNG" and b"acTL" in content[: max(0, content.find(b"IDAT"))]
-    return "animated PNG" if animated else kind
+def _without_alpha(image: np.ndarray, transparent_grey: int | None = None) -> np.ndarray:
+    """What OpenCV has decoded unchanged as [H, W, 3] uint8 RGB.
+
+    Args:
+      image: grey [H, W], BGR [H, W, 3] or BGRA [H, W, 4], uint8 or uint16.
+      transparent_grey: the value of grey pixels that are transparent.
+    """
+    if image.ndim == 2:
+        colours = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+        if transparent_grey is not None:
+            colours[image == transparent_grey] = 0
+    elif image.shape[2] == 3:
+        colours = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    else:
+        colours = by_pillow.on_black(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), image[..., 3])
+    return colours if colours.dtype == np.uint8 else (colours >> 8).astype(np.uint8)
 
 
-def _is_whole_png(content: bytes) -> bool:
-    """Whether the critical chunks of a PNG file are there and undamaged, to its end."""
-    place = 8
-    while place + 12 <= len(content):
-        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
-        name = content[place + 4 : place + 8]
-        if name[:1].isupper():  # other chunks may be left out
-            check = int.from_bytes(content[end - 4 : end], "big")
-            if end > len(content) or zlib.crc32(content[place + 4 : end - 4]) != check:
-                return False
-        if name == b"IEND":
-            return True
-        place = end
-    return False
-
-
-def _by_opencv(content: bytes, kind: str, path: Path) -> np.ndarray:
-    damaged = _undecodable(path, f"a truncated or damaged {kind} file")
-    if kind == "PNG" and not _is_whole_png(content):
-        raise damaged
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+def _by_opencv(
+    content: bytes, kind: str, path: Path,
+    flags: int = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
+) -> np.ndarray:  # fmt: skip
     try:
         with captured_stderr() as captured:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
             message = captured() if kind == "JPEG" else b""
     except cv2.error as error:  # a header that promises more pixels than OpenCV accepts
-        raise _undecodable(path, "too large") from error
+        raise undecodable(path, "too large") from error
     # If the data of a closed file end early, libjpeg fills the rest with grey and only warns.
     if image is None or b"premature end" in message:
-        raise damaged
+        raise damaged(path, kind)
     return image
-
-
-def _is_for_pillow(content: bytes, path: Path) -> bool:
-    """Whether OpenCV would get the colours of a TIFF file wrong.
-
-    Raises:
-      DataError: the file has floats or 32-bit integers, whose white is not defined.
-    """
-    with _opened(content, "TIFF", path) as image:
-        mode = None if image is None else image.mode
-    if mode in ("F", "I"):
-        raise _undecodable(path, "TIFF of floats or 32-bit integers is not supported; convert it "
-                                 "to 8 or 16 bits first")
-    return mode in ("RGBA", "LAB")
-
-
-def _by_pillow(content: bytes, kind: str, path: Path) -> np.ndarray:
-    with _opened(content, kind, path) as image:
-        try:
-            if image is not None and image.mode == "I;16":  # converting would cut it off at 255
-                return np.repeat((np.array(image) >> 8).astype(np.uint8)[..., None], 3, axis=-1)
-            if image is not None:
-                return np.array(image.convert("RGB"))
-        except _DAMAGED:
-            pass
-    raise _undecodable(path, f"a truncated or damaged {kind} file")
-
-
-@contextlib.contextmanager
-def _opened(content: bytes, kind: str, path: Path) -> Iterator[Image.Image | None]:
-    """Opens a photo with Pillow, which reads its header; yields None if the header is damaged."""
-    from PIL import Image
-
-    logging.getLogger("PIL").addHandler(_NOTHING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # damaged EXIF, and many pixels, which are limited below
-        try:
-            image = Image.open(io.BytesIO(content), formats=[kind.removeprefix("animated ")])
-        except Image.DecompressionBombError as error:
-            raise _undecodable(path, "too large") from error
-        except _DAMAGED:
-            image = None
-        if image is not None and image.width * image.height > MAX_PIXELS:
-            raise _undecodable(path, "too large")
-        yield image

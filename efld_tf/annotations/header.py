@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import parsing
+from efld_tf.annotations import by_pillow, image_kinds, parsing
 from efld_tf.arrays import Floats
 
 _ORIENTATION_TAG = 0x0112
 MAX_FILE_BYTES = 1 << 28
+_HEAD_BYTES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,18 @@ class Header:
 def read_header(path: Path) -> Header | None:
     """The header of a photo, without decoding it; None if the file is none that can be read.
 
-    It agrees with `decoding`: TIFF files count as upright, since they are decoded so.
+    It agrees with `decoding`: TIFF and HEIC files count as upright, since they are decoded so.
     """
     from PIL import Image
 
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # Damaged files raise anything.
         warnings.simplefilter("ignore")
-        parsing.check_file(path, MAX_FILE_BYTES)
+        with parsing.open_limited(path, MAX_FILE_BYTES) as file:
+            kind = image_kinds.kind(file.read(_HEAD_BYTES))
+        if kind == "HEIC":
+            content = parsing.read_bytes(path, MAX_FILE_BYTES)
+            with by_pillow.opened(content, kind, path) as heic:
+                return None if heic is None else Header(*heic.size, 1)
         with Image.open(path) as image:
             if image.format == "PNG" and "exif" not in image.info:
                 return Header(*image.size, 1)  # `getexif` would decode the picture

@@ -14,7 +14,7 @@ from efld_tf.errors import DataError
 # Files that may be photos. Those of a kind that cannot be decoded give an error that says so.
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2",
-    ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".jxl",
+    ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".hif", ".jfif", ".mpo", ".jxl",
 )  # fmt: skip
 
 # What archives of macOS, network storage and Windows put beside photos. Hidden files and folders,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 
 from efld_tf.annotations import sources
@@ -273,8 +274,9 @@ def test_a_header_that_cannot_be_read_leaves_the_face_alone(tmp_path: Path) -> N
 
 
 def test_headers_agree_with_what_is_decoded(tmp_path: Path) -> None:
+    pillow_heif.register_heif_opener()
     shown = np.zeros((20, 30, 3), np.uint8)
-    for suffix in ("jpg", "png", "webp", "tif", "avif"):
+    for suffix in ("jpg", "png", "webp", "tif", "avif", "heic"):
         for orientation in STORED:
             path = write_turned(tmp_path / f"a.{suffix}", shown, orientation)
             header = read_header(path)

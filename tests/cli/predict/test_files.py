@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -58,7 +59,7 @@ def test_a_photo_loads_only_what_it_needs(folder: Path) -> None:
     loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
     assert "cv2" in loaded and "ai_edge_litert" in loaded
     assert not loaded & {"tensorflow", "tf_keras", "mediapipe", "jax", "scipy", "matplotlib",
-                         "h5py", "av", "tqdm", "psutil"}
+                         "h5py", "av", "tqdm", "psutil", "pillow_heif"}
 
 
 def test_a_folder_with_everything(folder: Path) -> None:
@@ -135,10 +136,15 @@ def test_an_odd_corpus(folder: Path, faces: list[np.ndarray]) -> None:
     os.mkfifo(photos / "pipe.jpg")
     Image.fromarray(faces[3]).convert("L").save(photos / "grey.jpg", quality=95)
     Image.fromarray(faces[3]).convert("CMYK").save(photos / "cmyk.jpg", quality=95)
-    Image.fromarray(np.dstack([faces[3], faces[3][..., 0]])).save(photos / "alpha.png")
+    Image.fromarray(np.dstack([faces[3], np.full((256, 256), 200, np.uint8)])).save(
+        photos / "alpha.png")
+    hidden = np.dstack([faces[3], np.zeros((256, 256), np.uint8)])
+    Image.fromarray(hidden).save(photos / "hidden.png")
+    pillow_heif.from_pillow(Image.fromarray(faces[3])).save(photos / "real.heic")
     out, err = run(folder, "photos", code=1)
     assert sorted(re.findall(r"photos/(.*): 1 face", out)) == \
-        ["10.jpg", "2.png", "alpha.png", "cmyk.jpg", "grey.jpg", "sub/c.png"]
+        ["10.jpg", "2.png", "alpha.png", "cmyk.jpg", "grey.jpg", "real.heic", "sub/c.png"]
+    assert re.search(r"photos/hidden\.png: (.*)", out)[1].startswith("no face")
     failed = err.splitlines()
     assert all(line.startswith("error: photos/") for line in failed)
     assert [re.match(r"error: photos/(.*?): ", line)[1] for line in failed] == [

@@ -1,0 +1,112 @@
+"""What the headers of a photo say: its kind, and whether there may be transparent pixels in it."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# How a file of each kind begins; PPM stands for PBM and PGM, too.
+_STARTS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "BMP": (b"BM",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "JPEG2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+    "PPM": tuple(b"P%d" % number + space for number in range(1, 7) for space in (b"\n", b" ")),
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "SVG": (b"<svg", b"<?xml"),
+}
+
+# The brands of files that begin with `ftyp`, as videos do, too (ISO/IEC 23008-12). AVIF comes first
+# because mif1 and msf1 are for any codec.
+_BRANDS = {
+    "AVIF": {b"avif", b"avis"},
+    "HEIC": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1",
+             b"msf1"},
+}
+_MOST_BRAND_BYTES = 256
+
+# Of PNG files: the bit of colour types with an alpha channel, and the chunks of animations.
+_ALPHA = 4
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+
+
+def kind(content: bytes) -> str | None:
+    """The kind of a file by its first bytes, whatever its name; None if it is no image."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "WEBP"
+    if content[4:8] == b"ftyp":
+        size = min(int.from_bytes(content[:4], "big"), _MOST_BRAND_BYTES)
+        found = {content[place : place + 4] for place in (8, *range(16, size - 3, 4))}
+        return next((kind for kind, brands in _BRANDS.items() if found & brands), None)
+    head = content[:16]
+    return next((kind for kind, starts in _STARTS.items() if head.startswith(starts)), None)
+
+
+def is_opaque_webp(content: bytes) -> bool:
+    """Whether a WEBP file is a lossy picture and nothing else, which has no alpha channel."""
+    return content[12:16] == b"VP8 "
+
+
+def has_bit_fields(content: bytes) -> bool:
+    """Whether a BMP file says where colours and alpha are in its pixels of 32 bits."""
+    return content[28:34] == struct.pack("<HI", 32, 3)
+
+
+@dataclass(frozen=True)
+class Png:
+    """A PNG file.
+
+    Attributes:
+      still: the file without its animation.
+      may_be_transparent: whether it has an alpha channel, or colours that are transparent.
+      transparent_grey: in a grey picture, the value that is transparent, as 8 bits or, if the file
+        has them, 16; None where there is none.
+    """
+
+    still: bytes
+    may_be_transparent: bool
+    transparent_grey: int | None
+
+
+def png(content: bytes) -> Png | None:
+    """Reads the chunks of a PNG file; None if one that pixels depend on is damaged or missing."""
+    view = memoryview(content)
+    kept, animated, header, transparent = [view[:8]], False, b"", b""
+    for name, start, end in _chunks(content):
+        data = content[start + 8 : end - 4] if name in (b"IHDR", b"tRNS") else b""
+        if name[:1].isupper() or name == b"tRNS":  # other chunks may be left out
+            check = int.from_bytes(content[end - 4 : end], "big")
+            if end > len(content) or zlib.crc32(view[start + 4 : end - 4]) != check:
+                return None
+        if name in _ANIMATION:
+            animated = True
+        else:
+            kept.append(view[start:end])
+        header = data if name == b"IHDR" else header
+        transparent = data if name == b"tRNS" else transparent
+        if name == b"IEND":
+            break
+    else:
+        return None
+    if len(header) < 10:
+        return None
+    bits, colours = header[8:10]
+    grey = None
+    if colours == 0 and transparent:
+        grey = int.from_bytes(transparent, "big") & ((1 << bits) - 1)
+        grey *= {1: 255, 2: 85, 4: 17}.get(bits, 1)
+    return Png(b"".join(kept) if animated else content,
+               bool(colours & _ALPHA or transparent), grey)
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a PNG file: the name of each, where it starts, and where it ends."""
+    place = 8
+    while place + 12 <= len(content):
+        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
+        yield content[place + 4 : place + 8], place, end
+        place = end
