@@ -11,7 +11,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from efld_tf import files
 from efld_tf.annotations import listing, sources
 from efld_tf.annotations.header import read_header
 from efld_tf.annotations.record import FaceRecord
@@ -75,10 +74,7 @@ def convert(
         options["identity"] = any(face.identity != image.name
                                   for image in images for face in image.faces)
     with ExitStack() as stack:
-        path = output
-        if form.is_folder:
-            path = stack.enter_context(files.new_folder(output))
-        writer = stack.enter_context(form.writer(path, found.schema, root, **options))
+        writer = form.open_whole(stack, output, found.schema, root, **options)
         for image in tqdm(images, desc=f"writing {to}", unit="image", disable=not progress):
             if image.size is None and image.frame is None and to not in ("json", "csv", "pts"):
                 raise DataError(root / image.name, f"its size cannot be read, which {to} needs")

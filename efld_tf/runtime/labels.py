@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from efld_tf import assets, files, runs
+from efld_tf import assets, runs
 from efld_tf.annotations import image_paths, images, listing, record
 from efld_tf.annotations.header import Header, read_header
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
-from efld_tf.annotations.writing.formats import OUTPUTS, OutputFormat, Writer
+from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
@@ -177,8 +177,8 @@ def write(
     turned = False
     unreadable = []
     with ExitStack() as stack:
-        writers = [_writer(stack, OUTPUTS[name], output, labeller.schema, image_root)
-                   for name in save]
+        writers = [OUTPUTS[name].open_whole(stack, OUTPUTS[name].beside(output), labeller.schema,
+                                            image_root) for name in save]
         for labels in bar:
             if labels.image is None:
                 unreadable += [] if labels.error is None else [labels.error]
@@ -201,17 +201,6 @@ def write(
                                        else image_root, turned) for name in save]
     return Summary(len(work) - len(unreadable), faces, empty, below, unreadable,
                    [source for source in sources if source is not None], labeller.notes())
-
-
-def _writer(
-    stack: ExitStack, form: OutputFormat, output: Path, schema: str, root: Path
-) -> Writer:
-    """A writer whose file or folder appears when the block ends."""
-    path = form.beside(output)
-    whole = files.new_folder if form.is_folder else files.atomic_path
-    path = stack.enter_context(whole(path))
-    writer: Writer = stack.enter_context(form.writer(path, schema, root))
-    return writer
 
 
 def label(labeller: Labeller, photo: tuple[Path, str, str]) -> PhotoLabels:

@@ -14,7 +14,7 @@ import numpy as np
 from efld_tf import files
 from efld_tf.annotations.coco import OCCLUDED, UNLABELLED, VISIBLE
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
-from efld_tf.annotations.writing.lines import LineFile
+from efld_tf.annotations.writing.lines import LineFile, is_kept
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import tight_box
@@ -36,13 +36,14 @@ class CocoWriter:
     The category has the schema's names, so that the reader `coco` knows them in any order.
     """
 
-    def __init__(self, path: Path, schema: str, root: Path):
+    def __init__(self, path: Path, schema: str, root: Path, partial: bool = True):
         """Takes the path of the file; nothing is written yet.
 
         Args:
           root: the folder to which the names of images are relative.
+          partial: as for a `LineFile`.
         """
-        self.path, self._schema = path, schemas.get(schema)
+        self.path, self._schema, self._partial = path, schemas.get(schema), partial
         self._images: list[str] = []
         self._annotations: list[str] = []
 
@@ -80,7 +81,7 @@ class CocoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
-        if kind is not None and not issubclass(kind, KeyboardInterrupt | BrokenPipeError):
+        if not is_kept(kind, self._partial):
             return
         category = {
             "id": 1, "name": FACE, "supercategory": "person", "keypoints": [*self._schema.names],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from efld_tf import files
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.documents import CocoWriter, CvatWriter
 from efld_tf.annotations.writing.folders import LabelmeWriter, PtsWriter, YoloWriter
@@ -24,9 +25,9 @@ class Writer(AbstractContextManager["Writer", None], Protocol):
 class JsonWriter(LineFile):
     """Writes JSON lines."""
 
-    def __init__(self, path: Path, schema: str, root: Path):
+    def __init__(self, path: Path, schema: str, root: Path, partial: bool = True):
         """Takes the path of the file; arguments are those of `CocoWriter`."""
-        super().__init__(path)
+        super().__init__(path, partial)
 
     def write(self, image: AnnotatedImage) -> None:  # type: ignore[override]
         """Adds the faces of an image."""
@@ -37,9 +38,11 @@ class JsonWriter(LineFile):
 class CsvWriter(LineFile):
     """Writes a table."""
 
-    def __init__(self, path: Path, schema: str, root: Path, identity: bool = False):
+    def __init__(
+        self, path: Path, schema: str, root: Path, partial: bool = True, identity: bool = False
+    ):
         """Takes the path of the file; arguments are those of `CocoWriter` and `csv_line`."""
-        super().__init__(path)
+        super().__init__(path, partial)
         self._schema, self._identity = schema, identity
 
     def __enter__(self) -> CsvWriter:
@@ -79,6 +82,22 @@ class OutputFormat:
     def is_folder(self) -> bool:
         """Whether it is a folder of files."""
         return self.place.endswith("/")
+
+    def open_whole(
+        self, stack: ExitStack, path: Path, schema: str, root: Path, **options: Any
+    ) -> Writer:
+        """A writer whose file or folder appears when all is written, or not at all.
+
+        Args:
+          stack: closes it.
+          schema, root, options: as for the writer.
+        """
+        if self.is_folder:
+            path = stack.enter_context(files.new_folder(path))
+        else:
+            options["partial"] = False
+        writer: Writer = stack.enter_context(self.writer(path, schema, root, **options))
+        return writer
 
     def beside(self, path: Path) -> Path:
         """Where it is written if JSON lines are written to `path`."""

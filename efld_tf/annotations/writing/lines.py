@@ -106,16 +106,21 @@ def _cells(values: Iterable[object]) -> str:
     return text.getvalue()
 
 
+def is_kept(kind: type[BaseException] | None, partial: bool) -> bool:
+    """Whether what was written is kept after an exception of that kind, or None."""
+    return kind is None or (partial and issubclass(kind, KeyboardInterrupt | BrokenPipeError))
+
+
 class LineFile:
     """Writes a text file line by line under a temporary name.
 
-    The file gets its own name when the `with` block ends, also by Ctrl-C or when nobody reads the
-    output any more (`efld-predict ... | head`), and then holds whole lines only. Any other
-    exception drops it, and an older file stays.
+    The file gets its own name when the `with` block ends, and then holds whole lines only. If it
+    is partial, it also does so by Ctrl-C, or when nobody reads the output any more (`efld-predict
+    ... | head`). Any other exception drops it, and an older file stays.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, partial: bool = True):
+        self.path, self._partial = path, partial
         self._atomic = atomic_path(path)
         self._whole = 0
 
@@ -133,7 +138,7 @@ class LineFile:
         self, kind: type[BaseException] | None, error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
-        keep = kind is None or issubclass(kind, KeyboardInterrupt | BrokenPipeError)
+        keep = is_kept(kind, self._partial)
         try:
             if keep:
                 self._file.truncate(self._whole)  # a line that Ctrl-C cut in two
