@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from efld_tf.annotations.parsing import shorten
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
+
+Key = TypeVar("Key", bound=Hashable)
 
 # A message lists at most so many names.
 MOST_LISTED = 8
@@ -62,6 +65,43 @@ def match(names: Sequence[str], schema: str, first: int | None = None) -> dict[s
         same = [name for name in names if indices[name] == twice[0]]
         raise EfldError(f"{_listed(same)} are the same point of {schema}")
     return indices
+
+
+def families_of(
+    families: Mapping[Key, Collection[str]], schema: str, first: int | None = None
+) -> list[Key]:
+    """Which of several sets of names are of a schema: those that match it, or have a name of it.
+
+    If there is none, all are, so that matching them says what is wrong.
+
+    Args:
+      families: sets of names by what their points have in common, such as the label of a skeleton;
+        None for single points.
+
+    Raises:
+      EfldError: several sets of numbers match, but not the same points.
+    """
+    own = {simplified(name) for name in schemas.get(schema).names}
+    found: list[Key] = []
+    indices: dict[Key, frozenset[int]] = {}
+    for family, names in families.items():
+        known = any(simplified(name) in own for name in names)
+        try:
+            matched = frozenset(match(list(names), schema, first).values())
+        except EfldError:
+            if known:
+                found.append(family)
+            continue
+        found.append(family)
+        if matched and not known:
+            indices[family] = matched
+    if len(set(indices.values())) > 1:
+        labels = sorted("single points" if family is None else str(family) for family in indices)
+        raise EfldError(
+            f"the numbered points of {_listed(labels)} are not the same points of {schema}: say "
+            "with category= which are faces"
+        )
+    return found or list(families)
 
 
 def first_number(names: Sequence[str], schema: str) -> int | None:
