@@ -218,7 +218,9 @@ class _Faces:
         if not families or not self._options.match_names:
             return {}
         schema, first = self._options.schema, self._options.first
-        own = point_names.families_of(families, schema, first)
+        own = [family for family in families if family is not None]
+        if not own or not self._options.categories:
+            own = point_names.families_of(families, schema, "category")
         self._others = families.keys() - own
         names = dict.fromkeys(name for family in own for name in families[family])
         return point_names.match(list(names), schema, first)

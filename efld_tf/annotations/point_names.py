@@ -68,40 +68,31 @@ def match(names: Sequence[str], schema: str, first: int | None = None) -> dict[s
 
 
 def families_of(
-    families: Mapping[Key, Collection[str]], schema: str, first: int | None = None
+    families: Mapping[Key, Collection[str]], schema: str, option: str
 ) -> list[Key]:
-    """Which of several sets of names are of a schema: those that match it, or have a name of it.
+    """Which of several sets of names are of a schema: those with one of its names, or of numbers.
 
     If there is none, all are, so that matching them says what is wrong.
 
     Args:
       families: sets of names by what their points have in common, such as the label of a skeleton;
         None for single points.
+      option: the option that chooses, for the message.
 
     Raises:
-      EfldError: several sets of numbers match, but not the same points.
+      EfldError: there are several sets of numbers, and they differ.
     """
     own = {simplified(name) for name in schemas.get(schema).names}
-    found: list[Key] = []
-    indices: dict[Key, frozenset[int]] = {}
-    for family, names in families.items():
-        known = any(simplified(name) in own for name in names)
-        try:
-            matched = frozenset(match(list(names), schema, first).values())
-        except EfldError:
-            if known:
-                found.append(family)
-            continue
-        found.append(family)
-        if matched and not known:
-            indices[family] = matched
-    if len(set(indices.values())) > 1:
-        labels = sorted("single points" if family is None else str(family) for family in indices)
-        raise EfldError(
-            f"the numbered points of {_listed(labels)} are not the same points of {schema}: say "
-            "with category= which are faces"
-        )
-    return found or list(families)
+    simple = {family: frozenset(map(simplified, names)) for family, names in families.items()}
+    known = [family for family, names in simple.items() if names & own]
+    if known:
+        return known
+    numbers = [family for family, names in families.items() if numbered([*names])]
+    if len({simple[family] for family in numbers}) > 1:
+        labels = sorted("single points" if family is None else str(family) for family in numbers)
+        raise EfldError(f"the numbered points of {_listed(labels)} differ: say with {option}= "
+                        f"which are those of {schema}")
+    return numbers or list(families)
 
 
 def first_number(names: Sequence[str], schema: str) -> int | None:

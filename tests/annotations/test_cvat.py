@@ -317,13 +317,15 @@ def test_numbered_skeletons_of_two_kinds(tmp_path: Path) -> None:
     """A hand of 3 points is no face that lacks two, if the category says so."""
     numbers = [str(i) for i in range(5)]
     hand = _skeleton(POINTS[:3] + 50, numbers[:3], label="hand")
-    path = _write(tmp_path, _document(_image(_skeleton(names=numbers), hand)))
+    wheel = _points("wheel", POINTS[0])
+    path = _write(tmp_path, _document(_image(_skeleton(names=numbers), hand, wheel)))
     with refuses("'face'", "'hand'", "mtfl5", "category=", path=path):
         _read(path)
-    (record,), errors, (note,) = _read(path, category="face")
+    (record,), errors, notes = _read(path, category="face")
     assert not errors
     np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
-    assert_told(note, 1, "'hand'")
+    for note, label in zip(notes, ("'hand'", "'wheel'"), strict=True):
+        assert_told(note, 1, label)
 
 
 def test_first_and_origin(tmp_path: Path) -> None:
