@@ -218,7 +218,7 @@ class _Faces:
         if not families or not self._options.match_names:
             return {}
         schema, first = self._options.schema, self._options.first
-        own = [family for family in families if family is not None]
+        own: list[str | None] = [family for family in families if family is not None]
         if not own or not self._options.categories:
             own = point_names.families_of(families, schema, "category")
         self._others = families.keys() - own
@@ -366,9 +366,7 @@ def _holds(box: Shape, points: np.ndarray) -> np.ndarray:
 
 def stated_size(width: object, height: object) -> tuple[int, int] | None:
     """An image's size as an annotation states it; None if it does not, or with nonsense."""
-    if type(width) in (int, float) and type(height) in (int, float):
-        size = (int(width), int(height))  # type: ignore[call-overload]
-        if min(size) > 0:
-            return size
-    return None
-
+    size = [int(value) for value in (width, height)
+            if isinstance(value, int | float) and not isinstance(value, bool)
+            and 1 <= value <= parsing.MAX_COORDINATE]
+    return (size[0], size[1]) if len(size) == 2 else None
