@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from efld_tf.annotations import cvat
+from efld_tf.annotations import cvat, label_studio
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
@@ -47,6 +49,44 @@ def _read_cvat(path: Path) -> Iterator[FaceRecord | DataError | Note]:
     return cvat.read(path, schema="mtfl5")
 
 
+def _label_studio_results() -> list[dict[str, Any]]:
+    common = {"original_width": 408, "original_height": 408, "image_rotation": 0}
+    points = [
+        {"id": f"p{name}", "type": "keypointlabels", "from_name": "points", "parentID": "box",
+         "value": {"x": float(x) / 4.08, "y": float(y) / 4.08, "width": 0.2,
+                   "keypointlabels": [name]}} | common
+        for name, (x, y) in zip(FIVE, some_points(5), strict=True)]
+    box = {"x": 1, "y": 2, "width": 30, "height": 40, "rotation": 5, "rectanglelabels": ["face"]}
+    return [*points, {"id": "box", "type": "rectanglelabels", "from_name": "boxes",
+                      "value": box} | common]
+
+
+def _label_studio_bytes(data: Path) -> bytes:
+    annotation = {"id": 3, "result": _label_studio_results(), "was_cancelled": False,
+                  "ground_truth": False, "updated_at": "2025-01-30T02:40:43.893578Z"}
+    task = {"id": 1, "data": {"image": "/data/upload/3/1a2b3c4d-a.jpg"}, "predictions": [],
+            "annotations": [annotation]}
+    return json.dumps([task]).encode()
+
+
+def _label_studio_minimal(data: Path) -> bytes:
+    record: dict[str, Any] = {"image": "a.jpg", "id": 1}
+    for result in _label_studio_results():
+        sizes = {key: result[key] for key in ("original_width", "original_height")}
+        record.setdefault(result["from_name"], []).append(result["value"] | sizes)
+    return json.dumps([record | {"annotator": 1, "annotation_id": 3}]).encode()
+
+
+def _read_label_studio(path: Path) -> Iterator[FaceRecord | DataError | Note]:
+    return label_studio.read(path, schema="mtfl5")
+
+
 LAYOUTS: dict[str, Layout] = {
     "cvat": Layout(_read_cvat, "a.xml", "a.xml", ("a.jpg", "clip.avi"), _cvat_bytes),
-}
+    "label_studio": Layout(
+        _read_label_studio, "a.json", "a.json", ("a.jpg",), _label_studio_bytes
+    ),
+    "label_studio_minimal": Layout(
+        _read_label_studio, "a.json", "a.json", ("a.jpg",), _label_studio_minimal
+    ),
+}  # fmt: skip
