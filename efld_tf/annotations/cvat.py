@@ -88,7 +88,6 @@ def read(
     options = Options.parse(schema, names, first, category, origin)
     choice("frames", frames, cvat_tracks.FRAMES)
     folders = image_folders(images, [path.parent, path.parent / "images"])
-    _refuse_zip(path)
     document = _Document(path, same_order=names == IGNORE)
     for event in xml_events.read(path, "annotations", "CVAT"):
         if isinstance(event, DataError):
@@ -99,16 +98,6 @@ def read(
     pictures = [*document.errors, *_pictures(document, found, frames, left_out)]
     yield from faces(pictures, options, found.folders, path)
     yield from cvat_tracks.notes(left_out)
-
-
-def _refuse_zip(path: Path) -> None:
-    try:
-        with parsing.open_limited(path) as file:
-            start = file.read(4)
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
-    if start == b"PK\x03\x04":
-        raise DataError(path, "expected annotations.xml, got the .zip of an export: unzip it")
 
 
 @dataclass
@@ -254,7 +243,8 @@ class _Document:
     def _shape(self, drawing: _Drawing, owner: Mapping[str, str]) -> Shape | None:
         """What was drawn; None if it is outside. Label and group are attributes of `owner`."""
         path, attributes, line = self._path, drawing.attributes, drawing.line
-        label, group = owner.get("label", ""), owner.get("group_id")
+        label, number = owner.get("label", ""), owner.get("group_id", "0")
+        group = None if number == "0" else number
         if drawing.tag == SKELETON:
             return self._skeleton(drawing, label, group)
         if self._flag(attributes, "outside", line):
