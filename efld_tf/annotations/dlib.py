@@ -14,15 +14,13 @@ base) do not tell where the mouth is and have no schema here.
 from __future__ import annotations
 
 import functools
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.parsers import expat
 
 import numpy as np
 
-from efld_tf.annotations import image_paths, parsing, point_names
+from efld_tf.annotations import image_paths, parsing, point_names, xml_events
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord, checked_points
@@ -31,12 +29,7 @@ from efld_tf.landmarks import schemas
 
 SCHEMAS = {68: "ibug68", 194: "helen194"}
 
-# dlib's file of all of 300-W takes 29 MB; the largest other known one takes 100 MB.
-MAX_FILE_BYTES = 1 << 30
-CHUNK_BYTES = 1 << 16
-
-# A tag of imglab takes about 100 bytes. Longer ones would be collected in memory.
-MAX_TAG_BYTES = 1 << 20
+# The most of dlib's own files is 194.
 MAX_PARTS = 1 << 12
 
 PLACE = ("left", "top", "width", "height")
@@ -176,90 +169,30 @@ def _boxes(path: Path) -> Iterator[_Box | DataError]:
     Raises:
       DataError: the file cannot be read or is too large.
     """
-    events = _Events(path)
-    try:
-        with parsing.open_limited(path, MAX_FILE_BYTES) as file:
-            final = False
-            while not final:
-                chunk = file.read(CHUNK_BYTES)
-                final = not chunk
-                error = events.feed(chunk, final)
-                while events.boxes:
-                    yield events.boxes.popleft()
-                if error:
-                    yield error
-                    return
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
-
-
-class _Events:
-    """Collects boxes from the events of expat, without building a tree."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._image: str | None = None
-        self._box: _Box | None = None
-        self._depth = 0
-        self._fed = self._reached = 0
-        self.boxes: deque[_Box] = deque()
-        self._parser = expat.ParserCreate()
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._text
-        self._parser.CommentHandler = self._text
-        # Entities can only be declared in a document type; without one there is nothing to expand.
-        self._parser.StartDoctypeDeclHandler = self._doctype
-
-    def feed(self, chunk: bytes, final: bool) -> DataError | None:
-        """Parses the next chunk; after an error is returned, no more may be fed."""
-        try:
-            self._parser.Parse(chunk, final)
-        except DataError as error:
-            return error
-        except expat.ExpatError as error:
-            message = expat.errors.messages.get(error.code, "malformed")
-            return DataError(self._path, f"not XML that can be read: {message}", error.lineno)
-        except (LookupError, ValueError):
-            return DataError(self._path, "not XML that can be read: of an unknown encoding", 1)
-        self._fed += len(chunk)
-        if self._fed - self._reached > MAX_TAG_BYTES:
-            return self._error(f"expected tags, got more than {MAX_TAG_BYTES} bytes without one")
-        return None
-
-    def _error(self, reason: str) -> DataError:
-        return DataError(self._path, reason, self._parser.CurrentLineNumber)
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._reached = self._parser.CurrentByteIndex
-        self._depth += 1
-        if self._depth == 1 and tag != "dataset":
-            raise self._error(f"expected dlib's <dataset>, got <{parsing.shorten(tag)}>")
-        if tag == "image":
-            self._image = attributes.get("file", "")
-        elif tag == "box" and self._image is not None:
-            self._box = _Box(self._image, attributes, self._parser.CurrentLineNumber)
-        elif tag == "part" and self._box is not None:
-            if len(self._box.parts) == MAX_PARTS:
-                raise self._error(f"expected at most {MAX_PARTS} parts in a box")
-            name, x, y = (attributes.get(name, "") for name in ("name", "x", "y"))
-            self._box.parts.append((name, x, y, self._parser.CurrentLineNumber))
-
-    def _end(self, tag: str) -> None:
-        self._reached = self._parser.CurrentByteIndex
-        self._depth -= 1
-        if tag == "box" and self._box is not None:
-            if self._box.attributes.get("ignore", "0") in ("", "0"):
-                self.boxes.append(self._box)
-            self._box = None
+    image: str | None = None
+    box: _Box | None = None
+    for event in xml_events.read(path, "dataset", "dlib"):
+        if isinstance(event, DataError):
+            yield event
+            return
+        tag, attributes, _, line = event
+        if attributes is None:
+            if tag == "box" and box is not None:
+                if box.attributes.get("ignore", "0") in ("", "0"):
+                    yield box
+                box = None
+            elif tag == "image":
+                image = None
         elif tag == "image":
-            self._image = None
-
-    def _text(self, _: str) -> None:
-        self._reached = self._parser.CurrentByteIndex
-
-    def _doctype(self, *_: object) -> None:
-        raise self._error("a document type is not accepted: dlib's files have none")
+            image = attributes.get("file", "")
+        elif tag == "box" and image is not None:
+            box = _Box(image, attributes, line)
+        elif tag == "part" and box is not None:
+            if len(box.parts) == MAX_PARTS:
+                yield DataError(path, f"expected at most {MAX_PARTS} parts in a box", line)
+                return
+            name, x, y = (attributes.get(name, "") for name in ("name", "x", "y"))
+            box.parts.append((name, x, y, line))
 
 
 FORMAT = Format(

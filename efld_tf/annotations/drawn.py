@@ -15,7 +15,7 @@ out and counted. The readers of the tools' files make `Picture`s, and `faces` do
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,8 +40,8 @@ class Shape:
     """Something that was drawn.
 
     Attributes:
-      points: [K, 2] float64 in the tool's pixels; K is 1 for a single point. A box has two corners.
-        NaN for points that are not annotated.
+      points: [K, 2] float64 in the tool's pixels; K is 1 for a single point, and 0 for what is no
+        points, such as a mask. A box has two corners. NaN for points that are not annotated.
       label: what the user called it; "" for nothing.
       is_box: whether it is a box.
       names: the names of the points, if each has one.
@@ -73,6 +73,8 @@ class Picture:
       frame: the frame, if the image is a video.
       identity: what must not be on both sides of a split; None for the image.
       normalised: whether points are shares of the image's width and height.
+      upright: whether the tool shows photos turned as their EXIF orientation says; None if that is
+        not known.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Picture:
     frame: int | None = None
     identity: str | None = None
     normalised: bool = False
+    upright: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,8 @@ class _Faces:
     def __init__(self, options: Options, folders: Sequence[Path], pictures: Sequence[Picture]):
         self._options, self._folders = options, folders
         self._count = schemas.get(options.schema).num_points
+        # The labels of shapes with names of something else; None for single points.
+        self._others: Set[str | None] = frozenset()
         self._indices = self._match(pictures)
         self._face_labels = self._labels_of_faces(pictures)
         self._tells_occlusion = any(
@@ -178,9 +183,11 @@ class _Faces:
         for shape in picture.shapes:
             if shape.is_box:
                 boxes.append(shape)
+            elif self._has_other_names(shape):
+                self.left_out[shape.label] += 1
             elif len(shape.points) == 1 and self._count > 1 and shape.names is None:
                 singles.append(shape)
-            elif shape.label in self._face_labels:
+            elif len(shape.points) and shape.label in self._face_labels:
                 found.append(_Face([shape], shape.group))
             else:
                 self.left_out[shape.label] += 1
@@ -199,18 +206,29 @@ class _Faces:
                 yield error
 
     def _match(self, pictures: Sequence[Picture]) -> dict[str, int]:
-        """The index of each name of a point, of all pictures."""
-        names: dict[str, None] = {}
+        """The index of each name of a point, of all pictures; what has other names is no face."""
+        families: dict[str | None, dict[str, None]] = defaultdict(dict)
         for picture in pictures:
             for shape in picture.shapes:
                 if shape.names is not None and self._wanted(shape.label):
-                    names.update(dict.fromkeys(shape.names))
+                    families[shape.label].update(dict.fromkeys(shape.names))
                 elif len(shape.points) == 1 and not shape.is_box and shape.label \
                         and self._count > 1:
-                    names[shape.label] = None
-        if not names or not self._options.match_names:
+                    families[None][shape.label] = None
+        if not families or not self._options.match_names:
             return {}
-        return point_names.match(list(names), self._options.schema, self._options.first)
+        schema, first = self._options.schema, self._options.first
+        own: list[str | None] = [family for family in families if family is not None]
+        if not own or not self._options.categories:
+            own = point_names.families_of(families, schema, "category")
+        self._others = families.keys() - own
+        names = dict.fromkeys(name for family in own for name in families[family])
+        return point_names.match(list(names), schema, first)
+
+    def _has_other_names(self, shape: Shape) -> bool:
+        if shape.names is not None:
+            return shape.label in self._others
+        return None in self._others and len(shape.points) == 1 and bool(shape.label)
 
     def _wanted(self, label: str) -> bool:
         return not self._options.categories or label in self._options.categories
@@ -256,6 +274,7 @@ class _Faces:
             attributes={k: v for shape in shapes for k, v in shape.attributes.items()},
             identity=picture.identity or name,
             frame=picture.frame,
+            upright=picture.upright,
             image_size=picture.size,
             normalised=picture.normalised,
         )
@@ -347,9 +366,7 @@ def _holds(box: Shape, points: np.ndarray) -> np.ndarray:
 
 def stated_size(width: object, height: object) -> tuple[int, int] | None:
     """An image's size as an annotation states it; None if it does not, or with nonsense."""
-    if type(width) in (int, float) and type(height) in (int, float):
-        size = (int(width), int(height))  # type: ignore[call-overload]
-        if min(size) > 0:
-            return size
-    return None
-
+    size = [int(value) for value in (width, height)
+            if isinstance(value, int | float) and not isinstance(value, bool)
+            and 1 <= value <= parsing.MAX_COORDINATE]
+    return (size[0], size[1]) if len(size) == 2 else None

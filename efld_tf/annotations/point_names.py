@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from efld_tf.annotations.parsing import shorten
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
+
+Key = TypeVar("Key", bound=Hashable)
 
 # A message lists at most so many names.
 MOST_LISTED = 8
@@ -62,6 +65,34 @@ def match(names: Sequence[str], schema: str, first: int | None = None) -> dict[s
         same = [name for name in names if indices[name] == twice[0]]
         raise EfldError(f"{_listed(same)} are the same point of {schema}")
     return indices
+
+
+def families_of(
+    families: Mapping[Key, Collection[str]], schema: str, option: str
+) -> list[Key]:
+    """Which of several sets of names are of a schema: those with one of its names, or of numbers.
+
+    If there is none, all are, so that matching them says what is wrong.
+
+    Args:
+      families: sets of names by what their points have in common, such as the label of a skeleton;
+        None for single points.
+      option: the option that chooses, for the message.
+
+    Raises:
+      EfldError: there are several sets of numbers, and they differ.
+    """
+    own = {simplified(name) for name in schemas.get(schema).names}
+    simple = {family: frozenset(map(simplified, names)) for family, names in families.items()}
+    known = [family for family, names in simple.items() if names & own]
+    if known:
+        return known
+    numbers = [family for family, names in families.items() if numbered([*names])]
+    if len({simple[family] for family in numbers}) > 1:
+        labels = sorted("single points" if family is None else str(family) for family in numbers)
+        raise EfldError(f"the numbered points of {_listed(labels)} differ: say with {option}= "
+                        f"which are those of {schema}")
+    return numbers or list(families)
 
 
 def first_number(names: Sequence[str], schema: str) -> int | None:

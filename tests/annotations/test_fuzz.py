@@ -19,10 +19,17 @@ from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
-from tests.annotations import layouts, layouts_matlab, layouts_tables, layouts_text
+from tests.annotations import (
+    layouts,
+    layouts_browser,
+    layouts_matlab,
+    layouts_tables,
+    layouts_text,
+)
 from tests.annotations.layouts import Layout
 
-LAYOUTS = layouts.LAYOUTS | layouts_matlab.LAYOUTS | layouts_text.LAYOUTS | layouts_tables.LAYOUTS
+LAYOUTS = (layouts.LAYOUTS | layouts_matlab.LAYOUTS | layouts_text.LAYOUTS
+           | layouts_tables.LAYOUTS | layouts_browser.LAYOUTS)
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
@@ -132,21 +139,26 @@ def replacements(value: Any) -> Iterator[Any]:
 def test_values_of_other_types(layout: Layout, shared_data: Path, tmp_path: Path) -> None:
     """JSON of another shape, and tables with other words."""
     text = layout.content(shared_data).decode("utf-8", "replace")
-    try:
-        for other in replacements(json.loads(text)):
-            check(layout, tmp_path, json.dumps(other).encode())
-        return
-    except ValueError:
-        pass
     first, *further = text.splitlines()
-    try:
-        for other in replacements(json.loads(first)):
+    whole, line = _json(text), _json(first)
+    if whole is not None:
+        for other in replacements(whole):
+            check(layout, tmp_path, json.dumps(other).encode())
+    elif line is not None:
+        for other in replacements(line):
             check(layout, tmp_path, "\n".join([json.dumps(other), *further]).encode())
-    except ValueError:
+    else:
         words = re.split(r"([\s,;]+)", text)
         for i in [*range(0, 24, 2), *range(len(words) - 1, len(words) - 12, -2)]:
             for other in ("", "nan", "-1", "1e9", "x", '"', "[]", "0x10", "1,5"):
                 check(layout, tmp_path, "".join([*words[:i], other, *words[i + 1 :]]).encode())
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 @every_layout

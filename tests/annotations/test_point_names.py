@@ -81,3 +81,23 @@ def test_where_numbers_start() -> None:
     assert point_names.first_number(["3", "0"], SCHEMA) == 0
     assert point_names.first_number(["3", "p5", "x"], SCHEMA) == 1
     assert point_names.first_number(["3", "x"], SCHEMA) is None
+
+
+def test_names_of_other_things_are_told_from_those_of_the_schema() -> None:
+    hand, face = ["wrist", "thumb"], [*OWN[:3], "misspelt"]
+    assert point_names.families_of({"hand": hand, "face": face}, SCHEMA, "category") == ["face"]
+    # Names decide over numbers, and numbers over nothing.
+    numbers = ["1", "2", "3"]
+    assert point_names.families_of({1: numbers, None: face}, SCHEMA, "category") == [None]
+    assert point_names.families_of({1: numbers, 2: hand}, SCHEMA, "category") == [1]
+    assert point_names.families_of({1: numbers, 2: numbers[::-1]}, SCHEMA, "category") == [1, 2]
+    # Where nothing fits, `match` tells of all of them.
+    assert point_names.families_of({1: hand, 2: ["a"]}, SCHEMA, "category") == [1, 2]
+    assert point_names.families_of({1: []}, SCHEMA, "category") == [1]
+
+
+def test_numbers_of_several_things() -> None:
+    """Neither may be taken for the schema's points without a word."""
+    families = {"face": ["1", "2", "3", "4", "5"], "hand": ["1", "2", "3"], None: ["p1"]}
+    with refuses("'face'", "'hand'", "'single points'", "control=", SCHEMA):
+        point_names.families_of(families, SCHEMA, "control")
