@@ -19,10 +19,17 @@ from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
-from tests.annotations import layouts, layouts_matlab, layouts_tables, layouts_text
+from tests.annotations import (
+    layouts,
+    layouts_matlab,
+    layouts_tables,
+    layouts_text,
+    layouts_yolo,
+)
 from tests.annotations.layouts import Layout
 
 LAYOUTS = layouts.LAYOUTS | layouts_matlab.LAYOUTS | layouts_text.LAYOUTS | layouts_tables.LAYOUTS
+LAYOUTS |= layouts_yolo.LAYOUTS
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
