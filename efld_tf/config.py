@@ -22,6 +22,8 @@ MAX_CONFIG_BYTES = 1 << 20
 class _StrictLoader(yaml.SafeLoader):
     """Loads YAML without duplicate keys, which hide mistakes, and aliases, which can explode."""
 
+    keys: tuple[type, ...] = (str,)
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
@@ -29,10 +31,10 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: set[str] = set()
+        keys: set[str | int] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
+            if type(key) not in self.keys:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is not a word", key_node.start_mark
                 )
@@ -42,6 +44,12 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             keys.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _ForeignLoader(_StrictLoader):
+    """Loads YAML of other programs, whose keys may be whole numbers, too."""
+
+    keys = (str, int)
 
 
 # YAML 1.1 reads 1e-3 as a word, but YAML 1.2 and everybody who writes it mean a number.
@@ -72,8 +80,11 @@ def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
         raise DataError(path, str(error)) from error
 
 
-def read_tree(path: str | Path) -> Any:
+def read_tree(path: str | Path, *, foreign: bool = False) -> Any:
     """Reads the content of a YAML file.
+
+    Args:
+      foreign: whether it is of another program, whose keys may be whole numbers, too.
 
     Raises:
       DataError: the file cannot be read, is too large, or is not YAML, or it has aliases, duplicate
@@ -83,7 +94,8 @@ def read_tree(path: str | Path) -> Any:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise DataError(path, f"expected at most {MAX_CONFIG_BYTES} bytes of YAML")
-        return _parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return _parse(text, _ForeignLoader if foreign else _StrictLoader)
     except OSError as error:
         raise DataError(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -145,9 +157,9 @@ def expand(text: str) -> str:
     return re.sub(r"\$\{(\w+)\}", value, text)
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, loader: type[_StrictLoader] = _StrictLoader) -> Any:
     try:
-        return yaml.load(text, _StrictLoader)
+        return yaml.load(text, loader)
     except (KeyError, ValueError) as error:  # A date or `!!int x` is malformed.
         raise yaml.YAMLError(str(error)) from error
 

@@ -218,3 +218,16 @@ def test_recipes_are_checked_as_a_whole(override: str, facts: list[object]) -> N
     path = ROOT / "configs" / "efld" / "demo.yaml"
     with refuses(*facts, path=path):
         recipe.load(path, [override])
+
+
+def test_yaml_of_other_programs_may_have_numbers_as_keys(tmp_path: Path) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text("names: {0: face, 1: hat, x: y}")
+    assert config.read_tree(path, foreign=True) == {"names": {0: "face", 1: "hat", "x": "y"}}
+    with refuses("key", "0", "word", path=path, line=1):
+        config.read_tree(path)
+    for text, fact in (("{0: a, 0: b}", "twice"), ("{1.5: a}", "word"), ("{yes: a}", "word"),
+                       ("{a: &b 1, c: *b}", "aliases")):
+        path.write_text(text)
+        with refuses(fact, path=path, line=1):
+            config.read_tree(path, foreign=True)

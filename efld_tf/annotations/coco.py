@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,44 +59,67 @@ def read(
       EfldError: an option has an unknown value.
     """
     name = None if schema is None else schema_named(schema)
-    folders = image_folders(images, _image_places(path))
+    folders = image_folders(images, image_places(path, path.stem.rpartition("_")[2]))
     by_name = choice("names", names, ("match", "ignore")) == "match"
     first_pixel = float(choice("origin", origin, ("0", "0.5", "1")))
-    content = json_values.load(path)
-    if not isinstance(content, dict):
-        raise DataError(path, "expected an object with the lists 'images' and 'annotations'")
-    for key in ("images", "annotations"):
-        if not isinstance(content.get(key), list):
-            raise DataError(path, f"expected a list as {key!r}")
+    content = load(path)
     annotations = content["annotations"]
     categories = _categories(content.get("categories"), path)
     faces = _of_faces(annotations, categories, name, category, path)
     kept = [a for a in annotations
             if not isinstance(a, dict) or (_has_points(a) and _category(a) in faces)]
-    reader = _Reader(path, folders, _images(content["images"], path), name, first_pixel,
+    reader = _Reader(path, folders, images_by_id(content["images"], path), name, first_pixel,
                      _flags(kept), categories if by_name else {})
     for number, annotation in enumerate(kept):
         try:
             record = reader.record(annotation)
         except DataError as error:
-            has_id = isinstance(annotation, dict) and "id" in annotation
-            label = parsing.shorten(str(annotation["id"]), 40) if has_id else f"number {number}"
-            yield DataError(path, f"annotation {label}: {error.reason}")
+            yield annotation_error(error, annotation, number)
         else:
             yield record
     yield from _left_out(annotations, categories, faces)
 
 
-def _image_places(path: Path) -> list[Path]:
+def load(
+    path: Path, hook: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The content of a file, with the lists `images` and `annotations`.
+
+    Args:
+      hook: makes what is kept of each object in it, see `json_values.load`.
+
+    Raises:
+      DataError: `path` is not a readable file of that layout.
+    """
+    content = json_values.load(path, hook=hook)
+    if not isinstance(content, dict):
+        raise DataError(path, "expected an object with the lists 'images' and 'annotations'")
+    for key in ("images", "annotations"):
+        if not isinstance(content.get(key), list):
+            raise DataError(path, f"expected a list as {key!r}")
+    return content
+
+
+def annotation_error(error: DataError, annotation: Any, number: int) -> DataError:
+    """An error with the annotation that it is of: its id, or its place in the list."""
+    has_id = isinstance(annotation, dict) and "id" in annotation
+    label = parsing.shorten(str(annotation["id"]), 40) if has_id else f"number {number}"
+    return DataError(error.path, f"annotation {label}: {error.reason}")
+
+
+def image_places(path: Path, subset: str) -> list[Path]:
+    """The folders in which the images of a file may lie, as COCO, MMPose and CVAT have them."""
     places = [path.parent, path.parent / "images"]
     if path.absolute().parent.name == "annotations":
-        above, subset = path.absolute().parent.parent, path.stem.rpartition("_")[2]
+        above = path.absolute().parent.parent
         places += [above / "images" / subset, above / "images", above / subset, above]
     return places
 
 
 @dataclass(frozen=True)
-class _Image:
+class Image:
+    """An image of a file: its name there, and its size, if it is stated."""
+
     name: str
     size: tuple[int, int] | None
 
@@ -109,15 +132,19 @@ class _Category:
     keypoints: tuple[str, ...]
 
 
-def _images(images: list[Any], path: Path) -> dict[int | str, _Image]:
-    """The images by id; those without either later give errors of unknown ids."""
-    result: dict[int | str, _Image] = {}
+def images_by_id(images: list[Any], path: Path) -> dict[int | str, Image]:
+    """The images by id; those without either later give errors of unknown ids.
+
+    Raises:
+      DataError: two images have the same id.
+    """
+    result: dict[int | str, Image] = {}
     for image in images:
         if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) \
                 or not isinstance(number := image.get("id"), int | str):
             continue
         size = stated_size(image.get("width"), image.get("height"))
-        found = _Image(image["file_name"], size)
+        found = Image(image["file_name"], size)
         if result.setdefault(number, found) != found:
             raise DataError(path, f"two images have the id {parsing.shorten(str(number))}")
     return result
@@ -231,7 +258,7 @@ class _Reader:
 
     path: Path
     folders: list[Path]
-    images: dict[int | str, _Image]
+    images: dict[int | str, Image]
     schema: str | None
     origin: float
     flags: frozenset[int]
@@ -251,17 +278,13 @@ class _Reader:
         rows = values.reshape(-1, 3)
         schema, places = self._schema(len(rows), self.categories.get(_category(annotation)))
         points, visible = self._points(rows, schema, places)
-        number = annotation.get("image_id")
-        if not isinstance(number, int | str) or number not in self.images:
-            got = parsing.shorten(str(number))
-            raise DataError(self.path, f"there is no image with the id {got}")
-        image = self.images[number]
+        image = image_of(annotation, self.images, self.path)
         name = image_paths.relative_name(image.name, self.path, None, self.folders)
         return FaceRecord(
             image=image_paths.find_image(self.folders, name, self.path),
             points=points,
             schema=schema,
-            box=self._box(annotation.get("bbox")),
+            box=box_of(annotation, "bbox", self.path, self.origin),
             visible=visible,
             attributes=json_values.attributes(annotation.get("attributes"), self.path),
             identity=name,
@@ -301,17 +324,40 @@ class _Reader:
         checked = checked_points(points, schema, self.path, missing=True)
         return checked, flags == VISIBLE if tells_occlusion else None
 
-    def _box(self, value: Any) -> np.ndarray | None:
-        if value is None:
-            return None
-        box = json_values.numbers(value, self.path, "bbox")
-        if not box.any():  # written for "no box"
-            return None
-        if len(box) != 4:
-            raise DataError(self.path, "bbox: expected x, y, width, height")
-        x, y, width, height = box
-        corners = np.array([x, y, x + width, y + height]) - self.origin
-        return parsing.box_of(corners, self.path)
+
+def image_of(annotation: dict[str, Any], images: dict[int | str, Image], path: Path) -> Image:
+    """The image that an annotation is of.
+
+    Raises:
+      DataError: there is none.
+    """
+    number = annotation.get("image_id")
+    if not isinstance(number, int | str) or number not in images:
+        raise DataError(path, f"there is no image with the id {parsing.shorten(str(number))}")
+    return images[number]
+
+
+def box_of(
+    annotation: dict[str, Any], field: str, path: Path, origin: float = 0
+) -> np.ndarray | None:
+    """The box (x0, y0, x1, y1) of a field with x, y, width and height, or None without one.
+
+    Args:
+      origin: what the file calls the first pixel's centre.
+
+    Raises:
+      DataError: the field has something else.
+    """
+    value = annotation.get(field)
+    if value is None:
+        return None
+    box = json_values.numbers(value, path, field)
+    if not box.any():  # written for "no box"
+        return None
+    if len(box) != 4:
+        raise DataError(path, f"{field}: expected x, y, width, height")
+    x, y, width, height = box
+    return parsing.box_of(np.array([x, y, x + width, y + height]) - origin, path)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""The common parts of readers of general formats: the schema and the folders of a source."""
+"""The common parts of readers of general formats: the options that a source gives."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from efld_tf.annotations.parsing import MAX_COORDINATE
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas, shapes
 
 SCHEMA_SUFFIXES = (".yaml", ".yml")
+
+# The smallest faces, by the longer side of their boxes in pixels, that are read by default from
+# photos of crowds: RetinaFace's smallest anchors. Five points of a smaller one are within a few
+# pixels, which `placement` refuses.
+MIN_FACE = "16"
 
 
 def schema_named(option: str | None) -> str:
@@ -86,3 +92,18 @@ def choice(name: str, value: str, values: Sequence[str]) -> str:
     if value not in values:
         raise EfldError(f"{name}: expected {' or '.join(values)}, got {value!r}")
     return value
+
+
+def pixels(name: str, value: str) -> float:
+    """The value of an option that is a number of pixels.
+
+    Raises:
+      EfldError: the value is no number from 0 on.
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= MAX_COORDINATE:
+        raise EfldError(f"{name}: expected a number of pixels, got {value!r}")
+    return number

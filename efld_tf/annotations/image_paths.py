@@ -33,8 +33,8 @@ def relative_name(
                     return str(posix.relative_to(root))
         elif not re.match(r"[A-Za-z]:", name):
             normal = PurePosixPath(os.path.normpath(posix))
-            beside = folders and normal.parts[0] == ".." and len(normal.parts) > 2
-            if ".." not in normal.parts[1 if beside else 0 :]:
+            beside = folders and normal.parts[:1] == ("..",) and len(normal.parts) > 2
+            if normal.parts and ".." not in normal.parts[1 if beside else 0 :]:
                 return str(normal)
     raise DataError(
         path, f"expected an image path inside the data set's folder, got {shorten(name)}", line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,30 @@ from efld_tf.errors import DataError, EfldError
 MAX_FILE_BYTES = 1 << 30
 
 
-def load(path: Path, *, unique: bool = False) -> Any:
+# Makes what is kept of an object.
+Hook = Callable[[dict[str, Any]], Any]
+
+
+def load(path: Path, *, unique: bool = False, hook: Hook | None = None) -> Any:
     """The content of a JSON file, read at once.
 
     Args:
       unique: whether a key that occurs twice in an object is refused; JSON keeps the last.
+      hook: makes what is kept of each object, so that a large file does not fill the memory.
 
     Raises:
       DataError: the file cannot be read, is larger than `MAX_FILE_BYTES`, or is not JSON.
     """
-    return parse(parsing.read_bytes(path, MAX_FILE_BYTES), path, unique=unique)
+    return parse(parsing.read_bytes(path, MAX_FILE_BYTES), path, unique=unique, hook=hook)
 
 
 def parse(
-    text: str | bytes, path: Path, line: int | None = None, *, unique: bool = False
-) -> Any:
+    text: str | bytes, path: Path, line: int | None = None, *, unique: bool = False,
+    hook: Hook | None = None,
+) -> Any:  # fmt: skip
     """The value of a JSON text, which is the whole file or its line `line`.
+
+    `unique` and `hook`, of which only one may be given, are those of `load`.
 
     Raises:
       DataError: the text is not JSON, or has a key twice, see `load`.
@@ -48,7 +57,7 @@ def parse(
         return result
 
     try:
-        return json.loads(text, object_pairs_hook=once if unique else None)
+        return json.loads(text, object_hook=hook, object_pairs_hook=once if unique else None)
     except json.JSONDecodeError as error:
         raise DataError(path, f"not valid JSON: {error.msg}", line or error.lineno) from error
     except UnicodeDecodeError as error:

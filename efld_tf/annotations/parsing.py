@@ -144,11 +144,14 @@ def box_of(
     """A checked box (x0, y0, x1, y1) as float32 [4].
 
     Raises:
-      DataError: the box is empty.
+      DataError: the box is empty, or beyond `MAX_COORDINATE`.
     """
     x0, y0, x1, y1 = corners
     if not (x1 > x0 and y1 > y0):
         raise DataError(path, f"an empty face box: x {x0:g} to {x1:g}, y {y0:g} to {y1:g}", line)
+    if max(-x0, -y0, x1, y1) > MAX_COORDINATE:
+        raise DataError(path, f"a face box too large for pixels: x {x0:g} to {x1:g}, y {y0:g} to "
+                              f"{y1:g}", line)
     return np.asarray(corners, dtype=np.float32)
 
 

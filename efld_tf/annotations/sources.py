@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from efld_tf import config
 from efld_tf.annotations import (
     aflw,
     aflw2000,
+    asf,
     celeba,
     coco,
+    coco_wholebody,
     cofw,
     cofw68,
     cvat,
@@ -30,6 +32,7 @@ from efld_tf.annotations import (
     menpo,
     mtfl,
     muct76,
+    retinaface,
     routes,
     scut,
     table,
@@ -38,6 +41,7 @@ from efld_tf.annotations import (
     w300lp,
     webmorph,
     wflw,
+    yolo,
     youtube_faces,
 )
 from efld_tf.annotations.declared import infer_flip, schema_named
@@ -53,8 +57,10 @@ FORMATS: dict[str, Format] = {
     for format in (
         aflw.FORMAT,
         aflw2000.FORMAT,
+        asf.FORMAT,
         celeba.FORMAT,
         coco.FORMAT,
+        coco_wholebody.FORMAT,
         cofw.FORMAT,
         cofw68.FORMAT,
         table.FORMAT,
@@ -71,12 +77,14 @@ FORMATS: dict[str, Format] = {
         menpo.FORMAT,
         mtfl.FORMAT,
         muct76.FORMAT,
+        retinaface.FORMAT,
         scut.FORMAT,
         vw300.FORMAT,
         w300.FORMAT,
         w300lp.FORMAT,
         webmorph.FORMAT,
         wflw.FORMAT,
+        yolo.FORMAT,
         youtube_faces.FORMAT,
     )
 }
@@ -260,7 +268,7 @@ def read(
         raise EfldError(f"source {source}: none of its {len(skipped)} faces can be used; the "
                         f"first: {skipped[0]}")
     if not schema_names:
-        raise no_face(source)
+        raise no_face(source, notes)
     if len(schema_names) > 1:
         several = ", ".join(schema_names)
         raise EfldError(f"source {source}: annotations of several schemas: {several}")
@@ -270,14 +278,18 @@ def read(
     return Annotations(source, schema_names[0], records, skipped, frozenset(excluded), notes)
 
 
-def no_face(source: Source) -> EfldError:
-    """The error for a source in which its reader finds nothing."""
+def no_face(source: Source, notes: Sequence[str] = ()) -> EfldError:
+    """The error for a source in which its reader finds nothing.
+
+    Args:
+      notes: those of the reader, such as what it left out.
+    """
     format = FORMATS[source.reader]
     route = routes.nearest(source.path, source.reader)
-    return EfldError(
-        f"source {source}: no annotated face found; expected {format.path}: {format.layout}"
-        + (f"; {route}" if route else "")
-    )
+    return EfldError("; ".join([
+        f"source {source}: no annotated face found", *notes,
+        f"expected {format.path}: {format.layout}", *([route] if route else []),
+    ]))
 
 
 def error_key(error: DataError, folder: Path) -> str:

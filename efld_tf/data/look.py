@@ -83,7 +83,9 @@ def faces(source: str, remarks: Remarks, split: str | None = None) -> Iterator[F
 
 def no_face(source: str, remarks: Remarks) -> EfldError:
     """The error of a source in which `faces` found no face: its first one, or that it is empty."""
-    return remarks.errors[0] if remarks.errors else sources.no_face(sources.parse(source))
+    if remarks.errors:
+        return remarks.errors[0]
+    return sources.no_face(sources.parse(source), remarks.notes)
 
 
 def _source_faces(items: Iterable[FaceRecord | DataError], remarks: Remarks) -> Iterator[Face]:

@@ -25,11 +25,12 @@ from tests.annotations import (
     layouts_matlab,
     layouts_tables,
     layouts_text,
+    layouts_yolo,
 )
 from tests.annotations.layouts import Layout
 
 LAYOUTS = (layouts.LAYOUTS | layouts_matlab.LAYOUTS | layouts_text.LAYOUTS
-           | layouts_tables.LAYOUTS | layouts_browser.LAYOUTS)
+           | layouts_tables.LAYOUTS | layouts_browser.LAYOUTS | layouts_yolo.LAYOUTS)
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 

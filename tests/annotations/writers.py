@@ -32,6 +32,23 @@ def ibug_text(points: np.ndarray) -> str:
     return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}}}\n"
 
 
+def asf_text(
+    shares: np.ndarray, image: str, written: str = "Wednesday March 07 - 2001 [11:00]"
+) -> str:
+    """An AAM shape file as AAM-API writes it, of one closed path."""
+    count = len(shares)
+    rows = "".join(
+        f"0 \t0 \t{x:.8f}\t {y:.8f}\t\t{i} \t{(i - 1) % count}\t{(i + 1) % count}\n"
+        for i, (x, y) in enumerate(shares.astype(float)))
+    bar = "#" * 70
+    fields = "<path#> <type> <x rel.> <y rel.> <point#> <connects from> <connects to>"
+    return (
+        f"{bar}\n#\n#    AAM Shape File  -  written: {written}\n#\n{bar}\n\n"
+        f"#\n# number of model points\n#\n{count}\n\n#\n# model points\n#\n# format: {fields}\n#\n"
+        f"{rows}\n#\n# host image\n#\n{image}\n"
+    )
+
+
 def csv_text(rows: list[tuple[str, np.ndarray]]) -> str:
     header = "," + ",".join(str(i) for i in range(136))
     lines = [header, *(f"{name},{numbers(points, ',')}" for name, points in rows)]
@@ -45,6 +62,30 @@ def scut_bytes(points: np.ndarray) -> bytes:
 def mtfl_line(name: str, box: tuple[float, float, float, float], points: np.ndarray) -> str:
     x0, y0, x1, y1 = box
     return f"{name} {x0:g} {x1:g} {y0:g} {y1:g} {numbers(points)}\n"
+
+
+def retinaface_line(
+    box: tuple[int, int, int, int], points: np.ndarray, flags: tuple[float, ...] = (0,) * 5,
+    score: float = 0.89,
+) -> str:  # fmt: skip
+    """A face of RetinaFace's label.txt; NaN for a missing point."""
+    rows = [f"{x:.3f} {y:.3f} {flag:.1f}" if x == x else "-1.0 -1.0 -1.0"
+            for (x, y), flag in zip(points.astype(float), flags, strict=True)]
+    return " ".join([*map(str, box), *rows, f"{score:g}"]) + "\n"
+
+
+def yolo_line(
+    kind: int, points: np.ndarray, box: tuple[float, ...] | np.ndarray,
+    flags: list[int] | np.ndarray | int | None = 2,
+) -> str:  # fmt: skip
+    """A line of a label of Ultralytics: points [N, 2] and box x0, y0, x1, y1 as shares."""
+    x0, y0, x1, y1 = (float(value) for value in box)
+    values = [(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0]
+    words = [str(kind), *(f"{value:.6f}" for value in values)]
+    shown = np.broadcast_to([0] if flags is None else flags, len(points))
+    for (x, y), flag in zip(points.astype(float), shown, strict=True):
+        words += [f"{x:.6f}", f"{y:.6f}", *([] if flags is None else [str(flag)])]
+    return " ".join(words) + "\n"
 
 
 def wflw_line(
