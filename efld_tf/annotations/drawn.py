@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+from efld_tf import licenses
 from efld_tf.annotations import image_paths, parsing, point_names
 from efld_tf.annotations.declared import choice, schema_named
 from efld_tf.annotations.format import Note
-from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.annotations.record import LICENSE, FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.text import counted
@@ -195,15 +196,15 @@ class _Faces:
         try:
             found += _grouped(singles, boxes, picture)
         except DataError as error:
-            yield error
+            yield _of_image(error, picture)
         _give_boxes(found, boxes)
-        self.left_out.update(
-            box.label for box in boxes if not any(face.box is box for face in found))
+        given = {id(face.box) for face in found}
+        self.left_out.update(box.label for box in boxes if id(box) not in given)
         for face in found:
             try:
                 yield self._record(face, picture)
             except DataError as error:
-                yield error
+                yield _of_image(error, picture)
 
     def _match(self, pictures: Sequence[Picture]) -> dict[str, int]:
         """The index of each name of a point, of all pictures; what has other names is no face."""
@@ -241,8 +242,11 @@ class _Faces:
             return self._options.categories
         labels = {shape.label for shape in several
                   if shape.names is not None or len(shape.points) == self._count}
-        # If none has as many points, each is a face with a wrong number of them.
-        return frozenset(labels or {shape.label for shape in several})
+        # If none has as many points, each is a face with a wrong number of them, unless faces are
+        # drawn as single points.
+        single = any(len(shape.points) == 1 and not shape.is_box and shape.names is None
+                     for picture in pictures for shape in picture.shapes)
+        return frozenset(labels or ({shape.label for shape in several} if not single else ()))
 
     def _may_be_face(self, box: Shape) -> bool:
         if not self._options.categories or box.label in self._options.categories:
@@ -265,13 +269,19 @@ class _Faces:
             box = parsing.box_of([min(x), min(y), max(x), max(y)], path, face.box.line or line)
         name = image_paths.relative_name(picture.name, path, picture.line, self._folders)
         shapes = [*face.shapes, *([face.box] if face.box is not None else [])]
+        attributes = {k: v for shape in shapes for k, v in shape.attributes.items()}
+        if LICENSE in attributes:
+            try:
+                attributes[LICENSE] = licenses.checked(attributes[LICENSE], LICENSE)
+            except EfldError as error:
+                raise DataError(path, str(error), line) from error
         return FaceRecord(
             image=image_paths.find_image(self._folders, name, path, picture.line),
             points=checked_points(points, options.schema, path, line, missing=True),
             schema=options.schema,
             box=box,
             visible=visible & np.isfinite(points).all(axis=-1) if self._tells_occlusion else None,
-            attributes={k: v for shape in shapes for k, v in shape.attributes.items()},
+            attributes=attributes,
             identity=picture.identity or name,
             frame=picture.frame,
             upright=picture.upright,
@@ -286,7 +296,10 @@ class _Faces:
         single = len(face.shapes) > 1 or len(face.shapes[0].points) == 1
         if single and face.shapes[0].names is None:
             labels = [shape.label for shape in face.shapes]
-            if self._indices and all(labels):
+            if self._indices and any(labels):
+                if not all(labels):
+                    raise DataError(path, f"{labels.count('')} of {len(labels)} points of a face "
+                                          "have no name: name all of them, or none", line)
                 twice = [label for label, count in Counter(labels).items() if count > 1]
                 if twice:
                     raise DataError(path, f"two points {parsing.shorten(twice[0])} of one face: "
@@ -311,6 +324,13 @@ class _Faces:
                 path, f"expected {self._count} points of {self._options.schema}, got {count}", line)
 
 
+def _of_image(error: DataError, picture: Picture) -> DataError:
+    """The error with the name of its image, where no line tells which one it is."""
+    if error.line is not None:
+        return error
+    return DataError(error.path, f"image {parsing.shorten(picture.name)}: {error.reason}")
+
+
 def _grouped(
     singles: Sequence[Shape], boxes: Sequence[Shape], picture: Picture
 ) -> list[_Face]:
@@ -326,42 +346,61 @@ def _grouped(
     found = [_Face(shapes, group) for group, shapes in groups.items()]
     if not loose:
         return found
+    boxes = [box for box in boxes if box.group not in groups]
     if len(boxes) < 2:
         return [*found, _Face(loose, None)]
     by_box: dict[int, list[Shape]] = defaultdict(list)
+    corners = _corners(boxes)
     for shape in loose:
-        holding = [i for i, box in enumerate(boxes) if _holds(box, shape.points).all()]
+        holding = np.flatnonzero(_held(shape.points, corners))
         if len(holding) != 1:
-            number = "no" if not holding else "more than one"
+            number = "no" if not len(holding) else "more than one"
             raise DataError(
-                picture.path, f"the point {parsing.shorten(shape.label)} of "
-                f"{parsing.shorten(picture.name)} lies in {number} box: give the points of a face "
-                "a group", shape.line or picture.line)
-        by_box[holding[0]].append(shape)
+                picture.path, f"the point {parsing.shorten(shape.label)} lies in {number} box: "
+                "give the points of a face a group", shape.line or picture.line)
+        by_box[int(holding[0])].append(shape)
     return [*found, *(_Face(shapes, boxes[i].group, boxes[i]) for i, shapes in by_box.items())]
 
 
 def _give_boxes(found: Sequence[_Face], boxes: Sequence[Shape]) -> None:
     """Gives each face its box: that of its group, or the smallest that holds most of its points."""
-    free = [box for box in boxes if not any(face.box is box for face in found)]
+    given = {id(face.box) for face in found if face.box is not None}
+    free = sorted((box for box in boxes if id(box) not in given),
+                  key=lambda box: float(np.ptp(box.points, axis=0).prod()))
+    grouped: dict[str | None, list[Shape]] = defaultdict(list)
+    for box in free:
+        grouped[box.group].append(box)
+    loose = grouped.pop(None, [])
+    corners, is_free = _corners(loose), np.ones(len(loose), bool)
     for face in found:
         if face.box is not None:
             continue
-        own = [box for box in free if box.group is not None and box.group == face.group]
-        if not own:
-            points = np.concatenate([shape.points for shape in face.shapes])
-            points = points[np.isfinite(points).all(axis=-1)]
-            own = [box for box in free if box.group is None
-                   and len(points) and 2 * _holds(box, points).sum() > len(points)]
-        if own:
-            face.box = min(own, key=lambda box: float(np.ptp(box.points, axis=0).prod()))
-            free = [box for box in free if box is not face.box]
+        if grouped.get(face.group):
+            face.box = grouped[face.group].pop(0)
+            continue
+        points = np.concatenate([shape.points for shape in face.shapes])
+        points = points[np.isfinite(points).all(axis=-1)]
+        own = np.flatnonzero(is_free & (2 * _held(points, corners) > len(points)))
+        if len(own):
+            face.box = loose[own[0]]
+            is_free[own[0]] = False
 
 
-def _holds(box: Shape, points: np.ndarray) -> np.ndarray:
-    low, high = box.points.min(axis=0), box.points.max(axis=0)
-    inside: np.ndarray = ((points >= low) & (points <= high)).all(axis=-1)
-    return inside
+def _corners(boxes: Sequence[Shape]) -> np.ndarray:
+    """The lower and the upper corners of boxes, [2, B, 2]."""
+    if not boxes:
+        return np.empty((2, 0, 2))
+    return np.array([[box.points.min(axis=0), box.points.max(axis=0)]
+                     for box in boxes]).swapaxes(0, 1)
+
+
+def _held(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """How many of the points each box holds, [B]."""
+    low, high = corners
+    held = np.zeros(len(low), int)
+    for point in points if len(low) else ():
+        held += ((point >= low) & (point <= high)).all(axis=-1)
+    return held
 
 
 def stated_size(width: object, height: object) -> tuple[int, int] | None:
