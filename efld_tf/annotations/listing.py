@@ -116,19 +116,17 @@ def same_name(folder: Path, name: str) -> list[str]:
     """
     try:
         return list(_names(folder, os.stat(folder).st_mtime_ns).get(_folded(name), []))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file system has such a name
         return []
 
 
 def same_stem(folder: Path, name: str) -> list[str]:
     """The images in a folder whose name differs from `name` in the suffix alone."""
-    stem = _folded(PurePosixPath(name).stem)
     try:
-        names = _names(folder, os.stat(folder).st_mtime_ns)
-    except OSError:
+        stems = _image_stems(folder, os.stat(folder).st_mtime_ns)
+    except (OSError, ValueError):  # ValueError: no file system has such a name
         return []
-    return [name for key in names for name in names[key]
-            if PurePosixPath(key).stem == stem and key.endswith(IMAGE_SUFFIXES)]
+    return list(stems.get(_folded(PurePosixPath(name).stem), []))
 
 
 @functools.lru_cache(maxsize=64)
@@ -138,6 +136,16 @@ def _names(folder: Path, _modified: int) -> dict[str, list[str]]:
     for entry in os.scandir(folder):
         names.setdefault(_folded(entry.name), []).append(entry.name)
     return names
+
+
+@functools.lru_cache(maxsize=64)
+def _image_stems(folder: Path, modified: int) -> dict[str, list[str]]:
+    """The names of the images in a folder by the folded forms of their stems."""
+    stems: dict[str, list[str]] = {}
+    for key, names in _names(folder, modified).items():
+        if key.endswith(IMAGE_SUFFIXES):
+            stems.setdefault(PurePosixPath(key).stem, []).extend(names)
+    return stems
 
 
 def _folded(name: str) -> str:

@@ -94,6 +94,7 @@ def test_points_that_are_not_annotated_and_origin(tmp_path: Path) -> None:
         (_entry(image=7), ["text", "image"]),
         (_entry(image="../a.jpg"), ["inside", "../a.jpg"]),
         (_entry(image="b.jpg"), ["b.jpg", "exist"]),
+        (_entry(image="\ud800/b.jpg"), ["exist"]),
         ({"image": "a.jpg"}, ["points", "mtfl5", 5, "none"]),
         (_entry(points=POINTS[1:]), ["points", "mtfl5", 5, 4]),
         (_entry(points=[None] * 5), ["annotated"]),
