@@ -101,3 +101,16 @@ def numbers(value: Any, path: Path, place: str, line: int | None = None) -> np.n
         if not abs(item) <= parsing.MAX_COORDINATE:
             raise DataError(path, f"{place}: a coordinate is NaN or too large for pixels", line)
     return np.array(value, dtype=np.float64)
+
+
+def pairs(value: Any, path: Path, place: str, line: int | None = None) -> np.ndarray:
+    """A list of pairs x, y in pixels as float64 [len(value), 2].
+
+    Raises:
+      DataError: the value is no such list, see `numbers`.
+    """
+    if not isinstance(value, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 for pair in value
+    ):
+        raise DataError(path, f"{place}: expected a list of pairs x, y", line)
+    return numbers([item for pair in value for item in pair], path, place, line).reshape(-1, 2)

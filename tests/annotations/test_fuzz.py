@@ -22,6 +22,7 @@ from efld_tf.landmarks import schemas
 from tests.annotations import (
     layouts,
     layouts_browser,
+    layouts_labelme,
     layouts_matlab,
     layouts_tables,
     layouts_text,
@@ -30,7 +31,8 @@ from tests.annotations import (
 from tests.annotations.layouts import Layout
 
 LAYOUTS = (layouts.LAYOUTS | layouts_matlab.LAYOUTS | layouts_text.LAYOUTS
-           | layouts_tables.LAYOUTS | layouts_browser.LAYOUTS | layouts_yolo.LAYOUTS)
+           | layouts_tables.LAYOUTS | layouts_browser.LAYOUTS | layouts_labelme.LAYOUTS
+           | layouts_yolo.LAYOUTS)
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
@@ -51,6 +53,9 @@ def check(layout: Layout, root: Path, content: bytes) -> list[FaceRecord | DataE
             assert root == item.path or root in item.path.parents
             assert len(str(item)) < 1000 + len(str(root))
             assert str(item).isprintable()
+            continue
+        if isinstance(item, Note):
+            assert len(item.text) < 1000 and item.text.isprintable()
             continue
         assert isinstance(item, FaceRecord)
         assert item.points.shape == (schemas.get(item.schema).num_points, 2)

@@ -157,7 +157,9 @@ def test_every_format_says_what_it_is() -> None:
             assert schemas.get(schema).name == schema
         assert all(meaning.endswith(".") for meaning in format.options.values()), format.name
     declared = [format.name for format in sources.FORMATS.values() if not format.schemas]
-    assert declared == ["asf", "csv", "cvat", "json", "label_studio", "yolo"]
+    assert declared == [
+        "asf", "csv", "cvat", "json", "label_studio", "labelme", "via", "yolo",
+    ]  # fmt: skip
 
 
 def test_on_error_is_checked(folder: Path) -> None:

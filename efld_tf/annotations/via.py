@@ -1,0 +1,275 @@
+"""Files of VGG Image Annotator (VIA), versions 1 to 3; see `via_files` for their layouts.
+
+Browsers show photos turned as their EXIF orientation says since 2020, and VIA with them. Projects
+that state the version of their layout are from then on; for other files sources ask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from efld_tf.annotations import drawn, image_paths, parsing, via_files
+from efld_tf.annotations.declared import image_folders
+from efld_tf.annotations.drawn import Options, Picture, Shape
+from efld_tf.annotations.format import Format, Note
+from efld_tf.annotations.point_names import simplified
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.via_files import Entry, Region
+from efld_tf.errors import DataError
+from efld_tf.landmarks import schemas
+from efld_tf.text import counted
+
+
+def read(
+    path: Path,
+    *,
+    schema: str | None = None,
+    images: str | None = None,
+    label: str = "",
+    group: str = "",
+    names: str = "match",
+    first: str = "",
+    category: str = "",
+    origin: str = "0",
+) -> Iterator[FaceRecord | DataError | Note]:
+    """The faces of a project, or of exported annotations, in its order; the identity is the image.
+
+    A face is a polygon or polyline of all points, or single points with an attribute that names
+    each of them. Those of one face have a group in common, or lie in its rectangle. Points without
+    attributes are in the schema's order. Other shapes are left out and counted.
+
+    Args:
+      schema: `NAME` or `FILE.yaml`; required.
+      images: the folder that file names are relative to; by default the file's, or `images` in it.
+      label: the attribute that names points, and shapes in `category`; by default the only one that
+        can.
+      group: the attribute that is the same for the points of a face, such as `person`; by default
+        there is none.
+      names: `match` matches the names of points with the schema's names or numbers, `ignore` takes
+        points in the order in which they were drawn.
+      first: the number of the first point, `0` or `1`, if names are numbers that do not tell.
+      category: the labels of faces, with commas between; by default those of shapes with the
+        schema's number of points.
+      origin: what the file calls the first pixel's centre, `0`, `0.5` or `1`.
+
+    Raises:
+      DataError: `path` is not a file of VIA, or its attributes do not tell the points' names.
+      EfldError: an option has an unknown value.
+    """
+    options = Options.parse(schema, names, first, category, origin)
+    folders = image_folders(images, [path.parent, path.parent / "images"])
+    found, dated = via_files.read(path)
+    entries = [entry for entry in found if isinstance(entry, Entry)]
+    for option, attribute in (("label", label), ("group", group)):
+        if attribute:
+            _check_attribute(option, attribute, entries, path)
+    naming = label or _naming(entries, group, options, path)
+    labelling = label or _labelling(entries, group, naming, options, path)
+    pictures: list[Picture | DataError] = []
+    sizes: dict[str, int | None] = {}
+    for item in _located(found, folders, path):
+        if isinstance(item, DataError):
+            pictures.append(item)
+            continue
+        entry, name = item
+        sizes[name] = entry.bytes
+        shapes = [_shape(region, entry, naming if region.is_single else labelling, group)
+                  for region in entry.regions]
+        pictures.append(Picture(name, shapes, path, entry.line, upright=True if dated else None))
+    yield from _watched(drawn.faces(pictures, options, folders, path), sizes)
+    yield from _cut(entries)
+
+
+def _shape(region: Region, entry: Entry, naming: str | None, group: str) -> Shape:
+    attributes = dict(entry.texts)
+    if not region.is_single:  # those of a point are not those of its face
+        attributes |= {k: v for k, v in region.texts.items() if k not in (naming, group)}
+    return Shape(
+        points=region.points,
+        label=region.texts.get(naming, "") if naming else "",
+        is_box=region.is_box,
+        group=region.texts.get(group),
+        attributes=attributes,
+        line=region.line,
+    )
+
+
+def _check_attribute(option: str, name: str, entries: Sequence[Entry], path: Path) -> None:
+    known = {key for entry in entries for region in entry.regions for key in region.texts}
+    if name not in known:
+        raise DataError(path, f"{option}: no region has an attribute {parsing.shorten(name)}; "
+                              f"there are: {_listed(sorted(known))}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(parsing.shorten(name, 30) for name in names[:8]) or "none"
+
+
+def _values(regions: Sequence[Region], group: str) -> dict[str, set[str]]:
+    """The values that each attribute but the group has."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for region in regions:
+        for key, text in region.texts.items():
+            if key != group:
+                values[key].add(text)
+    return values
+
+
+def _naming(
+    entries: Sequence[Entry], group: str, options: Options, path: Path
+) -> str | None:
+    """The attribute that names single points; None if they have no names.
+
+    It is the only one whose values are names of the schema's points, or else the only one whose
+    values differ. Numbers are no evidence of a name, since they may as well count faces.
+
+    Raises:
+      DataError: several attributes may name them.
+    """
+    if not options.match_names:
+        return None
+    regions = [region for entry in entries for region in entry.regions if region.is_single]
+    values = _values(regions, group)
+    known = {simplified(name) for name in schemas.get(options.schema).names}
+    known = {name for name in known if not name.isdecimal()}
+    sure = [key for key, texts in values.items() if {simplified(text) for text in texts} <= known]
+    candidates = sure or [key for key, texts in values.items() if len(texts) > 1]
+    if len(candidates) > 1:
+        examples = "; ".join(f"{parsing.shorten(key, 30)} is {_listed(sorted(values[key])[:3])}"
+                             for key in candidates[:4])
+        raise DataError(path, f"several attributes may name the points: {examples}. Say "
+                              "label=ATTRIBUTE, or names=ignore if points were drawn in the "
+                              "schema's order")
+    return candidates[0] if candidates else None
+
+
+def _labelling(
+    entries: Sequence[Entry], group: str, naming: str | None, options: Options, path: Path
+) -> str | None:
+    """The attribute that says what polygons and boxes are: that of points, or the only one.
+
+    Raises:
+      DataError: `category` is given and there are several.
+    """
+    regions = [region for entry in entries for region in entry.regions if not region.is_single]
+    values = _values(regions, group)
+    if naming in values:
+        return naming
+    if len(values) > 1 and options.categories:
+        raise DataError(path, f"category: which attribute is it of? There are "
+                              f"{_listed(sorted(values))}: say label=ATTRIBUTE")
+    return next(iter(values)) if len(values) == 1 else None
+
+
+def _located(
+    found: Sequence[Entry | DataError], folders: Sequence[Path], path: Path
+) -> list[tuple[Entry, str] | DataError]:
+    """The images with their names in the folders, or errors where these cannot be told."""
+    last = Counter(_last(entry.name) for entry in found
+                   if isinstance(entry, Entry) and entry.regions)
+    located: list[tuple[Entry, str] | DataError] = []
+    for item in found:
+        try:
+            located.append(item if isinstance(item, DataError)
+                           else (item, _local_name(item, last, folders, path)))
+        except DataError as error:
+            located.append(error)
+    same = Counter(item[1] for item in located if isinstance(item, tuple) and item[0].regions)
+    return [_of_this_size(*item, same[item[1]], folders, path) if isinstance(item, tuple) else item
+            for item in located]
+
+
+def _of_this_size(
+    entry: Entry, name: str, same: int, folders: Sequence[Path], path: Path
+) -> tuple[Entry, str] | DataError:
+    """An image with its name; an error if it is one of several of this name and not this file."""
+    if same < 2 or not entry.regions:
+        return entry, name
+    size = next(filter(None, (_size(folder / name) for folder in folders)), None)
+    if size is not None and size == entry.bytes:
+        return entry, name
+    return DataError(path, f"image {parsing.shorten(name)}: {same} images of that name were "
+                           f"annotated, this one with {entry.bytes} bytes, and the file has {size}",
+                     entry.line)
+
+
+def _local_name(
+    entry: Entry, last: Counter[str], folders: Sequence[Path], path: Path
+) -> str:
+    """The name of an image in the folders.
+
+    An address, and a path on another computer, stand for the file of that name if no other image of
+    the source has it.
+
+    Raises:
+      DataError: there is another one.
+    """
+    name = _last(entry.name)
+    is_only = bool(name) and last[name] < 2
+    if not _is_address(entry.name):
+        try:
+            return image_paths.relative_name(entry.name, path, entry.line, folders)
+        except DataError:
+            if not is_only:
+                raise
+    elif not is_only:
+        raise DataError(path, f"{parsing.shorten(entry.name)}: there are {last[name]} images of "
+                              f"the name {parsing.shorten(name)}", entry.line)
+    return name
+
+
+def _is_address(name: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) is not None
+
+
+def _last(name: str) -> str:
+    """The last part of a path or an address."""
+    try:
+        path = unquote(urlsplit(name).path) if _is_address(name) else name
+    except ValueError:
+        path = name
+    return PurePosixPath(path.replace("\\", "/")).name
+
+
+def _size(image: Path) -> int | None:
+    try:
+        return image.stat().st_size
+    except (OSError, ValueError):
+        return None
+
+
+def _watched(
+    items: Iterator[FaceRecord | DataError | Note], sizes: dict[str, int | None]
+) -> Iterator[FaceRecord | DataError | Note]:
+    """The items, and a note of images whose files have changed since they were annotated."""
+    images: dict[str, tuple[int, int]] = {}
+    for item in items:
+        if isinstance(item, FaceRecord) and item.identity not in images:
+            stated, size = sizes.get(item.identity or ""), _size(item.image)
+            if item.identity and stated is not None and size is not None:
+                images[item.identity] = (stated, size)
+        yield item
+    changed = [name for name, (stated, size) in images.items() if stated != size]
+    if changed:
+        stated, size = images[changed[0]]
+        yield Note(f"{len(changed)} of {len(images)} images are not the files that were annotated, "
+                   f"such as {parsing.shorten(changed[0])} with {size} bytes instead of {stated}: "
+                   "if they were resized, their points are wrong")
+
+
+def _cut(entries: Sequence[Entry]) -> Iterator[Note]:
+    short = [entry for entry in entries if len(entry.regions) < entry.stated]
+    if short:
+        yield Note(f"the table has fewer regions of {counted(len(short), 'image')} than it states "
+                   f"(region_count), such as {len(short[0].regions)} of {short[0].stated} of "
+                   f"{parsing.shorten(short[0].name)}: was it cut?")
+
+
+FORMAT = Format(
+    "via", "VGG Image Annotator (VIA)", read, (), "FILE.json or FILE.csv",
+    "a project, or exported annotations as JSON or CSV; needs schema=", "yours",
+)
