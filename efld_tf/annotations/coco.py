@@ -22,9 +22,9 @@ import numpy as np
 
 from efld_tf.annotations import image_paths, json_values, parsing, point_names
 from efld_tf.annotations.declared import choice, image_folders, schema_named
-from efld_tf.annotations.drawn import stated_size
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.text import counted

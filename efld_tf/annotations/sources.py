@@ -19,7 +19,6 @@ from efld_tf.annotations import (
     coco_wholebody,
     cofw,
     cofw68,
-    cvat,
     dlib,
     face_synthetics,
     helen194,
@@ -27,8 +26,6 @@ from efld_tf.annotations import (
     ivsfd,
     json_points,
     kaggle15,
-    label_studio,
-    labelme,
     lapa,
     menpo,
     mtfl,
@@ -37,19 +34,18 @@ from efld_tf.annotations import (
     routes,
     scut,
     table,
-    via,
     vw300,
     w300,
     w300lp,
     webmorph,
     wflw,
-    yolo,
     youtube_faces,
 )
 from efld_tf.annotations.declared import infer_flip, schema_named
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.placement import MEANINGS, PlacementError, Placer
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import cvat, label_studio, labelme, via, yolo
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 

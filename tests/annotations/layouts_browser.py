@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from efld_tf.annotations import cvat, label_studio
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import cvat, label_studio
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from tests.annotations.layouts import Layout

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.annotations import labelme, via
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import labelme, via
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
-from tests.annotations import writers_labelme, writers_via
 from tests.annotations.layouts import Layout
 from tests.annotations.real import coco_faces
+from tests.annotations.tools import writers_labelme, writers_via
 
 NAMES = schemas.get("ibug68").names
 

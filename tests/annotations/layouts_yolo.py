@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from efld_tf.annotations import asf, coco_wholebody, retinaface, yolo
+from efld_tf.annotations import asf, coco_wholebody, retinaface
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import yolo
 from efld_tf.errors import DataError
 from tests.annotations import writers
 from tests.annotations.layouts import Layout

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from efld_tf.annotations import sources
+from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.training import recipe
 from tests import faces
 from tests.cli.test_path import run
@@ -99,6 +100,20 @@ def test_the_page_names_every_reader() -> None:
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     named = re.findall(r"`(\w+)`", " ".join(rows))
     assert sorted(named) == sorted([*sources.FORMATS, "packed"])
+
+
+def test_the_page_tells_the_options_of_every_program_s_format() -> None:
+    table = PAGE.split("\n## Readers")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
+            if line.startswith("| `") and line.count("|") == 6]
+    written = {output.source.partition(":")[0]: name for name, output in OUTPUTS.items()}
+    assert {*written} <= {cells[0].strip("`") for cells in rows}
+    for name, _, _, options, output in rows:
+        reader = name.strip("`")
+        told = options.strip("`").split()
+        if reader in sources.FORMATS:
+            assert told == [*sources.FORMATS[reader].options], reader
+        assert output.strip("`") == written.get(reader, ""), reader
 
 
 def test_the_flip_is_inferred_and_said(folder: Path) -> None:

@@ -36,13 +36,14 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import cvat_tracks, parsing, xml_events
-from efld_tf.annotations.cvat_images import Drawn, Images
-from efld_tf.annotations.cvat_tasks import Tasks, whole_number
+from efld_tf.annotations import parsing, xml_events
 from efld_tf.annotations.declared import choice, image_folders
-from efld_tf.annotations.drawn import IGNORE, Options, Picture, Shape, faces, stated_size
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import cvat_tracks
+from efld_tf.annotations.tools.cvat_images import Drawn, Images
+from efld_tf.annotations.tools.cvat_tasks import Tasks, whole_number
+from efld_tf.annotations.tools.drawn import IGNORE, Options, Picture, Shape, faces, stated_size
 from efld_tf.arrays import Floats
 from efld_tf.errors import DataError
 

@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from efld_tf.annotations import ibug, labelme, sources
+from efld_tf.annotations import ibug, sources
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import labelme
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
+from tests.annotations.tools.writers_labelme import shape, text, write, xany_shape
 from tests.annotations.writers import some_points, write_image
-from tests.annotations.writers_labelme import shape, text, write, xany_shape
 from tests.errors import assert_refusal, assert_told, refuses
 
 SCHEMA = "mtfl5"

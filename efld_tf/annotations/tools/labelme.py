@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.annotations import drawn, image_paths, json_values, listing, parsing
+from efld_tf.annotations import image_paths, json_values, listing, parsing
 from efld_tf.annotations.declared import image_folders
-from efld_tf.annotations.drawn import Options, Picture, Shape
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import drawn
+from efld_tf.annotations.tools.drawn import Options, Picture, Shape
 from efld_tf.errors import DataError
 from efld_tf.text import counted
 

@@ -14,8 +14,7 @@ from PIL import Image
 from efld_tf.annotations import ibug, sources
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.landmarks import schemas
-from tests.annotations.writers import yolo_line
-from tests.annotations.yolo_sets import (
+from tests.annotations.tools.yolo_sets import (
     BOX,
     FACE,
     NAMES,
@@ -25,6 +24,7 @@ from tests.annotations.yolo_sets import (
     read_set,
     write_set,
 )
+from tests.annotations.writers import yolo_line
 from tests.errors import assert_refusal, assert_told, refuses
 
 

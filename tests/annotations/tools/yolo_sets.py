@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from efld_tf.annotations import yolo
+from efld_tf.annotations.tools import yolo
 from tests.annotations.writers import write_image, yolo_line
 
 POINTS = np.array([[0.3, 0.4], [0.6, 0.41], [0.45, 0.5], [0.35, 0.6], [0.55, 0.62]])

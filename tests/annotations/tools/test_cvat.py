@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from efld_tf.annotations import cvat, images, sources
+from efld_tf.annotations import images, sources
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import cvat
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from tests.annotations.layouts_browser import LAYOUTS

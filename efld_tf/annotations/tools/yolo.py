@@ -25,12 +25,13 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import parsing, point_names, yolo_data, yolo_labels
+from efld_tf.annotations import parsing, point_names
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord, checked_points
-from efld_tf.annotations.yolo_data import DataSet, Picture
-from efld_tf.annotations.yolo_labels import OCCLUDED, VISIBLE, Labels, Line
+from efld_tf.annotations.tools import yolo_data, yolo_labels
+from efld_tf.annotations.tools.yolo_data import DataSet, Picture
+from efld_tf.annotations.tools.yolo_labels import OCCLUDED, VISIBLE, Labels, Line
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.text import counted

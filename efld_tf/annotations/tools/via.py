@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from efld_tf.annotations import drawn, image_paths, parsing, via_files
+from efld_tf.annotations import image_paths, parsing
 from efld_tf.annotations.declared import image_folders
-from efld_tf.annotations.drawn import Options, Picture, Shape
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.point_names import simplified
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.annotations.via_files import Entry, Region
+from efld_tf.annotations.tools import drawn, via_files
+from efld_tf.annotations.tools.drawn import Options, Picture, Shape
+from efld_tf.annotations.tools.via_files import Entry, Region
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.text import counted

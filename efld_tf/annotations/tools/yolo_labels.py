@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf.annotations import listing, parsing
-from efld_tf.annotations.yolo_data import IMAGES, Picture
+from efld_tf.annotations.tools.yolo_data import IMAGES, Picture
 from efld_tf.arrays import Floats
 from efld_tf.errors import DataError
 

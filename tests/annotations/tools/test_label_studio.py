@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from efld_tf.annotations import images, label_studio, sources
+from efld_tf.annotations import images, sources
 from efld_tf.annotations.format import Note
-from efld_tf.annotations.label_studio import addresses
-from efld_tf.annotations.local_copies import Address
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import label_studio
+from efld_tf.annotations.tools.label_studio import addresses
+from efld_tf.annotations.tools.local_copies import Address
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from tests.annotations.writers import write_image

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from efld_tf.annotations import json_values, parsing
-from efld_tf.annotations.drawn import stated_size
+from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.arrays import Floats
 from efld_tf.errors import DataError
 

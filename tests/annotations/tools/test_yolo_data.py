@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from efld_tf.annotations import yolo
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import yolo
 from efld_tf.errors import DataError
-from tests.annotations.writers import write_image, yolo_line
-from tests.annotations.yolo_sets import (
+from tests.annotations.tools.yolo_sets import (
     BOX,
     FACE,
     POINTS,
@@ -24,6 +23,7 @@ from tests.annotations.yolo_sets import (
     read_set,
     write_set,
 )
+from tests.annotations.writers import write_image, yolo_line
 from tests.errors import assert_refusal, assert_told, refuses
 
 # As Ultralytics publishes its own, but for the points of a face.

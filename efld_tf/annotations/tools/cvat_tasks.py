@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from efld_tf.annotations import parsing
-from efld_tf.annotations.drawn import stated_size
+from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.errors import DataError
 
 # Years of video, and more tasks than a project has.

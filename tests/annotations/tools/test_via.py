@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from efld_tf.annotations import ibug, sources, via, via_files
+from efld_tf.annotations import ibug, sources
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import via, via_files
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
-from tests.annotations import writers_via
+from tests.annotations.tools import writers_via
+from tests.annotations.tools.writers_via import circle, line, point, rect
 from tests.annotations.writers import some_points, write_image
-from tests.annotations.writers_via import circle, line, point, rect
 from tests.errors import assert_refusal, assert_told, refuses
 
 SCHEMA = "mtfl5"

@@ -40,12 +40,12 @@ import numpy as np
 
 from efld_tf.annotations import json_values, listing, parsing, point_names
 from efld_tf.annotations.declared import choice, image_folders
-from efld_tf.annotations.drawn import MATCH, Options, Picture, Shape, faces
 from efld_tf.annotations.format import Format, Note
-from efld_tf.annotations.label_studio_regions import BOX, POINT, Region, groups_of, regions_of
-from efld_tf.annotations.label_studio_tasks import NEWEST, OLDEST, Task, Tasks
-from efld_tf.annotations.local_copies import Address, LocalCopies, path_parts
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools.drawn import MATCH, Options, Picture, Shape, faces
+from efld_tf.annotations.tools.label_studio_regions import BOX, POINT, Region, groups_of, regions_of
+from efld_tf.annotations.tools.label_studio_tasks import NEWEST, OLDEST, Task, Tasks
+from efld_tf.annotations.tools.local_copies import Address, LocalCopies, path_parts
 from efld_tf.errors import DataError, EfldError
 from efld_tf.text import counted
 

@@ -1,0 +1,1 @@
+"""Readers of what annotation tools write; `drawn.py` is the mechanism that most of them share."""
