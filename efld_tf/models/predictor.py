@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.models.registry import PRESENCE
 from efld_tf.models.trained import POINTS, TrainedModel
@@ -34,12 +35,15 @@ class FloatPredictor:
         """Points as `predict_crops` gives them, and how sure the model is that a face is there.
 
         Args:
-          crops: [F, S, S, 3] uint8 RGB, at least one.
+          crops: [F, S, S, 3] uint8 RGB.
 
         Returns:
           [F, N, 2] float32 in the crops' unit squares, and the confidence [F] float32, 0 to 1, or
           None if the model has no such output.
         """
+        if not len(crops):  # a photo without a face; TensorFlow's convolutions take no empty batch
+            points = np.empty((0, schemas.get(self.schema).num_points, 2), np.float32)
+            return points, np.empty(0, np.float32) if self.has_confidence else None
         parts = [
             self._decode(crops[i : i + BATCH].astype(np.float32))
             for i in range(0, len(crops), BATCH)
@@ -56,12 +60,15 @@ class FloatPredictor:
 
         Args:
           image: [H, W, 3] uint8 RGB.
-          crops: squares such as the model was trained on, at least one.
+          crops: squares such as the model was trained on.
 
         Raises:
           EfldError: a crop is absurdly larger than the image.
         """
-        pixels = np.stack([extract_crop(image, crop, self.input_size) for crop in crops])
+        pixels = np.empty((len(crops), self.input_size, self.input_size, 3), np.uint8)
+        for crop, place in zip(crops, pixels, strict=True):
+            extract_crop(image, crop, self.input_size, out=place)
         points, confidence = self.predict_with_confidence(pixels)
-        moved = [crop.from_unit(unit) for crop, unit in zip(crops, points, strict=True)]
-        return np.stack(moved), confidence
+        for index, crop in enumerate(crops):
+            points[index] = crop.from_unit(points[index])
+        return points, confidence

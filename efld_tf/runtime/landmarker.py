@@ -165,13 +165,22 @@ class FaceLandmarker:
 
     def landmarks(self, image: Image, detections: Sequence[Detection]) -> list[Face]:
         """The faces of an image [H, W, 3] among a detector's boxes, without those that are none."""
+        return [face for face, _ in self.landmarks_in_crops(image, detections)]
+
+    def landmarks_in_crops(
+        self, image: Image, detections: Sequence[Detection]
+    ) -> list[tuple[Face, Crop]]:
+        """What `landmarks` gives, each face with the square in which its points were found."""
         references = [crop_maps.from_detection(d.box, d.keypoints, d.detector) for d in detections]
-        crops = [crop_maps.to_model(c, self.crop_rule) for c in references]
+        around = [crop_maps.to_model(c, self.crop_rule) for c in references]
         for _ in range(self._passes):
-            points, confidence, crops = self.look(image, crops)
+            crops = around
+            points, confidence, around = self.look(image, crops)
         faces = [Face(p, self.schema, d.box, d.score, float(c))
                  for p, d, c in zip(points, detections, confidence, strict=True)]
-        return distinct([face for face in faces if face.confidence >= self.min_confidence])
+        kept = distinct([face for face in faces if face.confidence >= self.min_confidence])
+        return [(face, crop) for face, crop in zip(faces, crops, strict=True)
+                if any(face is other for other in kept)]
 
     def crop_around(self, points: Floats) -> Crop:
         """The model's crop around landmarks [N, 2] of its schema, in pixels."""

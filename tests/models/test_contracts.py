@@ -179,6 +179,8 @@ def test_a_float_predictor_looks_into_photos(tmp_path) -> None:
         unit, alone = predictor.predict_with_confidence(pixels)
         np.testing.assert_allclose(points[index], crop.from_unit(unit[0]), atol=1e-3)
         assert confidence[index] == pytest.approx(alone[0], abs=1e-5)
+    points, confidence = predictor.predict_in(image, [])  # a photo without a face
+    assert points.shape == (0, 5, 2) and confidence.shape == (0,)
 
 
 def test_presence_is_refused_where_it_cannot_be(monkeypatch) -> None:
