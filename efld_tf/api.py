@@ -166,9 +166,11 @@ def export(
       model: a run or its folder, a trained `.h5`, or the name of a shipped model.
       mode: `int8` for phones; `qat`, `dynamic`, `float16`, `float32` or `int16x8`.
       head: the landmark format to keep; None for the model's first.
-      calibration: photos for the integer ranges: a manifest or its path, how many of the head's
-        training faces, `"all"` of them, or another source as `reader:path`; None for 1000 of
-        them. Only for modes that are calibrated.
+      calibration: photos for the integer ranges: plain ones, as a photo, a folder, a pattern or a
+        list of these, whose faces are found as `load` finds them; a manifest or its path; how
+        many of the head's training faces, or `"all"` of them; or another source as
+        `reader:path`. At most 1000 faces are used unless more are asked for; None for so many of
+        the head's training. Only for modes that are calibrated.
       faces: measure the loss on the faces of this `reader:path`; None for those of the calibration.
       output: the folder to write; None for one beside the model, by head and mode.
       debug: for an int8 export, find out what each layer loses.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from efld_tf.benchmarking import compare as latencies
 from efld_tf.errors import UnsupportedMode
 
 if TYPE_CHECKING:
+    from efld_tf.evaluation.faces import EvaluationFaces
     from efld_tf.exporting.calibration import CalibrationChoice
     from efld_tf.exporting.report import Bundle
     from efld_tf.models.trained import TrainedModel
@@ -75,8 +77,8 @@ def export_all(
     """Exports a model in every mode, each to a folder below `folder`, and measures them.
 
     Args:
-      calibrate_on, compare_on: as in `exporting.export.export`; None compares on the head's
-        training source.
+      calibrate_on, compare_on: as in `exporting.export.export`; None compares on plain photos
+        where these calibrate, and on the head's training source otherwise.
       notify: is called with a line for each mode that is begun.
 
     Raises:
@@ -84,20 +86,25 @@ def export_all(
     """
     from efld_tf.exporting import export, modes  # TensorFlow
 
-    # The same faces for every mode, whether it is calibrated or not.
-    compare_on = compare_on or trained.head_spec.source
+    # The same faces for every mode, whether it is calibrated or not. Finding them takes long.
+    compared: str | EvaluationFaces = compare_on or trained.head_spec.source
+    with suppress(UnsupportedMode):  # which each calibrated mode tells below
+        calibrate_on = export.calibrated(trained, calibrate_on)
+        if compare_on is None and calibrate_on.photos is not None:
+            compared = calibrate_on.faces
     bundles: dict[str, Bundle] = {}
     refused: dict[str, str] = {}
     for name, mode in modes.MODES.items():
         notify(f"{name} ...")
         try:
             bundles[name] = export.export(
-                trained, folder / name, mode, calibrate_on=calibrate_on, compare_on=compare_on)
+                trained, folder / name, mode, calibrate_on=calibrate_on, compare_on=compared)
         except UnsupportedMode as error:
             refused[name] = str(error)
             notify(f"{name}: {error}")
     measured = latencies.measure([bundle.model for bundle in bundles.values()], runs=RUNS)
-    table = ModeTable(compare_on, bundles, refused, measured)
+    on = compared if isinstance(compared, str) else compared.source
+    table = ModeTable(on, bundles, refused, measured)
     table.write(folder)
     return table
 

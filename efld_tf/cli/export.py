@@ -11,6 +11,7 @@ from efld_tf import api, runs
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.exporting import modes
+from efld_tf.text import printable
 
 if TYPE_CHECKING:
     from efld_tf.exporting.report import Bundle
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if not arguments.run:
         runs.trained_model(run)
         print(f"newest run: {run}")
-    options = {"head": arguments.head, "calibration": arguments.calibration,
+    named = arguments.calibration or [None]
+    options = {"head": arguments.head, "calibration": named if len(named) > 1 else named[0],
                "faces": arguments.faces, "output": arguments.output}
     if arguments.compare:
         print(api.compare_modes(run, **options).markdown)
@@ -59,9 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--head", help="the landmark format to keep (default: the model's first)")
     parser.add_argument(
-        "--calibration", metavar="MANIFEST|N|all|READER:PATH",
-        help="photos for the integer ranges: a manifest (.json), or how many of the head's "
-        "training source, or all of them as in the EFLD paper (default: 1000)",
+        "--calibration", action="append", metavar="PHOTOS|MANIFEST|N|all|READER:PATH",
+        help="photos for the integer ranges: plain ones (a photo, a folder or a quoted pattern; "
+        "the option may be given several times), whose faces are found as efld-predict does; a "
+        "manifest (.json); faces of an annotated source; or how many of the head's training "
+        "source, or all of them as in the EFLD paper (default: 1000)",
     )
     parser.add_argument(
         "--faces", metavar="READER:PATH",
@@ -92,7 +96,12 @@ def _tell(bundle: Bundle) -> None:
     if report.calibration_faces:
         faces = report.calibration_faces
         hint = f": {ENOUGH_FACES} or more lose less" if faces < ENOUGH_FACES else ""
-        print(f"calibrated on {faces} faces of {report.calibration_source}{hint}")
+        print(printable(f"calibrated on {faces} faces of {report.calibration_source}{hint}"))
+    if counts := report.calibration_photos:
+        for line in counts["skipped"]:
+            print(printable(f"skipped: {line}"))
+        print(f"photos: {counts['looked_at']}, without a face: {counts['without_face']}, not "
+              f"needed: {counts['not_needed']}, skipped: {len(counts['skipped'])}")
     print("operators: " + ", ".join(f"{n} {name}" for name, n in report.operators.items()))
     is_8_bit = modes.get(report.mode).activation_bits == 8
     for concatenation in report.concatenations if is_8_bit else ():

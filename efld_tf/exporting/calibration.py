@@ -7,29 +7,36 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from efld_tf import files
 from efld_tf.annotations import json_values, sources
+from efld_tf.annotations.listing import IMAGE_SUFFIXES
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data import splits
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import faces
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models.checkpoint import HeadSpec
+from efld_tf.runtime import inputs
 from efld_tf.trees import from_tree
 
 DEFAULT_FACES = 1000
 # Fewer faces cost accuracy (benchmarks/export).
 ENOUGH_FACES = 500
+_ALL, _INTEGER = "all", r"[+-]?[0-9]+"
 
 
 @dataclass(frozen=True)
 class CalibrationImage:
-    """One face: its key in the source, in most sources the photo's path, and the file's SHA-256."""
+    """One face: its key in the source, in most sources the photo's path, and the file's SHA-256.
+
+    Of plain photos, it is a photo, with all faces that are found in it.
+    """
 
     image: str
     sha256: str
@@ -40,7 +47,8 @@ class CalibrationManifest:
     """The faces of a calibration.
 
     Attributes:
-      source: their `reader:path`; the annotation says where the face is.
+      source: their `reader:path`, where the annotation says where the face is; or, of plain photos,
+        `photos:FOLDER`, see `photos`.
       images: the faces in the order in which they are used.
     """
 
@@ -48,8 +56,42 @@ class CalibrationManifest:
     images: list[CalibrationImage]
 
 
-# The ways to name calibration faces that `resolved` takes.
-CalibrationChoice = CalibrationManifest | str | Path | int | None
+@dataclass(frozen=True)
+class PhotoCounts:
+    """What came of the photos of a calibration.
+
+    Attributes:
+      looked_at: number of photos in which faces were looked for.
+      without_face: number of those that show none.
+      not_needed: number of photos that were left, because `DEFAULT_FACES` had been found.
+      skipped: a line for each photo that cannot be read, and for each input that is no photo.
+    """
+
+    looked_at: int
+    without_face: int
+    not_needed: int
+    skipped: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The faces of a calibration, loaded.
+
+    Attributes:
+      manifest: the manifest of exactly these faces.
+      faces: the faces; those of plain photos have no annotation.
+      photos: for plain photos, how many were looked at and what was not found, see
+        `PhotoCounts`; None for annotated faces.
+    """
+
+    manifest: CalibrationManifest
+    faces: faces.EvaluationFaces
+    photos: PhotoCounts | None = None
+
+
+# The ways to name calibration faces: those that `resolved` takes, and those of `photo_names`.
+PhotoNames = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+CalibrationChoice = Calibration | CalibrationManifest | PhotoNames | int | None
 
 
 def choose(
@@ -72,7 +114,7 @@ def choose(
     """
     excluded = frozenset(excluded)
     records = [
-        record for record in sorted(_records(source), key=lambda record: _order(record.key))
+        record for record in sorted(_records(source), key=lambda record: order(record.key))
         if record.key not in excluded and not splits.in_validation(record, validation_fraction)
     ][:count]
     if not records:
@@ -93,13 +135,40 @@ def of_training(head: HeadSpec, count: int | None = DEFAULT_FACES) -> Calibratio
             f"the faces of the training, by paths that start where it ran: {error}") from error
 
 
+def photo_names(choice: CalibrationChoice) -> list[str] | None:
+    """The photos, folders and patterns that a choice names; None if it is of another kind.
+
+    Raises:
+      EfldError: of several names, one is of another kind.
+    """
+    if isinstance(choice, list | tuple):
+        names = [os.fspath(name) if isinstance(name, os.PathLike) else str(name) for name in choice]
+        for name in names:
+            if not _names_photos(name):
+                raise EfldError(f"calibration {name}: expected a photo, a folder or a pattern; "
+                                "nothing else can be one of several")
+        return names
+    if not isinstance(choice, str | os.PathLike):
+        return None
+    name = os.fspath(choice)
+    return [name] if _names_photos(name) else None
+
+
+def _names_photos(name: str) -> bool:
+    if name == _ALL or re.fullmatch(_INTEGER, name):
+        return False
+    if os.path.exists(name):
+        return os.path.isdir(name) or name.lower().endswith(IMAGE_SUFFIXES)
+    return ":" not in name and inputs.is_pattern(name)
+
+
 def resolved(choice: CalibrationChoice, head: HeadSpec) -> tuple[CalibrationManifest, bool]:
     """The chosen faces, and whether all of them have to be readable.
 
     Args:
       choice: a manifest or the path of one, a number of the head's training faces, or, as text,
-        that number, `all` of them, or the `reader:path` of another source; None for
-        `DEFAULT_FACES`.
+        that number, `all` of them, or the `reader:path` of another source, of which
+        `DEFAULT_FACES` are taken; None for so many of the head's.
       head: the head to calibrate.
 
     Raises:
@@ -108,14 +177,18 @@ def resolved(choice: CalibrationChoice, head: HeadSpec) -> tuple[CalibrationMani
     if isinstance(choice, CalibrationManifest):
         return choice, True
     text = str(DEFAULT_FACES if choice is None else choice)
-    if text == "all":
+    if text == _ALL:
         return of_training(head, None), False
     if re.fullmatch(r"0*[1-9][0-9]{0,9}", text):
         return of_training(head, int(text)), False
-    if re.fullmatch(r"[+-]?[0-9]+", text):
+    if re.fullmatch(_INTEGER, text):
         raise EfldError(f"calibration {text}: expected a number of faces from 1 on")
     if ":" in text and not Path(text).exists():
-        return choose(text, None), True
+        return choose(text), True
+    if not Path(text).exists() and not text.endswith(".json"):
+        raise EfldError(
+            f"calibration {text}: there is no such file or folder; expected photos, a manifest "
+            f"(.json), READER:PATH, a number of faces or '{_ALL}'")
     return read_manifest(text), True
 
 
@@ -158,7 +231,7 @@ def load_faces(
     records = {record.key: record for record in _records(manifest.source)}
     if not manifest.images:
         raise EfldError("the calibration manifest names no image")
-    order = {image.image: index for index, image in enumerate(manifest.images)}
+    places = {image.image: index for index, image in enumerate(manifest.images)}
     sha256 = functools.cache(files.sha256)
     for image in manifest.images:
         if image.image not in records:
@@ -169,12 +242,12 @@ def load_faces(
     # Bad samples elsewhere in the source do not matter here: only named photos are read.
     loaded_faces = faces.load(
         manifest.source, rule, size, on_error="skip", progress=False, measured=False,
-        keep=lambda record: record.key in order,
+        keep=lambda record: record.key in places,
     )
-    for name in sorted(order.keys() - set(loaded_faces.names)) if strict else ():
+    for name in sorted(places.keys() - set(loaded_faces.names)) if strict else ():
         raise DataError(records[name].image, "named for calibration, but it cannot be read")
     return loaded_faces.ordered(
-        sorted(range(len(loaded_faces)), key=lambda index: order[loaded_faces.names[index]]))
+        sorted(range(len(loaded_faces)), key=lambda index: places[loaded_faces.names[index]]))
 
 
 def _records(source: str) -> list[FaceRecord]:
@@ -183,5 +256,6 @@ def _records(source: str) -> list[FaceRecord]:
     return sources.read(source, on_error="skip").records
 
 
-def _order(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()
+def order(name: str) -> bytes:
+    """The key by which faces and photos are put in an order that their names alone decide."""
+    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()

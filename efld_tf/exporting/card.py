@@ -61,8 +61,9 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
         "",
     ]
     if report.calibration_faces:
+        found = ", found there by the face detector" if report.calibration_photos else ""
         lines += [f"**Calibration.** {report.calibration_faces} faces of "
-                  f"`{report.calibration_source}`.", ""]
+                  f"`{report.calibration_source}`{found}.", ""]
     if modes.get(report.mode).fine_tuned:
         lines += ["**Fine-tuned** under simulated int8 on all faces of the training source.", ""]
     if "exported_nme_percent" in compared:
@@ -73,6 +74,10 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
                   f"{compared['exported_nme_percent']:.2f}% ({compared['normaliser']}), trained "
                   f"model {compared['trained_nme_percent']:.2f}%; median difference of a point "
                   f"{compared['point_difference_px_median']:.3f} px.", ""]
+    elif compared:
+        lines += [f"**What the export costs** on faces of `{compared['on']}`, which have no points "
+                  "to measure an accuracy by: the median difference of a point from the trained "
+                  f"model's is {compared['point_difference_px_median']:.3f} px.", ""]
     if "confidence_difference_p99" in compared:
         lines += ["**Confidence** there, and on the same crops cut into shuffled tiles: it differs "
                   f"from the trained model's by {compared['confidence_difference_median']:.3f} in "

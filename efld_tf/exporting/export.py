@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,18 @@ from efld_tf import files
 from efld_tf.errors import DataError, EfldError, UnsupportedMode
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.faces import EvaluationFaces
-from efld_tf.exporting import audit, bundle, calibration, convert, layers, metadata, qat, ranges
-from efld_tf.exporting.calibration import CalibrationChoice, CalibrationManifest
+from efld_tf.exporting import (
+    audit,
+    bundle,
+    calibration,
+    convert,
+    layers,
+    metadata,
+    photos,
+    qat,
+    ranges,
+)
+from efld_tf.exporting.calibration import Calibration, CalibrationChoice
 from efld_tf.exporting.comparison import comparison
 from efld_tf.exporting.layers import LayerError
 from efld_tf.exporting.modes import Mode
@@ -26,21 +36,13 @@ from efld_tf.runtime.metadata import ModelMetadata
 DEBUG_FACES = 32
 
 
-@dataclass(frozen=True, eq=False)
-class _Calibration:
-    """The faces of a calibration, and the manifest of exactly these faces."""
-
-    manifest: CalibrationManifest
-    faces: EvaluationFaces
-
-
 def export(
     trained: TrainedModel,
     folder: str | Path,
     mode: Mode,
     *,
     calibrate_on: CalibrationChoice = None,
-    compare_on: str | None = None,
+    compare_on: str | EvaluationFaces | None = None,
     epochs: int = qat.EPOCHS,
     debug: bool = False,
 ) -> Bundle:
@@ -48,9 +50,9 @@ def export(
 
     Args:
       folder: the bundle to write; a bundle that is there is replaced.
-      calibrate_on: the photos, see `calibration.resolved`; for modes that are calibrated.
-      compare_on: the `reader:path` of faces on which the file is compared with the trained model;
-        None for the calibration's.
+      calibrate_on: the photos, see `calibrated`; for modes that are calibrated.
+      compare_on: faces on which the file is compared with the trained model, or their
+        `reader:path`; None for the calibration's.
       epochs: epochs of quantisation-aware training.
       debug: whether to also measure, in an int8 export, what each layer loses on the calibration's
         faces: `Bundle.layers`, and `layers.json` in the bundle.
@@ -62,9 +64,9 @@ def export(
     """
     folder = Path(folder)
     bundle.check_replaceable(folder)
-    calibrated = _calibration(trained, calibrate_on) if mode.calibrated else None
-    comparison_faces = _comparison_faces(trained, compare_on, calibrated)
-    crops = calibrated.faces.crops if calibrated else convert.NO_CROPS
+    chosen = calibrated(trained, calibrate_on) if mode.calibrated else None
+    comparison_faces = _comparison_faces(trained, compare_on, chosen)
+    crops = chosen.faces.crops if chosen else convert.NO_CROPS
     final = trained
     if mode.fine_tuned:
         training_faces = calibration.load_faces(
@@ -89,41 +91,59 @@ def export(
             head=trained.head,
             size_bytes=path.stat().st_size,
             macs=model_graph.total_macs,
-            calibration_source=calibrated.manifest.source if calibrated else "",
-            calibration_faces=len(calibrated.faces) if calibrated else 0,
+            calibration_source=chosen.manifest.source if chosen else "",
+            calibration_faces=len(chosen.faces) if chosen else 0,
+            calibration_photos=asdict(chosen.photos) if chosen and chosen.photos else {},
             minimum_runtime=model_graph.minimum_runtime,
             operators=audit.operator_counts(model_graph),
             types=audit.type_counts(model_graph),
             comparison=comparison(trained, path, comparison_faces) if comparison_faces else {},
-            compared_on_calibration=calibrated is not None and comparison_faces is calibrated.faces,
+            compared_on_calibration=chosen is not None and comparison_faces is chosen.faces,
             concatenations=ranges.spread_at_concatenations(observed) if observed else [],
         )
-        if calibrated:
-            calibration.write_manifest(temporary / bundle.CALIBRATION, calibrated.manifest)
+        if chosen:
+            calibration.write_manifest(temporary / bundle.CALIBRATION, chosen.manifest)
         bundle.complete(path, trained, report)
         if debug:
             layer_errors = _layers(trained, path, mode, crops)
     return Bundle(folder, report, layer_errors)
 
 
-def _calibration(trained: TrainedModel, choice: CalibrationChoice) -> _Calibration:
-    """The faces to calibrate a model on."""
+def calibrated(trained: TrainedModel, choice: CalibrationChoice) -> Calibration:
+    """The faces to calibrate a model on.
+
+    Args:
+      choice: plain photos, see `calibration.photo_names`; what `calibration.resolved` takes; or
+        what this function gave before.
+
+    Raises:
+      UnsupportedMode: the network cannot have integers.
+      EfldError: the choice is none of these, or its faces cannot be read.
+    """
     _check_integers(trained.network)
-    chosen, strict = calibration.resolved(choice, trained.head_spec)
+    if isinstance(choice, Calibration):
+        return choice
+    if (names := calibration.photo_names(choice)) is not None:
+        return photos.load(trained, names)
+    manifest, strict = calibration.resolved(choice, trained.head_spec)
+    if manifest.source.startswith(photos.SOURCE):
+        return photos.load_again(trained, manifest)
     loaded_faces = calibration.load_faces(
-        chosen, trained.crop_rule, trained.input_size, strict=strict)
-    return _Calibration(calibration.used(chosen, loaded_faces), loaded_faces)
+        manifest, trained.crop_rule, trained.input_size, strict=strict)
+    return Calibration(calibration.used(manifest, loaded_faces), loaded_faces)
 
 
 def _comparison_faces(
-    trained: TrainedModel, source: str | None, calibrated: _Calibration | None
+    trained: TrainedModel, compare_on: str | EvaluationFaces | None, chosen: Calibration | None
 ) -> EvaluationFaces | None:
     """The faces to compare on; None if there are none."""
-    if source is None:
-        return calibrated.faces if calibrated else None
+    if compare_on is None:
+        return chosen.faces if chosen else None
+    if isinstance(compare_on, EvaluationFaces):
+        return compare_on
     comparison_faces = faces.load(
-        source, trained.crop_rule, trained.input_size, on_error="skip", predicted=trained.head,
-        progress=False)
+        compare_on, trained.crop_rule, trained.input_size, on_error="skip",
+        predicted=trained.head, progress=False)
     faces.common_points(trained.head, comparison_faces.schema)  # refuses faces of another format
     return comparison_faces
 

@@ -23,6 +23,8 @@ class ExportReport:
       size_bytes, macs: the size of the file, and its multiply-accumulates.
       calibration_source, calibration_faces: the source and the number of the faces of the
         calibration; "" and 0 if there was none.
+      calibration_photos: for plain photos, the fields of `calibration.PhotoCounts`; empty for
+        others.
       minimum_runtime: the oldest TensorFlow Lite with all its operators, see `runtime.versions`.
       operators, types: how many of each the file has.
       comparison: the trained model in float against the file, see `comparison`; empty without faces
@@ -47,6 +49,7 @@ class ExportReport:
     comparison: dict[str, Any]
     compared_on_calibration: bool = False
     concatenations: list[dict[str, Any]] = field(default_factory=list)
+    calibration_photos: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ class _Search:
             return [_camera(argument)] if path.is_char_device() else self.path(argument)
         if argument.isdecimal() and len(argument) <= MOST_CAMERA_DIGITS:
             return [_camera(int(argument))]
-        if any(character in argument for character in "*?["):
+        if is_pattern(argument):
             return self._pattern(argument)
         raise EfldError(f"{argument or repr(argument)}: does not exist")
 
@@ -176,7 +176,7 @@ class _Search:
 
     def _pattern(self, pattern: str) -> list[_FoundFile]:
         parts = Path(pattern).parts
-        fixed = next(i for i, part in enumerate(parts) if any(c in part for c in "*?["))
+        fixed = next(i for i, part in enumerate(parts) if is_pattern(part))
         folder = Path(*parts[:fixed])
         files = self._files(folder, parts[fixed:]) if folder.is_dir() else []
         if not files:
@@ -212,6 +212,11 @@ class _Search:
                 deeper = None if depth is None else depth - 1
                 yield from self._walk(
                     folder / entry.name, (*place, entry.name), deeper, above | {real})
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text has characters that stand for others, as in `photos/**/*.jpg`."""
+    return any(character in text for character in "*?[")
 
 
 def _file(path: Path) -> _FoundFile:

@@ -159,18 +159,25 @@ class FaceLandmarker:
             points, confidence, _ = self.look(image, crops)
             return [Face(p, self.schema, np.asarray(box, np.float64), 1.0, float(c))
                     for p, box, c in zip(points, boxes, confidence, strict=True)]
+        return [face for face, _ in self.find_in_crops(image)]
+
+    def find_in_crops(self, image: Image) -> list[tuple[Face, Crop]]:
+        """The detected faces that `find` gives, each with the square in which its points lie.
+
+        That square is the one of the model's last look. Errors are those of `find`.
+        """
+        check_image(image)
         if self.detector is None:
             raise EfldError("boxes: expected, for there is no detector")
-        return self.landmarks(image, self.detector.detect(image))
+        return self._looked_at(image, self.detector.detect(image))
 
     def landmarks(self, image: Image, detections: Sequence[Detection]) -> list[Face]:
         """The faces of an image [H, W, 3] among a detector's boxes, without those that are none."""
-        return [face for face, _ in self.landmarks_in_crops(image, detections)]
+        return [face for face, _ in self._looked_at(image, detections)]
 
-    def landmarks_in_crops(
+    def _looked_at(
         self, image: Image, detections: Sequence[Detection]
     ) -> list[tuple[Face, Crop]]:
-        """What `landmarks` gives, each face with the square in which its points were found."""
         references = [crop_maps.from_detection(d.box, d.keypoints, d.detector) for d in detections]
         around = [crop_maps.to_model(c, self.crop_rule) for c in references]
         for _ in range(self._passes):
