@@ -118,10 +118,10 @@ class Prediction:
 
     def camera(self, item: CameraInput) -> bool:
         """Looks at a camera until it is ended. The result is as in `photos`."""
-        from efld_tf.runtime import video
+        from efld_tf.runtime.camera import Camera
 
         try:
-            with video.Camera(item.device, on_damage=self._reporter.failed) as frames:
+            with Camera(item.device, on_damage=self._reporter.failed) as frames:
                 self._reporter.begin(None, "frame")
                 return self.frames(item, frames)
         except EfldError as error:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from efld_tf.errors import EfldError
-from efld_tf.runtime.video import Camera
+from efld_tf.runtime.camera import Camera
 from tests.errors import assert_refusal, refuses
 
 

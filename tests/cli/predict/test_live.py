@@ -23,11 +23,12 @@ from PIL import ImageGrab
 
 from efld_tf.annotations.images import read_photo
 from efld_tf.runtime import pictures
+from efld_tf.runtime.camera import Camera
 from efld_tf.runtime.inputs import CameraInput
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.outputs import Outputs
 from efld_tf.runtime.prediction import Prediction
-from efld_tf.runtime.video import Camera, VideoReader
+from efld_tf.runtime.video import VideoReader
 from tests.cli.predict.command import PROGRAM, film, lines, run
 from tests.errors import assert_error_line, assert_told
 
