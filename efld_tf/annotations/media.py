@@ -1,13 +1,18 @@
 """Opens and decodes media files with FFmpeg (PyAV), for annotated frames and `runtime.video`.
 
 Files may come from strangers: only ordinary containers are opened, none may refer to other files
-or to the network, and the size of frames is bounded.
+or to the network, and the size of frames is bounded. What an address gives may be a playlist; it
+may refer to the network, but not to files of this machine.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+import ssl
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +31,10 @@ from av.video.reformatter import Colorspace
 
 from efld_tf.annotations import decoding, parsing
 from efld_tf.errors import DataError
+from efld_tf.urls import SCHEMES, UNTRUSTED, Url
+
+# A file, or an address of `urls`.
+Source = Path | Url
 
 # FFmpeg's names of the containers of ordinary videos. Playlists, which name other files, and raw
 # streams, which have no times, are not among them.
@@ -45,21 +54,30 @@ _TURNS = {
 # Each thread holds a frame of its own.
 _MAX_THREADS = 4
 
+# How long an address may take to answer, and a stream to go on: the segments of a live playlist
+# come every ten seconds or so.
+OPEN_SECONDS, READ_SECONDS = 10.0, 30.0
+
 # A file that ends by more seconds before its stated end was cut short.
 _EARLY_SECONDS = 0.5
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """Opens a media file.
+def opened(source: Source) -> Iterator[av.container.InputContainer]:
+    """Opens a media file, or what an address gives.
 
     Raises:
-      DataError: the file cannot be read, or is not in a known format.
+      DataError: it cannot be read, or is not in a known format.
     """
+    with _opened_address(source) if isinstance(source, Url) else _opened_file(source) as container:
+        yield container
+
+
+def _opened_file(path: Path) -> av.container.InputContainer:
     try:
         parsing.check_file(path)
         # `options` is not used: PyAV 16 hands them to every stream and crashes if one appears late.
-        container = av.open(
+        return av.open(
             f"file:{path}", metadata_errors="replace",
             container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
         )
@@ -69,11 +87,48 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
         raise DataError(
             path, "not a video that can be read: damaged, cut short, or of another format"
         ) from error
-    with container:
-        yield container
 
 
-def video_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+def _opened_address(url: Url) -> av.container.InputContainer:
+    scheme = SCHEMES[url.scheme]
+    options = {
+        "format_whitelist": ",".join([_FORMATS, *scheme.formats]),
+        "protocol_whitelist": scheme.protocols,
+        **scheme.options,
+    }
+    if url.scheme in ("http", "https", "rtsps"):  # HTTP may lead to HTTPS
+        # FFmpeg checks no certificate by default. These are the ones that Python trusts.
+        options |= {"tls_verify": "1"}
+        if trusted := ssl.get_default_verify_paths().cafile:
+            options |= {"ca_file": trusted}
+    begin = time.monotonic()
+    try:
+        return av.open(url.full, metadata_errors="replace", container_options=options,
+                       timeout=(OPEN_SECONDS, READ_SECONDS))
+    except FFmpegError as error:
+        late = time.monotonic() - begin >= OPEN_SECONDS  # whatever the error says
+        reason = f"no answer within {OPEN_SECONDS:g} s" if late else _reason(url, error)
+    raise DataError(str(url), reason)  # outside of the block: FFmpeg's errors hold the password
+
+
+def _reason(url: Url, error: FFmpegError) -> str:
+    """Why an address cannot be opened."""
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        return f"the installed FFmpeg (PyAV) cannot open addresses of {url.scheme}"
+    if isinstance(error, av.error.InvalidDataError):
+        return "neither a photo nor a video that can be read: damaged, or of another format"
+    if isinstance(error, av.error.HTTPClientError | av.error.HTTPServerError):
+        return f"the server refuses it: {error.strerror}"
+    try:
+        socket.getaddrinfo(url.host or None, None)
+    except OSError as unknown:
+        return f"the host cannot be found: {unknown.strerror}"
+    unverified = url.scheme in ("https", "rtsps") and error.errno == errno.EIO
+    way_out = f", or its certificate is not trusted; {UNTRUSTED}" if unverified else ""
+    return f"cannot be opened: {error.strerror}{way_out}"
+
+
+def video_stream(source: Source, container: av.container.InputContainer) -> av.VideoStream:
     """The main video of a file, which is not the cover picture of a song.
 
     Raises:
@@ -82,15 +137,15 @@ def video_stream(path: Path, container: av.container.InputContainer) -> av.Video
     streams = [stream for stream in container.streams.video
                if not stream.disposition & Disposition.attached_pic]
     if not streams:
-        raise DataError(path, "has no video")
+        raise DataError(str(source), "has no video")
     best = container.streams.best("video")
     stream = best if best in streams else streams[0]
     if stream.codec_context is None:
-        raise DataError(path, "its video is of an unknown codec")
+        raise DataError(str(source), "its video is of an unknown codec")
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > decoding.MAX_PIXELS:
-        raise DataError(path, f"frames of {width} x {height}; at most {decoding.MAX_PIXELS} pixels "
-                        "are read")
+        raise DataError(str(source), f"frames of {width} x {height}; at most "
+                        f"{decoding.MAX_PIXELS} pixels are read")
     # Frames may be larger than the header says.
     stream.codec_context.options = {"max_pixels": str(decoding.MAX_PIXELS)}
     # Whole frames are decoded in parallel: with parallel slices, damage to H.264 is not reported.
@@ -182,10 +237,12 @@ def _packets(
     except IndexError:
         pass  # PyAV 16 raises this at the end of a file in which another stream appeared late
     except FFmpegError as error:
-        damage.others.append(f"it cannot be read on: {error.strerror}")
+        late = isinstance(error, av.error.ExitError)
+        reason = f"nothing came for {READ_SECONDS:g} s" if late else error.strerror
+        damage.others.append(f"it cannot be read on: {reason}")
 
 
-def upright_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
+def upright_rgb(source: Source, frame: av.VideoFrame) -> np.ndarray:
     """A frame as [H, W, 3] uint8 RGB, turned as its display matrix says.
 
     Raises:
@@ -196,17 +253,18 @@ def upright_rgb(path: Path, frame: av.VideoFrame) -> np.ndarray:
     side_data: Any = frame.side_data  # of PyAV's own type, whatever its stubs say
     for data in side_data:
         if data.type == SideData.DISPLAYMATRIX:
-            return _turned(path, image, bytes(data))
+            return _turned(source, image, bytes(data))
     return image
 
 
-def _turned(path: Path, image: np.ndarray, matrix: bytes) -> np.ndarray:
+def _turned(source: Source, image: np.ndarray, matrix: bytes) -> np.ndarray:
     """Applies a display matrix: x' = a x + c y, y' = b x + d y (libavutil/display.h)."""
     a, b, _, c, d = struct.unpack("=9i", matrix)[:5]
     scale = max(map(abs, (a, b, c, d))) or 1
     turn = tuple(round(value / scale, 2) for value in (a, b, c, d))
     if turn not in _TURNS:
-        raise DataError(path, f"its display matrix {turn} is not one of quarter turns and mirrors")
+        raise DataError(
+            str(source), f"its display matrix {turn} is not one of quarter turns and mirrors")
     transpose, flip = _TURNS[turn]
     if transpose:
         image = cv2.transpose(image)

@@ -1,4 +1,4 @@
-"""The command `efld-predict`: finds faces and landmarks in photos, videos and from a camera."""
+"""The command `efld-predict`: finds faces and landmarks in photos, videos and live pictures."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.quiet import native_stderr_silenced
 from efld_tf.text import printable
+from efld_tf.urls import SCHEMES
 
 if TYPE_CHECKING:  # They are imported where they are used, so that --help does not wait for them.
     from tqdm import tqdm
 
-    from efld_tf.runtime.inputs import Input
+    from efld_tf.runtime.inputs import Input, Inputs
     from efld_tf.runtime.landmarker import FaceLandmarker
     from efld_tf.runtime.outputs import Outputs
     from efld_tf.runtime.window import Window
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             if window is not None:
                 window.close()
     if not arguments.quiet and report.succeeded:
-        _tell_outputs(arguments.output, kinds, landmarker.schema, all_inputs.root)
+        _tell_outputs(arguments.output, kinds, landmarker.schema, all_inputs)
         if older := outputs.older(start_time):
             files = "1 file" if older == 1 else f"{older} files"
             print(f"note: {arguments.output} still holds {files} of an earlier run")
@@ -78,19 +79,24 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 def _parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "efld-predict",
-        "Find faces and their landmarks in photos, videos and from a camera.",
+        "Find faces and their landmarks in photos and videos, from a camera or a network.",
         "example: efld-predict photo.jpg\n"
         "         efld-predict holiday/ clip.mp4 --save pictures json csv\n"
         "         efld-predict 'photos/**/*.jpg' --output found --align\n"
         "         find . -name '*.png' | efld-predict -\n"
         "         efld-predict 0 --show\n"
+        "         efld-predict rtsp://USER:PASSWORD@camera/stream https://host/photo.jpg\n"
+        "\n"
+        f"Addresses are those of {', '.join(SCHEMES)}. They are shown, and written to files,\n"
+        "without user name, password and query. A live stream ends with Ctrl-C, and all files are\n"
+        "whole.\n"
         "\n"
         "Exit code 1 where some inputs could not be read, 2 where none could.",
     )
     parser.add_argument(
         "input", nargs="+", metavar="INPUT",
-        help="photos, videos, folders, quoted patterns, a camera's number or path, or - for a list "
-        "of paths on standard input")
+        help="photos, videos, folders, quoted patterns, a camera's number or path, addresses of "
+        "photos, videos and live streams, or - for a list on standard input")
     parser.add_argument("--model", default="research",
                         metavar="FILE|research|synthetic",
                         help="a .tflite of efld-export or its folder, or a shipped model: "
@@ -141,7 +147,7 @@ def _predict(
     arguments: argparse.Namespace, window: Window | None,
 ) -> None:  # fmt: skip
     """Predicts all inputs in order; photos that follow each other are predicted together."""
-    from efld_tf.runtime.inputs import CameraInput, VideoFile
+    from efld_tf.runtime.inputs import Address, CameraInput, VideoFile
     from efld_tf.runtime.prediction import Prediction
     from efld_tf.runtime.tracker import TrackerOptions
 
@@ -161,6 +167,8 @@ def _predict(
                 go_on = prediction.camera(item)
             elif isinstance(item, VideoFile):
                 go_on = prediction.video(item)
+            elif isinstance(item, Address):
+                go_on = prediction.address(item)
             else:
                 photos.append(item)
                 continue
@@ -219,8 +227,11 @@ class _Report:
             self._bar = None
 
 
-def _tell_outputs(output: Path, kinds: set[str], schema: str, root: Path) -> None:
-    if "json" not in kinds:
+def _tell_outputs(output: Path, kinds: set[str], schema: str, inputs: Inputs) -> None:
+    from efld_tf.runtime.inputs import Photo, VideoFile
+
+    root = inputs.root
+    if "json" not in kinds or not any(isinstance(i, Photo | VideoFile) for i in inputs.items):
         print(f"written to {output}")
         return
     source = f"json:{output / 'faces.jsonl'}?schema={schema}&images={root}"

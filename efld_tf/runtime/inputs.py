@@ -1,4 +1,7 @@
-"""Turns what a person names on the command line into photos, videos and cameras, in fixed order."""
+"""Turns what a person names on the command line into photos, videos, cameras and addresses.
+
+Their order is fixed.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pathlib import Path
 from efld_tf.annotations.images import VIDEO_SUFFIXES
 from efld_tf.annotations.listing import IMAGE_SUFFIXES, is_side_file
 from efld_tf.errors import DataError, EfldError
+from efld_tf.urls import Url, scheme_of
 
 # A longer number is taken for the name of a file, which does not exist.
 MOST_CAMERA_DIGITS = 3
@@ -34,6 +38,11 @@ class _File:
     path: Path
     image: str
     name: str
+
+    @property
+    def label(self) -> str:
+        """What names it in messages."""
+        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -60,24 +69,49 @@ class CameraInput:
     image: str
     name: str
 
+    @property
+    def label(self) -> str:
+        """What names it in messages."""
+        return self.image
 
-Input = Photo | VideoFile | CameraInput
+
+@dataclass(frozen=True)
+class Address:
+    """A photo, a video or a live stream on a network; which of them, its content tells.
+
+    Attributes:
+      url: the address.
+      image: the name that stands for it in tables, without user name, password and query.
+      name: the name under which its outputs are written.
+    """
+
+    url: Url
+    image: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        """What names it in messages."""
+        return str(self.url)
+
+
+Input = Photo | VideoFile | CameraInput | Address
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The photos, videos and cameras that a command looks at.
+    """The photos, videos, cameras and addresses that a command looks at.
 
     Attributes:
       items: each input once, in the order of the arguments; files of a folder are in natural
         order, 2 before 10.
       root: the folder that all files are in, to which `image` is relative.
-      errors: one error for each folder that could not be read.
+      errors: one error for each folder that could not be read, and each wrong line of a list.
     """
 
     items: list[Input]
     root: Path
-    errors: list[DataError] = field(default_factory=list)
+    errors: list[EfldError] = field(default_factory=list)
 
 
 def expand(
@@ -91,19 +125,20 @@ def expand(
         hidden ones and those that systems and editors put there;
       - a pattern such as `photos/**/*.jpg`, which stands for the images and videos that match;
       - a camera's number, or its path, e.g. `/dev/video0`;
-      - `-`, for paths of files and folders on standard input.
+      - an address of `urls.SCHEMES`, e.g. `rtsp://camera/stream`;
+      - `-`, for paths of files and folders, and addresses, on standard input.
 
     Args:
       arguments: the arguments of a command.
-      stdin: the lines of standard input, one path each; blank ones are skipped. A file that does
-        not exist is an input nevertheless, so that the others are still looked at.
+      stdin: the lines of standard input, one path or address each; blank ones are skipped. A file
+        that does not exist is an input nevertheless, so that the others are still looked at.
       skip: a folder that is not searched, the one of the outputs.
 
     Raises:
-      EfldError: an argument does not exist or stands for nothing.
+      EfldError: an argument does not exist or stands for nothing, or an address is malformed.
     """
     search = _Search(skip)
-    candidates: list[_FoundFile | CameraInput] = []
+    candidates: list[_Candidate] = []
     for argument in arguments:
         if argument == _STANDARD_INPUT:
             paths = [line.rstrip("\r\n") for line in stdin if line.strip()]
@@ -135,19 +170,24 @@ class _FoundFile:
         return self.base / self.relative
 
 
+_Candidate = _FoundFile | CameraInput | Url
+
+
 class _Search:
     """Looks for files, and collects the errors that need not stop a command."""
 
     def __init__(self, skip: Path | None):
-        self.errors: list[DataError] = []
+        self.errors: list[EfldError] = []
         self._skip = None if skip is None else os.path.realpath(skip)
 
-    def argument(self, argument: str) -> Sequence[_FoundFile | CameraInput]:
+    def argument(self, argument: str) -> Sequence[_Candidate]:
         path = Path(argument)
         if os.path.lexists(argument):
             return [_camera(argument)] if path.is_char_device() else self.path(argument)
         if argument.isdecimal() and len(argument) <= MOST_CAMERA_DIGITS:
             return [_camera(int(argument))]
+        if scheme_of(argument):
+            return [Url.parse(argument)]
         if is_pattern(argument):
             return self._pattern(argument)
         raise EfldError(f"{argument or repr(argument)}: does not exist")
@@ -164,13 +204,15 @@ class _Search:
             raise DataError(path, "there is no image or video in this folder")
         return files
 
-    def listed(self, line: str) -> list[_FoundFile]:
-        """The files that a line of a list stands for; an error is collected, not raised."""
+    def listed(self, line: str) -> Sequence[_Candidate]:
+        """What a line of a list stands for; an error is collected, not raised."""
         try:
+            if scheme_of(line) and not os.path.lexists(line):
+                return [Url.parse(line)]
             if "\0" in line:
                 raise DataError(line.replace("\0", " "), "expected one path a line, without NUL")
             return self.path(line)
-        except DataError as error:
+        except EfldError as error:
             self.errors.append(error)
             return []
 
@@ -244,20 +286,34 @@ def _natural(name: str) -> tuple[list[int | str], str]:
     return ([int(p) if i % 2 else p for i, p in enumerate(parts)], name)
 
 
-def _named(candidates: Sequence[_FoundFile | CameraInput]) -> tuple[list[Input], Path]:
+def _named(candidates: Sequence[_Candidate]) -> tuple[list[Input], Path]:
     """The inputs, each once, with their names, and the folder that all files are in."""
     files = {_real(file): file for file in reversed(candidates) if isinstance(file, _FoundFile)}
     bases = {file.base for file in files.values()}
     root = Path(os.path.commonpath(bases) if bases else os.getcwd())
     items: list[Input] = []
-    for file in dict.fromkeys(candidates):
-        if isinstance(file, CameraInput):
-            items.append(file)
-        elif files[_real(file)] is file:
-            image = file.absolute.relative_to(root).as_posix()
-            kind = VideoFile if file.path.suffix.lower() in VIDEO_SUFFIXES else Photo
-            items.append(kind(file.path, image, image.removesuffix(file.path.suffix)))
+    images = {file.absolute.relative_to(root).as_posix().casefold() for file in files.values()}
+    for candidate in dict.fromkeys(candidates):
+        if isinstance(candidate, CameraInput):
+            items.append(candidate)
+        elif isinstance(candidate, Url):
+            items.append(_address(candidate, images))
+        elif files[_real(candidate)] is candidate:
+            image = candidate.absolute.relative_to(root).as_posix()
+            kind = VideoFile if candidate.path.suffix.lower() in VIDEO_SUFFIXES else Photo
+            name = image.removesuffix(candidate.path.suffix)
+            items.append(kind(candidate.path, image, name))
     return _without_collisions(items), root
+
+
+def _address(url: Url, images: set[str]) -> Address:
+    """An address with an image that is not among `images`, to which it is added."""
+    stem, number = url.stem, 2
+    while f"{stem}{url.suffix}".casefold() in images:
+        stem, number = f"{url.stem}_{number}", number + 1
+    image = f"{stem}{url.suffix}"
+    images.add(image.casefold())
+    return Address(url, image, stem)
 
 
 def _real(file: _FoundFile) -> str:
@@ -275,8 +331,7 @@ def _without_collisions(items: Sequence[Input]) -> list[Input]:
     result: list[Input] = []
     for item in items:
         if count[item.name.casefold()] > 1:
-            suffix = "" if isinstance(item, CameraInput) else item.path.suffix[1:]
-            base_name = name = f"{item.name}_{suffix or 'camera'}"
+            base_name = name = f"{item.name}_{_kind(item)}"
             number = 2
             while name.casefold() in used_names:
                 name, number = f"{base_name}_{number}", number + 1
@@ -284,3 +339,11 @@ def _without_collisions(items: Sequence[Input]) -> list[Input]:
             item = replace(item, name=name)
         result.append(item)
     return result
+
+
+def _kind(item: Input) -> str:
+    """What tells an input from others of the same name: a suffix or a word."""
+    if isinstance(item, Address):
+        return item.url.suffix[1:] or item.url.scheme
+    suffix = "" if isinstance(item, CameraInput) else item.path.suffix[1:]
+    return suffix or "camera"

@@ -19,6 +19,7 @@ from efld_tf.runtime import crop_maps
 from efld_tf.runtime.detector import Detection, FaceDetector, TwoRangeDetector, iou
 from efld_tf.runtime.faces import Face, Faces
 from efld_tf.runtime.predictor import Predictor, check_boxes, check_image
+from efld_tf.urls import scheme_of
 
 if TYPE_CHECKING:
     from efld_tf.runtime.tracker import FaceTracker, TrackerOptions
@@ -35,7 +36,7 @@ SAME_POINTS_IOU = 0.5
 FARTHEST, LARGEST_CHANGE = 0.4, 1.8
 
 
-# A file, or pixels [H, W, 3] uint8 RGB.
+# A file, an address, or pixels [H, W, 3] uint8 RGB.
 Photo = str | os.PathLike[str] | Image
 
 
@@ -100,8 +101,8 @@ class FaceLandmarker:
         """The faces of a photo, or of each photo in a list.
 
         Args:
-          photos: a path, or an upright array [H, W, 3] uint8 RGB; a file that is stored turned is
-            turned upright.
+          photos: a path, an address of `http` or `https`, or an upright array [H, W, 3] uint8
+            RGB; a file that is stored turned is turned upright.
 
         Raises:
           DataError: a file cannot be read.
@@ -109,7 +110,11 @@ class FaceLandmarker:
         """
         if isinstance(photos, list | tuple):
             return [self(photo) for photo in photos]
-        if isinstance(photos, str | os.PathLike):
+        if isinstance(photos, str) and scheme_of(photos) and not os.path.lexists(photos):
+            from efld_tf.runtime import remote  # photos on disk need no HTTP
+
+            image = remote.read_photo(photos)
+        elif isinstance(photos, str | os.PathLike):
             image = read_photo(Path(photos), upright=True)
         else:
             image = photos

@@ -25,7 +25,7 @@ from efld_tf.errors import EfldError
 from efld_tf.landmarks import align, schemas
 from efld_tf.runtime import pictures, tables
 from efld_tf.runtime.faces import Face
-from efld_tf.runtime.inputs import CameraInput, Input, Inputs
+from efld_tf.runtime.inputs import Input, Inputs, Photo, VideoFile
 
 KINDS = ("pictures", "json", "csv", "pts", "aligned")
 TABLES = {"json": "jsonl", "csv": "csv"}  # with the suffixes of their files
@@ -36,11 +36,13 @@ class Result:
     """The faces of a photo or a frame.
 
     Attributes:
-      input: the photo, video or camera.
+      input: the photo, video, camera or address.
       image: [H, W, 3] uint8 RGB, upright.
       faces: the faces in the image.
       frame: the number of the frame in a video or of a camera, from 0 on; None for a photo.
       seconds: the time of the frame.
+      orientation: the EXIF orientation by which a photo of an address was turned; None for files,
+        which tell it.
     """
 
     input: Input
@@ -48,6 +50,7 @@ class Result:
     faces: Sequence[Face]
     frame: int | None = None
     seconds: float | None = None
+    orientation: int | None = None
 
 
 class Outputs:
@@ -127,7 +130,7 @@ class Outputs:
         if "pictures" not in self._kinds:
             return
         input_paths = {
-            item.path.resolve() for item in inputs.items if not isinstance(item, CameraInput)
+            item.path.resolve() for item in inputs.items if isinstance(item, Photo | VideoFile)
         }
         for item in inputs.items:
             for suffix in (".png", ".jpg", ".mp4"):
@@ -160,10 +163,12 @@ class Outputs:
 
     def _points_in_file(self, result: Result, face: Face) -> Floats:
         """The points in the file's own rows and columns, since `.pts` cannot state a rotation."""
-        if result.frame is not None or isinstance(result.input, CameraInput):
-            return face.points
         height, width = result.image.shape[:2]
-        turn = _orientation(result.input.path)
+        turn = result.orientation
+        if turn is None and result.frame is None and isinstance(result.input, Photo):
+            turn = _orientation(result.input.path)
+        if turn is None:
+            return face.points
         return unturned_points(face.points, turn, width, height)
 
 

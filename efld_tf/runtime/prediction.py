@@ -1,4 +1,4 @@
-"""Finds the faces of photos, videos and cameras and writes the outputs.
+"""Finds the faces of photos, videos, cameras and addresses, and writes the outputs.
 
 One photo or frame is decoded while the model looks at another.
 """
@@ -10,18 +10,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from efld_tf.annotations import image_paths, images
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import pictures, stream
-from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
+from efld_tf.runtime.inputs import Address, CameraInput, Photo, VideoFile
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.outputs import Outputs, Result
 from efld_tf.runtime.tracker import TrackerOptions
 from efld_tf.runtime.window import HEIGHT, WIDTH, Window
 from efld_tf.text import counted
+from efld_tf.urls import SCHEMES, Url
 
 if TYPE_CHECKING:  # it imports FFmpeg, which photos do not need
     from efld_tf.runtime.video import Frame, VideoReader
@@ -55,17 +57,18 @@ class _Ended(Exception):
 
 @dataclass(frozen=True)
 class _LoadedPhoto:
-    """A photo and its pixels."""
+    """A photo and its pixels; the orientation is that of `Result`."""
 
-    item: Photo
+    item: Photo | Address
     image: Image
+    orientation: int | None = None
 
 
 @dataclass(frozen=True)
 class _PhotoResult:
     """A photo and what was found in it."""
 
-    item: Photo
+    item: Photo | Address
     result: Result
 
 
@@ -104,17 +107,48 @@ class Prediction:
 
     def video(self, item: VideoFile) -> bool:
         """Looks at a video; its annotated copy has its sound. The result is as in `photos`."""
-        from efld_tf.runtime import video
-
         try:
-            if self._boxes is not None:
-                raise EfldError(f"{item.path}: boxes can be given for photos only")
-            reader = video.VideoReader(item.path, on_damage=self._reporter.failed)
-            self._reporter.begin(reader.frame_count, "frame")
-            return self.frames(item, reader, reader)
+            return self._video(item, item.path)
         except EfldError as error:
             self._reporter.failed(error)
             return True
+
+    def address(self, item: Address) -> bool:
+        """Looks at what an address gives: a photo, a video, or a live stream until it is ended.
+
+        The result is as in `photos`.
+        """
+        from efld_tf.runtime import remote  # photos on disk need no HTTP
+
+        try:
+            photo = remote.photo(item.url)
+            if photo is None:
+                return self._video(item, item.url)
+            self._reporter.begin(1, "photo")
+            loaded = _LoadedPhoto(item, photo.image, photo.orientation)
+            return self._run([loaded], self._look, self._keep_photo, 1)
+        except EfldError as error:
+            self._reporter.failed(error)
+            return True
+
+    def _video(self, item: VideoFile | Address, source: Path | Url) -> bool:
+        """Looks at a video or a live stream.
+
+        Raises:
+          EfldError: it cannot be read.
+        """
+        from efld_tf.runtime import live, video
+
+        if self._boxes is not None:
+            raise EfldError(f"{item.label}: boxes can be given for photos only")
+        if not isinstance(source, Url) or not SCHEMES[source.scheme].live:
+            reader = video.VideoReader(source, on_damage=self._reporter.failed)
+            if not isinstance(source, Url) or reader.duration is not None:
+                self._reporter.begin(reader.frame_count, "frame")
+                return self.frames(item, reader, reader)
+        self._reporter.begin(None, "frame")
+        with live.LiveStream(source, on_damage=self._reporter.failed) as frames:
+            return self.frames(item, frames, end=frames.close)
 
     def camera(self, item: CameraInput) -> bool:
         """Looks at a camera until it is ended. The result is as in `photos`."""
@@ -130,16 +164,18 @@ class Prediction:
 
     def frames(
         self,
-        item: VideoFile | CameraInput,
+        item: VideoFile | CameraInput | Address,
         frames: Iterable[Frame],
         source: VideoReader | None = None,
+        end: Callable[[], None] | None = None,
     ) -> bool:
-        """Looks at the frames of a video or camera, which are reported together.
+        """Looks at the frames of a video, camera or stream, which are reported together.
 
         Ctrl-C leaves a whole, shorter video.
 
         Args:
           source: the `VideoReader` whose sound and times the annotated video takes.
+          end: ends the frames, see `stream.run`.
         """
         from efld_tf.runtime import video
 
@@ -172,13 +208,12 @@ class Prediction:
         with ExitStack() as stack:
             writer = None if path is None else stack.enter_context(video.VideoWriter(path, source))
             try:
-                go_on = self._run(frames, look, keep, _AHEAD if source is not None else 1)
+                go_on = self._run(frames, look, keep, _AHEAD if source is not None else 1, end)
             except KeyboardInterrupt as error:
                 if not summary.frames:
                     raise
                 interrupted, go_on = error, False
-        name = item.image if isinstance(item, CameraInput) else str(item.path)
-        self._reporter.done(name, str(summary))
+        self._reporter.done(item.label, str(summary))
         if writer is not None and writer.audio_left_out:
             self._reporter.note(f"{path}: without its sound: {writer.audio_left_out}")
         if interrupted is not None:
@@ -187,10 +222,10 @@ class Prediction:
 
     def _run(
         self, frames: Iterable[Any], work: Callable[[Any], Any], sink: Callable[[Any], None],
-        ahead: int,
+        ahead: int, end: Callable[[], None] | None = None,
     ) -> bool:  # fmt: skip
         if self._window is None:
-            stream.run(frames, work, sink, ahead, self._reporter.progress)
+            stream.run(frames, work, sink, ahead, self._reporter.progress, end)
             return True
         try:  # a window belongs to the main thread
             for count, frame in enumerate(frames, 1):
@@ -206,7 +241,8 @@ class Prediction:
         item, image = loaded.item, loaded.image
         try:
             boxes = None if self._boxes is None else _boxes_of(item, self._boxes)
-            return _PhotoResult(item, Result(item, image, self._landmarker.find(image, boxes)))
+            faces = self._landmarker.find(image, boxes)
+            return _PhotoResult(item, Result(item, image, faces, orientation=loaded.orientation))
         except EfldError as error:
             return error
 
@@ -219,11 +255,11 @@ class Prediction:
             except OSError as error:
                 if error.errno != errno.ENAMETOOLONG:
                     raise
-                outcome = DataError(outcome.item.path, "its name is too long for the outputs'")
+                outcome = DataError(outcome.item.label, "its name is too long for the outputs'")
         if isinstance(outcome, EfldError):
             self._reporter.failed(outcome)
             return
-        self._reporter.done(str(outcome.item.path), counted(len(outcome.result.faces), "face"))
+        self._reporter.done(outcome.item.label, counted(len(outcome.result.faces), "face"))
         self._show(outcome.result, None)
 
     def _show(self, result: Result, seconds: float | None) -> None:
@@ -264,8 +300,9 @@ def _load(item: Photo) -> _LoadedPhoto | DataError:
         return error
 
 
-def _boxes_of(item: Photo, boxes: Mapping[str, Floats]) -> Floats:
-    for name in (item.image, item.path.as_posix(), item.path.name):
+def _boxes_of(item: Photo | Address, boxes: Mapping[str, Floats]) -> Floats:
+    paths = [item.path.as_posix(), item.path.name] if isinstance(item, Photo) else []
+    for name in (item.image, *paths):
         if name in boxes:
             return boxes[name]
-    raise DataError(item.path, "there are no boxes for it")
+    raise DataError(item.label, "there are no boxes for it")

@@ -28,6 +28,7 @@ def run(
     sink: Callable[[Result], None],
     ahead: int = 4,
     progress: Callable[[int], None] | None = None,
+    end: Callable[[], None] | None = None,
 ) -> int:
     """Calls `sink(work(frame))` for each of `frames` in their order, each stage in its own thread.
 
@@ -42,6 +43,8 @@ def run(
         whose picture is watched while it runs.
       progress: called with the number of results that `sink` has taken so far, about 20 times a
         second and at the end, in the caller's thread; it may raise to end the run.
+      end: called at the end, before the threads are waited for; it is for `frames` that wait long
+        for the next one, and end them.
 
     Returns:
       The number of results that `sink` has taken.
@@ -69,6 +72,8 @@ def run(
                 progress(pipe.taken)
     finally:
         pipe.stop.set()
+        if end is not None:
+            end()
         for thread in threads:
             if thread.ident is not None:  # None if Ctrl-C came before the thread was started
                 thread.join()

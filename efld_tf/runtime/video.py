@@ -21,6 +21,7 @@ from efld_tf.arrays import Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.runtime.audio import AudioCopy
+from efld_tf.urls import Url
 
 # The time base if there is no source to take one from; it is fine enough for any clock.
 _TIME_BASE = Fraction(1, 1_000_000)
@@ -61,7 +62,7 @@ class VideoReader:
     frame.
 
     Attributes:
-      path: the path of the file.
+      path: the path of the file, or its address.
       width, height: the size of the upright frames in pixels.
       frame_count: number of frames as the container tells it, None if it does not; the true
         number may differ.
@@ -72,22 +73,27 @@ class VideoReader:
     """
 
     def __init__(
-        self, path: str | Path, on_damage: Callable[[DataError], None] | None = None
+        self, path: str | Path | Url, on_damage: Callable[[DataError], None] | None = None
     ) -> None:
         """Opens a video and decodes its first frame.
+
+        Args:
+          path: a file, or an address, which is opened again by every iteration.
 
         Raises:
           DataError: the file cannot be read, is not a video of a common format, its frames are too
             large, or none can be decoded.
         """
-        self.path = Path(path)
+        self.path = path if isinstance(path, Url) else Path(path)
         self.finished = False
         self._on_damage = on_damage
         with media.opened(self.path) as container:
             stream = media.video_stream(self.path, container)
             first_frame = next(media.decoded(container, stream, media.Damage()), None)
             if first_frame is None:
-                raise DataError(path, "has no frame that can be decoded")
+                served = "; or its server gives no parts of files: download it first"
+                raise DataError(str(path), "has no frame that can be decoded"
+                                + served * isinstance(path, Url))
             self.height, self.width = media.upright_rgb(self.path, first_frame).shape[:2]
             self.frame_count: int | None = stream.frames or None
             self.average_rate: Fraction | None = stream.average_rate or stream.guessed_rate
@@ -125,7 +131,7 @@ class VideoReader:
                 damage.check_end(container)
         self.finished = True
         if reason := str(damage):
-            error = DataError(self.path, f"damaged: {reason} ({index} frames were decoded)")
+            error = DataError(str(self.path), f"damaged: {reason} ({index} frames were decoded)")
             if self._on_damage is None:
                 raise error
             self._on_damage(error)

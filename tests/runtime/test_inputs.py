@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from efld_tf.runtime import inputs
-from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
+from efld_tf.runtime.inputs import Address, CameraInput, Photo, VideoFile
 from tests.errors import assert_refusal, refuses
 
 
@@ -189,3 +189,28 @@ def test_a_list_with_other_separators_is_said_to_be_one(folder: Path) -> None:
     (error,) = found.errors
     assert len(found.items) == 1
     assert_refusal(error, "NUL")
+
+
+def test_addresses_have_safe_names_of_their_own(folder: Path) -> None:
+    _touch("host_photo.jpg", "b.jpg")
+    arguments = ["http://us:pw@host/x/photo.jpg?size=1", "http://host/y/photo.jpg?size=2",
+                 "http://host/y/photo.jpg?size=2", "host_photo.jpg", "rtsp://us:pw@host/photo",
+                 "http://host/clip.mp4", "-", "b.jpg"]
+    found = inputs.expand(arguments, ["rtsp://us:pw@camera/live\n", "ftp://us:pw@camera/live\n"])
+    assert [(item.image, item.name) for item in found.items] == [
+        ("host_photo_2.jpg", "host_photo_2"), ("host_photo_3.jpg", "host_photo_3"),
+        ("host_photo.jpg", "host_photo_jpg"), ("host_photo", "host_photo_rtsp"),
+        ("host_clip.mp4", "host_clip"), ("camera_live", "camera_live"), ("b.jpg", "b"),
+    ]  # fmt: skip
+    address = found.items[0]
+    assert isinstance(address, Address) and address.label == "http://host/x/photo.jpg?..."
+    assert address.url.full == arguments[0] and found.root == folder
+    (error,) = found.errors
+    assert_refusal(error, "ftp://...", "rtsp")
+    with refuses("gopher://...", "http"):
+        inputs.expand(["b.jpg", "gopher://us:pw@host/*.jpg"])
+
+
+def test_a_file_comes_before_an_address_of_its_name(folder: Path) -> None:
+    _touch("rtsp:/host/a.jpg")
+    assert isinstance(inputs.expand(["rtsp://host/a.jpg"]).items[0], Photo)

@@ -126,6 +126,23 @@ def test_an_error_does_not_wait_for_frames_that_do_not_come() -> None:
         run(frames(), work, lambda value: None)
 
 
+def test_frames_that_do_not_come_can_be_ended() -> None:
+    """Before the threads are waited for, as a live stream that stalls needs it."""
+    gone, taken = threading.Event(), []
+
+    def frames() -> Iterator[int]:
+        yield 1
+        gone.wait()
+
+    def enough(count: int) -> None:
+        if count:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(frames(), lambda value: value, taken.append, progress=enough, end=gone.set)
+    assert taken == [1]
+
+
 def test_a_generator_of_frames_is_closed() -> None:
     closed = []
 
