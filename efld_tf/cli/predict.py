@@ -27,7 +27,8 @@ if TYPE_CHECKING:  # They are imported where they are used, so that --help does 
     from efld_tf.runtime.outputs import Outputs
     from efld_tf.runtime.window import Window
 
-KINDS = ("pictures", "json", "csv", "pts")
+# Those of `runtime.outputs`, which --help does not wait for.
+KINDS = ("pictures", "json", "csv", "pts", "coco", "cvat", "labelme", "yolo")
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -59,15 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         for error in all_inputs.errors:
             report.failed(error)
         try:
-            with Outputs(arguments.output, kinds, landmarker.schema) as outputs:
+            with Outputs(arguments.output, kinds, landmarker.schema, all_inputs.root) as outputs:
                 outputs.check(all_inputs)
+                _tell_left_out(kinds, all_inputs, report)
                 _predict(all_inputs.items, landmarker, outputs, report, arguments, window)
         finally:
             report.close()
             if window is not None:
                 window.close()
     if not arguments.quiet and report.succeeded:
-        _tell_outputs(arguments.output, kinds, landmarker.schema, all_inputs)
+        _tell_outputs(outputs, kinds, landmarker.schema, all_inputs)
         if older := outputs.older(start_time):
             files = "1 file" if older == 1 else f"{older} files"
             print(f"note: {arguments.output} still holds {files} of an earlier run")
@@ -227,18 +229,32 @@ class _Report:
             self._bar = None
 
 
-def _tell_outputs(output: Path, kinds: set[str], schema: str, inputs: Inputs) -> None:
+def _tell_left_out(kinds: set[str], inputs: Inputs, report: _Report) -> None:
+    from efld_tf.runtime.inputs import Photo
+    from efld_tf.runtime.outputs import FOR_TOOLS
+
+    chosen = [kind for kind in FOR_TOOLS if kind in kinds]
+    if chosen and not all(isinstance(item, Photo) for item in inputs.items):
+        report.note(f"{', '.join(chosen)}: photos in files alone, without frames of videos")
+
+
+def _tell_outputs(outputs: Outputs, kinds: set[str], schema: str, inputs: Inputs) -> None:
+    from efld_tf.annotations.writing.formats import OUTPUTS
     from efld_tf.runtime.inputs import Photo, VideoFile
 
-    root = inputs.root
-    if "json" not in kinds or not any(isinstance(i, Photo | VideoFile) for i in inputs.items):
-        print(f"written to {output}")
-        return
-    source = f"json:{output / 'faces.jsonl'}?schema={schema}&images={root}"
-    if "?" in str(output) or "&" in str(root):  # They separate the options of a source.
-        print(f"written to {output}")
-    else:
-        print(f"written to {output}; readable as {shlex.quote(source)}")
+    sources = {}
+    if any(isinstance(item, Photo | VideoFile) for item in inputs.items):
+        for kind in ("json", "coco", "cvat", "labelme", "yolo"):
+            form = OUTPUTS[kind]
+            path = form.path(outputs.folder)
+            if kind in kinds:
+                sources[kind] = form.read_back(path, schema, inputs.root, outputs.turned)
+    readable = sources.pop("json", None)
+    print(f"written to {outputs.folder}"
+          + (f"; readable as {shlex.quote(readable)}" if readable else ""))
+    for kind, source in sources.items():
+        if source is not None:
+            print(f"{kind}: after corrections, read it as {shlex.quote(source)}")
 
 
 def entry() -> None:

@@ -2,33 +2,35 @@
 
     pictures/NAME.jpg      the photo with its faces drawn (.png where it is small, .mp4 of a video)
     aligned/NAME_K.png     face K alone, as models of face recognition take it
-    pts/NAME_K.pts         its points as an iBUG file
-    faces.jsonl, faces.csv all faces
+    faces.jsonl, ...       all faces in each of the formats of `annotations.writing`
 
 NAME follows the layout of the inputs. For frame 7 of a video `a.mp4`, NAME_K is `a.mp4/000007_K`.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from efld_tf import files
-from efld_tf.annotations import ibug, images
-from efld_tf.annotations.decoding import unturned_points
-from efld_tf.arrays import Floats, Image
+from efld_tf.annotations import images
+from efld_tf.annotations.header import Header
+from efld_tf.annotations.writing import lines
+from efld_tf.annotations.writing.annotated import AnnotatedImage
+from efld_tf.annotations.writing.formats import OUTPUTS, Writer
+from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import align, schemas
-from efld_tf.runtime import pictures, tables
+from efld_tf.runtime import pictures
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import Input, Inputs, Photo, VideoFile
 
-KINDS = ("pictures", "json", "csv", "pts", "aligned")
-TABLES = {"json": "jsonl", "csv": "csv"}  # with the suffixes of their files
+KINDS = ("pictures", "aligned", *OUTPUTS)
+TABLES = ("json", "csv")
+# What is corrected in a tool: photos alone, and never replaced.
+FOR_TOOLS = tuple(name for name, form in OUTPUTS.items() if not form.frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +62,22 @@ class Outputs:
     whole; any other exception drops the tables.
     """
 
-    def __init__(self, folder: Path, kinds: Collection[str], schema: str):
+    def __init__(
+        self, folder: Path, kinds: Collection[str], schema: str, root: Path | None = None
+    ):
         """Prepares a folder, which is made when something is written.
 
         Args:
           kinds: some of `KINDS`.
           schema: the name of the schema of the points.
+          root: the folder to which the names of photos are relative; None for the current one.
         """
         self.folder = folder
         self._kinds = kinds
-        self._schema = schema
+        self._schema, self._root = schema, Path.cwd() if root is None else root
         self._stack = ExitStack()
-        self._tables: dict[str, tables.LineFile] = {}
+        self._writers: dict[str, Writer] | None = None
+        self.turned = False  # whether a photo was stored turned
 
     def __enter__(self) -> Outputs:
         return self
@@ -88,21 +94,19 @@ class Outputs:
         Raises:
           DataError: the photo can no longer be read.
         """
-        if not self._tables:
-            self._open_tables()
-        for number, face in enumerate(result.faces):
-            if "json" in self._tables:
-                line = tables.json_line(face, result.input.image, result.frame)
-                self._tables["json"].write(line)
-            if "csv" in self._tables:
-                self._tables["csv"].write(tables.csv_line(
-                    face, number, result.input.image, result.frame, result.seconds))
-            if "pts" in self._kinds:
-                text = ibug.pts_text(self._points_in_file(result, face))
-                files.write_text(self.folder / "pts" / f"{_name(result)}_{number}.pts", text)
-            if "aligned" in self._kinds:
+        if self._writers is None:
+            self._writers = {
+                kind: self._stack.enter_context(
+                    form.writer(form.path(self.folder), self._schema, self._root))
+                for kind, form in OUTPUTS.items() if kind in self._kinds}
+        image = self._annotated(result)
+        for kind, writer in self._writers.items():
+            if kind not in FOR_TOOLS or isinstance(result.input, Photo):
+                writer.write(image)
+        if "aligned" in self._kinds:
+            for number, face in enumerate(result.faces):
                 picture = align.align(result.image, face.points, schemas.get(face.schema))
-                path = self.folder / "aligned" / f"{_name(result)}_{number}.png"
+                path = self.folder / "aligned" / f"{image.stem}_{number}.png"
                 pictures.write_as(path, picture)
         if "pictures" in self._kinds and result.frame is None:
             drawn = pictures.annotate_photo(result.image, result.faces)
@@ -122,11 +126,14 @@ class Outputs:
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise EfldError(f"{self.folder}: expected a folder to write to, but it is a file")
-        for kind, suffix in TABLES.items():
-            path = self.folder / f"faces.{suffix}"
-            if kind in self._kinds and path.is_file() and not tables.is_own(path):
+        for kind in sorted({*self._kinds} & {*OUTPUTS}):
+            path = OUTPUTS[kind].path(self.folder)
+            if kind in TABLES and path.is_file() and not lines.is_own(path):
                 raise EfldError(f"{path} is not of efld-predict and would be replaced; choose "
                                 "another --output")
+            if kind in FOR_TOOLS and path.exists():
+                raise EfldError(f"{path} is there already, and may have been corrected since; "
+                                "choose another --output, or delete it")
         if "pictures" not in self._kinds:
             return
         input_paths = {
@@ -145,40 +152,26 @@ class Outputs:
         Args:
           since: when this run began, in seconds since 1970.
         """
-        table_paths = [self.folder / f"faces.{suffix}" for suffix in TABLES.values()]
-        paths = [path for path in table_paths if path.is_file() and tables.is_own(path)]
+        table_paths = [OUTPUTS[kind].path(self.folder) for kind in TABLES]
+        paths = [path for path in table_paths if path.is_file() and lines.is_own(path)]
         if not paths:
             return 0
-        for kind in {*KINDS} - {*TABLES}:
+        for kind in ("pictures", "aligned", "pts"):
             paths += (self.folder / kind).rglob("*")
         return sum(path.is_file() and path.stat().st_mtime < since for path in paths)
 
-    def _open_tables(self) -> None:
-        for kind, suffix in TABLES.items():
-            if kind in self._kinds:
-                path = self.folder / f"faces.{suffix}"
-                self._tables[kind] = self._stack.enter_context(tables.LineFile(path))
-        if "csv" in self._tables:
-            self._tables["csv"].write(tables.csv_header(self._schema))
-
-    def _points_in_file(self, result: Result, face: Face) -> Floats:
-        """The points in the file's own rows and columns, since `.pts` cannot state a rotation."""
-        height, width = result.image.shape[:2]
-        turn = result.orientation
-        if turn is None and result.frame is None and isinstance(result.input, Photo):
-            turn = _orientation(result.input.path)
-        if turn is None:
-            return face.points
-        return unturned_points(face.points, turn, width, height)
-
-
-@functools.lru_cache(maxsize=1)
-def _orientation(path: Path) -> int:
-    """The orientation of a photo, cached because its faces are written one after the other."""
-    return images.orientation(path)
-
-
-def _name(result: Result) -> str:
-    if result.frame is None:
-        return result.input.name
-    return f"{result.input.image}/{result.frame:06d}"
+    def _annotated(self, result: Result) -> AnnotatedImage:
+        """The result as writers take it."""
+        name = result.input.image
+        stem = result.input.name if result.frame is None else f"{name}/{result.frame:06d}"
+        faces = [face.annotated(name) for face in result.faces]
+        header = None
+        if {*self._kinds} & {"pts", *FOR_TOOLS} and result.frame is None:
+            turn = result.orientation
+            if turn is None and isinstance(result.input, Photo):
+                turn = images.orientation(result.input.path)
+            height, width = result.image.shape[:2]
+            header = Header(*Header(width, height, turn or 1).size(True), turn or 1)
+            self.turned |= header.orientation != 1
+        return AnnotatedImage(name, stem, faces, header, frame=result.frame,
+                              seconds=result.seconds)

@@ -15,11 +15,14 @@ from PIL import Image
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader, read_photo
+from efld_tf.annotations.writing.annotated import AnnotatedImage
+from efld_tf.annotations.writing.formats import OUTPUTS
+from efld_tf.annotations.writing.lines import LineFile, json_line
 from efld_tf.landmarks import schemas
-from efld_tf.runtime import inputs, pictures, tables
+from efld_tf.runtime import inputs, pictures
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
-from efld_tf.runtime.outputs import KINDS, Outputs, Result
+from efld_tf.runtime.outputs import FOR_TOOLS, Outputs, Result
 from tests.errors import refuses
 from tests.faces import mean_shape
 
@@ -42,9 +45,14 @@ def _photo(path: Path, size: tuple[int, int] = (160, 120), orientation: int = 1)
     return path
 
 
-def _write(folder: Path, *results: Result, kinds: tuple[str, ...] = KINDS) -> Path:
+KINDS = ("pictures", "json", "csv", "pts", "aligned")
+
+
+def _write(
+    folder: Path, *results: Result, kinds: tuple[str, ...] = KINDS, root: Path | None = None
+) -> Path:
     output = folder / "predictions"
-    with Outputs(output, kinds, "ibug51") as outputs:
+    with Outputs(output, kinds, "ibug51", root) as outputs:
         for result in results:
             outputs.write(result)
     return output
@@ -81,7 +89,8 @@ def test_json_lines_have_the_agreed_form(tmp_path: Path) -> None:
     assert list(first) == ["image", "points", "box", "identity", "attributes", "upright"]
     assert (first["image"], first["identity"], first["upright"]) == ("a.png", "a.png", True)
     assert first["attributes"] == {"score": 0.9123, "confidence": 0.75}
-    video = tables.json_line(_face(track=3), "v/clip.mp4", 7)
+    face = _face(track=3).annotated("v/clip.mp4")
+    video = json_line(AnnotatedImage("v/clip.mp4", "x", [face], frame=7), face)
     assert json.loads(video)["identity"] == "v/clip.mp4 3" and json.loads(video)["frame"] == 7
     assert "upright" not in json.loads(video)
 
@@ -104,6 +113,43 @@ def test_tables_are_sources_again(tmp_path: Path, reader: str, orientation: int)
         _close(record.box, face.box)
         assert record.attributes["score"] == "0.9123"
         np.testing.assert_array_equal(images.read(record), result.image)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_tools_are_given_comes_back(tmp_path: Path, orientation: int) -> None:
+    photos = tmp_path / "photos"
+    results = _results(photos, "a.png", "sub/b, c.png", orientation=orientation)
+    output = _write(tmp_path, *results, kinds=FOR_TOOLS, root=photos)
+    for kind in FOR_TOOLS:
+        form = OUTPUTS[kind]
+        source = form.read_back(form.path(output), "ibug51", photos, orientation != 1)
+        records = sources.read(source).records
+        assert len(records) == 4
+        images = ImageReader()
+        truths = [(r, f) for r in results for f in r.faces]
+        for record, (result, face) in zip(records, truths, strict=True):
+            assert record.image.resolve() == result.input.path.resolve()
+            np.testing.assert_allclose(record.points, face.points, atol=0.01)
+            np.testing.assert_allclose(record.box, face.box, atol=0.01)
+            np.testing.assert_array_equal(images.read(record), result.image)
+
+
+def test_what_was_given_to_tools_is_never_replaced(tmp_path: Path) -> None:
+    results = _results(tmp_path / "photos", "a.png")
+    output = _write(tmp_path, *results, kinds=FOR_TOOLS, root=tmp_path / "photos")
+    found = inputs.expand([str(tmp_path / "photos")])
+    for kind in FOR_TOOLS:
+        with refuses(OUTPUTS[kind].path(output), "corrected", "--output"):
+            Outputs(output, (kind,), "ibug51").check(found)
+    Outputs(output, ("json",), "ibug51").check(found)
+
+
+def test_frames_are_left_out_of_what_tools_are_given(tmp_path: Path) -> None:
+    video = VideoFile(tmp_path / "clip.avi", "clip.avi", "clip")
+    frame = Result(video, np.zeros((48, 64, 3), np.uint8), [_face()], 3, 0.1)
+    output = _write(tmp_path, frame, kinds=("json", *FOR_TOOLS), root=tmp_path)
+    assert len((output / "faces.jsonl").read_text().splitlines()) == 1
+    assert json.loads((output / "coco.json").read_text())["images"] == []
 
 
 def test_frames_are_sources_again(tmp_path: Path) -> None:
@@ -229,7 +275,7 @@ def test_lines_are_whole_whatever_ends_the_run(
     path = tmp_path / "faces.jsonl"
     path.write_text("old\n")
     try:
-        with tables.LineFile(path) as file:
+        with LineFile(path) as file:
             file.write("one")
             file.write("two")
             if error:

@@ -78,6 +78,10 @@ class OutputFormat:
     frames: bool = False
     keeps: frozenset[str] = frozenset()
 
+    def path(self, folder: Path) -> Path:
+        """Where it is written in a folder of outputs."""
+        return folder / self.place
+
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder of files."""
