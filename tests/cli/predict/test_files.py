@@ -62,6 +62,33 @@ def test_a_photo_loads_only_what_it_needs(folder: Path) -> None:
                          "h5py", "av", "tqdm", "psutil", "pillow_heif"}
 
 
+def test_predictions_are_corrected_in_tools_and_come_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = ("coco", "cvat", "labelme", "yolo")
+    out, _ = run(folder, "photos", "--save", "json", *kinds, "--output", "tools")
+    printed = dict(re.findall(r"^(\w+): after corrections, read it as '?(\S+?)'?$", out, re.M))
+    assert [*printed] == list(kinds)
+    monkeypatch.chdir(folder)
+    records = sources.read(re.search("'(json:.*?)'", out)[1]).records
+    truth = {record.image.name: record.points for record in records}
+    assert len(truth) == 3
+    # One point of one face is moved by 7 pixels, as a person would.
+    path = folder / "tools/labelme/2.json"
+    content = json.loads(path.read_text())
+    point = next(s for s in content["shapes"] if s["label"] == schemas.get("ibug51").names[13])
+    point["points"][0][0] += 7
+    path.write_text(json.dumps(content))
+    for kind, source in printed.items():
+        for record in sources.read(source).records:
+            expected = truth[record.image.name].copy()
+            expected[13, 0] += 7 * (kind == "labelme" and record.image.name == "2.png")
+            np.testing.assert_allclose(record.points, expected, atol=0.01)
+    _, err = run(folder, "photos", "--save", "labelme", "--output", "tools", code=2)
+    assert_error_line(err, "tools/labelme", "corrected", "--output")
+    assert json.loads(path.read_text()) == content
+
+
 def test_a_folder_with_everything(folder: Path) -> None:
     out, err = run(folder, "photos", "--save", "pictures", "json", "csv", "pts", "--align",
                    "--output", "out")
