@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import squared, tight_box
 from efld_tf.runs import path_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -42,6 +45,15 @@ class Face:
     def names(self) -> tuple[str, ...]:
         """The names of the points, in their order."""
         return schemas.get(self.schema).names
+
+
+def extent(points: Floats, schema: str) -> Floats:
+    """The box [4] float64 by which faces [N, 2] of a schema are told apart: that of their points.
+
+    For a part of the face it is a square, since boxes of eyes are too flat to overlap.
+    """
+    box = tight_box(points).astype(np.float64)
+    return squared(box) if schemas.get(schema).missing_anchors else box
 
 
 class Faces(list[Face]):

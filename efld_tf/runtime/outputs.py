@@ -63,7 +63,12 @@ class Outputs:
         Args:
           kinds: some of `KINDS`.
           schema: the name of the schema of the points.
+
+        Raises:
+          EfldError: faces cannot be aligned by points of that schema.
         """
+        if "aligned" in kinds:
+            align.check(schemas.get(schema))
         self.folder = folder
         self._kinds = kinds
         self._schema = schema
