@@ -19,9 +19,9 @@ ANCHORS = ("right_eye", "left_eye", "mouth_right", "mouth_left")
 EYES, MOUTH = ANCHORS[:2], ANCHORS[2:]
 
 # A shape of which a point lies further from its mirror image has no two sides, in RMS distances of
-# the points from their centre: mean shapes of 20 faces or more are within 0.55, and half jaws, half
-# faces and ears beyond 0.9.
-MOST_ASYMMETRY = 0.6
+# the points from their centre: mean shapes of 20 real faces or more are within 0.56, those of half
+# jaws and half faces beyond 0.85.
+MOST_ASYMMETRY = 0.7
 
 
 @dataclass(frozen=True)
