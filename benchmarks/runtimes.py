@@ -35,6 +35,7 @@ from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import evaluate
 from efld_tf.exporting import bundle, calibration, convert, export, flatbuffer, metadata, modes
 from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import zoomed
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph, other_runtimes
 from efld_tf.runtime.metadata import ModelMetadata
@@ -123,7 +124,7 @@ def as_before(folder: Path, name: str) -> Path:
     path = folder / f"{name}_before" / "efld.tflite"
     path.parent.mkdir()
     path.write_bytes(metadata.add(flatbuffer.write(tree), about))
-    image, tolerance = bundle.golden_image(path, 128, rule.zoom)
+    image, tolerance = bundle.golden_image(path, 128, zoomed(rule.zoom))
     golden.write(path, "int8", image, tolerance, bundle.CONFIDENCE_TOLERANCE)
     return path
 

@@ -42,7 +42,8 @@ def schema_named(option: str | None) -> str:
 def infer_flip(records: Sequence[FaceRecord]) -> str:
     """Finds the flip of a declared schema without one, from the mean of its faces.
 
-    The schema is registered with the flip for this process.
+    The mean face is turned upright by eyes or mouth; for a schema without these, the images count
+    as upright. The schema is registered with the flip for this process.
 
     Args:
       records: faces of that schema.
@@ -63,8 +64,9 @@ def infer_flip(records: Sequence[FaceRecord]) -> str:
     flip = schema.known_flip
     alone = [name for i, name in enumerate(schema.names) if flip[i] == i]
     pairs = (schema.num_points - len(alone)) // 2
+    upright = "" if schema.anchors else ", in images that count as upright"
     return (
-        f"schema {schema.name}: flip inferred from {len(records)} faces: {list(flip)}: "
+        f"schema {schema.name}: flip inferred from {len(records)} faces{upright}: {list(flip)}: "
         f"{pairs} pairs; in the middle: {', '.join(alone) or 'no point'}"
     )
 

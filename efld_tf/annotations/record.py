@@ -75,7 +75,8 @@ class FaceRecord:
     def face_box(self) -> np.ndarray:
         """The square (x0, y0, x1, y1) around eyes and mouth, in pixels, alike in all formats.
 
-        If an eye or a mouth corner is not annotated, it is the square around all points.
+        If an eye or a mouth corner is not annotated, or the schema has none, it is the square
+        around all points.
         """
         return face_square(self.points, schemas.get(self.schema))
 
@@ -119,11 +120,7 @@ def face_square(points: np.ndarray, schema: LandmarkSchema) -> np.ndarray:
     anchors = schema.anchor_points(points)
     if np.isfinite(anchors).all():
         return box_around(anchors).astype(np.float64)
-    annotated = points[np.isfinite(points).all(axis=-1)]
-    x0, y0, x1, y1 = geometry.tight_box(annotated).astype(np.float64)
-    half = max(x1 - x0, y1 - y0) / 2
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    return np.array([x - half, y - half, x + half, y + half])
+    return geometry.squared(geometry.tight_box(points[np.isfinite(points).all(axis=-1)]))
 
 
 def box_around(anchors: np.ndarray) -> np.ndarray:

@@ -1,44 +1,51 @@
-"""Fits crop rules that show a face at the same place, whatever the annotation's format."""
+"""Fits crop rules that show a face at the same place, whatever the annotation's format.
+
+That takes a schema with eyes and mouth. Points of a part of the face get a crop of their own,
+`PART_SCALE` times their box, unless the source has a `crop.scale`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.arrays import Float64s
 from efld_tf.data.options import CropOptions
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import CropRule, zoomed
-from efld_tf.landmarks.schema import ANCHORS
+from efld_tf.landmarks.geometry import REFERENCE_ANCHORS, CropRule, zoomed
+from efld_tf.landmarks.schema import ANCHORS, EYES, MOUTH, LandmarkSchema
 
-# The mean places of the schemas' ANCHORS (eye centres, mouth corners) in the unit square of a crop:
-# the means over HELEN's training faces in the crop of 1.25 times the tight box of the 68 iBUG
-# points, made symmetric. They define how much of the crop a face fills.
-REFERENCE_ANCHORS = np.array(
-    [[0.3317, 0.2790], [0.6683, 0.2790], [0.3517, 0.6255], [0.6483, 0.6255]]
-)
+# Side of the crop of points that lack eyes or mouth, divided by the longest side of their box: as
+# the reference crop is to the box of the 68 iBUG points.
+PART_SCALE = 1.25
 
 
 def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0) -> CropRule:
     """The crop rule of a source, as the options give it or fitted to its faces, with a zoom.
 
     The fit is the least-squares scale and offset that bring the mean anchors of the faces to
-    `REFERENCE_ANCHORS`, as a crop of that zoom shows them.
+    `REFERENCE_ANCHORS`, as a crop of that zoom shows them. If the schema lacks anchors, the rule is
+    `PART_SCALE` times the box, about its middle.
 
     Args:
       records: faces of one schema.
-      zoom: the zoom of the `CropRule`.
+      zoom: the zoom of the `CropRule`; with a scale given, of a schema that lacks anchors, it is
+        about the middle of the crop.
 
     Raises:
-      EfldError: no annotation has the box that the rule needs, or no face the anchors that the fit
-        needs.
+      EfldError: no annotation has the box that the rule needs, no face the anchors that the fit
+        needs, the anchors of a pair are exchanged, or a schema that lacks anchors has a zoom and no
+        scale.
     """
     schema = schemas.get(records[0].schema)
     box = options.box or schema.box
     zoom_crop = zoomed(zoom)
     if options.scale is not None:
-        middle = np.array([zoom_crop.center_x, zoom_crop.center_y]) - 0.5
-        x, y = np.array([options.offset_x, options.offset_y]) + options.scale * middle
+        x, y = options.offset_x, options.offset_y
+        if not schema.missing_anchors:
+            x += options.scale * (zoom_crop.center_x - 0.5)
+            y += options.scale * (zoom_crop.center_y - 0.5)
         return CropRule(box, schema.name, options.scale * zoom_crop.side, float(x), float(y), zoom)
     fitted = []
     boxed = [record for record in records if box != "file" or record.box is not None]
@@ -47,6 +54,9 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
         centre = np.array([x0 + x1, y0 + y1]) / 2
         fitted.append((schema.anchor_points(record.points) - centre) / max(x1 - x0, y1 - y0))
     anchors = np.array(fitted)
+    if schema.missing_anchors:
+        _check_part(anchors, schema, zoom)
+        return CropRule(box, schema.name, PART_SCALE)
     # In units of the box: anchors - offset = scale * (reference - 0.5).
     for name, places in zip(ANCHORS, np.moveaxis(anchors, 1, 0), strict=True):
         if np.isnan(places).any(axis=-1).all():
@@ -61,3 +71,61 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
     x, y = mean_anchors.mean(axis=0) - scale * target.mean(axis=0)
     scale, x, y = (round(float(v), 4) for v in (scale, x, y))
     return CropRule(box, schema.name, scale, x, y, zoom)
+
+
+def _check_part(anchors: Float64s, schema: LandmarkSchema, zoom: float) -> None:
+    """Checks what a schema that lacks anchors must have for the rule that is not fitted.
+
+    Args:
+      anchors: [F, 4, 2], upright up to the lean of heads; NaN for those that are missing.
+    """
+    if zoom != 1:
+        raise EfldError(f"data.pack.zoom {zoom:g} is about whole faces, but {lacking(schema)}; "
+                        "give the source a crop.scale")
+    for pair in (EYES, MOUTH):
+        right, left = (anchors[:, ANCHORS.index(name), 0] for name in pair)
+        across = (left - right)[np.isfinite(left - right)]
+        if len(across) and np.median(across) < 0:
+            raise EfldError(f"schema {schema.name}: its anchors {pair[0]} and {pair[1]} are "
+                            "exchanged: right is the person's own, on the left of the image")
+
+
+def lacking(schema: LandmarkSchema) -> str:
+    """A text that says which anchors a schema lacks."""
+    return f"schema {schema.name} has no anchors {', '.join(schema.missing_anchors)}"
+
+
+def note(schema: LandmarkSchema) -> str | None:
+    """What the user should know of the crops of a schema without a scale of their own, if any."""
+    if not schema.missing_anchors:
+        return None
+    return (f"{lacking(schema)}: without a crop.scale, its crops are {PART_SCALE:g} times the box, "
+            "whatever part of the face that is")
+
+
+def alike(first: CropRule, second: CropRule) -> bool:
+    """Whether crops by two rules show the same part of a face.
+
+    They do if both are of one schema, or fitted by eyes and mouth.
+    """
+    rules = {first.schema, second.schema}
+    return len(rules) == 1 or not any(map(_of_part, rules))
+
+
+def rule_like(rule: CropRule, records: list[FaceRecord]) -> CropRule:
+    """The rule by which faces of another schema are cropped as a model's own rule crops its own.
+
+    Raises:
+      EfldError: one of the schemas lacks anchors, so that there is no such rule; or as in
+        `crop_rule`.
+    """
+    name = records[0].schema
+    if parts := [part for part in (rule.schema, name) if _of_part(part)]:
+        raise EfldError(f"faces of {name} cannot be cropped like those of {rule.schema}: "
+                        f"{lacking(schemas.get(parts[0]))}; use faces of {rule.schema}")
+    return crop_rule(records, CropOptions(), rule.zoom)
+
+
+def _of_part(name: str) -> bool:
+    """Whether a schema lacks anchors; that of a model's crop rule may not be known here."""
+    return name in schemas.names() and bool(schemas.get(name).missing_anchors)

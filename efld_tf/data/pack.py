@@ -14,9 +14,8 @@ from tqdm import tqdm
 from efld_tf import files, licenses
 from efld_tf.annotations import sources
 from efld_tf.annotations.record import LICENSE
-from efld_tf.data import shards
+from efld_tf.data import crop_fit, shards
 from efld_tf.data.check import exclusions
-from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.crops import cropped
 from efld_tf.data.manifest import (
     FORMAT_VERSION,
@@ -56,7 +55,7 @@ def pack(
     """
     folder = Path(folder)
     annotations, excluded = _read_source(options)
-    rule = crop_rule(annotations.records, options.crop, storage.zoom)
+    rule = crop_fit.crop_rule(annotations.records, options.crop, storage.zoom)
     fingerprint = _fingerprint(annotations, rule, options, storage, excluded)
     terms = {licenses.checked(record.attributes.get(LICENSE, "")) for record in annotations.records}
     left_out, source_licenses = sorted(annotations.excluded), sorted(terms - {""})
@@ -89,7 +88,7 @@ def pack(
             mean_shape=mean_shape,
             skipped=[*excluded, *skipped],
             fingerprint=fingerprint,
-            notes=annotations.notes,
+            notes=[*annotations.notes, *_crop_notes(annotations.schema, options)],
             schema_fields=schemas.declared_fields(annotations.schema),
             validation_fraction=options.validation_fraction,
             excluded=left_out,
@@ -110,6 +109,12 @@ def _read_source(options: SourceOptions) -> tuple[sources.Annotations, list[str]
              for key, reason in reasons.items() if key in excluded_keys]
     unknown = exclusions.unknown(reasons, excluded_keys, options.exclude)
     return annotations, [*lines, *([unknown] if unknown else [])]
+
+
+def _crop_notes(schema: str, options: SourceOptions) -> list[str]:
+    """What the user should know of the crops."""
+    note = crop_fit.note(schemas.get(schema)) if options.crop.scale is None else None
+    return [] if note is None else [note]
 
 
 def _write_splits(

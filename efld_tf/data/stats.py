@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from efld_tf.annotations.record import FaceRecord, face_square
 from efld_tf.data import look
+from efld_tf.data.crop_fit import lacking
 from efld_tf.data.look import Face, Remarks
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, pose, schemas, shapes
@@ -127,6 +128,9 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
     names = sorted({record.schema for record in records})
     if len(names) > 1:
         raise EfldError(f"source {source}: annotations of several schemas: {', '.join(names)}")
+    if schemas.get(names[0]).missing_anchors:
+        remarks.notes.append(f"{lacking(schemas.get(names[0]))}: a face size is the longest side "
+                             "of the box of its points")
     points = np.stack([record.points for record in records])
     mean, covariance, residual = _shape(points, names[0])
     identities = {record.identity for record in records} - {None}
@@ -150,17 +154,17 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
 def angles(points: np.ndarray, schema: str) -> dict[str, np.ndarray]:
     """Yaw, pitch and roll of points [F, N, 2] in degrees, for the faces where they are known.
 
-    If the schema has no tip of the nose, only the roll is known, positive clockwise, by the eyes;
-    if it has one eye only, nothing is.
+    If the schema has no tip of the nose, or no eyes or mouth, only the roll is known, positive
+    clockwise, by the eyes or else the mouth; if it has one eye only, or neither, nothing is.
     """
     landmark_schema = schemas.get(schema)
     estimated = pose.estimate(points, landmark_schema)
     if estimated is None:
-        eyes = landmark_schema.anchor_points(points)[:, :2]
-        across = eyes[:, 1] - eyes[:, 0]
-        roll = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
-        roll[~across.any(axis=1)] = np.nan
-        estimated = np.stack([roll * np.nan, roll * np.nan, roll], axis=1)
+        estimated = np.full((len(points), 3), np.nan)
+        across = landmark_schema.across(points)
+        if across is not None:
+            roll = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+            estimated[:, 2] = np.where(across.any(axis=1), roll, np.nan)
     return {
         name: column[np.isfinite(column)]
         for name, column in zip(("yaw", "pitch", "roll"), estimated.T, strict=True)

@@ -14,16 +14,17 @@ from tqdm import tqdm
 from efld_tf.annotations import image_paths, sources
 from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.data.crop_fit import crop_rule
-from efld_tf.data.options import CropOptions
+from efld_tf.data.crop_fit import rule_like
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation.evaluate import ACCURACY_PIXELS, percent
 from efld_tf.evaluation.faces import check_normaliser, common_points
 from efld_tf.evaluation.measured import Measured
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import metrics, schemas
-from efld_tf.landmarks.geometry import Crop, CropRule, tight_box
+from efld_tf.landmarks.geometry import Crop, CropRule
+from efld_tf.runtime.crop_maps import REFERENCE
 from efld_tf.runtime.detector import iou
+from efld_tf.runtime.faces import extent
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import Predictor
 
@@ -31,6 +32,8 @@ from efld_tf.runtime.predictor import Predictor
 # those of the points, or the detector's and the annotator's; the definitions of these two differ
 # too much for the customary 0.5.
 MATCH_IOU = 0.3
+# Where the box of a face lies in its reference crop.
+FACE_CORNERS = 0.5 + np.array([[-0.5, -0.5], [0.5, 0.5]]) / REFERENCE.scale
 # The lower ends of the groups of annotated faces by their longest side in pixels.
 SIZES = (0, 16, 32, 64, 128)
 
@@ -142,12 +145,13 @@ def measure_landmarks(
     bar = tqdm(total=len(records), desc="detecting", unit="face", disable=not progress)
     rule = landmarker.crop_rule
     if rule.schema != records[0].schema:
-        rule = crop_rule(records, CropOptions(), rule.zoom)
-    for image, faces in _images(records, rule, scenes, on_error, result.passed_over):
+        rule = rule_like(rule, records)
+    part = landmarker.shown if schemas.get(landmarker.schema).missing_anchors else None
+    for image, faces in _images(records, rule, scenes, on_error, result.passed_over, part):
         found_faces = landmarker.find(image)
         truth = [points[list(truth_indices)] for points, _ in faces]
         points = [face.points[list(predicted_indices)] for face in found_faces]
-        pairs = matched(np.array([_overlaps(t, points) for t in truth]))
+        pairs = matched(np.array([_overlaps(t, points, name) for t in truth]))
         result.predicted += [points[index] for index in pairs.values()]
         result.truth += [truth[index] for index in pairs]
         result.missed += len(truth) - len(pairs)
@@ -163,11 +167,15 @@ def measure_landmarks(
 
 def _images(
     records: Sequence[FaceRecord], rule: CropRule, scenes: bool, on_error: str,
-    skipped: list[DataError],
+    skipped: list[DataError], part: Crop | None = None,
 ) -> Iterator[tuple[np.ndarray, list[tuple[np.ndarray, Crop]]]]:
     """Yields each image with its faces' points in pixels and their crops by annotation.
 
     Errors of faces that are passed over are added to `skipped`.
+
+    Args:
+      part: for points of a part of the face, the part of the reference crop that the crops show:
+        in scenes it is the face that has a random size.
     """
     reader = ImageReader()
     for _, group in groupby(records, key=lambda record: (record.image, record.frame)):
@@ -188,17 +196,19 @@ def _images(
             yield image, [(face.points, crop) for face, crop in zip(faces, crops, strict=True)]
             continue
         for face, crop in zip(faces, crops, strict=True):
-            scene = paste(image, face.points, face.key)
+            # The corners of the box of the whole face.
+            extremes = face.points if part is None else crop.from_unit(part.to_unit(FACE_CORNERS))
+            scene = paste(image, extremes, face.key)
             x, y = scene.place(np.array([crop.center_x, crop.center_y]))
             placed = Crop(float(x), float(y), crop.side * scene.factor)
             yield scene.image, [(scene.place(face.points), placed)]
 
 
-def _overlaps(truth: np.ndarray, predicted: Sequence[np.ndarray]) -> np.ndarray:
+def _overlaps(truth: np.ndarray, predicted: Sequence[np.ndarray], schema: str) -> np.ndarray:
     """The IoU [F] of a face [N, 2] with predicted ones, by the points that are annotated."""
     annotated = np.isfinite(truth).all(axis=-1)
-    boxes = np.array([tight_box(points[annotated]) for points in predicted]).reshape(-1, 4)
-    return iou(tight_box(truth[annotated]).astype(np.float64), boxes.astype(np.float64))
+    boxes = np.array([extent(points[annotated], schema) for points in predicted]).reshape(-1, 4)
+    return iou(extent(truth[annotated], schema), boxes)
 
 
 @dataclass

@@ -15,9 +15,8 @@ from tqdm import tqdm
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.data.crop_fit import crop_rule
+from efld_tf.data.crop_fit import alike, rule_like
 from efld_tf.data.manifest import open_packed
-from efld_tf.data.options import CropOptions
 from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -140,7 +139,7 @@ def load(
         raise EfldError(f"source {source}: none of its faces is asked for")
     origin = "model"
     if rule.schema != annotations.schema:
-        rule, origin = crop_rule(records, CropOptions(), rule.zoom), "fitted"
+        rule, origin = rule_like(rule, records), "fitted"
     skipped = [str(error) for error in annotations.skipped]
     images = ImageReader()
     samples: list[tuple[FaceRecord, Crop, np.ndarray]] = []
@@ -245,6 +244,10 @@ def _from_packed(
     manifest = open_packed(parsed.path)
     if parsed.options or split not in SPLITS:
         raise EfldError(f"source {source}: expected packed:FOLDER and a split of {SPLITS}")
+    if not alike(manifest.crop_rule, rule):
+        raise EfldError(f"source {source}: its crops show other parts of faces than the model's: "
+                        f"they are of {manifest.crop_rule.schema}, and the model's of "
+                        f"{rule.schema}")
     if manifest.crop_rule.zoom != rule.zoom:
         raise EfldError(
             f"source {source}: packed with zoom {manifest.crop_rule.zoom:g}, but the model's crops "

@@ -26,13 +26,15 @@ from efld_tf.annotations import image_paths, sources
 from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.data.crop_fit import crop_rule
 from efld_tf.data.options import CropOptions
-from efld_tf.errors import DataError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation import corruptions
+from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, extract_crop, zoomed
 from efld_tf.runtime import crop_maps
 from efld_tf.runtime.boxes import read_boxes
 from efld_tf.runtime.detector import FaceDetector
 from efld_tf.runtime.landmarker import FaceLandmarker
+from efld_tf.runtime.model_crops import needs_mean_shape
 from efld_tf.runtime.predictor import Predictor
 
 FACE, PATCH, ALARM, PARTIAL, BLANK = "face", "patch", "alarm", "partial", "blank"
@@ -160,9 +162,10 @@ def add_source(
       The number of faces; smaller ones than `SMALLEST_FACE` are left out.
 
     Raises:
-      EfldError: the source cannot be read, or has no face.
+      EfldError: the source cannot be read, has no face, or its points are not of whole faces.
     """
     records = sources.read(sources.parse(source), on_error="skip").records
+    schemas.get(records[0].schema).need_anchors(f"source {source}: crops of whole faces")
     rule = crop_rule(records, CropOptions())
     order = sorted(records, key=lambda record: _hash(record.key))[:limit]
     reader, count = ImageReader(), 0
@@ -193,7 +196,15 @@ def add_scenes(
       predictor: the model; its crop rule is that of the crops, and its points say where it would
         look next.
       rounds: how often crops are added, each time with other variations and patches.
+
+    Raises:
+      EfldError: the model's points are not of whole faces, or its crops are not fitted.
     """
+    schema, mean_shape = schemas.get(predictor.schema), predictor.mean_shape
+    schema.need_anchors(f"{predictor.model}: crops of whole faces")
+    if mean_shape is not None and needs_mean_shape(schema, predictor.crop_rule, mean_shape):
+        raise EfldError(f"{predictor.model}: its crops have a crop.scale of their own; those with "
+                        "and without faces are made for fitted crops")
     detectors = [FaceDetector(name, min_score=ALARM_SCORE, min_face=side)
                  for name, side in DETECTORS]
     for path, boxes in scenes:
@@ -306,9 +317,7 @@ def _alarms(
             of_face = ((middle > boxes[:, :2]) & (middle < boxes[:, 2:])).all(axis=1)
             if inside.any() or of_face.any():
                 continue
-            around = crop_maps.from_detection(
-                detection.box, detection.keypoints, detection.detector)
-            crop = crop_maps.to_model(around, predictor.crop_rule)
+            crop = landmarker.crop_of(detection)
             yield crop
             for _ in range(2):
                 points, _ = predictor.predict_in(image, [crop])

@@ -36,6 +36,7 @@ from efld_tf.landmarks import schemas, shapes
 from efld_tf.landmarks.geometry import CropRule, extract_crop, tight_box
 from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.runtime import crop_maps
+from efld_tf.runtime.model_crops import ModelCrops
 from efld_tf.runtime.predictor import Predictor
 
 BLACK, NOISE, CLOUDS = "black", "noise", "clouds"
@@ -73,17 +74,20 @@ class Reference:
         """The mean of faces [F, N, 2] in their crops' unit squares, NaN where not annotated.
 
         Raises:
-          EfldError: no face has eyes and a mouth, or they coincide.
+          EfldError: no face has eyes and a mouth (the normaliser's points, in a schema that lacks
+            eyes or mouth), or they coincide.
         """
         annotated = np.isfinite(points).all(axis=-1)
         count = annotated.sum(axis=0)
         total = np.where(annotated[..., None], points, 0).sum(axis=0, dtype=np.float64)
         place = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], np.nan)
-        anchors = schema.anchor_points(points)
+        anchors, needed = schema.anchor_points(points), "eyes and a mouth"
         height = np.linalg.norm(anchors[:, 2:].mean(axis=1) - anchors[:, :2].mean(axis=1), axis=-1)
+        if schema.missing_anchors:
+            height, needed = schema.normaliser.distance(points), schema.normaliser.name
         usable = height > 0  # also False for NaN
         if not usable.any():
-            raise EfldError(f"{origin}: none has eyes and a mouth, so that there is no mean face")
+            raise EfldError(f"{origin}: none has {needed}, so that there is no mean face")
         shape = shapes.mean_shape(shapes.as_complex(points[usable]), schema)
         flat = np.stack([shape.real, shape.imag], axis=-1)
         size = float(schema.normaliser.distance(flat))
@@ -258,8 +262,8 @@ def measure(
       on_error: `stop` or `skip`, for photos of scenes that cannot be read.
 
     Raises:
-      EfldError: there is no mean face, no scene has a place without a face, or a prediction is not
-        finite.
+      EfldError: there is no mean face, no scene has a place without a face, a prediction is not
+        finite, or rendered faces cannot be cropped for the model.
       DataError: a photo cannot be read, with `stop`.
     """
     size = predictor.input_size
@@ -355,11 +359,16 @@ def _look(
 
 def _rendered(predictor: Predictor, count: int) -> np.ndarray:
     """Rendered faces as the model's inputs [count, S, S, 3]."""
+    model_crops = ModelCrops(
+        schemas.get(predictor.schema), predictor.crop_rule, predictor.mean_shape)
+    if model_crops.shown is None:
+        raise EfldError(f"the implicit prior of {predictor.schema} needs a source: its schema has "
+                        "no anchors by which rendered faces could be cropped")
     crops = []
     for index in range(count):
         face = render_face(SEED, index, RENDERED_SIZE)
         around = crop_maps.REFERENCE.crop(tight_box(face.points[crop_maps.REFERENCE.schema]))
-        crop = crop_maps.to_model(around, predictor.crop_rule)
+        crop = model_crops.of_reference(around)
         crops.append(extract_crop(face.image, crop, predictor.input_size))
     return np.stack(crops)
 

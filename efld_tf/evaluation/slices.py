@@ -20,7 +20,7 @@ from efld_tf.evaluation.faces import EvaluationFaces
 from efld_tf.evaluation.measured import Measured
 from efld_tf.evaluation.robustness import FAILURE
 from efld_tf.landmarks import metrics, pose, schemas
-from efld_tf.landmarks.schema import ANCHORS
+from efld_tf.landmarks.schema import ANCHORS, EYES, LandmarkSchema
 from efld_tf.runtime.predictor import Predictor
 
 # The radius of the cheeks' patches, in distances between the eye centres.
@@ -196,6 +196,8 @@ def _pose(axis: int, signed: bool) -> Callable[[EvaluationFaces], np.ndarray | N
 def eye_opening(faces: EvaluationFaces) -> np.ndarray | None:
     """Height / width of the eyes' outlines in upright faces, as the mean of both eyes: [F]."""
     upright, schema = _upright(faces), schemas.get(faces.schema)
+    if upright is None:
+        return None
     sizes = []
     for side in ("right_eye", "left_eye"):
         points = [p.points for p in schema.parts if p.name == side and len(p.points) >= 4]
@@ -207,17 +209,18 @@ def eye_opening(faces: EvaluationFaces) -> np.ndarray | None:
 
 def mouth_opening(faces: EvaluationFaces) -> np.ndarray | None:
     """Height of the inner lips' outline in upright faces / the normalising distance: [F]."""
-    schema = schemas.get(faces.schema)
+    upright, schema = _upright(faces), schemas.get(faces.schema)
     points = [p.points for p in schema.parts if p.name == "inner_lips" and len(p.points) >= 4]
-    if not points:
+    if not points or upright is None or not _has_eyes(schema):
         return None
-    height = np.ptp(_upright(faces)[:, list(points[0]), 1], axis=1)
+    height = np.ptp(upright[:, list(points[0]), 1], axis=1)
     return height / schema.normaliser.distance(faces.points)
 
 
-def face_size(faces: EvaluationFaces) -> np.ndarray:
-    """The normalising distance in pixels of the photo: [F]."""
-    return schemas.get(faces.schema).normaliser.distance(faces.points) * faces.sides
+def face_size(faces: EvaluationFaces) -> np.ndarray | None:
+    """The normalising distance in pixels of the photo, in a schema with eyes: [F]."""
+    schema = schemas.get(faces.schema)
+    return schema.normaliser.distance(faces.points) * faces.sides if _has_eyes(schema) else None
 
 
 def brightness(faces: EvaluationFaces) -> np.ndarray:
@@ -237,7 +240,7 @@ def sharpness(faces: EvaluationFaces) -> np.ndarray:
     ])
 
 
-def skin_tone(faces: EvaluationFaces) -> np.ndarray:
+def skin_tone(faces: EvaluationFaces) -> np.ndarray | None:
     """The individual typology angle of the cheeks, in degrees, high for light skin: [F].
 
     It is arctan((L* - 50) / b*) of the median colour of two patches midway between eyes and corners
@@ -245,6 +248,8 @@ def skin_tone(faces: EvaluationFaces) -> np.ndarray:
     person, and is NaN if the photo has no colour.
     """
     schema, size = schemas.get(faces.schema), faces.crops.shape[1]
+    if schema.missing_anchors:
+        return None
     angles = np.full(len(faces), np.nan)
     anchors = schema.anchor_points(faces.points) * size - 0.5
     for index, (crop, points) in enumerate(zip(faces.crops, anchors, strict=True)):
@@ -264,10 +269,19 @@ def skin_tone(faces: EvaluationFaces) -> np.ndarray:
     return angles
 
 
-def _upright(faces: EvaluationFaces) -> np.ndarray:
-    """The points [F, N, 2] turned so that the line between the eyes is level."""
-    anchors = schemas.get(faces.schema).anchor_points(faces.points)
-    across = anchors[:, ANCHORS.index("left_eye")] - anchors[:, ANCHORS.index("right_eye")]
+def _has_eyes(schema: LandmarkSchema) -> bool:
+    """Whether a schema has eyes, so that its normalising distance is taken for theirs."""
+    return all(name in schema.anchors for name in EYES)
+
+
+def _upright(faces: EvaluationFaces) -> np.ndarray | None:
+    """The points [F, N, 2] turned so that the line between the eyes, or else the mouth, is level.
+
+    None if the schema has neither.
+    """
+    across = schemas.get(faces.schema).across(faces.points)
+    if across is None:
+        return None
     angle = np.arctan2(across[:, 1], across[:, 0])
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)

@@ -15,10 +15,12 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.exporting import card
 from efld_tf.exporting.report import ExportReport
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import CropRule, extract_crop, zoomed
+from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, zoomed
 from efld_tf.landmarks.schema_fields import to_fields
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph
+from efld_tf.runtime.crop_maps import WHOLE
+from efld_tf.runtime.model_crops import ModelCrops, needs_mean_shape
 
 REPORT, CALIBRATION, CARD, SCHEMA = (
     "report.json", "calibration.json", "MODEL_CARD.md", "schema.yaml"
@@ -49,7 +51,7 @@ def check_replaceable(folder: Path) -> None:
         raise DataError(folder, "exists and is not an export alone; name another with --output")
 
 
-def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray, float]:
+def golden_image(model: Path, size: int, part: Crop = WHOLE) -> tuple[np.ndarray, float]:
     """Chooses a rendered face as the golden input, cropped as a detector would, and a tolerance.
 
     Kernels differ by a step of the grid. If two cells of a score map are nearly equal, such a step
@@ -61,7 +63,7 @@ def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray,
 
     Args:
       size: S, the side of the model's input in pixels.
-      zoom: the zoom of the model's crop rule.
+      part: the part of the reference crop that the model sees, in its unit square.
 
     Returns:
       The image [1, S, S, 3] uint8, and the tolerance in crop sides.
@@ -77,7 +79,7 @@ def golden_image(model: Path, size: int, zoom: float = 1.0) -> tuple[np.ndarray,
         face = render_face(seed=0, index=index, size=256)
         points = face.points["ibug68"]
         box = (*points.min(axis=0), *points.max(axis=0))
-        crop = CropRule("points", "ibug68", 1.25).crop(box).within(zoomed(zoom))
+        crop = CropRule("points", "ibug68", 1.25).crop(box).within(part)
         image = extract_crop(face.image, crop, size)[None]
         face_differences = _kernels_differ(model, image, noise=searches and "int8" in stored)
         share = max(2 * face_differences[0] / limit, 2 * face_differences[1] / CONFIDENCE_TOLERANCE)
@@ -122,12 +124,21 @@ def _noisy(image: np.ndarray) -> Iterator[np.ndarray]:
         yield np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
+def _part(trained: TrainedModel) -> Crop:
+    """The part of the reference crop that a model sees, as far as it is known."""
+    schema, mean_shape = schemas.get(trained.head), np.array(trained.head_spec.mean_shape)
+    usual = zoomed(trained.crop_rule.zoom)
+    if not needs_mean_shape(schema, trained.crop_rule, mean_shape):
+        return usual
+    return ModelCrops(schema, trained.crop_rule, mean_shape).shown or usual
+
+
 def complete(model: Path, trained: TrainedModel, report: ExportReport) -> None:
     """Writes schema, golden files, report and card beside an exported model."""
     schema = schemas.get(trained.head)
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
-    image, tolerance = golden_image(model, trained.input_size, trained.crop_rule.zoom)
+    image, tolerance = golden_image(model, trained.input_size, _part(trained))
     golden.write(model, report.numbers, image, tolerance, CONFIDENCE_TOLERANCE)
     files.write_json(model.with_name(REPORT), asdict(report))
     files.write_text(model.with_name(CARD), card.card(trained.spec, report, tolerance))

@@ -32,6 +32,7 @@ from efld_tf.landmarks import schemas
 from efld_tf.models.blocks import HardSwish
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime.metadata import ModelMetadata
+from efld_tf.runtime.model_crops import needs_mean_shape
 
 DEBUG_FACES = 32
 
@@ -165,9 +166,11 @@ def _model_metadata(trained: TrainedModel) -> ModelMetadata:
     """The metadata of the exported file."""
     schema = schemas.get(trained.head)
     declared = schemas.declared_fields(trained.head)
-    spec = trained.spec
+    spec, mean_shape = trained.spec, trained.head_spec.mean_shape
+    own_crops = needs_mean_shape(schema, trained.crop_rule, np.array(mean_shape))
     return ModelMetadata(
-        spec.family, trained.head, trained.crop_rule, schema.names, spec.license, declared)
+        spec.family, trained.head, trained.crop_rule, schema.names, spec.license, declared,
+        mean_shape if own_crops else None)
 
 
 def _layers(

@@ -12,7 +12,7 @@ import numpy as np
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import geometry
-from efld_tf.landmarks.schema import LandmarkSchema
+from efld_tf.landmarks.schema import EYES, LandmarkSchema
 from efld_tf.landmarks.shapes import as_complex
 
 SIZE = 112
@@ -29,11 +29,20 @@ TEMPLATE = {
 }
 
 
+def check(schema: LandmarkSchema) -> None:
+    """Raises EfldError if the schema has no eyes, without which a face cannot be placed."""
+    schema.need_anchors("alignment", EYES)
+
+
 def five_points(points: Floats, schema: LandmarkSchema) -> dict[str, Floats]:
     """Eye centres, nose tip and mouth corners [2] of points [N, 2], named as in `TEMPLATE`.
 
-    A schema without a nose tip has four of them.
+    A schema without a nose tip or a mouth has fewer of them.
+
+    Raises:
+      EfldError: the schema has no eyes, without which a face cannot be placed.
     """
+    check(schema)
     groups = dict(schema.anchors)
     if schema.nose_tip:
         groups["nose_tip"] = schema.nose_tip
@@ -78,7 +87,7 @@ def align(image: Image, points: Floats, schema: LandmarkSchema) -> Image:
       [112, 112, 3] uint8 RGB.
 
     Raises:
-      EfldError: the points are not those of a face; see `similarity`.
+      EfldError: the schema has no eyes, or the points are not those of a face; see `similarity`.
     """
     named_points = five_points(points, schema)
     template = np.array([TEMPLATE[name] for name in named_points])

@@ -19,8 +19,13 @@ from efld_tf.errors import EfldError
 
 # Crop sides or offsets of more boxes or images than this come from damaged annotations.
 LARGEST = 100.0
-# The place between the eyes in the unit square of the reference crop, which is 1.25 times the tight
-# box of the 68 iBUG points (`data.crop_fit`).
+# The mean places of the schemas' ANCHORS (eye centres, mouth corners) in the unit square of the
+# reference crop, which is 1.25 times the tight box of the 68 iBUG points: the means over HELEN's
+# training faces, made symmetric. They define how much of a crop a face fills.
+REFERENCE_ANCHORS = np.array(
+    [[0.3317, 0.2790], [0.6683, 0.2790], [0.3517, 0.6255], [0.6483, 0.6255]]
+)
+# The place between the eyes there.
 BETWEEN_EYES = (0.5, 0.279)
 
 
@@ -160,6 +165,14 @@ class CropRule:
 def tight_box(points: Floats) -> Floats:
     """The smallest box (x0, y0, x1, y1) around points [N, 2]."""
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def squared(box: Box) -> Float64s:
+    """The square (x0, y0, x1, y1) with a box's middle and its longest side."""
+    x0, y0, x1, y1 = (float(v) for v in box)
+    half = max(x1 - x0, y1 - y0) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return np.array([x - half, y - half, x + half, y + half])
 
 
 def apply_affine(matrix: Floats, points: Floats) -> Floats:

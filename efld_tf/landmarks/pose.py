@@ -29,10 +29,11 @@ def estimate(points: Floats, schema: LandmarkSchema) -> Floats | None:
       points: [F, N, 2], y down.
 
     Returns:
-      [F, 3] (yaw, pitch, roll), NaN where a needed point is missing; None if the schema has no tip
-      of the nose, or one eye only (half faces).
+      [F, 3] (yaw, pitch, roll), NaN where a needed point is missing; None if the schema lacks one
+      of these places, or has one eye only (half faces).
     """
-    if not schema.nose_tip or schema.anchors["right_eye"] == schema.anchors["left_eye"]:
+    if not schema.nose_tip or schema.missing_anchors \
+            or schema.anchors["right_eye"] == schema.anchors["left_eye"]:
         return None
     nose = points[:, list(schema.nose_tip)].mean(axis=1, keepdims=True)
     observed = np.concatenate([schema.anchor_points(points), nose], axis=1) * [1, -1]

@@ -8,7 +8,15 @@ from typing import Any
 
 from efld_tf import trees
 from efld_tf.errors import EfldError
-from efld_tf.landmarks.schema import ANCHORS, Conversion, LandmarkSchema, Normaliser, Part
+from efld_tf.landmarks.schema import (
+    ANCHORS,
+    EYES,
+    MOUTH,
+    Conversion,
+    LandmarkSchema,
+    Normaliser,
+    Part,
+)
 
 # Stands for a flip permutation that is inferred from the mean shape of the first faces read.
 INFER = "infer"
@@ -38,12 +46,15 @@ class NormaliserFields:
 
 @dataclass(frozen=True)
 class AnchorFields:
-    """The groups of points of the four `schema.ANCHORS`, as in `SchemaFields`."""
+    """The groups of points of the four `schema.ANCHORS`, as in `SchemaFields`.
 
-    right_eye: Any
-    left_eye: Any
-    mouth_right: Any
-    mouth_left: Any
+    Both eyes may be left out together, and both corners of the mouth.
+    """
+
+    right_eye: Any = None
+    left_eye: Any = None
+    mouth_right: Any = None
+    mouth_left: Any = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,8 @@ class SchemaFields:
       parts: each part's name with its points. Together they have every point once.
       flip: the permutation as a list of indices, or `infer`.
       normalisers: each normaliser's name with its ends; the first is the default.
-      anchors: the groups of points of eyes and mouth corners.
+      anchors: the groups of points of eyes and mouth corners. Points of a part of the face have
+        the pair that lies in it; what lies on one side, such as an ear or one eye, has none.
       names: the names of the points in their order; by default `PART_0`, `PART_1`, ..., or `PART`
         for a part of one point.
       subsets: for each schema that is a true subset, this schema's indices of its points.
@@ -79,7 +91,7 @@ class SchemaFields:
     parts: dict[str, PartFields]
     flip: Any
     normalisers: dict[str, NormaliserFields]
-    anchors: AnchorFields
+    anchors: AnchorFields = field(default_factory=AnchorFields)
     names: list[str] | None = None
     subsets: dict[str, Any] = field(default_factory=dict)
     box: str = "points"
@@ -120,7 +132,8 @@ def to_fields(schema: LandmarkSchema) -> dict[str, Any]:
         "normalisers": {
             n.name: {"right": text(n.right), "left": text(n.left)} for n in schema.normalisers
         },
-        "anchors": {name: text(indices) for name, indices in schema.anchors.items()},
+        **({"anchors": {name: text(group) for name, group in schema.anchors.items()}}
+           if schema.anchors else {}),
         "subsets": {name: text(indices) for name, indices in schema.subsets.items()},
         "box": schema.box,
         **({"nose_tip": text(schema.nose_tip)} if schema.nose_tip else {}),
@@ -177,7 +190,8 @@ def _from_fields(fields: SchemaFields) -> LandmarkSchema:
             for name, ends in fields.normalisers.items()
         ),
         anchors={
-            name: _indices(getattr(fields.anchors, name), f"anchors.{name}") for name in ANCHORS
+            name: _indices(group, f"anchors.{name}") for name in ANCHORS
+            if (group := getattr(fields.anchors, name)) is not None
         },
         subsets={
             name: _indices(group, f"subsets.{name}") for name, group in fields.subsets.items()
@@ -213,12 +227,22 @@ def _check(schema: LandmarkSchema) -> None:
         raise EfldError(f"box: expected 'points' or 'file', got {schema.box!r}")
     if not schema.normalisers:
         raise EfldError("normalisers: at least one is needed")
-    eyes, mouth = ({*schema.anchors[a], *schema.anchors[b]} for a, b in (ANCHORS[:2], ANCHORS[2:]))
+    _check_groups(schema)
+    _check_anchors(schema)
+
+
+def _check_anchors(schema: LandmarkSchema) -> None:
+    eyes, mouth = ({i for name in pair for i in schema.anchors.get(name, ())}
+                   for pair in (EYES, MOUTH))
     if eyes & mouth:
         raise EfldError(f"anchors: point {min(eyes & mouth)} is both of an eye and of the mouth")
-    _check_groups(schema)
-    for right, left in (ANCHORS[:2], ANCHORS[2:]):
-        if flip is not None and {flip[i] for i in schema.anchors[right]} != {*schema.anchors[left]}:
+    for right, left in (EYES, MOUTH):
+        if (right in schema.anchors) != (left in schema.anchors):
+            absent = left if right in schema.anchors else right
+            raise EfldError(f"anchors.{absent}: expected; a pair, here {right} and {left}, may be "
+                            "left out as a whole only")
+        if right in schema.anchors and schema.flip is not None and \
+                {schema.flip[i] for i in schema.anchors[right]} != {*schema.anchors[left]}:
             raise EfldError(f"flip: it must exchange the points of anchors.{right} and {left}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from efld_tf.arrays import Flags, Floats
-from efld_tf.landmarks.schema import ANCHORS, LandmarkSchema
+from efld_tf.landmarks.schema import LandmarkSchema
 
 Shapes = NDArray[np.complex128]
 
@@ -27,13 +27,14 @@ def mean_shape(shapes: Shapes, schema: LandmarkSchema) -> Shapes:
     It starts from the faces with eyes and mouth, turned upright; if there are none, from all faces
     as they lie. Faces whose eyes and mouth show them to be mirrored are relabelled first, so that
     even a source with all labels exchanged gives a correct face.
+
+    If the schema has only the eyes or the mouth, faces are turned by these, and the images count as
+    upright where that says which faces are mirrored. If it has neither, faces start as they lie.
     """
-    eyes_mouth = [shapes[:, list(schema.anchors[name])].mean(axis=1) for name in ANCHORS]
-    right, left = eyes_mouth[:2]
-    down = sum(eyes_mouth[2:]) / 2 - (right + left) / 2
+    down, mirrored = _down(shapes, schema)
     if schema.flip is not None:
-        mirrored = ((left - right).conj() * down).imag < 0
         shapes = np.where(mirrored[:, None], shapes[:, list(schema.flip)], shapes)
+        down, _ = _down(shapes, schema)
     with np.errstate(invalid="ignore", divide="ignore"):
         upright = normalised(shapes) * (1j * down.conj() / abs(down))[:, None]
     oriented = np.isfinite(down) & (down != 0)
@@ -41,6 +42,20 @@ def mean_shape(shapes: Shapes, schema: LandmarkSchema) -> Shapes:
     for _ in range(5):
         mean = median(align(shapes, mean))
     return mean
+
+
+def _down(shapes: Shapes, schema: LandmarkSchema) -> tuple[Shapes, Flags]:
+    """The direction [F] in which each face's chin is, and whether it is mirrored [F]."""
+    points = np.stack([shapes.real, shapes.imag], axis=-1)
+    way = schema.across(points)
+    if way is None:
+        return np.full(len(shapes), 1j), np.zeros(len(shapes), bool)
+    across = as_complex(way)
+    if schema.missing_anchors:
+        return across * 1j, across.real < 0
+    right_eye, left_eye, *mouth = as_complex(np.moveaxis(schema.anchor_points(points), -2, 0))
+    down: Shapes = sum(mouth) / 2 - (right_eye + left_eye) / 2
+    return down, (across.conj() * down).imag < 0
 
 
 def align(shapes: Shapes, mean: Shapes, by: Flags | None = None) -> Shapes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from efld_tf.arrays import Floats
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.models.registry import PRESENCE
@@ -23,6 +24,7 @@ class FloatPredictor:
         self.model: Path = model.path
         self.schema: str = model.head
         self.crop_rule: CropRule = model.crop_rule
+        self.mean_shape: Floats | None = np.array(model.head_spec.mean_shape)
         self.input_size: int = model.input_size
         self.has_confidence: bool = model.spec.presence is not None
         self._decode = model.compiled

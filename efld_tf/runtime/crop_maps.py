@@ -1,9 +1,9 @@
 """Computes the crop that a model was trained on from a detector's box or from landmarks.
 
-All crops of this toolkit show the same part of a face (`data.crop_fit`): the reference crop, which
-is 1.25 times the tight box of the 68 iBUG points, or a part of it where there is a zoom. The maps
-to it from a detector's box, and from four or five points that every schema has, were fitted once
-by `tools/fit_crop_maps.py`; the numbers are in `crop_maps.json`.
+Crops that were fitted by eyes and mouth (`data.crop_fit`) show the same part of a face: the
+reference crop, which is 1.25 times the tight box of the 68 iBUG points, or a part of it where there
+is a zoom. The maps to it from a detector's box, and from the four or five points of a whole face,
+were fitted once by `tools/fit_crop_maps.py`; the numbers are in `crop_maps.json`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from efld_tf.landmarks.schema import LandmarkSchema
 FILE = Path(__file__).with_name("crop_maps.json")
 
 REFERENCE = CropRule("points", "ibug68", 1.25)
+WHOLE = Crop(0.5, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,12 @@ class CropAround:
     """
 
     def __init__(self, schema: LandmarkSchema):
-        """Prepares the map for the points of a schema."""
+        """Prepares the map for the points of a schema.
+
+        Raises:
+          EfldError: the schema lacks anchors.
+        """
+        schema.need_anchors("the reference crop around points")
         groups = [*schema.anchors.values(), *([schema.nose_tip] if schema.nose_tip else [])]
         self._means = np.zeros((len(groups), schema.num_points))
         for row, group in zip(self._means, groups, strict=True):
@@ -124,17 +130,22 @@ class CropAround:
         return np.concatenate([[1.0], upright.to_unit(places).ravel()]), upright
 
 
-def to_model(reference: Crop, rule: CropRule) -> Crop:
-    """The crop of a model for a face whose reference crop is known.
+def part(reference: Crop, shown: Crop) -> Crop:
+    """The part of a reference crop that is given in its unit square."""
+    return reference if shown == WHOLE else reference.within(shown)
+
+
+def shown(rule: CropRule) -> Crop:
+    """The part of the reference crop that crops by a rule show, in its unit square.
 
     A rule for the 68 iBUG points says how its crop differs from the reference. A rule for other
     annotations was fitted to these points, so that its crop differs by its zoom alone.
     """
     if rule.name != REFERENCE.name:
-        return reference.within(zoomed(rule.zoom)) if rule.zoom != 1 else reference
+        return zoomed(rule.zoom)
     # The rule's offsets and scale are in units of the box, of which the reference is `scale` times.
-    return reference.within(Crop(
+    return Crop(
         0.5 + (rule.offset_x - REFERENCE.offset_x) / REFERENCE.scale,
         0.5 + (rule.offset_y - REFERENCE.offset_y) / REFERENCE.scale,
         rule.scale / REFERENCE.scale,
-    ))
+    )

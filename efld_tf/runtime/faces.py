@@ -12,6 +12,7 @@ from efld_tf.annotations.writing.annotated import CONFIDENCE, SCORE, AnnotatedFa
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import squared, tight_box
 from efld_tf.runs import path_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -63,6 +64,15 @@ class Face:
                         **(extra_attributes or {})},
             track=self.track,
         )
+
+
+def extent(points: Floats, schema: str) -> Floats:
+    """The box [4] float64 by which faces [N, 2] of a schema are told apart: that of their points.
+
+    For a part of the face it is a square, since boxes of eyes are too flat to overlap.
+    """
+    box = tight_box(points).astype(np.float64)
+    return squared(box) if schemas.get(schema).missing_anchors else box
 
 
 class Faces(list[Face]):

@@ -14,10 +14,10 @@ from efld_tf.annotations.images import read_photo
 from efld_tf.arrays import Boxes, Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule, tight_box
-from efld_tf.runtime import crop_maps
+from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule
 from efld_tf.runtime.detector import Detection, FaceDetector, TwoRangeDetector, iou
-from efld_tf.runtime.faces import Face, Faces
+from efld_tf.runtime.faces import Face, Faces, extent
+from efld_tf.runtime.model_crops import ModelCrops
 from efld_tf.runtime.predictor import Predictor, check_boxes, check_image
 from efld_tf.urls import scheme_of
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # (benchmarks/detector.py).
 PASSES = 3
 MIN_CONFIDENCE = 0.5
-# Tight boxes of points that overlap by more belong to one face.
+# Boxes of points (`faces.extent`) that overlap by more belong to one face.
 SAME_POINTS_IOU = 0.5
 # Points of a face confirm that it is where the model was told to look: the crop around them is not
 # further away than this share of the side, nor larger or smaller by this factor.
@@ -77,7 +77,8 @@ class FaceLandmarker:
           min_confidence: faces that are less sure are left out; 0 to 1.
 
         Raises:
-          EfldError: a value is out of range.
+          EfldError: a value is out of range, or the model's points have neither eyes nor mouth,
+            without which a detector's faces give no crops.
         """
         if passes < 1 or not 0 <= min_confidence <= 1:
             raise EfldError("expected passes from 1 on and a min_confidence from 0 to 1")
@@ -85,7 +86,10 @@ class FaceLandmarker:
         self.crop_rule: CropRule = predictor.crop_rule
         self.has_confidence: bool = predictor.has_confidence
         self.detector = detector
-        self._around = crop_maps.CropAround(schemas.get(predictor.schema))
+        self._crops = ModelCrops(
+            schemas.get(predictor.schema), predictor.crop_rule, predictor.mean_shape)
+        if detector is not None:
+            self._crops.check_detector()
         self.predictor, self.min_confidence = predictor, min_confidence
         self._passes = passes
 
@@ -183,8 +187,7 @@ class FaceLandmarker:
     def _looked_at(
         self, image: Image, detections: Sequence[Detection]
     ) -> list[tuple[Face, Crop]]:
-        references = [crop_maps.from_detection(d.box, d.keypoints, d.detector) for d in detections]
-        around = [crop_maps.to_model(c, self.crop_rule) for c in references]
+        around = [self.crop_of(detection) for detection in detections]
         for _ in range(self._passes):
             crops = around
             points, confidence, around = self.look(image, crops)
@@ -194,9 +197,22 @@ class FaceLandmarker:
         return [(face, crop) for face, crop in zip(faces, crops, strict=True)
                 if any(face is other for other in kept)]
 
+    @property
+    def shown(self) -> Crop | None:
+        """The part of the reference crop that the model sees; None if that is not known."""
+        return self._crops.shown
+
+    def crop_of(self, detection: Detection) -> Crop:
+        """The model's crop of a face that a detector found.
+
+        Raises:
+          EfldError: the model's points have neither eyes nor mouth.
+        """
+        return self._crops.of_detection(detection)
+
     def crop_around(self, points: Floats) -> Crop:
         """The model's crop around landmarks [N, 2] of its schema, in pixels."""
-        return crop_maps.to_model(self._around(points), self.crop_rule)
+        return self._crops.around(points)
 
     def look(
         self, image: Image, crops: Sequence[Crop]
@@ -240,7 +256,7 @@ def distinct(faces: Sequence[Face]) -> list[Face]:
     """The faces, in their order, without those whose points lie on those of a surer one."""
     distinct_faces: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.confidence):
-        boxes = np.array([tight_box(other.points) for other in distinct_faces]).reshape(-1, 4)
-        if not (iou(tight_box(face.points), boxes) > SAME_POINTS_IOU).any():
+        boxes = np.array([extent(f.points, f.schema) for f in distinct_faces]).reshape(-1, 4)
+        if not (iou(extent(face.points, face.schema), boxes) > SAME_POINTS_IOU).any():
             distinct_faces.append(face)
     return [face for face in faces if any(face is other for other in distinct_faces)]

@@ -48,6 +48,7 @@ class MeshPredictor(LandmarkPredictor):
         self.model = path
         self.schema = "mediapipe468"
         self.crop_rule = CROP_RULE
+        self.mean_shape = None
         self.has_confidence = True
         self._interpreter = litert.load(path, threads)
         inputs = self._interpreter.get_input_details()

@@ -17,6 +17,7 @@ from efld_tf import trees
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.schema import LandmarkSchema
 
 NAMES_FILE = "landmarks.txt"
 MODEL_FILE = "efld.json"
@@ -36,6 +37,8 @@ class ModelMetadata:
       names: the name of each point.
       license: the licence of the weights; it is in the TFLite metadata only.
       schema_fields: the definition of a schema that is not built in (`schema_fields.to_fields`).
+      mean_shape: [N, 2] the mean points in the unit square of the crop, for a model whose crops
+        follow from them (`model_crops`).
     """
 
     family: str
@@ -44,13 +47,15 @@ class ModelMetadata:
     names: tuple[str, ...] = ()
     license: str = ""
     schema_fields: dict[str, Any] | None = None
+    mean_shape: list[list[float]] | None = None
 
     def json(self) -> str:
         """The content of `MODEL_FILE`."""
         fields = asdict(self)
         del fields["names"], fields["license"]
-        if self.schema_fields is None:
-            del fields["schema_fields"]
+        for name in ("schema_fields", "mean_shape"):
+            if fields[name] is None:
+                del fields[name]
         return json.dumps(fields, separators=(",", ":"))
 
 
@@ -68,7 +73,8 @@ def read(path: str | Path) -> ModelMetadata:
             names = archive.read(NAMES_FILE).decode().split("\n")
             tree = json.loads(archive.read(MODEL_FILE))
         stored = trees.from_tree(tree, _Stored)
-        schema_names = schemas.resolved(stored.schema, stored.schema_fields).names
+        schema = schemas.resolved(stored.schema, stored.schema_fields)
+        _check_mean_shape(stored.mean_shape, schema)
     except OSError as error:
         raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     except (zipfile.BadZipFile, KeyError) as error:
@@ -76,12 +82,24 @@ def read(path: str | Path) -> ModelMetadata:
     except (ValueError, TypeError, NotImplementedError, RuntimeError, EfldError, EOFError,
             zlib.error) as error:
         raise DataError(path, f"its landmark metadata cannot be read: {error}") from error
-    if tuple(names) != schema_names:
+    if tuple(names) != schema.names:
         raise DataError(path, f"its landmark names are not those of {stored.schema}")
     return ModelMetadata(
         stored.family, stored.schema, stored.crop_rule, tuple(names),
-        schema_fields=stored.schema_fields,
+        schema_fields=stored.schema_fields, mean_shape=stored.mean_shape,
     )
+
+
+def _check_mean_shape(mean_shape: list[list[float]] | None, schema: LandmarkSchema) -> None:
+    if mean_shape is None:
+        if schema.missing_anchors:
+            raise EfldError(f"mean_shape: expected, for schema {schema.name} lacks anchors")
+        return
+    points = [tuple(point) for point in mean_shape]
+    if len(points) != schema.num_points or {len(point) for point in points} != {2}:
+        raise EfldError(f"mean_shape: expected {schema.num_points} points (x, y)")
+    if len(set(points)) == 1:
+        raise EfldError("mean_shape: its points coincide")
 
 
 @dataclass(frozen=True)
@@ -92,3 +110,4 @@ class _Stored:
     schema: str
     crop_rule: CropRule
     schema_fields: dict[str, Any] | None = None
+    mean_shape: list[list[float]] | None = None

@@ -71,7 +71,12 @@ class Outputs:
           kinds: some of `KINDS`.
           schema: the name of the schema of the points.
           root: the folder to which the names of photos are relative; None for the current one.
+
+        Raises:
+          EfldError: faces cannot be aligned by points of that schema.
         """
+        if "aligned" in kinds:
+            align.check(schemas.get(schema))
         self.folder = folder
         self._kinds = kinds
         self._schema, self._root = schema, Path.cwd() if root is None else root

@@ -26,6 +26,8 @@ class Predictor(Protocol):
       crop_rule: how a crop is made from a face box.
       input_size: side S of the input in pixels.
       has_confidence: whether the model says how sure it is.
+      mean_shape: [N, 2] in the unit square of the crop, if crops follow from it
+        (`model_crops.needs_mean_shape`); it may be None otherwise.
     """
 
     model: Path
@@ -33,6 +35,7 @@ class Predictor(Protocol):
     crop_rule: CropRule
     input_size: int
     has_confidence: bool
+    mean_shape: Floats | None
 
     def predict_crops(self, crops: Image) -> Floats:
         """Points [F, N, 2] in the unit squares of crops [F, S, S, 3] uint8 RGB."""
@@ -83,6 +86,9 @@ class LandmarkPredictor:
         self.model = model
         self.schema: str = model_metadata.schema
         self.crop_rule: CropRule = model_metadata.crop_rule
+        self.mean_shape: Floats | None = None
+        if model_metadata.mean_shape is not None:
+            self.mean_shape = np.array(model_metadata.mean_shape)
         self._interpreter = litert.load(model, threads)
         self._input = self._interpreter.get_input_details()[0]
         self._points, *extra_outputs = self._interpreter.get_output_details()

@@ -12,7 +12,7 @@ from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import Crop, tight_box
 from efld_tf.runtime.detector import iou
-from efld_tf.runtime.faces import Face, Faces
+from efld_tf.runtime.faces import Face, Faces, extent
 from efld_tf.runtime.landmarker import SAME_POINTS_IOU, FaceLandmarker
 from efld_tf.runtime.predictor import check_image
 from efld_tf.runtime.smoothing import OneEuroFilter
@@ -132,9 +132,11 @@ class FaceTracker:
         # If two tracks end on one face, the surer one keeps it.
         for index in np.argsort(-confidence, kind="stable"):
             track, box = self._tracks[index], tight_box(points[index]).astype(np.float64)
-            others = np.array([other.face.box for other in followed]).reshape(-1, 4)
+            schema = track.face.schema
+            others = np.array(
+                [extent(other.face.points, schema) for other in followed]).reshape(-1, 4)
             if confidence[index] < self._options.min_confidence \
-                    or (iou(box, others) > SAME_POINTS_IOU).any():
+                    or (iou(extent(points[index], schema), others) > SAME_POINTS_IOU).any():
                 self._lost.append(track)
                 continue
             track.face = replace(track.face, points=points[index], box=box,
@@ -176,8 +178,8 @@ def overlapped(face: Face, others: Sequence[Face]) -> int | None:
     """The index of the face whose points' box a face overlaps most; None if it overlaps none."""
     if not others:
         return None
-    boxes = np.array([tight_box(other.points) for other in others], np.float64)
-    overlap = iou(tight_box(face.points).astype(np.float64), boxes)
+    boxes = np.array([extent(other.points, other.schema) for other in others])
+    overlap = iou(extent(face.points, face.schema), boxes)
     best = int(np.argmax(overlap))
     return best if overlap[best] > SAME_PLACE_IOU else None
 

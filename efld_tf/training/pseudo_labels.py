@@ -12,10 +12,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from efld_tf import files
-from efld_tf.data import crops, pipeline, shards
+from efld_tf.data import crop_fit, crops, pipeline, shards
 from efld_tf.data.manifest import MANIFEST, Manifest, open_packed, read_manifest, write_manifest
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint
 from efld_tf.models.trained import POINTS, TrainedModel
 
@@ -39,11 +40,13 @@ def write(
       must not change the construction of a model, such as which points are neighbours.
 
     Raises:
-      DataError: a folder is not a packed one or is damaged, or the model has no such head.
+      DataError: a folder is not a packed one or is damaged, the model has no such head, or sees
+        another part of faces.
     """
     manifest = open_packed(packed)
     spec = checkpoint.read_spec(model)
     checkpoint.chosen_head(model, spec, head)
+    check_crops(packed, spec.heads[head].crop_rule)
     # The manifest's fingerprint is not used, since it changes with the time stamps of the photos.
     faces = f"{manifest.content_sha256} {manifest.pack}"
     identity = f"{faces} {files.sha256(model)} {head}"
@@ -67,6 +70,21 @@ def write(
         )
         write_manifest(temporary, labelled)
     return labelled
+
+
+def check_crops(packed: Path, rule: CropRule) -> None:
+    """Checks that packed faces are cropped as the faces of a model.
+
+    Args:
+      rule: the model's crop rule.
+
+    Raises:
+      DataError: the folder is not a packed one, or its crops show another part of faces.
+    """
+    own = open_packed(packed).crop_rule
+    if not crop_fit.alike(own, rule):
+        raise DataError(packed, f"cropped by its points of {own.schema}, it shows other parts of "
+                        f"faces than {rule.schema} does, from whose crops its labels would come")
 
 
 def _labelled(

@@ -21,7 +21,7 @@ from efld_tf.data.options import SourceOptions
 from efld_tf.errors import DataError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL, Run, trained_model
-from efld_tf.training import pseudo_labels, run
+from efld_tf.training import pseudo_labels, run, task
 from efld_tf.training.recipe import Recipe, SelfTrainingRecipe, pseudo_names
 
 ROUNDS = "rounds.json"
@@ -56,6 +56,7 @@ def train(recipe: Recipe, *, progress: bool = True) -> Run:
     teacher = _teacher(recipe, self_training)
     run.prepare(recipe, progress=progress)
     run.pack_sources(recipe, unlabelled, progress=progress)
+    _check_crops(recipe, unlabelled, teacher)
     run.claim_folder(recipe, [*recipe.data.sources, *unlabelled])
     entries: list[dict[str, Any]] = []
     if teacher is None:
@@ -123,6 +124,21 @@ def _teacher(recipe: Recipe, self_training: SelfTrainingRecipe) -> Path | None:
             raise DataError(
                 path, f"trained with data.pack.zoom {teacher_zoom:g}, but the recipe's is {zoom:g}")
     return path
+
+
+def _check_crops(recipe: Recipe, unlabelled: list[SourceOptions], teacher: Path | None) -> None:
+    """Checks that unlabelled faces are cropped as those of the model that labels them first.
+
+    Raises:
+      DataError: they are not.
+    """
+    if teacher is None:
+        spec = task.model_spec(recipe, task.packed_sources(recipe))
+    else:
+        spec = checkpoint.read_spec(teacher)
+    for source in unlabelled:
+        for head in source.heads:
+            pseudo_labels.check_crops(recipe.pack_folder(source), spec.heads[head].crop_rule)
 
 
 def _round(

@@ -17,7 +17,9 @@ from official.modeling import optimization
 
 from efld_tf import config, licenses, runs
 from efld_tf.data import pipeline
+from efld_tf.data.crop_fit import alike
 from efld_tf.data.manifest import open_packed
+from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.schema import Normaliser
 from efld_tf.models import checkpoint
@@ -29,6 +31,10 @@ Labels = Mapping[str, Any]
 
 # Batch norm and biases are not decayed, since that would change the function, not its complexity.
 NOT_DECAYED = (r"/bias\b", r"/beta\b", r"/gamma\b")
+
+# How many times as large the points of one head may be in the crops of another source, where these
+# are not fitted: augmentation varies sizes by about as much.
+MOST_SIZE = 1.3
 
 
 @dataclasses.dataclass
@@ -222,6 +228,7 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
         counts = [source.manifest.faces("train") for source in supervising]
         shapes = [tf.gather(source.manifest.mean_shape, source.heads[head]).numpy()
                   for source in supervising]
+        _check_sizes(head, supervising, shapes)
         total = reduce(np.add, map(operator.mul, counts, shapes))
         first_manifest = supervising[0].manifest
         heads[head] = checkpoint.HeadSpec(
@@ -239,6 +246,29 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
         schemas={name: fields for name, fields in declared.items() if fields},
         license=_license(recipe, sources),
     )
+
+
+def _check_sizes(
+    head: str, sources: list[pipeline.PackedSource], shapes: list[np.ndarray]
+) -> None:
+    """Checks that the faces of a head have about one size in crops that are not fitted alike.
+
+    Args:
+      shapes: the mean shape of the head in the crops of each source.
+
+    Raises:
+      EfldError: they have not.
+    """
+    first, *others = (source.manifest for source in sources)
+    distance = schemas.get(head).normaliser.distance
+    for manifest, shape in zip(others, shapes[1:], strict=True):
+        ratio = float(distance(shape) / distance(shapes[0]))
+        if not alike(first.crop_rule, manifest.crop_rule) \
+                and not 1 / MOST_SIZE < ratio < MOST_SIZE:
+            raise EfldError(
+                f"head {head}: the crops of {manifest.source} show it {ratio:.2f} times as large "
+                f"as those of {first.source}, since they are not fitted by eyes and mouth; give "
+                "the sources a crop.scale each")
 
 
 def _license(recipe: Recipe, sources: list[pipeline.PackedSource]) -> str:

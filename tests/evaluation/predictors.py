@@ -18,6 +18,7 @@ class Fixed:
     schema = "ibug51"
     crop_rule = CropRule("points", "ibug68", 1.25)
     input_size = 64
+    mean_shape = None
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         raise NotImplementedError

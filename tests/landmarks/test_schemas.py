@@ -307,7 +307,7 @@ def test_what_a_schema_turns_into_has_that_many_points(
     assert "short" not in schemas.names()
 
 
-@pytest.mark.parametrize("field", ["name", "title", "parts", "flip", "normalisers", "anchors"])
+@pytest.mark.parametrize("field", ["name", "title", "parts", "flip", "normalisers"])
 def test_missing_fields_are_named(tmp_path: Path, field: str) -> None:
     fields = _tiny()
     del fields[field]

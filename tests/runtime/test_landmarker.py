@@ -143,7 +143,7 @@ def test_a_square_without_a_face_gives_no_confidence(
 def test_one_face_is_kept_of_those_on_the_same_points() -> None:
     points = np.array([[0, 0], [10, 10]], np.float32)
     faces = [
-        Face(points + shift, "x", np.zeros(4), 1.0, confidence)
+        Face(points + shift, "ibug51", np.zeros(4), 1.0, confidence)
         for shift, confidence in ((0, 0.6), (1, 0.9), (40, 0.5))
     ]
     assert distinct(faces) == [faces[1], faces[2]]

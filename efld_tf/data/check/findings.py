@@ -85,7 +85,8 @@ class Thresholds:
     Attributes:
       outside: how far a point may lie outside the image, in face sizes.
       outlier: robust standard deviations of the log of a source's shape residuals.
-      box: the smallest intersection over union of a box and the face that its points span.
+      box: the smallest intersection over union of a box and the face that its points span; of
+        points of a part of the face, which span none, the smallest share of them in the box.
       near: the largest Hamming distance of 64-bit hashes of near-duplicates, 0 to 7.
       similar: the smallest correlation of the face thumbnails of near-duplicates.
     """

@@ -16,6 +16,7 @@ from efld_tf.annotations.declared import infer_flip
 from efld_tf.annotations.placement import PlacementError
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.sources import Source
+from efld_tf.data import crop_fit
 from efld_tf.data.check import duplicates, faces, findings, shapes
 from efld_tf.data.check.faces import Measured
 from efld_tf.data.check.findings import Finding, Thresholds
@@ -181,16 +182,31 @@ def _place_findings(
                 message = f"{subject} up to {distance:.1f} px ({relative:.2f} face sizes) " \
                     f"outside the image of {measured.width} x {measured.height}"
                 yield Finding(index, record.key, findings.OUTSIDE, relative, message)
-        if record.box is not None:
-            if schemas.get(record.schema).box == "points":
-                box = record.source_box("points")
-            if (overlap := duplicates.iou(record.box, box)) < limits.box:
-                annotated = record.points[np.isfinite(record.points).all(axis=-1)]
-                inside = (annotated >= record.box[:2]) & (annotated <= record.box[2:])
-                inside = inside.all(axis=-1)
-                message = f"the box holds {int(inside.sum())} of {len(annotated)} points; its " \
-                    f"intersection over union with the face is {overlap:.2f}"
-                yield Finding(index, record.key, findings.BOX, 1 - overlap, message)
+        if record.box is not None and (fault := _box_fault(record, box, limits.box)):
+            yield Finding(index, record.key, findings.BOX, *fault)
+
+
+def _box_fault(
+    record: FaceRecord, face_box: np.ndarray, least: float
+) -> tuple[float, str] | None:
+    """How far a face's own box [4] is off and a text that says so; None if it is not.
+
+    Points of a part of the face do not tell how large the box of the face is, only where.
+    """
+    assert record.box is not None
+    schema = schemas.get(record.schema)
+    annotated = record.points[np.isfinite(record.points).all(axis=-1)]
+    inside = ((annotated >= record.box[:2]) & (annotated <= record.box[2:])).all(axis=-1)
+    held = f"the box holds {int(inside.sum())} of {len(annotated)} points"
+    if schema.missing_anchors:
+        share = float(inside.mean())
+        return (1 - share, held) if share < least else None
+    if schema.box == "points":
+        face_box = record.source_box("points")
+    overlap = duplicates.iou(record.box, face_box)
+    if overlap >= least:
+        return None
+    return 1 - overlap, f"{held}; its intersection over union with the face is {overlap:.2f}"
 
 
 def _outside(points: np.ndarray, width: int, height: int) -> tuple[float, int]:
@@ -208,6 +224,8 @@ def _shape_findings(
     for record in checked_source.records:
         by_schema[record.schema].append(record)
     for name, records in by_schema.items():
+        if not checked_source.against and (note := crop_fit.note(schemas.get(name))):
+            notes.append(f"{checked_source.source}: {note}")
         if len(records) < shapes.FEWEST_FACES:
             notes.append(f"{checked_source.source}: shapes not tested: {len(records)} faces of "
                          f"{name}, {shapes.FEWEST_FACES} are needed")
@@ -223,15 +241,19 @@ def _shape_findings(
             pairs = [f"{schema.names[i]} with {schema.names[j] if i != j else 'itself'}"
                      for i, j in wrong.items() if i <= j or wrong.get(j) != i]
             more = f" and {len(pairs) - MOST_PAIRS} more" if len(pairs) > MOST_PAIRS else ""
-            notes.append(f"{checked_source.source}: the flip of {name} contradicts the faces: "
-                         f"mirrored, they pair {', '.join(pairs[:MOST_PAIRS])}{more}; correct it, "
-                         "or the order of the points")
+            doubt = "contradicts the faces"
+            if schema.flip == tuple(range(schema.num_points)):
+                doubt = "suits points of one side alone; if these are of both sides, it is wrong"
+            notes.append(f"{checked_source.source}: the flip of {name} {doubt}: mirrored, they "
+                         f"pair {', '.join(pairs[:MOST_PAIRS])}{more}; correct it, or the order of "
+                         "the points")
         tests = shapes.shape_tests(points, schema, limits.outlier)
         swapped = int(np.count_nonzero(tests.swapped))
         if 2 * swapped > len(records):
+            sides = f"the anchors of {name} those of the person's own sides, and its" \
+                if schema.anchors else f"the {name}"
             notes.append(f"{checked_source.source}: {swapped} of {len(records)} faces have left "
-                         f"and right exchanged: are the anchors of {name} those of the person's "
-                         "own sides, and its points in the file's order?")
+                         f"and right exchanged: are {sides} points in the file's order?")
         for face, record in enumerate(records):
             residual = float(tests.residual[face])
             if tests.swapped[face]:
