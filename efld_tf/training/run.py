@@ -89,10 +89,18 @@ def prepare(recipe: Recipe, *, progress: bool = True) -> None:
 
 
 def pack_sources(recipe: Recipe, sources: list[SourceOptions], *, progress: bool) -> None:
-    """Packs the sources that are not packed yet; errors as in `pack.pack`."""
+    """Packs the sources that are not packed yet, and says what should be known of their faces.
+
+    Errors are those of `pack.pack`.
+    """
     for source in sources:
         if not source.packed:
-            pack.pack(source, recipe.pack_folder(source), recipe.data.pack, progress=progress)
+            manifest = pack.pack(
+                source, recipe.pack_folder(source), recipe.data.pack, progress=progress)
+            skipped = [f"{len(manifest.skipped)} left out; the first: {manifest.skipped[0]}"] \
+                if manifest.skipped else []
+            for note in [*manifest.notes, *skipped]:
+                print(f"note: {source.name}: {note}", file=sys.stderr)
 
 
 class _Trainer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -383,6 +384,27 @@ def test_a_bad_annotation_stops_before_training(photos: Path) -> None:
     source = f"data.sources.0.source=ibug:{photos / 'bad'}"
     with refuses("1 of 68", path=photos / "bad" / "face_001x.pts"):
         run.train(recipe.load(write_recipe(photos), ["name=bad", source]), progress=False)
+
+
+def test_what_should_be_known_of_the_faces_is_said(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(photos / "a", tmp_path / "a")
+    first, second = sorted((tmp_path / "a").glob("*.pts"))[:2]
+    lines = first.read_text().splitlines()
+    first.write_text("\n".join([*lines[:3], *(f"{line} 0" for line in lines[3:-1]), "}"]))
+    second.write_text("damaged")
+    path = write_recipe(tmp_path)
+    tree = yaml.safe_load(path.read_text())
+    tree["data"]["sources"] = [tree["data"]["sources"][0] | {"on_error": "skip"}]
+    tree["heads"] = {"ibug51": {}}
+    path.write_text(yaml.safe_dump(tree))
+    loaded = recipe.load(path)
+    for _ in range(2):  # also when it is packed already
+        run.pack_sources(loaded, loaded.data.sources, progress=False)
+        told = capsys.readouterr().err
+        assert_told(told, "a", "third column", "1 file")
+        assert_told(told, "a", "1 left out", second.name)
 
 
 def test_heads_keep_the_order_of_the_recipe(uninterrupted: Path) -> None:
