@@ -8,8 +8,10 @@ face that fits its photo only in another reading is refused.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ OPTIONS = {
     "upright": ("", "true", "false"),
     "normalised": ("false", "true", "percent"),
     "sizes": ("check", "scale", "ignore"),
+    "missing": (),
 }
 MEANINGS = {
     "upright": "true if the coordinates are of the photos as they are shown, turned as their EXIF "
@@ -36,6 +39,8 @@ MEANINGS = {
     "percent if they are 0 to 100; false, the default, if they are pixels.",
     "sizes": "check, the default, refuses images of another size than the annotation states; scale "
     "scales its points to the image, ignore takes them as they are.",
+    "missing": "x,y of points that are not annotated, such as 0,0 or -1,-1, if the file writes "
+    "them so.",
 }
 
 # What is wrong with a face.
@@ -51,6 +56,13 @@ LEAST_PIXELS, LEAST_MEDIAN = 4.0, 8.0
 
 # Shares of an image may lie so far outside it.
 MOST_OUTSIDE = 0.25
+
+# An image was resized if its sides were multiplied by the same number, but for rounding.
+MOST_STRETCHED = 0.02
+
+# What programs write for points that are not annotated, and no point ever is.
+SENTINELS = ((0.0, 0.0), (-1.0, -1.0))
+LEAST_COORDINATE = -900.0
 
 # Percentages are suspected where all faces lie in their images' first 100 x 100 pixels, and this is
 # less likely by chance than the first number; below the second, such a source is refused. Images
@@ -85,6 +97,7 @@ class _Counts:
 
     faces: int = 0
     small: int = 0
+    sentinels: Counter[str] = field(default_factory=Counter)
     undecided: int = 0
     contrary: int = 0
     in_corner: bool = True
@@ -94,12 +107,16 @@ class _Counts:
 class Placer:
     """Places the faces of a source one after the other."""
 
-    def __init__(self, source: Path, upright: str = "", normalised: str = "", sizes: str = ""):
+    def __init__(
+        self, source: Path, origin: tuple[float, bool] = (0.0, False), upright: str = "",
+        normalised: str = "", sizes: str = "", missing: str = "",
+    ):  # fmt: skip
         """Takes the options of a source.
 
         Args:
           source: the source's file or folder, for messages.
-          upright, normalised, sizes: values of `OPTIONS`; "" for the default.
+          origin: what the reader has subtracted from coordinates, and whether the user said so.
+          upright, normalised, sizes, missing: values of `OPTIONS`; "" for the default.
 
         Raises:
           EfldError: an option has another value.
@@ -114,6 +131,14 @@ class Placer:
         self._unit = {"true": 1.0, "percent": 100.0}.get(normalised)
         self._units_told = bool(normalised)
         self._sizes = sizes or "check"
+        self._missing: tuple[float, float] | None = None
+        if missing:
+            number = r"(-?\d{1,7}(?:\.\d+)?)"
+            numbers = re.fullmatch(f"{number},{number}", missing, re.ASCII)
+            if numbers is None:
+                raise EfldError(f"missing: expected x,y such as 0,0 or -1,-1, got {missing!r}")
+            self._missing = (float(numbers[1]), float(numbers[2]))
+        self._origin, self._origin_said = origin
         self._image: tuple[Path, Header | None] | None = None
         self._counted: Path | None = None
         self._counts = _Counts()
@@ -128,12 +153,13 @@ class Placer:
           PlacementError: the face is not where it is said to be.
         """
         header = self._header(record)
+        record = self._without_missing(record, path)
         record = self._scaled(record, header, path)
         upright = self._reading(record, header, path)
         record = replace(record, upright=upright)
         size = None if header is None else header.size(upright)
         if self._unit is not None or record.normalised:
-            record = _in_pixels(record, size, self._unit or 1.0, path)
+            record = self._in_pixels(record, size or record.image_size, path)
         points = record.points[np.isfinite(record.points).all(axis=-1)].astype(np.float64)
         self._check_size(points, record, path)
         if size is not None and not _inside(points, size).any():
@@ -146,6 +172,9 @@ class Placer:
     def end(self) -> Iterator[PlacementError | str]:
         """What can be told when all faces have been seen: notes, and an error of the source."""
         counts = self._counts
+        for place, number in counts.sentinels.items():
+            yield (f"{counted(number, 'point')} at {place}: if that means that they are not "
+                   f"annotated, say missing={place.replace(' ', '')}")
         if counts.undecided:
             yield (f"{counted(counts.undecided, 'face')} in photos that are stored turned (EXIF), "
                    "read as the pixels lie in the file; if they were annotated as the photos are "
@@ -177,18 +206,21 @@ class Placer:
     def _scaled(self, record: FaceRecord, header: Header | None, path: Path) -> FaceRecord:
         """Compares the size that the annotation states with the file's."""
         stated = record.image_size
-        if stated is None or header is None or self._sizes == "ignore" \
-                or stated in (header.size(False), header.size(True)):
+        if stated is None or header is None or stated in (header.size(False), header.size(True)) \
+                or (self._sizes == "ignore" and not record.scalable):
             return record
-        if self._sizes == "check":
-            width, height = header.size(False)
-            raise PlacementError(
-                path, f"annotated on an image of {stated[0]} x {stated[1]} pixels, but the file "
-                f"has {width} x {height}: give the image that was annotated, or say sizes=scale "
-                "if it was resized since, sizes=ignore if the stated size is wrong", RESIZED)
         # A turned copy has the other side as its longer one.
         turned = (stated[0] > stated[1]) != (header.width > header.height) and header.turns
         factor = np.array(header.size(turned)) / stated
+        resized = abs(factor[0] / factor[1] - 1) <= MOST_STRETCHED
+        if not resized and not (self._sizes == "ignore" and record.scalable):
+            raise PlacementError(path, f"{_sizes(stated, header)}: give the image that was "
+                                       "annotated; it was turned or cropped since", RESIZED)
+        if self._sizes == "check" and not record.scalable:
+            raise PlacementError(
+                path, f"{_sizes(stated, header)}: give the image that was annotated, or say "
+                "sizes=scale if it was resized since, sizes=ignore if the stated size is wrong",
+                RESIZED)
         return replace(
             record,
             points=((record.points + 0.5) * factor - 0.5).astype(np.float32),
@@ -223,6 +255,46 @@ class Placer:
         self._counts.contrary += None not in (decided, better) and decided != better
         return bool(decided)
 
+    def _without_missing(self, record: FaceRecord, path: Path) -> FaceRecord:
+        """The face without the points that stand for missing ones; others that may are counted."""
+        raw = record.points + (0 if record.normalised else self._origin)
+        if self._missing is not None:
+            missing = (abs(raw - np.array(self._missing)) < 1e-3).all(axis=-1)
+            if missing.all():
+                raise PlacementError(path, "no point is annotated", BEYOND)
+            points = np.where(missing[:, None], np.float32(np.nan), record.points)
+            visible = None if record.visible is None else record.visible & ~missing
+            return replace(record, points=points, visible=visible)
+        for place in suspicious(raw):
+            self._counts.sentinels[place] += 1
+        return record
+
+    def _in_pixels(
+        self, record: FaceRecord, size: tuple[int, int] | None, path: Path
+    ) -> FaceRecord:
+        """A face whose coordinates are shares of its image, in pixels.
+
+        The first pixel's centre is 0, as in the programs that write shares of what they show, or
+        what the user says.
+        """
+        if size is None:
+            raise PlacementError(
+                path, "shares of the image's size need a photo whose size can be read", UNITS)
+        unit = self._unit or 1.0
+        before, after = (0.0, 0.0) if record.normalised else (
+            self._origin, self._origin if self._origin_said else 0.0)
+        shares = (record.points[np.isfinite(record.points).all(axis=-1)] + before) / unit
+        if len(shares) and not (abs(shares - 0.5) <= 0.5 + MOST_OUTSIDE).all():
+            worst = float(shares.ravel()[abs(shares - 0.5).argmax()]) * unit
+            raise PlacementError(path, f"expected coordinates of 0 to {unit:g} (normalised), got "
+                                       f"{worst:g}", UNITS)
+        factor = np.array(size) / unit
+        box = None
+        if record.box is not None:
+            box = ((record.box + before) * np.tile(factor, 2) - after).astype(np.float32)
+        points = ((record.points + before) * factor - after).astype(np.float32)
+        return replace(record, points=points, box=box, normalised=False)
+
     def _check_size(self, points: Floats, record: FaceRecord, path: Path) -> None:
         if len(points) < min(3, len(record.points)):  # too few to span a face
             return
@@ -231,7 +303,8 @@ class Placer:
         if span >= LEAST_PIXELS or len(points) == 1:
             return
         reason = f"its {len(points)} points are within {span:.3g} pixels, which is no face"
-        if self._unit is None and np.abs(points).max() <= 1 + MOST_OUTSIDE:
+        shares = points + (self._origin if self._unit is None else 0)
+        if self._unit is None and abs(shares - 0.5).max() <= 0.5 + MOST_OUTSIDE / 5:
             reason += ": are they shares of the image's width and height? Then say normalised=true"
         raise PlacementError(path, reason, TINY)
 
@@ -244,28 +317,18 @@ class Placer:
         self._counted = image
 
 
-def _in_pixels(
-    record: FaceRecord, size: tuple[int, int] | None, unit: float, path: Path
-) -> FaceRecord:
-    """A face whose coordinates are shares of its image, in pixels.
+def _sizes(stated: tuple[int, int], header: Header) -> str:
+    width, height = header.size(False)
+    return f"annotated on an image of {stated[0]} x {stated[1]} pixels, but the file has {width} " \
+        f"x {height}"
 
-    The first pixel's centre is 0 in pixels, as in the programs that write shares of what they show.
-    """
-    if size is None:
-        raise PlacementError(path, "shares of the image's size need a photo whose size can be read",
-                             UNITS)
-    shares = record.points[np.isfinite(record.points).all(axis=-1)] / unit
-    if len(shares) and not (abs(shares - 0.5) <= 0.5 + MOST_OUTSIDE).all():
-        worst = float(shares.ravel()[abs(shares - 0.5).argmax()]) * unit
-        raise PlacementError(path, f"expected coordinates of 0 to {unit:g} (normalised), got "
-                                   f"{worst:g}", UNITS)
-    factor = np.array(size) / unit
-    return replace(
-        record,
-        points=(record.points * factor).astype(np.float32),
-        box=None if record.box is None else (record.box * np.tile(factor, 2)).astype(np.float32),
-        normalised=False,
-    )
+
+def suspicious(points: Floats) -> list[str]:
+    """For each of the points [N, 2] that may stand for a missing one, its place as a text."""
+    present = points[np.isfinite(points).all(axis=-1)]
+    marks = [(present == mark).all(axis=-1) for mark in SENTINELS]
+    marks.append((present <= LEAST_COORDINATE).all(axis=-1))
+    return [f"{x:g}, {y:g}" for x, y in present[np.any(marks, axis=0)]]
 
 
 def _inside(points: Floats, size: tuple[int, int]) -> np.ndarray:

@@ -28,11 +28,20 @@ def simplified(name: str) -> str:
     return re.sub(r"[\s_.\-:/\[\]()]+", "_", name.casefold()).strip("_")
 
 
-def match(names: Sequence[str], schema: str, first: int | None = None) -> dict[str, int]:
+# How to go on where names cannot be matched, if the reader has that option.
+IGNORE = "names=ignore"
+
+
+def match(
+    names: Sequence[str], schema: str, first: int | None = None, *, more: bool = False,
+    ignore: str = IGNORE, start: str = "Say first=0 or first=1",
+) -> dict[str, int]:  # fmt: skip
     """The index of each name in the schema.
 
     Args:
       names: all names that a file uses, each once; not all points of the schema need one.
+      more: whether other names are left out if all of the schema's are there.
+      ignore, start: what the messages say to do.
       first: the number of the first point, 0 or 1; None if the names tell, which they do as soon
         as one of them is 0 or the number of points.
 
@@ -46,23 +55,23 @@ def match(names: Sequence[str], schema: str, first: int | None = None) -> dict[s
     indices = {name: own[simple[name]] for name in names if name not in unknown}
     if digits := {name: int(simple[name]) for name in unknown
                   if re.fullmatch(r"\d{1,4}", simple[name], re.ASCII)}:
-        indices |= _from_numbers(digits, schema, first)
+        indices |= _from_numbers(digits, schema, first, start)
         unknown = [name for name in unknown if name not in digits]
     # `eye_5` is no point 5 beside the names `eye_0` to `eye_4`.
     numbers = numbered(unknown) if not indices else None
     if numbers is not None:
-        indices = _from_numbers(numbers, schema, first)
-    elif unknown:
+        indices = _from_numbers(numbers, schema, first, start)
+    elif unknown and not (more and len({*indices.values()}) == len(own)):
         unused = [name for name in schemas.get(schema).names
                   if simplified(name) not in simple.values()]
         raise EfldError(
             f"{_counted(unknown)} not of {schema}: {_listed(unknown)}; of its names these are "
-            f"left: {_listed(unused)}. Name them alike, or say names=ignore if they stand in the "
+            f"left: {_listed(unused)}. Name them alike, or say {ignore} if they stand in the "
             "schema's order"
         )
     twice = [index for index, count in Counter(indices.values()).items() if count > 1]
     if twice:
-        same = [name for name in names if indices[name] == twice[0]]
+        same = [name for name in names if indices.get(name) == twice[0]]
         raise EfldError(f"{_listed(same)} are the same point of {schema}")
     return indices
 
@@ -116,7 +125,9 @@ def numbered(names: Sequence[str]) -> dict[str, int] | None:
     return {name: int(match[2]) for name, match in found.items() if match is not None} or None
 
 
-def _from_numbers(numbers: dict[str, int], schema: str, first: int | None) -> dict[str, int]:
+def _from_numbers(
+    numbers: dict[str, int], schema: str, first: int | None, advice: str
+) -> dict[str, int]:
     count = schemas.get(schema).num_points
     low, high = min(numbers.values()), max(numbers.values())
     start = first
@@ -129,7 +140,7 @@ def _from_numbers(numbers: dict[str, int], schema: str, first: int | None) -> di
     if start is None:
         raise EfldError(
             f"points are numbered {low} to {high}: does {schema} count from 0 or from 1 there? "
-            "Say first=0 or first=1"
+            f"{advice}"
         )
     if low < start or high >= count + start:
         raise EfldError(

@@ -38,6 +38,8 @@ class FaceRecord:
         states them.
       normalised: whether points and box are shares of the image's width and height. Sources turn
         them into pixels.
+      scalable: whether they were shares of `image_size`, so that they are right for the image in
+        any size.
       key: `PATH[#FRAME][@K]`, unique in its source and the same wherever the source lies: the
         image's path in the source, and for the second and further faces of an image their number
         from 1 on. Sources set it.
@@ -54,6 +56,7 @@ class FaceRecord:
     upright: bool | None = None
     image_size: tuple[int, int] | None = None
     normalised: bool = False
+    scalable: bool = False
     key: str = ""
 
     def source_box(self, kind: str) -> np.ndarray:

@@ -223,9 +223,16 @@ def stream(
             )
     if not source.path.exists():
         raise EfldError(f"source {source}: {source.path} does not exist")
+    if source.path.is_dir() and "FOLDER" not in format.path:
+        route = routes.nearest(source.path, "")
+        raise EfldError(f"source {source}: expected {format.path}, got a folder"
+                        + (f"; {route}" if route else ""))
     notes = [] if notes is None else notes
     convert = common.pop("convert", None)
-    placer = Placer(source.path, **common)
+    said = reader_options.get("origin")
+    origin = said or (format.default("origin") if "origin" in format.options else None) or "0"
+    known = float(origin) if origin in ("0", "0.5", "1") else 0.0  # the reader refuses others
+    placer = Placer(source.path, (known, said is not None), **common)
     items = format.read(source.path, **reader_options)
     return _with_routes(_checked(items, source.folder, notes, placer, convert), source)
 

@@ -11,6 +11,7 @@ ANNOTATION = "annotation"
 IMAGE = "image"
 TRUNCATED = "truncated"
 OUTSIDE = "outside"
+MISSING = "missing"
 SWAPPED = "swapped"
 SHIFT = "shift"
 OUTLIER = "outlier"
@@ -34,6 +35,7 @@ KINDS = {
     TINY: "the points are too close together for a face",
     BEYOND: "all points outside the image",
     OUTSIDE: "points outside the image",
+    MISSING: "points at 0, 0 or -1, -1, which may stand for points that are not annotated",
     SWAPPED: "left and right labels are exchanged",
     SHIFT: "labels are shifted by some indices",
     OUTLIER: "the shape is unlike the source's other faces",

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.declared import infer_flip
-from efld_tf.annotations.placement import PlacementError
+from efld_tf.annotations.placement import PlacementError, suspicious
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.sources import Source
 from efld_tf.data import crop_fit
@@ -23,6 +23,7 @@ from efld_tf.data.check.findings import Finding, Thresholds
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
+from efld_tf.text import counted
 
 # Batches of photos under way for each process: enough to keep it busy, and few for the memory.
 WINDOW = 4
@@ -174,6 +175,10 @@ def _place_findings(
             yield Finding(index, record.key, findings.NO_BOX, 1.0,
                           f"no face box, but the crops of {record.schema} are made from it; those "
                           "of crop.box points need none")
+        if places := suspicious(record.points):
+            yield Finding(index, record.key, findings.MISSING, float(len(places)),
+                          f"{counted(len(places), 'point')} at {places[0]}: missing=X,Y says that "
+                          "they are not annotated")
         if not measured.error:
             distance, count = _outside(record.points, measured.width, measured.height)
             relative = distance / max(float(box[2] - box[0]), 1e-6)
