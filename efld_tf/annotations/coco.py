@@ -11,9 +11,11 @@ a file has both 1 and 2, and of missing points only if it is not 0 throughout.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,7 @@ def read(
     categories = _categories(content.get("categories"), path)
     faces = _of_faces(annotations, categories, name, category, path)
     kept = [a for a in annotations
-            if not isinstance(a, dict) or (_has_points(a) and _category(a) in faces)]
+            if not isinstance(a, dict) or (_has_points(a) and _category(a, categories) in faces)]
     reader = _Reader(path, folders, images_by_id(content["images"], path), name, first_pixel,
                      _flags(kept), categories if by_name else {})
     for number, annotation in enumerate(kept):
@@ -78,6 +80,7 @@ def read(
         else:
             yield record
     yield from _left_out(annotations, categories, faces)
+    yield from reader.other_keypoints(faces)
 
 
 def load(
@@ -166,9 +169,19 @@ def _categories(categories: Any, path: Path) -> dict[int | str | None, _Category
     return result
 
 
-def _category(annotation: dict[str, Any]) -> int | str | None:
+def _category(annotation: dict[str, Any], categories: Mapping[Any, Any]) -> int | str | None:
+    """The id of an annotation's category as the categories have it; None if it has none."""
     number = annotation.get("category_id")
-    return number if isinstance(number, int | str) else None
+    return _known(number, categories) if isinstance(number, int | str) else None
+
+
+def _known(number: int | str | None, known: Mapping[Any, Any]) -> Any:
+    """An id as the file has it elsewhere: some programs write 1 here and "1" there."""
+    if number in known or number is None:
+        return number
+    other = str(number) if isinstance(number, int) else (
+        int(number) if re.fullmatch(r"\d{1,15}", number, re.ASCII) else None)
+    return other if other in known else number
 
 
 def _has_points(annotation: dict[str, Any]) -> bool:
@@ -190,7 +203,7 @@ def _of_faces(
         if isinstance(annotation, dict) and _has_points(annotation) \
                 and isinstance(annotation["keypoints"], list):
             number = len(annotation["keypoints"]) // 3
-            counts.setdefault(_category(annotation), set()).add(number)
+            counts.setdefault(_category(annotation, categories), set()).add(number)
     names = {number: categories[number].name if number in categories else str(number)
              for number in [*categories, *counts]}
     if wanted:
@@ -227,7 +240,7 @@ def _left_out(
     without = 0
     for annotation in annotations:
         if isinstance(annotation, dict):
-            number = _category(annotation)
+            number = _category(annotation, categories)
             if number in faces or number is None or not _has_points(annotation):
                 without += not _has_points(annotation)
             else:
@@ -273,10 +286,16 @@ class _Reader:
         if not isinstance(annotation, dict):
             raise DataError(self.path, "expected an object")
         values = json_values.numbers(annotation.get("keypoints"), self.path, "keypoints")
-        if len(values) % 3:
+        category = self.categories.get(_category(annotation, self.categories))
+        if len(values) % 3 or (category and 2 * len(category.keypoints) == len(values) > 0):
             raise DataError(self.path, "expected x, y, v for each keypoint")
         rows = values.reshape(-1, 3)
-        schema, places = self._schema(len(rows), self.categories.get(_category(annotation)))
+        number = _category(annotation, self.categories)
+        if number not in self.categories and any(c.keypoints for c in self.categories.values()):
+            known = ", ".join(f"{key} ({c.name})" for key, c in self.categories.items())
+            raise DataError(self.path, f"its category is {parsing.shorten(str(number))}, and the "
+                            f"categories, which name the keypoints, are {parsing.shorten(known)}")
+        schema, places = self._schema(len(rows), self.categories.get(number))
         points, visible = self._points(rows, schema, places)
         image = image_of(annotation, self.images, self.path)
         name = image_paths.relative_name(image.name, self.path, None, self.folders)
@@ -290,6 +309,20 @@ class _Reader:
             identity=name,
             image_size=image.size,
         )
+
+    def other_keypoints(self, faces: set[int | str | None]) -> Iterator[Note]:
+        """Tells which keypoints of the faces' categories are none of the schema's."""
+        for category in (self.categories[n] for n in faces if n in self.categories):
+            name = self.schema or SCHEMAS.get(len(category.keypoints))
+            if name is None or not category.keypoints:
+                continue
+            with contextlib.suppress(EfldError):  # the annotations' errors say it
+                places = _matched(category.keypoints, name)
+                others = [k for k, place in zip(category.keypoints, places, strict=True)
+                          if place < 0]
+                if others:
+                    listed = ", ".join(parsing.shorten(k, 30) for k in others[:8])
+                    yield Note(f"left out: the keypoints {listed}")
 
     def _schema(self, count: int, category: _Category | None) -> tuple[str, list[int]]:
         """The schema of a face with so many keypoints, and the place in it of each of them."""
@@ -317,7 +350,9 @@ class _Reader:
             raise DataError(self.path, "expected 0, 1 or 2 as v of a keypoint")
         points = np.full((schemas.get(schema).num_points, 2), np.nan)
         flags = np.full(len(points), UNLABELLED)
-        points[places], flags[places] = rows[:, :2] - self.origin, rows[:, 2]
+        own = [row for row, place in enumerate(places) if place >= 0]
+        chosen = [places[row] for row in own]
+        points[chosen], flags[chosen] = rows[own, :2] - self.origin, rows[own, 2]
         if self.flags != {UNLABELLED}:
             points[flags == UNLABELLED] = np.nan
         tells_occlusion = {OCCLUDED, VISIBLE} <= self.flags
@@ -332,7 +367,9 @@ def image_of(annotation: dict[str, Any], images: dict[int | str, Image], path: P
       DataError: there is none.
     """
     number = annotation.get("image_id")
-    if not isinstance(number, int | str) or number not in images:
+    number = _known(number, images) if isinstance(number, int | str) else None
+    if number not in images:
+        number = annotation.get("image_id")
         raise DataError(path, f"there is no image with the id {parsing.shorten(str(number))}")
     return images[number]
 
@@ -362,12 +399,13 @@ def box_of(
 
 @functools.lru_cache(maxsize=16)
 def _matched(keypoints: tuple[str, ...], schema: str) -> tuple[int, ...]:
-    """The indices in a schema of named keypoints, see `point_names.match`."""
+    """The indices in a schema of named keypoints, see `point_names.match`; -1 for other points."""
     if len(set(keypoints)) < len(keypoints):
         twice = parsing.shorten(Counter(keypoints).most_common(1)[0][0])
         raise EfldError(f"two keypoints are named {twice}; names=ignore takes them in their order")
-    indices = point_names.match(keypoints, schema)
-    return tuple(indices[name] for name in keypoints)
+    indices = point_names.match(
+        keypoints, schema, more=True, start="Number them from 0 or 1 to the last point")
+    return tuple(indices.get(name, -1) for name in keypoints)
 
 
 FORMAT = Format(

@@ -96,7 +96,7 @@ def read_folder(
         for file in files:
             try:
                 image, frame = owners.find(file)
-                values = _values(file, schemas)
+                values = _without_index(_values(file, schemas))
                 third += values.shape[1] == 3
                 schema = schemas[len(values)]
                 points = checked_points(values[:, :2] - origin, schema, file)
@@ -163,8 +163,15 @@ def read_points(
     Raises:
       DataError: the file does not follow the format, or has none of the numbers of points.
     """
-    values = _values(path, schemas)
+    values = _without_index(_values(path, schemas))
     return checked_points(values[:, :2] - 1, schemas[len(values)], path), schemas[len(values)]
+
+
+def _without_index(values: np.ndarray) -> np.ndarray:
+    """Rows of index, x and y as rows of x and y."""
+    numbered = values.shape[1] == 3 and np.ptp(values[:, 0] - np.arange(len(values))) == 0 \
+        and values[0, 0] in (0, 1)
+    return values[:, 1:] if numbered else values
 
 
 def _values(path: Path, schemas: Mapping[int, str]) -> np.ndarray:

@@ -64,10 +64,11 @@ MOST_STRETCHED = 0.02
 SENTINELS = ((0.0, 0.0), (-1.0, -1.0))
 LEAST_COORDINATE = -900.0
 
-# Percentages are suspected where all faces lie in their images' first 100 x 100 pixels, and this is
-# less likely by chance than the first number; below the second, such a source is refused. Images
-# smaller than the third tell nothing: the faces of crops are in their middle, not anywhere.
-SUSPICIOUS, REFUSED, LEAST_SIDE = 1e-3, 1e-12, 200
+# Percentages are suspected where faces lie in the first `CORNER` x `CORNER` pixels of their images,
+# all but a few, and this is less likely by chance than `SUSPICIOUS`; below `REFUSED`, such a source
+# is refused. Images smaller than `LEAST_SIDE` tell nothing: the faces of crops are in their middle.
+CORNER, FEW = 125, 0.02
+SUSPICIOUS, REFUSED, LEAST_SIDE = 1e-3, 1e-12, 250
 
 # The reading of a turned photo is told by faces that stand upright in it, within so many degrees,
 # and are turned by so many more in the other one.
@@ -100,7 +101,8 @@ class _Counts:
     sentinels: Counter[str] = field(default_factory=Counter)
     undecided: int = 0
     contrary: int = 0
-    in_corner: bool = True
+    turned: int = 0
+    elsewhere: int = 0
     log_chance: float = 0.0
 
 
@@ -140,7 +142,7 @@ class Placer:
             self._missing = (float(numbers[1]), float(numbers[2]))
         self._origin, self._origin_said = origin
         self._image: tuple[Path, Header | None] | None = None
-        self._counted: Path | None = None
+        self._counted: set[Path] = set()
         self._counts = _Counts()
 
     def place(self, record: FaceRecord, path: Path) -> FaceRecord:
@@ -175,7 +177,13 @@ class Placer:
         for place, number in counts.sentinels.items():
             yield (f"{counted(number, 'point')} at {place}: if that means that they are not "
                    f"annotated, say missing={place.replace(' ', '')}")
-        if counts.undecided:
+        if counts.undecided and counts.turned:
+            yield PlacementError(
+                self._source, f"of its faces in photos that are stored turned (EXIF), "
+                f"{counts.turned} stand upright only as the photos are shown, and "
+                f"{counts.undecided} do not tell: say upright=true if they were annotated so, "
+                "upright=false if not", TURNED, whole_source=True)
+        elif counts.undecided:
             yield (f"{counted(counts.undecided, 'face')} in photos that are stored turned (EXIF), "
                    "read as the pixels lie in the file; if they were annotated as the photos are "
                    "shown, say upright=true, and if not upright=false")
@@ -187,9 +195,11 @@ class Placer:
                 self._source, f"the points of {counts.small} of {counts.faces} faces are within "
                 f"{LEAST_MEDIAN:g} pixels: if they are pixels nevertheless say normalised=false",
                 TINY, whole_source=True)
-        if not self._units_told and counts.in_corner and counts.log_chance < np.log(SUSPICIOUS):
-            reason = (f"no coordinate of its {counts.faces} faces is above 100, though its images "
-                      "are much larger: if they are percentages of the image's size say "
+        if not self._units_told and counts.elsewhere <= FEW * counts.faces \
+                and counts.log_chance < np.log(SUSPICIOUS):
+            most = f"{counts.faces - counts.elsewhere} of its {counts.faces} faces"
+            reason = (f"no coordinate of {most} is above {CORNER}, though its images are much "
+                      "larger: if they are percentages of the image's size say "
                       "normalised=percent, and if they are pixels normalised=false")
             if counts.log_chance < np.log(REFUSED):
                 yield PlacementError(self._source, reason, UNITS, whole_source=True)
@@ -207,7 +217,8 @@ class Placer:
         """Compares the size that the annotation states with the file's."""
         stated = record.image_size
         if stated is None or header is None or stated in (header.size(False), header.size(True)) \
-                or (self._sizes == "ignore" and not record.scalable):
+                or (self._sizes == "ignore" and not record.scalable) \
+                or self._unit is not None or record.normalised:  # shares are right in any size
             return record
         # A turned copy has the other side as its longer one.
         turned = (stated[0] > stated[1]) != (header.width > header.height) and header.turns
@@ -247,6 +258,7 @@ class Placer:
             return bool(decided)
         better = _upright_fits_better(record, header, self._unit)
         if decided is None and better:
+            self._counts.turned += 1
             raise PlacementError(
                 path, f"the photo is stored turned (EXIF orientation {header.orientation}), and "
                 "its face stands upright, or inside, only in the photo as it is shown: say "
@@ -287,7 +299,7 @@ class Placer:
         if len(shares) and not (abs(shares - 0.5) <= 0.5 + MOST_OUTSIDE).all():
             worst = float(shares.ravel()[abs(shares - 0.5).argmax()]) * unit
             raise PlacementError(path, f"expected coordinates of 0 to {unit:g} (normalised), got "
-                                       f"{worst:g}", UNITS)
+                                       f"{worst:g}", BEYOND)
         factor = np.array(size) / unit
         box = None
         if record.box is not None:
@@ -299,7 +311,6 @@ class Placer:
         if len(points) < min(3, len(record.points)):  # too few to span a face
             return
         span = float(np.ptp(points, axis=0).max())
-        self._counts.small += LEAST_PIXELS <= span < LEAST_MEDIAN
         if span >= LEAST_PIXELS or len(points) == 1:
             return
         reason = f"its {len(points)} points are within {span:.3g} pixels, which is no face"
@@ -311,10 +322,11 @@ class Placer:
     def _count(self, points: Floats, image: Path, size: tuple[int, int] | None) -> None:
         counts = self._counts
         counts.faces += 1
-        counts.in_corner &= bool(points.min() > -100 * MOST_OUTSIDE and points.max() <= 100.5)
-        if size is not None and image != self._counted and min(size) >= LEAST_SIDE:
-            counts.log_chance += float(np.log(100 / np.array(size)).sum())
-        self._counted = image
+        counts.small += float(np.ptp(points, axis=0).max()) < LEAST_MEDIAN and len(points) > 2
+        counts.elsewhere += bool(points.min() < -CORNER / 5 or points.max() > CORNER)
+        if size is not None and image not in self._counted and min(size) >= LEAST_SIDE:
+            counts.log_chance += float(np.log(CORNER / np.array(size)).sum())
+            self._counted.add(image)
 
 
 def _sizes(stated: tuple[int, int], header: Header) -> str:

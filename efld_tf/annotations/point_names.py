@@ -52,7 +52,7 @@ def match(
     own = {simplified(name): index for index, name in enumerate(schemas.get(schema).names)}
     simple = {name: simplified(name) for name in names}
     unknown = [name for name in names if simple[name] not in own]
-    indices = {name: own[simple[name]] for name in names if name not in unknown}
+    indices = {name: own[simple[name]] for name in names if simple[name] in own}
     if digits := {name: int(simple[name]) for name in unknown
                   if re.fullmatch(r"\d{1,4}", simple[name], re.ASCII)}:
         indices |= _from_numbers(digits, schema, first, start)

@@ -216,6 +216,42 @@ def test_the_names_of_keypoints_decide(tmp_path: Path, keypoints: list[Any]) -> 
     np.testing.assert_allclose(record.points, POINTS[[int(n) for n in SORTED]], atol=1e-3)
 
 
+def test_keypoints_of_more_than_the_face(tmp_path: Path) -> None:
+    keypoints = ["pupil_r", *OWN, "pupil_l"]
+    values = np.column_stack([np.vstack([[[1, 2]], POINTS, [[3, 4]]]), np.full(70, 2)])
+    path = _write(tmp_path, _annotation(keypoints=values.ravel().tolist()))
+    _with_categories(path, {"id": 1, "name": "face", "keypoints": keypoints})
+    record, note = coco.read(path, schema="ibug68")
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-3)
+    assert_told(note.text, "'pupil_r'", "'pupil_l'")
+
+
+@pytest.mark.parametrize(("category", "image"), [("1", "3"), ("1", 3), (1, "3")])
+def test_ids_as_numbers_here_and_texts_there(
+    tmp_path: Path, category: Any, image: Any
+) -> None:
+    path = _write(tmp_path, _named(SORTED, category_id=category, image_id=image))
+    _with_categories(path, {"id": 1, "name": "face", "keypoints": SORTED})
+    (record,) = coco.read(path)
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-3)
+
+
+@pytest.mark.parametrize("category", [0, None, "face"])
+def test_a_category_that_there_is_not(tmp_path: Path, category: Any) -> None:
+    """Its names would have told the order of the keypoints."""
+    path = _write(tmp_path, _named(SORTED, category_id=category))
+    _with_categories(path, {"id": 1, "name": "face", "keypoints": SORTED})
+    (error,) = coco.read(path)
+    assert_refusal(error, 7, category, "1 (face)", path=path)
+
+
+def test_keypoints_without_flags(tmp_path: Path) -> None:
+    path = _write(tmp_path, _annotation(keypoints=POINTS.astype(float).ravel().tolist()))
+    _with_categories(path, {"id": 1, "name": "face", "keypoints": [*OWN]})
+    (error,) = coco.read(path)
+    assert_refusal(error, 7, "x, y, v", path=path)
+
+
 def test_flags_go_with_their_keypoints(tmp_path: Path) -> None:
     annotation = _named(SORTED)
     annotation["keypoints"][2::3] = [1 if name == "10" else 2 for name in SORTED]

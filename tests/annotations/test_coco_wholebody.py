@@ -156,7 +156,7 @@ def test_where_photos_lie(tmp_path: Path, photo: str) -> None:
 def test_a_resized_photo_is_refused(tmp_path: Path) -> None:
     listed = [{"id": 785, "file_name": "000000000785.jpg", "height": 425, "width": 640}]
     path = _write(tmp_path, _annotation(), images=listed)
-    with refuses("640 x 425", "408 x 408", "sizes=scale"):
+    with refuses("640 x 425", "408 x 408", "cropped"):
         sources.read(f"coco_wholebody:{path}")
 
 

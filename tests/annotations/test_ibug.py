@@ -192,6 +192,15 @@ def test_a_third_column_is_left_out_and_said(tmp_path: Path) -> None:
     assert_refusal(error, 2, "-7.5", path=path, line=5)
 
 
+def test_rows_with_an_index(tmp_path: Path) -> None:
+    for start in (0, 1):
+        lines = TEXT.splitlines()
+        rows = [f"{i} {line}" for i, line in enumerate(lines[3:-1], start)]
+        _write(tmp_path, "a", "\n".join([*lines[:3], *rows, "}"]))
+        (record,) = ibug.read(tmp_path)
+        np.testing.assert_allclose(record.points, some_points(68), atol=1e-4)
+
+
 def test_every_photo_and_suffix_that_is_read(tmp_path: Path) -> None:
     for index, suffix in enumerate(IMAGE_SUFFIXES):
         (tmp_path / f"{index}{suffix}").touch()

@@ -138,15 +138,21 @@ def test_an_image_of_another_size_is_refused_or_scaled(
     image, points = face
     write_turned(tmp_path / "a.jpg", image, 1)
     height, width = image.shape[:2]
-    larger = (points + 0.5) * [2, 3] - 0.5
-    source = _write("coco", tmp_path, larger, (2 * width, 3 * height))
+    larger = (points + 0.5) * 2 - 0.5
+    source = _write("coco", tmp_path, larger, (2 * width, 2 * height))
     with pytest.raises(PlacementError) as caught:
         sources.read(source)
     assert caught.value.kind == RESIZED
-    assert_told(str(caught.value), f"{2 * width} x {3 * height}", f"{width} x {height}",
+    assert_told(str(caught.value), f"{2 * width} x {2 * height}", f"{width} x {height}",
                 "sizes=scale", "sizes=ignore")
     record = _only(sources.read(_with(source, "sizes=scale")))
     np.testing.assert_allclose(record.points, points, atol=1e-3)
+    for other in ((2 * width, 3 * height), (2 * height, 2 * width)):  # cropped, or turned
+        source = _write("coco", tmp_path, larger, other)
+        for option in ("sizes=check", "sizes=scale"):
+            with pytest.raises(PlacementError) as caught:
+                sources.read(_with(source, option))
+            assert caught.value.kind == RESIZED and "sizes=" not in str(caught.value)
     source = _write("coco", tmp_path, points, (7, 9))
     record = _only(sources.read(_with(source, "sizes=ignore")))
     np.testing.assert_allclose(record.points, points, atol=1e-3)
@@ -186,7 +192,7 @@ def test_pixels_are_no_shares(tmp_path: Path, face: tuple[np.ndarray, np.ndarray
     source = _write("csv", tmp_path, points, None)
     with pytest.raises(PlacementError) as caught:
         sources.read(_with(source, "normalised=true"))
-    assert caught.value.kind == UNITS
+    assert caught.value.kind == BEYOND
     with refuses("normalised", "percent", "'maybe'"):
         sources.read(_with(source, "normalised=maybe"))
 
@@ -209,14 +215,20 @@ def test_percentages_are_suspected_for_all_faces_together(
         with pytest.raises(PlacementError) as caught:
             sources.read(source, on_error)
         assert caught.value.kind == UNITS
-        assert_told(str(caught.value), "14 faces", "normalised=percent", "normalised=false")
+        assert_told(str(caught.value), "14 of its 14 faces", "normalised=percent",
+                    "normalised=false")
     records = sources.read(f"{source}&normalised=percent").records
     np.testing.assert_allclose(records[13].points, points, atol=1e-3)
     assert len(sources.read(f"{source}&normalised=false").records) == 14
-    path.write_text("\n".join(lines[:4]))  # few could be so by chance
+    # One that reaches out of its photo is no proof of pixels.
+    outside = points / [width, height] * 100 + [0, 30]
+    path.write_text("\n".join([*lines, f"0.jpg,{numbers(outside, ',')}"]))
+    with refuses("normalised=percent"):
+        sources.read(source)
+    path.write_text("\n".join(lines[:6]))  # few could be so by chance
     found = sources.read(source)
-    assert len(found.records) == 3
-    assert_told("\n".join(found.notes), "3 faces", "normalised=percent")
+    assert len(found.records) == 5
+    assert_told("\n".join(found.notes), "5 of its 5 faces", "normalised=percent")
 
 
 def test_points_beyond_the_image_are_refused(
@@ -295,3 +307,83 @@ def test_errors_survive_processes() -> None:
     error = PlacementError(Path("a.jpg"), "why", TINY, whole_source=True)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.kind, copy.whole_source) == ("a.jpg: why", TINY, True)
+
+
+@pytest.mark.parametrize("origin", ["", "&origin=0.5", "&origin=1"])
+@pytest.mark.parametrize("unit", [1, 100])
+def test_shares_with_an_origin(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray], origin: str, unit: int
+) -> None:
+    """Shares are scaled first; pixels are counted from where the user says, and else from 0."""
+    image, points = face
+    height, width = image.shape[:2]
+    write_turned(tmp_path / "a.jpg", image, 1)
+    shares = points / [width, height] * unit
+    (tmp_path / "a.pts").write_text(ibug_text(shares - 1))  # the writer adds 1
+    option = "normalised=true" if unit == 1 else "normalised=percent"
+    moved = float(origin.partition("=")[2] or 0)
+    if moved != 0.5:  # .pts files have whole origins
+        record = _only(sources.read(f"ibug:{tmp_path}?{option}{origin}"))
+        np.testing.assert_allclose(record.points, points - moved, atol=2e-3)
+    source = _write("csv", tmp_path, shares, None)
+    record = _only(sources.read(f"{source}&{option}{origin}"))
+    np.testing.assert_allclose(record.points, points - moved, atol=1e-3)
+
+
+def test_shares_are_right_for_any_size(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray]
+) -> None:
+    image, points = face
+    height, width = image.shape[:2]
+    write_turned(tmp_path / "a.jpg", image, 1)
+    source = _write("coco", tmp_path, points / [width, height], (2 * width, 2 * height))
+    for sizes in ("check", "scale", "ignore"):
+        record = _only(sources.read(f"{source}?normalised=true&sizes={sizes}"))
+        np.testing.assert_allclose(record.points, points, atol=1e-3)
+
+
+@pytest.mark.parametrize("mark", [(0, 0), (-1, -1), (-9999, -9999)])
+def test_points_that_stand_for_missing_ones(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray], mark: tuple[int, int]
+) -> None:
+    image, points = face
+    write_turned(tmp_path / "a.jpg", image, 1)
+    points = points.copy()
+    points[3:5] = mark
+    source = _write("csv", tmp_path, points, None)
+    told = f"missing={mark[0]},{mark[1]}"
+    assert_told("\n".join(sources.read(source).notes), "2 points", told)
+    found = sources.read(f"{source}&{told}")
+    assert np.flatnonzero(np.isnan(_only(found).points).any(axis=1)).tolist() == [3, 4]
+    assert not found.notes
+    with refuses("missing", "'no'", "0,0"):
+        sources.read(f"{source}&missing=no")
+    source = _write("ibug", tmp_path, points - 1, None)  # as the file writes it, from 1
+    assert np.isnan(_only(sources.read(_with(source, told))).points[3:5]).all()
+
+
+def test_what_most_turned_photos_tell_is_true_of_all(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """A face that lies at 45 degrees does not tell its reading; the others do."""
+    image, points = face
+    lines = [",".join(["image", *(f"{axis}{i}" for i in range(68) for axis in "xy")])]
+    middle = points.mean(axis=0)
+    turn = np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
+    for index in range(3):
+        write_turned(tmp_path / f"{index}.jpg", image, 6)
+        shown = (points - middle) @ turn * 0.7 + middle if index == 1 else points
+        lines.append(f"{index}.jpg,{numbers(shown, ',')}")
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    source = f"csv:{tmp_path}/a.csv?schema=ibug68"
+    for on_error in ("stop", "skip"):
+        with refuses("upright=true"):
+            sources.read(source, on_error)
+    assert len(sources.read(f"{source}&upright=true").records) == 3
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "a.xml").write_text(dlib_text([("a.jpg", [dlib_box(np.zeros((68, 2)))])]))
+    with refuses("FILE.xml", "a folder", f"dlib:{tmp_path}/a.xml"):
+        sources.read(f"dlib:{tmp_path}")
