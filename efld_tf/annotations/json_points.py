@@ -11,6 +11,7 @@
   made the points, and goes into models that are trained on them.
 - `frame`: the number of the frame, counted from 0, if `image` is a video.
 - `upright`: true if the coordinates are of the photo turned as its EXIF orientation says.
+- `image_size`: width and height of the image that was annotated, if the file may have another.
 
 `efld-predict` writes files of this form.
 """
@@ -26,12 +27,15 @@ import numpy as np
 from efld_tf.annotations import image_paths, json_values, parsing
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format
+from efld_tf.annotations.listing import IMAGE_SUFFIXES
 from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 
 FIELDS = (
     "image", "points", "box", "visible", "identity", "attributes", "frame", "upright",
+    "image_size",
 )
 
 # The largest frame number: years of video.
@@ -121,6 +125,11 @@ def _record(
     frame, upright = entry.get("frame"), entry.get("upright")
     if frame is not None and not (type(frame) is int and 0 <= frame <= MAX_FRAME):
         raise wrong("frame: expected a whole number from 0 on")
+    size = entry.get("image_size", [])
+    if size != [] and (not isinstance(size, list) or len(size) != 2 or not stated_size(*size)):
+        raise wrong("image_size: expected width and height in pixels")
+    if frame is not None and name.lower().endswith(IMAGE_SUFFIXES):
+        raise wrong("frame: a photo has none, only a video")
     if upright is not None and not isinstance(upright, bool):
         raise wrong("upright: expected true or false")
     name = image_paths.relative_name(name, path, line, folders)
@@ -134,6 +143,7 @@ def _record(
         identity=str(identity),
         frame=frame,
         upright=upright,
+        image_size=stated_size(*size) if size else None,
     )
 
 

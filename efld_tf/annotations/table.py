@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,24 @@ from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.listing import IMAGE_SUFFIXES
 from efld_tf.annotations.record import FaceRecord, checked_points
-from efld_tf.annotations.table_header import ATTRIBUTES, FRAME, IDENTITY, UPRIGHT, Columns
+from efld_tf.annotations.table_header import (
+    ATTRIBUTES,
+    FRAME,
+    IDENTITY,
+    SIZE,
+    UPRIGHT,
+    Columns,
+)
+from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.errors import DataError, EfldError
 
 DELIMITERS = {"tab": "\t", "space": None}
 # Those that a header is searched for. Where commas are as frequent, they are in the numbers.
 COMMON_DELIMITERS = ("\t", ";", "|", ",")
-NOT_ANNOTATED = ("", "nan")
+NOT_ANNOTATED = ("", "nan", "na", "n/a", "#n/a", "none", "null")
+
+# The rows by which the decimal mark is told.
+MARK_ROWS = 1000
 
 Row = tuple[int, list[str]]
 
@@ -45,8 +56,9 @@ def read(
     `box_x0`, `box_y0`, `box_x1`, `box_y1` and `identity` are what they say, and so are those of
     `efld-predict`: `frame` (of a video, counted from 0), `upright` (1 where the coordinates are of
     the photo turned as its EXIF orientation says) and, as attributes, `seconds`, `face`, `track`,
-    `score` and `confidence`. Other columns are left out. An empty cell and `nan` mean that the
-    point is not annotated. The text is UTF-8 or UTF-16.
+    `score` and `confidence`; `image_width` and `image_height` state the size of the image that was
+    annotated. Other columns are left out. An empty cell, `nan` and `NA` mean that the point is not
+    annotated. The text is UTF-8 or UTF-16.
 
     Args:
       schema: `NAME` or `FILE.yaml`; required.
@@ -77,7 +89,7 @@ def read(
     if isinstance(first_row, DataError):
         raise first_row
     columns = _columns(first_row[1], second_row, with_header, image, layout)
-    decimals = _Decimals()
+    decimals = _Decimals.of(path, _rows(path, _checked_delimiter(delimiter)), columns, with_header)
     for row in chain([second_row] if second_row is not None else [], rows):
         if isinstance(row, DataError):
             yield row
@@ -86,6 +98,9 @@ def read(
             yield _record(row[1], columns, layout, decimals, row[0])
         except DataError as error:
             yield error
+    if columns.assumed:
+        yield Note("the columns are taken as x0, y0, x1, y1, ...: say order=xxyy if all x stand "
+                   "before all y, order=xy if not")
     if columns.left_out:
         names = ", ".join(parsing.shorten(name, 30) for name in columns.left_out[:8])
         more = ", ..." if len(columns.left_out) > 8 else ""
@@ -103,12 +118,41 @@ class _Layout:
     order: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Decimals:
-    """The decimal marks that a table uses; one with both is not to be trusted."""
+    """Whether a table has decimal commas."""
 
-    comma: bool = False
-    point: bool = False
+    comma: bool
+
+    @classmethod
+    def of(
+        cls, path: Path, rows: Iterator[Row | DataError], columns: Columns, with_header: bool
+    ) -> _Decimals:
+        """The decimal mark of a table, by its first rows.
+
+        Raises:
+          DataError: its marks may be thousands separators, or it has both.
+        """
+        first_rows = islice((row for row in rows if isinstance(row, tuple)), int(with_header),
+                            MARK_ROWS)
+        cells = [(number, row[i]) for number, row in first_rows
+                 if len(row) >= columns.count for i in columns.coordinates]
+        found = {mark: [(number, cell) for number, cell in cells if mark in cell] for mark in ",."}
+        plain = [cell for _, cell in cells if re.fullmatch(r"[+-]?\d{1,3}", cell)]
+        for mark, marked in found.items():
+            by_three = rf"[+-]?[1-9]\d{{0,2}}\{mark}\d{{3}}"
+            if marked and plain and all(re.fullmatch(by_three, cell) for _, cell in marked):
+                number, cell = marked[0]
+                raise DataError(
+                    path, f"{parsing.shorten(cell)} beside {parsing.shorten(plain[0])}: is the "
+                    f"{'comma' if mark == ',' else 'point'} a thousands separator? Write numbers "
+                    "without one, or all of them with decimals", number)
+        if found[","] and found["."]:
+            number, cell = found[","][0]
+            raise DataError(path, f"{parsing.shorten(cell)} beside "
+                            f"{parsing.shorten(found['.'][0][1])}: is the comma a decimal mark, "
+                            "or a thousands separator?", number)
+        return cls(bool(found[","]))
 
 
 def _rows(path: Path, delimiter: str | None) -> Iterator[Row | DataError]:
@@ -226,6 +270,8 @@ def _record(
     cells: list[str], columns: Columns, layout: _Layout, decimals: _Decimals, line: int
 ) -> FaceRecord:
     path = layout.path
+    while len(cells) > columns.count and not cells[-1]:  # a delimiter at the line's end
+        cells = cells[:-1]
     if len(cells) != columns.count:
         hint = "; are there decimal commas? Then separate cells by semicolons" \
             if len(cells) > columns.count else ""
@@ -241,27 +287,38 @@ def _record(
         box = parsing.box_of(corners - layout.origin, path, line)
     name = image_paths.relative_name(cells[columns.image], path, line, layout.folders)
     others = {key: cells[i] for key, i in columns.others.items()}
+    attributes = {key: others[key] for key in ATTRIBUTES if others.get(key)}
+    frame = _frame(others.get(FRAME, ""), path, line)
+    if frame is not None and name.lower().endswith(IMAGE_SUFFIXES):
+        frame, attributes[FRAME] = None, str(frame)  # the number of a photo of a film
     return FaceRecord(
         image=image_paths.find_image(layout.folders, name, path, line),
         points=points,
         schema=layout.schema,
         box=box,
-        attributes={key: others[key] for key in ATTRIBUTES if others.get(key)},
+        attributes=attributes,
         identity=others.get(IDENTITY, name),
-        frame=_frame(others.get(FRAME, ""), path, line),
+        frame=frame,
         upright=_upright(others.get(UPRIGHT, ""), path, line),
+        image_size=_size([others.get(name, "") for name in SIZE], path, line),
     )
 
 
 def _decimal(cell: str, decimals: _Decimals, path: Path, line: int) -> str:
     """A cell with a point as its decimal mark."""
-    comma = re.fullmatch(r"[+-]?\d+,\d+", cell) is not None
-    decimals.comma |= comma
-    decimals.point |= "." in cell
-    if decimals.comma and decimals.point and (comma or "." in cell):
-        raise DataError(path, f"a number with a comma beside others with a point, got "
-                              f"{parsing.shorten(cell)}: is it a decimal comma?", line)
-    return cell.replace(",", ".") if comma else cell
+    if not decimals.comma:
+        return cell
+    if "." in cell:
+        raise DataError(path, f"expected a decimal comma as in other lines, got "
+                              f"{parsing.shorten(cell)}", line)
+    return cell.replace(",", ".", 1)
+
+
+def _size(cells: list[str], path: Path, line: int) -> tuple[int, int] | None:
+    if not all(cells):
+        return None
+    width, height = parsing.coordinates(cells, path, line)
+    return stated_size(float(width), float(height))
 
 
 def _frame(cell: str, path: Path, line: int) -> int | None:

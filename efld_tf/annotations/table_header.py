@@ -20,7 +20,8 @@ BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 # Columns that occur at most once; those of efld-predict that describe a face are attributes.
 IDENTITY, FRAME, UPRIGHT = "identity", "frame", "upright"
 ATTRIBUTES = ("seconds", "face", "track", "score", "confidence")
-OWN = (*BOX, IDENTITY, FRAME, UPRIGHT, *ATTRIBUTES)
+SIZE = ("image_width", "image_height")
+OWN = (*BOX, *SIZE, IDENTITY, FRAME, UPRIGHT, *ATTRIBUTES)
 
 # What tables call the column of the image.
 IMAGES = ("image", "image_name", "image_path", "file_name", "filename", "file", "path", "img",
@@ -42,6 +43,7 @@ class Columns:
       box: the places of `BOX`; empty if there is no box.
       others: the places of the other columns of `OWN` by their names.
       left_out: the names of columns that are not read.
+      assumed: whether nothing but custom says which column is x or y.
     """
 
     count: int
@@ -50,6 +52,7 @@ class Columns:
     box: list[int]
     others: dict[str, int]
     left_out: list[str]
+    assumed: bool = False
 
 
 def named(header: Sequence[str], image: int, schema: str, order: str) -> Columns:
@@ -70,9 +73,11 @@ def named(header: Sequence[str], image: int, schema: str, order: str) -> Columns
     if box and len(box) < len(BOX):
         raise EfldError(f"expected all of {', '.join(BOX)}, or none")
     free = [i for i, name in enumerate(header) if i != image and name not in OWN]
-    coordinates = _by_axis(header, free, schema)
+    coordinates = _by_axis(header, free, schema, order)
+    assumed = False
     if coordinates is None:
         coordinates = _in_order(header, free, schema, order)
+        assumed = not order
     else:
         _check_order(coordinates, order)
     return Columns(
@@ -83,6 +88,7 @@ def named(header: Sequence[str], image: int, schema: str, order: str) -> Columns
         others={name: header.index(name) for name in OWN
                 if name in header and name not in BOX and header.index(name) != image},
         left_out=[header[i] for i in free if i not in coordinates],
+        assumed=assumed,
     )
 
 
@@ -90,7 +96,7 @@ def counted(count: int, image: int, schema: str, order: str) -> Columns:
     """The columns of a table without a header; errors as in `named`."""
     places = [i for i in range(count) if i != image]
     check_count(len(places), schema)
-    return Columns(count, image, _arranged(places, order), [], {}, [])
+    return Columns(count, image, _arranged(places, order), [], {}, [], assumed=not order)
 
 
 def check_count(got: int, schema: str) -> None:
@@ -112,7 +118,9 @@ def image_column(header: Sequence[str], cells: Sequence[str], suffixes: Sequence
     return 0
 
 
-def _by_axis(header: Sequence[str], free: Sequence[int], schema: str) -> list[int] | None:
+def _by_axis(
+    header: Sequence[str], free: Sequence[int], schema: str, order: str
+) -> list[int] | None:
     """The places of x0, y0, ... by the names of columns; None if names tell no x and y."""
     last = {i: (m[1] or m[2], m[3]) for i in free
             if (m := _AXIS_LAST.fullmatch(point_names.simplified(header[i])))}
@@ -121,6 +129,13 @@ def _by_axis(header: Sequence[str], free: Sequence[int], schema: str) -> list[in
     found = max(last, first, key=len)
     if not found:
         return None
+    # pandas calls equal names `x`, `x.1`, `x.2`.
+    if found is first and "0" not in {name for name, _ in found.values()}:
+        found |= {i: ("0", axis) for i in free
+                  if (axis := point_names.simplified(header[i])) in ("x", "y")}
+    # `X_0` beside `x_0` is the point in space (OpenFace).
+    small = {key for i, key in found.items() if key[1] in header[i]}
+    found = {i: key for i, key in found.items() if key[1] in header[i] or key not in small}
     places: dict[tuple[str, str], int] = {}
     for place, key in found.items():
         if places.setdefault(key, place) != place:
@@ -130,7 +145,15 @@ def _by_axis(header: Sequence[str], free: Sequence[int], schema: str) -> list[in
         for axis in "xy":
             if (name, axis) not in places:
                 raise EfldError(f"the point {shorten(name)} has no column of {axis}")
-    indices = _indices(names, schema)
+    try:
+        indices = _indices(names, schema)
+    except EfldError:
+        own_order = _arranged(sorted(found), order)
+        axes = [found[place][1] for place in own_order]
+        if order and len(found) == 2 * schemas.get(schema).num_points \
+                and axes == ["x", "y"] * (len(axes) // 2):
+            return own_order  # named in other words, and in the schema's order, as the user says
+        raise
     by_index = {index: name for name, index in indices.items()}
     missing = [name for i, name in enumerate(schemas.get(schema).names) if i not in by_index]
     if missing:
@@ -141,9 +164,9 @@ def _by_axis(header: Sequence[str], free: Sequence[int], schema: str) -> list[in
 
 def _indices(names: Sequence[str], schema: str) -> dict[str, int]:
     """The index of each name; other columns may be named, too, if all of the schema's are there."""
-    own = {point_names.simplified(name) for name in schemas.get(schema).names}
-    known = [name for name in names if point_names.simplified(name) in own]
-    return point_names.match(known if len(known) == len(own) else names, schema)
+    return point_names.match(
+        names, schema, more=True, ignore="order=xy or order=xxyy",
+        start="Number them from 0 or 1 to the last point")
 
 
 def _in_order(
@@ -153,11 +176,13 @@ def _in_order(
     places = [i for i in free if point_names.simplified(header[i]) not in INDICES]
     numbers = [header[i] for i in places]
     check_count(len(places), schema)
-    if all(name.isdecimal() and len(name) < 6 for name in numbers):
-        distinct = sorted(map(int, numbers))
-        if distinct in ([*range(len(places))], [*range(1, len(places) + 1)]):
+    if all(re.fullmatch(r"\d{1,5}", name, re.ASCII) for name in numbers):
+        values = list(map(int, numbers))
+        if sorted(values) in ([*range(len(places))], [*range(1, len(places) + 1)]):
             places.sort(key=lambda i: int(header[i]))
-    elif not order and not all(re.fullmatch(r"[\d.]+", name) for name in numbers):
+        elif values != [i // 2 for i in range(len(places))]:
+            raise EfldError("its first line is not a header, but a face: say header=no, or add one")
+    elif not order:
         examples = ", ".join(shorten(name, 20) for name in numbers[:4])
         raise EfldError(
             f"columns {examples}, ... do not say which is x or y of which point: name them "

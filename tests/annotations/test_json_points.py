@@ -114,6 +114,9 @@ def test_points_that_are_not_annotated_and_origin(tmp_path: Path) -> None:
         (_entry(frame=True), ["frame", "whole", 0]),
         (_entry(frame=1 << 40), ["frame", "whole", 0]),
         (_entry(upright=1), ["upright", "true", "false"]),
+        (_entry(image_size=[5]), ["image_size", "width", "height"]),
+        (_entry(image_size=[5, "6"]), ["image_size", "width", "height"]),
+        (_entry(frame=3), ["frame", "photo", "video"]),
         (_entry(identity=None), ["text", "identity"]),
     ],
 )
@@ -149,3 +152,11 @@ def test_wrong_use(tmp_path: Path) -> None:
     path.write_text("[1, 2")
     with refuses("JSON", path=path, line=1):
         list(json_points.read(path, schema=SCHEMA))
+
+
+def test_a_stated_size(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    larger = [[2 * x + 0.5, 2 * y + 0.5] for x, y in POINTS]
+    path = _write(tmp_path, _entry(points=larger, image_size=[816, 816]))
+    (record,) = sources.read(f"json:{path}?schema={SCHEMA}&sizes=scale").records
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-3)
