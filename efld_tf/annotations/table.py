@@ -251,7 +251,8 @@ def _columns(
             raise EfldError(f"image: without a header, a column from 0 to {len(first) - 1}, got "
                             f"{image!r}")
     elif image is None and any(cell.lower().endswith(IMAGE_SUFFIXES) for cell in first):
-        raise DataError(path, "expected a header, got a face: add one, or say header=no", 1)
+        raise DataError(path, "expected a header, got a face: add one, or say header=no, and "
+                              "order=xy or order=xxyy", 1)
     elif image is not None or not first:
         if image not in first:
             raise DataError(path, f"expected a column {parsing.shorten(str(image or 'image'))}", 1)
