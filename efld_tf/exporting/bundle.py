@@ -140,8 +140,8 @@ def complete(model: Path, trained: TrainedModel, report: ExportReport) -> None:
     files.write_text(model.with_name(SCHEMA), fields)
     image, tolerance = golden_image(model, trained.input_size, _part(trained))
     golden.write(model, report.numbers, image, tolerance, CONFIDENCE_TOLERANCE)
-    fields = asdict(report)
+    told = asdict(report)
     if not report.calibration_photos:  # only exports on plain photos have them
-        del fields["calibration_photos"]
-    files.write_json(model.with_name(REPORT), fields)
+        del told["calibration_photos"]
+    files.write_json(model.with_name(REPORT), told)
     files.write_text(model.with_name(CARD), card.card(trained.spec, report, tolerance))
