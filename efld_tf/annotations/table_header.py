@@ -181,7 +181,7 @@ def _in_order(
         if sorted(values) in ([*range(len(places))], [*range(1, len(places) + 1)]):
             places.sort(key=lambda i: int(header[i]))
         elif values != [i // 2 for i in range(len(places))]:
-            raise EfldError("its first line is not a header, but a face: add one, or say header=no, "
+            raise EfldError("expected a header, got numbers of a face: add one, or say header=no, "
                             "and order=xy or order=xxyy")
     elif not order:
         examples = ", ".join(shorten(name, 20) for name in numbers[:4])
