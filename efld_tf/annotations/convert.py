@@ -20,6 +20,9 @@ from efld_tf.annotations.writing.formats import OUTPUTS, OutputFormat
 from efld_tf.errors import DataError, EfldError
 from efld_tf.text import counted
 
+# The formats that hold pixels without the size of the image.
+OWN_PIXELS = ("json", "csv", "pts")
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -76,7 +79,8 @@ def convert(
     with ExitStack() as stack:
         writer = form.open_whole(stack, output, found.schema, root, **options)
         for image in tqdm(images, desc=f"writing {to}", unit="image", disable=not progress):
-            if image.size is None and image.frame is None and to not in ("json", "csv", "pts"):
+            turns = to == "pts" and image.upright
+            if image.size is None and image.frame is None and (to not in OWN_PIXELS or turns):
                 raise DataError(root / image.name, f"its size cannot be read, which {to} needs")
             writer.write(image)
     schema = found.source.options.get("convert") or found.source.options.get("schema")
@@ -125,10 +129,27 @@ def _images(records: Sequence[FaceRecord], root: Path) -> Iterator[AnnotatedImag
     for record in records:
         by_image.setdefault((record.image, record.frame), []).append(record)
     names = [Path(os.path.relpath(image, root)).as_posix() for image, _ in by_image]
-    stems = dict(zip(names, listing.distinct_names([*dict.fromkeys(names)]), strict=False))
+    files = [*dict.fromkeys(names)]  # the frames of a video share one
+    stems = dict(zip(files, listing.distinct_names(files), strict=True))
     for name, ((image, frame), faces) in zip(names, by_image.items(), strict=True):
-        stem = stems[name] if frame is None else f"{name}/{frame:06d}"
-        header = read_header(image) if frame is None else None
-        yield AnnotatedImage(
-            name, stem, [annotated.face_of(face) for face in faces], header,
-            upright=bool(faces[0].upright), frame=frame)
+        yield _image(image, name, stems[name], faces)
+
+
+def _image(path: Path, name: str, stem: str, records: Sequence[FaceRecord]) -> AnnotatedImage:
+    """An image with its faces, all as it is shown, or all as it is stored, as the first one is.
+
+    Raises:
+      DataError: the faces differ in that, and the image cannot be read.
+    """
+    frame, upright = records[0].frame, bool(records[0].upright)
+    header = read_header(path) if frame is None else None
+    if header is None and frame is None and any(bool(r.upright) != upright for r in records):
+        raise DataError(path, "its orientation cannot be read, by which some of its faces are "
+                              "turned and some not")
+    faces = []
+    for record in records:
+        alone = AnnotatedImage(name, stem, [annotated.face_of(record)], header,
+                               upright=bool(record.upright), frame=frame)
+        faces += alone.turned(upright).faces
+    return AnnotatedImage(name, stem if frame is None else f"{name}/{frame:06d}", faces, header,
+                          upright=upright, frame=frame)

@@ -233,3 +233,46 @@ def test_two_photos_of_one_stem(tmp_path: Path) -> None:
         np.testing.assert_allclose(found["a.png"], points + 1, atol=0.01)
         np.testing.assert_allclose(found["a.jpg"], points, atol=0.01)
 
+
+
+def _lines(path: Path, *faces: dict[str, object]) -> str:
+    """A source of JSON lines."""
+    path.write_text("\n".join(json.dumps(face) for face in faces))
+    return f"json:{path}?schema=ibug68"
+
+
+@pytest.mark.parametrize("to", OUTPUTS)
+@pytest.mark.parametrize("first", [True, False])
+def test_faces_of_a_photo_as_it_is_shown_and_as_it_is_stored(
+    tmp_path: Path, to: str, first: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (300, 400, 3)).astype(np.uint8)  # as it is shown
+    write_turned(tmp_path / "a.jpg", pixels, 6)
+    shown = rng.uniform(10, 100, (2, 68, 2)) + [[[0, 0]], [[250, 150]]]
+    # Orientation 6 is shown turned by a quarter, clockwise: shown x is 299 - stored y.
+    stored = np.stack([shown[..., 1], 399 - shown[..., 0]], axis=-1)
+    source = _lines(tmp_path / "a.jsonl", *(
+        {"image": "a.jpg", "upright": upright, "points": (shown if upright else stored)[i].tolist()}
+        for i, upright in enumerate((first, not first))))
+    summary = convert(source, tmp_path / "out", to, progress=False)
+    left, right = sorted(sources.read(summary.source).records, key=lambda r: r.key)
+    for face, index in ((left, 0), (right, 1)):
+        truth = (shown if face.upright else stored)[index]
+        np.testing.assert_allclose(face.points, truth, atol=0.02)
+
+
+def test_a_photo_behind_the_frames_of_a_video(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").touch()
+    write_image(tmp_path / "a.jpg")
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
+    source = _lines(
+        tmp_path / "a.jsonl",
+        *({"image": "clip.mp4", "points": points.tolist(), "frame": frame} for frame in (0, 1)),
+        {"image": "a.jpg", "points": (points + 1).tolist()})
+    for to in ("json", "csv", "pts"):
+        summary = convert(source, tmp_path / f"out_{to}", to, progress=False)
+        found = {r.frame: r for r in sources.read(summary.source).records}
+        assert {frame: r.image.name for frame, r in found.items()} == {
+            0: "clip.mp4", 1: "clip.mp4", None: "a.jpg"}
+        np.testing.assert_allclose(found[None].points, points + 1, atol=0.01)

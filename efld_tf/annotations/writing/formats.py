@@ -66,6 +66,8 @@ class OutputFormat:
       place: the file or folder in a folder of outputs, `/` behind a folder.
       writer: makes a writer from a path, a schema and the root of the images.
       source: what reads it again, with `{}` for the path; options follow.
+      upright: the option `upright` of the source if photos are stored turned; "" if the format
+        tells it.
       frames: whether it can hold the frames of a video.
       keeps: what it keeps beside points and box: of `visible`, `identity`, `attributes`.
     """
@@ -75,6 +77,7 @@ class OutputFormat:
     place: str
     writer: Callable[..., Any]
     source: str
+    upright: str = ""
     frames: bool = False
     keeps: frozenset[str] = frozenset()
 
@@ -111,19 +114,20 @@ class OutputFormat:
                               else f"{path.stem}.{self.place.removeprefix('faces.')}")
 
     def read_back(
-        self, path: Path, schema: str, images: Path | None, upright: bool
+        self, path: Path, schema: str, images: Path | None, turned: bool
     ) -> str | None:
         """The source that reads what was written; None if it cannot be named as one.
 
         Args:
           schema: the value of the source's option `schema`.
           images: the folder to which the names of images are relative; None for that of the file.
-          upright: whether the format must be told that photos are annotated as they are shown.
+          turned: whether a photo is stored turned, so that a format that does not tell how its
+            faces lie must be told.
         """
         if any(c in f"{path}{images}" for c in "?&"):  # they separate the options of a source
             return None
         options = [f"schema={schema}", *([] if images is None else [f"images={images}"]),
-                   *(["upright=true"] if upright and self.name == "coco" else [])]
+                   *([f"upright={self.upright}"] if turned and self.upright else [])]
         return f"{self.source.format(path)}?{'&'.join(options)}"
 
 
@@ -134,8 +138,9 @@ OUTPUTS = {
                      keeps=frozenset({"visible", "identity", "attributes"})),
         OutputFormat("csv", "a table", "faces.csv", CsvWriter, "csv:{}", frames=True,
                      keeps=frozenset({"identity"})),
-        OutputFormat("pts", "iBUG files", "pts/", PtsWriter, "ibug:{}", frames=True),
-        OutputFormat("coco", "COCO keypoints", "coco.json", CocoWriter, "coco:{}",
+        OutputFormat("pts", "iBUG files", "pts/", PtsWriter, "ibug:{}", upright="false",
+                     frames=True),
+        OutputFormat("coco", "COCO keypoints", "coco.json", CocoWriter, "coco:{}", upright="true",
                      keeps=frozenset({"visible", "attributes"})),
         OutputFormat("cvat", "CVAT for images 1.1", "cvat/", CvatWriter, "cvat:{}/annotations.xml",
                      keeps=frozenset({"visible"})),
