@@ -131,7 +131,7 @@ def _images(records: Sequence[FaceRecord], root: Path) -> Iterator[AnnotatedImag
     names = [Path(os.path.relpath(image, root)).as_posix() for image, _ in by_image]
     files = [*dict.fromkeys(names)]  # the frames of a video share one
     stems = dict(zip(files, listing.distinct_names(files), strict=True))
-    for name, ((image, frame), faces) in zip(names, by_image.items(), strict=True):
+    for name, ((image, _), faces) in zip(names, by_image.items(), strict=True):
         yield _image(image, name, stems[name], faces)
 
 

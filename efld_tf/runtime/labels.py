@@ -166,9 +166,9 @@ def write(
         raise EfldError(f"{output}: expected the name of a file, got a folder")
     folder = Path(os.path.realpath(output.parent))
     below_folder = root.relative_to(folder) if root.is_relative_to(folder) else None
-    stems = listing.distinct_names([photo.image for photo in photos])
-    work = [(photo.path, ((below_folder or Path()) / photo.image).as_posix(), stem)
-            for photo, stem in zip(photos, stems, strict=True)]
+    names = [((below_folder or Path()) / photo.image).as_posix() for photo in photos]
+    work = [(photo.path, name, stem) for photo, name, stem in
+            zip(photos, names, listing.distinct_names(names), strict=True)]
     image_root = root if below_folder is None else folder
     workers = (workers or os.cpu_count() or 1) if len(work) >= FEWEST_SPREAD else 1
     results = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)

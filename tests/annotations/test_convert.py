@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -249,7 +250,7 @@ def test_faces_of_a_photo_as_it_is_shown_and_as_it_is_stored(
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (300, 400, 3)).astype(np.uint8)  # as it is shown
     write_turned(tmp_path / "a.jpg", pixels, 6)
-    shown = rng.uniform(10, 100, (2, 68, 2)) + [[[0, 0]], [[250, 150]]]
+    shown = rng.uniform(10, 100, (2, 68, 2)) + np.array([[[0, 0]], [[250, 150]]])
     # Orientation 6 is shown turned by a quarter, clockwise: shown x is 299 - stored y.
     stored = np.stack([shown[..., 1], 399 - shown[..., 0]], axis=-1)
     source = _lines(tmp_path / "a.jsonl", *(
@@ -276,3 +277,51 @@ def test_a_photo_behind_the_frames_of_a_video(tmp_path: Path) -> None:
         assert {frame: r.image.name for frame, r in found.items()} == {
             0: "clip.mp4", 1: "clip.mp4", None: "a.jpg"}
         np.testing.assert_allclose(found[None].points, points + 1, atol=0.01)
+
+
+@pytest.mark.parametrize("names", [
+    ("IMG_7.jpg", "IMG_7_0.jpg", "IMG_7_1.jpg"), ("a.jpg", "A.jpg"), ("x.jpg", "x.JPG"),
+    ("x.jpg", "x.jpeg", "x.JPEG"), ("a.jpg", "a.png", "a_jpg.jpg"),
+    ("a.jpg", "a.png", "a_png.jpg", "a_jpg_2.jpg"), ("d/a.jpg", "e/a.jpg", "a.jpg"),
+    ("clip.mp4/000001.jpg", "000001.jpg"),
+])
+@pytest.mark.parametrize("to", ["pts", "labelme", "csv"])
+def test_files_are_read_as_of_the_image_that_they_were_written_for(
+    tmp_path: Path, names: tuple[str, ...], to: str
+) -> None:
+    points = np.random.default_rng(0).uniform(10, 100, (68, 2)).round(3)
+    for name in names:
+        write_image(tmp_path / "photos" / name)
+    source = _lines(tmp_path / "a.jsonl", *(
+        {"image": name, "points": (points + 100 * face + index).tolist()}
+        for index, name in enumerate(names) for face in range(2)))
+    source += f"&images={tmp_path}/photos"
+    summary = convert(source, tmp_path / "out", to, progress=False)
+    records = sources.read(summary.source).records
+    assert len(records) == 2 * len(names)
+    for record in records:
+        name = os.path.relpath(record.image, tmp_path / "photos")
+        shifts = np.median((record.points - points).reshape(-1, 2), axis=0)
+        assert any(np.allclose(shifts, names.index(name) + 100 * face, atol=0.01)
+                   for face in range(2)), name
+
+
+def test_an_image_without_a_face_beside_the_others_keeps_its_name(tmp_path: Path) -> None:
+    for name in ("IMG_7.jpg", "IMG_7_0.jpg"):
+        write_image(tmp_path / name)
+    points = np.random.default_rng(0).uniform(10, 100, (68, 2)).round(3)
+    source = _lines(tmp_path / "a.jsonl", {"image": "IMG_7.jpg", "points": points.tolist()})
+    summary = convert(source, tmp_path / "out", "pts", progress=False)
+    (record,) = sources.read(summary.source).records
+    assert record.image.name == "IMG_7.jpg"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["IMG_7.jpg_0.pts"]
+
+
+def test_an_image_that_no_pts_file_can_be_of(tmp_path: Path) -> None:
+    write_image(tmp_path / "photo.jpg")
+    (tmp_path / "photo.jpg").rename(tmp_path / "photo")
+    points = np.random.default_rng(0).uniform(10, 100, (68, 2)).tolist()
+    source = _lines(tmp_path / "a.jsonl", {"image": "photo", "points": points})
+    with refuses("photo", ".pts", "rename"):
+        convert(source, tmp_path / "out", "pts", progress=False)
+    assert not (tmp_path / "out").exists()

@@ -329,3 +329,16 @@ def test_where_a_video_goes(tmp_path: Path) -> None:
     assert outputs.video_path(video) == tmp_path / "pictures/s/a.mp4"
     assert Outputs(tmp_path, ("json",), "ibug51").video_path(video) is None
     assert not isinstance(Photo(Path("a.jpg"), "a.jpg", "a"), VideoFile)
+
+
+def test_pts_files_of_images_whose_names_are_like_those_of_faces(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    results = _results(photos, "IMG_7.png", "IMG_7_0.png")
+    output = _write(tmp_path, *results, kinds=("pts",), root=photos)
+    records = sources.read(f"ibug:{output}/pts?images={photos}").records
+    assert sorted(record.key for record in records) == [
+        f"../../photos/{name}{number}" for name in ("IMG_7.png", "IMG_7_0.png")
+        for number in ("", "@1")]
+    shutil.copytree(output / "pts", photos, dirs_exist_ok=True)
+    assert sorted(r.key for r in sources.read(f"ibug:{photos}").records) == [
+        "IMG_7.png", "IMG_7.png@1", "IMG_7_0.png", "IMG_7_0.png@1"]

@@ -12,9 +12,9 @@ import numpy as np
 
 from efld_tf import files
 from efld_tf.annotations.coco import OCCLUDED, UNLABELLED, VISIBLE
-from efld_tf.annotations.ibug import pts_text
+from efld_tf.annotations.ibug import Owners, pts_text
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import tight_box
 
@@ -49,18 +49,50 @@ class _FolderWriter:
 
 
 class PtsWriter(_FolderWriter):
-    """Writes an iBUG file for each face, in the photo's own rows and columns."""
+    """Writes an iBUG file for each face, in the photo's own rows and columns.
+
+    The files of `a.jpg` are called `a_K.pts`, or `a.jpg_K.pts` where `a_K` is read as the name of
+    another image that lies beside it.
+    """
+
+    def __init__(self, path: Path, schema: str, root: Path):
+        super().__init__(path, schema, root)
+        self._owners: tuple[Path, Owners | None] | None = None
 
     def write(self, image: AnnotatedImage) -> None:
         """Adds an image.
 
         Raises:
-          EfldError: a point is missing, which the format cannot say.
+          EfldError: a point is missing, which the format cannot say, or no name of a file is read
+            as that of the image.
         """
         for number, face in enumerate(image.turned(False).faces):
             if not face.present.all():
                 raise EfldError(f"{image.name}: a point is not annotated, which .pts cannot say")
-            files.write_text(self.path / f"{image.stem}_{number}.pts", pts_text(face.points))
+            files.write_text(self.path / self._name(image, number), pts_text(face.points))
+
+    def _name(self, image: AnnotatedImage, number: int) -> str:
+        """The name of a face's file, which the reader takes as one of that image."""
+        usual = f"{image.stem}_{number}.pts"
+        photo = self._root / image.name
+        if image.frame is not None or not photo.is_file():  # of an address: no image to mistake
+            return usual
+        owners = self._owners_in(photo.parent)
+        for name in (usual, f"{image.name}_{number}.pts"):
+            with contextlib.suppress(DataError):
+                if owners is not None and owners.find(photo.parent / Path(name).name)[0] == photo:
+                    return name
+        raise EfldError(f"{image.name}: every name of a .pts file of it is read as that of another "
+                        "image, or of none: rename it")
+
+    def _owners_in(self, folder: Path) -> Owners | None:
+        """What the reader takes files for in a folder of images; None if it cannot be listed."""
+        if self._owners is None or self._owners[0] != folder:
+            owners = None
+            with contextlib.suppress(DataError):
+                owners = Owners(folder)
+            self._owners = folder, owners
+        return self._owners[1]
 
 
 class LabelmeWriter(_FolderWriter):
