@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from efld_tf.annotations.header import read_header
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.writing import annotated
 from efld_tf.annotations.writing.annotated import AnnotatedImage
+from efld_tf.annotations.writing.folders import points_outside
 from efld_tf.annotations.writing.formats import OUTPUTS, OutputFormat
 from efld_tf.errors import DataError, EfldError
 from efld_tf.text import counted
@@ -74,7 +75,7 @@ def convert(
     images = list(_images(found.records, root))
     options: dict[str, Any] = {}
     if to == "csv":
-        options["identity"] = any(face.identity != image.name
+        options["identity"] = any(face.identity is not None
                                   for image in images for face in image.faces)
     with ExitStack() as stack:
         writer = form.open_whole(stack, output, found.schema, root, **options)
@@ -105,18 +106,22 @@ def check_free(output: Path, form: OutputFormat, force: bool = False) -> None:
                         "replace it")
 
 
-def lost(images: Iterable[AnnotatedImage], form: OutputFormat) -> list[str]:
+def lost(images: Sequence[AnnotatedImage], form: OutputFormat) -> list[str]:
     """Notes on what a format does not keep of faces that have it."""
-    faces = [(image, face) for image in images for face in image.faces]
+    faces = [face for image in images for face in image.faces]
+    outside = sum(map(points_outside, images)) if form.name == "yolo" else 0
     licenses = sorted({licence for image in images for licence in annotated.licence_of(image)})
     count = {
         "visible": ("which points are occluded",
-                    sum(face.visible is not None for _, face in faces)),
+                    sum(face.visible is not None for face in faces)),
         "identity": ("the person, so that a split may have one on both sides",
-                     sum(face.identity not in (None, image.name) for image, face in faces)),
+                     sum(face.identity is not None for face in faces)),
     }
     notes = [f"{form.name} does not keep {meaning}: {counted(number, 'face')}"
              for name, (meaning, number) in count.items() if number and name not in form.keeps]
+    if outside:
+        notes.append(f"{form.name} does not keep points outside of the image, "
+                     f"{counted(outside, 'point')}: they are not labelled; boxes are cut")
     if licenses and "attributes" not in form.keeps:
         notes.append(f"{form.name} does not keep the licence of the model that made the points, "
                      f"{', '.join(licenses)}: it goes into what is trained on them")
@@ -129,14 +134,40 @@ def _images(records: Sequence[FaceRecord], root: Path) -> Iterator[AnnotatedImag
     for record in records:
         by_image.setdefault((record.image, record.frame), []).append(record)
     names = [Path(os.path.relpath(image, root)).as_posix() for image, _ in by_image]
+    own = _own_identities(records)
     files = [*dict.fromkeys(names)]  # the frames of a video share one
     stems = dict(zip(files, listing.distinct_names(files), strict=True))
     for name, ((image, _), faces) in zip(names, by_image.items(), strict=True):
-        yield _image(image, name, stems[name], faces)
+        yield _image(image, name, stems[name], faces, own)
 
 
-def _image(path: Path, name: str, stem: str, records: Sequence[FaceRecord]) -> AnnotatedImage:
+def _own_identities(records: Sequence[FaceRecord]) -> set[str]:
+    """The identities that are the name of an image or a video, and of no other one.
+
+    A reader gives one to faces of which nothing else is known: a path relative to the source, with
+    or without a suffix. The image's name in the output says the same.
+    """
+    owners: dict[str, set[Path]] = {}
+    for record in records:
+        if record.identity is not None:
+            owners.setdefault(record.identity, set()).add(record.image)
+    return {identity for identity, images in owners.items() if len(images) == 1
+            and any(_ends_with(path, identity) for image in images
+                    for path in (image, image.with_suffix("")))}
+
+
+def _ends_with(path: Path, name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return bool(parts) and path.absolute().parts[-len(parts):] == parts
+
+
+def _image(
+    path: Path, name: str, stem: str, records: Sequence[FaceRecord], own: Collection[str]
+) -> AnnotatedImage:
     """An image with its faces, all as it is shown, or all as it is stored, as the first one is.
+
+    Args:
+      own: the identities that say no more than the image's name.
 
     Raises:
       DataError: the faces differ in that, and the image cannot be read.
@@ -148,7 +179,9 @@ def _image(path: Path, name: str, stem: str, records: Sequence[FaceRecord]) -> A
                               "turned and some not")
     faces = []
     for record in records:
-        alone = AnnotatedImage(name, stem, [annotated.face_of(record)], header,
+        face = annotated.face_of(record)
+        face = replace(face, identity=None) if face.identity in own else face
+        alone = AnnotatedImage(name, stem, [face], header,
                                upright=bool(record.upright), frame=frame)
         faces += alone.turned(upright).faces
     return AnnotatedImage(name, stem if frame is None else f"{name}/{frame:06d}", faces, header,

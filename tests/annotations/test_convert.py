@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.convert import convert
@@ -325,3 +327,99 @@ def test_an_image_that_no_pts_file_can_be_of(tmp_path: Path) -> None:
     with refuses("photo", ".pts", "rename"):
         convert(source, tmp_path / "out", "pts", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def _ultralytics_label(image: Path) -> Path:
+    """Where Ultralytics 8.4 looks for the label of an image."""
+    head, _, tail = str(image).rpartition("/images/")
+    return Path(f"{head}/labels/{tail.rpartition('.')[0]}.txt")
+
+
+@pytest.mark.parametrize("names", [
+    ("a.jpg", "sub/b.jpg"), ("train/images/a.jpg", "val/images/b.jpg", "val/images/c/d.jpg"),
+    ("x/images/y/images/a.jpg", "x/images/y/images/b.jpg"),
+])
+def test_yolo_s_labels_are_where_ultralytics_looks(tmp_path: Path, names: tuple[str, ...]) -> None:
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
+    for name in names:
+        write_image(tmp_path / "photos" / name)
+    source = _lines(tmp_path / "a.jsonl", *(
+        {"image": f"photos/{name}", "points": (points + i).tolist()}
+        for i, name in enumerate(names)))
+    summary = convert(source, tmp_path / "out", "yolo", progress=False)
+    assert summary.notes == []
+    found = {r.image.resolve(): r.points for r in sources.read(summary.source).records}
+    for index, name in enumerate(names):
+        place = tmp_path / "photos" / name
+        np.testing.assert_allclose(found[place], points + index, atol=0.01)
+    config = yaml.safe_load((tmp_path / "out/data.yaml").read_text())
+    folders = config["train"] if isinstance(config["train"], list) else [config["train"]]
+    images = [Path(text) for folder in folders
+              for text in glob.glob(f"{tmp_path}/out/{folder}/**/*.jpg", recursive=True)]
+    assert len(images) == len(names)
+    assert all(_ultralytics_label(image).is_file() for image in images)
+
+
+@pytest.mark.parametrize("names", [
+    ("a.jpg", "train/images/b.jpg"), ("labels/a.jpg", "images/b.jpg"),
+    ("train/images/a.jpg", "train/images/more/images/b.jpg"),
+])
+def test_images_whose_labels_yolo_would_not_find(tmp_path: Path, names: tuple[str, ...]) -> None:
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).tolist()
+    for name in names:
+        write_image(tmp_path / "photos" / name)
+    source = _lines(tmp_path / "a.jsonl", *(
+        {"image": f"photos/{name}", "points": points} for name in names))
+    with refuses(names[1].rpartition("/")[2], "images", "rename"):
+        convert(source, tmp_path / "out", "yolo", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_yolo_gets_no_coordinate_outside_of_the_image(tmp_path: Path) -> None:
+    width, height = 408, 408
+    write_image(tmp_path / "a.jpg")
+    points = np.random.default_rng(0).uniform(20, 200, (68, 2)).round(3)
+    points[:4] = [-0.5, 30], [30, height + 9], [width, height], [0, 0]
+    source = _lines(tmp_path / "a.jsonl", {
+        "image": "a.jpg", "points": points.tolist(), "box": [-10, 5, 220, height + 20]})
+    summary = convert(source, tmp_path / "out", "yolo", progress=False)
+    assert_told("\n".join(summary.notes), "yolo", "2 points")
+    values = np.array((tmp_path / "out/labels/a.txt").read_text().split()[1:], float)
+    assert ((values[4:].reshape(68, 3)[:, :2] >= 0) & (values[4:].reshape(68, 3)[:, :2] <= 1)).all()
+    (record,) = sources.read(summary.source).records
+    assert np.isnan(record.points[:2]).all()
+    np.testing.assert_allclose(record.points[2:], points[2:], atol=0.01)
+    np.testing.assert_allclose(record.box, [0, 5, 220, height], atol=0.01)
+
+
+def test_an_identity_that_is_the_image_s_own_is_no_loss(tmp_path: Path) -> None:
+    """Readers name a photo relative to the source, or by its stem; writers, to the root."""
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
+    for name in ("a.jpg", "sub/b.jpg"):
+        write_image(tmp_path / "photos" / name)
+        (tmp_path / "photos" / name).with_suffix(".pts").write_text(ibug_text(points))
+    by_json = _lines(tmp_path / "a.jsonl", *(
+        {"image": f"photos/{name}", "points": points.tolist()} for name in ("a.jpg", "sub/b.jpg")))
+    for index, source in enumerate((by_json, f"ibug:{tmp_path}/photos")):
+        for to in OUTPUTS:
+            summary = convert(source, tmp_path / f"{index}_{to}", to, progress=False)
+            assert summary.notes == []
+            assert len({r.identity for r in sources.read(summary.source).records}) == 2
+        assert "identity" not in (tmp_path / f"{index}_csv").read_text()
+
+
+def test_an_identity_that_images_share_is_kept_or_said(tmp_path: Path) -> None:
+    """`b.jpg` looks like an image's own, but is of two."""
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).tolist()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        write_image(tmp_path / name)
+    source = _lines(tmp_path / "a.jsonl", *(
+        {"image": name, "points": points, "identity": identity}
+        for name, identity in (("a.jpg", "b.jpg"), ("b.jpg", "b.jpg"), ("c.jpg", "c.jpg"))))
+    for to in OUTPUTS:
+        summary = convert(source, tmp_path / f"out_{to}", to, progress=False)
+        if "identity" in OUTPUTS[to].keeps:
+            people = [r.identity for r in sources.read(summary.source).records]
+            assert people == ["b.jpg", "b.jpg", "c.jpg"]
+        else:
+            assert_told("\n".join(summary.notes), to, "person", "2 faces")

@@ -11,7 +11,12 @@ from typing import Any, Protocol
 from efld_tf import files
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.documents import CocoWriter, CvatWriter
-from efld_tf.annotations.writing.folders import LabelmeWriter, PtsWriter, YoloWriter
+from efld_tf.annotations.writing.folders import (
+    LabelmeWriter,
+    PtsWriter,
+    YoloWriter,
+    yolo_links_root,
+)
 from efld_tf.annotations.writing.lines import LineFile, csv_header, csv_line, json_line
 
 
@@ -126,6 +131,8 @@ class OutputFormat:
         """
         if any(c in f"{path}{images}" for c in "?&"):  # they separate the options of a source
             return None
+        if self.name == "yolo" and images is not None and not yolo_links_root(path, images):
+            images = None  # it has a link for each of their folders
         options = [f"schema={schema}", *([] if images is None else [f"images={images}"]),
                    *([f"upright={self.upright}"] if turned and self.upright else [])]
         return f"{self.source.format(path)}?{'&'.join(options)}"
