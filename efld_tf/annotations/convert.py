@@ -84,6 +84,7 @@ def convert(
             if image.size is None and image.frame is None and (to not in OWN_PIXELS or turns):
                 raise DataError(root / image.name, f"its size cannot be read, which {to} needs")
             writer.write(image)
+        check_free(output, form, force)  # it may have appeared meanwhile
     schema = found.source.options.get("convert") or found.source.options.get("schema")
     turned = any(image.header is not None and image.header.orientation != 1 for image in images)
     return Summary(
@@ -92,15 +93,20 @@ def convert(
 
 
 def check_free(output: Path, form: OutputFormat, force: bool = False) -> None:
-    """Checks that nothing will be replaced.
+    """Checks that nothing will be replaced, before the work and again before the output appears.
 
     Raises:
-      EfldError: the file is there, without `force`, or the folder, even with it.
+      EfldError: the file is there, without `force`, or the folder, even with it; or a link, or what
+        is neither a file nor a folder, which would be replaced themselves.
     """
+    if output.is_symlink():
+        raise EfldError(f"{output} is a link and would be replaced: name what it leads to")
     if form.is_folder and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise EfldError(f"{output} is there already: choose another folder, or delete it")
     if not form.is_folder and output.is_dir():
         raise EfldError(f"{output}: expected the name of a file, got a folder")
+    if not form.is_folder and output.exists() and not output.is_file():
+        raise EfldError(f"{output}: expected the name of a file, got a pipe or a device")
     if not form.is_folder and output.exists() and not force:
         raise EfldError(f"{output} is there already: choose another name, or give --force to "
                         "replace it")

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from efld_tf import assets, runs
 from efld_tf.annotations import image_paths, images, listing, record
+from efld_tf.annotations.convert import check_free
 from efld_tf.annotations.header import Header, read_header
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
 from efld_tf.annotations.writing.formats import OUTPUTS
@@ -143,6 +144,7 @@ def write(
     *,
     save: Sequence[str] = ("json",),
     workers: int | None = None,
+    force: bool = False,
     progress: bool = True,
 ) -> Summary:
     """Labels photos and writes the file when all of them are done.
@@ -155,15 +157,16 @@ def write(
       output: the file of JSON lines; other formats are written beside it.
       save: the formats, of `OUTPUTS`.
       workers: number of processes; None for one a core.
+      force: whether to replace files that are there.
 
     Raises:
-      EfldError: there is no photo, no face in any, or the model cannot be used; nothing is written.
+      EfldError: there is no photo, no face in any, the model cannot be used, an output is there
+        already, or two are the same; nothing is written.
       OSError: the file cannot be written.
     """
     if not photos:
         raise EfldError("no photo to label")
-    if output.is_dir():
-        raise EfldError(f"{output}: expected the name of a file, got a folder")
+    check_outputs(output, save, force)
     folder = Path(os.path.realpath(output.parent))
     below_folder = root.relative_to(folder) if root.is_relative_to(folder) else None
     names = [((below_folder or Path()) / photo.image).as_posix() for photo in photos]
@@ -196,11 +199,30 @@ def write(
                 f"no face to write: of {len(work)} photos {empty} show none, {below} faces are "
                 f"below the confidence, {len(unreadable)} photos cannot be read{example}"
             )
+        check_outputs(output, save, force)  # they may have appeared meanwhile
     sources = [OUTPUTS[name].read_back(OUTPUTS[name].beside(output), labeller.schema,
                                        None if below_folder is not None and name == "json"
                                        else image_root, turned) for name in save]
     return Summary(len(work) - len(unreadable), faces, empty, below, unreadable,
                    [source for source in sources if source is not None], labeller.notes())
+
+
+def check_outputs(output: Path, save: Sequence[str], force: bool) -> None:
+    """Checks that no output replaces another one, or what is there.
+
+    Args:
+      output, save, force: as for `write`.
+
+    Raises:
+      EfldError: one does.
+    """
+    names: dict[str, str] = {}
+    for name in save:
+        path = OUTPUTS[name].beside(output)
+        if (other := names.setdefault(str(path).casefold(), name)) != name:
+            raise EfldError(f"{path} would be written as {other} and as {name}: call the output "
+                            f"{output.stem}.jsonl")
+        check_free(path, OUTPUTS[name], force)
 
 
 def label(labeller: Labeller, photo: tuple[Path, str, str]) -> PhotoLabels:

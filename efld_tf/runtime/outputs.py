@@ -133,6 +133,9 @@ class Outputs:
             raise EfldError(f"{self.folder}: expected a folder to write to, but it is a file")
         for kind in sorted({*self._kinds} & {*OUTPUTS}):
             path = OUTPUTS[kind].path(self.folder)
+            if path.is_symlink() or (kind in TABLES and path.exists() and not path.is_file()):
+                raise EfldError(f"{path} is a link or no file, and would be replaced; choose "
+                                "another --output")
             if kind in TABLES and path.is_file() and not lines.is_own(path):
                 raise EfldError(f"{path} is not of efld-predict and would be replaced; choose "
                                 "another --output")

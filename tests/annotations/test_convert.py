@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
+from efld_tf.annotations import convert as convert_module
 from efld_tf.annotations import sources
 from efld_tf.annotations.convert import convert
+from efld_tf.annotations.header import Header, read_header
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import LICENSE, FaceRecord
 from efld_tf.annotations.writing.formats import OUTPUTS
@@ -145,6 +147,50 @@ def test_nothing_is_replaced(tmp_path: Path, annotated: tuple[str, list[FaceReco
     for force in (False, True):
         with refuses(folder, "another folder"):
             convert(source, folder, "labelme", force=force, progress=False)
+
+
+@pytest.mark.parametrize("to", ["coco", "labelme", "pts"])
+def test_what_appears_during_the_run_is_not_replaced(
+    tmp_path: Path, annotated: tuple[str, list[FaceRecord]], to: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "out"
+    corrected = output / "a.json" if OUTPUTS[to].is_folder else output
+
+    def appears(path: Path) -> Header | None:
+        corrected.parent.mkdir(exist_ok=True)
+        corrected.write_text("corrected by hand")
+        return read_header(path)
+
+    monkeypatch.setattr(convert_module, "read_header", appears)
+    source = annotated[0].replace("faces.jsonl", "whole.jsonl") if to == "pts" else annotated[0]
+    path = Path(annotated[0].removeprefix("json:").partition("?")[0])
+    path.with_name("whole.jsonl").write_text(path.read_text().splitlines()[0])
+    with refuses(output, "there already"):
+        convert(source, output, to, progress=False)
+    assert corrected.read_text() == "corrected by hand"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_links_and_pipes_are_never_replaced(
+    tmp_path: Path, annotated: tuple[str, list[FaceRecord]]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file.json").write_text("mine")
+    for to in OUTPUTS:
+        for place in ("folder", "file.json", "absent"):
+            link = tmp_path / f"{to}_{place}"
+            link.symlink_to(tmp_path / place)
+            with refuses(link, "link"):
+                convert(annotated[0], link, to, force=True, progress=False)
+            assert link.is_symlink()
+        pipe = tmp_path / f"{to}_pipe"
+        os.mkfifo(pipe)
+        with refuses(pipe):
+            convert(annotated[0], pipe, to, force=True, progress=False)
+        assert pipe.is_fifo()
+    assert (tmp_path / "file.json").read_text() == "mine" and not any(
+        (tmp_path / "folder").iterdir())
 
 
 def test_a_bad_annotation_leaves_nothing(tmp_path: Path) -> None:

@@ -144,6 +144,21 @@ def test_what_was_given_to_tools_is_never_replaced(tmp_path: Path) -> None:
     Outputs(output, ("json",), "ibug51").check(found)
 
 
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_links_and_pipes_are_never_replaced(tmp_path: Path, kind: str) -> None:
+    _results(tmp_path / "photos", "a.png")
+    found = inputs.expand([str(tmp_path / "photos")])
+    path = OUTPUTS[kind].path(tmp_path)
+    path.symlink_to(tmp_path / "absent")
+    with refuses(path, "link", "--output"):
+        Outputs(tmp_path, (kind,), "ibug51").check(found)
+    if not OUTPUTS[kind].is_folder:
+        path.unlink()
+        os.mkfifo(path)
+        with refuses(path, "--output"):
+            Outputs(tmp_path, (kind,), "ibug51").check(found)
+
+
 def test_frames_are_left_out_of_what_tools_are_given(tmp_path: Path) -> None:
     video = VideoFile(tmp_path / "clip.avi", "clip.avi", "clip")
     frame = Result(video, np.zeros((48, 64, 3), np.uint8), [_face()], 3, 0.1)
