@@ -23,6 +23,8 @@ from efld_tf.text import counted
 
 # The formats that hold pixels without the size of the image.
 OWN_PIXELS = ("json", "csv", "pts")
+# The readers that search a folder and its sub-folders for files of a format.
+SEARCHERS = {"pts": ("300w", "ibug", "ivsfd", "menpo"), "labelme": ("labelme",)}
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def convert(
         raise EfldError(f"--to: expected one of {', '.join(OUTPUTS)}, got {to!r}")
     output, form = Path(output), OUTPUTS[to]
     check_free(output, form, force)
+    _check_apart(output, form, sources.parse(source))
     found = sources.read(source, on_error)
     frame = next((record for record in found.records if record.frame is not None), None)
     if frame is not None and not form.frames:
@@ -77,19 +80,49 @@ def convert(
     if to == "csv":
         options["identity"] = any(face.identity is not None
                                   for image in images for face in image.faces)
+    written, refused = [], []
     with ExitStack() as stack:
         writer = form.open_whole(stack, output, found.schema, root, **options)
         for image in tqdm(images, desc=f"writing {to}", unit="image", disable=not progress):
-            turns = to == "pts" and image.upright
-            if image.size is None and image.frame is None and (to not in OWN_PIXELS or turns):
-                raise DataError(root / image.name, f"its size cannot be read, which {to} needs")
-            writer.write(image)
+            try:
+                _check(image, root, form)
+                writer.write(image)
+                written.append(image)
+            except DataError as error:
+                refused.append(error)
+                if on_error == "stop":
+                    raise
+        if not written:
+            raise refused[0]
         check_free(output, form, force)  # it may have appeared meanwhile
     schema = found.source.options.get("convert") or found.source.options.get("schema")
-    turned = any(image.header is not None and image.header.orientation != 1 for image in images)
+    turned = any(image.header is not None and image.header.orientation != 1 for image in written)
     return Summary(
-        len(found.records), len(images), found.skipped, [*found.notes, *lost(images, form)],
+        sum(len(image.faces) for image in written), len(written), [*found.skipped, *refused],
+        [*found.notes, *lost(written, form)],
         form.read_back(output, schema or found.schema, root, turned))
+
+
+def _check_apart(output: Path, form: OutputFormat, source: sources.Source) -> None:
+    """Checks that the source's reader will not find the output among its own files."""
+    folder = os.path.realpath(source.path)
+    if source.reader in SEARCHERS.get(form.name, ()) and os.path.isdir(folder) \
+            and Path(os.path.realpath(output)).is_relative_to(folder):
+        raise EfldError(f"{output} is in {source.path}, so that {source.reader} would read its "
+                        "files, too: choose a folder outside of it")
+
+
+def _check(image: AnnotatedImage, root: Path, form: OutputFormat) -> None:
+    """Checks that a format can hold an image.
+
+    Raises:
+      DataError: it cannot hold its name, or needs its size, which cannot be read.
+    """
+    if reason := form.refusal(image.name):
+        raise DataError(root / image.name, f"{form.name}: {reason}")
+    turns = form.name == "pts" and image.upright
+    if image.size is None and image.frame is None and (form.name not in OWN_PIXELS or turns):
+        raise DataError(root / image.name, f"its size cannot be read, which {form.name} needs")
 
 
 def check_free(output: Path, form: OutputFormat, force: bool = False) -> None:

@@ -170,15 +170,17 @@ def write(
     folder = Path(os.path.realpath(output.parent))
     below_folder = root.relative_to(folder) if root.is_relative_to(folder) else None
     names = [((below_folder or Path()) / photo.image).as_posix() for photo in photos]
-    work = [(photo.path, name, stem) for photo, name, stem in
-            zip(photos, names, listing.distinct_names(names), strict=True)]
+    refused = [_refused(photo.path, name, save) for photo, name in zip(photos, names, strict=True)]
+    work = [(photo.path, name, stem) for photo, name, stem, error in
+            zip(photos, names, listing.distinct_names(names), refused, strict=True)
+            if error is None]
     image_root = root if below_folder is None else folder
     workers = (workers or os.cpu_count() or 1) if len(work) >= FEWEST_SPREAD else 1
     results = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)
     bar = tqdm(results, total=len(work), desc="labelling", unit="photo", disable=not progress)
     faces = empty = below = 0
     turned = False
-    unreadable = []
+    unreadable = [error for error in refused if error is not None]
     with ExitStack() as stack:
         writers = [OUTPUTS[name].open_whole(stack, OUTPUTS[name].beside(output), labeller.schema,
                                             image_root) for name in save]
@@ -186,8 +188,12 @@ def write(
             if labels.image is None:
                 unreadable += [] if labels.error is None else [labels.error]
                 continue
-            for writer in writers:
-                writer.write(labels.image)
+            try:
+                for writer in writers:
+                    writer.write(labels.image)
+            except EfldError as error:  # of a name that is too much like another one
+                unreadable.append(DataError(image_root / labels.image.name, str(error)))
+                continue
             found = len(labels.image.faces)
             faces, below = faces + found, below + labels.below
             empty += not found and not labels.below
@@ -196,14 +202,14 @@ def write(
         if not faces:
             example = f"; the first: {unreadable[0]}" if unreadable else ""
             raise EfldError(
-                f"no face to write: of {len(work)} photos {empty} show none, {below} faces are "
+                f"no face to write: of {len(photos)} photos {empty} show none, {below} faces are "
                 f"below the confidence, {len(unreadable)} photos cannot be read{example}"
             )
         check_outputs(output, save, force)  # they may have appeared meanwhile
     sources = [OUTPUTS[name].read_back(OUTPUTS[name].beside(output), labeller.schema,
                                        None if below_folder is not None and name == "json"
                                        else image_root, turned) for name in save]
-    return Summary(len(work) - len(unreadable), faces, empty, below, unreadable,
+    return Summary(len(photos) - len(unreadable), faces, empty, below, unreadable,
                    [source for source in sources if source is not None], labeller.notes())
 
 
@@ -223,6 +229,14 @@ def check_outputs(output: Path, save: Sequence[str], force: bool) -> None:
             raise EfldError(f"{path} would be written as {other} and as {name}: call the output "
                             f"{output.stem}.jsonl")
         check_free(path, OUTPUTS[name], force)
+
+
+def _refused(path: Path, name: str, save: Sequence[str]) -> DataError | None:
+    """Why a photo cannot be named in the outputs."""
+    for form in map(OUTPUTS.__getitem__, save):
+        if reason := form.refusal(name):
+            return DataError(path, f"{form.name}: {reason}")
+    return None
 
 
 def label(labeller: Labeller, photo: tuple[Path, str, str]) -> PhotoLabels:

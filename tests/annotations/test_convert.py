@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from efld_tf.annotations.header import Header, read_header
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import LICENSE, FaceRecord
 from efld_tf.annotations.writing.formats import OUTPUTS
+from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from tests.annotations.turned import write_turned
 from tests.annotations.writers import ibug_text, write_image
@@ -194,20 +196,20 @@ def test_links_and_pipes_are_never_replaced(
 
 
 def test_a_bad_annotation_leaves_nothing(tmp_path: Path) -> None:
-    write_image(tmp_path / "a.jpg")
-    write_image(tmp_path / "b.jpg")
+    write_image(tmp_path / "in/a.jpg")
+    write_image(tmp_path / "in/b.jpg")
     rng = np.random.default_rng(0)
-    (tmp_path / "a.pts").write_text(ibug_text(rng.uniform(10, 390, (68, 2))))
-    (tmp_path / "b.pts").write_text("damaged")
+    (tmp_path / "in/a.pts").write_text(ibug_text(rng.uniform(10, 390, (68, 2))))
+    (tmp_path / "in/b.pts").write_text("damaged")
     for to in OUTPUTS:
-        with refuses("damaged", path=tmp_path / "b.pts", line=1):
-            convert(f"ibug:{tmp_path}", tmp_path / "out" / to, to, progress=False)
+        with refuses("damaged", path=tmp_path / "in/b.pts", line=1):
+            convert(f"ibug:{tmp_path}/in", tmp_path / "out" / to, to, progress=False)
         assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
-    summary = convert(f"ibug:{tmp_path}", tmp_path / "out.json", "coco", on_error="skip",
+    summary = convert(f"ibug:{tmp_path}/in", tmp_path / "out.json", "coco", on_error="skip",
                       progress=False)
     assert (summary.faces, len(summary.skipped)) == (1, 1)
     with refuses("--to", "coco", "'exif'"):
-        convert(f"ibug:{tmp_path}", tmp_path / "out", "exif", progress=False)
+        convert(f"ibug:{tmp_path}/in", tmp_path / "out", "exif", progress=False)
 
 
 def test_the_names_of_points_travel(tmp_path: Path) -> None:
@@ -366,13 +368,58 @@ def test_an_image_without_a_face_beside_the_others_keeps_its_name(tmp_path: Path
 
 
 def test_an_image_that_no_pts_file_can_be_of(tmp_path: Path) -> None:
-    write_image(tmp_path / "photo.jpg")
-    (tmp_path / "photo.jpg").rename(tmp_path / "photo")
+    for name in ("a.jpg", "a_0.jpg", "a.jpg_0.png"):
+        write_image(tmp_path / name)
     points = np.random.default_rng(0).uniform(10, 100, (68, 2)).tolist()
-    source = _lines(tmp_path / "a.jsonl", {"image": "photo", "points": points})
-    with refuses("photo", ".pts", "rename"):
+    source = _lines(tmp_path / "a.jsonl", {"image": "a.jpg", "points": points})
+    with refuses(".pts", "rename", path=tmp_path / "a.jpg"):
         convert(source, tmp_path / "out", "pts", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_the_source_would_read_too(tmp_path: Path) -> None:
+    write_image(tmp_path / "photos/a.jpg")
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
+    (tmp_path / "photos/a.pts").write_text(ibug_text(points))
+    source = f"ibug:{tmp_path}/photos"
+    with refuses(tmp_path / "photos/corrected", "ibug", "outside"):
+        convert(source, tmp_path / "photos/corrected", "pts", progress=False)
+    shown = convert(source, tmp_path / "photos/labelme", "labelme", progress=False)
+    with refuses(tmp_path / "photos/labelme/again", "labelme", "outside"):
+        convert(shown.source, tmp_path / "photos/labelme/again", "labelme", progress=False)
+    (record,) = sources.read(source).records
+    np.testing.assert_allclose(record.points, points, atol=0.01)
+
+
+@pytest.mark.parametrize("name", [
+    "a\nb.jpg", "a\r\nb.jpg", "a\rb.jpg", " a.jpg", "a.jpg ", "\xa0a.jpg",
+    "a\ufffe.jpg", "a\uffff.jpg", "a\x01.jpg", "a\udcff.jpg", "a\x85b.jpg", 'a"b.jpg', "#a.jpg", ".a.jpg", "x~.jpg",
+    "x~", "none", "a.jpg#", "thumbs/a.jpg", ".d/a.jpg", "a.bak.jpg", "a.mp4", "a.json",
+])
+@pytest.mark.parametrize("to", OUTPUTS)
+def test_any_name_comes_back_or_is_refused(tmp_path: Path, to: str, name: str) -> None:
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
+    write_image(tmp_path / "z.jpg")
+    image = tmp_path / "photos" / name
+    image.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "z.jpg", image)
+    shutil.copy(tmp_path / "z.jpg", tmp_path / "photos" / "z.jpg")
+    source = _lines(tmp_path / "a.jsonl", *(
+        {"image": text, "points": (points + i).tolist()} for i, text in enumerate((name, "z.jpg"))))
+    source += f"&images={tmp_path}/photos"
+    try:
+        summary = convert(source, tmp_path / "out", to, progress=False)
+    except DataError as error:
+        assert error.path == image and "rename" in error.reason and to != "json"
+        assert not (tmp_path / "out").exists()
+        kept = convert(source, tmp_path / "out", to, on_error="skip", progress=False)
+        assert (kept.faces, kept.images, len(kept.skipped)) == (1, 1, 1)
+        (record,) = sources.read(kept.source).records
+        assert record.image.name == "z.jpg"
+        return
+    found = {r.image.resolve(): r.points for r in sources.read(summary.source).records}
+    assert len(found) == 2
+    np.testing.assert_allclose(found[image], points, atol=0.01)
 
 
 def _ultralytics_label(image: Path) -> Path:

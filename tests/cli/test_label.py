@@ -293,3 +293,20 @@ def test_what_appears_during_the_run_is_not_replaced(
     assert output.read_text() == "mine" and [*tmp_path.iterdir()] == [output]
     data.main([*words, "--force"])
     assert json.loads(output.read_text())["image"].endswith(truth[0].image.name)
+
+
+def test_a_photo_that_a_format_cannot_name_is_skipped(
+    folder: Path, tmp_path: Path, truth: list[FaceRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("x~.jpg", "y.jpg"):
+        shutil.copy(truth[0].image, tmp_path / name)
+    words = ["label", *(str(tmp_path / name) for name in ("x~.jpg", "y.jpg")), "--quiet",
+             "--output", str(tmp_path / "out/l.jsonl"), "--save", "json", "labelme"]
+    data.main(words)
+    out = capsys.readouterr().out
+    assert_told(out, "skipped", tmp_path / "x~.jpg", "labelme", "rename")
+    assert_told(out, "photos: 1", "unreadable photos: 1")
+    for line in out.splitlines():
+        if "read it as" in line:
+            (record,) = sources.read(line.partition("read it as ")[2].strip("'")).records
+            assert record.image.name == "y.jpg"

@@ -18,12 +18,13 @@ from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.annotations.writing.lines import LineFile, json_line
+from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.runtime import inputs, pictures
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
 from efld_tf.runtime.outputs import FOR_TOOLS, Outputs, Result
-from tests.errors import refuses
+from tests.errors import assert_told, refuses
 from tests.faces import mean_shape
 
 
@@ -357,3 +358,26 @@ def test_pts_files_of_images_whose_names_are_like_those_of_faces(tmp_path: Path)
     shutil.copytree(output / "pts", photos, dirs_exist_ok=True)
     assert sorted(r.key for r in sources.read(f"ibug:{photos}").records) == [
         "IMG_7.png", "IMG_7.png@1", "IMG_7_0.png", "IMG_7_0.png@1"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x~.png", "labelme"), ("x~.png", "yolo"),
+                                            (" a.png", "csv"), (".a.png", "pts"),
+                                            ("a\uffff.png", "cvat")])
+def test_a_photo_that_a_format_cannot_name_is_in_no_file(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    photos = tmp_path / "photos"
+    (result,) = _results(photos, "b.png")
+    wrong = _photo(photos / name)
+    other = Result(Photo(wrong, name, wrong.stem), result.image, result.faces)
+    with Outputs(tmp_path / "out", ("json", kind), "ibug51", photos) as outputs:
+        with pytest.raises(DataError) as caught:
+            outputs.write(other)
+        assert caught.value.path == wrong
+        assert_told(caught.value.reason, kind, "rename")
+        outputs.write(result)
+    lines = (tmp_path / "out/faces.jsonl").read_text().splitlines()
+    assert {json.loads(line)["image"] for line in lines} == {"b.png"}
+    form = OUTPUTS[kind]
+    source = form.read_back(form.path(tmp_path / "out"), "ibug51", photos, False)
+    assert {r.image.name for r in sources.read(source).records} == {"b.png"}

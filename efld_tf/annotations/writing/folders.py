@@ -64,13 +64,15 @@ class PtsWriter(_FolderWriter):
         """Adds an image.
 
         Raises:
-          EfldError: a point is missing, which the format cannot say, or no name of a file is read
-            as that of the image.
+          EfldError: a point is missing, which the format cannot say.
+          DataError: no name of a file is read as that of the image.
         """
-        for number, face in enumerate(image.turned(False).faces):
-            if not face.present.all():
-                raise EfldError(f"{image.name}: a point is not annotated, which .pts cannot say")
-            files.write_text(self.path / self._name(image, number), pts_text(face.points))
+        faces = image.turned(False).faces
+        if not all(face.present.all() for face in faces):
+            raise EfldError(f"{image.name}: a point is not annotated, which .pts cannot say")
+        names = [self._name(image, number) for number in range(len(faces))]
+        for name, face in zip(names, faces, strict=True):
+            files.write_text(self.path / name, pts_text(face.points))
 
     def _name(self, image: AnnotatedImage, number: int) -> str:
         """The name of a face's file, which the reader takes as one of that image."""
@@ -83,8 +85,8 @@ class PtsWriter(_FolderWriter):
             with contextlib.suppress(DataError):
                 if owners is not None and owners.find(photo.parent / Path(name).name)[0] == photo:
                     return name
-        raise EfldError(f"{image.name}: every name of a .pts file of it is read as that of another "
-                        "image, or of none: rename it")
+        raise DataError(photo, "every name of a .pts file of it is read as that of another image, "
+                               "or of none: rename it")
 
     def _owners_in(self, folder: Path) -> Owners | None:
         """What the reader takes files for in a folder of images; None if it cannot be listed."""

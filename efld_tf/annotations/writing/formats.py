@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from efld_tf import files
+from efld_tf.annotations.writing import names
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.documents import CocoWriter, CvatWriter
 from efld_tf.annotations.writing.folders import (
@@ -73,6 +74,7 @@ class OutputFormat:
       source: what reads it again, with `{}` for the path; options follow.
       upright: the option `upright` of the source if photos are stored turned; "" if the format
         tells it.
+      refusal: says why it cannot hold the name of an image or a video; "" if it can.
       frames: whether it can hold the frames of a video.
       keeps: what it keeps beside points and box: of `visible`, `identity`, `attributes`.
     """
@@ -83,6 +85,7 @@ class OutputFormat:
     writer: Callable[..., Any]
     source: str
     upright: str = ""
+    refusal: Callable[[str], str] = names.any_name
     frames: bool = False
     keeps: frozenset[str] = frozenset()
 
@@ -143,16 +146,17 @@ OUTPUTS = {
     for output in (
         OutputFormat("json", "JSON lines", "faces.jsonl", JsonWriter, "json:{}", frames=True,
                      keeps=frozenset({"visible", "identity", "attributes"})),
-        OutputFormat("csv", "a table", "faces.csv", CsvWriter, "csv:{}", frames=True,
-                     keeps=frozenset({"identity"})),
+        OutputFormat("csv", "a table", "faces.csv", CsvWriter, "csv:{}",
+                     refusal=names.in_table, frames=True, keeps=frozenset({"identity"})),
         OutputFormat("pts", "iBUG files", "pts/", PtsWriter, "ibug:{}", upright="false",
-                     frames=True),
+                     refusal=names.in_folder_or_video, frames=True),
         OutputFormat("coco", "COCO keypoints", "coco.json", CocoWriter, "coco:{}", upright="true",
                      keeps=frozenset({"visible", "attributes"})),
         OutputFormat("cvat", "CVAT for images 1.1", "cvat/", CvatWriter, "cvat:{}/annotations.xml",
-                     keeps=frozenset({"visible"})),
-        OutputFormat("labelme", "labelme's JSON", "labelme/", LabelmeWriter, "labelme:{}"),
+                     refusal=names.in_xml, keeps=frozenset({"visible"})),
+        OutputFormat("labelme", "labelme's JSON", "labelme/", LabelmeWriter, "labelme:{}",
+                     refusal=names.of_file),
         OutputFormat("yolo", "a YOLO-pose data set", "yolo/", YoloWriter, "yolo:{}/data.yaml",
-                     keeps=frozenset({"visible"})),
+                     refusal=names.in_folder, keeps=frozenset({"visible"})),
     )
 }  # fmt: skip
