@@ -15,7 +15,7 @@ from efld_tf.annotations import listing, sources
 from efld_tf.annotations.header import read_header
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.writing import annotated
-from efld_tf.annotations.writing.annotated import AnnotatedImage
+from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
 from efld_tf.annotations.writing.folders import points_outside
 from efld_tf.annotations.writing.formats import OUTPUTS, OutputFormat
 from efld_tf.errors import DataError, EfldError
@@ -216,7 +216,7 @@ def _image(
     if header is None and frame is None and any(bool(r.upright) != upright for r in records):
         raise DataError(path, "its orientation cannot be read, by which some of its faces are "
                               "turned and some not")
-    faces = []
+    faces: list[AnnotatedFace] = []
     for record in records:
         face = annotated.face_of(record)
         face = replace(face, identity=None) if face.identity in own else face

@@ -169,21 +169,18 @@ def write(
     check_outputs(output, save, force)
     folder = Path(os.path.realpath(output.parent))
     below_folder = root.relative_to(folder) if root.is_relative_to(folder) else None
-    names = [((below_folder or Path()) / photo.image).as_posix() for photo in photos]
-    refused = [_refused(photo.path, name, save) for photo, name in zip(photos, names, strict=True)]
-    work = [(photo.path, name, stem) for photo, name, stem, error in
-            zip(photos, names, listing.distinct_names(names), refused, strict=True)
-            if error is None]
+    work, unreadable = _named(photos, below_folder or Path(), save)
     image_root = root if below_folder is None else folder
     workers = (workers or os.cpu_count() or 1) if len(work) >= FEWEST_SPREAD else 1
     results = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)
     bar = tqdm(results, total=len(work), desc="labelling", unit="photo", disable=not progress)
     faces = empty = below = 0
     turned = False
-    unreadable = [error for error in refused if error is not None]
     with ExitStack() as stack:
+        # The formats that may refuse an image come first, so that the others do not have it.
         writers = [OUTPUTS[name].open_whole(stack, OUTPUTS[name].beside(output), labeller.schema,
-                                            image_root) for name in save]
+                                            image_root)
+                   for name in sorted(save, key=lambda name: (name != "yolo", name != "pts"))]
         for labels in bar:
             if labels.image is None:
                 unreadable += [] if labels.error is None else [labels.error]
@@ -192,7 +189,8 @@ def write(
                 for writer in writers:
                     writer.write(labels.image)
             except EfldError as error:  # of a name that is too much like another one
-                unreadable.append(DataError(image_root / labels.image.name, str(error)))
+                unreadable.append(error if isinstance(error, DataError) else
+                                  DataError(image_root / labels.image.name, str(error)))
                 continue
             found = len(labels.image.faces)
             faces, below = faces + found, below + labels.below
@@ -231,12 +229,18 @@ def check_outputs(output: Path, save: Sequence[str], force: bool) -> None:
         check_free(path, OUTPUTS[name], force)
 
 
-def _refused(path: Path, name: str, save: Sequence[str]) -> DataError | None:
-    """Why a photo cannot be named in the outputs."""
-    for form in map(OUTPUTS.__getitem__, save):
-        if reason := form.refusal(name):
-            return DataError(path, f"{form.name}: {reason}")
-    return None
+def _named(
+    photos: Sequence[Photo], below: Path, save: Sequence[str]
+) -> tuple[list[tuple[Path, str, str]], list[DataError]]:
+    """What `label` takes of each photo, and an error for each that an output cannot name."""
+    names = [(below / photo.image).as_posix() for photo in photos]
+    work, refused = [], []
+    for photo, name, stem in zip(photos, names, listing.distinct_names(names), strict=True):
+        errors = [DataError(photo.path, f"{form}: {reason}") for form in save
+                  if (reason := OUTPUTS[form].refusal(name))]
+        refused += errors[:1]
+        work += [] if errors else [(photo.path, name, stem)]
+    return work, refused
 
 
 def label(labeller: Labeller, photo: tuple[Path, str, str]) -> PhotoLabels:

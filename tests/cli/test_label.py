@@ -298,14 +298,17 @@ def test_what_appears_during_the_run_is_not_replaced(
 def test_a_photo_that_a_format_cannot_name_is_skipped(
     folder: Path, tmp_path: Path, truth: list[FaceRecord], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("x~.jpg", "y.jpg"):
+    """Neither one of a hidden file nor one that has the label file of another photo."""
+    names = ("x~.jpg", "y.jpg", "z.jpg", "z.jpeg")
+    for name in names:
         shutil.copy(truth[0].image, tmp_path / name)
-    words = ["label", *(str(tmp_path / name) for name in ("x~.jpg", "y.jpg")), "--quiet",
-             "--output", str(tmp_path / "out/l.jsonl"), "--save", "json", "labelme"]
+    words = ["label", *(str(tmp_path / name) for name in names), "--quiet",
+             "--output", str(tmp_path / "out/l.jsonl"), "--save", "json", "labelme", "yolo"]
     data.main(words)
     out = capsys.readouterr().out
     assert_told(out, "skipped", tmp_path / "x~.jpg", "labelme", "rename")
-    assert_told(out, "photos: 1", "unreadable photos: 1")
+    assert_told(out, "skipped", tmp_path / "z.jpeg", "YOLO", "rename")
+    assert_told(out, "photos: 1", "unreadable photos: 3")
     for line in out.splitlines():
         if "read it as" in line:
             (record,) = sources.read(line.partition("read it as ")[2].strip("'")).records

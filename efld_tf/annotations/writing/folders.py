@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from efld_tf import files
+from efld_tf.annotations import listing
 from efld_tf.annotations.coco import OCCLUDED, UNLABELLED, VISIBLE
 from efld_tf.annotations.ibug import Owners, pts_text
 from efld_tf.annotations.tools.yolo_data import IMAGES
@@ -142,25 +143,37 @@ class YoloWriter(_FolderWriter):
 
     def __init__(self, path: Path, schema: str, root: Path):
         super().__init__(path, schema, root)
-        self._written: dict[str, str] = {}
+        self._listed: tuple[Path, dict[str, list[Path]]] | None = None
         self._places: dict[str, Path] = {}
 
     def write(self, image: AnnotatedImage) -> None:
         """Adds an image, whose size must be known.
 
         Raises:
-          EfldError: another image has the same label file, or none is found for the image.
+          EfldError: another image beside it has the same label file, whether with faces or not,
+            or none is found for the image.
         """
         place, below = _images_folder(image.name)
         stem = below.rpartition(".")[0] or below
         label = str(PurePosixPath(place).with_name("labels") / f"{stem}.txt")
-        if (other := self._written.setdefault(label, image.name)) != image.name:
-            raise EfldError(f"{image.name}: YOLO has one label file for it and {other}: rename one")
+        photo = self._root / image.name
+        for other in self._images_in(photo.parent).get(photo.stem, []):
+            if other.name != photo.name:
+                raise EfldError(f"{image.name}: YOLO has one label file for it and {other.name}: "
+                                "rename one")
         self._link(place, self._root / image.name.removesuffix(below), image.name)
         image = image.turned(True)
         size = np.array(image.size or (1, 1), float)
         lines = "".join(f"{self._line(face, size)}\n" for face in image.faces)
         files.write_text(self.path / label, lines)
+
+    def _images_in(self, folder: Path) -> dict[str, list[Path]]:
+        """The images of a folder by their stems; none if it cannot be listed."""
+        if self._listed is None or self._listed[0] != folder:
+            self._listed = folder, {}
+            with contextlib.suppress(DataError):
+                self._listed = folder, listing.images_by_stem(folder)
+        return self._listed[1]
 
     def _line(self, face: AnnotatedFace, size: np.ndarray) -> str:
         inside = np.isfinite(face.points).all(axis=-1) & ~_outside(face.points, size)
