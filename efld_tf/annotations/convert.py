@@ -16,7 +16,7 @@ from efld_tf.annotations.header import read_header
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.writing import annotated
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
-from efld_tf.annotations.writing.folders import points_outside
+from efld_tf.annotations.writing.folders import outside_notes, points_outside
 from efld_tf.annotations.writing.formats import OUTPUTS, OutputFormat
 from efld_tf.errors import DataError, EfldError
 from efld_tf.text import counted
@@ -148,7 +148,6 @@ def check_free(output: Path, form: OutputFormat, force: bool = False) -> None:
 def lost(images: Sequence[AnnotatedImage], form: OutputFormat) -> list[str]:
     """Notes on what a format does not keep of faces that have it."""
     faces = [face for image in images for face in image.faces]
-    outside = sum(map(points_outside, images)) if form.name == "yolo" else 0
     licenses = sorted({licence for image in images for licence in annotated.licence_of(image)})
     count = {
         "visible": ("which points are occluded",
@@ -158,9 +157,8 @@ def lost(images: Sequence[AnnotatedImage], form: OutputFormat) -> list[str]:
     }
     notes = [f"{form.name} does not keep {meaning}: {counted(number, 'face')}"
              for name, (meaning, number) in count.items() if number and name not in form.keeps]
-    if outside:
-        notes.append(f"{form.name} does not keep points outside of the image, "
-                     f"{counted(outside, 'point')}: they are not labelled; boxes are cut")
+    if form.name == "yolo":
+        notes += outside_notes(sum(map(points_outside, images)))
     if licenses and "attributes" not in form.keeps:
         notes.append(f"{form.name} does not keep the licence of the model that made the points, "
                      f"{', '.join(licenses)}: it goes into what is trained on them")

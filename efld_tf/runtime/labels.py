@@ -23,6 +23,7 @@ from efld_tf.annotations import image_paths, images, listing, record
 from efld_tf.annotations.convert import check_free
 from efld_tf.annotations.header import Header, read_header
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
+from efld_tf.annotations.writing.folders import outside_notes, points_outside
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -174,7 +175,7 @@ def write(
     workers = (workers or os.cpu_count() or 1) if len(work) >= FEWEST_SPREAD else 1
     results = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)
     bar = tqdm(results, total=len(work), desc="labelling", unit="photo", disable=not progress)
-    faces = empty = below = 0
+    faces = empty = below = outside = 0
     turned = False
     with ExitStack() as stack:
         # The formats that may refuse an image come first, so that the others do not have it.
@@ -195,20 +196,28 @@ def write(
             found = len(labels.image.faces)
             faces, below = faces + found, below + labels.below
             empty += not found and not labels.below
+            outside += points_outside(labels.image) if "yolo" in save else 0
             header = labels.image.header
             turned |= header is not None and header.orientation != 1
         if not faces:
-            example = f"; the first: {unreadable[0]}" if unreadable else ""
-            raise EfldError(
-                f"no face to write: of {len(photos)} photos {empty} show none, {below} faces are "
-                f"below the confidence, {len(unreadable)} photos cannot be read{example}"
-            )
+            raise _no_face(len(photos), empty, below, unreadable)
         check_outputs(output, save, force)  # they may have appeared meanwhile
     sources = [OUTPUTS[name].read_back(OUTPUTS[name].beside(output), labeller.schema,
                                        None if below_folder is not None and name == "json"
                                        else image_root, turned) for name in save]
     return Summary(len(photos) - len(unreadable), faces, empty, below, unreadable,
-                   [source for source in sources if source is not None], labeller.notes())
+                   [source for source in sources if source is not None],
+                   [*labeller.notes(), *outside_notes(outside)])
+
+
+def _no_face(
+    photos: int, empty: int, below: int, unreadable: Sequence[DataError]
+) -> EfldError:
+    example = f"; the first: {unreadable[0]}" if unreadable else ""
+    return EfldError(
+        f"no face to write: of {photos} photos {empty} show none, {below} faces are below the "
+        f"confidence, {len(unreadable)} photos cannot be read{example}"
+    )
 
 
 def check_outputs(output: Path, save: Sequence[str], force: bool) -> None:

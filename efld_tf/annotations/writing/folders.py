@@ -19,6 +19,7 @@ from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import tight_box
+from efld_tf.text import counted
 
 # The version of labelme whose files are written.
 LABELME = "5.4.1"
@@ -233,6 +234,12 @@ def points_outside(image: AnnotatedImage) -> int:
     image = image.turned(True)
     size = np.array(image.size or (1, 1), float)
     return sum(int(_outside(face.points, size).sum()) for face in image.faces)
+
+
+def outside_notes(points: int) -> list[str]:
+    """What the user should know of so many points that are `points_outside`."""
+    return [f"yolo does not keep points outside of the image, {counted(points, 'point')}: they are "
+            "not labelled; boxes are cut"] if points else []
 
 
 def yolo_links_root(path: Path, root: Path) -> bool:
