@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,11 +86,15 @@ def _sweep(folder: Path) -> None:
     """Puts back or removes what killed commands left of `new_folder`, also one with this id."""
     import psutil  # Scoring, which writes files too, works without it.
 
-    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
-        pid = leftover.name.removeprefix(f".{folder.name}.").partition(".")[0]
-        ended = pid.isdecimal() and not psutil.pid_exists(int(pid))
+    if not folder.parent.is_dir():
+        return
+    own_name = re.compile(rf"\.{re.escape(folder.name)}\.([1-9][0-9]{{0,9}})\.(tmp|old)")
+    for leftover in folder.parent.iterdir():
+        match = own_name.fullmatch(leftover.name)
+        if match is None or leftover.is_symlink() or not leftover.is_dir():
+            continue
         # In a container, every process may have the same id.
-        if not ended and pid != str(os.getpid()):
+        if psutil.pid_exists(int(match[1])) and int(match[1]) != os.getpid():
             continue
         if leftover.suffix == ".old" and not folder.exists():  # killed between the two
             leftover.rename(folder)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tqdm import tqdm
@@ -15,10 +15,16 @@ from efld_tf.annotations import listing, sources
 from efld_tf.annotations.header import read_header
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.writing import annotated
-from efld_tf.annotations.writing.annotated import AnnotatedImage
+from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
+from efld_tf.annotations.writing.folders import outside_notes, points_outside
 from efld_tf.annotations.writing.formats import OUTPUTS, OutputFormat
 from efld_tf.errors import DataError, EfldError
 from efld_tf.text import counted
+
+# The formats that hold pixels without the size of the image.
+OWN_PIXELS = ("json", "csv", "pts")
+# The readers that search a folder and its sub-folders for files of a format.
+SEARCHERS = {"pts": ("300w", "ibug", "ivsfd", "menpo"), "labelme": ("labelme",)}
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ def convert(
         raise EfldError(f"--to: expected one of {', '.join(OUTPUTS)}, got {to!r}")
     output, form = Path(output), OUTPUTS[to]
     check_free(output, form, force)
+    _check_apart(output, form, sources.parse(source))
     found = sources.read(source, on_error)
     frame = next((record for record in found.records if record.frame is not None), None)
     if frame is not None and not form.frames:
@@ -71,48 +78,87 @@ def convert(
     images = list(_images(found.records, root))
     options: dict[str, Any] = {}
     if to == "csv":
-        options["identity"] = any(face.identity != image.name
+        options["identity"] = any(face.identity is not None
                                   for image in images for face in image.faces)
+    written, refused = [], []
     with ExitStack() as stack:
         writer = form.open_whole(stack, output, found.schema, root, **options)
         for image in tqdm(images, desc=f"writing {to}", unit="image", disable=not progress):
-            if image.size is None and image.frame is None and to not in ("json", "csv", "pts"):
-                raise DataError(root / image.name, f"its size cannot be read, which {to} needs")
-            writer.write(image)
+            try:
+                _check(image, root, form)
+                writer.write(image)
+                written.append(image)
+            except DataError as error:
+                refused.append(error)
+                if on_error == "stop":
+                    raise
+        if not written:
+            raise refused[0]
+        check_free(output, form, force)  # it may have appeared meanwhile
     schema = found.source.options.get("convert") or found.source.options.get("schema")
-    turned = any(image.header is not None and image.header.orientation != 1 for image in images)
+    turned = any(image.header is not None and image.header.orientation != 1 for image in written)
     return Summary(
-        len(found.records), len(images), found.skipped, [*found.notes, *lost(images, form)],
+        sum(len(image.faces) for image in written), len(written), [*found.skipped, *refused],
+        [*found.notes, *lost(written, form)],
         form.read_back(output, schema or found.schema, root, turned))
 
 
-def check_free(output: Path, form: OutputFormat, force: bool = False) -> None:
-    """Checks that nothing will be replaced.
+def _check_apart(output: Path, form: OutputFormat, source: sources.Source) -> None:
+    """Checks that the source's reader will not find the output among its own files."""
+    folder = os.path.realpath(source.path)
+    if source.reader in SEARCHERS.get(form.name, ()) and os.path.isdir(folder) \
+            and Path(os.path.realpath(output)).is_relative_to(folder):
+        raise EfldError(f"{output} is in {source.path}, so that {source.reader} would read its "
+                        "files, too: choose a folder outside of it")
+
+
+def _check(image: AnnotatedImage, root: Path, form: OutputFormat) -> None:
+    """Checks that a format can hold an image.
 
     Raises:
-      EfldError: the file is there, without `force`, or the folder, even with it.
+      DataError: it cannot hold its name, or needs its size, which cannot be read.
     """
+    if reason := form.refusal(image.name):
+        raise DataError(root / image.name, f"{form.name}: {reason}")
+    turns = form.name == "pts" and image.upright
+    if image.size is None and image.frame is None and (form.name not in OWN_PIXELS or turns):
+        raise DataError(root / image.name, f"its size cannot be read, which {form.name} needs")
+
+
+def check_free(output: Path, form: OutputFormat, force: bool = False) -> None:
+    """Checks that nothing will be replaced, before the work and again before the output appears.
+
+    Raises:
+      EfldError: the file is there, without `force`, or the folder, even with it; or a link, or what
+        is neither a file nor a folder, which would be replaced themselves.
+    """
+    if output.is_symlink():
+        raise EfldError(f"{output} is a link and would be replaced: name what it leads to")
     if form.is_folder and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise EfldError(f"{output} is there already: choose another folder, or delete it")
     if not form.is_folder and output.is_dir():
         raise EfldError(f"{output}: expected the name of a file, got a folder")
+    if not form.is_folder and output.exists() and not output.is_file():
+        raise EfldError(f"{output}: expected the name of a file, got a pipe or a device")
     if not form.is_folder and output.exists() and not force:
         raise EfldError(f"{output} is there already: choose another name, or give --force to "
                         "replace it")
 
 
-def lost(images: Iterable[AnnotatedImage], form: OutputFormat) -> list[str]:
+def lost(images: Sequence[AnnotatedImage], form: OutputFormat) -> list[str]:
     """Notes on what a format does not keep of faces that have it."""
-    faces = [(image, face) for image in images for face in image.faces]
+    faces = [face for image in images for face in image.faces]
     licenses = sorted({licence for image in images for licence in annotated.licence_of(image)})
     count = {
         "visible": ("which points are occluded",
-                    sum(face.visible is not None for _, face in faces)),
+                    sum(face.visible is not None for face in faces)),
         "identity": ("the person, so that a split may have one on both sides",
-                     sum(face.identity not in (None, image.name) for image, face in faces)),
+                     sum(face.identity is not None for face in faces)),
     }
     notes = [f"{form.name} does not keep {meaning}: {counted(number, 'face')}"
              for name, (meaning, number) in count.items() if number and name not in form.keeps]
+    if form.name == "yolo":
+        notes += outside_notes(sum(map(points_outside, images)))
     if licenses and "attributes" not in form.keeps:
         notes.append(f"{form.name} does not keep the licence of the model that made the points, "
                      f"{', '.join(licenses)}: it goes into what is trained on them")
@@ -125,10 +171,55 @@ def _images(records: Sequence[FaceRecord], root: Path) -> Iterator[AnnotatedImag
     for record in records:
         by_image.setdefault((record.image, record.frame), []).append(record)
     names = [Path(os.path.relpath(image, root)).as_posix() for image, _ in by_image]
-    stems = dict(zip(names, listing.distinct_names([*dict.fromkeys(names)]), strict=False))
-    for name, ((image, frame), faces) in zip(names, by_image.items(), strict=True):
-        stem = stems[name] if frame is None else f"{name}/{frame:06d}"
-        header = read_header(image) if frame is None else None
-        yield AnnotatedImage(
-            name, stem, [annotated.face_of(face) for face in faces], header,
-            upright=bool(faces[0].upright), frame=frame)
+    own = _own_identities(records)
+    files = [*dict.fromkeys(names)]  # the frames of a video share one
+    stems = dict(zip(files, listing.distinct_names(files), strict=True))
+    for name, ((image, _), faces) in zip(names, by_image.items(), strict=True):
+        yield _image(image, name, stems[name], faces, own)
+
+
+def _own_identities(records: Sequence[FaceRecord]) -> set[str]:
+    """The identities that are the name of an image or a video, and of no other one.
+
+    A reader gives one to faces of which nothing else is known: a path relative to the source, with
+    or without a suffix. The image's name in the output says the same.
+    """
+    owners: dict[str, set[Path]] = {}
+    for record in records:
+        if record.identity is not None:
+            owners.setdefault(record.identity, set()).add(record.image)
+    return {identity for identity, images in owners.items() if len(images) == 1
+            and any(_ends_with(path, identity) for image in images
+                    for path in (image, image.with_suffix("")))}
+
+
+def _ends_with(path: Path, name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return bool(parts) and path.absolute().parts[-len(parts):] == parts
+
+
+def _image(
+    path: Path, name: str, stem: str, records: Sequence[FaceRecord], own: Collection[str]
+) -> AnnotatedImage:
+    """An image with its faces, all as it is shown, or all as it is stored, as the first one is.
+
+    Args:
+      own: the identities that say no more than the image's name.
+
+    Raises:
+      DataError: the faces differ in that, and the image cannot be read.
+    """
+    frame, upright = records[0].frame, bool(records[0].upright)
+    header = read_header(path) if frame is None else None
+    if header is None and frame is None and any(bool(r.upright) != upright for r in records):
+        raise DataError(path, "its orientation cannot be read, by which some of its faces are "
+                              "turned and some not")
+    faces: list[AnnotatedFace] = []
+    for record in records:
+        face = annotated.face_of(record)
+        face = replace(face, identity=None) if face.identity in own else face
+        alone = AnnotatedImage(name, stem, [face], header,
+                               upright=bool(record.upright), frame=frame)
+        faces += alone.turned(upright).faces
+    return AnnotatedImage(name, stem if frame is None else f"{name}/{frame:06d}", faces, header,
+                          upright=upright, frame=frame)

@@ -72,8 +72,8 @@ def read_folder(
 
     `NAME.pts` belongs to the image of that stem, and so does `NAME_K.pts` if it has no image of its
     own: it is face K of several, as `efld-predict` writes them. Of two images `NAME.jpg` and
-    `NAME.png`, the files are called `NAME_jpg` and `NAME_png` there, or `NAME.jpg.pts`. `000007_K`
-    in a folder `clip.mp4` is of frame 7 of the video of that name.
+    `NAME.png`, the files are called `NAME_jpg` and `NAME_png` there, or `NAME.jpg.pts` and
+    `NAME.jpg_K.pts`. `000007_K` in a folder `clip.mp4` is of frame 7 of the video of that name.
 
     Args:
       schemas: the numbers of points that a file may have, and the schema of each.
@@ -89,7 +89,7 @@ def read_folder(
     for folder, files in groupby(listing.files(path, [".pts"]), key=lambda file: file.parent):
         place = folder if images is None else images / folder.relative_to(path)
         try:
-            owners = _Owners(place)
+            owners = Owners(place)
         except DataError as error:
             yield error
             continue
@@ -109,7 +109,7 @@ def read_folder(
         yield Note(f"left out: the third column of {counted(third, 'file')}")
 
 
-class _Owners:
+class Owners:
     """Finds the image that a file belongs to, in one folder of images or in a video."""
 
     def __init__(self, place: Path):
@@ -146,8 +146,10 @@ class _Owners:
         raise DataError(file, f"there is no image of that name ({kinds}) {where}")
 
     def _named(self, name: str) -> list[Path]:
-        """The image of that name, whatever the case of its suffix."""
+        """The image of that name, or those whose suffix differs in its case."""
         path = Path(name)
+        if any(image.name == name for image in self._images.get(path.stem, [])):
+            return [self._place / name]
         return [image for image in self._images.get(path.stem, [])
                 if image.suffix.lower() == path.suffix.lower()]
 

@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 
 from efld_tf import assets
-from efld_tf.annotations.convert import check_free
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
@@ -54,8 +53,7 @@ def add_label(commands: argparse._SubParsersAction) -> None:
 def _label(arguments: argparse.Namespace) -> None:
     from efld_tf.runtime import inputs, labels
 
-    for name in arguments.save:
-        check_free(OUTPUTS[name].beside(arguments.output), OUTPUTS[name], arguments.force)
+    labels.check_outputs(arguments.output, arguments.save, arguments.force)
     all_inputs = inputs.expand(arguments.input, common.standard_input())
     photos = [item for item in all_inputs.items if type(item) is inputs.Photo]
     for item in (item for item in all_inputs.items if type(item) is not inputs.Photo):
@@ -72,7 +70,7 @@ def _label(arguments: argparse.Namespace) -> None:
         raise EfldError(f"--min-confidence: {arguments.model} has no confidence")
     summary = labels.write(
         labeller, photos, all_inputs.root, arguments.output, save=arguments.save,
-        workers=arguments.workers, progress=not arguments.quiet,
+        workers=arguments.workers, force=arguments.force, progress=not arguments.quiet,
     )
     for error in (*all_inputs.errors, *summary.unreadable):
         print(f"skipped: {printable(str(error))}")

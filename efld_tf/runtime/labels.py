@@ -20,8 +20,10 @@ from tqdm import tqdm
 
 from efld_tf import assets, runs
 from efld_tf.annotations import image_paths, images, listing, record
+from efld_tf.annotations.convert import check_free
 from efld_tf.annotations.header import Header, read_header
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
+from efld_tf.annotations.writing.folders import outside_notes, points_outside
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
@@ -143,6 +145,7 @@ def write(
     *,
     save: Sequence[str] = ("json",),
     workers: int | None = None,
+    force: bool = False,
     progress: bool = True,
 ) -> Summary:
     """Labels photos and writes the file when all of them are done.
@@ -155,52 +158,98 @@ def write(
       output: the file of JSON lines; other formats are written beside it.
       save: the formats, of `OUTPUTS`.
       workers: number of processes; None for one a core.
+      force: whether to replace files that are there.
 
     Raises:
-      EfldError: there is no photo, no face in any, or the model cannot be used; nothing is written.
+      EfldError: there is no photo, no face in any, the model cannot be used, an output is there
+        already, or two are the same; nothing is written.
       OSError: the file cannot be written.
     """
     if not photos:
         raise EfldError("no photo to label")
-    if output.is_dir():
-        raise EfldError(f"{output}: expected the name of a file, got a folder")
+    check_outputs(output, save, force)
     folder = Path(os.path.realpath(output.parent))
     below_folder = root.relative_to(folder) if root.is_relative_to(folder) else None
-    stems = listing.distinct_names([photo.image for photo in photos])
-    work = [(photo.path, ((below_folder or Path()) / photo.image).as_posix(), stem)
-            for photo, stem in zip(photos, stems, strict=True)]
+    work, unreadable = _named(photos, below_folder or Path(), save)
     image_root = root if below_folder is None else folder
     workers = (workers or os.cpu_count() or 1) if len(work) >= FEWEST_SPREAD else 1
     results = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)
     bar = tqdm(results, total=len(work), desc="labelling", unit="photo", disable=not progress)
-    faces = empty = below = 0
+    faces = empty = below = outside = 0
     turned = False
-    unreadable = []
     with ExitStack() as stack:
+        # The formats that may refuse an image come first, so that the others do not have it.
         writers = [OUTPUTS[name].open_whole(stack, OUTPUTS[name].beside(output), labeller.schema,
-                                            image_root) for name in save]
+                                            image_root)
+                   for name in sorted(save, key=lambda name: (name != "yolo", name != "pts"))]
         for labels in bar:
             if labels.image is None:
                 unreadable += [] if labels.error is None else [labels.error]
                 continue
-            for writer in writers:
-                writer.write(labels.image)
+            try:
+                for writer in writers:
+                    writer.write(labels.image)
+            except EfldError as error:  # of a name that is too much like another one
+                unreadable.append(error if isinstance(error, DataError) else
+                                  DataError(image_root / labels.image.name, str(error)))
+                continue
             found = len(labels.image.faces)
             faces, below = faces + found, below + labels.below
             empty += not found and not labels.below
+            outside += points_outside(labels.image) if "yolo" in save else 0
             header = labels.image.header
             turned |= header is not None and header.orientation != 1
         if not faces:
-            example = f"; the first: {unreadable[0]}" if unreadable else ""
-            raise EfldError(
-                f"no face to write: of {len(work)} photos {empty} show none, {below} faces are "
-                f"below the confidence, {len(unreadable)} photos cannot be read{example}"
-            )
+            raise _no_face(len(photos), empty, below, unreadable)
+        check_outputs(output, save, force)  # they may have appeared meanwhile
     sources = [OUTPUTS[name].read_back(OUTPUTS[name].beside(output), labeller.schema,
                                        None if below_folder is not None and name == "json"
                                        else image_root, turned) for name in save]
-    return Summary(len(work) - len(unreadable), faces, empty, below, unreadable,
-                   [source for source in sources if source is not None], labeller.notes())
+    return Summary(len(photos) - len(unreadable), faces, empty, below, unreadable,
+                   [source for source in sources if source is not None],
+                   [*labeller.notes(), *outside_notes(outside)])
+
+
+def _no_face(
+    photos: int, empty: int, below: int, unreadable: Sequence[DataError]
+) -> EfldError:
+    example = f"; the first: {unreadable[0]}" if unreadable else ""
+    return EfldError(
+        f"no face to write: of {photos} photos {empty} show none, {below} faces are below the "
+        f"confidence, {len(unreadable)} photos cannot be read{example}"
+    )
+
+
+def check_outputs(output: Path, save: Sequence[str], force: bool) -> None:
+    """Checks that no output replaces another one, or what is there.
+
+    Args:
+      output, save, force: as for `write`.
+
+    Raises:
+      EfldError: one does.
+    """
+    names: dict[str, str] = {}
+    for name in save:
+        path = OUTPUTS[name].beside(output)
+        if (other := names.setdefault(str(path).casefold(), name)) != name:
+            raise EfldError(f"{path} would be written as {other} and as {name}: call the output "
+                            f"{output.stem}.jsonl")
+        check_free(path, OUTPUTS[name], force)
+
+
+def _named(
+    photos: Sequence[Photo], below: Path, save: Sequence[str]
+) -> tuple[list[tuple[Path, str, str]], list[DataError]]:
+    """What `label` takes of each photo, and an error for each that an output cannot name."""
+    names = [(below / photo.image).as_posix() for photo in photos]
+    work, refused = [], []
+    for photo, name, stem in zip(photos, names, listing.distinct_names(names), strict=True):
+        errors = [DataError(photo.path, f"{form}: {reason}") for form in save
+                  if (reason := OUTPUTS[form].refusal(name))]
+        refused += errors[:1]
+        work += [] if errors else [(photo.path, name, stem)]
+    return work, refused
 
 
 def label(labeller: Labeller, photo: tuple[Path, str, str]) -> PhotoLabels:

@@ -21,7 +21,7 @@ from efld_tf.annotations.writing import lines
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.formats import OUTPUTS, Writer
 from efld_tf.arrays import Image
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import align, schemas
 from efld_tf.runtime import pictures
 from efld_tf.runtime.faces import Face
@@ -97,8 +97,9 @@ class Outputs:
         """Writes the wanted files of a result, except the pictures of a video.
 
         Raises:
-          DataError: the photo can no longer be read.
+          DataError: the photo can no longer be read, or one of the formats cannot hold its name.
         """
+        self._check_name(result.input)
         if self._writers is None:
             self._writers = {
                 kind: self._stack.enter_context(
@@ -117,6 +118,13 @@ class Outputs:
             drawn = pictures.annotate_photo(result.image, result.faces)
             pictures.write(self.folder / "pictures" / result.input.name, drawn)
 
+    def _check_name(self, item: Input) -> None:
+        for kind in self._kinds:
+            used = isinstance(item, Photo) or (isinstance(item, VideoFile)
+                                               and kind not in FOR_TOOLS)
+            if kind in OUTPUTS and used and (reason := OUTPUTS[kind].refusal(item.image)):
+                raise DataError(item.label, f"{kind}: {reason}")
+
     def video_path(self, item: Input) -> Path | None:
         """Where to write the annotated video of an input; None if it is not to be written."""
         if "pictures" not in self._kinds:
@@ -133,6 +141,9 @@ class Outputs:
             raise EfldError(f"{self.folder}: expected a folder to write to, but it is a file")
         for kind in sorted({*self._kinds} & {*OUTPUTS}):
             path = OUTPUTS[kind].path(self.folder)
+            if path.is_symlink() or (kind in TABLES and path.exists() and not path.is_file()):
+                raise EfldError(f"{path} is a link or no file, and would be replaced; choose "
+                                "another --output")
             if kind in TABLES and path.is_file() and not lines.is_own(path):
                 raise EfldError(f"{path} is not of efld-predict and would be replaced; choose "
                                 "another --output")

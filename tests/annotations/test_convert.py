@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from efld_tf.annotations import convert as convert_module
 from efld_tf.annotations import sources
 from efld_tf.annotations.convert import convert
+from efld_tf.annotations.header import Header, read_header
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import LICENSE, FaceRecord
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.landmarks import schemas
 from tests.annotations.turned import write_turned
-from tests.annotations.writers import ibug_text, write_image
+from tests.annotations.writers import ibug_text, json_lines, write_image
 from tests.errors import assert_told, refuses
 
 TOOLS = ["coco", "cvat", "labelme", "yolo"]
@@ -144,21 +147,65 @@ def test_nothing_is_replaced(tmp_path: Path, annotated: tuple[str, list[FaceReco
             convert(source, folder, "labelme", force=force, progress=False)
 
 
-def test_a_bad_annotation_leaves_nothing(tmp_path: Path) -> None:
-    write_image(tmp_path / "a.jpg")
-    write_image(tmp_path / "b.jpg")
-    rng = np.random.default_rng(0)
-    (tmp_path / "a.pts").write_text(ibug_text(rng.uniform(10, 390, (68, 2))))
-    (tmp_path / "b.pts").write_text("damaged")
+@pytest.mark.parametrize("to", ["coco", "labelme", "pts"])
+def test_what_appears_during_the_run_is_not_replaced(
+    tmp_path: Path, annotated: tuple[str, list[FaceRecord]], to: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "out"
+    corrected = output / "a.json" if OUTPUTS[to].is_folder else output
+
+    def appears(path: Path) -> Header | None:
+        corrected.parent.mkdir(exist_ok=True)
+        corrected.write_text("corrected by hand")
+        return read_header(path)
+
+    monkeypatch.setattr(convert_module, "read_header", appears)
+    source = annotated[0].replace("faces.jsonl", "whole.jsonl") if to == "pts" else annotated[0]
+    path = Path(annotated[0].removeprefix("json:").partition("?")[0])
+    path.with_name("whole.jsonl").write_text(path.read_text().splitlines()[0])
+    with refuses(output, "there already"):
+        convert(source, output, to, progress=False)
+    assert corrected.read_text() == "corrected by hand"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_links_and_pipes_are_never_replaced(
+    tmp_path: Path, annotated: tuple[str, list[FaceRecord]]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file.json").write_text("mine")
     for to in OUTPUTS:
-        with refuses("damaged", path=tmp_path / "b.pts", line=1):
-            convert(f"ibug:{tmp_path}", tmp_path / "out" / to, to, progress=False)
+        for place in ("folder", "file.json", "absent"):
+            link = tmp_path / f"{to}_{place}"
+            link.symlink_to(tmp_path / place)
+            with refuses(link, "link"):
+                convert(annotated[0], link, to, force=True, progress=False)
+            assert link.is_symlink()
+        pipe = tmp_path / f"{to}_pipe"
+        os.mkfifo(pipe)
+        with refuses(pipe):
+            convert(annotated[0], pipe, to, force=True, progress=False)
+        assert pipe.is_fifo()
+    assert (tmp_path / "file.json").read_text() == "mine" and not any(
+        (tmp_path / "folder").iterdir())
+
+
+def test_a_bad_annotation_leaves_nothing(tmp_path: Path) -> None:
+    write_image(tmp_path / "in/a.jpg")
+    write_image(tmp_path / "in/b.jpg")
+    rng = np.random.default_rng(0)
+    (tmp_path / "in/a.pts").write_text(ibug_text(rng.uniform(10, 390, (68, 2))))
+    (tmp_path / "in/b.pts").write_text("damaged")
+    for to in OUTPUTS:
+        with refuses("damaged", path=tmp_path / "in/b.pts", line=1):
+            convert(f"ibug:{tmp_path}/in", tmp_path / "out" / to, to, progress=False)
         assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
-    summary = convert(f"ibug:{tmp_path}", tmp_path / "out.json", "coco", on_error="skip",
+    summary = convert(f"ibug:{tmp_path}/in", tmp_path / "out.json", "coco", on_error="skip",
                       progress=False)
     assert (summary.faces, len(summary.skipped)) == (1, 1)
     with refuses("--to", "coco", "'exif'"):
-        convert(f"ibug:{tmp_path}", tmp_path / "out", "exif", progress=False)
+        convert(f"ibug:{tmp_path}/in", tmp_path / "out", "exif", progress=False)
 
 
 def test_the_names_of_points_travel(tmp_path: Path) -> None:
@@ -233,3 +280,73 @@ def test_two_photos_of_one_stem(tmp_path: Path) -> None:
         np.testing.assert_allclose(found["a.png"], points + 1, atol=0.01)
         np.testing.assert_allclose(found["a.jpg"], points, atol=0.01)
 
+
+
+@pytest.mark.parametrize("to", OUTPUTS)
+@pytest.mark.parametrize("first", [True, False])
+def test_faces_of_a_photo_as_it_is_shown_and_as_it_is_stored(
+    tmp_path: Path, to: str, first: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (300, 400, 3)).astype(np.uint8)  # as it is shown
+    write_turned(tmp_path / "a.jpg", pixels, 6)
+    shown = rng.uniform(10, 100, (2, 68, 2)) + np.array([[[0, 0]], [[250, 150]]])
+    # Orientation 6 is shown turned by a quarter, clockwise: shown x is 299 - stored y.
+    stored = np.stack([shown[..., 1], 399 - shown[..., 0]], axis=-1)
+    source = json_lines(tmp_path / "a.jsonl", *(
+        {"image": "a.jpg", "upright": upright, "points": (shown if upright else stored)[i].tolist()}
+        for i, upright in enumerate((first, not first))))
+    summary = convert(source, tmp_path / "out", to, progress=False)
+    left, right = sorted(sources.read(summary.source).records, key=lambda r: r.key)
+    for face, index in ((left, 0), (right, 1)):
+        truth = (shown if face.upright else stored)[index]
+        np.testing.assert_allclose(face.points, truth, atol=0.02)
+
+
+def test_a_photo_behind_the_frames_of_a_video(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").touch()
+    write_image(tmp_path / "a.jpg")
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
+    source = json_lines(
+        tmp_path / "a.jsonl",
+        *({"image": "clip.mp4", "points": points.tolist(), "frame": frame} for frame in (0, 1)),
+        {"image": "a.jpg", "points": (points + 1).tolist()})
+    for to in ("json", "csv", "pts"):
+        summary = convert(source, tmp_path / f"out_{to}", to, progress=False)
+        found = {r.frame: r for r in sources.read(summary.source).records}
+        assert {frame: r.image.name for frame, r in found.items()} == {
+            0: "clip.mp4", 1: "clip.mp4", None: "a.jpg"}
+        np.testing.assert_allclose(found[None].points, points + 1, atol=0.01)
+
+
+def test_an_identity_that_is_the_image_s_own_is_no_loss(tmp_path: Path) -> None:
+    """Readers name a photo relative to the source, or by its stem; writers, to the root."""
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
+    for name in ("a.jpg", "sub/b.jpg"):
+        write_image(tmp_path / "photos" / name)
+        (tmp_path / "photos" / name).with_suffix(".pts").write_text(ibug_text(points))
+    by_json = json_lines(tmp_path / "a.jsonl", *(
+        {"image": f"photos/{name}", "points": points.tolist()} for name in ("a.jpg", "sub/b.jpg")))
+    for index, source in enumerate((by_json, f"ibug:{tmp_path}/photos")):
+        for to in OUTPUTS:
+            summary = convert(source, tmp_path / f"{index}_{to}", to, progress=False)
+            assert summary.notes == []
+            assert len({r.identity for r in sources.read(summary.source).records}) == 2
+        assert "identity" not in (tmp_path / f"{index}_csv").read_text()
+
+
+def test_an_identity_that_images_share_is_kept_or_said(tmp_path: Path) -> None:
+    """`b.jpg` looks like an image's own, but is of two."""
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).tolist()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        write_image(tmp_path / name)
+    source = json_lines(tmp_path / "a.jsonl", *(
+        {"image": name, "points": points, "identity": identity}
+        for name, identity in (("a.jpg", "b.jpg"), ("b.jpg", "b.jpg"), ("c.jpg", "c.jpg"))))
+    for to in OUTPUTS:
+        summary = convert(source, tmp_path / f"out_{to}", to, progress=False)
+        if "identity" in OUTPUTS[to].keeps:
+            people = [r.identity for r in sources.read(summary.source).records]
+            assert people == ["b.jpg", "b.jpg", "c.jpg"]
+        else:
+            assert_told("\n".join(summary.notes), to, "person", "2 faces")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,12 @@ def write_image(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((408, 408, 3), 128, np.uint8))
     return path
+
+
+def json_lines(path: Path, *faces: dict[str, object]) -> str:
+    """A source of JSON lines."""
+    path.write_text("\n".join(json.dumps(face) for face in faces))
+    return f"json:{path}?schema=ibug68"
 
 
 def some_points(count: int, seed: int = 0) -> np.ndarray:

@@ -19,6 +19,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from efld_tf.annotations import sources
+from efld_tf.annotations.header import Header, read_header
 from efld_tf.annotations.images import read_image, read_photo
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.cli import common, data
@@ -26,6 +27,7 @@ from efld_tf.data import pack
 from efld_tf.data.manifest import read_manifest, write_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.landmarks import metrics, schemas
+from efld_tf.runtime import labels as labels_module
 from tests.cli.test_path import run
 from tests.errors import assert_error_line, assert_told, refuses
 
@@ -226,6 +228,7 @@ def test_a_killed_run_leaves_nothing_and_the_next_the_whole_file(
         (["in/nobody.png"], ["no face", "of 1 photos 1"]),
         (["in/broken.jpg"], ["1 photos", "in/broken.jpg", "image"]),
         (["in", "--output", "in"], ["in", "a file", "a folder"]),
+        (["in", "--output", "wrong.csv", "--save", "json", "csv"], ["wrong.csv", "json", "csv"]),
         (["in", "--output", "in/broken.jpg/l.jsonl"], ["in/broken.jpg"]),
         (["0"], ["no photo"]),
         (["in", "--model", "synthetic", "--min-confidence", "0.9"], ["synthetic", "confidence"]),
@@ -254,7 +257,7 @@ def test_labels_for_annotation_tools(
 ) -> None:
     """All at once, beside the JSON lines, each of them a source of the same faces."""
     output = folder / "tools.jsonl"
-    saved = ("json", "coco", "cvat", "labelme", "yolo", "csv")
+    saved = ("json", "coco", "cvat", "labelme", "yolo", "csv", "pts")
     out = label(folder, "--output", output, "--save", *saved, capsys=capsys)
     named = [line.partition("read it as ")[2].strip("'") for line in out.splitlines()
              if "read it as" in line]
@@ -264,7 +267,49 @@ def test_labels_for_annotation_tools(
         found = sources.read(source).records
         assert len(found) == 6
         for record in found:
-            np.testing.assert_allclose(record.points, truth[record.image.resolve()], atol=0.01)
+            points = record.points
+            if source.startswith("ibug:") and record.image.name == TURNED:  # as it is stored
+                height = read_photo(record.image, upright=True).shape[1]
+                points = np.stack([height - 1 - points[:, 1], points[:, 0]], axis=-1)
+            np.testing.assert_allclose(points, truth[record.image.resolve()], atol=0.01)
     with refuses(folder / "tools_labelme", "another folder"):
         data.main(["label", str(folder / "in"), "--output", str(folder / "tools.jsonl"), "--force",
                    "--save", "labelme"])
+
+
+def test_what_appears_during_the_run_is_not_replaced(
+    folder: Path, tmp_path: Path, truth: list[FaceRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "labels.jsonl"
+
+    def appears(path: Path) -> Header | None:
+        output.write_text("mine")
+        return read_header(path)
+
+    monkeypatch.setattr(labels_module, "read_header", appears)
+    words = ["label", str(folder / "in" / truth[0].image.name), "--output", str(output), "--quiet"]
+    with refuses(output, "--force"):
+        data.main([*words, "--save", "json", "coco"])
+    assert output.read_text() == "mine" and [*tmp_path.iterdir()] == [output]
+    data.main([*words, "--force"])
+    assert json.loads(output.read_text())["image"].endswith(truth[0].image.name)
+
+
+def test_a_photo_that_a_format_cannot_name_is_skipped(
+    folder: Path, tmp_path: Path, truth: list[FaceRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither one of a hidden file nor one that has the label file of another photo."""
+    names = ("x~.jpg", "y.jpg", "z.jpg", "z.jpeg")
+    for name in names:
+        shutil.copy(truth[0].image, tmp_path / name)
+    words = ["label", *(str(tmp_path / name) for name in names), "--quiet",
+             "--output", str(tmp_path / "out/l.jsonl"), "--save", "json", "labelme", "yolo"]
+    data.main(words)
+    out = capsys.readouterr().out
+    assert_told(out, "skipped", tmp_path / "x~.jpg", "labelme", "rename")
+    assert_told(out, "skipped", tmp_path / "z.jpeg", "YOLO", "rename")
+    assert_told(out, "photos: 1", "unreadable photos: 3")
+    for line in out.splitlines():
+        if "read it as" in line:
+            (record,) = sources.read(line.partition("read it as ")[2].strip("'")).records
+            assert record.image.name == "y.jpg"

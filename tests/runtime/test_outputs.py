@@ -18,12 +18,13 @@ from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.annotations.writing.lines import LineFile, json_line
+from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.runtime import inputs, pictures
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
 from efld_tf.runtime.outputs import FOR_TOOLS, Outputs, Result
-from tests.errors import refuses
+from tests.errors import assert_told, refuses
 from tests.faces import mean_shape
 
 
@@ -142,6 +143,21 @@ def test_what_was_given_to_tools_is_never_replaced(tmp_path: Path) -> None:
         with refuses(OUTPUTS[kind].path(output), "corrected", "--output"):
             Outputs(output, (kind,), "ibug51").check(found)
     Outputs(output, ("json",), "ibug51").check(found)
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_links_and_pipes_are_never_replaced(tmp_path: Path, kind: str) -> None:
+    _results(tmp_path / "photos", "a.png")
+    found = inputs.expand([str(tmp_path / "photos")])
+    path = OUTPUTS[kind].path(tmp_path)
+    path.symlink_to(tmp_path / "absent")
+    with refuses(path, "link", "--output"):
+        Outputs(tmp_path, (kind,), "ibug51").check(found)
+    if not OUTPUTS[kind].is_folder:
+        path.unlink()
+        os.mkfifo(path)
+        with refuses(path, "--output"):
+            Outputs(tmp_path, (kind,), "ibug51").check(found)
 
 
 def test_frames_are_left_out_of_what_tools_are_given(tmp_path: Path) -> None:
@@ -329,3 +345,39 @@ def test_where_a_video_goes(tmp_path: Path) -> None:
     assert outputs.video_path(video) == tmp_path / "pictures/s/a.mp4"
     assert Outputs(tmp_path, ("json",), "ibug51").video_path(video) is None
     assert not isinstance(Photo(Path("a.jpg"), "a.jpg", "a"), VideoFile)
+
+
+def test_pts_files_of_images_whose_names_are_like_those_of_faces(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    results = _results(photos, "IMG_7.png", "IMG_7_0.png")
+    output = _write(tmp_path, *results, kinds=("pts",), root=photos)
+    records = sources.read(f"ibug:{output}/pts?images={photos}").records
+    assert sorted(record.key for record in records) == [
+        f"../../photos/{name}{number}" for name in ("IMG_7.png", "IMG_7_0.png")
+        for number in ("", "@1")]
+    shutil.copytree(output / "pts", photos, dirs_exist_ok=True)
+    assert sorted(r.key for r in sources.read(f"ibug:{photos}").records) == [
+        "IMG_7.png", "IMG_7.png@1", "IMG_7_0.png", "IMG_7_0.png@1"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x~.png", "labelme"), ("x~.png", "yolo"),
+                                            (" a.png", "csv"), (".a.png", "pts"),
+                                            ("a\uffff.png", "cvat")])
+def test_a_photo_that_a_format_cannot_name_is_in_no_file(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    photos = tmp_path / "photos"
+    (result,) = _results(photos, "b.png")
+    wrong = _photo(photos / name)
+    other = Result(Photo(wrong, name, wrong.stem), result.image, result.faces)
+    with Outputs(tmp_path / "out", ("json", kind), "ibug51", photos) as outputs:
+        with pytest.raises(DataError) as caught:
+            outputs.write(other)
+        assert caught.value.path == wrong
+        assert_told(caught.value.reason, kind, "rename")
+        outputs.write(result)
+    lines = (tmp_path / "out/faces.jsonl").read_text().splitlines()
+    assert {json.loads(line)["image"] for line in lines} == {"b.png"}
+    form = OUTPUTS[kind]
+    source = form.read_back(form.path(tmp_path / "out"), "ibug51", photos, False)
+    assert {r.image.name for r in sources.read(source).records} == {"b.png"}

@@ -15,6 +15,7 @@ from efld_tf import files
 from efld_tf.annotations.coco import OCCLUDED, UNLABELLED, VISIBLE
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
 from efld_tf.annotations.writing.lines import LineFile, is_kept
+from efld_tf.annotations.writing.names import in_xml
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import tight_box
@@ -185,6 +186,6 @@ def _quoted(text: str) -> str:
     Raises:
       EfldError: XML cannot hold it.
     """
-    if any((ord(c) < 32 and c not in "\t\n\r") or 0xD800 <= ord(c) < 0xE000 for c in text):
-        raise EfldError(f"{text!r}: XML cannot hold this name: rename it")
+    if reason := in_xml(text):
+        raise EfldError(f"{text!r}: {reason}")
     return quoteattr(text, {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})

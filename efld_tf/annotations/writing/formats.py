@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from efld_tf import files
+from efld_tf.annotations.writing import names
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.documents import CocoWriter, CvatWriter
-from efld_tf.annotations.writing.folders import LabelmeWriter, PtsWriter, YoloWriter
+from efld_tf.annotations.writing.folders import (
+    LabelmeWriter,
+    PtsWriter,
+    YoloWriter,
+    yolo_links_root,
+)
 from efld_tf.annotations.writing.lines import LineFile, csv_header, csv_line, json_line
 
 
@@ -66,6 +72,9 @@ class OutputFormat:
       place: the file or folder in a folder of outputs, `/` behind a folder.
       writer: makes a writer from a path, a schema and the root of the images.
       source: what reads it again, with `{}` for the path; options follow.
+      upright: the option `upright` of the source if photos are stored turned; "" if the format
+        tells it.
+      refusal: says why it cannot hold the name of an image or a video; "" if it can.
       frames: whether it can hold the frames of a video.
       keeps: what it keeps beside points and box: of `visible`, `identity`, `attributes`.
     """
@@ -75,6 +84,8 @@ class OutputFormat:
     place: str
     writer: Callable[..., Any]
     source: str
+    upright: str = ""
+    refusal: Callable[[str], str] = names.any_name
     frames: bool = False
     keeps: frozenset[str] = frozenset()
 
@@ -111,19 +122,22 @@ class OutputFormat:
                               else f"{path.stem}.{self.place.removeprefix('faces.')}")
 
     def read_back(
-        self, path: Path, schema: str, images: Path | None, upright: bool
+        self, path: Path, schema: str, images: Path | None, turned: bool
     ) -> str | None:
         """The source that reads what was written; None if it cannot be named as one.
 
         Args:
           schema: the value of the source's option `schema`.
           images: the folder to which the names of images are relative; None for that of the file.
-          upright: whether the format must be told that photos are annotated as they are shown.
+          turned: whether a photo is stored turned, so that a format that does not tell how its
+            faces lie must be told.
         """
         if any(c in f"{path}{images}" for c in "?&"):  # they separate the options of a source
             return None
+        if self.name == "yolo" and images is not None and not yolo_links_root(path, images):
+            images = None  # it has a link for each of their folders
         options = [f"schema={schema}", *([] if images is None else [f"images={images}"]),
-                   *(["upright=true"] if upright and self.name == "coco" else [])]
+                   *([f"upright={self.upright}"] if turned and self.upright else [])]
         return f"{self.source.format(path)}?{'&'.join(options)}"
 
 
@@ -132,15 +146,17 @@ OUTPUTS = {
     for output in (
         OutputFormat("json", "JSON lines", "faces.jsonl", JsonWriter, "json:{}", frames=True,
                      keeps=frozenset({"visible", "identity", "attributes"})),
-        OutputFormat("csv", "a table", "faces.csv", CsvWriter, "csv:{}", frames=True,
-                     keeps=frozenset({"identity"})),
-        OutputFormat("pts", "iBUG files", "pts/", PtsWriter, "ibug:{}", frames=True),
-        OutputFormat("coco", "COCO keypoints", "coco.json", CocoWriter, "coco:{}",
+        OutputFormat("csv", "a table", "faces.csv", CsvWriter, "csv:{}",
+                     refusal=names.in_table, frames=True, keeps=frozenset({"identity"})),
+        OutputFormat("pts", "iBUG files", "pts/", PtsWriter, "ibug:{}", upright="false",
+                     refusal=names.in_folder_or_video, frames=True),
+        OutputFormat("coco", "COCO keypoints", "coco.json", CocoWriter, "coco:{}", upright="true",
                      keeps=frozenset({"visible", "attributes"})),
         OutputFormat("cvat", "CVAT for images 1.1", "cvat/", CvatWriter, "cvat:{}/annotations.xml",
-                     keeps=frozenset({"visible"})),
-        OutputFormat("labelme", "labelme's JSON", "labelme/", LabelmeWriter, "labelme:{}"),
+                     refusal=names.in_xml, keeps=frozenset({"visible"})),
+        OutputFormat("labelme", "labelme's JSON", "labelme/", LabelmeWriter, "labelme:{}",
+                     refusal=names.of_file),
         OutputFormat("yolo", "a YOLO-pose data set", "yolo/", YoloWriter, "yolo:{}/data.yaml",
-                     keeps=frozenset({"visible"})),
+                     refusal=names.in_folder, keeps=frozenset({"visible"})),
     )
 }  # fmt: skip

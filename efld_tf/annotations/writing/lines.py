@@ -102,8 +102,8 @@ def _share(face: AnnotatedFace, name: str) -> str:
 
 def _cells(values: Iterable[object]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(values)  # so that both are quoted in cells
+    return text.getvalue().removesuffix("\r\n")
 
 
 def is_kept(kind: type[BaseException] | None, partial: bool) -> bool:

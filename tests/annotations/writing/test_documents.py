@@ -76,7 +76,7 @@ def test_labels_of_a_face_with_missing_points() -> None:
     assert "nan" not in skeleton["svg"] and len(skeleton["sublabels"]) == 68
 
 
-@pytest.mark.parametrize("name", ["a\x01.jpg", "a\udcff.jpg"])
+@pytest.mark.parametrize("name", ["a\x01.jpg", "a\udcff.jpg", "a\ufffe.jpg", "\uffff.jpg"])
 def test_names_that_xml_cannot_hold(tmp_path: Path, name: str) -> None:
     with CvatWriter(tmp_path / "cvat", "ibug68", tmp_path) as writer:
         with refuses("XML"):
