@@ -272,6 +272,40 @@ def test_numbers_that_count_faces_are_no_names_of_points(folder: Path) -> None:
     np.testing.assert_array_equal(second.points, (POINTS + 1).astype(np.float32))
 
 
+def _chosen(folder: Path, options: dict[str, str], ids: list[str], **more: Any) -> Path:
+    """A project whose points have what was chosen from the options of a dropdown."""
+    regions = [point(xy, part=id, **more) for id, xy in zip(ids, POINTS, strict=True)]
+    attribute = {"type": "dropdown", "description": "", "options": options, "default_options": {}}
+    exported = writers_via.images({"a.jpg": regions})
+    path = folder / "via.json"
+    path.write_text(json.dumps(writers_via.project(exported, part=attribute)))
+    return path
+
+
+@pytest.mark.parametrize("ids", ["01234", "12345", "abcde"])
+def test_what_was_chosen_stands_for_its_meaning(folder: Path, ids: str) -> None:
+    """The options are sorted by their text, so that ids are no numbers of points."""
+    options = dict(zip(ids, sorted(NAMES), strict=True))
+    by_name = {name: id for id, name in options.items()}
+    record = one(_chosen(folder, options, [by_name[name] for name in NAMES]))
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+
+
+def test_ids_that_are_the_names(folder: Path) -> None:
+    meanings = ["right", "left", "tip", "corner", "other corner"]
+    record = one(_chosen(folder, dict(zip(NAMES, meanings, strict=True)), list(NAMES)))
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    record = one(_chosen(folder, dict.fromkeys("01234", ""), list("01234")))
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+
+
+def test_meanings_that_are_not_the_schema_s(folder: Path) -> None:
+    words = ["Auge rechts", "Auge links", "Nase", "Mund rechts", "Mund links"]
+    path = _chosen(folder, dict(zip("01234", words, strict=True)), list("01234"))
+    with refuses("Auge rechts", "Nase", *NAMES, "names=ignore", SCHEMA):
+        read(path)
+
+
 def test_names_that_are_not_the_schema_s(folder: Path) -> None:
     regions = named(POINTS)
     regions[2]["region_attributes"]["part"] = "snout"
