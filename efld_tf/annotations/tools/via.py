@@ -18,7 +18,8 @@ from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.point_names import simplified
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import drawn, via_files
-from efld_tf.annotations.tools.drawn import Options, Picture, Shape
+from efld_tf.annotations.tools.drawn import Options
+from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.annotations.tools.via_files import Entry, Region
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
