@@ -113,8 +113,8 @@ def give_boxes(found: Sequence[Face], boxes: Sequence[Shape]) -> None:
     """Gives faces without a box one of their group, or one that holds most of their points.
 
     Those that fit best come first: what a box and the box around the points have in common, by what
-    they cover together, times the share of the points that it holds; then smaller boxes. The order
-    of shapes does not matter.
+    they cover together, times the square of the share of the points that it holds; then smaller
+    boxes. The order of shapes does not matter.
     """
     given = {id(face.box) for face in found if face.box is not None}
     by_group: dict[str | None, list[Shape]] = defaultdict(list)
@@ -133,7 +133,7 @@ def give_boxes(found: Sequence[Face], boxes: Sequence[Shape]) -> None:
         held = _held(points, corners[group])
         own = np.flatnonzero((2 * held > len(points)) | (group is not None))
         fits, areas = _fits(points, corners[group][:, own])
-        fits = fits * held[own] / len(points)
+        fits = fits * (held[own] / len(points)) ** 2
         for i in np.lexsort((areas, -fits))[:MOST_BOXES]:
             box = by_group[group][own[i]]
             place = (-fits[i], areas[i], *box.points.ravel(), *points.mean(axis=0))

@@ -193,14 +193,15 @@ def test_a_misspelt_name_is_shown_where_it_is(folder: Path) -> None:
 
 def test_boxes_do_not_depend_on_the_order_of_shapes(folder: Path) -> None:
     """The small box holds most points of both faces, but fits the small face."""
-    large, small = (POINTS - 200) * 1.5 + 200, POINTS / 2 + [150, 100]
+    shape_of_face = np.array([[-20, -20], [20, -20], [0, 0], [-15, 20], [15, 20]])
+    large, small = 3 * shape_of_face + 200, shape_of_face + [270, 200]
     parts = [singles(large, 0), singles(small, 1),
-             [box(100, 100, 330, 330)], [box(170, 130, 295, 330)]]
+             [box(100, 100, 330, 330)], [box(170, 130, 320, 262)]]
     for order in itertools.permutations(parts):
         write(folder / "a.json", [one for part in order for one in part])
         boxes = {float(r.points[0, 0]): r.box for r in faces(folder)[0]}
-        np.testing.assert_array_equal(boxes[125], [100, 100, 330, 330])
-        np.testing.assert_array_equal(boxes[225], [170, 130, 295, 330])
+        np.testing.assert_array_equal(boxes[140], [100, 100, 330, 330])
+        np.testing.assert_array_equal(boxes[250], [170, 130, 320, 262])
 
 
 @pytest.mark.parametrize(
