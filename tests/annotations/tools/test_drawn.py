@@ -194,7 +194,7 @@ def test_a_misspelt_name_is_shown_where_it_is(folder: Path) -> None:
 def test_boxes_do_not_depend_on_the_order_of_shapes(folder: Path) -> None:
     """The small box holds most points of both faces, but fits the small face."""
     shape_of_face = np.array([[-20, -20], [20, -20], [0, 0], [-15, 20], [15, 20]])
-    large, small = 3 * shape_of_face + 200, shape_of_face + [270, 200]
+    large, small = 3 * shape_of_face + 200, shape_of_face + np.array([270, 200])
     parts = [singles(large, 0), singles(small, 1),
              [box(100, 100, 330, 330)], [box(170, 130, 320, 262)]]
     for order in itertools.permutations(parts):
