@@ -202,3 +202,85 @@ def test_a_file_in_a_folder_beside_that_of_the_images(tmp_path: Path) -> None:
         assert record.image.resolve() == image
     found = sources.read(f"dlib:{tmp_path}/xml/faces.xml")
     assert found.records[0].key == "../images/1.jpg"
+
+
+def _labelled(label: str, points: np.ndarray = POINTS) -> str:
+    head, *parts = dlib_box(points).split("\n")
+    return "\n".join([head, f"<label>{label}</label>", *parts])
+
+
+def test_labels(tmp_path: Path) -> None:
+    boxes = [_labelled("face"), _labelled("statue", POINTS + 5), "<box><label>tie</label></box>"]
+    path = _write(tmp_path, dlib_text([("helen/trainset/1.jpg", boxes)]))
+    with refuses("'face'", "'statue'", "category=NAME", path=path):
+        list(dlib.read(path))
+    record, *notes = dlib.read(path, category="face")
+    assert isinstance(record, FaceRecord)
+    np.testing.assert_array_equal(record.points, POINTS)
+    assert_told(notes[0].text, "1 box", "'statue'")
+    assert_told(notes[1].text, "1 box", "without parts")
+    assert len(list(dlib.read(path, category="face,statue"))) == 3
+    with refuses("category", "'face'", "'statue'", path=path):
+        list(dlib.read(path, category="person"))
+
+
+def test_boxes_with_and_without_a_label(tmp_path: Path) -> None:
+    boxes = [_labelled("statue"), dlib_box(POINTS + 5)]
+    path = _write(tmp_path, dlib_text([("helen/trainset/1.jpg", boxes)]))
+    with refuses("'statue'", "category=NAME", path=path):
+        list(dlib.read(path))
+    record, note = dlib.read(path, category=",")
+    np.testing.assert_array_equal(record.points, POINTS + 5)
+    assert_told(note.text, "1 box", "'statue'")
+    path = _write(tmp_path, dlib_text([("helen/trainset/1.jpg", [_labelled("face")] * 2)]))
+    assert len(list(dlib.read(path))) == 2
+
+
+@pytest.mark.parametrize("order", [(60, 68), (68, 60)])
+def test_all_boxes_tell_the_schema(tmp_path: Path, order: tuple[int, int]) -> None:
+    boxes = [dlib_box(POINTS[:count]) for count in order]
+    path = _write(tmp_path, dlib_text([("helen/trainset/1.jpg", boxes)]))
+    records = list(dlib.read(path))
+    assert [record.schema for record in records] == ["ibug68"] * 2
+    assert sorted(np.isfinite(record.points[:, 0]).sum() for record in records) == [60, 68]
+    boxes.append(dlib_box(some_points(194).round()))
+    path = _write(tmp_path, dlib_text([("helen/trainset/1.jpg", boxes)]))
+    with refuses("ibug68", "helen194", "schema=", path=path):
+        list(dlib.read(path))
+
+
+def _named(names: str, points: np.ndarray) -> str:
+    parts = [f"<part name='{name}' x='{x:.0f}' y='{y:.0f}'/>"
+             for name, (x, y) in zip(names, points, strict=True)]
+    return "\n".join(["<box top='1' left='2' width='30' height='40'>", *parts, "</box>"])
+
+
+def test_names_may_be_ignored(tmp_path: Path) -> None:
+    five = POINTS[:5]
+    boxes = [_named("edcba", five), _named("edcba", five + 1), _named("abcde", five),
+             _named("edcb", five[:4])]
+    path = _write(tmp_path, dlib_text([("helen/trainset/1.jpg", boxes)]))
+    errors = list(dlib.read(path, schema="mtfl5"))
+    assert_refusal(errors[0], "'e'", "mtfl5", "names=ignore", path=path, line=6)
+    assert [error.line for error in errors if isinstance(error, DataError)] == [6, 13, 20, 27]
+    first, second, order, count = dlib.read(path, schema="mtfl5", names="ignore")
+    np.testing.assert_array_equal(first.points, five)
+    np.testing.assert_array_equal(second.points, five + 1)
+    assert_refusal(order, "order", "names=ignore", path=path, line=19)
+    assert_refusal(count, 5, 4, "mtfl5", path=path, line=26)
+    with refuses("names", "match", "ignore", "first"):
+        list(dlib.read(path, schema="mtfl5", names="first"))
+
+
+def test_one_more_part(tmp_path: Path) -> None:
+    more = BOX.replace("</box>", "<part name='mole' x='5' y='6'/>\n</box>")
+    path = _write(tmp_path, dlib_text([("helen/trainset/1.jpg", [more, BOX])]))
+    record, other, note = dlib.read(path, schema="ibug68")
+    for face in (record, other):
+        np.testing.assert_array_equal(face.points, POINTS)
+    assert_told(note.text, "1 part", "'mole'")
+    # It may be meant for the one that is not there.
+    some = more.replace("name='03'", "name='nose'")
+    error, _ = dlib.read(_write(tmp_path, dlib_text([("helen/trainset/1.jpg", [some, BOX])])),
+                         schema="ibug68")
+    assert_refusal(error, "ibug68", "'nose'", "'mole'", "names=ignore", path=path, line=9)

@@ -43,7 +43,8 @@ from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import cvat_tracks
 from efld_tf.annotations.tools.cvat_images import Drawn, Images
 from efld_tf.annotations.tools.cvat_tasks import Tasks, whole_number
-from efld_tf.annotations.tools.drawn import IGNORE, Options, Picture, Shape, faces, stated_size
+from efld_tf.annotations.tools.drawn import IGNORE, Options, faces, stated_size
+from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.arrays import Floats
 from efld_tf.errors import DataError
 

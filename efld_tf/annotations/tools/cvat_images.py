@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from efld_tf.annotations import image_paths, listing, parsing
 from efld_tf.annotations.tools.cvat_tasks import Task, whole_number
-from efld_tf.annotations.tools.drawn import Picture, Shape
+from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.errors import DataError, EfldError
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.tools.cvat_images import Drawn
-from efld_tf.annotations.tools.drawn import Shape
+from efld_tf.annotations.tools.shapes import Shape
 from efld_tf.text import counted
 
 # How a shape came to a frame: somebody drew it, CVAT moved it between two that somebody drew, or

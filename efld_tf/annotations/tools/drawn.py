@@ -8,15 +8,17 @@ A face is drawn in one of three ways:
   in the face's box, or are the only ones of their image. Without labels, they are in the schema's
   order.
 
-A box belongs to the face of its group, or to the one whose points it holds. Other shapes are left
-out and counted. The readers of the tools' files make `Picture`s, and `faces` does the rest.
+A box belongs to the face of its group, or to the one whose points it holds. Where points have
+names, shapes of as many points without names are no faces. Other shapes, and points with other
+names beside all of the schema's, are left out and counted. The readers of the tools' files make
+`Picture`s, and `faces` does the rest.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,9 @@ from efld_tf.annotations import image_paths, parsing, point_names
 from efld_tf.annotations.declared import choice, schema_named
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import LICENSE, FaceRecord, checked_points
+from efld_tf.annotations.tools import grouping
+from efld_tf.annotations.tools.grouping import Face
+from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.text import counted
@@ -34,59 +39,6 @@ MATCH, IGNORE = "match", "ignore"
 
 # The first pixel's centre as tools may count it: some count pixels, some their edges, some from 1.
 ORIGINS = ("0", "0.5", "1")
-
-
-@dataclass(frozen=True, eq=False)
-class Shape:
-    """Something that was drawn.
-
-    Attributes:
-      points: [K, 2] float64 in the tool's pixels; K is 1 for a single point, and 0 for what is no
-        points, such as a mask. A box has two corners. NaN for points that are not annotated.
-      label: what the user called it; "" for nothing.
-      is_box: whether it is a box.
-      names: the names of the points, if each has one.
-      group: what shapes of one face have in common; None if the tool does not tell.
-      visible: [K] bool, False for occluded points; None if the tool does not tell.
-      attributes: what else it says.
-      line: its line in the file; None where lines tell nothing.
-    """
-
-    points: np.ndarray
-    label: str = ""
-    is_box: bool = False
-    names: tuple[str, ...] | None = None
-    group: str | None = None
-    visible: np.ndarray | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    line: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """An image and what was drawn on it.
-
-    Attributes:
-      name: its name in the annotation file.
-      shapes: what was drawn.
-      path, line: the annotation file, and where it has the image.
-      size: width and height in pixels, if the annotation states them.
-      frame: the frame, if the image is a video.
-      identity: what must not be on both sides of a split; None for the image.
-      normalised: whether points are shares of the image's width and height.
-      upright: whether the tool shows photos turned as their EXIF orientation says; None if that is
-        not known.
-    """
-
-    name: str
-    shapes: Sequence[Shape]
-    path: Path
-    line: int | None = None
-    size: tuple[int, int] | None = None
-    frame: int | None = None
-    identity: str | None = None
-    normalised: bool = False
-    upright: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -152,15 +104,8 @@ def faces(
     for label, count in sorted(reader.left_out.items()):
         name = f"labelled {parsing.shorten(label)}" if label else "without a label"
         yield Note(f"left out: {counted(count, 'shape')} {name}")
-
-
-@dataclass
-class _Face:
-    """The shapes of a face: one of all points, or single points; and its box."""
-
-    shapes: list[Shape]
-    group: str | None
-    box: Shape | None = None
+    for name, count in sorted(reader.other_points.items()):
+        yield Note(f"left out: {counted(count, 'point')} named {parsing.shorten(name)}")
 
 
 class _Faces:
@@ -175,10 +120,11 @@ class _Faces:
             shape.visible is not None and not shape.visible.all()
             for picture in pictures for shape in picture.shapes)
         self.left_out: Counter[str] = Counter()
+        self.other_points: Counter[str] = Counter()
 
     def of(self, picture: Picture) -> Iterator[FaceRecord | DataError]:
         """The faces of a picture."""
-        found: list[_Face] = []
+        found: list[Face] = []
         singles: list[Shape] = []
         boxes: list[Shape] = []
         for shape in picture.shapes:
@@ -186,18 +132,22 @@ class _Faces:
                 boxes.append(shape)
             elif self._has_other_names(shape):
                 self.left_out[shape.label] += 1
-            elif len(shape.points) == 1 and self._count > 1 and shape.names is None:
-                singles.append(shape)
+            elif self._is_single(shape):
+                if self._indices and shape.label and shape.label not in self._indices:
+                    self.other_points[shape.label] += 1
+                else:
+                    singles.append(shape)
             elif len(shape.points) and shape.label in self._face_labels:
-                found.append(_Face([shape], shape.group))
+                found.append(Face([shape], shape.group))
             else:
                 self.left_out[shape.label] += 1
         boxes = [box for box in boxes if self._may_be_face(box)]
         try:
-            found += _grouped(singles, boxes, picture)
+            found += grouping.grouped(
+                singles, boxes, picture, self._count, named=bool(self._indices))
         except DataError as error:
             yield _of_image(error, picture)
-        _give_boxes(found, boxes)
+        grouping.give_boxes(found, boxes)
         given = {id(face.box) for face in found}
         self.left_out.update(box.label for box in boxes if id(box) not in given)
         for face in found:
@@ -206,6 +156,10 @@ class _Faces:
             except DataError as error:
                 yield _of_image(error, picture)
 
+    def _is_single(self, shape: Shape) -> bool:
+        return len(shape.points) == 1 and not shape.is_box and shape.names is None \
+            and self._count > 1
+
     def _match(self, pictures: Sequence[Picture]) -> dict[str, int]:
         """The index of each name of a point, of all pictures; what has other names is no face."""
         families: dict[str | None, dict[str, None]] = defaultdict(dict)
@@ -213,8 +167,7 @@ class _Faces:
             for shape in picture.shapes:
                 if shape.names is not None and self._wanted(shape.label):
                     families[shape.label].update(dict.fromkeys(shape.names))
-                elif len(shape.points) == 1 and not shape.is_box and shape.label \
-                        and self._count > 1:
+                elif self._is_single(shape) and shape.label:
                     families[None][shape.label] = None
         if not families or not self._options.match_names:
             return {}
@@ -223,8 +176,44 @@ class _Faces:
         if not own or not self._options.categories:
             own = point_names.families_of(families, schema, "category")
         self._others = families.keys() - own
-        names = dict.fromkeys(name for family in own for name in families[family])
-        return point_names.match(list(names), schema, first)
+        self._check_one([family for family in own if family is not None])
+        names = [*dict.fromkeys(name for family in own for name in families[family])]
+        try:
+            return point_names.match(names, schema, first, more=True)
+        except EfldError as error:
+            raise self._where(names, own, pictures, error) from error
+
+    def _where(
+        self, names: Sequence[str], own: Sequence[str | None], pictures: Sequence[Picture],
+        error: EfldError,
+    ) -> EfldError:
+        """The error of matching names, with the first place of the rarest unknown name."""
+        known = {*map(point_names.simplified, schemas.get(self._options.schema).names)}
+        unknown = [name for name in names if point_names.simplified(name) not in known]
+        if point_names.numbered(unknown):
+            return error
+        places: dict[str, tuple[Picture, Shape]] = {}
+        counts: Counter[str] = Counter()
+        for picture in pictures:
+            for shape in picture.shapes:
+                family = None if shape.names is None else shape.label
+                if family in own and (shape.names is not None or self._is_single(shape)):
+                    for name in shape.names or (shape.label,):
+                        places.setdefault(name, (picture, shape))
+                        counts[name] += 1
+        if not unknown:
+            return error
+        name = min(unknown, key=lambda name: counts[name])
+        picture, shape = places[name]
+        return DataError(picture.path, f"image {parsing.shorten(picture.name)} has a point "
+                                       f"{parsing.shorten(name)}: {error}", shape.line)
+
+    def _check_one(self, labels: Sequence[str]) -> None:
+        """Refuses several labels that may be faces, unless the source says that they are."""
+        if len(labels) > 1 and not self._options.categories:
+            several = ", ".join(parsing.shorten(label) for label in sorted(labels)[:8])
+            raise EfldError(f"shapes of several labels may be faces: {several}; say category=NAME, "
+                            "or several with commas between them")
 
     def _has_other_names(self, shape: Shape) -> bool:
         if shape.names is not None:
@@ -236,17 +225,24 @@ class _Faces:
 
     def _labels_of_faces(self, pictures: Sequence[Picture]) -> frozenset[str]:
         """The labels of shapes that are faces: those given, or those with the right points."""
-        several = [shape for picture in pictures for shape in picture.shapes
-                   if not shape.is_box and (len(shape.points) > 1 or shape.names is not None)]
         if self._options.categories:
             return self._options.categories
-        labels = {shape.label for shape in several
-                  if shape.names is not None or len(shape.points) == self._count}
+        shapes = [shape for picture in pictures for shape in picture.shapes if not shape.is_box]
+        skeletons = {shape.label for shape in shapes if shape.names is not None}
+        if skeletons or self._indices:
+            labels = skeletons - self._others
+            if not self._options.match_names:
+                labels = {shape.label for shape in shapes if shape.names is not None
+                          and len(shape.points) == self._count} or labels
+        else:
+            labels = {shape.label for shape in shapes
+                      if len(shape.points) == self._count and not self._is_single(shape)}
+        self._check_one([*labels])
         # If none has as many points, each is a face with a wrong number of them, unless faces are
         # drawn as single points.
-        single = any(len(shape.points) == 1 and not shape.is_box and shape.names is None
-                     for picture in pictures for shape in picture.shapes)
-        return frozenset(labels or ({shape.label for shape in several} if not single else ()))
+        if labels or any(self._is_single(shape) for shape in shapes):
+            return frozenset(labels)
+        return frozenset(shape.label for shape in shapes if len(shape.points) > 1)
 
     def _may_be_face(self, box: Shape) -> bool:
         if not self._options.categories or box.label in self._options.categories:
@@ -254,7 +250,7 @@ class _Faces:
         self.left_out[box.label] += 1
         return False
 
-    def _record(self, face: _Face, picture: Picture) -> FaceRecord:
+    def _record(self, face: Face, picture: Picture) -> FaceRecord:
         options, path = self._options, picture.path
         line = face.shapes[0].line or picture.line
         points = np.full((self._count, 2), np.nan)
@@ -287,10 +283,11 @@ class _Faces:
             upright=picture.upright,
             image_size=picture.size,
             normalised=picture.normalised,
+            scalable=picture.scalable,
         )
 
     def _placed(
-        self, face: _Face, path: Path, line: int | None
+        self, face: Face, path: Path, line: int | None
     ) -> Iterator[tuple[int, Shape, int]]:
         """For each point of a face its index in the schema, its shape and its row there."""
         single = len(face.shapes) > 1 or len(face.shapes[0].points) == 1
@@ -313,15 +310,21 @@ class _Faces:
         if shape.names is not None and self._options.match_names:
             if len(set(shape.names)) < len(shape.names):
                 raise DataError(path, "two points of the same name in one shape", line)
-            yield from ((self._indices[name], shape, i) for i, name in enumerate(shape.names))
+            others = [name for name in shape.names if name not in self._indices]
+            self.other_points.update(others)
+            yield from ((self._indices[name], shape, i) for i, name in enumerate(shape.names)
+                        if name in self._indices)
             return
-        self._check_count(len(shape.points), path, line)
+        self._check_count(len(shape.points), path, line, shape.label)
         yield from ((index, shape, index) for index in range(self._count))
 
-    def _check_count(self, count: int, path: Path, line: int | None) -> None:
+    def _check_count(self, count: int, path: Path, line: int | None, label: str = "") -> None:
         if count != self._count:
-            raise DataError(
-                path, f"expected {self._count} points of {self._options.schema}, got {count}", line)
+            advice = ""
+            if not self._options.categories and label:
+                advice = f" of {parsing.shorten(label)}; category=NAME says which labels are faces"
+            raise DataError(path, f"expected {self._count} points of {self._options.schema}, got "
+                                  f"{count}{advice}", line)
 
 
 def _of_image(error: DataError, picture: Picture) -> DataError:
@@ -329,78 +332,6 @@ def _of_image(error: DataError, picture: Picture) -> DataError:
     if error.line is not None:
         return error
     return DataError(error.path, f"image {parsing.shorten(picture.name)}: {error.reason}")
-
-
-def _grouped(
-    singles: Sequence[Shape], boxes: Sequence[Shape], picture: Picture
-) -> list[_Face]:
-    """Single points by face: by their group, or else by the box that they lie in.
-
-    Raises:
-      DataError: a point without a group lies in no box of several, or in more than one.
-    """
-    groups: dict[str | None, list[Shape]] = defaultdict(list)
-    for shape in singles:
-        groups[shape.group].append(shape)
-    loose = groups.pop(None, [])
-    found = [_Face(shapes, group) for group, shapes in groups.items()]
-    if not loose:
-        return found
-    boxes = [box for box in boxes if box.group not in groups]
-    if len(boxes) < 2:
-        return [*found, _Face(loose, None)]
-    by_box: dict[int, list[Shape]] = defaultdict(list)
-    corners = _corners(boxes)
-    for shape in loose:
-        holding = np.flatnonzero(_held(shape.points, corners))
-        if len(holding) != 1:
-            number = "no" if not len(holding) else "more than one"
-            raise DataError(
-                picture.path, f"the point {parsing.shorten(shape.label)} lies in {number} box: "
-                "give the points of a face a group", shape.line or picture.line)
-        by_box[int(holding[0])].append(shape)
-    return [*found, *(_Face(shapes, boxes[i].group, boxes[i]) for i, shapes in by_box.items())]
-
-
-def _give_boxes(found: Sequence[_Face], boxes: Sequence[Shape]) -> None:
-    """Gives each face its box: that of its group, or the smallest that holds most of its points."""
-    given = {id(face.box) for face in found if face.box is not None}
-    free = sorted((box for box in boxes if id(box) not in given),
-                  key=lambda box: float(np.ptp(box.points, axis=0).prod()))
-    grouped: dict[str | None, list[Shape]] = defaultdict(list)
-    for box in free:
-        grouped[box.group].append(box)
-    loose = grouped.pop(None, [])
-    corners, is_free = _corners(loose), np.ones(len(loose), bool)
-    for face in found:
-        if face.box is not None:
-            continue
-        if grouped.get(face.group):
-            face.box = grouped[face.group].pop(0)
-            continue
-        points = np.concatenate([shape.points for shape in face.shapes])
-        points = points[np.isfinite(points).all(axis=-1)]
-        own = np.flatnonzero(is_free & (2 * _held(points, corners) > len(points)))
-        if len(own):
-            face.box = loose[own[0]]
-            is_free[own[0]] = False
-
-
-def _corners(boxes: Sequence[Shape]) -> np.ndarray:
-    """The lower and the upper corners of boxes, [2, B, 2]."""
-    if not boxes:
-        return np.empty((2, 0, 2))
-    return np.array([[box.points.min(axis=0), box.points.max(axis=0)]
-                     for box in boxes]).swapaxes(0, 1)
-
-
-def _held(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """How many of the points each box holds, [B]."""
-    low, high = corners
-    held = np.zeros(len(low), int)
-    for point in points if len(low) else ():
-        held += ((point >= low) & (point <= high)).all(axis=-1)
-    return held
 
 
 def stated_size(width: object, height: object) -> tuple[int, int] | None:

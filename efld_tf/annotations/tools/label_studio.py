@@ -42,10 +42,11 @@ from efld_tf.annotations import json_values, listing, parsing, point_names
 from efld_tf.annotations.declared import choice, image_folders
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.annotations.tools.drawn import MATCH, Options, Picture, Shape, faces
+from efld_tf.annotations.tools.drawn import MATCH, Options, faces
 from efld_tf.annotations.tools.label_studio_regions import BOX, POINT, Region, groups_of, regions_of
 from efld_tf.annotations.tools.label_studio_tasks import NEWEST, OLDEST, Task, Tasks
 from efld_tf.annotations.tools.local_copies import Address, LocalCopies, path_parts
+from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.errors import DataError, EfldError
 from efld_tf.text import counted
 
@@ -280,7 +281,8 @@ def _picture(
             # Answers to a single point say nothing of the face.
             attributes=region.attributes if region.kind == BOX else {}))
     return Picture(
-        view.name, shapes, path, size=size, normalised=size is None, upright=True)
+        view.name, shapes, path, size=size, normalised=size is None,
+        scalable=size is not None, upright=True)
 
 
 FORMAT = Format(

@@ -28,7 +28,8 @@ from efld_tf.annotations.declared import image_folders
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import drawn
-from efld_tf.annotations.tools.drawn import Options, Picture, Shape
+from efld_tf.annotations.tools.drawn import Options
+from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.errors import DataError
 from efld_tf.text import counted
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +18,8 @@ from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.point_names import simplified
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import drawn, via_files
-from efld_tf.annotations.tools.drawn import Options, Picture, Shape
+from efld_tf.annotations.tools.drawn import Options
+from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.annotations.tools.via_files import Entry, Region
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
@@ -63,8 +64,9 @@ def read(
     """
     options = Options.parse(schema, names, first, category, origin)
     folders = image_folders(images, [path.parent, path.parent / "images"])
-    found, dated = via_files.read(path)
-    entries = [entry for entry in found if isinstance(entry, Entry)]
+    content = via_files.read(path)
+    entries = [entry for entry in content.images if isinstance(entry, Entry)]
+    _say_what_was_chosen(entries, content.choices, options)
     for option, attribute in (("label", label), ("group", group)):
         if attribute:
             _check_attribute(option, attribute, entries, path)
@@ -72,7 +74,7 @@ def read(
     labelling = label or _labelling(entries, group, naming, options, path)
     pictures: list[Picture | DataError] = []
     sizes: dict[str, int | None] = {}
-    for item in _located(found, folders, path):
+    for item in _located(content.images, folders, path):
         if isinstance(item, DataError):
             pictures.append(item)
             continue
@@ -80,7 +82,8 @@ def read(
         sizes[name] = entry.bytes
         shapes = [_shape(region, entry, naming if region.is_single else labelling, group)
                   for region in entry.regions]
-        pictures.append(Picture(name, shapes, path, entry.line, upright=True if dated else None))
+        pictures.append(Picture(name, shapes, path, entry.line,
+                                upright=True if content.dated else None))
     yield from _watched(drawn.faces(pictures, options, folders, path), sizes)
     yield from _cut(entries)
 
@@ -97,6 +100,33 @@ def _shape(region: Region, entry: Entry, naming: str | None, group: str) -> Shap
         attributes=attributes,
         line=region.line,
     )
+
+
+def _say_what_was_chosen(
+    entries: Sequence[Entry], choices: Mapping[str, Mapping[str, str]], options: Options
+) -> None:
+    """Puts the meanings of ids in their place, unless the ids are the names of points.
+
+    Ids that are texts of their own stay if neither they nor their meanings are such names; numbers
+    never do, since they are not those of points.
+    """
+    known = _known(options)
+    meant = {}
+    for key, meanings in choices.items():
+        ids, texts = ({*map(simplified, names)} for names in (meanings, meanings.values()))
+        numbers = all(id.isdecimal() for id in ids)
+        if len(texts) == len(meanings) and not ids & known and (texts & known or numbers):
+            meant[key] = meanings
+    for region in (region for entry in entries for region in entry.regions if meant):
+        region.texts = {key: meant.get(key, {}).get(text, text)
+                        for key, text in region.texts.items()}
+
+
+def _known(options: Options) -> set[str]:
+    """The names of the schema's points, simplified, but for numbers: they are no evidence of a
+    name, since they may as well count faces."""
+    known = {simplified(name) for name in schemas.get(options.schema).names}
+    return {name for name in known if not name.isdecimal()}
 
 
 def _check_attribute(option: str, name: str, entries: Sequence[Entry], path: Path) -> None:
@@ -125,8 +155,8 @@ def _naming(
 ) -> str | None:
     """The attribute that names single points; None if they have no names.
 
-    It is the only one whose values are names of the schema's points, or else the only one whose
-    values differ. Numbers are no evidence of a name, since they may as well count faces.
+    It is the only one whose values are names of the schema's points (see `_known`), or else the
+    only one whose values differ.
 
     Raises:
       DataError: several attributes may name them.
@@ -135,8 +165,7 @@ def _naming(
         return None
     regions = [region for entry in entries for region in entry.regions if region.is_single]
     values = _values(regions, group)
-    known = {simplified(name) for name in schemas.get(options.schema).names}
-    known = {name for name in known if not name.isdecimal()}
+    known = _known(options)
     sure = [key for key, texts in values.items() if {simplified(text) for text in texts} <= known]
     candidates = sure or [key for key, texts in values.items() if len(texts) > 1]
     if len(candidates) > 1:

@@ -1,7 +1,9 @@
 """The layouts of VGG Image Annotator's files: what was drawn on which image.
 
 Version 2 saves a project and exports annotations as JSON or as a table; version 1 (1.0 and 1.1)
-exports the same, with regions by number in JSON. Version 3 saves a project of another layout:
+exports the same, with regions by number in JSON. What is chosen from options (dropdown, radio)
+stands there by its id; a project alone says what ids mean (`_via_attributes`). Version 3 saves a
+project of another layout:
 
     {"a.jpg14320": {"filename": "a.jpg", "size": 14320, "file_attributes": {}, "regions": [
         {"shape_attributes": {"name": "point", "cx": 10, "cy": 20},
@@ -43,7 +45,7 @@ SHAPES_3 = {1: POINT, 2: RECTANGLE, 6: POLYLINE, 7: POLYGON}
 IMAGE_3 = 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Region:
     """Something that was drawn.
 
@@ -85,21 +87,36 @@ class Entry:
     line: int | None = None
 
 
-def read(path: Path) -> tuple[list[Entry | DataError], bool]:
-    """The images of a file in its order, or the errors that say why one has none.
+@dataclass(frozen=True)
+class Content:
+    """What a file has.
 
-    Returns:
-      Them, and whether the file states the version of its layout, which VIA does since 2020.
+    Attributes:
+      images: the images in its order, or the errors that say why one has none.
+      dated: whether it states the version of its layout, which VIA does since 2020.
+      choices: the meanings of what may be chosen as an attribute of a region, by their ids, where
+        regions have these ids.
+    """
+
+    images: list[Entry | DataError]
+    dated: bool = False
+    choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def read(path: Path) -> Content:
+    """What a file has.
 
     Raises:
       DataError: the file is not VIA's, or damaged as a whole.
     """
     if path.suffix.lower() == ".csv":
-        return list(_table(path)), False
+        return Content(list(_table(path)))
     content = json_values.load(path, unique=True)
     if isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in PROJECT_3):
-        return list(_project_3(content, path)), "data_format_version" in content["project"]
+        dated = "data_format_version" in content["project"]
+        return Content(list(_project_3(content, path)), dated)
     dated = isinstance(content, dict) and "_via_data_format_version" in content
+    choices = _choices(content.get("_via_attributes")) if isinstance(content, dict) else {}
     if isinstance(content, dict) and "_via_img_metadata" in content:
         content = content["_via_img_metadata"]
     if not isinstance(content, dict) or not any(
@@ -107,7 +124,19 @@ def read(path: Path) -> tuple[list[Entry | DataError], bool]:
     ):
         raise DataError(path, "expected a project of VIA, or the annotations that it exports: "
                               "'filename' and 'regions' of each image")
-    return list(_export(content, path)), dated
+    return Content(list(_export(content, path)), dated, choices)
+
+
+def _choices(attributes: Any) -> dict[str, dict[str, str]]:
+    """The options of the regions' attributes in a project of version 2, see `Content.choices`."""
+    regions = attributes.get("region") if isinstance(attributes, dict) else None
+    found = {}
+    for name, attribute in regions.items() if isinstance(regions, dict) else ():
+        options = attribute.get("options") if isinstance(attribute, dict) else None
+        if isinstance(options, dict):
+            found[name] = {id: text for id, text in options.items()
+                           if isinstance(text, str) and text.strip()}
+    return found
 
 
 def _export(content: dict[str, Any], path: Path) -> Iterator[Entry | DataError]:

@@ -16,6 +16,7 @@ trains on that corner of the image.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -44,10 +45,11 @@ def read(
 ) -> Iterator[FaceRecord | DataError | Note]:  # fmt: skip
     """The faces of a data.yaml or of a folder, image by image; the identity is the image.
 
-    A folder with a data.yaml is read as that says. Copies that Roboflow made of a photo share its
-    identity. Images without a label file, or with an empty one, have no face. Boxes without points
-    and other classes than the faces' are left out and counted. Labels are read twice, since all of
-    them together tell which classes and flags there are.
+    A folder with a data.yaml is read as that says; the splits that are not read are told. Copies
+    that Roboflow made of a photo share its identity. Images without a label file, or with an empty
+    one, have no face. Boxes without points and other classes than the faces' are left out and
+    counted. Labels are read twice, since all of them together tell which classes and flags there
+    are.
 
     Args:
       schema: `NAME` or `FILE.yaml`; required.
@@ -57,7 +59,8 @@ def read(
       split: `train` (the default), `val`, `test` or `all` of data.yaml.
       category: the names or numbers of the faces' classes, with commas between them; by default the
         one whose points are those of the schema.
-      names: `match` for the names of points in data.yaml (`kpt_names`), `ignore` for their order.
+      names: `match` for the names of points in data.yaml (`kpt_names`, or a key like it), `ignore`
+        for their order.
       first: the number of the first point, `0` or `1`, where points are named by numbers that do
         not tell.
 
@@ -91,7 +94,13 @@ def _data_set(
         if root is not None and not Path(root).expanduser().is_dir():
             raise EfldError(f"root: {root} is not a folder")
         data = yolo_data.load(file, None if root is None else Path(root).expanduser())
-        return data, yolo_data.pictures(data, wanted, images)
+        pictures = yolo_data.pictures(data, wanted, images)
+        others = [name for name in data.images if name != wanted]
+        if not split and others:
+            told = Note(f"not read: the split{'s' if len(others) > 1 else ''} {', '.join(others)}; "
+                        "split=all reads all")
+            return data, itertools.chain(pictures, [told])
+        return data, pictures
     if split or root is not None:
         option = "split" if split else "root"
         raise EfldError(f"{option}: there is no {yolo_data.FILE} in {path} that it would be of")
@@ -150,7 +159,11 @@ class _Reader:
                     yield error
 
     def notes(self) -> Iterator[Note]:
-        """What was left out, and what contradicts the schema."""
+        """What was left out, what names points, and what contradicts the schema."""
+        key = self._data.points_key
+        if self._by_name and self._data.points and key != yolo_data.KPT_NAMES:
+            yield Note(f"{parsing.shorten(key)} in {yolo_data.FILE} names the points; names=ignore "
+                       "takes them in the schema's order")
         for what, count in self._left_out.items():
             yield Note(f"left out: {counted(count, 'object')} {what}")
         if self._negative:
@@ -200,6 +213,7 @@ class _Reader:
         the last ones without labels.
         """
         path, names = self._data.file, self._data.points.get(kind, ())
+        key = self._data.points_key
         if not names or not self._by_name:
             got = self._count if self._count < self._total else used
             if self._count < self._total or used > self._total:
@@ -207,14 +221,14 @@ class _Reader:
                                       f"of the class {parsing.shorten(self._class(kind))}")
             return list(range(self._total))
         if used > len(names) or len(names) > self._count:
-            raise DataError(path, f"kpt_names: {len(names)} names of points, but kpt_shape has "
+            raise DataError(path, f"{key}: {len(names)} names of points, but kpt_shape has "
                                   f"{self._count}")
         if len(set(names)) < len(names):
-            raise DataError(path, "kpt_names: two points have the same name")
+            raise DataError(path, f"{key}: two points have the same name")
         try:
             indices = point_names.match(names, self._schema, self._first)
         except EfldError as error:
-            raise DataError(path, f"kpt_names: {error}") from error
+            raise DataError(path, f"{key}: {error}") from error
         return [indices[name] for name in names]
 
     def _class(self, kind: int) -> str:

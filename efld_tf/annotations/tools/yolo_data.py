@@ -7,11 +7,15 @@
     flip_idx: [1, 0, 2, 4, 3]
     names: {0: face}
     kpt_names: {0: [left_eye, right_eye, nose, left_mouth, right_mouth]}
+
+Ultralytics itself does not read `kpt_names`, so that people write the names under other keys, such
+as `keypoints`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -29,6 +33,10 @@ IMAGES = "images"
 SPLITS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
 ALL = "all"
 
+# The key of the names of points, and what others have in their names.
+KPT_NAMES = "kpt_names"
+LIKE_KPT_NAMES = re.compile("kpt|point|landmark", re.IGNORECASE)
+
 # A list of a million paths takes 100 MB.
 MAX_LIST_BYTES = 1 << 28
 MAX_POINTS = 1 << 12
@@ -45,6 +53,7 @@ class DataSet:
       count, numbers: of `kpt_shape`, the points of an object, and the numbers of each, 2 or 3.
       classes: the names of classes, by number.
       points: the names of points, by the number of their class.
+      points_key: the key of these names.
       flip: `flip_idx`, as it stands there; None if it is not there.
       images: the values of its keys for images, by split.
     """
@@ -56,6 +65,7 @@ class DataSet:
     numbers: int | None = None
     classes: dict[int, str] = field(default_factory=dict)
     points: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    points_key: str = KPT_NAMES
     flip: Any = None
     images: dict[str, list[str]] = field(default_factory=dict)
 
@@ -85,9 +95,12 @@ def load(file: Path, root: Path | None = None) -> DataSet:
             and 0 < shape[0] <= MAX_POINTS and shape[1] in (2, 3)):
         raise DataError(file, "kpt_shape: expected [number of points, 2 or 3], which data sets for "
                               "pose have")
+    points, key = _point_names(tree, file), KPT_NAMES
+    if not points:
+        points, key = _point_names_elsewhere(tree, shape[0], file)
     return DataSet(
         file, root or _root(file, declared), declared, shape[0], shape[1], _classes(tree, file),
-        _point_names(tree, file), tree.get("flip_idx"), _splits(tree, file),
+        points, key, tree.get("flip_idx"), _splits(tree, file),
     )
 
 
@@ -120,19 +133,33 @@ def pictures(
     if data.root == here and not os.path.isdir(here / _posix(data.declared)):
         yield Note(f"path {parsing.shorten(data.declared)} of {data.file.name} is not here: its "
                    "images are looked for beside it")
-    wanted = list(data.images) if split == ALL else [split]
+    if split != ALL and split not in data.images:
+        present = ", ".join(data.images) or "none"
+        raise DataError(data.file, f"there is no split {split}: it has {present}")
+    wanted = [(name, value) for name, values in data.images.items() for value in values
+              if split in (ALL, name)]
     seen: set[Path] = set()
-    for name in wanted:
-        if name not in data.images:
-            present = ", ".join(data.images) or "none"
-            raise DataError(data.file, f"there is no split {name}: it has {present}")
-        for value in data.images[name]:
+    missing: list[DataError] = []
+    for name, value in wanted:
+        try:
             for picture in _listed(data, name, value, images):
                 if isinstance(picture, Picture):
                     if picture.file in seen:
                         continue
                     seen.add(picture.file)
                 yield picture
+        except _NoFolderError as error:
+            if split != ALL:
+                raise
+            missing.append(error)
+    if missing and len(missing) == len(wanted):
+        raise missing[0]
+    for lost in missing:  # as in exports of Roboflow, which always name all splits
+        yield Note(f"left out: {lost.reason}")
+
+
+class _NoFolderError(DataError):
+    """What data.yaml names does not exist."""
 
 
 def pictures_of_folder(folder: Path, images: Path | None = None) -> Iterator[Picture]:
@@ -193,6 +220,33 @@ def _point_names(tree: dict[Any, Any], file: Path) -> dict[int, tuple[str, ...]]
     return {int(number): tuple(map(str, points)) for number, points in items.items() if points}
 
 
+def _point_names_elsewhere(
+    tree: dict[Any, Any], count: int, file: Path
+) -> tuple[dict[int, tuple[str, ...]], str]:
+    """As many different names as there are points, under any key like `kpt_names`; and that key."""
+    for key, names in tree.items():
+        if not isinstance(key, str) or not LIKE_KPT_NAMES.search(key):
+            continue
+        if isinstance(names, dict) and set(names) == set(range(count)):
+            names = [names[number] for number in range(count)]
+        if not _has_texts_alone(names):
+            continue
+        try:
+            points = _point_names({**tree, KPT_NAMES: names}, file)
+        except DataError:  # these are no names
+            continue
+        if points and all(len(set(some)) == len(some) == count for some in points.values()):
+            return points, key
+    return {}, KPT_NAMES
+
+
+def _has_texts_alone(names: Any) -> bool:
+    """Whether what may be names of points, by class or of all, are neither numbers nor objects."""
+    values = names.values() if isinstance(names, dict) else names if isinstance(names, list) else ()
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return bool(texts) and all(isinstance(text, str) for text in texts)
+
+
 def _is_number(key: Any) -> bool:
     """Whether a key is the number of a class, or such a number as a text."""
     text = isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 6
@@ -239,8 +293,8 @@ def _listed(
             yield from _pictures_in(folder, place)
             return
     where = data.root if images is None else images
-    raise DataError(data.file, f"{split}: there is no folder or .txt list {parsing.shorten(value)} "
-                               f"in {where}")
+    raise _NoFolderError(data.file, f"{split}: there is no folder or .txt list "
+                                    f"{parsing.shorten(value)} in {where}")
 
 
 def _of_list(data: DataSet, file: Path, images: Path | None) -> Iterator[Picture | DataError]:

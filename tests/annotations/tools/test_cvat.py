@@ -300,7 +300,8 @@ def test_what_is_no_face_is_counted(tmp_path: Path) -> None:
 def test_names_of_nothing_in_the_schema(tmp_path: Path) -> None:
     names = ["eye", "other eye", "nose tip", "mouth 1", "mouth 2"]
     path = _write(tmp_path, _document(_image(_skeleton(names=names))))
-    with refuses("mtfl5", "'eye'", "'mouth 2'", "'right_eye_centre'", "names=ignore", path=path):
+    with refuses("mtfl5", "'eye'", "'mouth 2'", "'right_eye_centre'", "names=ignore", "'a.jpg'",
+                 path=path, line=_line(path, "<skeleton")):
         _read(path)
     (record,), _, _ = _read(path, names="ignore")
     np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))

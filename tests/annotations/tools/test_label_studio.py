@@ -368,10 +368,15 @@ def test_a_photo_that_is_stored_turned(tmp_path: Path) -> None:
     assert images.read_image(record).shape == (400, 300, 3)
 
 
-def test_a_photo_of_another_size(tmp_path: Path) -> None:
-    path = _write(tmp_path, _task(_annotation(*_points(size=(816, 816)))))
-    with refuses("816 x 816", "408 x 408", "sizes=scale"):
-        sources.read(f"label_studio:{path}?schema=mtfl5")
+@pytest.mark.parametrize("option", ["", "&sizes=ignore", "&sizes=scale"])
+def test_a_photo_that_was_shrunk_since(tmp_path: Path, option: str) -> None:
+    """Percentages are right in any size, whatever is said of the stated one."""
+    box = _box(100, 90, 300, 320, size=(816, 816))
+    path = _write(tmp_path, _task(_annotation(*_points(2 * POINTS, size=(816, 816)), box)))
+    (record,) = sources.read(f"label_studio:{path}?schema=mtfl5{option}").records
+    # Halved about the corner of the image, half a pixel before the first pixel's centre.
+    np.testing.assert_allclose(record.points, POINTS - 0.25, rtol=1e-5)
+    np.testing.assert_allclose(record.box, [99.75, 89.75, 299.75, 319.75], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_names_that_are_not_the_schema_s(folder: Path) -> None:
     shapes = singles(POINTS)
     shapes[2]["label"] = "snout"
     write(folder / "a.json", shapes)
-    with refuses("'snout'", "'nose_tip'", "names=ignore", path=folder):
+    with refuses("'snout'", "'nose_tip'", "names=ignore", path=folder / "a.json"):
         read(folder)
     np.testing.assert_array_equal(one(folder, names="ignore").points, POINTS.astype(np.float32))
     shapes[2]["label"] = ""
@@ -244,7 +244,8 @@ def test_real_faces(shared_data: Path, tmp_path: Path) -> None:
             width, height = photo.size
         write(tmp_path / f"{image.stem}.json", shapes, f"C:\\helen\\{image.name}",
               imageWidth=width, imageHeight=height)
-    source = f"labelme:{tmp_path}?schema=ibug68&images={shared_data}/ibug/helen/testset"
+    source = (f"labelme:{tmp_path}?schema=ibug68&category=face"
+              f"&images={shared_data}/ibug/helen/testset")
     found = sources.read(source)
     assert found.notes == [] and len(found.records) == len(faces)
     for record, face in zip(found.records, faces, strict=True):

@@ -93,6 +93,35 @@ def test_ways_of_naming_points(tmp_path: Path, names: Any) -> None:
     np.testing.assert_allclose(record.points, POINTS, atol=1e-6)
 
 
+ORDER = [2, 4, 0, 1, 3]
+ORDERED = [NAMES[i] for i in ORDER]
+
+
+@pytest.mark.parametrize("key", ["keypoint_names", "keypoints", "kpt_label", "kpt_labels"])
+@pytest.mark.parametrize("names", [ORDERED, [ORDERED], {0: ORDERED}, dict(enumerate(ORDERED))])
+def test_names_under_another_key(tmp_path: Path, key: str, names: Any) -> None:
+    path = one_label(tmp_path, yolo_line(0, POINTS[ORDER], BOX), **{key: names})
+    record, note = read_set(path)
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-6)
+    assert_told(note.text, f"'{key}'", "data.yaml", "names=ignore")
+    (by_order,) = read_set(path, names="ignore")
+    np.testing.assert_allclose(by_order.points, POINTS[ORDER], atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [
+    5, "a", ORDERED[:4], [*ORDERED[:4], ORDERED[0]], [4, 3, 2, 1, 0], [0.1] * 5, {"a": ORDERED}, [],
+])  # fmt: skip
+def test_what_is_no_list_of_names(tmp_path: Path, value: Any) -> None:
+    (record,) = read_set(one_label(tmp_path, FACE, keypoints=value))
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-6)
+
+
+def test_other_names_under_another_key(tmp_path: Path) -> None:
+    path = one_label(tmp_path, FACE, keypoints=[*NAMES[:4], "mouth"])
+    with refuses("keypoints", "'mouth'", "'mouth_left_corner'", "names=ignore", path=path):
+        read_set(path)
+
+
 def test_names_of_some_points(tmp_path: Path) -> None:
     """A data set may lack points of the schema, if it names those that it has."""
     line = yolo_line(0, POINTS[[2, 0]], BOX)

@@ -52,8 +52,9 @@ def test_the_layout_of_ultralytics(tmp_path: Path) -> None:
         "images/train/a.jpg": FACE + FACE.replace("0.3", "0.4"), "images/train/sub/b.png": FACE,
         "images/train/empty.jpg": "", "images/train/none.jpg": None, "images/val/c.jpg": FACE,
     }, DATA)  # fmt: skip
-    note, first, second, third, without = read_set(path)
+    note, splits, first, second, third, without = read_set(path)
     assert_told(note.text, "path", "'../datasets/faces'", "data.yaml")
+    assert_told(splits.text, "val", "split=all")
     assert_told(without.text, "1 image", "without a label")
     assert [r.image.relative_to(tmp_path).as_posix() for r in (first, second, third)] == [
         "images/train/a.jpg", "images/train/a.jpg", "images/train/sub/b.png"]
@@ -76,13 +77,22 @@ def test_the_layout_of_roboflow(tmp_path: Path) -> None:
         "train: ../train/images\nval: ../valid/images\ntest: ../test/images\n\n"
         "kpt_shape: [5, 3]\nflip_idx: [1, 0, 2, 4, 3]\n\nnc: 1\nnames: ['face']\n\n"
         "roboflow:\n  workspace: a\n  project: b\n  version: 1\n  license: CC BY 4.0\n")
-    first, second = read_set(path)
+    splits, first, second = read_set(path)
+    assert_told(splits.text, "val", "test", "split=all")
     assert [first.image.name, second.image.name] == [Path(copy).name for copy in copies]
     assert first.identity == second.identity == "anna_jpg"
     (other,) = read_set(path, split="val")
     assert other.image == tmp_path / "faces" / "valid" / "images" / "b.jpg"
     with refuses("test", "../test/images", path=path):
         read_set(path, split="test")
+    # The split for tests is named, but Roboflow makes no folder for an empty one.
+    note, *records = read_set(path, split="all")
+    assert_told(note.text, "test", "../test/images")
+    assert [record.image for record in records] == [first.image, second.image, other.image]
+    for split in ("train", "valid"):
+        (tmp_path / "faces" / split).rename(tmp_path / f"{split}.old")
+    with refuses("train", "../train/images", path=path):
+        read_set(path, split="all")
 
 
 def test_the_layout_of_cvat(tmp_path: Path) -> None:

@@ -1,0 +1,171 @@
+"""Which single points, and which box, are those of one face."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from efld_tf.annotations import parsing
+from efld_tf.annotations.tools.shapes import Picture, Shape
+from efld_tf.arrays import Floats
+from efld_tf.errors import DataError
+
+# How far from its face a point may lie, as a share of the longer side of what is there of it.
+NEAR = 1.0
+
+# The boxes that a face may get in the end; a bound on the pairs of crowds.
+MOST_BOXES = 8
+
+
+@dataclass
+class Face:
+    """The shapes of a face: one of all points, or single points; and its box."""
+
+    shapes: list[Shape]
+    group: str | None
+    box: Shape | None = None
+
+    @property
+    def points(self) -> Floats:
+        """Its annotated points, [K, 2]."""
+        points = np.concatenate([shape.points for shape in self.shapes])
+        return points[np.isfinite(points).all(axis=-1)]
+
+
+def grouped(
+    singles: Sequence[Shape], boxes: Sequence[Shape], picture: Picture, count: int, named: bool
+) -> list[Face]:
+    """Single points by face: by their group, or else by the box that they lie in.
+
+    Args:
+      count: the number of points of a face.
+      named: whether the labels are the points' names.
+
+    Raises:
+      DataError: a point without a group lies in no box of several, or in more than one; or points
+        seem to have been given no group, or another one than the rest of their face.
+    """
+    groups: dict[str | None, list[Shape]] = defaultdict(list)
+    for shape in singles:
+        groups[shape.group].append(shape)
+    loose = groups.pop(None, [])
+    found = [Face(shapes, group) for group, shapes in groups.items()]
+    free = [box for box in boxes if box.group not in groups]
+    if loose and len(free) < 2:
+        found.append(Face(loose, None))
+    elif loose:
+        found += _by_box(loose, free, picture)
+    if named and len(found) > 1:
+        _check_strays(found, boxes, picture, count)
+    return found
+
+
+def _by_box(loose: Sequence[Shape], boxes: Sequence[Shape], picture: Picture) -> Iterator[Face]:
+    by_box: dict[int, list[Shape]] = defaultdict(list)
+    corners = _corners(boxes)
+    for shape in loose:
+        holding = np.flatnonzero(_held(shape.points, corners))
+        if len(holding) != 1:
+            number = "no" if not len(holding) else "more than one"
+            raise DataError(
+                picture.path, f"the point {parsing.shorten(shape.label)} lies in {number} box: "
+                "give the points of a face a group, or name the faces' boxes with category= if "
+                "others are of something else", shape.line or picture.line)
+        by_box[int(holding[0])].append(shape)
+    return (Face(shapes, boxes[i].group, boxes[i]) for i, shapes in by_box.items())
+
+
+def _check_strays(
+    found: Sequence[Face], boxes: Sequence[Shape], picture: Picture, count: int
+) -> None:
+    """Refuses a few points that would be a face of their own, but that others near them lack."""
+    sizes = np.array([len(face.shapes) for face in found])
+    labels = [{shape.label for shape in face.shapes} for face in found]
+    corners = np.array([[face.points.min(axis=0), face.points.max(axis=0)] for face in found])
+    margins = NEAR * np.ptp(corners, axis=1).max(axis=-1, keepdims=True)
+    for few in found:
+        if 2 * len(few.shapes) >= count or _has_own_box(few, boxes):
+            continue
+        for shape in few.shapes:
+            inside = (shape.points >= corners[:, 0] - margins) \
+                & (shape.points <= corners[:, 1] + margins)
+            near = np.flatnonzero((sizes > len(few.shapes)) & inside.all(axis=-1))
+            if all(shape.label in labels[i] for i in near):
+                break
+        else:
+            names = ", ".join(parsing.shorten(shape.label) for shape in few.shapes)
+            which = "the point" if len(few.shapes) == 1 else "the points"
+            raise DataError(
+                picture.path, f"{which} {names} would be a face without others, beside one that "
+                "lacks just that: give all points of a face the same group",
+                few.shapes[0].line or picture.line)
+
+
+def _has_own_box(face: Face, boxes: Sequence[Shape]) -> bool:
+    own = [box for box in boxes if box.group is not None and box.group == face.group]
+    return bool((_held(face.points, _corners(own)) == len(face.points)).any())
+
+
+def give_boxes(found: Sequence[Face], boxes: Sequence[Shape]) -> None:
+    """Gives faces without a box one of their group, or one that holds most of their points.
+
+    Those that fit best come first: what a box and the box around the points have in common, by what
+    they cover together, times the square of the share of the points that it holds; then smaller
+    boxes. The order of shapes does not matter.
+    """
+    given = {id(face.box) for face in found if face.box is not None}
+    by_group: dict[str | None, list[Shape]] = defaultdict(list)
+    for box in boxes:
+        if id(box) not in given:
+            by_group[box.group].append(box)
+    corners = {group: _corners(some) for group, some in by_group.items()}
+    pairs = []
+    for face in found:
+        points = face.points
+        if face.box is not None or not len(points):
+            continue
+        group = face.group if face.group in by_group else None
+        if group not in by_group:
+            continue
+        held = _held(points, corners[group])
+        own = np.flatnonzero((2 * held > len(points)) | (group is not None))
+        fits, areas = _fits(points, corners[group][:, own])
+        fits = fits * (held[own] / len(points)) ** 2
+        for i in np.lexsort((areas, -fits))[:MOST_BOXES]:
+            box = by_group[group][own[i]]
+            place = (-fits[i], areas[i], *box.points.ravel(), *points.mean(axis=0))
+            pairs.append((place, face, box))
+    for _, face, box in sorted(pairs, key=lambda pair: pair[0]):
+        if face.box is None and id(box) not in given:
+            face.box = box
+            given.add(id(box))
+
+
+def _fits(points: Floats, corners: Floats) -> tuple[Floats, Floats]:
+    """The intersections over union of boxes with the one around the points; the boxes' areas."""
+    low, high = corners
+    least, most = points.min(axis=0), points.max(axis=0)
+    common = np.maximum(np.minimum(high, most) - np.maximum(low, least), 0).prod(axis=-1)
+    areas = (high - low).prod(axis=-1)
+    union = areas + (most - least).prod() - common
+    return common / np.where(union > 0, union, 1), areas
+
+
+def _corners(boxes: Sequence[Shape]) -> Floats:
+    """The lower and the upper corners of boxes, [2, B, 2]."""
+    if not boxes:
+        return np.empty((2, 0, 2))
+    return np.array([[box.points.min(axis=0), box.points.max(axis=0)]
+                     for box in boxes]).swapaxes(0, 1)
+
+
+def _held(points: Floats, corners: Floats) -> np.ndarray:
+    """How many of the points each box holds, [B]."""
+    low, high = corners
+    held = np.zeros(len(low), int)
+    for point in points if len(low) else ():
+        held += ((point >= low) & (point <= high)).all(axis=-1)
+    return held

@@ -1,0 +1,220 @@
+"""How shapes become faces, whatever the tool: those of labelme stand for all."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from efld_tf.annotations.format import Note
+from efld_tf.annotations.record import FaceRecord
+from efld_tf.annotations.tools import cvat, labelme
+from efld_tf.errors import DataError
+from efld_tf.landmarks import schemas
+from tests.annotations.tools.writers_labelme import shape, write
+from tests.annotations.writers import write_image
+from tests.errors import assert_refusal, assert_told, refuses
+
+SCHEMA = "mtfl5"
+NAMES = schemas.get(SCHEMA).names
+POINTS = np.array([[150, 160], [250, 158], [200.5, 210.25], [160, 260], [240, 262]])
+SMALL = POINTS / 4 + [300, 10]
+
+
+def singles(points: np.ndarray, group: Any = None) -> list[dict[str, Any]]:
+    return [shape(name, xy, "point", group) for name, xy in zip(NAMES, points, strict=True)]
+
+
+def box(x0: float, y0: float, x1: float, y1: float, label: str = "face", group: Any = None) -> Any:
+    return shape(label, [[x0, y0], [x1, y1]], "rectangle", group)
+
+
+def read(folder: Path, **options: str) -> list[FaceRecord | DataError | Note]:
+    return list(labelme.read(folder, **{"schema": SCHEMA, **options}))
+
+
+def faces(folder: Path, **options: str) -> tuple[list[FaceRecord], list[str]]:
+    """The faces, and what notes tell."""
+    items = read(folder, **options)
+    records = [item for item in items if isinstance(item, FaceRecord)]
+    notes = [item.text for item in items if isinstance(item, Note)]
+    assert len(records) + len(notes) == len(items), items
+    return records, notes
+
+
+def refused(folder: Path, **options: str) -> DataError:
+    (error,) = [item for item in read(folder, **options) if not isinstance(item, Note)]
+    assert isinstance(error, DataError), error
+    return error
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_image(tmp_path / "a.jpg")
+    return tmp_path
+
+
+# Points that were given no group, or another one.
+
+
+@pytest.mark.parametrize("group", [None, 11, 2])
+def test_a_point_of_another_group_than_its_face(folder: Path, group: int | None) -> None:
+    shapes = [*singles(POINTS, 1), *singles(SMALL, 2)]
+    shapes[2]["group_id"] = group
+    write(folder / "a.json", shapes)
+    records = read(folder)
+    error = next(item for item in records if isinstance(item, DataError))
+    assert_refusal(error, "'nose_tip'", "group", path=folder / "a.json")
+    # Of the group 2 there are two noses: that face alone cannot be read.
+    assert [r.points[0, 0] for r in records if isinstance(r, FaceRecord)] == [150] * (group == 2)
+
+
+def test_points_of_several_faces_without_a_group(folder: Path) -> None:
+    shapes = [*singles(POINTS, 1), *singles(POINTS + np.array([100, 0]), 2)]
+    shapes[2]["group_id"] = shapes[8]["group_id"] = None
+    write(folder / "a.json", shapes)
+    assert_refusal(refused(folder), "'nose_tip'", "'mouth_right_corner'", "group",
+                   path=folder / "a.json")
+
+
+def test_few_points_of_a_face_of_its_own(folder: Path) -> None:
+    """They are far from the other, or have a box that says so, or the other has such points."""
+    write(folder / "a.json", [*singles(POINTS, 1)[:4], singles(SMALL, 2)[4]])
+    assert [len(r.points[np.isfinite(r.points[:, 0])]) for r in faces(folder)[0]] == [4, 1]
+    nose = singles(POINTS + 20, 2)[2]
+    write(folder / "a.json", [*singles(POINTS, 1), nose])
+    assert len(faces(folder)[0]) == 2
+    beside = [*singles(POINTS, 1)[:2], *singles(POINTS, 1)[3:], nose]
+    write(folder / "a.json", [*beside, box(210, 200, 240, 250, group=2)])
+    assert len(faces(folder)[0]) == 2
+    write(folder / "a.json", [*beside, box(310, 300, 340, 350, group=2)])
+    assert_refusal(refused(folder), "'nose_tip'", "group", path=folder / "a.json")
+
+
+# Other shapes that have as many points as a face.
+
+
+def test_shapes_of_as_many_points_beside_named_points(folder: Path) -> None:
+    write(folder / "a.json", [*singles(POINTS), shape("hair", POINTS + 50, "polygon")])
+    (record,), (note,) = faces(folder)
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    assert_told(note, "1 shape", "'hair'")
+    assert len(faces(folder, category="hair")[0]) == 2
+
+
+def test_several_labels_with_as_many_points(folder: Path) -> None:
+    shapes = [shape("face", POINTS, "points"), shape("freckles", POINTS + 9, "points")]
+    write(folder / "a.json", shapes)
+    with refuses("'face'", "'freckles'", "category=NAME", path=folder):
+        read(folder)
+    (record,), (note,) = faces(folder, category="face")
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    assert_told(note, 1, "'freckles'")
+    assert len(faces(folder, category="face,freckles")[0]) == 2
+
+
+def test_a_label_that_only_sometimes_has_as_many_points(folder: Path) -> None:
+    write(folder / "a.json", [shape("hair", POINTS, "polygon"),
+                              shape("hair", POINTS[:4], "polygon")])
+    record, error = read(folder)
+    assert isinstance(record, FaceRecord) and isinstance(error, DataError)
+    assert_refusal(error, "5 points", "4", "'hair'", "category=NAME", path=folder / "a.json")
+
+
+def _skeleton(label: str, names: Any, points: np.ndarray = POINTS) -> str:
+    drawn = "".join(f'<points label="{name}" outside="0" occluded="0" points="{x},{y}"></points>'
+                    for name, (x, y) in zip(names, points.tolist(), strict=True))
+    return f'<skeleton label="{label}" source="manual" z_order="0">{drawn}</skeleton>'
+
+
+def _cvat(folder: Path, *skeletons: str, **options: str) -> list[FaceRecord | DataError | Note]:
+    path = folder / "annotations.xml"
+    path.write_text(
+        "<annotations><version>1.1</version><meta></meta><image id='0' name='a.jpg' width='408' "
+        f"height='408'>{''.join(skeletons)}</image></annotations>")
+    return list(cvat.read(path, **{"schema": SCHEMA, **options}))
+
+
+@pytest.mark.parametrize("names", [NAMES, "12345"])
+@pytest.mark.parametrize("option", ["match", "ignore"])
+def test_several_skeletons_that_fit(folder: Path, names: Any, option: str) -> None:
+    both = _skeleton("face", names), _skeleton("tie", names, POINTS + 50)
+    with refuses("'face'", "'tie'", "category=NAME", path=folder / "annotations.xml"):
+        _cvat(folder, *both, names=option)
+    record, note = _cvat(folder, *both, names=option, category="face")
+    assert isinstance(record, FaceRecord) and isinstance(note, Note)
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    assert_told(note.text, 1, "'tie'")
+
+
+def test_shapes_without_names_beside_skeletons(folder: Path) -> None:
+    spots = ";".join(f"{x},{y}" for x, y in POINTS.tolist())
+    record, note = _cvat(folder, _skeleton("face", NAMES),
+                         f'<points label="spots" occluded="0" points="{spots}"></points>')
+    assert isinstance(record, FaceRecord) and isinstance(note, Note)
+    assert_told(note.text, "1 shape", "'spots'")
+
+
+# Other names of points.
+
+
+def test_one_more_point(folder: Path) -> None:
+    write(folder / "a.json", [*singles(POINTS), shape("mole", [5, 6])])
+    (record,), (note,) = faces(folder)
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    assert_told(note, "1 point", "'mole'")
+    record, other = _cvat(folder, _skeleton("face", [*NAMES, "mole"], np.r_[POINTS, POINTS[:1]]))
+    assert isinstance(record, FaceRecord) and isinstance(other, Note)
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    assert_told(other.text, "1 point", "'mole'")
+
+
+def test_a_misspelt_name_is_shown_where_it_is(folder: Path) -> None:
+    """Its file is named; where others have the right name, that point is missing alone."""
+    write_image(folder / "b.jpg")
+    write(folder / "a.json", singles(POINTS)[:4])
+    misspelt = singles(POINTS)
+    misspelt[4]["label"] = "mouth_left_conrer"
+    write(folder / "b.json", misspelt, "b.jpg")
+    with refuses("'b.jpg'", "'mouth_left_conrer'", "'mouth_left_corner'",
+                 path=folder / "b.json"):
+        read(folder)
+    write(folder / "a.json", singles(POINTS))
+    (whole, other), (note,) = faces(folder)
+    assert np.isfinite(whole.points).all() and np.isnan(other.points[4]).all()
+    assert_told(note, "1 point", "'mouth_left_conrer'")
+
+
+# Boxes.
+
+
+def test_boxes_do_not_depend_on_the_order_of_shapes(folder: Path) -> None:
+    """The small box holds most points of both faces, but fits the small face."""
+    shape_of_face = np.array([[-20, -20], [20, -20], [0, 0], [-15, 20], [15, 20]])
+    large, small = 3 * shape_of_face + 200, shape_of_face + np.array([270, 200])
+    parts = [singles(large, 0), singles(small, 1),
+             [box(100, 100, 330, 330)], [box(170, 130, 320, 262)]]
+    for order in itertools.permutations(parts):
+        write(folder / "a.json", [one for part in order for one in part])
+        boxes = {float(r.points[0, 0]): r.box for r in faces(folder)[0]}
+        np.testing.assert_array_equal(boxes[140], [100, 100, 330, 330])
+        np.testing.assert_array_equal(boxes[250], [170, 130, 320, 262])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "where"),
+    [([box(100, 90, 300, 320), box(50, 50, 400, 400, "person")], "more than one box"),
+     ([box(100, 90, 300, 240), box(350, 350, 400, 400, "phone")], "no box")],
+)  # fmt: skip
+def test_loose_points_and_boxes_of_something_else(
+    folder: Path, boxes: list[Any], where: str
+) -> None:
+    write(folder / "a.json", [*singles(POINTS), *boxes])
+    assert_refusal(refused(folder), where, "group", "category=", path=folder / "a.json")
+    (record,), (note,) = faces(folder, category="face")
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    assert record.box is not None and record.box[0] == 100
+    assert_told(note, 1, f"'{boxes[1]['label']}'")
