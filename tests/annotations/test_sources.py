@@ -86,7 +86,7 @@ def test_wording(folder: Path) -> None:
     with pytest.raises(EfldError) as refused:
         sources.read(f"ibug:{folder}?deep=1")
     expected = "unknown option 'deep'; reader ibug has schema, images, origin, convert, upright, "
-    expected += "normalised, sizes"
+    expected += "normalised, sizes, missing"
     assert str(refused.value) == f"source ibug:{folder}?deep=1: {expected}"
 
 

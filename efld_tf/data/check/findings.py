@@ -68,6 +68,7 @@ class Finding:
       score: how bad it is; comparable within a kind.
       message: one line that says what is wrong.
       other: for pairs, the index of the source and the key of the other face.
+      whole_source: whether it is true of the source as a whole; it cannot be excluded.
     """
 
     source: int
@@ -76,6 +77,7 @@ class Finding:
     score: float
     message: str
     other: tuple[int, str] | None = None
+    whole_source: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import pytest
 from efld_tf.annotations import placement, sources
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.data.check import findings
+from efld_tf.data.check import exclusions, findings
 from tests.annotations.turned import write_turned
 from tests.annotations.writers import ibug_text
 from tests.data.check.checking import kinds_of, quick
-from tests.errors import assert_told
+from tests.errors import assert_told, refuses
 
 SCHEMA = "ibug68"
 
@@ -112,3 +112,42 @@ def test_what_the_reader_leaves_out_is_noted(tmp_path: Path, faces: list[FaceRec
     report = quick([f"coco:{path}"])
     assert report.faces == 24
     assert_told("\n".join(report.notes), "1 annotation", "without keypoints")
+
+
+def test_what_is_wrong_with_a_whole_source_cannot_be_excluded(
+    tmp_path: Path, faces: list[FaceRecord]
+) -> None:
+    """Not by a list, not by its key written by hand, nor with on_error=skip; one face can."""
+    sizes = [np.array(read_image(face).shape[1::-1]) for face in faces]
+    percent = {i: face.points / sizes[i] * 100 for i, face in enumerate(faces)}
+    small = {i: face.points / np.ptp(face.points, axis=0).max() * 6 for i, face in enumerate(faces)}
+    for points, kind in ((percent, placement.UNITS), (small, placement.TINY)):
+        source = _write(tmp_path, faces, points=points)
+        report = quick([source])
+        assert kinds_of(report)[kind] == {"faces.json"}
+        listed = exclusions.from_report(report)["sources"][0]["exclude"]
+        assert "faces.json" not in {face["key"] for face in listed}
+        for on_error in sources.ON_ERROR:
+            with pytest.raises(placement.PlacementError) as caught:
+                sources.read(source, on_error, frozenset(["faces.json"]))
+            assert (caught.value.kind, caught.value.whole_source) == (kind, True)
+
+
+def test_errors_of_one_file_are_excluded_one_by_one(
+    tmp_path: Path, faces: list[FaceRecord]
+) -> None:
+    source = _write(tmp_path, faces)
+    path = Path(source.partition(":")[2])
+    content = json.loads(path.read_text())
+    content["annotations"][3]["keypoints"][2] = 7
+    content["annotations"][5]["image_id"] = 777
+    content["annotations"][7] |= {"id": "a: b", "image_id": 777}
+    path.write_text(json.dumps(content))
+    keys = {f"faces.json:annotation {label}" for label in ("'3'", "'5'", "'a: b'")}
+    assert kinds_of(quick([source]))[findings.ANNOTATION] == keys
+    assert sources.read(source, exclude=frozenset(keys)).excluded == keys
+    for key in keys:
+        with refuses("annotation", path=path):
+            sources.read(source, exclude=frozenset(keys - {key}))
+    found = sources.read(source, exclude=frozenset(["faces.json"]))  # as lists had it once
+    assert (len(found.records), found.excluded) == (21, {"faces.json"})
