@@ -14,6 +14,7 @@ from efld_tf.annotations import placement, sources
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data.check import exclusions, findings
+from efld_tf.data.check.run import Report
 from tests.annotations.turned import write_turned
 from tests.annotations.writers import ibug_text
 from tests.data.check.checking import kinds_of, quick
@@ -53,6 +54,12 @@ def _found(source: str) -> dict[str, set[str]]:
     return {kind: keys for kind, keys in kinds.items() if kind != findings.NEAR_DUPLICATE}
 
 
+def _listed(report: Report) -> set[str]:
+    """The keys in the exclusion list of a report of one source."""
+    (source,) = exclusions.from_report(report)["sources"]
+    return {face["key"] for face in source["exclude"]}
+
+
 def test_the_untouched_copy_is_clean(tmp_path: Path, faces: list[FaceRecord]) -> None:
     assert _found(_write(tmp_path, faces)) == {}
 
@@ -61,7 +68,13 @@ def test_photos_stored_turned(tmp_path: Path, faces: list[FaceRecord]) -> None:
     for index, orientation in ((2, 6), (5, 8), (7, 3), (9, 2)):
         write_turned(tmp_path / f"{index:02d}.jpg", read_image(faces[index]), orientation)
     source = _write(tmp_path, faces)
-    assert _found(source) == {placement.TURNED: {"02.jpg", "05.jpg", "07.jpg", "09.jpg"}}
+    report = quick([source])
+    assert kinds_of(report)[placement.TURNED] == {"02.jpg", "05.jpg", "07.jpg", "09.jpg"}
+    assert _listed(report) == set()  # they are good faces, read in a wrong way
+    for kind in (placement.TURNED, placement.RESIZED, placement.UNITS):
+        (option,) = (name for name in ("upright=", "sizes=", "normalised=")
+                     if name in findings.KINDS[kind])
+        assert option.removesuffix("=") in placement.OPTIONS
     assert _found(f"{source}?upright=true") == {}
     report = quick([f"{source}?upright=false"])
     assert_told("\n".join(report.notes), "4 faces", "upright")
@@ -71,6 +84,7 @@ def test_images_of_another_size(tmp_path: Path, faces: list[FaceRecord]) -> None
     source = _write(tmp_path, faces, points={3: faces[3].points * 2},
                     sizes={3: {"width": 800, "height": 800}, 4: {"width": 0, "height": 0}})
     assert _found(source) == {placement.RESIZED: {"03.jpg"}}
+    assert _listed(quick([source])) == set()
 
 
 def test_shares_and_percentages(tmp_path: Path, faces: list[FaceRecord]) -> None:
@@ -91,6 +105,7 @@ def test_tiny_faces_and_faces_beyond_their_image(
 ) -> None:
     source = _write(tmp_path, faces, points={6: faces[6].points / 200, 8: faces[8].points + 900})
     assert _found(source) == {placement.TINY: {"06.jpg"}, placement.BEYOND: {"08.jpg"}}
+    assert _listed(quick([source])) == {"06.jpg", "08.jpg"}
 
 
 def test_side_files_are_no_findings(tmp_path: Path, faces: list[FaceRecord]) -> None:
@@ -125,8 +140,7 @@ def test_what_is_wrong_with_a_whole_source_cannot_be_excluded(
         source = _write(tmp_path, faces, points=points)
         report = quick([source])
         assert kinds_of(report)[kind] == {"faces.json"}
-        listed = exclusions.from_report(report)["sources"][0]["exclude"]
-        assert "faces.json" not in {face["key"] for face in listed}
+        assert "faces.json" not in _listed(report)
         for on_error in sources.ON_ERROR:
             with pytest.raises(placement.PlacementError) as caught:
                 sources.read(source, on_error, frozenset(["faces.json"]))
