@@ -76,6 +76,11 @@ def _nearly(folder: Path, parts: tuple[str, ...]) -> list[Path]:
     """The files below a folder whose path is `parts` but for upper case and composed letters."""
     places = [folder]
     for part in parts:
-        places = [place / name for place in places
-                  for name in ([part] if part == ".." else listing.same_name(place, part))]
-    return [place for place in places if place.is_file()]
+        names = [place / name for place in places
+                 for name in ([part] if part == ".." else listing.same_name(place, part))]
+        # Links may give a folder many names, and each of them all of its names again.
+        real: dict[str, Path] = {}
+        for place in sorted(names, key=lambda place: place.name != part):
+            real.setdefault(os.path.realpath(place), place)
+        places = [*real.values()]
+    return [place for place in places if os.path.isfile(place)]
