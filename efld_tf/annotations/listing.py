@@ -129,7 +129,7 @@ def same_name(folder: Path, name: str) -> list[str]:
     A name written on macOS has its accents as letters of their own (Unicode's NFD).
     """
     try:
-        return list(_names(folder, os.stat(folder).st_mtime_ns).get(_folded(name), []))
+        return list(_names(folder, os.stat(folder).st_mtime_ns).get(folded(name), []))
     except (OSError, ValueError):  # ValueError: no file system has such a name
         return []
 
@@ -140,7 +140,7 @@ def same_stem(folder: Path, name: str) -> list[str]:
         stems = _image_stems(folder, os.stat(folder).st_mtime_ns)
     except (OSError, ValueError):  # ValueError: no file system has such a name
         return []
-    return list(stems.get(_folded(PurePosixPath(name).stem), []))
+    return list(stems.get(folded(PurePosixPath(name).stem), []))
 
 
 @functools.lru_cache(maxsize=64)
@@ -148,7 +148,7 @@ def _names(folder: Path, _modified: int) -> dict[str, list[str]]:
     """The names in a folder by their folded forms; they are read again when it has changed."""
     names: dict[str, list[str]] = {}
     for entry in os.scandir(folder):
-        names.setdefault(_folded(entry.name), []).append(entry.name)
+        names.setdefault(folded(entry.name), []).append(entry.name)
     return names
 
 
@@ -162,5 +162,6 @@ def _image_stems(folder: Path, modified: int) -> dict[str, list[str]]:
     return stems
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name without what file systems may change: upper case and composed letters."""
     return unicodedata.normalize("NFC", name).casefold()

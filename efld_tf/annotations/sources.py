@@ -23,6 +23,7 @@ from efld_tf.annotations import (
     face_synthetics,
     helen194,
     ibug,
+    image_paths,
     ivsfd,
     json_points,
     kaggle15,
@@ -370,7 +371,8 @@ def _checked(
     convert: str | None,
 ) -> Iterator[FaceRecord | DataError]:
     """Adds keys to faces, and places and converts them; errors for those that cannot be used."""
-    faces: Counter[tuple[Path, int | None]] = Counter()
+    faces: Counter[str] = Counter()
+    identities = image_paths.Identities()
     for item in items:
         if isinstance(item, Note):
             notes.append(item.text)
@@ -378,10 +380,10 @@ def _checked(
         if isinstance(item, DataError):
             yield item
             continue
-        image = (item.image, item.frame)
-        key = os.path.relpath(item.image, folder)
-        key += f"#{item.frame}" if item.frame is not None else ""
-        key += f"@{faces[image]}" if faces[image] else ""
+        place = os.path.relpath(item.image, folder)
+        item = replace(item, identity=identities.of(item.identity, item.image, place))
+        image = place if item.frame is None else f"{place}#{item.frame}"
+        key = f"{image}@{faces[image]}" if faces[image] else image
         faces[image] += 1
         try:
             # An error has the key, not the image, since the photo's other faces may be good.

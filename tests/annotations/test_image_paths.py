@@ -48,6 +48,14 @@ def test_neighbours_only_where_folders_are_known() -> None:
         image_paths.relative_name("../images/a.jpg", FILE)
 
 
+def test_names_that_lead_back(tmp_path: Path) -> None:
+    folders = [tmp_path / "key", tmp_path / "key/images"]
+    for name, relative in (("../key/imgs/a.jpg", "imgs/a.jpg"), ("../key/a.jpg", "a.jpg"),
+                           ("../images/a.jpg", "../images/a.jpg"),
+                           ("x/../../key/a.jpg", "a.jpg"), ("key/a.jpg", "key/a.jpg")):
+        assert image_paths.relative_name(name, FILE, folders=folders) == relative
+
+
 def test_absolute_names_inside_the_data(tmp_path: Path) -> None:
     image = write_image(tmp_path / "images" / "b" / "a.jpg")
     folders = [tmp_path, tmp_path / "images"]
