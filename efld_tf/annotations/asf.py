@@ -61,7 +61,10 @@ def read(
     place = None if images is None else image_folders(images, [])[0]
     if not path.is_dir():
         raise DataError(path, "expected a folder with .asf files and their images")
-    for folder, files in groupby(listing.files(path, [".asf"]), key=lambda file: file.parent):
+    unreadable: list[DataError] = []
+    found = listing.files(path, [".asf"], unreadable=unreadable)
+    yield from unreadable
+    for folder, files in groupby(found, key=lambda file: file.parent):
         beside = folder if place is None else place / folder.relative_to(path)
         try:
             by_stem = listing.images_by_stem(beside)

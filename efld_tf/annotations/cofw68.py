@@ -45,7 +45,9 @@ def read(path: Path, *, images: str | None = None) -> Iterator[FaceRecord | Data
     if not image.is_file():
         raise EfldError(f"images: {images} is not a file")
     boxes = _boxes(_find(folders, BOXES))
-    files = listing.files(path, ["_points.mat"])
+    unreadable: list[DataError] = []
+    files = listing.files(path, ["_points.mat"], unreadable=unreadable)
+    yield from unreadable
     for file in sorted(files, key=lambda file: (len(file.name), file)):
         try:
             yield _record(file, image, boxes)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from efld_tf.annotations import by_pillow, image_kinds, parsing
+from efld_tf.annotations import by_pillow, decoding, image_kinds, parsing
 from efld_tf.arrays import Floats
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _ORIENTATION_TAG = 0x0112
 MAX_FILE_BYTES = 1 << 28
 _HEAD_BYTES = 1 << 12
+
+# The kinds, beside PNG, that are turned as their EXIF orientation says, see `decoding`.
+_TURNED = ("JPEG", "WEBP", "AVIF")
+
+# The kinds whose pixels follow on the header, which a stranger may have made long: cameras put
+# previews and depth maps before the picture of a JPEG file, and the others have next to nothing.
+_MOST_HEADER_BYTES = {"JPEG": 1 << 24, "BMP": 1 << 20, "GIF": 1 << 20, "JPEG2000": 1 << 20,
+                      "PPM": 1 << 20}
 
 
 @dataclass(frozen=True)
@@ -50,22 +63,43 @@ class Header:
 def read_header(path: Path) -> Header | None:
     """The header of a photo, without decoding it; None if the file is none that can be read.
 
-    It agrees with `decoding`: TIFF and HEIC files count as upright, since they are decoded so.
+    It agrees with `decoding`: TIFF and HEIC files count as upright, since they are decoded so. Of
+    each kind, only so much is read that a file made to be slow takes seconds at worst.
     """
-    from PIL import Image
-
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # Damaged files raise anything.
         warnings.simplefilter("ignore")
         with parsing.open_limited(path, MAX_FILE_BYTES) as file:
             kind = image_kinds.kind(file.read(_HEAD_BYTES))
-        if kind == "HEIC":
-            content = parsing.read_bytes(path, MAX_FILE_BYTES)
-            with by_pillow.opened(content, kind, path) as heic:
-                return None if heic is None else Header(*heic.size, 1)
-        with Image.open(path) as image:
-            if image.format == "PNG" and "exif" not in image.info:
-                return Header(*image.size, 1)  # `getexif` would decode the picture
-            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-            header = Header(*image.size, orientation if orientation in range(1, 9) else 1)
-            return Header(*image.size, 1) if image.format == "TIFF" else header
+            if kind == "PNG":
+                png = image_kinds.png_header(file)
+                return None if png is None else Header(
+                    png.width, png.height, decoding.orientation(png.metadata, path))
+            if kind is not None:
+                return _by_pillow(file, kind, path)
     return None
+
+
+def _by_pillow(file: BinaryIO, kind: str, path: Path) -> Header | None:
+    """The header of a photo of the one kind that its content is of.
+
+    Raises:
+      Exception: anything, if the file is damaged.
+    """
+    from PIL import Image
+
+    file.seek(0)
+    if kind == "HEIC":
+        with by_pillow.opened(file.read(MAX_FILE_BYTES), kind, path) as heic:
+            return None if heic is None else Header(*heic.size, 1)
+    limit = _MOST_HEADER_BYTES.get(kind)
+    start = file if limit is None else io.BytesIO(file.read(limit))
+    with Image.open(start, formats=[kind]) as image:
+        return Header(*image.size, _orientation(image) if kind in _TURNED else 1)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except by_pillow.DAMAGED:  # as in `decoding.orientation`
+        return 1
+    return orientation if orientation in range(1, 9) else 1

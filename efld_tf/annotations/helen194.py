@@ -45,8 +45,11 @@ def read(path: Path, *, images: str | None = None) -> Iterator[FaceRecord | Data
     if not path.is_dir():
         raise DataError(path, "expected a folder with HELEN's annotation files")
     above = path.absolute().parent if path.absolute().name == "annotation" else path
-    by_stem = listing.images_by_stem(image_folders(images, [above])[0], deep=True)
-    for file in listing.files(path, [".txt"]):
+    place, unreadable = image_folders(images, [above])[0], list[DataError]()
+    by_stem = listing.images_by_stem(place, deep=True, unreadable=unreadable)
+    found = listing.files(path, [".txt"], unreadable=unreadable)
+    yield from {error.path: error for error in unreadable}.values()
+    for file in found:
         try:
             name, points = read_points(file)
             stem = PurePosixPath(name).stem

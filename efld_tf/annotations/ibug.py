@@ -86,7 +86,10 @@ def read_folder(
     if not path.is_dir():
         raise DataError(path, "expected a folder with .pts files and their images")
     third = 0
-    for folder, files in groupby(listing.files(path, [".pts"]), key=lambda file: file.parent):
+    unreadable: list[DataError] = []
+    found = listing.files(path, [".pts"], unreadable=unreadable)
+    yield from unreadable
+    for folder, files in groupby(found, key=lambda file: file.parent):
         place = folder if images is None else images / folder.relative_to(path)
         try:
             owners = Owners(place)

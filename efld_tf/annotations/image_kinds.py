@@ -1,11 +1,13 @@
-"""What the headers of a photo say: its kind, and whether there may be transparent pixels in it."""
+"""What the headers of a photo say: its kind, and of PNG files its size and transparency."""
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 # How a file of each kind begins; PPM stands for PBM and PGM, too.
 _STARTS = {
@@ -29,9 +31,15 @@ _BRANDS = {
 }
 _MOST_BRAND_BYTES = 256
 
-# Of PNG files: the bit of colour types with an alpha channel, and the chunks of animations.
+# Of PNG files: how they begin, the bit of colour types with an alpha channel, and the chunks of
+# animations and of colours.
+_PNG_START = _STARTS["PNG"][0]
 _ALPHA = 4
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+_COLOURS = (b"PLTE", b"tRNS")
+
+# A picture of 2 GB has no more chunks; empty ones are written to take time.
+_MOST_CHUNKS = 1 << 18
 
 
 def kind(content: bytes) -> str | None:
@@ -110,3 +118,56 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         end = place + 12 + int.from_bytes(content[place : place + 4], "big")
         yield content[place + 4 : place + 8], place, end
         place = end
+
+
+@dataclass(frozen=True)
+class PngHeader:
+    """What a PNG file says of its picture.
+
+    Attributes:
+      width, height: its size, pixels.
+      metadata: a PNG file of one pixel with the other chunks, which may lie behind the picture.
+    """
+
+    width: int
+    height: int
+    metadata: bytes
+
+
+def png_header(file: BinaryIO) -> PngHeader | None:
+    """Reads all of a PNG file but its picture and its animation; None if it is damaged."""
+    size = file.seek(0, os.SEEK_END)
+    place = file.seek(len(_PNG_START))
+    header, animated, seen = b"", False, False
+    before: list[bytes] = []
+    behind: list[bytes] = []
+    for _ in range(_MOST_CHUNKS):
+        if place + 12 > size:
+            break
+        file.seek(place)
+        start = file.read(8)
+        name, end = start[4:], place + 12 + int.from_bytes(start[:4], "big")
+        # Programs read the still picture of an animation, up to the next frame.
+        if name == b"IEND" or end > size or (name == b"fcTL" and animated and seen):
+            break
+        if name == b"IHDR":
+            header = file.read(8)
+        elif name not in (b"IDAT", *_ANIMATION, *_COLOURS):
+            (behind if seen else before).append(start + file.read(end - place - 8))
+        animated |= name == b"acTL"
+        seen |= name == b"IDAT"
+        place = end
+    else:
+        return None
+    width, height = (int.from_bytes(header[i : i + 4], "big") for i in (0, 4))
+    if not width or not height:
+        return None
+    pixel = _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    picture = _chunk(b"IDAT", zlib.compress(b"\0\0"))
+    metadata = b"".join([_PNG_START, pixel, *before, picture, *behind, _chunk(b"IEND", b"")])
+    return PngHeader(width, height, metadata)
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    check = zlib.crc32(name + data)
+    return len(data).to_bytes(4, "big") + name + data + check.to_bytes(4, "big")

@@ -6,7 +6,7 @@ import functools
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from efld_tf.errors import DataError
@@ -17,9 +17,12 @@ IMAGE_SUFFIXES = (
     ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".hif", ".jfif", ".mpo", ".jxl",
 )  # fmt: skip
 
-# What archives of macOS, network storage and Windows put beside photos. Hidden files and folders,
-# such as `._NAME` of macOS and `.ipynb_checkpoints`, are left out by their dot.
-SIDE_FOLDERS = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbs", "thumbnails")
+# What archives of macOS, network storage, file systems and Windows put beside photos. Hidden files
+# and folders, such as `._NAME` of macOS and `.ipynb_checkpoints`, are left out by their dot.
+SIDE_FOLDERS = (
+    "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found",
+    "thumbs", "thumbnails",
+)  # fmt: skip
 BACKUP_ENDS = ("~", "#", ".bak", ".orig", ".tmp", ".swp")
 
 
@@ -34,7 +37,10 @@ def is_side_file(name: str) -> bool:
     )
 
 
-def files(folder: Path, suffixes: Sequence[str], *, deep: bool = True) -> list[Path]:
+def files(
+    folder: Path, suffixes: Sequence[str], *, deep: bool = True,
+    unreadable: list[DataError] | None = None,
+) -> list[Path]:  # fmt: skip
     """The files of a folder that end in one of `suffixes` (in lower case), sorted by path.
 
     Side files, and everything in hidden and side folders, are left out. The case of suffixes does
@@ -42,32 +48,40 @@ def files(folder: Path, suffixes: Sequence[str], *, deep: bool = True) -> list[P
 
     Args:
       deep: whether to look into sub-folders, too.
+      unreadable: gets an error for each sub-folder that cannot be read; without it, the first is
+        raised.
 
     Raises:
-      DataError: a folder cannot be read.
+      DataError: the folder, or one in it, cannot be read.
     """
-    return sorted(_walk(folder, tuple(suffixes), deep))
-
-
-def _walk(folder: Path, suffixes: tuple[str, ...], deep: bool) -> Iterator[Path]:
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise DataError(folder, f"cannot be read: {error.strerror}") from error
-    for entry in entries:
-        if is_side_file(entry.name):
+    found: list[Path] = []
+    folders = [folder]
+    while folders:  # no recursion, since folders may lie deeper in each other than calls may
+        place = folders.pop()
+        try:
+            entries = list(os.scandir(place))
+        except OSError as reason:
+            error = DataError(place, f"cannot be read: {reason.strerror}")
+            if unreadable is None or place is folder:
+                raise error from reason
+            unreadable.append(error)
             continue
-        if entry.is_dir(follow_symlinks=False):
-            if deep:
-                yield from _walk(folder / entry.name, suffixes, deep)
-        elif entry.name.lower().endswith(suffixes):
-            yield folder / entry.name
+        for entry in entries:
+            if is_side_file(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders += [place / entry.name] if deep else []
+            elif entry.name.lower().endswith(tuple(suffixes)):
+                found.append(place / entry.name)
+    return sorted(found)
 
 
-def images_by_stem(folder: Path, *, deep: bool = False) -> dict[str, list[Path]]:
-    """The images of a folder by the stem of their names, in alphabetical order."""
+def images_by_stem(
+    folder: Path, *, deep: bool = False, unreadable: list[DataError] | None = None
+) -> dict[str, list[Path]]:
+    """The images of a folder by the stem of their names, in alphabetical order; see `files`."""
     images: dict[str, list[Path]] = {}
-    for file in files(folder, IMAGE_SUFFIXES, deep=deep):
+    for file in files(folder, IMAGE_SUFFIXES, deep=deep, unreadable=unreadable):
         images.setdefault(file.stem, []).append(file)
     return images
 
@@ -115,7 +129,7 @@ def same_name(folder: Path, name: str) -> list[str]:
     A name written on macOS has its accents as letters of their own (Unicode's NFD).
     """
     try:
-        return list(_names(folder, os.stat(folder).st_mtime_ns).get(_folded(name), []))
+        return list(_names(folder, os.stat(folder).st_mtime_ns).get(folded(name), []))
     except (OSError, ValueError):  # ValueError: no file system has such a name
         return []
 
@@ -126,7 +140,7 @@ def same_stem(folder: Path, name: str) -> list[str]:
         stems = _image_stems(folder, os.stat(folder).st_mtime_ns)
     except (OSError, ValueError):  # ValueError: no file system has such a name
         return []
-    return list(stems.get(_folded(PurePosixPath(name).stem), []))
+    return list(stems.get(folded(PurePosixPath(name).stem), []))
 
 
 @functools.lru_cache(maxsize=64)
@@ -134,7 +148,7 @@ def _names(folder: Path, _modified: int) -> dict[str, list[str]]:
     """The names in a folder by their folded forms; they are read again when it has changed."""
     names: dict[str, list[str]] = {}
     for entry in os.scandir(folder):
-        names.setdefault(_folded(entry.name), []).append(entry.name)
+        names.setdefault(folded(entry.name), []).append(entry.name)
     return names
 
 
@@ -148,5 +162,6 @@ def _image_stems(folder: Path, modified: int) -> dict[str, list[str]]:
     return stems
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name without what file systems may change: upper case and composed letters."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -23,6 +23,7 @@ from efld_tf.annotations import (
     face_synthetics,
     helen194,
     ibug,
+    image_paths,
     ivsfd,
     json_points,
     kaggle15,
@@ -97,6 +98,9 @@ COMMON_OPTIONS = {
 }
 
 ON_ERROR = ("stop", "skip")
+
+# How a reason says which entry of its file it is of: `annotation 99: `, `image 'a.jpg': face 2: `.
+_ENTRY = re.compile(r"""(?:(?:[a-z]+ )+(?:\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"): )+""", re.ASCII)
 
 # The reader's name in a source that is a packed folder, which `data` reads.
 PACKED = "packed"
@@ -244,7 +248,9 @@ def read(
 
     Args:
       on_error: `stop` raises the first bad annotation, `skip` collects them.
-      exclude: keys of faces to leave out, and `error_key`s of errors to pass over.
+      exclude: keys of faces to leave out, and `error_key`s of errors to pass over; the path alone
+        passes over all errors of entries of that file, as lists had it once. What is wrong with the
+        whole source is never passed over.
 
     Raises:
       EfldError: the source is malformed, does not exist, has no faces or mixes schemas.
@@ -259,12 +265,14 @@ def read(
     excluded: set[str] = set()
     notes: list[str] = []
     for item in stream(source, notes):
-        key = item.key if isinstance(item, FaceRecord) else error_key(item, source.folder)
-        if key in exclude:
-            excluded.add(key)
+        if isinstance(item, PlacementError) and item.whole_source:
+            raise item
+        keys = [item.key] if isinstance(item, FaceRecord) else _error_keys(item, source.folder)
+        if listed := [key for key in keys if key in exclude]:
+            excluded.add(listed[0])
         elif isinstance(item, FaceRecord):
             records.append(item)
-        elif on_error == "stop" or (isinstance(item, PlacementError) and item.whole_source):
+        elif on_error == "stop":
             raise item
         else:
             skipped.append(item)
@@ -300,9 +308,23 @@ def no_face(source: Source, notes: Sequence[str] = ()) -> EfldError:
 
 
 def error_key(error: DataError, folder: Path) -> str:
-    """The name of an error in an exclusion list: `PATH[:LINE]`, with the path in the source."""
+    """The name of an error in an exclusion list, with the path in the source.
+
+    `PATH:LINE`, `PATH:ENTRY` if the file has no lines but the reason names the entry, as in
+    `faces.json:annotation 99`, or `PATH`.
+    """
+    return _error_keys(error, folder)[0]
+
+
+def _error_keys(error: DataError, folder: Path) -> list[str]:
+    """The names by which an error can be excluded, the most exact one first."""
     path = os.path.relpath(error.path, folder)
-    return path if error.line is None else f"{path}:{error.line}"
+    if error.line is not None:
+        return [f"{path}:{error.line}"]
+    if isinstance(error, PlacementError):  # its path is the face's key
+        return [path]
+    entry = _ENTRY.match(error.reason)
+    return [f"{path}:{entry[0].removesuffix(': ')}", path] if entry else [path]
 
 
 def _count_note(source: Source, faces: int) -> list[str]:
@@ -349,7 +371,8 @@ def _checked(
     convert: str | None,
 ) -> Iterator[FaceRecord | DataError]:
     """Adds keys to faces, and places and converts them; errors for those that cannot be used."""
-    faces: Counter[tuple[Path, int | None]] = Counter()
+    faces: Counter[str] = Counter()
+    identities = image_paths.Identities()
     for item in items:
         if isinstance(item, Note):
             notes.append(item.text)
@@ -357,10 +380,10 @@ def _checked(
         if isinstance(item, DataError):
             yield item
             continue
-        image = (item.image, item.frame)
-        key = os.path.relpath(item.image, folder)
-        key += f"#{item.frame}" if item.frame is not None else ""
-        key += f"@{faces[image]}" if faces[image] else ""
+        place = os.path.relpath(item.image, folder)
+        item = replace(item, identity=identities.of(item.identity, item.image, place))
+        image = place if item.frame is None else f"{place}#{item.frame}"
+        key = f"{image}@{faces[image]}" if faces[image] else image
         faces[image] += 1
         try:
             # An error has the key, not the image, since the photo's other faces may be good.

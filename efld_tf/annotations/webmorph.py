@@ -33,7 +33,10 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
     """
     if not path.is_dir():
         raise DataError(path, "expected a folder with .tem files and their images")
-    for folder, files in groupby(listing.files(path, [".tem"]), key=lambda file: file.parent):
+    unreadable: list[DataError] = []
+    found = listing.files(path, [".tem"], unreadable=unreadable)
+    yield from unreadable
+    for folder, files in groupby(found, key=lambda file: file.parent):
         images = listing.images_by_stem(folder)
         for file in files:
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from efld_tf.cli import common
-from efld_tf.data.check.findings import EXCLUDED, KINDS, Thresholds
+from efld_tf.data.check.findings import EXCLUDED, KINDS, MISREAD, Thresholds
 from efld_tf.errors import EfldError
 
 if TYPE_CHECKING:
@@ -95,6 +95,9 @@ def _write(folder: Path, report: Report) -> None:
     count = sum(len(source["exclude"]) for source in listed["sources"])
     corpus_kinds = {finding.kind for finding in report.findings
                     if not report.sources[finding.source].against}
-    unlisted = ", ".join(kind for kind in KINDS if kind in corpus_kinds - EXCLUDED)
+    misread = ", ".join(kind for kind in KINDS if kind in corpus_kinds & MISREAD)
+    unlisted = ", ".join(kind for kind in KINDS if kind in corpus_kinds - EXCLUDED - MISREAD)
     note = f"; not those that are only {unlisted}, which may be right" if unlisted else ""
+    note += f"; not those that are {misread}, which an option of the source mends" \
+        if misread else ""
     print(f"{EXCLUSIONS} lists {count} faces{note}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def test_names_that_lead_out_are_refused(name: str) -> None:
 def test_neighbours_only_where_folders_are_known() -> None:
     with refuses("inside", path=FILE):
         image_paths.relative_name("../images/a.jpg", FILE)
+
+
+def test_names_that_lead_back(tmp_path: Path) -> None:
+    folders = [tmp_path / "key", tmp_path / "key/images"]
+    for name, relative in (("../key/imgs/a.jpg", "imgs/a.jpg"), ("../key/a.jpg", "a.jpg"),
+                           ("../images/a.jpg", "../images/a.jpg"),
+                           ("x/../../key/a.jpg", "a.jpg"), ("key/a.jpg", "key/a.jpg")):
+        assert image_paths.relative_name(name, FILE, folders=folders) == relative
 
 
 def test_absolute_names_inside_the_data(tmp_path: Path) -> None:
@@ -107,3 +116,32 @@ def test_a_folder_that_changes_is_read_again(tmp_path: Path) -> None:
         image_paths.find_image([tmp_path], "a.jpg", FILE)
     (tmp_path / "A.jpg").touch()
     assert image_paths.find_image([tmp_path], "a.jpg", FILE).name == "A.jpg"
+
+
+def test_links_that_lead_back_take_no_time(tmp_path: Path) -> None:
+    """Two names of one folder in itself: 2**60 paths to the same files."""
+    write_image(tmp_path / "x.jpg")
+    for name in "aA":
+        (tmp_path / name).symlink_to(".")
+    name = "a/" * 30
+    found = image_paths.find_image([tmp_path], name + "X.jpg", FILE)
+    assert os.path.samefile(found, tmp_path / "x.jpg")
+    with refuses("y.jpg", "exist", path=FILE):
+        image_paths.find_image([tmp_path], name + "y.jpg", FILE)
+
+
+def test_folders_that_may_not_be_entered(tmp_path: Path) -> None:
+    write_image(tmp_path / "a/B.jpg")
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)
+    (tmp_path / "a").chmod(0o744)
+    user = os.geteuid()
+    if user == 0:  # who may enter everything
+        os.seteuid(65534)
+    try:
+        for name in ("a/b.jpg", "a/B.jpg", "A/b.jpg"):
+            with refuses("exist", path=FILE):
+                image_paths.find_image([tmp_path], name, FILE)
+    finally:
+        os.seteuid(user)
+        (tmp_path / "a").chmod(0o755)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,3 +70,70 @@ def test_two_images_of_one_stem_are_refused(tmp_path: Path) -> None:
         listing.only_image(listing.images_by_stem(tmp_path), tmp_path / "a.tem")
     with refuses(".jpg", ".heic", path=tmp_path / "b.tem"):
         listing.only_image(images, tmp_path / "b.tem")
+
+
+def test_folders_deeper_than_calls_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,200 in each other, with a file at the bottom; and more than a path may be long."""
+    top = tmp_path / "top"
+    top.mkdir()
+    monkeypatch.chdir(top)
+    for depth in range(2100):
+        if depth == 1200:
+            Path("a.pts").touch()
+        Path("d").mkdir()
+        os.chdir("d")
+    monkeypatch.chdir(tmp_path)
+    unreadable: list[DataError] = []
+    try:
+        (found,) = listing.files(top, [".pts"], unreadable=unreadable)
+        assert len(found.relative_to(top).parts) == 1201
+        assert len(unreadable) == 1
+        with refuses("read"):
+            listing.files(top, [".pts"])
+    finally:
+        subprocess.run(["rm", "-r", str(top)], check=True)  # Python's own removal is recursive
+
+
+@pytest.mark.parametrize("reader", ["ibug", "asf", "webmorph", "labelme", "helen194"])
+def test_a_sub_folder_that_may_not_be_read(tmp_path: Path, reader: str) -> None:
+    """It is one error among others; what the file system itself put there is none."""
+    for folder in ("secret", "lost+found", "b"):
+        (tmp_path / folder).mkdir()
+    option = "?schema=ibug68" if reader in ("asf", "labelme") else ""
+    source = sources.parse(f"{reader}:{tmp_path}{option}")
+    with _nobody(tmp_path, "secret", "lost+found"):
+        (error,) = sources.stream(source)
+        assert isinstance(error, DataError)
+        assert_refusal(error, "read", "Permission denied", path=tmp_path / "secret")
+        assert sources.error_key(error, tmp_path) == "secret"
+    with _nobody(tmp_path, "."), refuses("read", path=tmp_path):
+        [*sources.stream(source)]
+
+
+def test_faces_beside_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "a.pts").write_text(ibug_text(some_points(68)))
+    (tmp_path / "secret").mkdir()
+    with _nobody(tmp_path, "secret"):
+        found = sources.read(f"ibug:{tmp_path}", on_error="skip")
+        assert ([record.key for record in found.records], len(found.skipped)) == (["a.jpg"], 1)
+        with refuses("read", path=tmp_path / "secret"):
+            sources.read(f"ibug:{tmp_path}")
+
+
+@contextlib.contextmanager
+def _nobody(root: Path, *folders: str) -> Iterator[None]:
+    """Runs as a user who may not read these folders of `root`."""
+    for place in (root, *root.parents[:2]):  # pytest's own, which only its user may enter
+        place.chmod(0o755)
+    for folder in folders:
+        (root / folder).chmod(0)
+    user = os.geteuid()
+    if user == 0:  # who may read everything
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for folder in folders:
+            (root / folder).chmod(0o755)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,51 @@ def test_excluding_a_face_without_a_distance_keeps_the_others_of_its_photo(tmp_p
     found = sources.read(source, exclude=frozenset([key]))
     assert [record.key for record in found.records] == ["a.jpg"]
     assert found.excluded == {"a.jpg@1"}
+
+
+def test_one_photo_of_many_names_is_one_identity(tmp_path: Path) -> None:
+    """Else its faces end up on both sides of a split, and two of them have one key."""
+    folder = tmp_path / "key"
+    write_image(folder / "imgs/a.jpg")
+    write_image(folder / "imgs/b.jpg")
+    names = ["../key/imgs/a.jpg", "imgs/a.jpg", "imgs/A.JPG", "IMGS\\a.jpg", "./imgs/../imgs/a.jpg",
+             str(folder / "imgs/a.jpg"), "imgs/B.jpg"]
+    points = some_points(5).tolist()
+    (folder / "faces.jsonl").write_text(
+        "\n".join(json.dumps({"image": name, "points": points}) for name in names))
+    records = sources.read(f"json:{folder}/faces.jsonl?schema=mtfl5").records
+    assert [record.identity for record in records] == ["imgs/a.jpg"] * 6 + ["imgs/b.jpg"]
+    assert [record.key for record in records] == [
+        "imgs/a.jpg", *(f"imgs/a.jpg@{k}" for k in range(1, 6)), "imgs/b.jpg"]
+    (folder / "images").mkdir()
+    (folder / "imgs").rename(folder / "images/imgs")
+    keypoints = np.column_stack([some_points(5), [2] * 5]).ravel().tolist()
+    for names in (("imgs/a.jpg", "images/imgs/a.jpg"), ("images/imgs/a.jpg", "imgs/a.jpg")):
+        images = [{"id": id, "file_name": name} for id, name in enumerate(names)]
+        faces = [{"id": id, "image_id": id, "keypoints": keypoints} for id in range(2)]
+        (folder / "faces.json").write_text(json.dumps({"images": images, "annotations": faces}))
+        records = sources.read(f"coco:{folder}/faces.json?schema=mtfl5").records
+        assert {record.identity for record in records} == {names[0]}
+        assert [record.key for record in records] == ["images/imgs/a.jpg", "images/imgs/a.jpg@1"]
+
+
+def test_identities_that_are_no_names_of_the_photo_stay(tmp_path: Path) -> None:
+    for name in "ab":
+        write_image(tmp_path / f"imgs/{name}.jpg")
+
+    def identities(*said: tuple[str, str]) -> list[str | None]:
+        rows = [{"image": image, "identity": identity, "points": some_points(5).tolist()}
+                for image, identity in said]
+        (tmp_path / "faces.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        records = sources.read(f"json:{tmp_path}/faces.jsonl?schema=mtfl5").records
+        return [record.identity for record in records]
+
+    kept = ["ann", "a", "b/a.jpg", "1/imgs/a.jpg", "imgs/a", "..", "", "/", "a.jpg"]
+    assert identities(*(("imgs/a.jpg", identity) for identity in kept)) == kept
+    # Equal ones stay equal, whichever comes first: b.jpg may be a part of a.jpg.
+    first, second = ("imgs/a.jpg", "Imgs/a.jpg"), ("imgs/b.jpg", "Imgs/a.jpg")
+    assert identities(first, second) == ["imgs/a.jpg"] * 2
+    assert identities(second, first) == ["Imgs/a.jpg"] * 2
 
 
 def test_conversion_to_a_subset(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from efld_tf.annotations import ibug, sources
+from efld_tf.annotations import ibug, placement, sources
 from efld_tf.cli import data
 from efld_tf.data import pack
 from efld_tf.data.check import exclusions, findings
@@ -70,6 +70,26 @@ def test_what_is_not_excluded_is_told(
     printed = capsys.readouterr().out
     assert_told(printed, 5, "outside")
     assert_told(printed, "exclude.json", "only outside")
+
+
+def test_what_an_option_mends_is_told_and_not_excluded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = sources.read(f"ibug:{drawn.write_ibug(tmp_path / 'a', 25)}").records
+    images, annotations = [], []
+    for index, record in enumerate(records):
+        size = {"width": 960, "height": 960} if index in (3, 7) else {}
+        images.append({"id": index, "file_name": record.image.name, **size})
+        keypoints = [v for x, y in record.points.tolist() for v in (x, y, 2)]
+        annotations.append({"id": index, "image_id": index, "keypoints": keypoints})
+    listed = tmp_path / "a/faces.json"
+    listed.write_text(json.dumps({"images": images, "annotations": annotations}))
+    out = tmp_path / "out"
+    data.main(["check", f"coco:{listed}", "--quiet", "--workers", "1", "--output", str(out)])
+    printed = capsys.readouterr().out
+    assert_told(printed, 2, placement.RESIZED, "sizes=scale")
+    assert_told(printed, "exclude.json", "0 faces", placement.RESIZED, "option")
+    assert exclusions.read(out / "exclude.json", f"coco:{listed}") == {}
 
 
 def test_sides_that_are_exchanged_everywhere_are_the_schema_s(tmp_path: Path) -> None:

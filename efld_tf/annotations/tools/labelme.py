@@ -86,7 +86,10 @@ def read(
     finder = _Images(path, None if images is None else folder)
     pictures: list[Picture | DataError] = []
     others = 0
-    for file in listing.files(path, [".json"]):
+    unreadable: list[DataError] = []
+    files = listing.files(path, [".json"], unreadable=unreadable)
+    yield from unreadable
+    for file in files:
         try:
             picture = _picture(file, finder)
         except DataError as error:

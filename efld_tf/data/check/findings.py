@@ -29,9 +29,10 @@ KINDS = {
     ANNOTATION: "the annotation cannot be used",
     IMAGE: "the image cannot be read",
     TRUNCATED: "the image file is cut off",
-    TURNED: "upright only in the photo as it is shown (EXIF), not as it is stored, or vice versa",
-    RESIZED: "annotated on an image of another size",
-    UNITS: "coordinates are shares of the image's size, not pixels",
+    TURNED: "upright only in the photo as it is shown (EXIF), not as it is stored, or vice versa: "
+            "say upright=true or false",
+    RESIZED: "annotated on an image of another size: give that image, or say sizes=scale",
+    UNITS: "coordinates are shares of the image's size, not pixels: say normalised=true or percent",
     TINY: "the points are too close together for a face",
     BEYOND: "all points outside the image",
     OUTSIDE: "points outside the image",
@@ -49,10 +50,13 @@ KINDS = {
     TEST_IDENTITY: "a person or photo that test data has",
 }
 
+# The kinds of good faces that are read in a wrong way: an option of the source mends them.
+MISREAD = frozenset({TURNED, RESIZED, UNITS})
+
 # The kinds of faces that are better left out of training. Points outside, odd boxes and similar
 # pictures, such as the frames of a video, may be right.
 EXCLUDED = frozenset({
-    ANNOTATION, IMAGE, TRUNCATED, TURNED, RESIZED, TINY, BEYOND, NO_BOX, SWAPPED, SHIFT, OUTLIER,
+    ANNOTATION, IMAGE, TRUNCATED, TINY, BEYOND, NO_BOX, SWAPPED, SHIFT, OUTLIER,
     DUPLICATE, TEST_DUPLICATE, TEST_NEAR_DUPLICATE, TEST_PHOTO, TEST_IDENTITY,
 })
 
@@ -68,6 +72,7 @@ class Finding:
       score: how bad it is; comparable within a kind.
       message: one line that says what is wrong.
       other: for pairs, the index of the source and the key of the other face.
+      whole_source: whether it is true of the source as a whole; it cannot be excluded.
     """
 
     source: int
@@ -76,6 +81,7 @@ class Finding:
     score: float
     message: str
     other: tuple[int, str] | None = None
+    whole_source: bool = False
 
 
 @dataclass(frozen=True)

@@ -154,8 +154,10 @@ def _measure(checked_sources: list[CheckedSource], workers: int, progress: bool)
 def _file_findings(index: int, checked_source: CheckedSource) -> Iterator[Finding]:
     for error in checked_source.errors:
         key = sources.error_key(error, checked_source.source.folder)
-        kind = error.kind if isinstance(error, PlacementError) else findings.ANNOTATION
-        yield Finding(index, key, kind, 1.0, error.reason)
+        placement = error if isinstance(error, PlacementError) else None
+        kind = placement.kind if placement else findings.ANNOTATION
+        whole_source = placement is not None and placement.whole_source
+        yield Finding(index, key, kind, 1.0, error.reason, whole_source=whole_source)
     for record, measured in zip(checked_source.records, checked_source.measured, strict=True):
         if measured.truncated:
             effect = "" if measured.error is None else f" ({measured.error})"

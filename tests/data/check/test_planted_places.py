@@ -13,11 +13,12 @@ import pytest
 from efld_tf.annotations import placement, sources
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.data.check import findings
+from efld_tf.data.check import exclusions, findings
+from efld_tf.data.check.run import Report
 from tests.annotations.turned import write_turned
 from tests.annotations.writers import ibug_text
 from tests.data.check.checking import kinds_of, quick
-from tests.errors import assert_told
+from tests.errors import assert_told, refuses
 
 SCHEMA = "ibug68"
 
@@ -53,6 +54,12 @@ def _found(source: str) -> dict[str, set[str]]:
     return {kind: keys for kind, keys in kinds.items() if kind != findings.NEAR_DUPLICATE}
 
 
+def _listed(report: Report) -> set[str]:
+    """The keys in the exclusion list of a report of one source."""
+    (source,) = exclusions.from_report(report)["sources"]
+    return {face["key"] for face in source["exclude"]}
+
+
 def test_the_untouched_copy_is_clean(tmp_path: Path, faces: list[FaceRecord]) -> None:
     assert _found(_write(tmp_path, faces)) == {}
 
@@ -61,7 +68,13 @@ def test_photos_stored_turned(tmp_path: Path, faces: list[FaceRecord]) -> None:
     for index, orientation in ((2, 6), (5, 8), (7, 3), (9, 2)):
         write_turned(tmp_path / f"{index:02d}.jpg", read_image(faces[index]), orientation)
     source = _write(tmp_path, faces)
-    assert _found(source) == {placement.TURNED: {"02.jpg", "05.jpg", "07.jpg", "09.jpg"}}
+    report = quick([source])
+    assert kinds_of(report)[placement.TURNED] == {"02.jpg", "05.jpg", "07.jpg", "09.jpg"}
+    assert _listed(report) == set()  # they are good faces, read in a wrong way
+    for kind in (placement.TURNED, placement.RESIZED, placement.UNITS):
+        (option,) = (name for name in ("upright=", "sizes=", "normalised=")
+                     if name in findings.KINDS[kind])
+        assert option.removesuffix("=") in placement.OPTIONS
     assert _found(f"{source}?upright=true") == {}
     report = quick([f"{source}?upright=false"])
     assert_told("\n".join(report.notes), "4 faces", "upright")
@@ -71,6 +84,7 @@ def test_images_of_another_size(tmp_path: Path, faces: list[FaceRecord]) -> None
     source = _write(tmp_path, faces, points={3: faces[3].points * 2},
                     sizes={3: {"width": 800, "height": 800}, 4: {"width": 0, "height": 0}})
     assert _found(source) == {placement.RESIZED: {"03.jpg"}}
+    assert _listed(quick([source])) == set()
 
 
 def test_shares_and_percentages(tmp_path: Path, faces: list[FaceRecord]) -> None:
@@ -91,6 +105,7 @@ def test_tiny_faces_and_faces_beyond_their_image(
 ) -> None:
     source = _write(tmp_path, faces, points={6: faces[6].points / 200, 8: faces[8].points + 900})
     assert _found(source) == {placement.TINY: {"06.jpg"}, placement.BEYOND: {"08.jpg"}}
+    assert _listed(quick([source])) == {"06.jpg", "08.jpg"}
 
 
 def test_side_files_are_no_findings(tmp_path: Path, faces: list[FaceRecord]) -> None:
@@ -112,3 +127,41 @@ def test_what_the_reader_leaves_out_is_noted(tmp_path: Path, faces: list[FaceRec
     report = quick([f"coco:{path}"])
     assert report.faces == 24
     assert_told("\n".join(report.notes), "1 annotation", "without keypoints")
+
+
+def test_what_is_wrong_with_a_whole_source_cannot_be_excluded(
+    tmp_path: Path, faces: list[FaceRecord]
+) -> None:
+    """Not by a list, not by its key written by hand, nor with on_error=skip; one face can."""
+    sizes = [np.array(read_image(face).shape[1::-1]) for face in faces]
+    percent = {i: face.points / sizes[i] * 100 for i, face in enumerate(faces)}
+    small = {i: face.points / np.ptp(face.points, axis=0).max() * 6 for i, face in enumerate(faces)}
+    for points, kind in ((percent, placement.UNITS), (small, placement.TINY)):
+        source = _write(tmp_path, faces, points=points)
+        report = quick([source])
+        assert kinds_of(report)[kind] == {"faces.json"}
+        assert "faces.json" not in _listed(report)
+        for on_error in sources.ON_ERROR:
+            with pytest.raises(placement.PlacementError) as caught:
+                sources.read(source, on_error, frozenset(["faces.json"]))
+            assert (caught.value.kind, caught.value.whole_source) == (kind, True)
+
+
+def test_errors_of_one_file_are_excluded_one_by_one(
+    tmp_path: Path, faces: list[FaceRecord]
+) -> None:
+    source = _write(tmp_path, faces)
+    path = Path(source.partition(":")[2])
+    content = json.loads(path.read_text())
+    content["annotations"][3]["keypoints"][2] = 7
+    content["annotations"][5]["image_id"] = 777
+    content["annotations"][7] |= {"id": "a: b", "image_id": 777}
+    path.write_text(json.dumps(content))
+    keys = {f"faces.json:annotation {label}" for label in ("'3'", "'5'", "'a: b'")}
+    assert kinds_of(quick([source]))[findings.ANNOTATION] == keys
+    assert sources.read(source, exclude=frozenset(keys)).excluded == keys
+    for key in keys:
+        with refuses("annotation", path=path):
+            sources.read(source, exclude=frozenset(keys - {key}))
+    found = sources.read(source, exclude=frozenset(["faces.json"]))  # as lists had it once
+    assert (len(found.records), found.excluded) == (21, {"faces.json"})
