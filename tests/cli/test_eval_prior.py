@@ -104,7 +104,7 @@ def test_it_needs_no_tensorflow(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     (("--prior", "--boxes", "scenes/missing.json"), ["c.png", "missing.json"]),
     (("--prior", "--boxes", "scenes/empty.json"), ["scenes/empty.json", "no scene"]),
     (("--prior", "--source", "packed:nothing"), ["nothing/manifest.json"]),
-    (("--prior", "--source", "wflw:test"), ["test", "directory"]),
+    (("--prior", "--source", "wflw:test"), ["test", "LIST.txt", "folder"]),
 ])
 def test_mistakes_are_one_line(
     words: tuple[str, ...], facts: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch,

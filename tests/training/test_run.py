@@ -329,7 +329,8 @@ def test_fine_tuning_says_which_heads_start_anew(
     image = next(path for path in (photos / "a").iterdir() if path.suffix != ".pts")
     _, points = faces.draw_face("face_synthetics70", np.random.default_rng(0))
     cells = ",".join(f"{value:.1f}" for value in points.ravel())
-    (photos / "more.csv").write_text(f"image,{','.join('v' * points.size)}\na/{image.name},{cells}")
+    names = ",".join(f"{axis}{i}" for i in range(len(points)) for axis in "xy")
+    (photos / "more.csv").write_text(f"image,{names}\na/{image.name},{cells}")
     source = f"csv:{photos / 'more.csv'}?schema=face_synthetics70"
     overrides = [
         "name=more", f"training.init_from={uninterrupted}",
