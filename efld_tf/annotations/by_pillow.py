@@ -30,6 +30,7 @@ DAMAGED = (
     IndexError, KeyError, TypeError, AssertionError, ZeroDivisionError, struct.error, zlib.error,
 )  # fmt: skip
 _NOTHING = logging.NullHandler()
+_ORIENTATION_TAG = 0x0112
 
 # The sizes of the pictures in a HEIC file, before they are cropped: libheif decodes no larger ones
 # (ISO/IEC 23008-12, 6.5.3). A box may have its length in 64 bits.
@@ -59,6 +60,15 @@ def decode(content: bytes, kind: str, path: Path) -> np.ndarray:
         except DAMAGED:
             pass
     raise damaged(path, kind)
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of a photo, 1 to 8; 1, which is none, where it cannot be read."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except DAMAGED:
+        return 1
+    return value if value in range(1, 9) else 1
 
 
 @contextlib.contextmanager

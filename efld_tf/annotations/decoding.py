@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from efld_tf.annotations import by_pillow, image_kinds, tiff
-from efld_tf.annotations.by_pillow import DAMAGED, damaged, undecodable
+from efld_tf.annotations.by_pillow import damaged, undecodable
 from efld_tf.quiet import captured_stderr
 
 MAX_PIXELS = by_pillow.MAX_PIXELS
@@ -23,8 +23,7 @@ _BY_PILLOW = ("GIF", "AVIF", "JPEG2000", "HEIC")
 _REFUSED = ("JPEG XL", "SVG")
 
 # TIFF and HEIC are turned while they are decoded, by all libraries.
-_WITH_ORIENTATION = ("JPEG", "PNG", "WEBP", "AVIF")
-_ORIENTATION_TAG = 0x0112
+WITH_ORIENTATION = ("JPEG", "PNG", "WEBP", "AVIF")
 
 
 def decode(content: bytes, path: Path, upright: bool) -> np.ndarray:
@@ -69,14 +68,10 @@ def orientation(content: bytes, path: Path) -> int:
       DataError: the photo has too many pixels.
     """
     kind = image_kinds.kind(content)
-    if kind not in _WITH_ORIENTATION:
+    if kind not in WITH_ORIENTATION:
         return 1
     with by_pillow.opened(content, kind, path) as image:
-        try:
-            value = 1 if image is None else image.getexif().get(_ORIENTATION_TAG, 1)
-        except DAMAGED:  # EXIF that cannot be read is ignored
-            return 1
-    return value if value in range(1, 9) else 1
+        return 1 if image is None else by_pillow.orientation(image)
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:

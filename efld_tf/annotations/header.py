@@ -7,22 +7,15 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from efld_tf.annotations import by_pillow, decoding, image_kinds, parsing
 from efld_tf.arrays import Floats
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-_ORIENTATION_TAG = 0x0112
 MAX_FILE_BYTES = 1 << 28
 _HEAD_BYTES = 1 << 12
-
-# The kinds, beside PNG, that are turned as their EXIF orientation says, see `decoding`.
-_TURNED = ("JPEG", "WEBP", "AVIF")
 
 # The kinds whose pixels follow on the header, which a stranger may have made long: cameras put
 # previews and depth maps before the picture of a JPEG file, and the others have next to nothing.
@@ -94,12 +87,5 @@ def _by_pillow(file: BinaryIO, kind: str, path: Path) -> Header | None:
     limit = _MOST_HEADER_BYTES.get(kind)
     start = file if limit is None else io.BytesIO(file.read(limit))
     with Image.open(start, formats=[kind]) as image:
-        return Header(*image.size, _orientation(image) if kind in _TURNED else 1)
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except by_pillow.DAMAGED:  # as in `decoding.orientation`
-        return 1
-    return orientation if orientation in range(1, 9) else 1
+        turned = kind in decoding.WITH_ORIENTATION
+        return Header(*image.size, by_pillow.orientation(image) if turned else 1)

@@ -87,24 +87,31 @@ def images_by_stem(
 
 
 def distinct_names(images: Sequence[str]) -> list[str]:
-    """The names of images without their suffixes, made unlike each other.
+    """The names of images without their suffixes, made unlike each other as in `distinct`."""
+    suffixes = [PurePosixPath(image).suffix for image in images]
+    stems = [image.removesuffix(suffix) for image, suffix in zip(images, suffixes, strict=True)]
+    return distinct(stems, [suffix[1:] or "image" for suffix in suffixes])
 
-    `a.jpg` and `a.png` become `a_jpg` and `a_png`, whatever the case; an image without a suffix is
-    a camera.
+
+def distinct(names: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    """Names made unlike each other, even where case does not matter.
+
+    Args:
+      kinds: for each name what tells it from equal ones, such as a suffix: `a` of `a.jpg` and of
+        `a.png` become `a_jpg` and `a_png`.
     """
-    stems = [image.removesuffix(PurePosixPath(image).suffix) for image in images]
-    count = Counter(stem.casefold() for stem in stems)
-    used = {stem for stem in count if count[stem] == 1}
-    names: list[str] = []
-    for image, name in zip(images, stems, strict=True):
+    count = Counter(name.casefold() for name in names)
+    used = {name for name in count if count[name] == 1}
+    result: list[str] = []
+    for name, kind in zip(names, kinds, strict=True):
         if count[name.casefold()] > 1:
-            base = name = f"{name}_{PurePosixPath(image).suffix[1:] or 'camera'}"
+            base = name = f"{name}_{kind}"
             number = 2
             while name.casefold() in used:
                 name, number = f"{base}_{number}", number + 1
             used.add(name.casefold())
-        names.append(name)
-    return names
+        result.append(name)
+    return result
 
 
 def only_image(images: Mapping[str, list[Path]], file: Path) -> Path:

@@ -153,6 +153,7 @@ class Placer:
 
         Raises:
           PlacementError: the face is not where it is said to be.
+          DataError: all of its points are missing.
         """
         header = self._header(record)
         record = self._without_missing(record, path)
@@ -273,7 +274,7 @@ class Placer:
         if self._missing is not None:
             missing = (abs(raw - np.array(self._missing)) < 1e-3).all(axis=-1)
             if missing.all():
-                raise PlacementError(path, "no point is annotated", BEYOND)
+                raise DataError(path, "no point is annotated")
             points = np.where(missing[:, None], np.float32(np.nan), record.points)
             visible = None if record.visible is None else record.visible & ~missing
             return replace(record, points=points, visible=visible)

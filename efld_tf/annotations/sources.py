@@ -388,7 +388,7 @@ def _checked(
         try:
             # An error has the key, not the image, since the photo's other faces may be good.
             item = placer.place(replace(item, key=key), folder / key)
-        except PlacementError as error:
+        except DataError as error:
             yield error
             continue
         if convert is not None:

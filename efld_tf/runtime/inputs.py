@@ -8,13 +8,12 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from efld_tf.annotations.images import VIDEO_SUFFIXES
-from efld_tf.annotations.listing import IMAGE_SUFFIXES, is_side_file
+from efld_tf.annotations.listing import IMAGE_SUFFIXES, distinct, is_side_file
 from efld_tf.errors import DataError, EfldError
 from efld_tf.urls import Url, scheme_of
 
@@ -303,7 +302,8 @@ def _named(candidates: Sequence[_Candidate]) -> tuple[list[Input], Path]:
             kind = VideoFile if candidate.path.suffix.lower() in VIDEO_SUFFIXES else Photo
             name = image.removesuffix(candidate.path.suffix)
             items.append(kind(candidate.path, image, name))
-    return _without_collisions(items), root
+    names = distinct([item.name for item in items], [_kind(item) for item in items])
+    return [replace(item, name=name) for item, name in zip(items, names, strict=True)], root
 
 
 def _address(url: Url, images: set[str]) -> Address:
@@ -322,23 +322,6 @@ def _real(file: _FoundFile) -> str:
     A link to a file is another file; a file in a linked folder is the same one.
     """
     return os.path.join(os.path.realpath(file.absolute.parent), file.absolute.name)
-
-
-def _without_collisions(items: Sequence[Input]) -> list[Input]:
-    """Adds suffixes to names that inputs share: `a.jpg` and `a.png` become `a_jpg` and `a_png`."""
-    count = Counter(item.name.casefold() for item in items)
-    used_names = {name for name in count if count[name] == 1}
-    result: list[Input] = []
-    for item in items:
-        if count[item.name.casefold()] > 1:
-            base_name = name = f"{item.name}_{_kind(item)}"
-            number = 2
-            while name.casefold() in used_names:
-                name, number = f"{base_name}_{number}", number + 1
-            used_names.add(name.casefold())
-            item = replace(item, name=name)
-        result.append(item)
-    return result
 
 
 def _kind(item: Input) -> str:

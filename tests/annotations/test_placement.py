@@ -358,6 +358,10 @@ def test_points_that_stand_for_missing_ones(
     assert not found.notes
     with refuses("missing", "'no'", "0,0"):
         sources.read(f"{source}&missing=no")
+    every = _write("csv", tmp_path, np.tile(mark, (68, 1)), None)
+    (error,) = sources.stream(f"{every}&{told}")
+    assert_refusal(error, "no point", path=tmp_path / "a.jpg")
+    assert not isinstance(error, PlacementError)
     source = _write("ibug", tmp_path, points - 1, None)  # as the file writes it, from 1
     assert np.isnan(_only(sources.read(_with(source, told))).points[3:5]).all()
 

@@ -27,7 +27,7 @@ FACE = "face"
 
 
 class _FolderWriter:
-    """Writes into a folder; what is written is whole at any time."""
+    """Writes into a folder; what is written is whole at any time, so that nothing is left to do."""
 
     def __init__(self, path: Path, schema: str, root: Path):
         """Takes the folder, which is made when something is written.
