@@ -44,13 +44,14 @@ def read(
 ) -> Iterator[FaceRecord | DataError | Note]:
     """The faces of a table, in its order; the identity is the image, if no column says otherwise.
 
-    The header says which column is x or y of which point, see `table_header`. Columns named
+    The header says which column is x or y of which point, see `table_points`. Columns named
     `box_x0`, `box_y0`, `box_x1`, `box_y1` and `identity` are what they say, and so are those of
     `efld-predict`: `frame` (of a video, counted from 0), `upright` (1 where the coordinates are of
     the photo turned as its EXIF orientation says) and, as attributes, `seconds`, `face`, `track`,
     `score` and `confidence`; `image_width` and `image_height` state the size of the image that was
-    annotated. Other columns are left out. An empty cell, `nan` and `NA` mean that the point is not
-    annotated. The text is UTF-8 or UTF-16.
+    annotated, and so do `width` and `height` if they are not of a box. Other columns are left out.
+    An empty cell, `nan` and `NA` mean that a point is not annotated, or that nothing is said. The
+    text is UTF-8 or UTF-16.
 
     Args:
       schema: `NAME` or `FILE.yaml`; required.
@@ -61,7 +62,8 @@ def read(
         semicolon, bar or comma that the first line has most of.
       header: `yes` or `no`.
       origin: what the table calls the first pixel's centre, `0`, `0.5` or `1`.
-      order: `xy` (x0, y0, x1, y1 ...) or `xxyy` (all x, then all y) where no header says it.
+      order: `xy` (x0, y0, x1, y1 ...) or `xxyy` (all x, then all y) where no header says it;
+        refused where the header says another.
 
     Raises:
       DataError: `path` is not a readable file, or its header does not fit the schema.
@@ -133,20 +135,30 @@ def _columns(
         column = first.index(image)
     else:
         column = table_header.image_column(first, cells, IMAGE_SUFFIXES)
+    if with_header:
+        _check_one_header(second, first, column, path)
     try:
         if not with_header:
             return table_header.counted(len(first), column, layout.schema, layout.order)
-        columns = table_header.named(first, column, layout.schema, layout.order)
+        return table_header.named(first, column, layout.schema, layout.order)
     except EfldError as error:
         other = table_header.other_layout(first if with_header else [], cells, layout.schema)
         raise DataError(path, other or str(error), 1) from error
-    values = [cells[i] for i in columns.coordinates] if len(cells) == columns.count else []
-    if isinstance(second, tuple) and values and not any(
-            is_missing(cell) or re.match(r"[-+.\d]", cell) for cell in values):
+
+
+def _check_one_header(
+    second: Row | DataError | None, first: list[str], image: int, path: Path
+) -> None:
+    """Raises DataError if the line after the header is of names, too (pandas, DeepLabCut)."""
+    if not isinstance(second, tuple) or len(second[1]) != len(first):
+        return
+    number, cells = second
+    words = [cell for i, cell in enumerate(cells) if i != image and not is_missing(cell)]
+    if not cells[image].lower().endswith(IMAGE_SUFFIXES) and 2 * len(words) > len(cells) \
+            and not any(re.match(r"[-+.\d]", word) for word in words):
         raise DataError(path, "expected a header of one line, got another line of names such as "
-                              f"{parsing.shorten(values[0])}: write both as one, as NAME_x and "
-                              "NAME_y", second[0])
-    return columns
+                              f"{parsing.shorten(words[-1])}: write one line, with NAME_x and "
+                              "NAME_y of each point", number)
 
 
 def _record(

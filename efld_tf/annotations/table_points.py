@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from efld_tf.annotations import point_names
@@ -19,6 +20,9 @@ from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 
 ORDERS = ("xy", "xxyy")
+
+# A longer name of a column, in characters, is no point's.
+MAX_NAME = 300
 
 # What programs call a column that counts the lines.
 INDICES = ("", "index", "id", "unnamed_0", "row", "level_0")
@@ -40,9 +44,11 @@ T = TypeVar("T")
 
 
 def cleaned(name: str) -> str:
-    """A column's name as `point_names.simplified`, without quotes, commas and the unit pixel."""
-    simple = point_names.simplified(re.sub(r"['\",]", "_", name))
-    return re.sub(r"_(?:px|pixels?)(?=_|$)", "", simple)
+    """A column's name as `point_names.simplified`, without the unit pixel and Python's quotes."""
+    name = name[:MAX_NAME].strip()
+    if (name[:1], name[-1:]) in (("(", ")"), ("'", "'"), ('"', '"')):
+        name = re.sub(r"['\",]", "_", name)
+    return re.sub(r"_(?:px|pixels?)$", "", point_names.simplified(name))
 
 
 def by_axis(
@@ -112,14 +118,14 @@ def in_order(header: Sequence[str], free: Sequence[int], schema: str, order: str
     fitting = [order for order in ORDERS if _agrees([names[i] for i in places], order)]
     if order in fitting or (bare and not order and "xy" in fitting):
         return arranged(places, order)
-    say = f"order={' or order='.join(fitting)}" if fitting else ""
+    say = f"say order={' or order='.join(fitting)}" if fitting else ""
     if order:
         raise EfldError(f"order={order} contradicts the names of the columns, or the numbers in "
-                        f"them: say {say or 'it when they are sorted, or name them x0, y0, x1'}")
+                        f"them: {say or 'sort them, or name them x0, y0, x1, ...'}")
     examples = ", ".join(shorten(header[i], 20) for i in places[:4])
     raise EfldError(
         f"columns {examples}, ... do not say which is x or y of which point: name them NAME_x and "
-        f"NAME_y, or x0, y0, x1, ...{f', or say {say}' if say else '; no order= agrees with them'}")
+        f"NAME_y, or x0, y0, x1, ...{f', or {say}' if say else '; no order= agrees with them'}")
 
 
 def arranged(places: Sequence[T], order: str) -> list[T]:
@@ -259,17 +265,17 @@ def _ascend(names: Sequence[str], order: str) -> bool:
     Text sorts `c10` before `c2`. Where each number is there twice, it is that of a point.
     """
     families = _families(names)
-    if len(families) == 1:
-        numbers = [n for _, n in families[0]]
-        doubles = [k for k in range(len(numbers[0]))
-                   if {*Counter(n[k] for n in numbers).values()} == {2}]
-        if doubles:
-            pairs = arranged(numbers, order)
-            return any(
-                all(x[k] == y[k] and x <= y for x, y in zip(pairs[::2], pairs[1::2], strict=True))
-                and (of_points := [n[k] for n in pairs[::2]]) == sorted(of_points)
-                for k in doubles)
-    return all((numbers := [n for _, n in family]) == sorted(numbers) for family in families)
+    numbers_of = dict(chain.from_iterable(families))
+    numbers = [numbers_of[name] for name in names]
+    alike = len(numbers[0]) if len({*map(len, numbers)}) == 1 else 0
+    doubles = [k for k in range(alike) if {*Counter(n[k] for n in numbers).values()} == {2}]
+    if doubles:
+        pairs = arranged(numbers, order)
+        return any(
+            all(x[k] == y[k] and x <= y for x, y in zip(pairs[::2], pairs[1::2], strict=True))
+            and (of_points := [n[k] for n in pairs[::2]]) == sorted(of_points)
+            for k in doubles)
+    return all((own := [n for _, n in family]) == sorted(own) for family in families)
 
 
 def _families(names: Sequence[str]) -> list[list[tuple[str, tuple[int, ...]]]]:

@@ -78,7 +78,7 @@ def rows(path: Path, delimiter: str | None, with_header: bool) -> Iterator[Row |
     if with_header:
         _skip_comments(lines, delimiter)
     if delimiter == "":
-        first = next(lines, (1, ""))
+        first = next((line for line in lines if line[1].strip()), (1, ""))
         delimiter = _delimiter_of(first[1])
         lines.give_back([first])
     records = ((number, text.split()) for number, text in lines) if delimiter is None \
@@ -107,6 +107,8 @@ def _skip_comments(lines: _Lines, delimiter: str | None) -> None:
     """
     comment: Line | None = None
     for number, text in lines:
+        if not text.strip():
+            continue
         if not text.startswith("#"):
             lines.give_back([(number, text)])
             mark = _delimiter_of(text) if delimiter == "" else delimiter

@@ -42,3 +42,9 @@ def renamed(pattern: str, names: tuple[str, ...] = ("0", "1", "2", "3", "4")) ->
 
 
 LINES = ["image;" + ";".join(NAMES), "a.jpg;" + ";".join(BY_POINT.values())]
+
+
+def table_of(cells: dict[str, str], folder: Path, quote: str = "") -> Path:
+    """A table of a face, by its columns."""
+    header = ",".join(f"{quote}{name}{quote}" for name in cells)
+    return write_table(folder, f"image,{header}", ",".join(["a.jpg", *cells.values()]))
