@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -27,14 +27,14 @@ MAX_NAME = 300
 # What programs call a column that counts the lines.
 INDICES = ("", "index", "id", "unnamed_0", "row", "level_0")
 
-# What x and y are called; letters that may stand for other things are words of their own.
+# What x and y are called; letters of other words are at their start or end.
 _AXES: tuple[Words, ...] = tuple(
     (re.compile(pattern), axes) for pattern, axes in (
         (r"x|y", {"x": "x", "y": "y"}),
         (r"column|row", {"column": "x", "row": "y"}),
         (r"col|row", {"col": "x", "row": "y"}),
-        (r"(?<![a-z])[cr](?![a-z])", {"c": "x", "r": "y"}),
-        (r"(?<![a-z])[uv](?![a-z])", {"u": "x", "v": "y"}),
+        (r"(?<![a-z])[cr]|[cr](?![a-z])", {"c": "x", "r": "y"}),
+        (r"(?<![a-z])[uv]|[uv](?![a-z])", {"u": "x", "v": "y"}),
     )
 )  # fmt: skip
 Words = tuple[re.Pattern[str], dict[str, str]]
@@ -65,14 +65,15 @@ def by_axis(
       EfldError: the names are not those of the schema's points, or contradict the order.
     """
     names = {i: cleaned(header[i]) for i in free}
-    pairs, halves = max((_pairs(header, names, words, schemas.get(schema).num_points)
-                         for words in _AXES), key=lambda found: len(found[0]))
+    pairs, halves, words = max((_pairs(header, names, words, schemas.get(schema).num_points)
+                                for words in _AXES), key=lambda found: len(found[0]))
     if not pairs:
         return None
     fitting = _fitting(pairs, names, schema)
+    plain = {key[0] for i, key in pairs.items() if _half(names[i], words)}
     try:
-        wanted = _of_schema([*dict.fromkeys(key[0] for key in (pairs | halves).values())], schema,
-                            fitting)
+        wanted = _of_schema([*dict.fromkeys(key[0] for key in (pairs | halves).values())], plain,
+                            schema, fitting)
     except EfldError:
         if order and order in fitting:
             return arranged(sorted(pairs), order)  # named in other words, as the user says
@@ -145,8 +146,8 @@ def check_count(got: int, schema: str) -> None:
 
 def _pairs(
     header: Sequence[str], names: Mapping[int, str], words: Words, count: int
-) -> tuple[dict[int, Key], dict[int, Key]]:
-    """The points and axes of columns that are x and y of a point, and of those that lack one.
+) -> tuple[dict[int, Key], dict[int, Key], Words]:
+    """The points and axes of columns that are x and y of a point, those that lack one, and `words`.
 
     Args:
       names: the cleaned names of columns by their places.
@@ -168,12 +169,14 @@ def _pairs(
                     pairs[i] = point_names.simplified("_".join(filter(None, stem))), axis
                 break
     pairs |= _without_number(header, pairs, alone, count)
-    # `X_0` beside `x_0` is the point in space (OpenFace).
+    # `X_0` beside `x_0` is the point in space (OpenFace), if all such points are there twice.
     small = {key for i, key in pairs.items() if key[1] in header[i]}
+    single = {_skeleton(key[0]) for i, key in pairs.items() if key not in small}
+    small = {key for key in small if _skeleton(key[0]) not in single}
     pairs = {i: key for i, key in pairs.items() if key[1] in header[i] or key not in small}
     halves = {i: key for i, name in names.items()
               if i not in pairs and (key := _half(name, words)) and key not in small}
-    return pairs, halves
+    return pairs, halves, words
 
 
 def _without_number(
@@ -206,10 +209,13 @@ def _half(name: str, words: Words) -> Key | None:
     return None
 
 
-def _of_schema(names: Sequence[str], schema: str, fitting: Sequence[str]) -> dict[str, int]:
+def _of_schema(
+    names: Sequence[str], plain: Collection[str], schema: str, fitting: Sequence[str]
+) -> dict[str, int]:
     """The index of each point of a schema among names; other columns may be named, too.
 
     Args:
+      plain: the names that stand beside the axis; `p0_x` goes before `p0_x_norm`.
       fitting: the orders that the user may say if names are of other words.
     """
     own = {point_names.simplified(name) for name in schemas.get(schema).names}
@@ -223,6 +229,7 @@ def _of_schema(names: Sequence[str], schema: str, fitting: Sequence[str]) -> dic
         complete = [family for family in families
                     if {*family.values()} in ({*map(str, range(count))},
                                               {*map(str, range(1, count + 1))})]
+        complete = [family for family in complete if {*family} <= {*plain}] or complete
         if len(complete) > 1:
             first, second = (next(iter(family)) for family in complete[:2])
             raise EfldError(f"points are numbered as those of {schema} twice, like "
@@ -283,9 +290,13 @@ def _families(names: Sequence[str]) -> list[list[tuple[str, tuple[int, ...]]]]:
     families: dict[str, list[tuple[str, list[int]]]] = {}
     for name in names:
         numbers = [int(digits[:9]) for digits in re.findall(r"[0-9]+", name)]
-        families.setdefault(re.sub(r"[0-9]+", "#", name), []).append((name, numbers))
+        families.setdefault(_skeleton(name), []).append((name, numbers))
     found = []
     for family in families.values():
         differ = [k for k in range(len(family[0][1])) if len({n[k] for _, n in family}) > 1]
         found.append([(name, tuple(n[k] for k in differ)) for name, n in family])
     return found
+
+
+def _skeleton(name: str) -> str:
+    return re.sub(r"[0-9]+", "#", name)

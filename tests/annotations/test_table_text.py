@@ -100,6 +100,20 @@ def test_a_quote_that_is_not_closed_loses_no_other_line(
             np.testing.assert_allclose(item.points, POINTS + i, atol=1e-3)
 
 
+@given(places=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 100)), max_size=5))
+def test_quotes_anywhere_lose_no_other_line(
+    tmp_path: Path, places: list[tuple[int, int]]
+) -> None:
+    lines = [line_of(POINTS + i) for i in range(12)]
+    for i, place in places:
+        lines[i] = f'{lines[i][:place]}"{lines[i][place:]}'
+    path = write_table(tmp_path, HEADER, *lines)
+    records = [item for item in table.read(path, schema=SCHEMA) if isinstance(item, FaceRecord)]
+    read = {i for i in range(12) for record in records
+            if np.allclose(record.points, POINTS + i, atol=1e-3)}
+    assert read >= {*range(12)} - {i for i, _ in places} and len(records) == len(read)
+
+
 def test_a_quote_that_the_next_one_closes(tmp_path: Path) -> None:
     """The line between is no part of a name; the last has a quote in its name."""
     path = write_table(tmp_path, HEADER, '"' + line_of(), line_of(), line_of(name='a.jpg"'),
