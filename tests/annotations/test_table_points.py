@@ -323,9 +323,8 @@ def test_any_header_is_read_rightly_or_refused(
     try:
         record, *_ = table.read(path, schema=SCHEMA, order=order)
     except DataError as error:
-        # The same name twice, or in capitals alone, and an order that is not that of the columns.
-        assert order or {name.lower() for name in names.values()} & {*others}, error
-        assert order in error.reason
+        # It says another order, or `x1` may be of a point that is named twice.
+        assert (order and f"order={order}" in error.reason) or "x1" in others, error
     else:
         np.testing.assert_array_equal(record.points, RIGHT)
 
