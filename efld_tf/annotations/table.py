@@ -135,6 +135,10 @@ def _columns(
         column = first.index(image)
     else:
         column = table_header.image_column(first, cells, IMAGE_SUFFIXES)
+        if table_header.counts_lines(first[column]) and cells[column : column + 1] \
+                and cells[column].isdecimal():
+            raise DataError(path, "expected a column of the names of images, such as image: name "
+                                  "it, or say which it is with image=", 1)
     if with_header:
         _check_one_header(second, first, column, path)
     try:

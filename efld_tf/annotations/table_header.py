@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from efld_tf.annotations import table_points
 from efld_tf.annotations.parsing import shorten
-from efld_tf.annotations.table_points import cleaned
+from efld_tf.annotations.table_points import INDICES, cleaned
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 
@@ -116,6 +116,11 @@ def image_column(header: Sequence[str], cells: Sequence[str], suffixes: Sequence
         if cell.lower().endswith(tuple(suffixes)):
             return place
     return 0
+
+
+def counts_lines(name: str) -> bool:
+    """Whether a column is of numbers of lines, frames or faces."""
+    return cleaned(name) in (*INDICES, *OWN)
 
 
 def other_layout(header: Sequence[str], cells: Sequence[str], schema: str) -> str | None:

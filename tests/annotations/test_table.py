@@ -160,3 +160,14 @@ def test_names_without_a_suffix(tmp_path: Path) -> None:
     record, error = table.read(path, schema=SCHEMA)
     assert (record.image, record.identity) == (tmp_path / "sub/b.png", "sub/b.png")
     assert_refusal(error, "c.jpg", "c.png", path=path, line=3)
+
+
+@pytest.mark.parametrize("name", ["Unnamed: 0", "", "frame", "id"])
+def test_numbers_of_lines_are_no_names_of_photos(tmp_path: Path, name: str) -> None:
+    write_image(tmp_path / "7.jpg")
+    path = write_table(tmp_path, HEADER.replace("image", name), line_of(name="7"))
+    with refuses("image", path=path, line=1):
+        list(table.read(path, schema=SCHEMA))
+    if name:
+        (record,) = table.read(path, schema=SCHEMA, image=name)
+        assert record.image == tmp_path / "7.jpg"
