@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -83,11 +83,9 @@ def read(
     second_row = next(lines, None) if with_header else first_row
     if isinstance(first_row, DataError):
         raise first_row
-    columns = _columns(first_row[1], second_row, with_header, image, layout)
-    first_rows = islice((row for row in rows() if isinstance(row, tuple)), int(with_header),
-                        MARK_ROWS)
-    decimals = Decimals(path, [(number, [cells[i] for i in columns.coordinates])
-                               for number, cells in first_rows if len(cells) >= columns.count])
+    columns = _columns(first_row, second_row, with_header, image, layout)
+    first_rows = islice((row for row in rows() if isinstance(row, tuple)), MARK_ROWS + with_header)
+    decimals = _decimals([*first_rows][with_header:], columns, path)
     for row in chain([second_row] if second_row is not None else [], lines):
         if isinstance(row, DataError):
             yield row
@@ -110,11 +108,17 @@ class _Layout:
     order: str
 
 
+def _decimals(rows: Sequence[Row], columns: Columns, path: Path) -> Decimals:
+    return Decimals(path, [(line, [cells[i] for i in columns.coordinates])
+                           for line, cells in rows if len(cells) >= columns.count])
+
+
 def _columns(
-    first: list[str], second: Row | DataError | None, with_header: bool, image: str | None,
+    first_row: Row, second: Row | DataError | None, with_header: bool, image: str | None,
     layout: _Layout,
 ) -> Columns:  # fmt: skip
     """The columns of a table, by its header, or by the option `image` and the order."""
+    line, first = first_row
     cells = second[1] if isinstance(second, tuple) else []
     path = layout.path
     if not with_header:
@@ -128,17 +132,18 @@ def _columns(
                             f"{image!r}")
     elif image is None and any(cell.lower().endswith(IMAGE_SUFFIXES) for cell in first):
         raise DataError(path, "expected a header, got a face: add one, or say header=no, and "
-                              "order=xy or order=xxyy", 1)
+                              "order=xy or order=xxyy", line)
     elif image is not None or not first:
         if image not in first:
-            raise DataError(path, f"expected a column {parsing.shorten(str(image or 'image'))}", 1)
+            wanted = parsing.shorten(str(image or "image"))
+            raise DataError(path, f"expected a column {wanted}", line)
         column = first.index(image)
     else:
         column = table_header.image_column(first, cells, IMAGE_SUFFIXES)
         if table_header.counts_lines(first[column]) and cells[column : column + 1] \
                 and cells[column].isdecimal():
             raise DataError(path, "expected a column of the names of images, such as image: name "
-                                  "it, or say which it is with image=", 1)
+                                  "it, or say which it is with image=", line)
     if with_header:
         _check_one_header(second, first, column, path)
     try:
@@ -147,7 +152,7 @@ def _columns(
         return table_header.named(first, column, layout.schema, layout.order)
     except EfldError as error:
         other = table_header.other_layout(first if with_header else [], cells, layout.schema)
-        raise DataError(path, other or str(error), 1) from error
+        raise DataError(path, other or str(error), line) from error
 
 
 def _check_one_header(

@@ -153,6 +153,9 @@ def test_comments_before_the_header(tmp_path: Path) -> None:
         record, error = table.read(path, schema=SCHEMA)
         assert isinstance(record, FaceRecord)
         assert_refusal(error, 11, 2, path=path, line=6 + len(first))
+    path = write_table(tmp_path, *comments, "image,a,b", "a.jpg,1,2")
+    with refuses(10, 2, path=path, line=4):
+        list(table.read(path, schema=SCHEMA))
     # As numpy's savetxt writes a header.
     path = write_table(tmp_path, *comments, f"# {HEADER}", line_of())
     (record,) = table.read(path, schema=SCHEMA)
