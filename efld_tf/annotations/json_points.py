@@ -29,7 +29,6 @@ from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.listing import IMAGE_SUFFIXES
 from efld_tf.annotations.record import FaceRecord, checked_points
-from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 
@@ -125,9 +124,6 @@ def _record(
     frame, upright = entry.get("frame"), entry.get("upright")
     if frame is not None and not (type(frame) is int and 0 <= frame <= MAX_FRAME):
         raise wrong("frame: expected a whole number from 0 on")
-    size = entry.get("image_size", [])
-    if size != [] and (not isinstance(size, list) or len(size) != 2 or not stated_size(*size)):
-        raise wrong("image_size: expected width and height in pixels")
     if frame is not None and name.lower().endswith(IMAGE_SUFFIXES):
         raise wrong("frame: a photo has none, only a video")
     if upright is not None and not isinstance(upright, bool):
@@ -143,7 +139,7 @@ def _record(
         identity=str(identity),
         frame=frame,
         upright=upright,
-        image_size=stated_size(*size) if size else None,
+        image_size=_size(entry.get("image_size"), path, line),
     )
 
 
@@ -161,6 +157,15 @@ def _points(value: Any, schema: str, origin: float, path: Path, line: int | None
             raise DataError(path, f"point {index}: expected x and y, or null", line)
         points[index] = pair - origin
     return checked_points(points, schema, path, line, missing=True)
+
+
+def _size(value: Any, path: Path, line: int | None) -> tuple[int, int] | None:
+    if value in (None, []):
+        return None
+    if not isinstance(value, list) or len(value) != 2:
+        raise DataError(path, "image_size: expected width and height in pixels", line)
+    width, height = value
+    return parsing.stated_size(width, height, path, line)
 
 
 def _box(value: Any, origin: float, path: Path, line: int | None) -> np.ndarray | None:

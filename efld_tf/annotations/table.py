@@ -25,7 +25,6 @@ from efld_tf.annotations.table_header import (
     UPRIGHT,
     Columns,
 )
-from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.errors import DataError, EfldError
 
 DELIMITERS = {"tab": "\t", "space": None}
@@ -316,10 +315,8 @@ def _decimal(cell: str, decimals: _Decimals, path: Path, line: int) -> str:
 
 
 def _size(cells: list[str], path: Path, line: int) -> tuple[int, int] | None:
-    if not all(cells):
-        return None
-    width, height = parsing.coordinates(cells, path, line)
-    return stated_size(float(width), float(height))
+    width, height = cells
+    return parsing.stated_size(width, height, path, line)
 
 
 def _frame(cell: str, path: Path, line: int) -> int | None:

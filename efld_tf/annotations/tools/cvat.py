@@ -43,7 +43,7 @@ from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import cvat_tracks
 from efld_tf.annotations.tools.cvat_images import Drawn, Images
 from efld_tf.annotations.tools.cvat_tasks import Tasks, whole_number
-from efld_tf.annotations.tools.drawn import IGNORE, Options, faces, stated_size
+from efld_tf.annotations.tools.drawn import IGNORE, Options, faces
 from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.arrays import Floats
 from efld_tf.errors import DataError
@@ -195,12 +195,11 @@ class _Document:
             for key in ("task_id", "subset", "name", "id", "width", "height"))
         image = Drawn(task, subset, name, number, line)
         self.images.append(image)
-        if all(size):
-            try:
-                width, height = (whole_number(text, self._path, line) for text in size)
-                image.size = stated_size(width, height)
-            except DataError as error:
-                image.error = error
+        try:
+            width, height = size
+            image.size = parsing.stated_size(width, height, self._path, line)
+        except DataError as error:
+            image.error = error
         return image
 
     def _add_to_image(self, drawing: _Drawing, image: Drawn) -> None:

@@ -88,9 +88,9 @@ class Images:
         exported = self._exported(drawn.name or f"frame_{number:06d}", drawn.subset)
         if exported is not None:
             return Picture(exported, drawn.shapes, self._path, drawn.line, upright=True,
-                           size=drawn.size or task.frame_size, identity=identity)
+                           size=drawn.size or task.frame_size(self._path), identity=identity)
         return Picture(self._video_of(task), drawn.shapes, self._path, drawn.line, frame=frame,
-                       size=drawn.size or task.frame_size, identity=identity)
+                       size=drawn.size or task.frame_size(self._path), identity=identity)
 
     def _task(self, drawn: Drawn) -> Task:
         if drawn.task in self._tasks:
