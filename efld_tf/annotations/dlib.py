@@ -1,15 +1,16 @@
 """dlib's XML files, as its `imglab` writes them: boxes with named parts, and perhaps a label.
 
     <dataset><images>
-      <image file='helen/trainset/1.jpg'>
+      <image file='helen/trainset/1.jpg' width='1024' height='768'>
         <box top='224' left='78' width='138' height='139'>
           <label>face</label>
           <part name='00' x='55' y='254'/>
           ...
 
-Coordinates count from 0, as in dlib. Its 68-point files are iBUG's, which count from 1, after
-rounding; whether 1 was subtracted is not documented. dlib's own five points (eye corners and nose
-base) do not tell where the mouth is and have no schema here.
+Later versions of dlib write the image's width and height, earlier ones do not. Coordinates count
+from 0, as in dlib. Its 68-point files are iBUG's, which count from 1, after rounding; whether 1 was
+subtracted is not documented. dlib's own five points (eye corners and nose base) do not tell where
+the mouth is and have no schema here.
 """
 
 from __future__ import annotations
@@ -94,9 +95,11 @@ def read(
 
 @dataclass
 class _Box:
-    """A `box` element: its image's path, attributes and label, and (name, x, y, line) of parts."""
+    """A `box` element: its image's path and stated width and height, its attributes and label, and
+    (name, x, y, line) of its parts."""
 
     image: str
+    size: tuple[str, str]
     attributes: dict[str, str]
     line: int
     label: str = ""
@@ -211,6 +214,7 @@ class _Reader:
             box=corners,
             attributes=others,
             identity=image,
+            image_size=parsing.stated_size(*box.size, path=path, line=box.line),
         )
 
     def _places(self, box: _Box, schema: str) -> Sequence[int | None]:
@@ -288,6 +292,7 @@ def _boxes(path: Path) -> Iterator[_Box | DataError]:
       DataError: the file cannot be read or is too large.
     """
     image: str | None = None
+    size = "", ""
     box: _Box | None = None
     for event in xml_events.read(path, "dataset", "dlib"):
         if isinstance(event, DataError):
@@ -305,8 +310,9 @@ def _boxes(path: Path) -> Iterator[_Box | DataError]:
                 image = None
         elif tag == "image":
             image = attributes.get("file", "")
+            size = attributes.get("width", ""), attributes.get("height", "")
         elif tag == "box" and image is not None:
-            box = _Box(image, attributes, line)
+            box = _Box(image, size, attributes, line)
         elif tag == "part" and box is not None:
             if len(box.parts) == MAX_PARTS:
                 yield DataError(path, f"expected at most {MAX_PARTS} parts in a box", line)
