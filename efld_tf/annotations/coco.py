@@ -52,8 +52,8 @@ NOTHING = (0, None, "0", "")
 
 
 def read(
-    path: Path, *, schema: str | None = None, images: str | None = None, category: str = "",
-    names: str = "match", origin: str = "0", v: str = BY_COCO,
+    path: Path, *, schema: str | None = None, images: str | None = None, prefix: str = "",
+    category: str = "", names: str = "match", origin: str = "0", v: str = BY_COCO,
 ) -> Iterator[FaceRecord | DataError | Note]:  # fmt: skip
     """The annotations of a file, in its order; the identity is the image.
 
@@ -65,6 +65,8 @@ def read(
       schema: `NAME` or `FILE.yaml`; by default by the number of keypoints.
       images: the folder that file names are relative to; by default the file's, `images` in it, or
         those beside a folder `annotations`.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       category: the names or ids of the faces' categories, with commas between them; by default the
         one with as many keypoints as the schema has points.
       names: `match` for the names that the category gives its keypoints, `ignore` for their order.
@@ -80,7 +82,8 @@ def read(
       EfldError: an option has an unknown value.
     """
     name = None if schema is None else schema_named(schema)
-    folders = image_folders(images, coco_files.image_places(path, path.stem.rpartition("_")[2]))
+    places = coco_files.image_places(path, path.stem.rpartition("_")[2])
+    folders = image_folders(images, places, prefix)
     by_name = choice("names", names, ("match", "ignore")) == "match"
     first_pixel = float(choice("origin", origin, ("0", "0.5", "1")))
     meaning = choice("v", v, (BY_COCO, BY_SIGHT, BY_NOTHING))

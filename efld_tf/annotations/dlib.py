@@ -41,8 +41,8 @@ PLACE = ("left", "top", "width", "height")
 
 
 def read(
-    path: Path, *, schema: str | None = None, images: str | None = None, category: str = "",
-    names: str = "match", first: str = "",
+    path: Path, *, schema: str | None = None, images: str | None = None, prefix: str = "",
+    category: str = "", names: str = "match", first: str = "",
 ) -> Iterator[FaceRecord | DataError | Note]:  # fmt: skip
     """The boxes of a file, in its order, except those with `ignore='1'`; the identity is the image.
 
@@ -55,6 +55,8 @@ def read(
       schema: `NAME` or `FILE.yaml`; by default the one with 68 or 194 points, if boxes have as many
         parts.
       images: the folder that image paths are relative to; by default the file's.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       category: the labels of faces, with commas between them, an empty one for boxes without a
         label; by default all boxes with parts have the same.
       names: `match` for the names of parts, `ignore` for their order in the file, which then is the
@@ -67,7 +69,7 @@ def read(
         value.
     """
     name = None if schema is None else schema_named(schema)
-    folders = image_folders(images, [path.parent])
+    folders = image_folders(images, [path.parent], prefix)
     by_name = choice("names", names, ("match", "ignore")) == "match"
     start = int(choice("first", first, ("0", "1"))) if first else None
     survey = _Survey.of(path)

@@ -42,13 +42,16 @@ MAX_FRAME = 1 << 30
 
 
 def read(
-    path: Path, *, schema: str | None = None, images: str | None = None, origin: str = "0"
+    path: Path, *, schema: str | None = None, images: str | None = None, prefix: str = "",
+    origin: str = "0",
 ) -> Iterator[FaceRecord | DataError]:
     """The faces of a file, in its order; lines are read one by one, a list at once.
 
     Args:
       schema: `NAME` or `FILE.yaml`; required.
       images: the folder that image paths are relative to; by default the file's.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       origin: what the file calls the first pixel's centre, `0`, `0.5` or `1`.
 
     Raises:
@@ -56,7 +59,7 @@ def read(
       EfldError: an option has an unknown value.
     """
     name = schema_named(schema)
-    folders = image_folders(images, [path.parent])
+    folders = image_folders(images, [path.parent], prefix)
     first_pixel = float(choice("origin", origin, ("0", "0.5", "1")))
     listed = _is_list(path)
     for place, entry in _list_entries(path) if listed else _line_entries(path):
@@ -118,6 +121,7 @@ def _record(
         isinstance(value, str | int | float) for value in attributes.values()
     ):
         raise wrong("attributes: expected an object of texts and numbers")
+    name = image_paths.relative_name(name, path, line, folders)
     identity = entry.get("identity", name)
     if not isinstance(identity, str | int):
         raise wrong("expected a text as 'identity'")
@@ -128,7 +132,6 @@ def _record(
         raise wrong("frame: a photo has none, only a video")
     if upright is not None and not isinstance(upright, bool):
         raise wrong("upright: expected true or false")
-    name = image_paths.relative_name(name, path, line, folders)
     return FaceRecord(
         image=image_paths.find_image(folders, name, path, line),
         points=_points(entry.get("points"), schema, origin, path, line),

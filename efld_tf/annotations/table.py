@@ -43,6 +43,7 @@ def read(
     *,
     schema: str | None = None,
     images: str | None = None,
+    prefix: str = "",
     image: str | None = None,
     delimiter: str = "",
     header: str = "yes",
@@ -62,6 +63,8 @@ def read(
     Args:
       schema: `NAME` or `FILE.yaml`; required.
       images: the folder that image paths are relative to; by default the table's.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       image: the image's column, by its name, or counted from 0 where there is no header; by
         default the one that is named so, or whose cells look so.
       delimiter: a character, `tab` or `space`; by default what a line `sep=;` says, or the tab,
@@ -76,7 +79,7 @@ def read(
     """
     layout = _Layout(
         path=path,
-        folders=image_folders(images, [path.parent]),
+        folders=image_folders(images, [path.parent], prefix),
         schema=schema_named(schema),
         origin=float(choice("origin", origin, ("0", "0.5", "1"))),
         order=order and choice("order", order, ("xy", "xxyy")),

@@ -62,6 +62,7 @@ def read(
     *,
     schema: str | None = None,
     images: str | None = None,
+    prefix: str = "",
     video: str | None = None,
     frames: str = cvat_tracks.INTERPOLATED,
     names: str = "match",
@@ -74,6 +75,8 @@ def read(
     Args:
       schema: `NAME` or `FILE.yaml`; required.
       images: the folder with the images or the video; by default the file's, or `images` in it.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       video: the video, for exports of a job, which do not name it, or if it has another name now.
       frames: `interpolated`, the default, reads keyframes and what CVAT placed between two of them;
         `keyframes` those alone, and `all` also what it only repeats.
@@ -89,7 +92,7 @@ def read(
     """
     options = Options.parse(schema, names, first, category, origin)
     choice("frames", frames, cvat_tracks.FRAMES)
-    folders = image_folders(images, [path.parent, path.parent / "images"])
+    folders = image_folders(images, [path.parent, path.parent / "images"], prefix)
     document = _Document(path, same_order=names == IGNORE)
     for event in xml_events.read(path, "annotations", "CVAT"):
         if isinstance(event, DataError):
