@@ -139,7 +139,8 @@ def _image(
         raise DataError(file, f"several images may be {parsing.shorten(host)}: {names}", line)
     if own and listing.folded(found[0].stem) != listing.folded(file.stem):
         raise DataError(file, f"its image may be {parsing.shorten(host)}, which it names, or "
-                              f"{own[0].name}, which is called like it: which is right?", line)
+                              f"{own[0].name}, which is called like it: correct the 'host "
+                              "image' or rename one of them", line)
     return found[0]
 
 

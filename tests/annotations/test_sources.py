@@ -221,7 +221,7 @@ def test_names_of_images_on_another_computer(tmp_path: Path, reader: str, start:
     name = f"{start}\\b\\a.jpg" if "\\" in start else f"{start}/b/a.jpg"
     points = some_points(5)
     flat = [float(value) for value in points.ravel()]
-    triples = [[float(x), float(y), 2] for x, y in points]
+    triples = [float(value) for x, y in points for value in (x, y, 2)]
     header = ",".join(f"x{i},y{i}" for i in range(5))
     parts = "".join(f"<part name='{i}' x='{x}' y='{y}'/>" for i, (x, y) in enumerate(points))
     drawn = ";".join(f"{x},{y}" for x, y in points)
@@ -230,9 +230,10 @@ def test_names_of_images_on_another_computer(tmp_path: Path, reader: str, start:
         "json": json.dumps({"image": name, "points": points.tolist()}),
         "coco": json.dumps({
             "images": [{"id": 1, "file_name": name}],
-            "annotations": [{"image_id": 1, "keypoints": [v for point in triples for v in point]}]}),
-        "dlib": f"<dataset><images><image file='{name}'><box left='1' top='1' width='9' height='9'>"
-                f"{parts}</box></image></images></dataset>",
+            "annotations": [{"image_id": 1, "keypoints": triples}]}),
+        "dlib": f"<dataset><images><image file='{name}'>"
+                f"<box left='1' top='1' width='9' height='9'>{parts}</box>"
+                "</image></images></dataset>",
         "cvat": f"<annotations><image id='0' name='{name}' width='408' height='408'>"
                 f"<points label='face' points='{drawn}'/></image></annotations>",
         "retinaface": f"# {name}\n1 1 99 99 {' '.join(f'{x} {y} 0.0' for x, y in points)} 0.9\n",
