@@ -54,8 +54,8 @@ class _FolderWriter:
 class PtsWriter(_FolderWriter):
     """Writes an iBUG file for each face, in the photo's own rows and columns.
 
-    The files of `a.jpg` are called `a_K.pts`, or `a.jpg_K.pts` where `a_K` is read as the name of
-    another image that lies beside it.
+    The files of `a.jpg` are called `a_K.pts`, or `a.jpg_K.pts` where `a_K` may be the name of
+    another image, since one beside it is called so, or alike.
     """
 
     def __init__(self, path: Path, schema: str, root: Path):
