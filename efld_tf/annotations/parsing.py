@@ -185,7 +185,8 @@ def stated_size(
              if value is not None and 0.5 < value <= MAX_COORDINATE]
     if len(whole) < 2:
         got = " and ".join(shorten(str(value), 20) for value in (width, height))
-        raise DataError(path, f"expected an image's width and height in pixels, got {got}", line)
+        raise DataError(path, f"expected an image's width and height in pixels, or neither, "
+                              f"got {got}", line)
     return whole[0], whole[1]
 
 
