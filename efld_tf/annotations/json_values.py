@@ -99,11 +99,12 @@ def numbers(
     """
     if not isinstance(value, list):
         raise DataError(path, f"{place}: expected a list of numbers", line)
-    result = np.full(len(value), np.nan)
-    for index, item in enumerate(value):
+    result: list[float] = []
+    for item in value:
         # `bool` is an `int`.
         number = item if type(item) in (int, float) else None
         if loose and (item is None or item != item):
+            result.append(np.nan)
             continue
         if loose and isinstance(item, str):
             number = parsing.number_of(item)
@@ -112,8 +113,8 @@ def numbers(
         # Comparing also refuses NaN, and integers too long for a float.
         if not abs(number) <= parsing.MAX_COORDINATE:
             raise DataError(path, f"{place}: a coordinate is NaN or too large for pixels", line)
-        result[index] = number
-    return result
+        result.append(number)
+    return np.array(result, dtype=np.float64)
 
 
 def pairs(value: Any, path: Path, place: str, line: int | None = None) -> np.ndarray:

@@ -165,11 +165,15 @@ def test_the_identity_of_an_encoded_name(tmp_path: Path) -> None:
         assert identities.of(name, image, "My photo.jpg") == "My photo.jpg"
 
 
-@given(st.text(st.sampled_from("ab./\\:"), max_size=12))
-def test_no_name_leads_farther_than_to_a_neighbour(text: str) -> None:
+SIGNS = st.text(st.sampled_from("ab./\\:"), max_size=12)
+
+
+@given(SIGNS, SIGNS)
+def test_no_name_leads_farther_than_to_a_neighbour(text: str, prefix: str) -> None:
     root = Path("/data/set/xml")
     try:
-        name = image_paths.relative_name(text, FILE, folders=[root])
+        name = image_paths.relative_name(
+            text, FILE, folders=image_paths.ImageFolders([root], prefix))
     except DataError:
         return
     parts = (root / name).parts
