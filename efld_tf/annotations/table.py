@@ -24,7 +24,6 @@ from efld_tf.annotations.table_header import (
 )
 from efld_tf.annotations.table_numbers import Decimals, is_missing, optional_coordinates
 from efld_tf.annotations.table_text import Row
-from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.errors import DataError, EfldError
 
 # The rows by which the decimal mark is told.
@@ -36,6 +35,7 @@ def read(
     *,
     schema: str | None = None,
     images: str | None = None,
+    prefix: str = "",
     image: str | None = None,
     delimiter: str = "",
     header: str = "yes",
@@ -56,6 +56,8 @@ def read(
     Args:
       schema: `NAME` or `FILE.yaml`; required.
       images: the folder that image paths are relative to; by default the table's.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       image: the image's column, by its name, or counted from 0 where there is no header; by
         default the one that is named so, or whose cells look so.
       delimiter: a character, `tab` or `space`; by default what a line `sep=;` says, or the tab,
@@ -71,7 +73,7 @@ def read(
     """
     layout = _Layout(
         path=path,
-        folders=image_folders(images, [path.parent]),
+        folders=image_folders(images, [path.parent], prefix),
         schema=schema_named(schema),
         origin=float(choice("origin", origin, ("0", "0.5", "1"))),
         order=order and choice("order", order, ("xy", "xxyy")),
@@ -234,10 +236,8 @@ def _image(cell: str, layout: _Layout, line: int) -> tuple[Path, str]:
 
 
 def _size(cells: list[str], path: Path, line: int) -> tuple[int, int] | None:
-    if not all(cells):
-        return None
-    width, height = parsing.coordinates(cells, path, line)
-    return stated_size(float(width), float(height))
+    width, height = ("" if is_missing(cell) else cell for cell in cells)
+    return parsing.stated_size(width, height, path, line)
 
 
 def _frame(cell: str, path: Path, line: int) -> int | None:

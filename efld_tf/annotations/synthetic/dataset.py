@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from efld_tf import files
-from efld_tf.annotations.ibug import pts_text
+from efld_tf.annotations import pts
 from efld_tf.annotations.synthetic.landmarks import FORMATS
 from efld_tf.annotations.synthetic.render import (
     GENERATOR_VERSION,
@@ -163,5 +163,5 @@ def _write_face(folder: Path, schema: str, seed: int, size: int, index: int) -> 
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR), quality)
     (folder / f"{name}.jpg").write_bytes(encoded.tobytes())
     if schema != "wflw98":
-        (folder / f"{name}.pts").write_text(pts_text(face.points[schema]), encoding="utf-8")
+        (folder / f"{name}.pts").write_text(pts.text(face.points[schema]), encoding="utf-8")
     return wflw_line(face, f"{name}.jpg")
