@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -362,9 +361,8 @@ def test_a_damaged_shard_of_unlabelled_faces_is_named(
 def test_what_a_killed_labelling_left_is_removed(
     photos: Path, whole: Path, tmp_path: Path
 ) -> None:
-    """Also that of a process of the same number, as in a container that was started again."""
     packed = packed_photos(photos)
-    left = tmp_path / f".new.{os.getpid()}.tmp"
+    left = tmp_path / ".new.0123abcd.tmp"
     left.mkdir()
     (left / "train-00000.tfrecord").write_bytes(b"half")
     pseudo_labels.write(packed, tmp_path / "new", whole / "best.h5", HEAD, progress=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from efld_tf import files
+from efld_tf import folders
 from efld_tf.annotations.writing import names
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.documents import CocoWriter, CvatWriter
@@ -108,7 +108,7 @@ class OutputFormat:
           schema, root, options: as for the writer.
         """
         if self.is_folder:
-            path = stack.enter_context(files.new_folder(path))
+            path = stack.enter_context(folders.new_folder(path))
         else:
             options["partial"] = False
         writer: Writer = stack.enter_context(self.writer(path, schema, root, **options))
