@@ -291,8 +291,8 @@ def test_what_a_killed_packing_left_is_removed(tmp_path: Path, photos: Path) -> 
 
 
 def test_of_two_packings_at_once_one_does_the_work(tmp_path: Path, photos: Path) -> None:
-    command = [sys.executable, "-m", "efld_tf.cli.data", "pack", f"ibug:{photos}",
-               str(tmp_path / "p")]
+    command = [sys.executable, "-c", "from efld_tf.cli import data; data.entry()",
+               "pack", f"ibug:{photos}", str(tmp_path / "p")]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0]
