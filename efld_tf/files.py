@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,17 @@ def temporary_beside(path: Path) -> Path:
     """A hidden path beside `path` that nobody can foresee, with the same suffix."""
     # Where others may write to the folder, a link could wait under a name that can be foreseen.
     return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed commands left of `atomic_path` in a folder and the folders in it.
+
+    Nobody else may be writing there.
+    """
+    own_name = re.compile(r"\..*\.[0-9a-f]{8}\.tmp(\.[^.]*)?", re.DOTALL)
+    for place, _, names in os.walk(folder):
+        for name in filter(own_name.fullmatch, names):
+            Path(place, name).unlink(missing_ok=True)
 
 
 @contextmanager

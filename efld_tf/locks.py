@@ -11,6 +11,9 @@ from pathlib import Path
 
 from efld_tf.errors import EfldError
 
+# The name of a lock for the folder that it is in.
+IN_FOLDER = ".lock"
+
 # Open locks. A forked process, such as a worker that outlives a killed command, would keep them.
 _open: set[int] = set()
 

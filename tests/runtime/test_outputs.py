@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -285,22 +286,63 @@ def test_png_where_jpeg_would_smear_or_cannot(
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("partial", [True, False])
 def test_lines_are_whole_whatever_ends_the_run(
-    tmp_path: Path, error: type[BaseException] | None
+    tmp_path: Path, error: type[BaseException] | None, partial: bool
 ) -> None:
     path = tmp_path / "faces.jsonl"
     path.write_text("old\n")
-    try:
-        with LineFile(path) as file:
-            file.write("one")
-            file.write("two")
-            if error:
-                file._file.write(b"cut of")  # as Ctrl-C in the middle of a line would leave it
-                raise error
-    except (KeyboardInterrupt, ValueError):
-        pass
-    assert path.read_text() == ("old\n" if error is ValueError else "one\ntwo\n")
-    assert os.listdir(tmp_path) == ["faces.jsonl"]
+    with suppress(KeyboardInterrupt, ValueError), LineFile(path, partial) as file:
+        file.write("one")
+        file.write("two")
+        if error:
+            file._file.write(b"cut of")  # as Ctrl-C in the middle of a line would leave it
+            raise error
+    kept = error is None or (partial and error is KeyboardInterrupt)
+    part = tmp_path / "faces.jsonl.part"
+    assert path.read_text() == ("one\ntwo\n" if kept else "old\n")
+    assert part.exists() == (partial and not kept)
+    if part.exists():
+        assert part.read_text() == "one\ntwo\n"
+    assert {*os.listdir(tmp_path)} <= {path.name, part.name}
+
+
+def test_what_killed_runs_found_is_kept_under_names_of_their_own(tmp_path: Path) -> None:
+    results = _results(tmp_path / "photos", "a.png", "b.png")
+    for killed in ("faces_killed", "faces_killed2"):
+        output = _write(tmp_path, results[0], kinds=("json", "csv", "cvat"), root=tmp_path)
+        faces = (output / "faces.jsonl").read_bytes()
+        (output / "faces.jsonl").rename(output / "faces.jsonl.part")
+        for name in ("faces.csv", "cvat/annotations.xml"):  # cut in the last face
+            content = (output / name).read_bytes()
+            cut = content[:-30] if name == "faces.csv" else content.rpartition(b"<image")[0] \
+                + content.rpartition(b"  </image>")[0].rpartition(b"<image")[1]
+            (output / f"{name}.part").write_bytes(cut)
+            (output / name).unlink()
+        with Outputs(output, ("json",), "ibug51") as outputs:
+            pass
+        assert (output / f"{killed}.jsonl").read_bytes() == faces
+        table = (output / f"{killed}.csv").read_bytes()
+        assert content != table and table.count(b"\n") == 2
+        assert output / f"{killed}.jsonl" in outputs.recovered
+        assert not [*output.rglob("*.part")]
+        shutil.rmtree(output / "cvat")
+    # Nothing is left of a run that had found nothing.
+    (output / "faces.jsonl.part").write_bytes(b'{"ima')
+    (output / "faces.csv.part").write_bytes(b"image,frame\r\na")
+    with Outputs(output, ("json",), "ibug51") as outputs:
+        assert outputs.recovered == []
+    assert {path.name for path in output.iterdir()} == {
+        f"faces_killed{number}.{suffix}" for number in ("", "2") for suffix in ("jsonl", "csv")}
+
+
+def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:
+    results = _results(tmp_path / "photos", "a.png")
+    with Outputs(tmp_path / "predictions", ("json",), "ibug51") as outputs:
+        with refuses(tmp_path / "predictions", "another"):
+            _write(tmp_path, *results)
+        outputs.write(results[0])
+    assert os.listdir(tmp_path / "predictions") == ["faces.jsonl"]
 
 
 def test_no_result_writes_nothing_and_no_face_an_empty_table(tmp_path: Path) -> None:

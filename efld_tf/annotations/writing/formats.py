@@ -44,6 +44,8 @@ class JsonWriter(LineFile):
 class CsvWriter(LineFile):
     """Writes a table."""
 
+    BEFORE = 1  # the header's
+
     def __init__(
         self, path: Path, schema: str, root: Path, partial: bool = True, identity: bool = False
     ):
@@ -113,6 +115,13 @@ class OutputFormat:
             options["partial"] = False
         writer: Writer = stack.enter_context(self.writer(path, schema, root, **options))
         return writer
+
+    def recover(self, folder: Path) -> Path | None:
+        """Completes what a killed command has left in a folder of outputs; see `LineFile`."""
+        writer = self.writer
+        if isinstance(writer, type) and issubclass(writer, LineFile):
+            return writer.recover(self.path(folder))
+        return None
 
     def beside(self, path: Path) -> Path:
         """Where it is written if JSON lines are written to `path`."""
