@@ -190,7 +190,7 @@ class LineFile:
             part.unlink()
             return None
         names = (path.with_name(f"{path.stem}_killed{number}{path.suffix}")
-                 for number in ("", *map(str, itertools.count(2))))
+                 for number in itertools.chain([""], itertools.count(2)))
         recovered = next(name for name in names if not os.path.lexists(name))
         return part.rename(recovered)
 
