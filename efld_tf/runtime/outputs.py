@@ -209,7 +209,7 @@ class Outputs:
         stem = result.input.name if result.frame is None else f"{name}/{result.frame:06d}"
         faces = [face.annotated(name) for face in result.faces]
         header = None
-        if {*self._kinds} & {"pts", *FOR_TOOLS} and result.frame is None:
+        if {*self._kinds} & {*OUTPUTS} and result.frame is None:
             turn = result.orientation
             if turn is None and isinstance(result.input, Photo):
                 turn = images.orientation(result.input.path)

@@ -88,7 +88,9 @@ def test_json_lines_have_the_agreed_form(tmp_path: Path) -> None:
     (result,) = _results(tmp_path / "photos", "a.png")
     lines = (_write(tmp_path, result) / "faces.jsonl").read_text().splitlines()
     first = json.loads(lines[0])
-    assert list(first) == ["image", "points", "box", "identity", "attributes", "upright"]
+    assert list(first) == ["image", "points", "box", "identity", "attributes", "upright",
+                           "image_size"]
+    assert first["image_size"] == [160, 120]
     assert (first["image"], first["identity"], first["upright"]) == ("a.png", "a.png", True)
     assert first["attributes"] == {"score": 0.9123, "confidence": 0.75}
     face = _face(track=3).annotated("v/clip.mp4")
@@ -134,6 +136,22 @@ def test_what_tools_are_given_comes_back(tmp_path: Path, orientation: int) -> No
             np.testing.assert_allclose(record.points, face.points, atol=0.01)
             np.testing.assert_allclose(record.box, face.box, atol=0.01)
             np.testing.assert_array_equal(images.read(record), result.image)
+
+
+@pytest.mark.parametrize("reader", ["json:{}/faces.jsonl", "csv:{}/faces.csv"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photo_that_was_resized_since_is_told(
+    tmp_path: Path, reader: str, orientation: int
+) -> None:
+    photos = tmp_path / "photos"
+    output = _write(tmp_path, *_results(photos, "a.png", orientation=orientation), root=photos)
+    source = f"{reader.format(output)}?schema=ibug51&images={photos}"
+    truth = sources.read(source).records
+    _photo(photos / "a.png", (320, 240), orientation)
+    with refuses("sizes=scale"):
+        sources.read(source)
+    for face, true in zip(sources.read(f"{source}&sizes=scale").records, truth, strict=True):
+        np.testing.assert_allclose(face.points, true.points * 2 + 0.5, atol=0.01)
 
 
 def test_what_was_given_to_tools_is_never_replaced(tmp_path: Path) -> None:
@@ -200,7 +218,8 @@ def test_the_table_has_a_column_for_each_coordinate(tmp_path: Path) -> None:
     assert list(first)[:8] == \
         ["image", "frame", "upright", "seconds", "face", "track", "score", "confidence"]
     names = schemas.get("ibug51").names
-    assert list(first)[12:] == [f"{name}_{axis}" for name in names for axis in "xy"]
+    assert (first["image_width"], first["image_height"]) == ("160", "120")
+    assert list(first)[14:] == [f"{name}_{axis}" for name in names for axis in "xy"]
     assert (second["face"], second["frame"], second["track"], second["seconds"]) == \
         ("1", "", "", "")
     _close(float(first[f"{names[9]}_y"]), result.faces[0].points[9, 1])
