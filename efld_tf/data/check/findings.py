@@ -32,11 +32,12 @@ KINDS = {
     TURNED: "upright only in the photo as it is shown (EXIF), not as it is stored, or vice versa: "
             "say upright=true or false",
     RESIZED: "annotated on an image of another size: give that image, or say sizes=scale",
-    UNITS: "coordinates are shares of the image's size, not pixels: say normalised=true or percent",
+    UNITS: "coordinates are shares of the image's size, not pixels: say normalised=true, "
+           "percent or 1000",
     TINY: "the points are too close together for a face",
     BEYOND: "all points outside the image",
     OUTSIDE: "points outside the image",
-    MISSING: "points at 0, 0 or -1, -1, which may stand for points that are not annotated",
+    MISSING: "points at 0, 0 or another mark, which may stand for points that are not annotated",
     SWAPPED: "left and right labels are exchanged",
     SHIFT: "labels are shifted by some indices",
     OUTLIER: "the shape is unlike the source's other faces",
