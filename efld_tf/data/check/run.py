@@ -17,7 +17,7 @@ from efld_tf.annotations.placement import PlacementError
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.sources import Source
 from efld_tf.data import crop_fit
-from efld_tf.data.check import duplicates, faces, findings, places, shapes
+from efld_tf.data.check import duplicates, faces, findings, labels, places, shapes
 from efld_tf.data.check.faces import Measured
 from efld_tf.data.check.findings import Finding, Thresholds
 from efld_tf.errors import DataError, EfldError
@@ -26,8 +26,6 @@ from efld_tf.parallel import bounded_map
 
 # Batches of photos under way for each process: enough to keep it busy, and few for the memory.
 WINDOW = 4
-
-MOST_PAIRS = 6  # pairs of points that a note lists
 
 
 @dataclass(eq=False)
@@ -176,47 +174,29 @@ def _shape_findings(
     for name, records in by_schema.items():
         if not checked_source.against and (note := crop_fit.note(schemas.get(name))):
             notes.append(f"{checked_source.source}: {note}")
-        if len(records) < shapes.FEWEST_FACES:
-            notes.append(f"{checked_source.source}: shapes not tested: {len(records)} faces of "
-                         f"{name}, {shapes.FEWEST_FACES} are needed")
-            continue
-        if schemas.get(name).flip is None:
-            try:
-                notes.append(infer_flip(records))
-            except EfldError as error:
-                notes.append(f"{checked_source.source}: exchanged labels not looked for: {error}")
-        schema = schemas.get(name)
         points = np.stack([record.points for record in records])
-        if wrong := shapes.doubtful_flip(points, schema):
-            pairs = [f"{schema.names[i]} with {schema.names[j] if i != j else 'itself'}"
-                     for i, j in wrong.items() if i <= j or wrong.get(j) != i]
-            more = f" and {len(pairs) - MOST_PAIRS} more" if len(pairs) > MOST_PAIRS else ""
-            doubt = "contradicts the faces"
-            if schema.flip == tuple(range(schema.num_points)):
-                doubt = "suits points of one side alone; if these are of both sides, it is wrong"
-            notes.append(f"{checked_source.source}: the flip of {name} {doubt}: mirrored, they "
-                         f"pair {', '.join(pairs[:MOST_PAIRS])}{more}; correct it, or the order of "
-                         "the points")
-        tests = shapes.shape_tests(points, schema, limits.outlier)
-        swapped = int(np.count_nonzero(tests.swapped))
-        if 2 * swapped > len(records):
-            sides = f"the anchors of {name} those of the person's own sides, and its" \
-                if schema.anchors else f"the {name}"
-            notes.append(f"{checked_source.source}: {swapped} of {len(records)} faces have left "
-                         f"and right exchanged: are {sides} points in the file's order?")
-        for face, record in enumerate(records):
-            residual = float(tests.residual[face])
-            if tests.swapped[face]:
-                message = "left and right labels are exchanged (or the photo alone is mirrored)"
-                yield Finding(index, record.key, findings.SWAPPED, residual, message)
-            elif face in tests.shifts:
-                message = f"labels are shifted: {tests.shifts[face]}"
-                yield Finding(index, record.key, findings.SHIFT, residual, message)
-            elif tests.outlier[face]:
-                worst = schema.names[tests.worst[face]]
-                message = f"an unlikely shape: {residual:.3f} face sizes RMS from the model's fit" \
-                    f", {float(tests.largest[face]):.2f} at {worst}"
-                yield Finding(index, record.key, findings.OUTLIER, residual, message)
+        tests = None
+        if len(records) < shapes.FEWEST_FACES:
+            notes.append(f"{checked_source.source}: only eyes and mouth tested, not shapes: "
+                         f"{len(records)} faces of {name}, {shapes.FEWEST_FACES} are needed")
+        else:
+            _infer_flip(checked_source, records, notes)
+            notes += [f"{checked_source.source}: {note}"
+                      for note in labels.flip_notes(points, schemas.get(name))]
+            tests = shapes.shape_tests(points, schemas.get(name), limits.outlier)
+        found, source_notes = labels.label_findings(index, records, tests)
+        notes += [f"{checked_source.source}: {note}" for note in source_notes]
+        yield from found
+
+
+def _infer_flip(
+    checked_source: CheckedSource, records: list[FaceRecord], notes: list[str]
+) -> None:
+    if schemas.get(records[0].schema).flip is None:
+        try:
+            notes.append(infer_flip(records))
+        except EfldError as error:
+            notes.append(f"{checked_source.source}: exchanged labels not looked for: {error}")
 
 
 def _pair_findings(checked_sources: list[CheckedSource], limits: Thresholds) -> Iterator[Finding]:
