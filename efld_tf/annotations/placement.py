@@ -85,8 +85,8 @@ class _Counts:
       faces, small: the number of faces, and of those within `LEAST_MEDIAN` pixels.
       undecided, contrary, turned: faces in turned photos that do not tell their reading, contradict
         what the user or the tool says, or were refused.
-      agreeing: faces in turned photos of a stated size that tell the same reading as the size.
-      denying: those that tell another one, by that one: whether it is the photo as it is shown.
+      agreeing: turned photos whose stated size is of the reading that their faces tell.
+      denying: those whose faces tell another reading; as shown, and as stored.
       rounded: faces in photos whose stated size is a little different.
       sized, unsized: faces whose stated size can be compared with the file's, and others.
       missing: points that have each mark that the user says.
@@ -97,8 +97,8 @@ class _Counts:
     undecided: int = 0
     contrary: int = 0
     turned: int = 0
-    agreeing: int = 0
-    denying: Counter[bool] = field(default_factory=Counter)
+    agreeing: set[Path] = field(default_factory=set)
+    denying: dict[bool, set[Path]] = field(default_factory=lambda: {True: set(), False: set()})
     rounded: int = 0
     sized: int = 0
     unsized: int = 0
@@ -217,15 +217,14 @@ class Placer:
         if counts.contrary:
             yield (f"{counted(counts.contrary, 'face')} in photos that are stored turned (EXIF) "
                    "would be upright, or inside, only in the other reading: is upright= right?")
-        if denying := counts.denying.total():
-            shown = 2 * counts.denying[True] >= denying
+        if denying := sum(map(len, counts.denying.values())):
+            shown = 2 * len(counts.denying[True]) >= denying
             right, wrong = str(shown).lower(), str(not shown).lower()
-            reason = (f"{counted(denying, 'face')} in photos that are stored turned (EXIF) stand "
-                      f"upright only in the photo as it is {'shown' if shown else 'stored'}, but "
-                      "the stated size is of the other reading: if the size is wrong say "
+            reason = (f"faces of {counted(denying, 'photo')} stored turned (EXIF) stand upright "
+                      f"only in the photo as it is {'shown' if shown else 'stored'}, but the "
+                      "stated size is of the other reading: if the size is wrong say "
                       f"upright={right}&sizes=ignore, and if it is right upright={wrong}")
-            # One alone may lie in its photo.
-            most = denying > max(counts.agreeing, 1)
+            most = denying > max(len(counts.agreeing), 1)  # who is in one alone may lie there
             yield self._error(reason, TURNED) if most else reason
 
     def _end_sizes(self) -> Iterator[PlacementError | str]:
@@ -318,9 +317,9 @@ class Placer:
         if better is None:
             better = orientation.stands_better(record, header)
         if stated is not None and self._upright is None:
-            self._counts.agreeing += better == stated
-            if better == (not stated):
-                self._counts.denying[not stated] += 1
+            if better is not None:
+                told = self._counts.agreeing if better == stated else self._counts.denying[better]
+                told.add(record.image)
             return stated
         if decided is None and better:
             self._counts.turned += 1

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from efld_tf.annotations import sources
-from efld_tf.annotations.placement import RESIZED, TURNED, PlacementError
+from efld_tf.annotations.placement import RESIZED, TURNED, PlacementError, Placer
+from efld_tf.annotations.record import FaceRecord
 from tests.annotations import placed
 from tests.annotations.turned import stored_points, write_turned
 from tests.errors import assert_told, refuses
@@ -25,7 +26,7 @@ def face(shared_data: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _lines(folder: Path, faces: list[tuple[np.ndarray, list[int] | None]], **more: Any) -> str:
     """JSON lines of faces, each of an image, with the stated sizes; the source."""
-    lines = [{"image": f"{i}.jpg", "points": points.tolist(), **more}
+    lines = [{"image": f"{i}.jpg", "points": points.tolist()} | more
              | ({} if size is None else {"image_size": size})
              for i, (points, size) in enumerate(faces)]
     (folder / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -52,7 +53,7 @@ def test_a_size_of_the_other_reading_than_the_points(
         with pytest.raises(PlacementError) as caught:
             sources.read(source, on_error)
         assert (caught.value.kind, caught.value.whole_source) == (TURNED, True)
-        assert_told(str(caught.value), "3 faces", "EXIF", option, f"upright={words[not as_shown]}")
+        assert_told(str(caught.value), "3 photos", "EXIF", option, f"upright={words[not as_shown]}")
     with refuses(f"upright={words[as_shown]}", option):  # alone it contradicts the size
         sources.read(f"{source}&upright={words[as_shown]}")
     found = sources.read(f"{source}&{option}")
@@ -75,9 +76,32 @@ def test_a_person_who_lies_is_no_wrong_size(
     write_turned(tmp_path / "2.jpg", np.rot90(image), 6)
     found = sources.read(_lines(tmp_path, faces))
     assert [record.upright for record in found.records] == [True] * 3
-    assert_told("\n".join(found.notes), "1 face", "upright=false&sizes=ignore", "upright=true")
+    assert_told("\n".join(found.notes), "1 photo", "upright=false&sizes=ignore", "upright=true")
+    found = sources.read(_lines(tmp_path, faces[2:] * 3, image="2.jpg"))  # one photo, three faces
+    assert [record.upright for record in found.records] == [True] * 3
+    assert_told("\n".join(found.notes), "1 photo", "upright=false&sizes=ignore")
     found = sources.read(_lines(tmp_path, faces[:2]))
     assert [record.upright for record in found.records] == [True] * 2 and not found.notes
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_shares_of_a_size_of_the_other_reading(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray], upright: bool
+) -> None:
+    """Label Studio's shares times a size that is not of the photo as it was annotated."""
+    image, points = face
+    height, width = image.shape[:2]
+    path = write_turned(tmp_path / "a.jpg", image, 6)
+    right = points if upright else stored_points(points, image, 6)
+    size, other = ((width, height), (height, width)) if upright else \
+        ((height, width), (width, height))
+    stated = (right + 0.5) / size * other - 0.5
+    record = FaceRecord(path, stated.astype(np.float32), "ibug68", image_size=other,
+                        upright=True, scalable=True)
+    placer = Placer(tmp_path, upright=str(upright).lower(), sizes="ignore")
+    found = placer.place(record, path)
+    assert found.upright == upright
+    np.testing.assert_allclose(found.points, right, atol=1e-3)
 
 
 def test_scaling_needs_stated_sizes(tmp_path: Path, face: tuple[np.ndarray, np.ndarray]) -> None:
