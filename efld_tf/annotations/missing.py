@@ -17,9 +17,9 @@ Mark = tuple[float | None, float | None]
 KNOWN: tuple[Mark, ...] = ((0.0, 0.0), (-1.0, -1.0))
 LEAST_COORDINATE = -900.0
 
-# Other marks are suspected so far away from the face's other points, in parts of their span, if
-# they are outside the image, or within it.
-FAR_OUTSIDE, FAR_INSIDE = 0.25, 0.5
+# Other marks are suspected so far away from the face's other points, in about their span: the first
+# if several points are there, outside the image.
+FAR_TOGETHER, FAR = 0.25, 0.5
 
 # A mark is suspected if several points of a face have it, or so many faces.
 FEWEST_FACES = 3
@@ -79,13 +79,13 @@ class Suspicion:
         known = np.any([at(places, mark) for mark in KNOWN], axis=0) \
             | (places <= LEAST_COORDINATE).all(axis=-1)
         outside = ((places < 0) | (places > limit)).any(axis=-1)
-        others = places[(counts == 1) & ~outside & ~known]
-        far = _far(places, others)
-        suspected = known | ((counts > 1) & (far > np.where(outside, FAR_OUTSIDE, FAR_INSIDE))) \
-            | (outside & (far > FAR_OUTSIDE))
+        far = _far(places, places[(counts == 1) & ~known], outside)
+        together = counts > 1
+        suspected = known | ((together | outside) & (far > FAR)) \
+            | (together & outside & (far > FAR_TOGETHER))
         for i in np.flatnonzero(suspected):
             self._see((float(places[i, 0]), float(places[i, 1])), int(counts[i]),
-                      bool(known[i] or counts[i] > 1))
+                      bool(known[i] or together[i]))
         places, counts = places[~known], counts[~known]
         for axis in (0, 1):
             for value in np.unique(places[:, axis]):
@@ -121,17 +121,20 @@ class Suspicion:
         """
         on = places[:, axis] == value
         others = places[~on & (places[:, axis] > 0) & (places[:, axis] < limit), axis]
-        if counts[on].sum() > 1 and len(others) > 1 \
-                and abs(others - value).min() > FAR_OUTSIDE * np.ptp(others):
+        if counts[on].sum() > 1 and 2 * len(others) > len(places) \
+                and abs(others - value).min() > FAR_TOGETHER * np.ptp(others):
             mark: Mark = (value, None) if axis == 0 else (None, value)
             self._see(mark, int(counts[on].sum()), False)
 
 
-def _far(places: Floats, others: Floats) -> Floats:
-    """How far places [N, 2] are from the box of others [M, 2], in its larger side."""
+def _far(places: Floats, others: Floats, outside: Flags) -> Floats:
+    """How far places [N, 2] are from the face, in about its span; negative within it.
+
+    Four fifths of the points [M, 2] that stand alone tell where it is, whatever the others are.
+    """
     if len(others) < 2:
-        return np.full(len(places), np.inf)
-    low, high = others.min(axis=0), others.max(axis=0)
+        return np.where(outside, np.inf, 0.0)
+    low, high = np.quantile(others, [0.1, 0.9], axis=0)
     distance = np.maximum(low - places, places - high).max(axis=-1)
     far: Floats = distance / max(float((high - low).max()), 1e-9)
     return far

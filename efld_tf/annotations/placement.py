@@ -59,6 +59,8 @@ LEAST_PIXELS, LEAST_MEDIAN = 4.0, 8.0
 # differ by so many pixels only are the same, rounded otherwise.
 MOST_STRETCHED, MOST_ROUNDED = 0.02, 2
 
+MOST_PLACES = 5  # places of points that may be missing, in a note
+
 
 class PlacementError(DataError):
     """A face that cannot be where its annotation says.
@@ -193,9 +195,10 @@ class Placer:
     def _end_missing(self) -> Iterator[str]:
         if suspected := self._suspicion.marks():
             right = [mark for mark in self._missing if self._counts.missing[mark]]
-            option = ";".join(marks.name(mark) for mark in [*right, *suspected])
+            option = ";".join(marks.name(mark) for mark in [*right, *suspected][:MOST_PLACES])
             places = [f"{counted(number, 'point')} at {marks.place(mark)}"
                       for mark, number in suspected.items()]
+            places[MOST_PLACES:] = ["others"] * (len(places) > MOST_PLACES)
             yield (f"{' and '.join(places)}: if that means that they are not annotated, say "
                    f"missing={option}")
         for mark in self._missing:

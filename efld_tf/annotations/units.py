@@ -97,10 +97,14 @@ class Units:
         if not why:
             return None
         most = f"{faces - over} of its {faces} faces"
+        other = ""
+        if len(why) == 1 and 2 * self._beyond > faces:
+            other = "give the images that were annotated, if they were larger; "
+        share = f"shares of the image's size, 0 to {unit:g}, say normalised={option}"
         certain = chance < np.log(REFUSED) or (squeezed and error < REFUSED_ERROR)
         return (f"no coordinate of {most} is above {np.ceil(highest):g}, though "
-                f"{' and '.join(why)}: if they are shares of the image's size, 0 to {unit:g}, say "
-                f"normalised={option}, and if they are pixels normalised=false"), certain
+                f"{' and '.join(why)}: {other}if they are {share}, and if they are pixels "
+                "normalised=false"), certain
 
 
 def _proportion(points: Floats, schema: LandmarkSchema) -> float:

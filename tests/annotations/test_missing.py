@@ -122,6 +122,28 @@ def test_faces_at_the_border_have_no_marks(
     assert sources.read(_source(tmp_path, face, changes)).notes == []
 
 
+def test_faces_beyond_the_image_have_no_marks(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Closed lips that are below the image, or that of a larger image."""
+    image, points = face
+    closed = points.copy()
+    closed[[65, 66, 67]] = closed[[63, 62, 61]]
+    below = closed + np.array([0, image.shape[0] - closed[30, 1]])  # its nose is on the border
+    for moved in (below, closed * 2 + 150, closed * 4):
+        changes = [dict(enumerate(map(tuple, moved.tolist())))] * 4
+        notes: list[str] = []
+        list(sources.stream(_source(tmp_path, face, changes), notes))
+        assert not [note for note in notes if "missing=" in note]
+
+
+def test_most_points_missing(tmp_path: Path, face: tuple[np.ndarray, np.ndarray]) -> None:
+    source = _source(tmp_path, face, [dict.fromkeys(range(1, 17), (-99, -99)) | dict.fromkeys(
+        range(17, 68), (-10, -10)) | {36: (150, 180), 45: (250, 180)}])
+    notes = "\n".join(sources.read(source).notes)
+    assert_told(notes, "16 points at -99, -99", "49 points at -10, -10")
+
+
 @pytest.mark.parametrize("text", ["0", "*,*", "0,0;", "0,0,1,1", "a,b", "1e3,0"])
 def test_what_is_no_mark_is_refused(text: str) -> None:
     with refuses("missing", "0,0;-1,-1", "0,*", repr(text)):
