@@ -121,8 +121,8 @@ def test_an_image_of_another_size_is_refused_or_scaled(
     source = placed.write("coco", tmp_path, points, (7, 9))
     record = placed.only(sources.read(placed.with_option(source, "sizes=ignore")))
     np.testing.assert_allclose(record.points, points, atol=1e-3)
-    for nonsense in ((0, 0), (-1, 5)):
-        record = placed.only(sources.read(placed.write("coco", tmp_path, points, nonsense)))
+    for unknown in ((0, 0), (-1, -1)):
+        record = placed.only(sources.read(placed.write("coco", tmp_path, points, unknown)))
         np.testing.assert_allclose(record.points, points, atol=1e-3)
 
 
