@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from efld_tf.annotations.header import Header, read_header
 from efld_tf.annotations.images import read_image, read_photo
 from efld_tf.annotations.placement import BEYOND, RESIZED, TINY, TURNED, UNITS, PlacementError
 from efld_tf.annotations.record import FaceRecord
-from efld_tf.annotations.sources import Annotations
+from tests.annotations import placed
 from tests.annotations.turned import STORED, stored_points, write_turned
 from tests.annotations.writers import dlib_box, dlib_text, ibug_text, numbers, write_image
 from tests.errors import assert_refusal, assert_told, refuses
@@ -25,42 +24,7 @@ ORIENTATIONS = [*STORED][1:]
 
 @pytest.fixture(scope="module")
 def face(shared_data: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A real photo that is not square, and its 68 points, which are well inside."""
-    record = sources.read(f"ibug:{shared_data}/ibug/helen/testset").records[3]
-    image = read_image(record)[: int(0.93 * 400)]
-    assert image.shape[0] != image.shape[1] and record.points.min() > 5
-    return image, record.points.round()
-
-
-def _write(kind: str, folder: Path, points: np.ndarray, size: tuple[int, int] | None) -> str:
-    """Annotates `a.jpg` in a folder; the source."""
-    folder.mkdir(exist_ok=True)
-    if kind == "coco":
-        stated = {} if size is None else {"width": size[0], "height": size[1]}
-        keypoints = np.column_stack([points.astype(float), np.full(68, 2)]).ravel().tolist()
-        (folder / "a.json").write_text(json.dumps({
-            "images": [{"id": 1, "file_name": "a.jpg", **stated}],
-            "annotations": [{"id": 1, "image_id": 1, "keypoints": keypoints}],
-        }))
-        return f"coco:{folder}/a.json"
-    if kind == "dlib":
-        (folder / "a.xml").write_text(dlib_text([("a.jpg", [dlib_box(points)])]))
-        return f"dlib:{folder}/a.xml"
-    if kind == "ibug":
-        (folder / "a.pts").write_text(ibug_text(points))
-        return f"ibug:{folder}"
-    header = ",".join(["image", *(f"{axis}{i}" for i in range(68) for axis in "xy")])
-    (folder / "a.csv").write_text(f"{header}\na.jpg,{numbers(points, ',')}\n")
-    return f"csv:{folder}/a.csv?schema=ibug68"
-
-
-def _with(source: str, option: str) -> str:
-    return f"{source}{'&' if '?' in source else '?'}{option}"
-
-
-def _only(found: Annotations) -> FaceRecord:
-    (record,) = found.records
-    return record
+    return placed.real_face(shared_data)
 
 
 @pytest.mark.parametrize("kind", ["coco", "dlib", "ibug", "csv"])
@@ -71,18 +35,18 @@ def test_a_photo_stored_turned_is_read_as_it_was_annotated(
     image, points = face
     write_turned(tmp_path / "a.jpg", image, orientation)
     # Annotated as the photo is shown: never read wrongly.
-    source = _write(kind, tmp_path, points, None)
+    source = placed.write(kind, tmp_path, points, None)
     with pytest.raises(PlacementError) as caught:
         sources.read(source)
     assert caught.value.kind == TURNED
     assert_told(str(caught.value), "a.jpg", orientation, "upright=true", "upright=false")
-    record = _only(sources.read(_with(source, "upright=true")))
+    record = placed.only(sources.read(placed.with_option(source, "upright=true")))
     np.testing.assert_allclose(record.points, points, atol=1e-3)
     difference = abs(read_image(record).astype(int) - image)
     assert difference.shape == image.shape and difference.mean() < 4
     # Annotated as the pixels lie in the file.
-    source = _write(kind, tmp_path, stored_points(points, image, orientation), None)
-    record = _only(sources.read(source))
+    source = placed.write(kind, tmp_path, stored_points(points, image, orientation), None)
+    record = placed.only(sources.read(source))
     assert not record.upright
     assert record.points[30] == pytest.approx(stored_points(points, image, orientation)[30])
 
@@ -95,17 +59,17 @@ def test_a_stated_size_decides(
     height, width = image.shape[:2]
     header = read_header(write_turned(tmp_path / "a.jpg", image, orientation))
     assert header is not None and header.size(True) == (width, height)
-    source = _write("coco", tmp_path, points, (width, height))
+    source = placed.write("coco", tmp_path, points, (width, height))
     if orientation in (5, 6, 7, 8):
-        assert _only(sources.read(source)).upright
+        assert placed.only(sources.read(source)).upright
         with refuses("upright=false", "shown"):
-            sources.read(_with(source, "upright=false"))
+            sources.read(placed.with_option(source, "upright=false"))
     else:  # both readings have this size
         with refuses(orientation, "upright=true"):
             sources.read(source)
     stored = stored_points(points, image, orientation)
-    source = _write("coco", tmp_path, stored, header.size(False))
-    assert not _only(sources.read(source)).upright
+    source = placed.write("coco", tmp_path, stored, header.size(False))
+    assert not placed.only(sources.read(source)).upright
 
 
 def test_the_user_s_choice_is_taken_and_doubted_aloud(
@@ -113,13 +77,14 @@ def test_the_user_s_choice_is_taken_and_doubted_aloud(
 ) -> None:
     image, points = face
     write_turned(tmp_path / "a.jpg", image, 3)
-    found = sources.read(_with(_write("csv", tmp_path, points, None), "upright=false"))
-    assert not _only(found).upright
+    source = placed.write("csv", tmp_path, points, None)
+    found = sources.read(f"{source}&upright=false")
+    assert not placed.only(found).upright
     assert_told("\n".join(found.notes), "1 face", "EXIF", "upright")
-    found = sources.read(_with(_write("csv", tmp_path, points, None), "upright=true"))
-    assert _only(found).upright and not found.notes
+    found = sources.read(f"{source}&upright=true")
+    assert placed.only(found).upright and not found.notes
     with refuses("upright", "true", "false", "'yes'"):
-        sources.read(_with(_write("csv", tmp_path, points, None), "upright=yes"))
+        sources.read(f"{source}&upright=yes")
 
 
 def test_what_nothing_tells_is_said(tmp_path: Path) -> None:
@@ -139,25 +104,25 @@ def test_an_image_of_another_size_is_refused_or_scaled(
     write_turned(tmp_path / "a.jpg", image, 1)
     height, width = image.shape[:2]
     larger = (points + 0.5) * 2 - 0.5
-    source = _write("coco", tmp_path, larger, (2 * width, 2 * height))
+    source = placed.write("coco", tmp_path, larger, (2 * width, 2 * height))
     with pytest.raises(PlacementError) as caught:
         sources.read(source)
     assert caught.value.kind == RESIZED
     assert_told(str(caught.value), f"{2 * width} x {2 * height}", f"{width} x {height}",
                 "sizes=scale", "sizes=ignore")
-    record = _only(sources.read(_with(source, "sizes=scale")))
+    record = placed.only(sources.read(placed.with_option(source, "sizes=scale")))
     np.testing.assert_allclose(record.points, points, atol=1e-3)
     for other in ((2 * width, 3 * height), (2 * height, 2 * width)):  # cropped, or turned
-        source = _write("coco", tmp_path, larger, other)
+        source = placed.write("coco", tmp_path, larger, other)
         for option in ("sizes=check", "sizes=scale"):
             with pytest.raises(PlacementError) as caught:
-                sources.read(_with(source, option))
+                sources.read(placed.with_option(source, option))
             assert caught.value.kind == RESIZED and "sizes=" not in str(caught.value)
-    source = _write("coco", tmp_path, points, (7, 9))
-    record = _only(sources.read(_with(source, "sizes=ignore")))
+    source = placed.write("coco", tmp_path, points, (7, 9))
+    record = placed.only(sources.read(placed.with_option(source, "sizes=ignore")))
     np.testing.assert_allclose(record.points, points, atol=1e-3)
     for unknown in ((0, 0), (-1, -1)):
-        record = _only(sources.read(_write("coco", tmp_path, points, unknown)))
+        record = placed.only(sources.read(placed.write("coco", tmp_path, points, unknown)))
         np.testing.assert_allclose(record.points, points, atol=1e-3)
 
 
@@ -170,31 +135,31 @@ def test_shares_of_the_size(
     height, width = image.shape[:2]
     write_turned(tmp_path / "a.jpg", image, orientation)
     shares = points / [width, height] * unit
-    source = _write("csv", tmp_path, shares, None)
+    source = placed.write("csv", tmp_path, shares, None)
     option = "normalised=true" if unit == 1 else "normalised=percent"
-    record = _only(sources.read(_with(source, f"{option}&upright=true")))
+    record = placed.only(sources.read(placed.with_option(source, f"{option}&upright=true")))
     np.testing.assert_allclose(record.points, points, atol=1e-3)
     if unit == 1:
         with pytest.raises(PlacementError) as caught:
-            sources.read(_with(source, "upright=true"))
+            sources.read(placed.with_option(source, "upright=true"))
         assert caught.value.kind == TINY
         assert_told(str(caught.value), "a.jpg", "normalised=true")
         with refuses("none", "normalised=true"):
-            sources.read(_with(source, "upright=true"), on_error="skip")
+            sources.read(placed.with_option(source, "upright=true"), on_error="skip")
     other = "normalised=true" if unit == 100 else "normalised=percent"
     with pytest.raises(PlacementError):  # percent as shares are beyond, shares as percent tiny
-        sources.read(_with(source, f"{other}&upright=true"))
+        sources.read(placed.with_option(source, f"{other}&upright=true"))
 
 
 def test_pixels_are_no_shares(tmp_path: Path, face: tuple[np.ndarray, np.ndarray]) -> None:
     image, points = face
     write_turned(tmp_path / "a.jpg", image, 1)
-    source = _write("csv", tmp_path, points, None)
+    source = placed.write("csv", tmp_path, points, None)
     with pytest.raises(PlacementError) as caught:
-        sources.read(_with(source, "normalised=true"))
+        sources.read(placed.with_option(source, "normalised=true"))
     assert caught.value.kind == BEYOND
     with refuses("normalised", "percent", "'maybe'"):
-        sources.read(_with(source, "normalised=maybe"))
+        sources.read(placed.with_option(source, "normalised=maybe"))
 
 
 def test_percentages_are_suspected_for_all_faces_together(
@@ -238,11 +203,11 @@ def test_points_beyond_the_image_are_refused(
     height, width = image.shape[:2]
     write_turned(tmp_path / "a.jpg", image, 1)
     with pytest.raises(PlacementError) as caught:
-        sources.read(_write("ibug", tmp_path, points + np.array([2 * width, 0]), None))
+        sources.read(placed.write("ibug", tmp_path, points + np.array([2 * width, 0]), None))
     assert caught.value.kind == BEYOND
     assert_told(str(caught.value), "a.jpg", 68, f"{width} x {height}")
     half_outside = points + np.array([width - points[:, 0].mean(), 0])
-    assert len(sources.read(_write("ibug", tmp_path, half_outside, None)).records) == 1
+    assert len(sources.read(placed.write("ibug", tmp_path, half_outside, None)).records) == 1
 
 
 def test_few_points_span_no_face(tmp_path: Path) -> None:
@@ -280,10 +245,10 @@ def test_a_source_of_tiny_faces_is_refused_as_a_whole(tmp_path: Path, side: int)
 def test_a_header_that_cannot_be_read_leaves_the_face_alone(tmp_path: Path) -> None:
     """Its image is an error of its own, when it is decoded."""
     (tmp_path / "a.jpg").write_bytes(b"no image")
-    source = _write("csv", tmp_path, np.arange(136).reshape(68, 2) * 3.0, None)
+    source = placed.write("csv", tmp_path, np.arange(136).reshape(68, 2) * 3.0, None)
     assert len(sources.read(source).records) == 1
     with refuses("size"):
-        sources.read(_with(source, "normalised=true"))
+        sources.read(placed.with_option(source, "normalised=true"))
 
 
 def test_headers_agree_with_what_is_decoded(tmp_path: Path) -> None:
@@ -323,10 +288,10 @@ def test_shares_with_an_origin(
     option = "normalised=true" if unit == 1 else "normalised=percent"
     moved = float(origin.partition("=")[2] or 0)
     if moved != 0.5:  # .pts files have whole origins
-        record = _only(sources.read(f"ibug:{tmp_path}?{option}{origin}"))
+        record = placed.only(sources.read(f"ibug:{tmp_path}?{option}{origin}"))
         np.testing.assert_allclose(record.points, points - moved, atol=2e-3)
-    source = _write("csv", tmp_path, shares, None)
-    record = _only(sources.read(f"{source}&{option}{origin}"))
+    source = placed.write("csv", tmp_path, shares, None)
+    record = placed.only(sources.read(f"{source}&{option}{origin}"))
     np.testing.assert_allclose(record.points, points - moved, atol=1e-3)
 
 
@@ -336,34 +301,10 @@ def test_shares_are_right_for_any_size(
     image, points = face
     height, width = image.shape[:2]
     write_turned(tmp_path / "a.jpg", image, 1)
-    source = _write("coco", tmp_path, points / [width, height], (2 * width, 2 * height))
+    source = placed.write("coco", tmp_path, points / [width, height], (2 * width, 2 * height))
     for sizes in ("check", "scale", "ignore"):
-        record = _only(sources.read(f"{source}?normalised=true&sizes={sizes}"))
+        record = placed.only(sources.read(f"{source}?normalised=true&sizes={sizes}"))
         np.testing.assert_allclose(record.points, points, atol=1e-3)
-
-
-@pytest.mark.parametrize("mark", [(0, 0), (-1, -1), (-9999, -9999)])
-def test_points_that_stand_for_missing_ones(
-    tmp_path: Path, face: tuple[np.ndarray, np.ndarray], mark: tuple[int, int]
-) -> None:
-    image, points = face
-    write_turned(tmp_path / "a.jpg", image, 1)
-    points = points.copy()
-    points[3:5] = mark
-    source = _write("csv", tmp_path, points, None)
-    told = f"missing={mark[0]},{mark[1]}"
-    assert_told("\n".join(sources.read(source).notes), "2 points", told)
-    found = sources.read(f"{source}&{told}")
-    assert np.flatnonzero(np.isnan(_only(found).points).any(axis=1)).tolist() == [3, 4]
-    assert not found.notes
-    with refuses("missing", "'no'", "0,0"):
-        sources.read(f"{source}&missing=no")
-    every = _write("csv", tmp_path, np.tile(mark, (68, 1)), None)
-    (error,) = sources.stream(f"{every}&{told}")
-    assert_refusal(error, "no point", path=tmp_path / "a.jpg")
-    assert not isinstance(error, PlacementError)
-    source = _write("ibug", tmp_path, points - 1, None)  # as the file writes it, from 1
-    assert np.isnan(_only(sources.read(_with(source, told))).points[3:5]).all()
 
 
 def test_what_most_turned_photos_tell_is_true_of_all(

@@ -13,22 +13,19 @@ from tqdm import tqdm
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.declared import infer_flip
-from efld_tf.annotations.placement import PlacementError, suspicious
+from efld_tf.annotations.placement import PlacementError
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.sources import Source
 from efld_tf.data import crop_fit
-from efld_tf.data.check import duplicates, faces, findings, shapes
+from efld_tf.data.check import duplicates, faces, findings, labels, places, shapes
 from efld_tf.data.check.faces import Measured
 from efld_tf.data.check.findings import Finding, Thresholds
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
-from efld_tf.text import counted
 
 # Batches of photos under way for each process: enough to keep it busy, and few for the memory.
 WINDOW = 4
-
-MOST_PAIRS = 6  # pairs of points that a note lists
 
 
 @dataclass(eq=False)
@@ -115,7 +112,8 @@ def check(
              for note in checked_source.notes]
     for index, checked_source in enumerate(checked_sources):
         all_findings += _file_findings(index, checked_source)
-        all_findings += _place_findings(index, checked_source, thresholds)
+        all_findings += places.place_findings(
+            index, checked_source.records, checked_source.measured, thresholds)
         all_findings += _shape_findings(index, checked_source, thresholds, notes)
     all_findings += _pair_findings(checked_sources, thresholds)
     all_findings += _identity_findings(checked_sources)
@@ -133,7 +131,7 @@ def _read_annotations(checked_source: CheckedSource, progress: bool) -> None:
             else:
                 checked_source.records.append(item)
     if not checked_source.records and not checked_source.errors:
-        raise sources.no_face(checked_source.source)
+        raise sources.no_face(checked_source.source, checked_source.notes)
 
 
 def _measure(checked_sources: list[CheckedSource], workers: int, progress: bool) -> None:
@@ -167,63 +165,6 @@ def _file_findings(index: int, checked_source: CheckedSource) -> Iterator[Findin
             yield Finding(index, record.key, findings.IMAGE, 1.0, measured.error)
 
 
-def _place_findings(
-    index: int, checked_source: CheckedSource, limits: Thresholds
-) -> Iterator[Finding]:
-    """Finds points outside the image, and boxes away from their points."""
-    for record, measured in zip(checked_source.records, checked_source.measured, strict=True):
-        box = record.face_box()
-        if record.box is None and schemas.get(record.schema).box == "file":
-            yield Finding(index, record.key, findings.NO_BOX, 1.0,
-                          f"no face box, but the crops of {record.schema} are made from it; those "
-                          "of crop.box points need none")
-        if places := suspicious(record.points):
-            yield Finding(index, record.key, findings.MISSING, float(len(places)),
-                          f"{counted(len(places), 'point')} at {places[0]}: missing=X,Y says that "
-                          "they are not annotated")
-        if not measured.error:
-            distance, count = _outside(record.points, measured.width, measured.height)
-            relative = distance / max(float(box[2] - box[0]), 1e-6)
-            if relative > limits.outside:
-                subject = "1 point lies" if count == 1 else f"{count} points lie"
-                message = f"{subject} up to {distance:.1f} px ({relative:.2f} face sizes) " \
-                    f"outside the image of {measured.width} x {measured.height}"
-                yield Finding(index, record.key, findings.OUTSIDE, relative, message)
-        if record.box is not None and (fault := _box_fault(record, box, limits.box)):
-            yield Finding(index, record.key, findings.BOX, *fault)
-
-
-def _box_fault(
-    record: FaceRecord, face_box: np.ndarray, least: float
-) -> tuple[float, str] | None:
-    """How far a face's own box [4] is off and a text that says so; None if it is not.
-
-    Points of a part of the face do not tell how large the box of the face is, only where.
-    """
-    assert record.box is not None
-    schema = schemas.get(record.schema)
-    annotated = record.points[np.isfinite(record.points).all(axis=-1)]
-    inside = ((annotated >= record.box[:2]) & (annotated <= record.box[2:])).all(axis=-1)
-    held = f"the box holds {int(inside.sum())} of {len(annotated)} points"
-    if schema.missing_anchors:
-        share = float(inside.mean())
-        return (1 - share, held) if share < least else None
-    if schema.box == "points":
-        face_box = record.source_box("points")
-    overlap = duplicates.iou(record.box, face_box)
-    if overlap >= least:
-        return None
-    return 1 - overlap, f"{held}; its intersection over union with the face is {overlap:.2f}"
-
-
-def _outside(points: np.ndarray, width: int, height: int) -> tuple[float, int]:
-    """The distance of the farthest point outside the image in pixels, and the number outside."""
-    annotated = points[np.isfinite(points).all(axis=-1)].astype(np.float64)
-    limit = np.array([width, height]) - 0.5
-    over = np.linalg.norm(np.maximum(np.maximum(-0.5 - annotated, annotated - limit), 0), axis=1)
-    return float(over.max(initial=0)), int((over > 0).sum())
-
-
 def _shape_findings(
     index: int, checked_source: CheckedSource, limits: Thresholds, notes: list[str]
 ) -> Iterator[Finding]:
@@ -233,47 +174,29 @@ def _shape_findings(
     for name, records in by_schema.items():
         if not checked_source.against and (note := crop_fit.note(schemas.get(name))):
             notes.append(f"{checked_source.source}: {note}")
-        if len(records) < shapes.FEWEST_FACES:
-            notes.append(f"{checked_source.source}: shapes not tested: {len(records)} faces of "
-                         f"{name}, {shapes.FEWEST_FACES} are needed")
-            continue
-        if schemas.get(name).flip is None:
-            try:
-                notes.append(infer_flip(records))
-            except EfldError as error:
-                notes.append(f"{checked_source.source}: exchanged labels not looked for: {error}")
-        schema = schemas.get(name)
         points = np.stack([record.points for record in records])
-        if wrong := shapes.doubtful_flip(points, schema):
-            pairs = [f"{schema.names[i]} with {schema.names[j] if i != j else 'itself'}"
-                     for i, j in wrong.items() if i <= j or wrong.get(j) != i]
-            more = f" and {len(pairs) - MOST_PAIRS} more" if len(pairs) > MOST_PAIRS else ""
-            doubt = "contradicts the faces"
-            if schema.flip == tuple(range(schema.num_points)):
-                doubt = "suits points of one side alone; if these are of both sides, it is wrong"
-            notes.append(f"{checked_source.source}: the flip of {name} {doubt}: mirrored, they "
-                         f"pair {', '.join(pairs[:MOST_PAIRS])}{more}; correct it, or the order of "
-                         "the points")
-        tests = shapes.shape_tests(points, schema, limits.outlier)
-        swapped = int(np.count_nonzero(tests.swapped))
-        if 2 * swapped > len(records):
-            sides = f"the anchors of {name} those of the person's own sides, and its" \
-                if schema.anchors else f"the {name}"
-            notes.append(f"{checked_source.source}: {swapped} of {len(records)} faces have left "
-                         f"and right exchanged: are {sides} points in the file's order?")
-        for face, record in enumerate(records):
-            residual = float(tests.residual[face])
-            if tests.swapped[face]:
-                message = "left and right labels are exchanged (or the photo alone is mirrored)"
-                yield Finding(index, record.key, findings.SWAPPED, residual, message)
-            elif face in tests.shifts:
-                message = f"labels are shifted: {tests.shifts[face]}"
-                yield Finding(index, record.key, findings.SHIFT, residual, message)
-            elif tests.outlier[face]:
-                worst = schema.names[tests.worst[face]]
-                message = f"an unlikely shape: {residual:.3f} face sizes RMS from the model's fit" \
-                    f", {float(tests.largest[face]):.2f} at {worst}"
-                yield Finding(index, record.key, findings.OUTLIER, residual, message)
+        tests = None
+        if len(records) < shapes.FEWEST_FACES:
+            notes.append(f"{checked_source.source}: only eyes and mouth tested, not shapes: "
+                         f"{len(records)} faces of {name}, {shapes.FEWEST_FACES} are needed")
+        else:
+            _infer_flip(checked_source, records, notes)
+            notes += [f"{checked_source.source}: {note}"
+                      for note in labels.flip_notes(points, schemas.get(name))]
+            tests = shapes.shape_tests(points, schemas.get(name), limits.outlier)
+        found, source_notes = labels.label_findings(index, records, tests)
+        notes += [f"{checked_source.source}: {note}" for note in source_notes]
+        yield from found
+
+
+def _infer_flip(
+    checked_source: CheckedSource, records: list[FaceRecord], notes: list[str]
+) -> None:
+    if schemas.get(records[0].schema).flip is None:
+        try:
+            notes.append(infer_flip(records))
+        except EfldError as error:
+            notes.append(f"{checked_source.source}: exchanged labels not looked for: {error}")
 
 
 def _pair_findings(checked_sources: list[CheckedSource], limits: Thresholds) -> Iterator[Finding]:

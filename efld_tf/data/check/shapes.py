@@ -133,6 +133,18 @@ def doubtful_flip(points: np.ndarray, schema: LandmarkSchema) -> dict[int, int]:
     return {i: j for i, j in enumerate(inferred) if schema.known_flip[i] != j}
 
 
+def asymmetry(points: np.ndarray, schema: LandmarkSchema) -> np.ndarray:
+    """How badly faces [F, N, 2] fit their own mirror images by a similarity: [F], 0 to 1.
+
+    NaN for faces that lack a point. Profiles come near 1, like faces whose points are mixed up.
+    """
+    flat = normalised(as_complex(points))
+    mirrored = normalised(-flat.conj()[:, list(schema.known_flip)])
+    fit = abs((flat * mirrored.conj()).sum(axis=1)) / flat.shape[1]
+    result: np.ndarray = np.sqrt(1 - np.clip(fit, 0, 1) ** 2)
+    return result
+
+
 def _asymmetry(mean: Shapes, flip: Sequence[int]) -> float:
     """How far a point of a mean shape [N] is at most from that of the mirror image."""
     mirrored = -mean.conj()[list(flip)]

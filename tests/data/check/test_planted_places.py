@@ -80,6 +80,23 @@ def test_photos_stored_turned(tmp_path: Path, faces: list[FaceRecord]) -> None:
     assert_told("\n".join(report.notes), "4 faces", "upright")
 
 
+def test_stated_sizes_that_the_faces_contradict(tmp_path: Path, faces: list[FaceRecord]) -> None:
+    """Sizes as stored, as Pillow's, of points in the photos as they are shown."""
+    sizes, points = {}, {}
+    for index in range(4):
+        shown = read_image(faces[index])[:, :330]
+        write_turned(tmp_path / f"{index:02d}.jpg", shown, 6)
+        sizes[index] = {"width": shown.shape[0], "height": 330}
+        points[index] = np.minimum(faces[index].points, 329)
+    source = _write(tmp_path, faces, points=points, sizes=sizes)
+    report = quick([source])
+    assert kinds_of(report)[placement.TURNED] == {"faces.json"}
+    (finding,) = (f for f in report.findings if f.kind == placement.TURNED)
+    assert finding.whole_source
+    assert_told(finding.message, "4 photos", "upright=true&sizes=ignore")
+    assert placement.TURNED not in _found(f"{source}?upright=true&sizes=ignore")
+
+
 def test_images_of_another_size(tmp_path: Path, faces: list[FaceRecord]) -> None:
     source = _write(tmp_path, faces, points={3: faces[3].points * 2},
                     sizes={3: {"width": 800, "height": 800}, 4: {"width": 0, "height": 0}})
@@ -98,6 +115,47 @@ def test_shares_and_percentages(tmp_path: Path, faces: list[FaceRecord]) -> None
     for unit in ("true", "percent"):
         source = _write(tmp_path, faces, points=shares if unit == "true" else percent)
         assert _found(f"{source}?normalised={unit}") == {}
+
+
+def test_thousandths(tmp_path: Path, faces: list[FaceRecord]) -> None:
+    """Of photos of 2400 x 1600 pixels, so that faces are squeezed by a third."""
+    points = {}
+    for index, face in enumerate(faces):
+        shown = np.pad(read_image(face), ((0, 1200), (0, 2000), (0, 0)))
+        height, width = shown.shape[:2]
+        write_turned(tmp_path / f"{index:02d}.jpg", shown, 1)
+        points[index] = face.points / [width, height] * 1000
+    source = _write(tmp_path, faces, points=points)
+    assert _found(source)[placement.UNITS] == {"faces.json"}
+    assert _found(f"{source}?normalised=1000") == {}
+
+
+@pytest.mark.parametrize("mark", [(0, 0), (-99, -99), (9999, 9999), (0, None)])
+def test_points_that_stand_for_missing_ones(
+    tmp_path: Path, faces: list[FaceRecord], mark: tuple[int, int | None]
+) -> None:
+    changed = {}
+    for index in (3, 5, 8):
+        changed[index] = faces[index].points.copy()
+        changed[index][:4, 0] = mark[0]
+        if mark[1] is not None:
+            changed[index][:4, 1] = mark[1]
+    source = _write(tmp_path, faces, points=changed)
+    assert _found(source)[findings.MISSING] == {"03.jpg", "05.jpg", "08.jpg"}
+    option = f"missing={mark[0]},{'*' if mark[1] is None else mark[1]}"
+    assert_told("\n".join(quick([source]).notes), "12 points", option)
+    assert _found(f"{source}?{option}") == {}
+
+
+def test_notes_are_told_where_no_face_is_found(tmp_path: Path, faces: list[FaceRecord]) -> None:
+    path = Path(_write(tmp_path, faces[:2]).partition(":")[2])
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:
+        del annotation["keypoints"]
+        annotation["bbox"] = [1, 2, 3, 4]
+    path.write_text(json.dumps(content))
+    with refuses("no annotated face", "2 annotations", "without keypoints"):
+        quick([f"coco:{path}"])
 
 
 def test_tiny_faces_and_faces_beyond_their_image(
