@@ -95,7 +95,8 @@ def _data_set(
             raise EfldError(f"root: {root} is not a folder")
         data = yolo_data.load(file, None if root is None else Path(root).expanduser())
         pictures = yolo_data.pictures(data, wanted, images)
-        others = [name for name in data.images if name != wanted]
+        others = [name for name, places in data.images.items()
+                  if wanted != yolo_data.ALL and places != data.images.get(wanted)]
         if not split and others:
             told = Note(f"not read: the split{'s' if len(others) > 1 else ''} {', '.join(others)}; "
                         "split=all reads all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ class Labels:
         self._owners: dict[Path, Path] = {}
 
     def add(self, picture: Picture) -> DataError | None:
-        """Finds the label of a picture; an error if it is another one's, too."""
+        """Finds the label of a picture; an error if it is another one's, too, or a broken link."""
         label, image = label_of(picture.place), picture.file
         if not label.exists():
             self.without += 1
@@ -89,6 +90,9 @@ class Labels:
         owner = self._owners.setdefault(label, image)
         if owner != image:
             return DataError(label, f"several images of that name: {owner.name} and {image.name}")
+        if image.is_symlink() and not image.exists():
+            return DataError(image, f"a link to {os.readlink(image)}, which does not exist: say "
+                                    "with images= where the photos are now")
         self.pairs.append((picture, label))
         return None
 
