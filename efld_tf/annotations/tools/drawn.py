@@ -78,7 +78,8 @@ class Options:
 
 
 def faces(
-    pictures: Sequence[Picture | DataError], options: Options, folders: Sequence[Path], path: Path
+    pictures: Sequence[Picture | DataError], options: Options, folders: Sequence[Path], path: Path,
+    groups: str = grouping.GROUPS,
 ) -> Iterator[FaceRecord | DataError | Note]:
     """The faces of all pictures of a source, in their order.
 
@@ -86,12 +87,14 @@ def faces(
       pictures: everything that was drawn, since all names together tell what they mean.
       folders: the folders to which the names of images are relative.
       path: the source, for messages.
+      groups: how the points of a face are kept together in the tool, for messages.
 
     Raises:
       DataError: the points' names are not those of the schema.
     """
     try:
-        reader = _Faces(options, folders, [p for p in pictures if isinstance(p, Picture)])
+        drawn = [picture for picture in pictures if isinstance(picture, Picture)]
+        reader = _Faces(options, folders, drawn, groups)
     except DataError:
         raise
     except EfldError as error:
@@ -109,8 +112,10 @@ def faces(
 
 
 class _Faces:
-    def __init__(self, options: Options, folders: Sequence[Path], pictures: Sequence[Picture]):
-        self._options, self._folders = options, folders
+    def __init__(
+        self, options: Options, folders: Sequence[Path], pictures: Sequence[Picture], groups: str
+    ):
+        self._options, self._folders, self._groups = options, folders, groups
         self._count = schemas.get(options.schema).num_points
         # The labels of shapes with names of something else; None for single points.
         self._others: Set[str | None] = frozenset()
@@ -144,7 +149,8 @@ class _Faces:
         boxes = [box for box in boxes if self._may_be_face(box)]
         try:
             found += grouping.grouped(
-                singles, boxes, picture, self._count, named=bool(self._indices))
+                singles, boxes, picture, self._count, named=bool(self._indices),
+                chosen=bool(self._options.categories), advice=self._groups)
         except DataError as error:
             yield _of_image(error, picture)
         grouping.give_boxes(found, boxes)
@@ -300,7 +306,7 @@ class _Faces:
                 twice = [label for label, count in Counter(labels).items() if count > 1]
                 if twice:
                     raise DataError(path, f"two points {parsing.shorten(twice[0])} of one face: "
-                                          "give the points of a face a group or a box", line)
+                                          f"{self._groups}, or draw a box around each face", line)
                 yield from ((self._indices[s.label], s, 0) for s in face.shapes)
                 return
             self._check_count(len(labels), path, line)

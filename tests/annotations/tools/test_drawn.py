@@ -94,6 +94,32 @@ def test_few_points_of_a_face_of_its_own(folder: Path) -> None:
     assert_refusal(refused(folder), "'nose_tip'", "group", path=folder / "a.json")
 
 
+@pytest.mark.parametrize("boxed", [True, False])
+def test_a_group_for_each_part_of_a_face(folder: Path, boxed: bool) -> None:
+    shapes = [*singles(POINTS, 1)[:2], *singles(POINTS, 2)[2:]]
+    boxes = [box(90, 90, 320, 210, "eyes", group=1), box(110, 150, 260, 320, "rest", group=2)]
+    write(folder / "a.json", shapes + (boxes if boxed else []))
+    facts = ["'eyes'", "'rest'", "category=NAME"] if boxed else ["'right_eye_centre'"]
+    assert_refusal(refused(folder), *facts, "group", path=folder / "a.json")
+    for one in boxes:
+        one["label"] = "face"
+    write(folder / "a.json", [*shapes, *boxes])
+    assert len(faces(folder)[0]) == 2  # each has a face's box
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_halves_of_a_face_in_two_groups(folder: Path, count: int) -> None:
+    """Of an even number of points, too."""
+    schema = folder / "four.yaml"
+    schema.write_text(
+        "name: four\ntitle: Four\nnames: [a, b, c, d]\nparts: {all: {points: '0-3'}}\n"
+        "flip: [1, 0, 3, 2]\nnormalisers: {width: {right: 0, left: 1}}\n")
+    shapes = [shape(name, [point], "point", group_id=1 if i < count else 2)
+              for i, (name, point) in enumerate(zip("abcd", POINTS[:4], strict=True))]
+    write(folder / "a.json", shapes)
+    assert_refusal(refused(folder, schema=str(schema)), "'d'", "group", path=folder / "a.json")
+
+
 # Other shapes that have as many points as a face.
 
 

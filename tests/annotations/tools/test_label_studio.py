@@ -18,7 +18,7 @@ from efld_tf.annotations import images, sources
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import label_studio
-from efld_tf.annotations.tools.label_studio import addresses
+from efld_tf.annotations.tools.label_studio_images import addresses
 from efld_tf.annotations.tools.local_copies import Address
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
@@ -172,6 +172,91 @@ def test_points_below_a_box_are_its_face(tmp_path: Path) -> None:
     np.testing.assert_allclose(second.box, [5, 5, 30, 30], rtol=1e-6)
 
 
+EYES, REST = POINTS[:2], POINTS[2:]
+
+
+def _face(
+    shift: float = 0, *, id: str, parent: str = "", eyes: str = "eyes", label: str = "face"
+) -> list[dict[str, Any]]:
+    """A face's box with points below it, and those of the eyes below a box of their own."""
+    corners = np.array([100, 90, 200, 180]) + shift
+    return [
+        _box(*corners, label, id=id, parent=parent),
+        *_points(REST + shift, FIVE[2:], parent=id),
+        _box(*(np.array([110, 95, 190, 110]) + shift), eyes, id=f"{id} eyes", parent=id),
+        *_points(EYES + shift, FIVE[:2], parent=f"{id} eyes"),
+    ]
+
+
+@pytest.mark.parametrize("option", [{}, {"category": "face"}])
+def test_regions_below_the_face(tmp_path: Path, option: dict[str, str]) -> None:
+    """Those of its parts, and of a person and a crowd above it, in any order."""
+    results = [
+        _box(0, 0, 405, 405, "crowd", id="crowd"), _box(5, 5, 300, 300, "person", id="person",
+                                                        parent="crowd"),
+        *_face(id="one", parent="person"), *_face(150, id="two", parent="crowd")]
+    for order in (results, results[::-1]):
+        records, errors, notes = _read(_write(tmp_path, _task(_annotation(*order))), **option)
+        assert not errors
+        first, second = sorted(records, key=lambda record: float(record.points[0, 0]))
+        np.testing.assert_allclose(first.points, POINTS, rtol=1e-6)
+        np.testing.assert_allclose(first.box, [100, 90, 200, 180], rtol=1e-6)
+        np.testing.assert_allclose(second.points, POINTS + 150, rtol=1e-6)
+        np.testing.assert_allclose(second.box, [250, 240, 350, 330], rtol=1e-6)
+        assert_told("\n".join(notes), 2, "'eyes'")
+
+
+def test_the_usual_region_is_that_of_a_face_of_one_part(tmp_path: Path) -> None:
+    one = _box(100, 90, 200, 180, id="f"), _box(110, 95, 190, 110, "eyes", id="e", parent="f")
+    path = _write(tmp_path, _task(_annotation(*one, *_points(EYES, FIVE[:2], parent="e"))),
+                  _task(_annotation(*_face(id="one"))), _task(_annotation(*_face(id="one"))))
+    (partial, *_), errors, _ = _read(path)
+    assert not errors
+    np.testing.assert_allclose(partial.box, [100, 90, 200, 180], rtol=1e-6)
+
+
+def test_a_name_twice_below_a_face_does_not_make_faces_of_its_parts(tmp_path: Path) -> None:
+    results = [*_face(id="one"), _point([150, 150], FIVE[0], parent="one")]
+    path = _write(tmp_path, _task(_annotation(*results)))
+    records, (error,), _ = _read(path)
+    assert not records
+    assert_refusal(error, repr(FIVE[0]), "parentID", path=path)
+
+
+def test_parts_of_a_face_that_no_region_holds_together(tmp_path: Path) -> None:
+    results = [
+        _box(110, 95, 190, 110, "eyes", id="e"), *_points(EYES, FIVE[:2], parent="e"),
+        _box(110, 120, 190, 180, "rest", id="r"), *_points(REST, FIVE[2:], parent="r")]
+    loose = [{key: value for key, value in result.items() if key != "parentID"}
+             for result in results]
+    for some in (results, loose):
+        path = _write(tmp_path, _task(_annotation(*some)))
+        records, (error,), _ = _read(path)
+        assert not records
+        assert_refusal(error, "'eyes'", "'rest'", "parentID", "category=NAME", path=path)
+    assert len(_read(path, category="eyes,rest")[0]) == 2
+    (record,), _, _ = _read(path, category="face")  # there is no such box
+    np.testing.assert_allclose(record.points, POINTS, rtol=1e-6)
+
+
+def test_parts_without_names(tmp_path: Path) -> None:
+    results = [
+        _box(100, 90, 200, 180, id="f"), _box(110, 95, 190, 110, "eyes", id="e", parent="f"),
+        *_points(EYES, ["x"] * 2, parent="e"), *_points(REST, ["x"] * 3, parent="f")]
+    (record,), errors, _ = _read(
+        _write(tmp_path, _task(_annotation(*results))), names="ignore")
+    assert not errors
+    np.testing.assert_allclose(record.points, POINTS, rtol=1e-6)
+
+
+def test_regions_too_deep_below_others(tmp_path: Path) -> None:
+    boxes = [_box(1, 2, 3, 4, id=f"b{i}", parent=f"b{i + 1}") for i in range(100)]
+    path = _write(tmp_path, _task(_annotation(*boxes)), _task(_annotation(*_points()), id=88))
+    (record,), (error,), _ = _read(path)
+    assert_refusal(error, "'87'", 32, path=path)
+    assert record.image.name == "a.jpg"
+
+
 def test_points_below_a_point(tmp_path: Path) -> None:
     """A region may be dragged below any other; one that went round in a circle is no group."""
     first, *others = _points(id="", parent="")
@@ -202,7 +287,7 @@ def test_loose_points_go_by_the_boxes_that_hold_them(tmp_path: Path, minimal: bo
     # Without boxes, there are two points of each name.
     path = _write(tmp_path, _task(_annotation(*_points(), *_points(far))))
     _, (error,), _ = _read(path)
-    assert_refusal(error, "'right_eye_centre'", "group", path=path)
+    assert_refusal(error, "'right_eye_centre'", "parentID", path=path)
 
 
 def test_labels_of_another_control_at_the_same_region(tmp_path: Path) -> None:
@@ -489,6 +574,70 @@ def test_the_field_of_the_image(tmp_path: Path) -> None:
     assert_refusal(error, "'87'", "'three'", path=path)
     _, (error,), _ = _read(_write(tmp_path, task()))
     assert_refusal(error, "'87'", "field=", path=path)
+
+
+def _on(target: str, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**result, "to_name": target} for result in results]
+
+
+def test_each_image_of_the_labelling_interface(tmp_path: Path) -> None:
+    """`to_name` is called as the field, whatever other fields name images."""
+    left = _on("left", [_box(100, 90, 200, 180, id="l"), *_points(parent="l", control="kp1")])
+    right = _on("image", _points(POINTS + 9, control="kp2"))
+    data = {"left": "a.jpg", "image": "sub/b.jpg"}
+    path = _write(tmp_path, _task(_annotation(*left, *right), data=data))
+    records, errors, notes = _read(path)
+    assert not errors and not notes
+    found = {record.identity: record.points for record in records}
+    np.testing.assert_allclose(found["a.jpg"], POINTS, rtol=1e-6)
+    np.testing.assert_allclose(found["sub/b.jpg"], POINTS + 9, rtol=1e-6)
+    (record,), errors, (note,) = _read(path, field="left")
+    assert not errors and record.identity == "a.jpg"
+    assert_told(note, 5, "'kp2'")
+    path = _write(tmp_path, _task(_annotation(*left), data=data))
+    (record,), _, _ = _read(path)
+    assert record.identity == "a.jpg"
+
+
+def test_images_that_the_labelling_interface_calls_otherwise(tmp_path: Path) -> None:
+    one = _on("img1", _points(control="kp1"))
+    two = _on("img2", [_box(5, 5, 50, 50), *_points(POINTS + 9, control="kp2")])
+    data = {"image": "a.jpg", "right": "sub/b.jpg"}
+    path = _write(tmp_path, _task(_annotation(*one), data=data),
+                  _task(_annotation(*two), data=data, id=88))
+    records, errors, _ = _read(path)
+    assert not records
+    for error in errors:
+        assert_refusal(error, "'img1'", "'img2'", "control=", "field=", "'image'", "'right'",
+                       path=path)
+    with refuses("field", "'img1'", "'img2'", "control=", path=path):
+        _read(path, field="right")
+    (record,), errors, _ = _read(path, field="right", control="kp2")
+    assert not errors and record.identity == "sub/b.jpg"
+    np.testing.assert_allclose(record.points, POINTS + 9, rtol=1e-6)
+    # One of the two alone: it may be on either.
+    path = _write(tmp_path, _task(_annotation(*two), data=data))
+    _, (error,), _ = _read(path)
+    assert_refusal(error, "'87'", "field=", "'image'", "'right'", path=path)
+
+
+def test_json_min_does_not_tell_the_image(tmp_path: Path) -> None:
+    pages = _minimal(*_points(item_index=1)) | {"image": ["a.jpg", "sub/b.jpg"]}
+    path = _write(tmp_path, pages)
+    _, (error,), _ = _read(path)
+    assert_refusal(error, "'87'", "JSON-MIN", "JSON", path=path)
+    one = _minimal(*_points()) | {"image": ["a.jpg"]}
+    (record,), errors, _ = _read(_write(tmp_path, one))
+    assert not errors and record.identity == "a.jpg"
+    both = _minimal(*_points(control="kp1"), *_points(POINTS + 9, control="kp2"))
+    path = _write(tmp_path, both | {"right": "sub/b.jpg"})
+    _, (error,), _ = _read(path)
+    assert_refusal(error, "'87'", "field=", "'image'", "'right'", path=path)
+    _, (error,), _ = _read(path, field="right")
+    assert_refusal(error, "'87'", "JSON-MIN", "control=", path=path)
+    (record,), errors, _ = _read(path, field="right", control="kp2")
+    assert not errors and record.identity == "sub/b.jpg"
+    np.testing.assert_allclose(record.points, POINTS + 9, rtol=1e-6)
 
 
 def test_several_images_of_a_task(tmp_path: Path) -> None:
