@@ -92,6 +92,7 @@ def faces(
     Raises:
       DataError: the points' names are not those of the schema.
     """
+    pictures = _apart(pictures)
     try:
         drawn = [picture for picture in pictures if isinstance(picture, Picture)]
         reader = _Faces(options, folders, drawn, groups)
@@ -109,6 +110,26 @@ def faces(
         yield Note(f"left out: {counted(count, 'shape')} {name}")
     for name, count in sorted(reader.other_points.items()):
         yield Note(f"left out: {counted(count, 'point')} named {parsing.shorten(name)}")
+
+
+def _apart(pictures: Sequence[Picture | DataError]) -> list[Picture | DataError]:
+    """The pictures; errors for those of several images whose place on the disk is one file."""
+    places: dict[tuple[str, int | None], dict[str, None]] = defaultdict(dict)
+    for picture in pictures:
+        if isinstance(picture, Picture) and picture.called:
+            places[picture.name, picture.frame][picture.called] = None
+    apart: list[Picture | DataError] = []
+    for picture in pictures:
+        called = [] if isinstance(picture, DataError) else [*places[picture.name, picture.frame]]
+        if isinstance(picture, Picture) and picture.called and len(called) > 1:
+            both = " and ".join(parsing.shorten(place, 100) for place in called[:2])
+            apart.append(DataError(
+                picture.path, f"image {parsing.shorten(picture.name)} may be {both}: say with "
+                "images= in which folder each of them is, or give the annotations of each as a "
+                "source of their own", picture.line))
+        else:
+            apart.append(picture)
+    return apart
 
 
 class _Faces:
