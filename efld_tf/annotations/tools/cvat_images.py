@@ -92,8 +92,9 @@ class Images:
         frame = task.frame(number, self._path, drawn.line)
         named = re.fullmatch(r"frame_(\d{6,9})", drawn.name, re.ASCII)
         if named and int(named[1]) not in (number, frame):
-            raise DataError(self._path, f"id {number} is the frame {frame}, but its name "
-                                        f"{parsing.shorten(drawn.name)}: correct one of them", drawn.line)
+            raise DataError(
+                self._path, f"id {number} is the frame {frame}, but its name "
+                f"{parsing.shorten(drawn.name)}: correct one of them", drawn.line)
         identity = self._video or task.source or f"{self._path.stem}:{task.id}"
         exported = self._exported(drawn.name or f"frame_{number:06d}", drawn.subset)
         if exported is not None and self._video is None:
