@@ -175,5 +175,9 @@ class Images:
                 self._path, "the export does not name its video, as those of jobs do not: say "
                 "video=FILE, or export the task")
         name = image_paths.relative_name(task.source, self._path)
-        image_paths.find_image(self.folders, name, self._path)
+        try:
+            image_paths.find_image(self.folders, name, self._path)
+        except DataError as error:
+            raise DataError(self._path, f"{error.reason}; say video=FILE if it is elsewhere, or "
+                                        "images=FOLDER if there are its frames") from error
         return name

@@ -298,8 +298,13 @@ class _Faces:
                 attributes[LICENSE] = licenses.checked(attributes[LICENSE], LICENSE)
             except EfldError as error:
                 raise DataError(path, str(error), line) from error
+        try:
+            image = image_paths.find_image(self._folders, name, path, picture.line)
+        except DataError as error:
+            raise DataError(path, f"{error.reason}; say with images= where images are, if they are "
+                                  "elsewhere", error.line) from error
         return FaceRecord(
-            image=image_paths.find_image(self._folders, name, path, picture.line),
+            image=image,
             points=checked_points(points, options.schema, path, line, missing=True),
             schema=options.schema,
             box=box,

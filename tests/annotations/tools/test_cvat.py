@@ -656,6 +656,12 @@ def test_a_missing_video_is_told_once(tmp_path: Path) -> None:
     assert_refusal(error, "gone.mp4", "exist", path=path)
 
 
+def test_a_missing_photo(tmp_path: Path) -> None:
+    path = _write(tmp_path, _document(_image(_skeleton(), name="gone.jpg")))
+    _, (error,), _ = _read(path)
+    assert_refusal(error, "exist", "images=", path=path, line=_line(path, "<image"))
+
+
 def test_tracks_on_photos_are_refused(tmp_path: Path) -> None:
     """The video layout of a task of photos has their numbers alone."""
     path = _write(tmp_path, _document(_track(_frame(0), _frame(1))))
