@@ -546,6 +546,18 @@ def test_images_option(tmp_path: Path) -> None:
         _read(path, images="/nowhere")
 
 
+def test_links_to_a_copy_are_no_other_copies(tmp_path: Path) -> None:
+    """As in a YOLO data set that was written among the photos."""
+    path = _write(tmp_path, _task(_annotation(*_points())))
+    for link in ("yolo/images/a.jpg", "a link/a.jpg"):
+        (tmp_path / link).parent.mkdir(parents=True)
+        (tmp_path / link).symlink_to(tmp_path / "a.jpg")
+    (record,), errors, _ = _read(path)
+    assert not errors and record.image == tmp_path / "a.jpg"
+    (record,), errors, _ = _read(path, images=str(tmp_path / "yolo"))
+    assert not errors and record.image == tmp_path / "yolo/images/a.jpg"
+
+
 def test_one_copy_is_not_taken_for_two_images(tmp_path: Path) -> None:
     """Two photos of one name were uploaded, and one of them lies here."""
     first, second = (f"/data/upload/3/{digits}-a.jpg" for digits in ("1a2b3c4d", "2b3c4d5e"))
