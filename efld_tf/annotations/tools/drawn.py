@@ -110,6 +110,10 @@ def faces(
         yield Note(f"left out: {counted(count, 'shape')} {name}")
     for name, count in sorted(reader.other_points.items()):
         yield Note(f"left out: {counted(count, 'point')} named {parsing.shorten(name)}")
+    for label, count in sorted(reader.odd_boxes.items()):
+        yield Note(f"{counted(count, 'shape')} labelled {parsing.shorten(label)} were taken for "
+                   "boxes of the faces that they hold: if they are of something else, say with "
+                   "category= which label faces have")
 
 
 def _apart(pictures: Sequence[Picture | DataError]) -> list[Picture | DataError]:
@@ -147,6 +151,7 @@ class _Faces:
             for picture in pictures for shape in picture.shapes)
         self.left_out: Counter[str] = Counter()
         self.other_points: Counter[str] = Counter()
+        self.odd_boxes: Counter[str] = Counter()
 
     def of(self, picture: Picture) -> Iterator[FaceRecord | DataError]:
         """The faces of a picture."""
@@ -175,6 +180,8 @@ class _Faces:
         except DataError as error:
             yield _of_image(error, picture)
         grouping.give_boxes(found, boxes)
+        self.odd_boxes.update(face.box.label for face in found
+                              if face.box is not None and self._is_odd(face.box, face))
         given = {id(face.box) for face in found}
         self.left_out.update(box.label for box in boxes if id(box) not in given)
         for face in found:
@@ -217,8 +224,9 @@ class _Faces:
         """The error of matching names, with the first place of the rarest unknown name."""
         known = {*map(point_names.simplified, schemas.get(self._options.schema).names)}
         unknown = [name for name in names if point_names.simplified(name) not in known]
-        if point_names.numbered(unknown):
+        if len(unknown) == len(names) and point_names.numbered(unknown):
             return error
+        unknown = point_names.beside_numbers(unknown)
         places: dict[str, tuple[Picture, Shape]] = {}
         counts: Counter[str] = Counter()
         for picture in pictures:
@@ -276,6 +284,13 @@ class _Faces:
             return True
         self.left_out[box.label] += 1
         return False
+
+    def _is_odd(self, box: Shape, face: Face) -> bool:
+        """Whether a box that just holds a face may be that of something else, by its label."""
+        label = point_names.simplified(box.label)
+        own = point_names.simplified(face.shapes[0].label)
+        return bool(label) and "face" not in label and label != own \
+            and not self._options.categories and (face.group is None or box.group != face.group)
 
     def _record(self, face: Face, picture: Picture) -> FaceRecord:
         options, path = self._options, picture.path
