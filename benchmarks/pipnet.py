@@ -25,7 +25,7 @@ from common import HELEN_TEST, YOUTUBE_TEST, command
 from efld_tf import assets
 from efld_tf.benchmarking import compare
 from efld_tf.runtime import graph
-from efld_tf.training import rounds, run
+from efld_tf.training import rounds, run_folder
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -72,7 +72,7 @@ def main() -> None:
              for title in HEADS}
     prior["EFLD int8, as shipped"] = [prior_of(assets.INT8_MODEL, runs / "efld_prior.json")]
     last = runs / f"{slug('PIP + NRM')}_{SEEDS[0]}"
-    faces = json.loads((last / run.DATA_FILE).read_text())["helen"]["train"]
+    faces = json.loads((last / run_folder.DATA_FILE).read_text())["helen"]["train"]
     found = {"faces": faces, "heads": heads, "paradigms": paradigms, "prior": prior,
              "exported": exported(last)}
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")

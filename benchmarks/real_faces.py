@@ -17,7 +17,7 @@ from pathlib import Path
 
 from common import HELEN_TEST, YOUTUBE_TEST, command
 
-from efld_tf.training.run import DATA_FILE
+from efld_tf.training.run_folder import DATA_FILE
 
 OUTPUT = Path(__file__).parent / "real_faces"
 RUNS = {

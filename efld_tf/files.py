@@ -1,4 +1,4 @@
-"""Writes files so that a killed command leaves either the old file or the new one."""
+"""Writes files so that a kill, a power cut or a full disk leaves the old file or the new one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-import shutil
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +18,61 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` and renames it to `path` when the block succeeds.
 
     The temporary name keeps the suffix, because many writers choose a format by it.
+
+    Raises:
+      OSError: the file cannot be written; it has the path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = temporary_beside(path)
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with errors_name(path):
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A hidden path beside `path` that nobody can foresee, with the same suffix."""
+    # Where others may write to the folder, a link could wait under a name that can be foreseen.
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed commands left of `atomic_path` in a folder and the folders in it.
+
+    Nobody else may be writing there.
+    """
+    own_name = re.compile(r"\..*\.[0-9a-f]{8}\.tmp(\.[^.]*)?", re.DOTALL)
+    for place, _, names in os.walk(folder):
+        for name in filter(own_name.fullmatch, names):
+            Path(place, name).unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_name(path: str | Path) -> Iterator[None]:
+    """Names `path` in errors of the operating system that name no file, as of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Waits until a file or the names in a folder are on the disk.
+
+    Otherwise a power cut soon after a renaming can leave an empty file under the new name.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -52,51 +98,3 @@ def sha256(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-@contextmanager
-def new_folder(folder: str | Path) -> Iterator[Path]:
-    """Yields a temporary folder that takes the place of `folder` when the block succeeds.
-
-    A kill leaves the old folder or the new one; in the moment between the two, the old one is
-    beside its place, where the next call finds it and puts it back. Other folders that killed
-    commands left are removed.
-    """
-    folder = Path(folder).absolute()
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    old = temporary.with_suffix(".old")
-    _sweep(folder)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if folder.exists():
-            folder.rename(old)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Puts back or removes what killed commands left of `new_folder`, also one with this id."""
-    import psutil  # Scoring, which writes files too, works without it.
-
-    if not folder.parent.is_dir():
-        return
-    own_name = re.compile(rf"\.{re.escape(folder.name)}\.([1-9][0-9]{{0,9}})\.(tmp|old)")
-    for leftover in folder.parent.iterdir():
-        match = own_name.fullmatch(leftover.name)
-        if match is None or leftover.is_symlink() or not leftover.is_dir():
-            continue
-        # In a container, every process may have the same id.
-        if psutil.pid_exists(int(match[1])) and int(match[1]) != os.getpid():
-            continue
-        if leftover.suffix == ".old" and not folder.exists():  # killed between the two
-            leftover.rename(folder)
-        else:
-            shutil.rmtree(leftover, ignore_errors=True)

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from types import FrameType
 from typing import TypeVar
 
+from efld_tf import stopping
 from efld_tf.errors import EfldError
 
 Item = TypeVar("Item")
@@ -56,7 +56,7 @@ def _spread(
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            with _interrupt_held_back():
+            with _stop_held_back():
                 pending.append(pool.submit(function, item))
             if len(pending) == window:
                 yield pending.popleft().result()
@@ -72,30 +72,24 @@ def _spread(
 
 
 @contextlib.contextmanager
-def _interrupt_held_back() -> Iterator[None]:
-    """Delays Ctrl-C to the end of the block, and keeps it from processes that the block starts.
+def _stop_held_back() -> Iterator[None]:
+    """Delays a stop to the end of the block, and keeps it from processes that the block starts.
 
     A pool that is interrupted while it starts its threads and processes cannot be shut down.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield  # Ctrl-C does not interrupt this thread.
-        return
-    interrupts: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda *arguments: interrupts.append(arguments))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Processes inherit it.
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
-        if interrupts:
-            handler(*interrupts[0])
+    with stopping.held_back():
+        # Processes inherit it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, stopping.OF_TERMINAL)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _begin() -> None:
-    """Sets up a worker, which leaves Ctrl-C to its parent and does not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Sets up a worker, which leaves stops to its parent and does not outlive it."""
+    for number in stopping.OF_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -49,18 +49,18 @@ def captured_stderr() -> Iterator[Callable[[], bytes]]:
 
 
 @contextlib.contextmanager
-def native_stderr_silenced() -> Iterator[None]:
-    """Discards what libraries write to stderr in a block, but not what Python itself writes.
+def native_stderr_silenced(log: str | os.PathLike[str] = os.devnull) -> Iterator[None]:
+    """Appends what libraries write to stderr in a block to a file, but not what Python writes.
 
-    It is for a command in which one thread prints while others decode.
+    It is for a command in which one thread prints while others decode or compute.
     """
     original = sys.stderr
     with _turn:
         original.flush()
         stderr_copy = os.dup(2)
-        null_device = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null_device, 2)
-        os.close(null_device)
+        target = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        os.dup2(target, 2)
+        os.close(target)
     if _is_native(original):
         sys.stderr = open(  # noqa: SIM115 - the file itself is closed below
             stderr_copy, "w", buffering=1, encoding=original.encoding, errors=original.errors,

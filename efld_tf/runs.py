@@ -50,11 +50,23 @@ class Run(os.PathLike[str]):
 
 
 def validation_history(folder: Path) -> list[dict[str, Any]]:
-    """The validations in a run's folder, as in `Run.history`; empty before the first one."""
+    """The validations in a run's folder, as in `Run.history`; empty before the first one.
+
+    Raises:
+      DataError: a line is damaged.
+    """
     path = folder / VALIDATION_LOG
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    history = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            history.append({**entry, "step": int(entry["step"])})
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise DataError(path, "a damaged validation: delete this line and those below",
+                            number) from error
+    return history
 
 
 def path_of(value: object, name: str) -> Path:

@@ -1,9 +1,9 @@
-"""Folders are replaced so that a killed command loses nothing that was finished."""
+"""Files are replaced in one step, and errors say which file they are about."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -11,44 +11,27 @@ import pytest
 from efld_tf import files
 
 
-@pytest.fixture
-def killed(tmp_path: Path) -> Path:
-    """A folder whose command was killed between its two renames, beside a half-written one."""
-    code = "import os; print(os.getpid())"
-    pid = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for suffix, text in ((".old", "finished"), (".tmp", "half")):
-        left = tmp_path / f".made.{pid.stdout.strip()}{suffix}"
-        left.mkdir()
-        (left / "a.txt").write_text(text)
-    return tmp_path / "made"
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), files.atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [other.name for other in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_was_finished_comes_back(killed: Path) -> None:
-    with pytest.raises(RuntimeError), files.new_folder(killed):
-        raise RuntimeError("the next command fails, too")
-    assert (killed / "a.txt").read_text() == "finished"
-    assert [path.name for path in killed.parent.iterdir()] == ["made"]
+def test_temporary_names_cannot_be_foreseen_and_keep_the_suffix(tmp_path: Path) -> None:
+    names = {files.temporary_beside(tmp_path / "a.png").name for _ in range(100)}
+    assert len(names) == 100
+    assert all(name.startswith(".a.") and name.endswith(".tmp.png") for name in names)
 
 
-def test_a_new_folder_takes_its_place(killed: Path) -> None:
-    with files.new_folder(killed) as temporary:
-        (temporary / "a.txt").write_text("new")
-    assert (killed / "a.txt").read_text() == "new"
-    assert [path.name for path in killed.parent.iterdir()] == ["made"]
-
-
-def test_only_what_killed_commands_left_is_removed(killed: Path) -> None:
-    pid = next(killed.parent.glob("*.tmp")).name.split(".")[2]
-    others = [".made.2023.bak", f".made.{pid}", f".made.{pid}.bak", f".made.{pid}.tmp.gz",
-              f".made.{pid}.old.1", ".made.old.tmp", ".made.0.tmp", f".made.x.{pid}.tmp",
-              f".made2.{pid}.tmp", f"made.{pid}.tmp", ".made.٣.tmp"]
-    for name in others:
-        (killed.parent / name).mkdir()
-        (killed.parent / name / "mine.txt").write_text("mine")
-    (killed.parent / f".made.0{pid}.tmp").write_text("a file")
-    (killed.parent / ".made.999999.old").symlink_to(killed.parent / others[0])
-    with files.new_folder(killed) as temporary:
-        (temporary / "a.txt").write_text("new")
-    left = {path.name for path in killed.parent.iterdir()}
-    assert left == {*others, "made", f".made.0{pid}.tmp", ".made.999999.old"}
-    assert all((killed.parent / name / "mine.txt").read_text() == "mine" for name in others)
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's full device")
+def test_a_full_disk_is_an_error_with_the_path(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as error, files.atomic_path(tmp_path / "a.txt"), \
+            open("/dev/full", "wb", buffering=0) as full:
+        full.write(b"x")
+    assert error.value.errno == errno.ENOSPC
+    assert error.value.filename == str(tmp_path / "a.txt")
+    assert not [*tmp_path.iterdir()]

@@ -45,7 +45,8 @@ def read(
     """The faces of a folder and its sub-folders, sorted by path.
 
     The image is the one that the file names, whatever folder it once was in, or else the one of
-    that name or of the file's own with another suffix. The identity is the image; in the IMM face
+    that name or of the file's own with another suffix. A file is refused that names one image and
+    is called like another. The identity is the image; in the IMM face
     database, whose images are called `PERSON-IMAGE` and `m` or `f`, the person.
 
     Args:
@@ -119,21 +120,27 @@ def _image(
     """The image that a file names.
 
     Raises:
-      DataError: there is none, or there are several.
+      DataError: there is none, or there are several that may be meant: a file that was copied as a
+        template may still name the image of the other one.
     """
+    own = listing.of_stem(by_stem, folder, file.stem)
     try:
-        return image_paths.find_image(
-            [folder], image_paths.relative_name(host, file, line, [folder]), file, line)
+        found = [image_paths.find_image(
+            [folder], image_paths.relative_name(host, file, line, [folder]), file, line)]
     except DataError:
         name = PurePosixPath(host.replace("\\", "/"))
-    found = [image for image in by_stem.get(name.stem, []) if image.name == name.name]
-    found = found or by_stem.get(name.stem, []) or by_stem.get(file.stem, [])
+        named = listing.of_stem(by_stem, folder, name.stem)
+        found = [image for image in named if image.name == name.name] or named or own
     if not found:
         raise DataError(file, f"there is no image {parsing.shorten(host)} in {folder}, and none "
                               f"called {file.stem}", line)
     if len(found) > 1:
         names = " and ".join(image.name for image in found)
         raise DataError(file, f"several images may be {parsing.shorten(host)}: {names}", line)
+    if own and listing.folded(found[0].stem) != listing.folded(file.stem):
+        raise DataError(file, f"its image may be {parsing.shorten(host)}, which it names, or "
+                              f"{own[0].name}, which is called like it: correct the 'host "
+                              "image' or rename one of them", line)
     return found[0]
 
 

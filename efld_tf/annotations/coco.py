@@ -4,29 +4,37 @@
 point) and `bbox` (x, y, width, height). Coordinates are taken as they are (MMPose subtracts
 nothing). Data sets that count from 1, such as 300-W, may still do so here; then give `origin=1`.
 
-COCO's v is 0 for a point that is not labelled, 1 for an occluded one and 2 for a visible one.
-Except for COFW, MMPose's files have the same number for all points. So v tells of occlusion only if
-a file has both 1 and 2, and of missing points only if it is not 0 throughout.
+COCO's v is 0 for a point that is not labelled, whose x and y are 0 then, 1 for an occluded one and
+2 for a visible one. Except for COFW, MMPose's files have the same number for all points. So v tells
+of occlusion only if a file has both 1 and 2, and of missing points only if it is not 0 throughout.
+Other programs write v as 0 or 1, for hidden or visible (`v=visible`), or a score (`v=ignore`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from efld_tf.annotations import image_paths, json_values, parsing, point_names
+from efld_tf.annotations import (
+    coco_categories,
+    coco_files,
+    image_paths,
+    json_values,
+    parsing,
+    point_names,
+)
+from efld_tf.annotations.coco_categories import Categories, Category, category_of
+from efld_tf.annotations.coco_files import Id
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord, checked_points
-from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.text import counted
@@ -36,24 +44,37 @@ SCHEMAS = {
 }  # fmt: skip
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 
+# What v may say, for the option `v`.
+BY_COCO, BY_SIGHT, BY_NOTHING = "labelled", "visible", "ignore"
+
+# What stands for a number that is not there.
+NOTHING = (0, None, "0", "")
+
 
 def read(
-    path: Path, *, schema: str | None = None, images: str | None = None, category: str = "",
-    names: str = "match", origin: str = "0",
+    path: Path, *, schema: str | None = None, images: str | None = None, prefix: str = "",
+    category: str = "", names: str = "match", origin: str = "0", v: str = BY_COCO,
 ) -> Iterator[FaceRecord | DataError | Note]:  # fmt: skip
     """The annotations of a file, in its order; the identity is the image.
 
     Crowds, annotations without keypoints, such as boxes and masks, and those of other categories
-    than the faces' are left out and counted.
+    than the faces' are left out and counted. Points that are 0, 0, 0, null or NaN are not
+    annotated.
 
     Args:
       schema: `NAME` or `FILE.yaml`; by default by the number of keypoints.
       images: the folder that file names are relative to; by default the file's, `images` in it, or
         those beside a folder `annotations`.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       category: the names or ids of the faces' categories, with commas between them; by default the
         one with as many keypoints as the schema has points.
       names: `match` for the names that the category gives its keypoints, `ignore` for their order.
       origin: what the file calls the first pixel's centre, `0`, `0.5` or `1`.
+      v: what v of a keypoint says: `labelled` as in COCO, 0 for a point that is not labelled, 1 for
+        an occluded and 2 for a visible one; `visible` if it only says whether a point can be seen,
+        so that those with less than the file's largest v are occluded; `ignore` if it says neither,
+        such as a score.
 
     Raises:
       DataError: `path` is not a readable file of that layout, or its categories do not tell which
@@ -61,196 +82,48 @@ def read(
       EfldError: an option has an unknown value.
     """
     name = None if schema is None else schema_named(schema)
-    folders = image_folders(images, image_places(path, path.stem.rpartition("_")[2]))
+    places = coco_files.image_places(path, path.stem.rpartition("_")[2])
+    folders = image_folders(images, places, prefix)
     by_name = choice("names", names, ("match", "ignore")) == "match"
     first_pixel = float(choice("origin", origin, ("0", "0.5", "1")))
-    content = load(path)
+    meaning = choice("v", v, (BY_COCO, BY_SIGHT, BY_NOTHING))
+    content = coco_files.load(path)
     annotations = content["annotations"]
-    categories = _categories(content.get("categories"), path)
-    faces = _of_faces(annotations, categories, name, category, path)
-    kept = [a for a in annotations
-            if not isinstance(a, dict) or (_has_points(a) and _category(a, categories) in faces)]
-    reader = _Reader(path, folders, images_by_id(content["images"], path), name, first_pixel,
-                     _flags(kept), categories if by_name else {})
+    categories = coco_categories.categories_of(content.get("categories"), path)
+    has_points = functools.partial(_has_points, meaning=meaning)
+    faces = coco_categories.of_faces(
+        [a for a in annotations if isinstance(a, dict) and has_points(a)], categories,
+        {schemas.get(name).num_points} if name else {*SCHEMAS}, name, category, path)
+    kept = [a for a in annotations if not isinstance(a, dict)
+            or (has_points(a) and category_of(a, categories) in faces)]
+    reader = _Reader(
+        path, folders, coco_files.images_by_id(content["images"], path), name, first_pixel,
+        meaning, _flags(kept), categories if by_name else {})
     for number, annotation in enumerate(kept):
         try:
             record = reader.record(annotation)
         except DataError as error:
-            yield annotation_error(error, annotation, number)
+            yield coco_files.annotation_error(error, annotation, number)
         else:
             yield record
-    yield from _left_out(annotations, categories, faces)
+    yield from coco_categories.left_out(annotations, categories, faces, has_points)
     yield from reader.other_keypoints(faces)
+    yield from reader.unlabelled_points()
 
 
-def load(
-    path: Path, hook: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    """The content of a file, with the lists `images` and `annotations`.
-
-    Args:
-      hook: makes what is kept of each object in it, see `json_values.load`.
-
-    Raises:
-      DataError: `path` is not a readable file of that layout.
-    """
-    content = json_values.load(path, hook=hook)
-    if not isinstance(content, dict):
-        raise DataError(path, "expected an object with the lists 'images' and 'annotations'")
-    for key in ("images", "annotations"):
-        if not isinstance(content.get(key), list):
-            raise DataError(path, f"expected a list as {key!r}")
-    return content
+def _has_points(annotation: dict[str, Any], meaning: str) -> bool:
+    """Whether an annotation has keypoints, whatever number of them it states."""
+    keypoints = annotation.get("keypoints")
+    if not isinstance(keypoints, list) or annotation.get("iscrowd") == 1:
+        return bool(keypoints) and annotation.get("iscrowd") != 1
+    if any(map(_is_something, keypoints[2::3])):
+        return True
+    return any(map(_is_something, keypoints)) \
+        and (annotation.get("num_keypoints") != 0 or meaning != BY_COCO)
 
 
-def annotation_error(error: DataError, annotation: Any, number: int) -> DataError:
-    """An error with the annotation that it is of: its id, or its place in the list."""
-    has_id = isinstance(annotation, dict) and "id" in annotation
-    label = parsing.shorten(str(annotation["id"]), 40) if has_id else f"number {number}"
-    return DataError(error.path, f"annotation {label}: {error.reason}")
-
-
-def image_places(path: Path, subset: str) -> list[Path]:
-    """The folders in which the images of a file may lie, as COCO, MMPose and CVAT have them."""
-    places = [path.parent, path.parent / "images"]
-    if path.absolute().parent.name == "annotations":
-        above = path.absolute().parent.parent
-        places += [above / "images" / subset, above / "images", above / subset, above]
-    return places
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image of a file: its name there, and its size, if it is stated."""
-
-    name: str
-    size: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class _Category:
-    """A category: its name, and those of its keypoints, if it names them."""
-
-    name: str
-    keypoints: tuple[str, ...]
-
-
-def images_by_id(images: list[Any], path: Path) -> dict[int | str, Image]:
-    """The images by id; those without either later give errors of unknown ids.
-
-    Raises:
-      DataError: two images have the same id.
-    """
-    result: dict[int | str, Image] = {}
-    for image in images:
-        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) \
-                or not isinstance(number := image.get("id"), int | str):
-            continue
-        size = stated_size(image.get("width"), image.get("height"))
-        found = Image(image["file_name"], size)
-        if result.setdefault(number, found) != found:
-            raise DataError(path, f"two images have the id {parsing.shorten(str(number))}")
-    return result
-
-
-def _categories(categories: Any, path: Path) -> dict[int | str | None, _Category]:
-    """The categories by id; those that are none of the format are as if they were not there."""
-    result: dict[int | str | None, _Category] = {}
-    for category in categories if isinstance(categories, list) else ():
-        if not isinstance(category, dict) or not isinstance(
-            number := category.get("id"), int | str
-        ):
-            continue
-        keypoints = category.get("keypoints") or []
-        if not isinstance(keypoints, list) or not all(isinstance(k, str | int) for k in keypoints):
-            raise DataError(path, f"category {parsing.shorten(str(number))}: expected the names of "
-                                  "points as 'keypoints'")
-        result[number] = _Category(str(category.get("name", number)), tuple(map(str, keypoints)))
-    return result
-
-
-def _category(annotation: dict[str, Any], categories: Mapping[Any, Any]) -> int | str | None:
-    """The id of an annotation's category as the categories have it; None if it has none."""
-    number = annotation.get("category_id")
-    return _known(number, categories) if isinstance(number, int | str) else None
-
-
-def _known(number: int | str | None, known: Mapping[Any, Any]) -> Any:
-    """An id as the file has it elsewhere: some programs write 1 here and "1" there."""
-    if number in known or number is None:
-        return number
-    other = str(number) if isinstance(number, int) else (
-        int(number) if re.fullmatch(r"\d{1,15}", number, re.ASCII) else None)
-    return other if other in known else number
-
-
-def _has_points(annotation: dict[str, Any]) -> bool:
-    return bool(annotation.get("keypoints")) and annotation.get("iscrowd") != 1 \
-        and annotation.get("num_keypoints") != 0
-
-
-def _of_faces(
-    annotations: list[Any], categories: dict[int | str | None, _Category], schema: str | None,
-    wanted: str, path: Path,
-) -> set[int | str | None]:  # fmt: skip
-    """The ids of the categories whose annotations are faces.
-
-    Raises:
-      DataError: there are no such categories, or several that may be meant.
-    """
-    counts: dict[int | str | None, set[int]] = {}
-    for annotation in annotations:
-        if isinstance(annotation, dict) and _has_points(annotation) \
-                and isinstance(annotation["keypoints"], list):
-            number = len(annotation["keypoints"]) // 3
-            counts.setdefault(_category(annotation, categories), set()).add(number)
-    names = {number: categories[number].name if number in categories else str(number)
-             for number in [*categories, *counts]}
-    if wanted:
-        chosen = {number for number, name in names.items()
-                  if {name, str(number)} & {*wanted.split(",")}}
-        if not chosen:
-            known = ", ".join(names.values()) or "none"
-            raise DataError(path, f"no category {parsing.shorten(wanted)}; it has {known}")
-        return chosen
-    expected = {schemas.get(schema).num_points} if schema else {*SCHEMAS}
-    fitting = [number for number in counts
-               if counts[number] & expected or (schema and number in categories
-                                                and _covered(categories[number], schema))]
-    if len(fitting) > 1:
-        several = ", ".join(names[number] for number in fitting)
-        raise DataError(path, f"several categories may be faces: {several}; say category=NAME, or "
-                              "several with commas between them")
-    return {*fitting} or {*counts}
-
-
-def _covered(category: _Category, schema: str) -> bool:
-    """Whether all keypoints of a category are points of a schema, though perhaps not all of it."""
-    try:
-        return bool(point_names.match(category.keypoints, schema)) if category.keypoints else False
-    except EfldError:
-        return False
-
-
-def _left_out(
-    annotations: list[Any], categories: dict[int | str | None, _Category],
-    faces: set[int | str | None],
-) -> Iterator[Note]:  # fmt: skip
-    others: Counter[str] = Counter()
-    without = 0
-    for annotation in annotations:
-        if isinstance(annotation, dict):
-            number = _category(annotation, categories)
-            if number in faces or number is None or not _has_points(annotation):
-                without += not _has_points(annotation)
-            else:
-                name = categories[number].name if number in categories else str(number)
-                others[name] += 1
-    if without:
-        yield Note(f"left out: {counted(without, 'annotation')} without keypoints")
-    for name, count in others.items():
-        yield Note(f"left out: {counted(count, 'annotation')} of the category "
-                   f"{parsing.shorten(name)}")
+def _is_something(value: Any) -> bool:
+    return value not in NOTHING and value == value  # NaN is not
 
 
 def _flags(annotations: list[Any]) -> frozenset[int]:
@@ -259,7 +132,8 @@ def _flags(annotations: list[Any]) -> frozenset[int]:
     for annotation in annotations:
         keypoints = annotation.get("keypoints") if isinstance(annotation, dict) else None
         if isinstance(keypoints, list):
-            flags.update(v for v in (0, 1, 2) if v in keypoints[2::3])
+            column = keypoints[2::3]
+            flags.update(v for v in (0, 1, 2) if v in column or str(v) in column)
         if len(flags) == 3:
             break
     return frozenset(flags)
@@ -271,11 +145,13 @@ class _Reader:
 
     path: Path
     folders: list[Path]
-    images: dict[int | str, Image]
+    images: dict[Id, coco_files.Image]
     schema: str | None
     origin: float
+    meaning: str
     flags: frozenset[int]
-    categories: dict[int | str | None, _Category]
+    categories: Categories
+    unlabelled: list[int] = field(default_factory=list)  # how many a face has, though with x and y
 
     def record(self, annotation: Any) -> FaceRecord:
         """The face of the annotation.
@@ -285,32 +161,30 @@ class _Reader:
         """
         if not isinstance(annotation, dict):
             raise DataError(self.path, "expected an object")
-        values = json_values.numbers(annotation.get("keypoints"), self.path, "keypoints")
-        category = self.categories.get(_category(annotation, self.categories))
+        values = json_values.numbers(
+            annotation.get("keypoints"), self.path, "keypoints", loose=True)
+        number = category_of(annotation, self.categories)
+        category = self.categories.get(number)
         if len(values) % 3 or (category and 2 * len(category.keypoints) == len(values) > 0):
             raise DataError(self.path, "expected x, y, v for each keypoint")
         rows = values.reshape(-1, 3)
-        number = _category(annotation, self.categories)
-        if number not in self.categories and any(c.keypoints for c in self.categories.values()):
-            known = ", ".join(f"{key} ({c.name})" for key, c in self.categories.items())
-            raise DataError(self.path, f"its category is {parsing.shorten(str(number))}, and the "
-                            f"categories, which name the keypoints, are {parsing.shorten(known)}")
-        schema, places = self._schema(len(rows), self.categories.get(number))
+        coco_categories.check_known(number, self.categories, self.path)
+        schema, places = self._schema(len(rows), category)
         points, visible = self._points(rows, schema, places)
-        image = image_of(annotation, self.images, self.path)
+        image = coco_files.image_of(annotation, self.images, self.path)
         name = image_paths.relative_name(image.name, self.path, None, self.folders)
         return FaceRecord(
             image=image_paths.find_image(self.folders, name, self.path),
             points=points,
             schema=schema,
-            box=box_of(annotation, "bbox", self.path, self.origin),
+            box=coco_files.box_of(annotation, "bbox", self.path, self.origin),
             visible=visible,
             attributes=json_values.attributes(annotation.get("attributes"), self.path),
             identity=name,
-            image_size=image.size,
+            image_size=image.size(self.path),
         )
 
-    def other_keypoints(self, faces: set[int | str | None]) -> Iterator[Note]:
+    def other_keypoints(self, faces: set[Id | None]) -> Iterator[Note]:
         """Tells which keypoints of the faces' categories are none of the schema's."""
         for category in (self.categories[n] for n in faces if n in self.categories):
             name = self.schema or SCHEMAS.get(len(category.keypoints))
@@ -324,7 +198,7 @@ class _Reader:
                     listed = ", ".join(parsing.shorten(k, 30) for k in others[:8])
                     yield Note(f"left out: the keypoints {listed}")
 
-    def _schema(self, count: int, category: _Category | None) -> tuple[str, list[int]]:
+    def _schema(self, count: int, category: Category | None) -> tuple[str, list[int]]:
         """The schema of a face with so many keypoints, and the place in it of each of them."""
         name = self.schema or SCHEMAS.get(count)
         if name is None:
@@ -346,55 +220,45 @@ class _Reader:
     def _points(
         self, rows: np.ndarray, schema: str, places: list[int]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        if not np.isin(rows[:, 2], (UNLABELLED, OCCLUDED, VISIBLE)).all():
-            raise DataError(self.path, "expected 0, 1 or 2 as v of a keypoint")
+        absent = np.isnan(rows[:, :2])
+        if (absent.any(axis=1) != absent.all(axis=1)).any():
+            raise DataError(self.path, "a keypoint has x or y alone")
+        told = np.nan_to_num(rows[:, 2])
+        if self.meaning != BY_NOTHING and (wrong := told[~np.isin(told, (0, 1, 2))]).size:
+            raise DataError(self.path, f"expected 0, 1 or 2 as v of a keypoint, got {wrong[0]:g}; "
+                            "v=ignore takes all points, whatever v is")
         points = np.full((schemas.get(schema).num_points, 2), np.nan)
-        flags = np.full(len(points), UNLABELLED)
+        flags = np.full(len(points), float(UNLABELLED))
         own = [row for row, place in enumerate(places) if place >= 0]
         chosen = [places[row] for row in own]
-        points[chosen], flags[chosen] = rows[own, :2] - self.origin, rows[own, 2]
-        if self.flags != {UNLABELLED}:
-            points[flags == UNLABELLED] = np.nan
-        tells_occlusion = {OCCLUDED, VISIBLE} <= self.flags
-        checked = checked_points(points, schema, self.path, missing=True)
-        return checked, flags == VISIBLE if tells_occlusion else None
+        points[chosen], flags[chosen] = rows[own, :2], told[own]
+        left_out = flags == UNLABELLED
+        if self.meaning != BY_COCO:
+            left_out &= (points == 0).all(axis=1)
+        elif self.flags == {UNLABELLED}:
+            left_out[:] = False
+        located = left_out & np.isfinite(points).all(axis=1) & (points != 0).any(axis=1)
+        self.unlabelled.append(int(located.sum()))
+        points[left_out] = np.nan
+        if located.any() and np.isnan(points).all():
+            raise DataError(self.path, "v of its keypoints is 0, for points that are not labelled; "
+                            "say v=visible if it is 0 for hidden points")
+        checked = checked_points(points - self.origin, schema, self.path, missing=True)
+        return checked, self._visible(flags)
 
-
-def image_of(annotation: dict[str, Any], images: dict[int | str, Image], path: Path) -> Image:
-    """The image that an annotation is of.
-
-    Raises:
-      DataError: there is none.
-    """
-    number = annotation.get("image_id")
-    number = _known(number, images) if isinstance(number, int | str) else None
-    if number not in images:
-        number = annotation.get("image_id")
-        raise DataError(path, f"there is no image with the id {parsing.shorten(str(number))}")
-    return images[number]
-
-
-def box_of(
-    annotation: dict[str, Any], field: str, path: Path, origin: float = 0
-) -> np.ndarray | None:
-    """The box (x0, y0, x1, y1) of a field with x, y, width and height, or None without one.
-
-    Args:
-      origin: what the file calls the first pixel's centre.
-
-    Raises:
-      DataError: the field has something else.
-    """
-    value = annotation.get(field)
-    if value is None:
+    def _visible(self, flags: np.ndarray) -> np.ndarray | None:
+        if self.meaning == BY_COCO and {OCCLUDED, VISIBLE} <= self.flags:
+            return flags == VISIBLE
+        if self.meaning == BY_SIGHT and len(self.flags) > 1:
+            return flags == max(self.flags)
         return None
-    box = json_values.numbers(value, path, field)
-    if not box.any():  # written for "no box"
-        return None
-    if len(box) != 4:
-        raise DataError(path, f"{field}: expected x, y, width, height")
-    x, y, width, height = box
-    return parsing.box_of(np.array([x, y, x + width, y + height]) - origin, path)
+
+    def unlabelled_points(self) -> Iterator[Note]:
+        """Tells of points that v calls not labelled, though they have coordinates."""
+        if count := sum(self.unlabelled):
+            yield Note(f"left out: {counted(count, 'keypoint')} with v 0, for points that are not "
+                       "labelled, though with coordinates other than 0, 0; say v=visible if v is 0 "
+                       "for hidden points")
 
 
 @functools.lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.annotations import coco, image_paths, json_values
+from efld_tf.annotations import coco_files, image_paths, json_values
 from efld_tf.annotations.declared import MIN_FACE, image_folders, pixels
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord, checked_points
@@ -48,10 +48,10 @@ def read(
     """
     subset = "val2017" if "val" in path.stem else "train2017"
     folders = image_folders(
-        images, [*coco.image_places(path, subset), path.parent / subset])
+        images, [*coco_files.image_places(path, subset), path.parent / subset])
     least = pixels("min_face", min_face)
-    content = coco.load(path, _kept)
-    annotations, photos = content["annotations"], coco.images_by_id(content["images"], path)
+    content = coco_files.load(path, _kept)
+    annotations, photos = content["annotations"], coco_files.images_by_id(content["images"], path)
     if annotations and not any(isinstance(a, dict) and VALID in a for a in annotations):
         raise DataError(path, f"no annotation has {VALID!r}: expected COCO-WholeBody's file; "
                               "coco:FILE reads others")
@@ -64,13 +64,13 @@ def read(
             if points is None:
                 without += 1
                 continue
-            box = coco.box_of(annotation, BOX, path)
+            box = coco_files.box_of(annotation, BOX, path)
             if box is not None and (box[2:] - box[:2]).max() < least:
                 small += 1
                 continue
             yield _record(annotation, points, box, photos, folders, path)
         except DataError as error:
-            yield coco.annotation_error(error, annotation, number)
+            yield coco_files.annotation_error(error, annotation, number)
     if without:
         yield Note(f"left out: {counted(without, 'annotation')} without a valid face")
     if small:
@@ -105,9 +105,9 @@ def _points(annotation: dict[str, Any], path: Path) -> np.ndarray | None:
 
 def _record(
     annotation: dict[str, Any], points: np.ndarray, box: np.ndarray | None,
-    photos: dict[int | str, coco.Image], folders: list[Path], path: Path,
+    photos: dict[coco_files.Id, coco_files.Image], folders: list[Path], path: Path,
 ) -> FaceRecord:  # fmt: skip
-    photo = coco.image_of(annotation, photos, path)
+    photo = coco_files.image_of(annotation, photos, path)
     name = image_paths.relative_name(photo.name, path, None, folders)
     return FaceRecord(
         image=image_paths.find_image(folders, name, path),
@@ -115,7 +115,7 @@ def _record(
         schema=SCHEMA,
         box=box,
         identity=name,
-        image_size=photo.size,
+        image_size=photo.size(path),
     )
 
 

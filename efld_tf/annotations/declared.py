@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from efld_tf.annotations.image_paths import ImageFolders
 from efld_tf.annotations.parsing import MAX_COORDINATE
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import EfldError
@@ -71,18 +72,24 @@ def infer_flip(records: Sequence[FaceRecord]) -> str:
     )
 
 
-def image_folders(images: str | None, places: Sequence[Path]) -> list[Path]:
+def image_folders(
+    images: str | None, places: Sequence[Path], prefix: str | None = None
+) -> ImageFolders:
     """The folders with images: the option `images=FOLDER`, or those of `places` that exist.
+
+    Args:
+      prefix: the option of that name, see `ImageFolders`; None for formats without it.
 
     Raises:
       EfldError: the option is not a folder.
     """
     if images is None:
-        return [place for place in places if place.is_dir()] or [places[0]]
+        found = [place for place in places if place.is_dir()] or [places[0]]
+        return ImageFolders(found, prefix)
     folder = Path(images).expanduser()
     if not folder.is_dir():
         raise EfldError(f"images: {images} is not a folder")
-    return [folder]
+    return ImageFolders([folder], prefix)
 
 
 def choice(name: str, value: str, values: Sequence[str]) -> str:

@@ -1,15 +1,16 @@
 """dlib's XML files, as its `imglab` writes them: boxes with named parts, and perhaps a label.
 
     <dataset><images>
-      <image file='helen/trainset/1.jpg'>
+      <image file='helen/trainset/1.jpg' width='1024' height='768'>
         <box top='224' left='78' width='138' height='139'>
           <label>face</label>
           <part name='00' x='55' y='254'/>
           ...
 
-Coordinates count from 0, as in dlib. Its 68-point files are iBUG's, which count from 1, after
-rounding; whether 1 was subtracted is not documented. dlib's own five points (eye corners and nose
-base) do not tell where the mouth is and have no schema here.
+Later versions of dlib write the image's width and height, earlier ones do not. Coordinates count
+from 0, as in dlib. Its 68-point files are iBUG's, which count from 1, after rounding; whether 1 was
+subtracted is not documented. dlib's own five points (eye corners and nose base) do not tell where
+the mouth is and have no schema here.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ PLACE = ("left", "top", "width", "height")
 
 
 def read(
-    path: Path, *, schema: str | None = None, images: str | None = None, category: str = "",
-    names: str = "match", first: str = "",
+    path: Path, *, schema: str | None = None, images: str | None = None, prefix: str = "",
+    category: str = "", names: str = "match", first: str = "",
 ) -> Iterator[FaceRecord | DataError | Note]:  # fmt: skip
     """The boxes of a file, in its order, except those with `ignore='1'`; the identity is the image.
 
@@ -54,6 +55,8 @@ def read(
       schema: `NAME` or `FILE.yaml`; by default the one with 68 or 194 points, if boxes have as many
         parts.
       images: the folder that image paths are relative to; by default the file's.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       category: the labels of faces, with commas between them, an empty one for boxes without a
         label; by default all boxes with parts have the same.
       names: `match` for the names of parts, `ignore` for their order in the file, which then is the
@@ -66,7 +69,7 @@ def read(
         value.
     """
     name = None if schema is None else schema_named(schema)
-    folders = image_folders(images, [path.parent])
+    folders = image_folders(images, [path.parent], prefix)
     by_name = choice("names", names, ("match", "ignore")) == "match"
     start = int(choice("first", first, ("0", "1"))) if first else None
     survey = _Survey.of(path)
@@ -94,9 +97,11 @@ def read(
 
 @dataclass
 class _Box:
-    """A `box` element: its image's path, attributes and label, and (name, x, y, line) of parts."""
+    """A `box` element: its image's path and stated width and height, its attributes and label, and
+    (name, x, y, line) of its parts."""
 
     image: str
+    size: tuple[str, str]
     attributes: dict[str, str]
     line: int
     label: str = ""
@@ -211,6 +216,7 @@ class _Reader:
             box=corners,
             attributes=others,
             identity=image,
+            image_size=parsing.stated_size(*box.size, path=path, line=box.line),
         )
 
     def _places(self, box: _Box, schema: str) -> Sequence[int | None]:
@@ -288,6 +294,7 @@ def _boxes(path: Path) -> Iterator[_Box | DataError]:
       DataError: the file cannot be read or is too large.
     """
     image: str | None = None
+    size = "", ""
     box: _Box | None = None
     for event in xml_events.read(path, "dataset", "dlib"):
         if isinstance(event, DataError):
@@ -305,8 +312,9 @@ def _boxes(path: Path) -> Iterator[_Box | DataError]:
                 image = None
         elif tag == "image":
             image = attributes.get("file", "")
+            size = attributes.get("width", ""), attributes.get("height", "")
         elif tag == "box" and image is not None:
-            box = _Box(image, attributes, line)
+            box = _Box(image, size, attributes, line)
         elif tag == "part" and box is not None:
             if len(box.parts) == MAX_PARTS:
                 yield DataError(path, f"expected at most {MAX_PARTS} parts in a box", line)

@@ -2,42 +2,28 @@
 
 Other formats of `.pts` files (300-W by its splits, Menpo, IVSFD) are read by the functions here.
 
-A folder holds `NAME.pts` beside an image of the same stem. Coordinates count from 1, since they
-were made with MATLAB: the first pixel's centre is (1, 1).
-
-    version: 1
-    n_points:  68
-    {
-    100.500000 160.173611
-    ...
-    }
+A folder holds `NAME.pts` beside an image of the same stem; `pts.py` says what is in them.
+Coordinates count from 1, since they were made with MATLAB: the first pixel's centre is (1, 1).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 
-import numpy as np
-
-from efld_tf.annotations import listing, parsing
+from efld_tf.annotations import listing, pts
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.images import VIDEO_SUFFIXES
-from efld_tf.annotations.record import FaceRecord, checked_points
+from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas as known_schemas
 from efld_tf.text import counted
 
 SCHEMAS = {68: "ibug68", 51: "ibug51"}
-
-# 1,000 lines of three numbers with twenty digits each.
-MAX_FILE_BYTES = 1 << 16
-
-COMMENTS = ("#", "//", "%")
 
 
 def read(
@@ -71,7 +57,8 @@ def read_folder(
     """The faces of a folder and its sub-folders, sorted by path.
 
     `NAME.pts` belongs to the image of that stem, and so does `NAME_K.pts` if it has no image of its
-    own: it is face K of several, as `efld-predict` writes them. Of two images `NAME.jpg` and
+    own: it is face K of several, as `efld-predict` writes them. Beside a `NAME.pts`, or images
+    called `NAME_J`, it is refused: it may be of an image that is lost. Of two images `NAME.jpg` and
     `NAME.png`, the files are called `NAME_jpg` and `NAME_png` there, or `NAME.jpg.pts` and
     `NAME.jpg_K.pts`. `000007_K` in a folder `clip.mp4` is of frame 7 of the video of that name.
 
@@ -85,128 +72,120 @@ def read_folder(
     """
     if not path.is_dir():
         raise DataError(path, "expected a folder with .pts files and their images")
-    third = 0
+    columns: Counter[str] = Counter()
     unreadable: list[DataError] = []
     found = listing.files(path, [".pts"], unreadable=unreadable)
     yield from unreadable
-    for folder, files in groupby(found, key=lambda file: file.parent):
+    for folder, group in groupby(found, key=lambda file: file.parent):
+        files = [*group]
         place = folder if images is None else images / folder.relative_to(path)
         try:
-            owners = Owners(place)
+            owners = Owners(place, files)
         except DataError as error:
             yield error
             continue
         for file in files:
             try:
                 image, frame = owners.find(file)
-                values = _without_index(_values(file, schemas))
-                third += values.shape[1] == 3
-                schema = schemas[len(values)]
-                points = checked_points(values[:, :2] - origin, schema, file)
+                content = pts.read(file, schemas, origin)
             except DataError as error:
                 yield error
             else:
                 identity = image.name if frame is not None else photo(image.stem)
-                yield FaceRecord(image, points, schema, identity=identity, frame=frame)
-    if third:
-        yield Note(f"left out: the third column of {counted(third, 'file')}")
+                columns.update([content.left_out] if content.left_out else [])
+                yield FaceRecord(
+                    image, content.points, content.schema, identity=identity, frame=frame)
+    for column, count in sorted(columns.items()):
+        yield Note(f"left out: {column.format(files=counted(count, 'file'))}")
 
 
 class Owners:
     """Finds the image that a file belongs to, in one folder of images or in a video."""
 
-    def __init__(self, place: Path):
-        """Lists the folder; errors are as in `listing.files`."""
+    def __init__(self, place: Path, files: Sequence[Path] = ()):
+        """Lists the folder; errors are as in `listing.files`.
+
+        Args:
+          files: all files of the folder: one that an image has of its own is its only one.
+        """
         self._place = place
         self._is_video = place.suffix.lower() in VIDEO_SUFFIXES and place.is_file()
         self._images: dict[str, list[Path]] = {}
         if not self._is_video:
             self._images = listing.images_by_stem(place)
+        # By names as file systems may change them.
+        self._folded: dict[str, list[Path]] = {}
+        for stem, images in self._images.items():
+            self._folded.setdefault(listing.folded(stem), []).extend(images)
+        self._numbered = {match[1] for stem in self._folded
+                          if (match := re.fullmatch(r"(.+)_\d+", stem, re.DOTALL))}
+        self._own: dict[Path, list[Path]] = {}
+        for file in files:
+            images = self._called(file.stem)
+            if len(images) == 1:
+                self._own.setdefault(images[0], []).append(file)
 
     def find(self, file: Path) -> tuple[Path, int | None]:
         """The image of a file and, in a video, its frame.
 
         Raises:
-          DataError: there is none, or there are several.
+          DataError: there is none, or there are several that may be meant.
         """
-        stems = [file.stem, re.sub(r"_\d+$", "", file.stem)]
+        stem = re.sub(r"_\d+$", "", file.stem)
         if self._is_video:
-            if not re.fullmatch(r"\d{1,9}", stems[1], re.ASCII):
+            if not re.fullmatch(r"\d{1,9}", stem, re.ASCII):
                 raise DataError(file, f"expected the number of a frame of {self._place.name}")
-            return self._place, int(stems[1])
-        for stem in stems:
-            name, _, suffix = stem.rpartition("_")
-            found = self._images.get(stem, []) \
-                or self._named(stem) or self._named(f"{name}.{suffix}")
-            if len(found) > 1:
-                names = " and ".join(image.name for image in found)
-                raise DataError(file, f"several images of that name, {names}: call the file "
-                                f"{found[0].name}.pts")
-            if found:
-                return found[0], None
+            return self._place, int(stem)
+        if found := self._called(file.stem):
+            image = self._only(found, file)
+            if file.stem not in (image.stem, image.name):
+                self._check_alone(image, file)
+            return image, None
+        if found := self._called(stem):
+            image = self._only(found, file)
+            self._check_further(image, file, stem)
+            return image, None
         kinds = ", ".join(listing.IMAGE_SUFFIXES)
         where = "beside it" if file.parent == self._place else f"in {self._place}"
         raise DataError(file, f"there is no image of that name ({kinds}) {where}")
 
+    def _check_alone(self, image: Path, file: Path) -> None:
+        """Checks that no other file differs from one in case or composed letters alone."""
+        for other in self._own.get(image, []):
+            if other != file and listing.folded(other.stem) == listing.folded(file.stem):
+                raise DataError(file, f"{other.name} is called like {image.name}, too: which is "
+                                      "that of the image?")
+
+    def _check_further(self, image: Path, file: Path, stem: str) -> None:
+        """Checks that a file `NAME_K` may be of face K of an image, not of one that is lost."""
+        lost = f"there is no image {file.stem} beside it, and as a face of {image.name} it would "
+        if image in self._own:
+            raise DataError(file, f"{lost}not stand beside {self._own[image][0].name}: if it is "
+                            f"one, call that one {stem}_0.pts")
+        if listing.folded(stem) in self._numbered:
+            raise DataError(file, f"{lost}not be told from one of a lost image, since others are "
+                            f"called {stem}_NUMBER: if it is one, call it {image.name}_K.pts")
+
+    @staticmethod
+    def _only(found: Sequence[Path], file: Path) -> Path:
+        if len(found) > 1:
+            names = " and ".join(image.name for image in found)
+            raise DataError(file, f"several images of that name, {names}: call the file "
+                            f"{found[0].name}.pts")
+        return found[0]
+
+    def _called(self, stem: str) -> list[Path]:
+        """The images that a file with that stem may belong to, the same name first."""
+        name, _, suffix = stem.rpartition("_")
+        return self._images.get(stem, []) or self._named(stem) \
+            or self._named(f"{name}.{suffix}") or self._folded.get(listing.folded(stem), [])
+
     def _named(self, name: str) -> list[Path]:
-        """The image of that name, or those whose suffix differs in its case."""
-        path = Path(name)
-        if any(image.name == name for image in self._images.get(path.stem, [])):
-            return [self._place / name]
-        return [image for image in self._images.get(path.stem, [])
-                if image.suffix.lower() == path.suffix.lower()]
-
-
-def read_points(
-    path: Path, schemas: Mapping[int, str] = MappingProxyType(SCHEMAS)
-) -> tuple[np.ndarray, str]:
-    """The points [N, 2] float32 of a `.pts` file, counted from 0, and the name of their schema.
-
-    Args:
-      schemas: the numbers of points that the file may have, and the schema of each.
-
-    Raises:
-      DataError: the file does not follow the format, or has none of the numbers of points.
-    """
-    values = _without_index(_values(path, schemas))
-    return checked_points(values[:, :2] - 1, schemas[len(values)], path), schemas[len(values)]
-
-
-def _without_index(values: np.ndarray) -> np.ndarray:
-    """Rows of index, x and y as rows of x and y."""
-    numbered = values.shape[1] == 3 and np.ptp(values[:, 0] - np.arange(len(values))) == 0 \
-        and values[0, 0] in (0, 1)
-    return values[:, 1:] if numbered else values
-
-
-def _values(path: Path, schemas: Mapping[int, str]) -> np.ndarray:
-    """The numbers [N, 2] or, with a depth or a flag in the third column, [N, 3] of a file."""
-    lines = ((number, text) for number, text in parsing.text_lines(path, MAX_FILE_BYTES)
-             if not text.startswith(COMMENTS))
-    count = _read_header(lines, path, schemas)
-    rows: list[np.ndarray] = []
-    for number, text in lines:
-        if text == "}":
-            break
-        if len(rows) == count:
-            raise DataError(path, f"expected '}}' after {count} points", number)
-        words = text.split()
-        if len(words) not in (2, 3) or (rows and len(words) != len(rows[0])):
-            expected = len(rows[0]) if rows else 2
-            got = parsing.shorten(text)
-            raise DataError(path, f"expected {expected} numbers, got {got}", number)
-        rows.append(parsing.coordinates(words, path, number))
-    else:
-        raise DataError(path, f"the file ends after {len(rows)} of {count} points")
-    if len(rows) != count:
-        raise DataError(path, f"expected {count} points, got {len(rows)}", number)
-    return np.array(rows)
-
-
-def pts_text(points: np.ndarray) -> str:
-    """Points [N, 2], counted from 0, as the text of a `.pts` file, which counts from 1."""
-    rows = "".join(f"{x + 1:.6f} {y + 1:.6f}\n" for x, y in points.astype(np.float64))
-    return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}}}\n"
+        """The image of that name, or those whose names differ in case or composed letters."""
+        stem = listing.folded(Path(name).stem)
+        alike = [image for image in self._folded.get(stem, [])
+                 if listing.folded(image.name) == listing.folded(name)]
+        return [image for image in alike if image.name == name] or alike
 
 
 def photo(stem: str) -> str:
@@ -219,31 +198,6 @@ def photo(stem: str) -> str:
     stem = stem.removesuffix("_mirror")
     match = re.fullmatch(r"(.*\d)_\d+", stem, re.DOTALL)
     return match[1] if match else stem
-
-
-def _read_header(
-    lines: Iterator[tuple[int, str]], path: Path, schemas: Mapping[int, str]
-) -> int:
-    """Consumes the lines up to `{` and returns the number of points that they promise."""
-    fields: dict[str, str] = {}
-    for number, text in lines:
-        if text == "{":
-            break
-        name, colon, value = (word.strip() for word in text.lower().partition(":"))
-        if not colon or name not in ("version", "n_points"):
-            expected = "'version: 1', 'n_points: N' or '{'"
-            raise DataError(path, f"expected {expected}, got {parsing.shorten(text)}", number)
-        fields[name] = value
-    else:
-        raise DataError(path, "expected '{' before the points")
-    if fields.get("version", "1") != "1":
-        raise DataError(path, f"expected 'version: 1', got {fields.get('version')!r}")
-    for count in schemas:
-        if fields.get("n_points") == str(count):
-            return count
-    counts = " or ".join(str(count) for count in schemas)
-    raise DataError(path, f"expected 'n_points: {counts}', got {fields.get('n_points')!r}; "
-                    "ibug:FOLDER?schema= reads others")
 
 
 FORMAT = Format(

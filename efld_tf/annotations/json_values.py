@@ -85,8 +85,13 @@ def attributes(value: Any, path: Path, line: int | None = None) -> dict[str, str
     return found
 
 
-def numbers(value: Any, path: Path, place: str, line: int | None = None) -> np.ndarray:
+def numbers(
+    value: Any, path: Path, place: str, line: int | None = None, *, loose: bool = False
+) -> np.ndarray:
     """A flat list of coordinates in pixels as float64 [len(value)].
+
+    Args:
+      loose: whether null and NaN stand for a missing number, and texts such as `"5"` for numbers.
 
     Raises:
       DataError: the value is no list, or an item is no number or beyond `parsing.MAX_COORDINATE`;
@@ -94,13 +99,22 @@ def numbers(value: Any, path: Path, place: str, line: int | None = None) -> np.n
     """
     if not isinstance(value, list):
         raise DataError(path, f"{place}: expected a list of numbers", line)
+    result: list[float] = []
     for item in value:
-        # `bool` is an `int`. Comparing also refuses NaN, and integers too long for a float.
-        if type(item) not in (int, float):
+        # `bool` is an `int`.
+        number = item if type(item) in (int, float) else None
+        if loose and (item is None or item != item):
+            result.append(np.nan)
+            continue
+        if loose and isinstance(item, str):
+            number = parsing.number_of(item)
+        if number is None:
             raise DataError(path, f"{place}: expected numbers, got a {type(item).__name__}", line)
-        if not abs(item) <= parsing.MAX_COORDINATE:
+        # Comparing also refuses NaN, and integers too long for a float.
+        if not abs(number) <= parsing.MAX_COORDINATE:
             raise DataError(path, f"{place}: a coordinate is NaN or too large for pixels", line)
-    return np.array(value, dtype=np.float64)
+        result.append(number)
+    return np.array(result, dtype=np.float64)
 
 
 def pairs(value: Any, path: Path, place: str, line: int | None = None) -> np.ndarray:

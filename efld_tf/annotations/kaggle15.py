@@ -17,7 +17,7 @@ import numpy as np
 from efld_tf.annotations import parsing
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
-from efld_tf.annotations.table import optional_coordinates
+from efld_tf.annotations.table_numbers import optional_coordinates
 from efld_tf.errors import DataError
 
 SCHEMA = "kaggle15"

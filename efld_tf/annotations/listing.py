@@ -114,13 +114,22 @@ def distinct(names: Sequence[str], kinds: Sequence[str]) -> list[str]:
     return result
 
 
+def of_stem(images: Mapping[str, list[Path]], folder: Path, stem: str) -> list[Path]:
+    """The images of a folder with that stem, or those whose stem differs as in `same_name`.
+
+    Args:
+      images: those of the folder by their stems, see `images_by_stem`.
+    """
+    return images.get(stem) or [folder / name for name in same_stem(folder, f"{stem}.jpg")]
+
+
 def only_image(images: Mapping[str, list[Path]], file: Path) -> Path:
     """The image of `images_by_stem` that has the stem of an annotation file.
 
     Raises:
       DataError: there is none, or there are several.
     """
-    found = images.get(file.stem, [])
+    found = of_stem(images, file.parent, file.stem)
     if not found:
         kinds = ", ".join(IMAGE_SUFFIXES)
         raise DataError(file, f"there is no image of that name ({kinds}) beside it")

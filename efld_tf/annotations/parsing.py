@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -153,6 +154,40 @@ def box_of(
         raise DataError(path, f"a face box too large for pixels: x {x0:g} to {x1:g}, y {y0:g} to "
                               f"{y1:g}", line)
     return np.asarray(corners, dtype=np.float32)
+
+
+def number_of(value: object) -> float | None:
+    """A number, or a text of one, such as `"400"`, as some programs write them; else None."""
+    if isinstance(value, str) and re.fullmatch(
+        r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", value, re.ASCII | re.IGNORECASE
+    ):
+        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # Integers may be too long for a float.
+        return float(value) if not abs(value) > MAX_COORDINATE else float("inf")
+    return None
+
+
+def stated_size(
+    width: object, height: object, path: Path, line: int | None = None
+) -> tuple[int, int] | None:
+    """An image's width and height in pixels as an annotation states them; None without them.
+
+    Nothing, an empty text, 0 and -1 mean that a program did not know them.
+
+    Raises:
+      DataError: it states something else, or one of both alone.
+    """
+    if all(value in (None, "") or number_of(value) in (0, -1) for value in (width, height)):
+        return None
+    size = [number_of(value) for value in (width, height)]
+    whole = [round(value) for value in size
+             if value is not None and 0.5 < value <= MAX_COORDINATE]
+    if len(whole) < 2:
+        got = " and ".join(shorten(str(value), 20) for value in (width, height))
+        raise DataError(path, f"expected an image's width and height in pixels, or neither, "
+                              f"got {got}", line)
+    return whole[0], whole[1]
 
 
 def shorten(text: str, length: int = 60) -> str:

@@ -35,7 +35,7 @@ MISSING, SEEN = -1, 0
 
 
 def read(
-    path: Path, *, images: str | None = None, min_face: str = MIN_FACE
+    path: Path, *, images: str | None = None, prefix: str = "", min_face: str = MIN_FACE
 ) -> Iterator[FaceRecord | DataError | Note]:
     """The faces of a list, in its order; the identity is the photo.
 
@@ -44,13 +44,15 @@ def read(
     Args:
       images: the folder that the photos' paths are relative to; by default `images` beside the
         list, or its folder.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       min_face: the longer side of a face's box in pixels from which on faces are read.
 
     Raises:
       DataError: `path` is not a readable file.
       EfldError: an option has an unknown value.
     """
-    folders = image_folders(images, [path.parent / "images", path.parent])
+    folders = image_folders(images, [path.parent / "images", path.parent], prefix)
     least = pixels("min_face", min_face)
     left_out: Counter[str] = Counter()
     name: str | None = None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from efld_tf.annotations import image_paths, parsing, table_header
+from efld_tf.annotations import image_paths, listing, parsing, table_header, table_text
 from efld_tf.annotations.declared import choice, image_folders, schema_named
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.listing import IMAGE_SUFFIXES
@@ -25,18 +22,12 @@ from efld_tf.annotations.table_header import (
     UPRIGHT,
     Columns,
 )
-from efld_tf.annotations.tools.drawn import stated_size
+from efld_tf.annotations.table_numbers import Decimals, is_missing, optional_coordinates
+from efld_tf.annotations.table_text import Row
 from efld_tf.errors import DataError, EfldError
-
-DELIMITERS = {"tab": "\t", "space": None}
-# Those that a header is searched for. Where commas are as frequent, they are in the numbers.
-COMMON_DELIMITERS = ("\t", ";", "|", ",")
-NOT_ANNOTATED = ("", "nan", "na", "n/a", "#n/a", "none", "null")
 
 # The rows by which the decimal mark is told.
 MARK_ROWS = 1000
-
-Row = tuple[int, list[str]]
 
 
 def read(
@@ -44,6 +35,7 @@ def read(
     *,
     schema: str | None = None,
     images: str | None = None,
+    prefix: str = "",
     image: str | None = None,
     delimiter: str = "",
     header: str = "yes",
@@ -52,24 +44,28 @@ def read(
 ) -> Iterator[FaceRecord | DataError | Note]:
     """The faces of a table, in its order; the identity is the image, if no column says otherwise.
 
-    The header says which column is x or y of which point, see `table_header`. Columns named
+    The header says which column is x or y of which point, see `table_points`. Columns named
     `box_x0`, `box_y0`, `box_x1`, `box_y1` and `identity` are what they say, and so are those of
     `efld-predict`: `frame` (of a video, counted from 0), `upright` (1 where the coordinates are of
     the photo turned as its EXIF orientation says) and, as attributes, `seconds`, `face`, `track`,
     `score` and `confidence`; `image_width` and `image_height` state the size of the image that was
-    annotated. Other columns are left out. An empty cell, `nan` and `NA` mean that the point is not
-    annotated. The text is UTF-8 or UTF-16.
+    annotated, and so do `width` and `height` if they are not of a box. Other columns are left out.
+    An empty cell, `nan` and `NA` mean that a point is not annotated, or that nothing is said. The
+    text is UTF-8 or UTF-16.
 
     Args:
       schema: `NAME` or `FILE.yaml`; required.
       images: the folder that image paths are relative to; by default the table's.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       image: the image's column, by its name, or counted from 0 where there is no header; by
         default the one that is named so, or whose cells look so.
       delimiter: a character, `tab` or `space`; by default what a line `sep=;` says, or the tab,
         semicolon, bar or comma that the first line has most of.
       header: `yes` or `no`.
       origin: what the table calls the first pixel's centre, `0`, `0.5` or `1`.
-      order: `xy` (x0, y0, x1, y1 ...) or `xxyy` (all x, then all y) where no header says it.
+      order: `xy` (x0, y0, x1, y1 ...) or `xxyy` (all x, then all y) where no header says it;
+        refused where the header says another.
 
     Raises:
       DataError: `path` is not a readable file, or its header does not fit the schema.
@@ -77,20 +73,22 @@ def read(
     """
     layout = _Layout(
         path=path,
-        folders=image_folders(images, [path.parent]),
+        folders=image_folders(images, [path.parent], prefix),
         schema=schema_named(schema),
         origin=float(choice("origin", origin, ("0", "0.5", "1"))),
         order=order and choice("order", order, ("xy", "xxyy")),
     )
     with_header = choice("header", header, ("yes", "no")) == "yes"
-    rows = _rows(path, _checked_delimiter(delimiter))
-    first_row = next(rows, (1, []))
-    second_row = next(rows, None) if with_header else first_row
+    rows = partial(table_text.rows, path, table_text.checked_delimiter(delimiter), with_header)
+    lines = rows()
+    first_row = next(lines, (1, []))
+    second_row = next(lines, None) if with_header else first_row
     if isinstance(first_row, DataError):
         raise first_row
-    columns = _columns(first_row[1], second_row, with_header, image, layout)
-    decimals = _Decimals.of(path, _rows(path, _checked_delimiter(delimiter)), columns, with_header)
-    for row in chain([second_row] if second_row is not None else [], rows):
+    columns = _columns(first_row, second_row, with_header, image, layout)
+    first_rows = islice((row for row in rows() if isinstance(row, tuple)), MARK_ROWS + with_header)
+    decimals = _decimals([*first_rows][with_header:], columns, path)
+    for row in chain([second_row] if second_row is not None else [], lines):
         if isinstance(row, DataError):
             yield row
             continue
@@ -98,13 +96,7 @@ def read(
             yield _record(row[1], columns, layout, decimals, row[0])
         except DataError as error:
             yield error
-    if columns.assumed:
-        yield Note("the columns are taken as x0, y0, x1, y1, ...: say order=xxyy if all x stand "
-                   "before all y, order=xy if not")
-    if columns.left_out:
-        names = ", ".join(parsing.shorten(name, 30) for name in columns.left_out[:8])
-        more = ", ..." if len(columns.left_out) > 8 else ""
-        yield Note(f"left out: the columns {names}{more}")
+    yield from map(Note, columns.notes)
 
 
 @dataclass(frozen=True)
@@ -118,127 +110,17 @@ class _Layout:
     order: str
 
 
-@dataclass(frozen=True)
-class _Decimals:
-    """Whether a table has decimal commas."""
-
-    comma: bool
-
-    @classmethod
-    def of(
-        cls, path: Path, rows: Iterator[Row | DataError], columns: Columns, with_header: bool
-    ) -> _Decimals:
-        """The decimal mark of a table, by its first rows.
-
-        Raises:
-          DataError: its marks may be thousands separators, or it has both.
-        """
-        first_rows = islice((row for row in rows if isinstance(row, tuple)), int(with_header),
-                            MARK_ROWS)
-        cells = [(number, row[i]) for number, row in first_rows
-                 if len(row) >= columns.count for i in columns.coordinates]
-        found = {mark: [(number, cell) for number, cell in cells if mark in cell] for mark in ",."}
-        plain = [cell for _, cell in cells if re.fullmatch(r"[+-]?\d{1,3}", cell)]
-        for mark, marked in found.items():
-            by_three = rf"[+-]?[1-9]\d{{0,2}}\{mark}\d{{3}}"
-            if marked and plain and all(re.fullmatch(by_three, cell) for _, cell in marked):
-                number, cell = marked[0]
-                raise DataError(
-                    path, f"{parsing.shorten(cell)} beside {parsing.shorten(plain[0])}: is the "
-                    f"{'comma' if mark == ',' else 'point'} a thousands separator? Write numbers "
-                    "without one, or all of them with decimals", number)
-        if found[","] and found["."]:
-            number, cell = found[","][0]
-            raise DataError(path, f"{parsing.shorten(cell)} beside "
-                            f"{parsing.shorten(found['.'][0][1])}: is the comma a decimal mark, "
-                            "or a thousands separator?", number)
-        return cls(bool(found[","]))
-
-
-def _rows(path: Path, delimiter: str | None) -> Iterator[Row | DataError]:
-    """The stripped cells of each line that is not empty, with its number.
-
-    Args:
-      delimiter: None for spaces, "" for what the table's first line says.
-    """
-    lines = _lines(path)
-    number, first = next(lines, (1, ""))
-    if said := re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE):
-        if delimiter not in ("", said[1]):
-            raise DataError(path, f"its first line says {first.strip()!r}, not delimiter="
-                                  f"{delimiter or 'space'}", 1)
-        delimiter = said[1]
-    else:
-        lines = chain([(number, first)], lines)
-    if delimiter is None:
-        yield from ((n, text.split()) for n, text in lines if text.strip())
-        return
-    if not delimiter:
-        delimiter = max(COMMON_DELIMITERS, key=first.count) if any(
-            map(first.count, COMMON_DELIMITERS)) else ","
-    reached = [number - 1 if said is None else number]
-
-    def texts() -> Iterator[str]:
-        for n, text in lines:
-            reached[0] = n
-            yield text
-
-    reader = csv.reader(texts(), delimiter=delimiter, strict=True)
-    while True:
-        start = reached[0] + 1
-        try:
-            cells = [cell.strip() for cell in next(reader)]
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield DataError(path, f"not a line of a table: {error}", start)
-            continue
-        if any("\ufffd" in cell for cell in cells):
-            yield DataError(path, "not a text in UTF-8 or UTF-16: save the table as UTF-8", start)
-        elif any(cells):
-            yield start, cells
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text in UTF-8 or UTF-16, whatever ends them, with their numbers.
-
-    Raises:
-      DataError: the file cannot be read, or has a line longer than `parsing.MAX_LINE_BYTES`.
-    """
-    try:
-        with parsing.open_limited(path) as file:
-            start = file.read(2)
-            file.seek(0)
-            encoding = "utf-8-sig"
-            if start in (b"\xff\xfe", b"\xfe\xff"):
-                encoding = "utf-16"
-            elif 0 in start:
-                encoding = "utf-16-le" if start[0] else "utf-16-be"
-            text = io.TextIOWrapper(file, encoding, "replace", newline="")
-            number = 0
-            while line := text.readline(parsing.MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > parsing.MAX_LINE_BYTES:
-                    raise DataError(
-                        path, f"a line longer than {parsing.MAX_LINE_BYTES} bytes", number)
-                yield number, line
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
-
-
-def _checked_delimiter(option: str) -> str | None:
-    if option in DELIMITERS:
-        return DELIMITERS[option]
-    if len(option) > 1 or (option in '"\r\n' and option):
-        raise EfldError(f"delimiter: expected a character, tab or space, got {option!r}")
-    return option
+def _decimals(rows: Sequence[Row], columns: Columns, path: Path) -> Decimals:
+    return Decimals(path, [(line, [cells[i] for i in columns.coordinates])
+                           for line, cells in rows if len(cells) >= columns.count])
 
 
 def _columns(
-    first: list[str], second: Row | DataError | None, with_header: bool, image: str | None,
+    first_row: Row, second: Row | DataError | None, with_header: bool, image: str | None,
     layout: _Layout,
 ) -> Columns:  # fmt: skip
     """The columns of a table, by its header, or by the option `image` and the order."""
+    line, first = first_row
     cells = second[1] if isinstance(second, tuple) else []
     path = layout.path
     if not with_header:
@@ -252,96 +134,128 @@ def _columns(
                             f"{image!r}")
     elif image is None and any(cell.lower().endswith(IMAGE_SUFFIXES) for cell in first):
         raise DataError(path, "expected a header, got a face: add one, or say header=no, and "
-                              "order=xy or order=xxyy", 1)
+                              "order=xy or order=xxyy", line)
     elif image is not None or not first:
         if image not in first:
-            raise DataError(path, f"expected a column {parsing.shorten(str(image or 'image'))}", 1)
+            wanted = parsing.shorten(str(image or "image"))
+            raise DataError(path, f"expected a column {wanted}", line)
         column = first.index(image)
     else:
         column = table_header.image_column(first, cells, IMAGE_SUFFIXES)
+        if table_header.counts_lines(first[column]) and cells[column : column + 1] \
+                and cells[column].isdecimal():
+            raise DataError(path, "expected a column of the names of images, such as image: name "
+                                  "it, or say which it is with image=", line)
+    if with_header:
+        _check_one_header(second, first, column, path)
     try:
-        if with_header:
-            return table_header.named(first, column, layout.schema, layout.order)
-        return table_header.counted(len(first), column, layout.schema, layout.order)
+        if not with_header:
+            return table_header.counted(len(first), column, layout.schema, layout.order)
+        return table_header.named(first, column, layout.schema, layout.order)
     except EfldError as error:
-        raise DataError(path, str(error), 1) from error
+        other = table_header.other_layout(first if with_header else [], cells, layout.schema)
+        raise DataError(path, other or str(error), line) from error
+
+
+def _check_one_header(
+    second: Row | DataError | None, first: list[str], image: int, path: Path
+) -> None:
+    """Raises DataError if the line after the header is of names, too (pandas, DeepLabCut)."""
+    if not isinstance(second, tuple) or len(second[1]) != len(first):
+        return
+    number, cells = second
+    words = [cell for i, cell in enumerate(cells) if i != image and not is_missing(cell)]
+    if not cells[image].lower().endswith(IMAGE_SUFFIXES) and 2 * len(words) > len(cells) \
+            and not any(re.match(r"[-+.\d]", word) for word in words):
+        raise DataError(path, "expected a header of one line, got another line of names such as "
+                              f"{parsing.shorten(words[-1])}: write one line, with NAME_x and "
+                              "NAME_y of each point", number)
 
 
 def _record(
-    cells: list[str], columns: Columns, layout: _Layout, decimals: _Decimals, line: int
+    cells: list[str], columns: Columns, layout: _Layout, decimals: Decimals, line: int
 ) -> FaceRecord:
     path = layout.path
-    while len(cells) > columns.count and not cells[-1]:  # a delimiter at the line's end
-        cells = cells[:-1]
-    if len(cells) != columns.count:
-        hint = "; are there decimal commas? Then separate cells by semicolons" \
-            if len(cells) > columns.count else ""
-        raise DataError(path, f"expected {columns.count} cells, got {len(cells)}{hint}", line)
+    cells = _checked_count(cells, columns, path, line)
     values = optional_coordinates(
-        [_decimal(cells[i], decimals, path, line) for i in columns.coordinates], path, line)
+        decimals.with_points([cells[i] for i in columns.coordinates], line), path, line)
     points = checked_points(
         values.reshape(-1, 2) - layout.origin, layout.schema, path, line, missing=True)
     box = None
-    if columns.box and any(cells[i] for i in columns.box):
+    if not all(is_missing(cells[i]) for i in columns.box):
         corners = parsing.coordinates(
-            [_decimal(cells[i], decimals, path, line) for i in columns.box], path, line)
+            [decimals.with_point(cells[i], line) for i in columns.box], path, line)
         box = parsing.box_of(corners - layout.origin, path, line)
-    name = image_paths.relative_name(cells[columns.image], path, line, layout.folders)
-    others = {key: cells[i] for key, i in columns.others.items()}
+    image, name = _image(cells[columns.image], layout, line)
+    others = {key: "" if is_missing(cells[i]) else cells[i] for key, i in columns.others.items()}
     attributes = {key: others[key] for key in ATTRIBUTES if others.get(key)}
     frame = _frame(others.get(FRAME, ""), path, line)
     if frame is not None and name.lower().endswith(IMAGE_SUFFIXES):
         frame, attributes[FRAME] = None, str(frame)  # the number of a photo of a film
     return FaceRecord(
-        image=image_paths.find_image(layout.folders, name, path, line),
+        image=image,
         points=points,
         schema=layout.schema,
         box=box,
         attributes=attributes,
-        identity=others.get(IDENTITY, name),
+        identity=others.get(IDENTITY) or name,
         frame=frame,
         upright=_upright(others.get(UPRIGHT, ""), path, line),
         image_size=_size([others.get(name, "") for name in SIZE], path, line),
     )
 
 
-def _decimal(cell: str, decimals: _Decimals, path: Path, line: int) -> str:
-    """A cell with a point as its decimal mark."""
-    if not decimals.comma:
-        return cell
-    if "." in cell:
-        raise DataError(path, f"expected a decimal comma as in other lines, got "
-                              f"{parsing.shorten(cell)}", line)
-    return cell.replace(",", ".", 1)
+def _checked_count(cells: list[str], columns: Columns, path: Path, line: int) -> list[str]:
+    """The cells of a line without those that a delimiter at its end makes."""
+    while len(cells) > columns.count and not cells[-1]:
+        cells = cells[:-1]
+    more = len(cells) - columns.count
+    if not more:
+        return cells
+    hint = ""
+    if more == 1 and cells[columns.image + 1].lower().endswith(IMAGE_SUFFIXES):
+        hint = "; are there names of rows, as R writes them? Say row.names=FALSE in write.table"
+    elif more > 0:
+        hint = "; are there decimal commas? Then separate cells by semicolons"
+    raise DataError(path, f"expected {columns.count} cells, got {len(cells)}{hint}", line)
+
+
+def _image(cell: str, layout: _Layout, line: int) -> tuple[Path, str]:
+    """The image that a cell names, and its name; without a suffix it is the only one so named."""
+    name = image_paths.relative_name(cell, layout.path, line, layout.folders)
+    try:
+        return image_paths.find_image(layout.folders, name, layout.path, line), name
+    except DataError:
+        place = PurePosixPath(name)
+        found = [] if place.suffix else [
+            folder / place.parent / other for folder in layout.folders
+            for other in listing.same_stem(folder / place.parent, name)]
+        if len(found) != 1:
+            raise
+        return found[0], str(place.parent / found[0].name)
 
 
 def _size(cells: list[str], path: Path, line: int) -> tuple[int, int] | None:
-    if not all(cells):
-        return None
-    width, height = parsing.coordinates(cells, path, line)
-    return stated_size(float(width), float(height))
+    width, height = ("" if is_missing(cell) else cell for cell in cells)
+    return parsing.stated_size(width, height, path, line)
 
 
 def _frame(cell: str, path: Path, line: int) -> int | None:
     if not cell:
         return None
-    if not (cell.isdecimal() and len(cell) < 10):
+    if not re.fullmatch(r"\d{1,9}(\.0{1,9})?", cell, re.ASCII):  # pandas writes 7.0 beside NaN
         raise DataError(path, f"frame: expected a whole number, got {parsing.shorten(cell)}", line)
-    return int(cell)
+    return int(cell.partition(".")[0])
 
 
 def _upright(cell: str, path: Path, line: int) -> bool | None:
-    if cell not in ("", "0", "1"):
+    if not cell:
+        return None
+    value = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}.get(
+        cell.lower())
+    if value is None:
         raise DataError(path, f"upright: expected 0 or 1, got {parsing.shorten(cell)}", line)
-    return cell == "1" if cell else None
-
-
-def optional_coordinates(cells: Sequence[str], path: Path, line: int | None = None) -> np.ndarray:
-    """Cells as float64 [len(cells)], NaN if empty or `nan`; errors are as in `coordinates`."""
-    present = [i for i, cell in enumerate(cells) if cell.strip().lower() not in NOT_ANNOTATED]
-    values = np.full(len(cells), np.nan)
-    values[present] = parsing.coordinates([cells[i] for i in present], path, line)
-    return values
+    return value
 
 
 FORMAT = Format(

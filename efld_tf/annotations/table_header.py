@@ -1,9 +1,4 @@
-"""What the header of a table of landmarks says: which column is x or y of which point.
-
-Columns may stand in any order. A point is named `NAME_x` and `NAME_y`, `x_NAME` and `y_NAME`, `x0`
-and `y0`, or `0x` and `0y`, with the schema's names or numbers. A header of bare numbers counts the
-coordinates.
-"""
+"""What the header of a table of landmarks says: where the image, the points and the box are."""
 
 from __future__ import annotations
 
@@ -11,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from efld_tf.annotations import point_names
+from efld_tf.annotations import table_points
 from efld_tf.annotations.parsing import shorten
+from efld_tf.annotations.table_points import INDICES, cleaned
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 
@@ -26,11 +22,15 @@ OWN = (*BOX, *SIZE, IDENTITY, FRAME, UPRIGHT, *ATTRIBUTES)
 # What tables call the column of the image.
 IMAGES = ("image", "image_name", "image_path", "file_name", "filename", "file", "path", "img",
           "photo", "name", "image_id")  # fmt: skip
-# What programs call a column that counts the lines.
-INDICES = ("", "index", "id", "unnamed_0", "row")
-
-_AXIS_LAST = re.compile(r"(?:(.+)_|(.*\d))([xy])")
-_AXIS_FIRST = re.compile(r"([xy])(?:_(.+)|(\d.*))")
+# What programs call the width and the height of the image.
+_SIZES = (SIZE, ("imagewidth", "imageheight"), ("img_width", "img_height"),
+          ("imgwidth", "imgheight"), ("image_w", "image_h"), ("img_w", "img_h"))  # fmt: skip
+# They may also be those of a box whose corner or centre is beside them, but not its other corner.
+_BARE_SIZE = ("width", "height")
+_CORNER = re.compile(r"(?:^|_|\d|c)[xy](?:c|_|\d|$)|[xy]_?(?:min|cent)|left|top|cent(?:er|re)")
+_OTHER_CORNER = re.compile(r"max|right|bottom|(?:^|_)[xy]_?2|2_?[xy]$")
+ASSUMED = ("the columns are taken as x0, y0, x1, y1, ...: say order=xxyy if all x stand before all "
+           "y, order=xy if not")
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class Columns:
       coordinates: the places of x0, y0, x1, y1, ... in the schema's order.
       box: the places of `BOX`; empty if there is no box.
       others: the places of the other columns of `OWN` by their names.
-      left_out: the names of columns that are not read.
-      assumed: whether nothing but custom says which column is x or y.
+      notes: what the user should know.
     """
 
     count: int
@@ -51,8 +50,7 @@ class Columns:
     coordinates: list[int]
     box: list[int]
     others: dict[str, int]
-    left_out: list[str]
-    assumed: bool = False
+    notes: list[str]
 
 
 def named(header: Sequence[str], image: int, schema: str, order: str) -> Columns:
@@ -66,49 +64,51 @@ def named(header: Sequence[str], image: int, schema: str, order: str) -> Columns
     Raises:
       EfldError: the names do not say which column is which, or contradict the order.
     """
-    twice = next((name for name in OWN if header.count(name) > 1), None)
+    names = {i: cleaned(name) for i, name in enumerate(header) if i != image}
+    twice = next((name for name in OWN if [*names.values()].count(name) > 1), None)
     if twice:
         raise EfldError(f"two columns are named {twice}")
-    box = [name for name in BOX if name in header]
+    own = {name: i for i, name in names.items() if name in OWN and name not in SIZE}
+    box = [own.pop(name) for name in BOX if name in own]
     if box and len(box) < len(BOX):
         raise EfldError(f"expected all of {', '.join(BOX)}, or none")
-    free = [i for i, name in enumerate(header) if i != image and name not in OWN]
-    coordinates = _by_axis(header, free, schema, order)
-    assumed = False
+    size = next((pair for alike in _SIZES if (pair := _both(names, alike))), [])
+    free = [i for i in names if i not in (*own.values(), *box, *size)]
+    coordinates = table_points.by_axis(header, free, schema, order)
+    notes = []
     if coordinates is None:
-        coordinates = _in_order(header, free, schema, order)
-        assumed = not order
-    else:
-        _check_order(coordinates, order)
-    return Columns(
-        count=len(header),
-        image=image,
-        coordinates=coordinates,
-        box=[header.index(name) for name in box],
-        others={name: header.index(name) for name in OWN
-                if name in header and name not in BOX and header.index(name) != image},
-        left_out=[header[i] for i in free if i not in coordinates],
-        assumed=assumed,
-    )
+        bare = [i for i in free if names[i] not in _BARE_SIZE]
+        coordinates = table_points.in_order(header, bare, schema, order)
+        notes += [] if order else [ASSUMED]
+    left_out = [i for i in free if i not in coordinates]
+    if not size and (bare := _both({i: names[i] for i in left_out}, _BARE_SIZE)):
+        said = ", ".join(shorten(header[i]) for i in bare)
+        others = [names[i] for i in left_out if i not in bare]
+        if any(map(_CORNER.search, others)) and not any(map(_OTHER_CORNER.search, others)):
+            notes.append(f"the columns {said} may be of a box: call them {', '.join(SIZE)} if they "
+                         "are of the image")
+        else:
+            size = bare
+            left_out = [i for i in left_out if i not in size]
+            notes.append(f"the columns {said} are taken as the size of the image")
+    if left_out:
+        shown = ", ".join(shorten(header[i], 30) for i in left_out[:8])
+        notes.append(f"left out: the columns {shown}{', ...' if len(left_out) > 8 else ''}")
+    return Columns(len(header), image, coordinates, box, own | dict(zip(SIZE, size, strict=False)),
+                   notes)
 
 
 def counted(count: int, image: int, schema: str, order: str) -> Columns:
     """The columns of a table without a header; errors as in `named`."""
     places = [i for i in range(count) if i != image]
-    check_count(len(places), schema)
-    return Columns(count, image, _arranged(places, order), [], {}, [], assumed=not order)
-
-
-def check_count(got: int, schema: str) -> None:
-    """Raises EfldError if a table has not as many columns as a schema has coordinates."""
-    if got != (expected := 2 * schemas.get(schema).num_points):
-        raise EfldError(f"expected {expected} columns of coordinates of {schema}, got {got}; is "
-                        "the delimiter right?")
+    table_points.check_count(len(places), schema)
+    return Columns(count, image, table_points.arranged(places, order), [], {},
+                   [] if order else [ASSUMED])
 
 
 def image_column(header: Sequence[str], cells: Sequence[str], suffixes: Sequence[str]) -> int:
     """The place of the image's name: by the header, or by the first line that ends like one."""
-    simple = [point_names.simplified(name) for name in header]
+    simple = [cleaned(name) for name in header]
     for name in IMAGES:
         if name in simple:
             return simple.index(name)
@@ -118,87 +118,34 @@ def image_column(header: Sequence[str], cells: Sequence[str], suffixes: Sequence
     return 0
 
 
-def _by_axis(
-    header: Sequence[str], free: Sequence[int], schema: str, order: str
-) -> list[int] | None:
-    """The places of x0, y0, ... by the names of columns; None if names tell no x and y."""
-    last = {i: (m[1] or m[2], m[3]) for i in free
-            if (m := _AXIS_LAST.fullmatch(point_names.simplified(header[i])))}
-    first = {i: (m[2] or m[3], m[1]) for i in free
-             if (m := _AXIS_FIRST.fullmatch(point_names.simplified(header[i])))}
-    found = max(last, first, key=len)
-    if not found:
+def counts_lines(name: str) -> bool:
+    """Whether a column is of numbers of lines, frames or faces."""
+    return cleaned(name) in (*INDICES, *OWN)
+
+
+def other_layout(header: Sequence[str], cells: Sequence[str], schema: str) -> str | None:
+    """What a table is that has no column for each coordinate, and what to do; None if unknown.
+
+    Args:
+      cells: those of the first line of a face.
+    """
+    if len(cells) > 2 * schemas.get(schema).num_points:
         return None
-    # pandas calls equal names `x`, `x.1`, `x.2`.
-    if found is first and "0" not in {name for name, _ in found.values()}:
-        found |= {i: ("0", axis) for i in free
-                  if (axis := point_names.simplified(header[i])) in ("x", "y")}
-    # `X_0` beside `x_0` is the point in space (OpenFace).
-    small = {key for i, key in found.items() if key[1] in header[i]}
-    found = {i: key for i, key in found.items() if key[1] in header[i] or key not in small}
-    places: dict[tuple[str, str], int] = {}
-    for place, key in found.items():
-        if places.setdefault(key, place) != place:
-            raise EfldError(f"two columns are {key[1]} of the point {shorten(key[0])}")
-    names = list(dict.fromkeys(name for name, _ in found.values()))
-    for name in names:
-        for axis in "xy":
-            if (name, axis) not in places:
-                raise EfldError(f"the point {shorten(name)} has no column of {axis}")
-    try:
-        indices = _indices(names, schema)
-    except EfldError:
-        own_order = _arranged(sorted(found), order)
-        axes = [found[place][1] for place in own_order]
-        if order and len(found) == 2 * schemas.get(schema).num_points \
-                and axes == ["x", "y"] * (len(axes) // 2):
-            return own_order  # named in other words, and in the schema's order, as the user says
-        raise
-    by_index = {index: name for name, index in indices.items()}
-    missing = [name for i, name in enumerate(schemas.get(schema).names) if i not in by_index]
-    if missing:
-        raise EfldError(f"expected columns of the {len(by_index) + len(missing)} points of "
-                        f"{schema}, got {len(by_index)}; the first that is missing is {missing[0]}")
-    return [places[by_index[i], axis] for i in range(len(by_index)) for axis in "xy"]
+    for cell in cells:
+        numbers = re.findall(r"[-+]?\d[\d.]*", cell)
+        if cell[:1] in ("[", "(", "{") and len(numbers) > 1:
+            what = "a point in a cell" if len(numbers) == 2 else "a list of points in a cell"
+            return (f"expected a coordinate in a cell, got {what}: {shorten(cell)}. Write columns "
+                    "NAME_x and NAME_y of each point, or JSON lines for the reader json")
+    names = [cleaned(name) for name in header]
+    if names.count("x") == names.count("y") == 1:
+        return ("expected a face in a line, got a point in a line, with the columns "
+                f"{', '.join(shorten(name, 20) for name in header[:6])}. Write a line for each "
+                "face, with NAME_x and NAME_y of each point, as DataFrame.pivot of pandas does")
+    return None
 
 
-def _indices(names: Sequence[str], schema: str) -> dict[str, int]:
-    """The index of each name; other columns may be named, too, if all of the schema's are there."""
-    return point_names.match(
-        names, schema, more=True, ignore="order=xy or order=xxyy",
-        start="Number them from 0 or 1 to the last point")
-
-
-def _in_order(
-    header: Sequence[str], free: Sequence[int], schema: str, order: str
-) -> list[int]:
-    """The places of x0, y0, ... of columns whose names do not tell x from y."""
-    places = [i for i in free if point_names.simplified(header[i]) not in INDICES]
-    numbers = [header[i] for i in places]
-    check_count(len(places), schema)
-    if all(re.fullmatch(r"\d{1,5}", name, re.ASCII) for name in numbers):
-        values = list(map(int, numbers))
-        if sorted(values) in ([*range(len(places))], [*range(1, len(places) + 1)]):
-            places.sort(key=lambda i: int(header[i]))
-        elif values != [i // 2 for i in range(len(places))]:
-            raise EfldError("expected a header, got numbers of a face: add one, or say header=no, "
-                            "and order=xy or order=xxyy")
-    elif not order:
-        examples = ", ".join(shorten(name, 20) for name in numbers[:4])
-        raise EfldError(
-            f"columns {examples}, ... do not say which is x or y of which point: name them "
-            "NAME_x and NAME_y, or x0, y0, x1, ..., or say order=xy or order=xxyy")
-    return _arranged(places, order)
-
-
-def _arranged(places: Sequence[int], order: str) -> list[int]:
-    if order != "xxyy":
-        return [*places]
-    half = len(places) // 2
-    return [place for pair in zip(places[:half], places[half:], strict=True) for place in pair]
-
-
-def _check_order(coordinates: Sequence[int], order: str) -> None:
-    if order and _arranged(sorted(coordinates), order) != [*coordinates]:
-        raise EfldError(f"order={order} contradicts the header, which names the columns in another "
-                        "order: leave it out")
+def _both(names: dict[int, str], alike: Sequence[str]) -> list[int]:
+    """The places of two names; empty if one of them is missing or there twice."""
+    places = [[i for i, name in names.items() if name == one] for one in alike]
+    return [found[0] for found in places] if all(len(found) == 1 for found in places) else []

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from efld_tf.annotations import ibug, listing
+from efld_tf.annotations import ibug, listing, pts
 from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
@@ -80,14 +80,14 @@ def _frames(
             frame = int(file.stem) - 1
             if frame % every:
                 continue
-            points, schema = ibug.read_points(file)
-            if schema != SCHEMA:
-                raise DataError(file, f"expected 68 points, got {len(points)}")
+            content = pts.read(file, ibug.SCHEMAS)
+            if content.schema != SCHEMA:
+                raise DataError(file, f"expected 68 points, got {len(content.points)}")
         except DataError as error:
             yield error
         else:
             yield FaceRecord(
-                video, points, schema,
+                video, content.points, content.schema,
                 attributes={"split": split}, identity=video.parent.name, frame=frame,
             )  # fmt: skip
 

@@ -7,15 +7,16 @@ import io
 import math
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TextIO
 
-from efld_tf import __version__
+from efld_tf import __version__, stopping
 from efld_tf.errors import DataError, EfldError
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
+EXIT_SIGNALLED = 128  # and the signal's number
 
 # The largest count that a command line may give.
 LARGEST_COUNT = 2**31 - 1
@@ -88,13 +89,14 @@ def run(
 
     Returns:
       The exit code: that of the command (None counts as 0), 2 for bad input or a package that is
-      not installed, or 130 for Ctrl-C.
+      not installed, or 128 and the number of the signal that stopped it: 130 for Ctrl-C.
     """
     # A name that the terminal cannot show must not end a command.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return command(argv) or 0
+        with stopping.raised():
+            return command(argv) or 0
     except EfldError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -112,9 +114,11 @@ def run(
         print(f"error: this needs {package}, which is not installed; 'pip install .' in the "
               "project's folder installs everything", file=sys.stderr)
         return EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        number = error.signal if isinstance(error, stopping.Stopped) else signal.SIGINT
+        print("interrupted" if number == signal.SIGINT else f"stopped by {number.name}",
+              file=sys.stderr)
+        return EXIT_SIGNALLED + number
 
 
 def tell(source: str, errors: Sequence[DataError], notes: Sequence[str]) -> None:

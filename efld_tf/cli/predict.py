@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         try:
             with Outputs(arguments.output, kinds, landmarker.schema, all_inputs.root) as outputs:
                 outputs.check(all_inputs)
+                for path in outputs.recovered:
+                    report.note(f"{path}: what a run that was killed had found")
                 _tell_left_out(kinds, all_inputs, report)
                 _predict(all_inputs.items, landmarker, outputs, report, arguments, window)
         finally:

@@ -6,12 +6,14 @@ import hashlib
 import json
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from efld_tf import files, licenses
+from efld_tf import folders, licenses
 from efld_tf.annotations import sources
 from efld_tf.annotations.record import LICENSE
 from efld_tf.data import crop_fit, shards
@@ -58,44 +60,56 @@ def pack(
     rule = crop_fit.crop_rule(annotations.records, options.crop, storage.zoom)
     fingerprint = _fingerprint(annotations, rule, options, storage, excluded)
     terms = {licenses.checked(record.attributes.get(LICENSE, "")) for record in annotations.records}
-    left_out, source_licenses = sorted(annotations.excluded), sorted(terms - {""})
-    if folder.exists():
-        if not (folder / MANIFEST).exists():
-            raise EfldError(f"{folder} exists and is not a packed source; choose another folder")
-        existing = read_manifest(folder)
-        if existing.source != options.source:
-            raise EfldError(
-                f"{folder} holds {existing.source}, not {options.source}; choose another folder"
-            )
-        if existing.fingerprint == fingerprint:
-            # An older version did not write all of these fields.
-            complete = replace(
-                existing, validation_fraction=options.validation_fraction, excluded=left_out,
-                licenses=source_licenses)
+    # What of the manifest an older version did not write.
+    later_fields: dict[str, Any] = {
+        "validation_fraction": options.validation_fraction,
+        "excluded": sorted(annotations.excluded),
+        "licenses": sorted(terms - {""}),
+    }
+    with folders.hold(folder, waiting=partial(print, file=sys.stderr, flush=True)):
+        existing = _packed_before(folder, options)
+        if existing is not None and existing.fingerprint == fingerprint:
+            complete = replace(existing, **later_fields)
             if complete != existing:
                 write_manifest(folder, complete)
             return complete
-    with files.new_folder(folder) as temporary:
-        written, mean_shape, skipped = _write_splits(
-            annotations, rule, options, storage, temporary, workers, progress
-        )
-        manifest = Manifest(
-            source=options.source,
-            schema=annotations.schema,
-            crop_rule=rule,
-            pack=storage,
-            shards=written,
-            mean_shape=mean_shape,
-            skipped=[*excluded, *skipped],
-            fingerprint=fingerprint,
-            notes=[*annotations.notes, *_crop_notes(annotations.schema, options)],
-            schema_fields=schemas.declared_fields(annotations.schema),
-            validation_fraction=options.validation_fraction,
-            excluded=left_out,
-            licenses=source_licenses,
-        )
-        write_manifest(temporary, manifest)
+        with folders.replacement(folder) as temporary:
+            written, mean_shape, skipped = _write_splits(
+                annotations, rule, options, storage, temporary, workers, progress
+            )
+            manifest = Manifest(
+                source=options.source,
+                schema=annotations.schema,
+                crop_rule=rule,
+                pack=storage,
+                shards=written,
+                mean_shape=mean_shape,
+                skipped=[*excluded, *skipped],
+                fingerprint=fingerprint,
+                notes=[*annotations.notes, *_crop_notes(annotations.schema, options)],
+                schema_fields=schemas.declared_fields(annotations.schema),
+                **later_fields,
+            )
+            write_manifest(temporary, manifest)
     return manifest
+
+
+def _packed_before(folder: Path, options: SourceOptions) -> Manifest | None:
+    """The manifest of an older packing of the source.
+
+    Raises:
+      EfldError: the folder holds something else.
+    """
+    if not folder.exists():
+        return None
+    if not (folder / MANIFEST).exists():
+        raise EfldError(f"{folder} exists and is not a packed source; choose another folder")
+    existing = read_manifest(folder)
+    if existing.source != options.source:
+        raise EfldError(
+            f"{folder} holds {existing.source}, not {options.source}; choose another folder"
+        )
+    return existing
 
 
 def _read_source(options: SourceOptions) -> tuple[sources.Annotations, list[str]]:

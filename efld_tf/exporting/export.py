@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tf_keras
 
-from efld_tf import files
+from efld_tf import files, folders
 from efld_tf.errors import DataError, EfldError, UnsupportedMode
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.faces import EvaluationFaces
@@ -78,7 +78,7 @@ def export(
     final = convert.rewritten(final, mode, crops)
     content, observed = convert.lowered(final, mode, crops)
     layer_errors: list[LayerError] = []
-    with files.new_folder(folder) as temporary:
+    with folders.new_folder(folder) as temporary:
         path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}.tflite"
         path.write_bytes(metadata.add(content, _model_metadata(trained)))
         try:

@@ -10,11 +10,12 @@ NAME follows the layout of the inputs. For frame 7 of a video `a.mp4`, NAME_K is
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from efld_tf import files, locks
 from efld_tf.annotations import images
 from efld_tf.annotations.header import Header
 from efld_tf.annotations.writing import lines
@@ -58,14 +59,19 @@ class Result:
 class Outputs:
     """Writes results as they come; use it in a `with` block.
 
-    Nothing is written before the first result. When the block ends, also by Ctrl-C, all files are
-    whole; any other exception drops the tables.
+    When the block ends, also by Ctrl-C, all files are whole. After any other exception, and after
+    a kill, the tables have what was found until then, with `.part` behind their names; the next
+    run gives them names of their own. Other commands cannot write to the folder meanwhile.
+
+    Attributes:
+      recovered: the tables of killed runs that were found.
+      turned: whether a photo was stored turned.
     """
 
     def __init__(
         self, folder: Path, kinds: Collection[str], schema: str, root: Path | None = None
     ):
-        """Prepares a folder, which is made when something is written.
+        """Prepares a folder, which is there in the `with` block.
 
         Args:
           kinds: some of `KINDS`.
@@ -82,9 +88,24 @@ class Outputs:
         self._schema, self._root = schema, Path.cwd() if root is None else root
         self._stack = ExitStack()
         self._writers: dict[str, Writer] | None = None
-        self.turned = False  # whether a photo was stored turned
+        self._is_new = False
+        self.recovered: list[Path] = []
+        self.turned = False
 
     def __enter__(self) -> Outputs:
+        """Makes and holds the folder.
+
+        Raises:
+          EfldError: the folder is a file, or another command is writing there.
+        """
+        self._check_folder()
+        self._is_new = not self.folder.exists()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(locks.hold(self.folder, self.folder / locks.IN_FOLDER))
+        for place in ("pictures", "aligned", *(f.place for f in OUTPUTS.values() if f.is_folder)):
+            files.sweep(self.folder / place)
+        self.recovered = [path for form in OUTPUTS.values()
+                          if (path := form.recover(self.folder)) is not None]
         return self
 
     def __exit__(
@@ -92,6 +113,9 @@ class Outputs:
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
         self._stack.__exit__(kind, error, traceback)
+        if self._is_new:
+            with suppress(OSError):  # there are results
+                self.folder.rmdir()
 
     def write(self, result: Result) -> None:
         """Writes the wanted files of a result, except the pictures of a video.
@@ -137,8 +161,7 @@ class Outputs:
         Raises:
           EfldError: the folder is a file, or a file of somebody else would be replaced.
         """
-        if self.folder.exists() and not self.folder.is_dir():
-            raise EfldError(f"{self.folder}: expected a folder to write to, but it is a file")
+        self._check_folder()
         for kind in sorted({*self._kinds} & {*OUTPUTS}):
             path = OUTPUTS[kind].path(self.folder)
             if path.is_symlink() or (kind in TABLES and path.exists() and not path.is_file()):
@@ -162,6 +185,10 @@ class Outputs:
                     raise EfldError(f"{target} is an input and would be replaced; choose another "
                                     "--output")
 
+    def _check_folder(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise EfldError(f"{self.folder}: expected a folder to write to, but it is a file")
+
     def older(self, since: float) -> int:
         """The number of files of earlier runs in the folder; 0 if no run has left a table.
 
@@ -182,7 +209,7 @@ class Outputs:
         stem = result.input.name if result.frame is None else f"{name}/{result.frame:06d}"
         faces = [face.annotated(name) for face in result.faces]
         header = None
-        if {*self._kinds} & {"pts", *FOR_TOOLS} and result.frame is None:
+        if {*self._kinds} & {*OUTPUTS} and result.frame is None:
             turn = result.orientation
             if turn is None and isinstance(result.input, Photo):
                 turn = images.orientation(result.input.path)

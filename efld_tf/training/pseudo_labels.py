@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from efld_tf import files
+from efld_tf import files, folders
 from efld_tf.data import crop_fit, crops, pipeline, shards
 from efld_tf.data.manifest import MANIFEST, Manifest, open_packed, read_manifest, write_manifest
 from efld_tf.errors import DataError
@@ -57,7 +57,7 @@ def write(
             return existing
     bar = tqdm(total=manifest.faces("train"), unit="face", desc=f"labelling {folder.name}",
                disable=not progress)
-    with files.new_folder(folder) as temporary:
+    with folders.new_folder(folder) as temporary:
         with bar, shards.SplitWriters(temporary, manifest.pack.shard_faces) as writers:
             for face in _labelled(packed, manifest, model, head):
                 writers.add("train", face)

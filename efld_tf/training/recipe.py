@@ -100,6 +100,7 @@ class TrainingRecipe:
       target_head: the head whose validation NME decides which weights are best.
       validation_interval: steps between validations.
       checkpoint_interval: steps between checkpoints that a killed run resumes from.
+      checkpoint_seconds: the longest time between them, if `log_interval` steps take less.
       log_interval: steps between updates of the progress line and of TensorBoard.
       seed: of weights, order and augmentation; from 0 up to 2^31.
       devices: GPUs to train on, each with its share of every batch; None for all. Without a GPU,
@@ -126,6 +127,7 @@ class TrainingRecipe:
     loss_options: dict[str, float] = field(default_factory=dict)
     validation_interval: int = 500
     checkpoint_interval: int = 500
+    checkpoint_seconds: float = 60.0
     log_interval: int = 20
     seed: int = 1
     devices: int | None = None
@@ -136,7 +138,7 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         positive = ("steps", "batch_size", "learning_rate", "validation_interval",
-                    "checkpoint_interval", "log_interval")
+                    "checkpoint_interval", "checkpoint_seconds", "log_interval")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise EfldError(f"{name}: expected a positive number, got {getattr(self, name)}")

@@ -21,7 +21,7 @@ from efld_tf.data.options import SourceOptions
 from efld_tf.errors import DataError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL, Run, trained_model
-from efld_tf.training import pseudo_labels, run, task
+from efld_tf.training import pseudo_labels, run, run_folder, task
 from efld_tf.training.recipe import Recipe, SelfTrainingRecipe, pseudo_names
 
 ROUNDS = "rounds.json"
@@ -51,14 +51,22 @@ def train(recipe: Recipe, *, progress: bool = True) -> Run:
     if recipe.self_training is None:
         return run.train(recipe, progress=progress)
     recipe.check_sources()
-    self_training = recipe.self_training
-    levels, unlabelled = levels_of(recipe, self_training), self_training.unlabelled
-    teacher = _teacher(recipe, self_training)
+    unlabelled = recipe.self_training.unlabelled
+    levels_of(recipe, recipe.self_training)
+    teacher = _teacher(recipe, recipe.self_training)
     run.prepare(recipe, progress=progress)
     run.pack_sources(recipe, unlabelled, progress=progress)
     _check_crops(recipe, unlabelled, teacher)
-    run.claim_folder(recipe, [*recipe.data.sources, *unlabelled])
-    entries: list[dict[str, Any]] = []
+    with run_folder.held(recipe.folder):
+        run_folder.claim(recipe, [*recipe.data.sources, *unlabelled])
+        return _train_rounds(recipe, recipe.self_training, teacher, progress)
+
+
+def _train_rounds(
+    recipe: Recipe, self_training: SelfTrainingRecipe, teacher: Path | None, progress: bool
+) -> Run:
+    """Trains all rounds into the folder, which is held."""
+    levels, entries = levels_of(recipe, self_training), list[dict[str, Any]]()
     if teacher is None:
         result = run.train_prepared(_round(recipe, self_training, 0, []), progress=progress)
         _note(recipe, entries, result)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,21 +18,14 @@ from absl import logging as absl_logging
 from official.core import train_lib
 from tqdm import tqdm
 
-from efld_tf import config, files, runs
+from efld_tf import config, files, quiet, runs, stopping
 from efld_tf.data import pack
-from efld_tf.data.manifest import read_manifest
 from efld_tf.data.options import SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
-from efld_tf.runs import VALIDATION_LOG, Run, validation_history
-from efld_tf.training import averaging, devices, losses, task
+from efld_tf.runs import Run, validation_history
+from efld_tf.training import averaging, devices, losses, run_folder, task
 from efld_tf.training.recipe import Recipe
-
-RECIPE_FILE = "recipe.yaml"
-DATA_FILE = "data.json"
-CHECKPOINTS = "checkpoints"
-
-DIFFERENCES = 3  # the most differences of two recipes that a message lists
 
 
 def train(recipe: Recipe, *, progress: bool = True) -> Run:
@@ -51,26 +44,30 @@ def train(recipe: Recipe, *, progress: bool = True) -> Run:
 
 def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
     """Does the same as `train` for a recipe that is checked and whose sources are packed."""
-    check_folder(recipe)
+    run_folder.check(recipe)
     is_new = not recipe.folder.exists()
-    claim_folder(recipe, recipe.data.sources)
-    history = validation_history(recipe.folder)
-    if history and history[-1]["step"] == recipe.training.steps:
-        return Run(recipe.folder, recipe.training.target_head, *_best(recipe))
     training = recipe.training
-    devices.quiet_xla()
-    with (
-        _logs_to(recipe.folder / "train.log"),
-        devices.determinism(training.deterministic),
-        devices.precision(training.precision),
-    ):
-        try:
-            trainer = _Trainer(recipe, progress)
-        except Exception:
-            if is_new:  # A network that cannot be built must not take the name.
-                shutil.rmtree(recipe.folder, ignore_errors=True)
-            raise
-        return trainer.run()
+    with run_folder.held(recipe.folder):
+        run_folder.claim(recipe, recipe.data.sources)
+        history = validation_history(recipe.folder)
+        if history and (step := history[-1]["step"]) >= training.steps:
+            if progress:
+                print(f"{recipe.folder}: trained to step {step} already; a larger training.steps "
+                      "goes on from there", file=sys.stderr)
+            return Run(recipe.folder, training.target_head, *_best(recipe))
+        devices.quiet_xla()
+        with (
+            _logs_to(recipe.folder / "train.log"),
+            devices.determinism(training.deterministic),
+            devices.precision(training.precision),
+        ):
+            try:
+                trainer = _Trainer(recipe, progress)
+            except Exception:
+                if is_new:  # A network that cannot be built must not take the name.
+                    shutil.rmtree(recipe.folder, ignore_errors=True)
+                raise
+            return trainer.run()
 
 
 def prepare(recipe: Recipe, *, progress: bool = True) -> None:
@@ -78,7 +75,7 @@ def prepare(recipe: Recipe, *, progress: bool = True) -> None:
     recipe.check_sources()
     devices.claim(recipe.training.devices, recipe.training.batch_size)
     _check_model(recipe)
-    check_folder(recipe)
+    run_folder.check(recipe)
     pack_sources(recipe, recipe.data.sources, progress=progress)
     sources = task.packed_sources(recipe)
     if recipe.training.target_head not in task.validated_heads(sources):
@@ -111,25 +108,31 @@ class _Trainer:
         self.folder = recipe.folder
         training = recipe.training
         tf_keras.utils.set_random_seed(training.seed)
-        checkpoints = self.folder / CHECKPOINTS
-        latest = tf.train.latest_checkpoint(str(checkpoints))
-        self.start_step = int(latest.rpartition("-")[2]) if latest else 0
-        self._forget_later_validations()
+        self.start_step, damaged = run_folder.newest_checkpoint(self.folder)
+        run_folder.forget_later_validations(self.folder, self.start_step)
         params = task.experiment(recipe, self.start_step)
         self.task = task.LandmarkTask(params.task)
         self.bar = tqdm(
             total=training.steps, initial=self.start_step, unit="step", disable=not progress,
             desc=f"training {recipe.name}", dynamic_ncols=True, file=sys.stderr,
         )
+        for text in damaged:
+            self._say(text)
+        if self.start_step:
+            self._say(f"resuming from step {self.start_step}")
         self.loss: float | None = None  # until the first steps of this process
+        self.until = 0  # the last step before the next validation
+        self.last_saved: str | None = None  # the path of the last checkpoint
+        self.saved_at = time.monotonic()
+        self.held = stopping.Held()
         strategy = devices.strategy(training.devices)
         self.runner = train_lib.OrbitExperimentRunner(
             distribution_strategy=strategy,
             task=self.task,
             mode="train_and_eval",
             params=params,
-            model_dir=str(checkpoints),
-            train_actions=[self._average_weights, self._show_progress],
+            model_dir=str(self.folder / run_folder.CHECKPOINTS),
+            train_actions=[self._average_weights, self._show_progress, self._save_or_stop],
         )
         if self.runner.trainer.optimizer.iterations.numpy() != self.start_step:
             # Restoring skips what it does not find.
@@ -160,17 +163,37 @@ class _Trainer:
         if step and (step % interval == 0 or step == training.steps) and not self._validated(step):
             self._validate(step)  # killed between a checkpoint and its validation
         while step < training.steps:
-            step = min((step // interval + 1) * interval, training.steps)
+            step = self.until = min((step // interval + 1) * interval, training.steps)
             try:
                 # The checkpoint comes before the validation, so that a resumed run never goes
                 # back behind weights that it has already called the best.
-                controller.train(step, checkpoint_at_completion=True)
+                with stopping.held_back() as self.held:
+                    controller.train(step, checkpoint_at_completion=True)
             except (RuntimeError, tf.errors.OpError) as error:
-                first_line = str(error).partition("\n")[0]
-                raise EfldError(f"training stopped before step {step}: {first_line}") from error
+                raise self._stopped(error) from error
             self._validate(step)
         self.bar.close()
         return Run(self.folder, training.target_head, *_best(self.recipe))
+
+    def _save_or_stop(self, output: dict[str, Any]) -> None:
+        """Saves a checkpoint if the last one is old; saves and ends if somebody asked to stop."""
+        now, manager = time.monotonic(), self.runner.checkpoint_manager
+        step = int(self.runner.trainer.global_step.numpy())
+        if self.last_saved != manager.latest_checkpoint:  # Orbit saves, too
+            self.last_saved, self.saved_at = manager.latest_checkpoint, now
+        if self.held.signals or now - self.saved_at >= self.recipe.training.checkpoint_seconds:
+            self.last_saved, self.saved_at = manager.save(checkpoint_number=step), now
+        if self.held.signals:
+            self._say(f"{self.folder}: saved at step {step}; the same command goes on from there")
+            raise stopping.Stopped(self.held.signals[0])
+
+    def _stopped(self, error: Exception) -> EfldError:
+        """Says why training cannot go on, and what is kept."""
+        first_line = str(error).partition("\n")[0]
+        kept = run_folder.newest_checkpoint(self.folder)[0]
+        rest = f"; the same command goes on from step {kept}" if kept else ""
+        return EfldError(f"{self.folder}: training stopped before step {self.until}: {first_line}"
+                         f"{rest}")
 
     def _begin_average(self) -> None:
         """Adds the average to the checkpoints, from which it is restored if there is one."""
@@ -212,7 +235,7 @@ class _Trainer:
             checkpoint.save(self.folder / runs.BEST_MODEL, spec, model)
         loss = None if self.loss is None else round(self.loss, 5)
         entry = {"step": step, "training_loss": loss, "nme_percent": nme}
-        self._write_history([*validation_history(self.folder), entry])
+        run_folder.write_history(self.folder, [*validation_history(self.folder), entry])
         summary = ", ".join(f"{head} {value:.2f}%" for head, value in nme.items())
         self._say(f"step {step}: validation NME {summary}")
 
@@ -221,15 +244,6 @@ class _Trainer:
 
     def _validated(self, step: int) -> bool:
         return any(entry["step"] == step for entry in validation_history(self.folder))
-
-    def _forget_later_validations(self) -> None:
-        """Drops validations after the checkpoint, since those steps will be trained again."""
-        remaining = [e for e in validation_history(self.folder) if e["step"] <= self.start_step]
-        self._write_history(remaining)
-
-    def _write_history(self, entries: list[dict[str, Any]]) -> None:
-        text = "".join(json.dumps(entry) + "\n" for entry in entries)
-        files.write_text(self.folder / VALIDATION_LOG, text)
 
 
 def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
@@ -288,62 +302,12 @@ def check_levels(model_architecture: registry.Architecture, levels: Iterable[int
         model_architecture.grid(level)
 
 
-def check_folder(recipe: Recipe) -> None:
-    """Refuses a folder in which another recipe was trained."""
-    path = recipe.folder / RECIPE_FILE
-    if not path.exists():
-        return
-    try:
-        # An older version did not know every field.
-        differences = config.differences(config.load(path, Recipe), recipe)
-    except EfldError as error:
-        differences = [str(error)]
-    if differences:
-        hidden = len(differences) - DIFFERENCES
-        rest = f" and {hidden} more" if hidden > 0 else ""
-        raise EfldError(
-            f"{recipe.folder} holds a run of another recipe ({'; '.join(differences[:DIFFERENCES])}"
-            f"{rest}); choose another name (--set name=..., and --init-from {recipe.folder} to go "
-            f"on from its weights) or delete the folder"
-        )
-
-
-def claim_folder(recipe: Recipe, sources: list[SourceOptions]) -> None:
-    """Saves the resolved recipe and a description of its data.
-
-    Args:
-      sources: all sources that the run uses; they are packed.
-
-    Raises:
-      EfldError: the folder was claimed with other data.
-    """
-    manifests = {s.name: read_manifest(recipe.pack_folder(s)) for s in sources}
-    data = {
-        name: {
-            "train": manifest.faces("train"),
-            "validation": manifest.faces("validation"),
-            "skipped": len(manifest.skipped),
-            "content_sha256": manifest.content_sha256,
-        }
-        for name, manifest in manifests.items()
-    }
-    path = recipe.folder / DATA_FILE
-    before = json.loads(path.read_text()) if path.exists() else data
-    changed = [name for name in {**before, **data} if before.get(name) != data.get(name)]
-    if changed:
-        raise EfldError(
-            f"the data of {recipe.folder} have changed since it was begun ({', '.join(changed)}); "
-            f"choose another name (--set name=...) or delete the folder"
-        )
-    files.write_json(path, data)
-    files.write_text(recipe.folder / RECIPE_FILE, config.dump(recipe))
-
-
 @contextlib.contextmanager
 def _logs_to(path: Path) -> Iterator[None]:
-    """Sends all that Orbit prints and that the libraries log to a file."""
+    """Sends all that Orbit prints and that the libraries log and write to stderr to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path)
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # of a full disk
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [absl_logging.get_absl_logger(), logging.getLogger("tensorflow")]
     before = [(logger, logger.handlers[:], logger.propagate) for logger in loggers]
@@ -351,7 +315,10 @@ def _logs_to(path: Path) -> Iterator[None]:
         logger.handlers, logger.propagate = [handler], False
     absl_logging.set_verbosity(absl_logging.INFO)
     try:
-        with open(path, "a") as log, contextlib.redirect_stdout(log):
+        with (
+            files.errors_name(path), open(path, "a") as log, contextlib.redirect_stdout(log),
+            quiet.native_stderr_silenced(path),
+        ):
             yield
     finally:
         for logger, handlers, propagate in before:

@@ -68,13 +68,16 @@ def test_numbers_of_the_user_s_own_and_other_writers(tmp_path: Path) -> None:
     ("host", "images", "chosen"),
     [
         ("01-1m.jpg", ["01-1m.jpg", "01-1m.bmp"], "01-1m.jpg"),
-        ("other.jpg", ["01-1m.jpg", "other.jpg"], "other.jpg"),  # what the file says decides
+        ("other.jpg", ["other.jpg"], "other.jpg"),
+        ("01-1M.BMP", ["01-1m.JPG"], "01-1m.JPG"),
+        ("renamed.jpg", ["01-1M.jpg"], "01-1M.jpg"),
         ("01-1m.bmp", ["01-1m.jpg"], "01-1m.jpg"),
         ("C:\\AAM\\01-1m.jpg", ["01-1m.jpg", "01-1m.bmp"], "01-1m.jpg"),
         ("/home/a/01-1m.bmp", ["01-1m.jpg"], "01-1m.jpg"),
         ("../../01-1m.jpg", ["01-1m.jpg"], "01-1m.jpg"),
         ("renamed.jpg", ["01-1m.png"], "01-1m.png"),
-        ("sub/x.jpg", ["sub/x.jpg", "01-1m.jpg"], "sub/x.jpg"),
+        ("sub/x.jpg", ["sub/x.jpg"], "sub/x.jpg"),
+        ("sub/01-1m.jpg", ["sub/01-1m.jpg", "01-1m.jpg"], "sub/01-1m.jpg"),
     ],
 )
 def test_the_image_that_is_meant(
@@ -85,6 +88,15 @@ def test_the_image_that_is_meant(
     _write(tmp_path, image=host)
     (record,) = asf.read(tmp_path, schema="mtfl5")
     assert record.image == tmp_path / chosen
+
+
+@pytest.mark.parametrize("host", ["other.jpg", "C:\\AAM\\other.bmp", "sub/x.jpg"])
+def test_a_copy_that_still_names_the_image_of_another(tmp_path: Path, host: str) -> None:
+    for name in ("01-1m.jpg", "other.jpg", "sub/x.jpg"):
+        write_image(tmp_path / name)
+    path = _write(tmp_path, image=host)
+    (error,) = asf.read(tmp_path, schema="mtfl5")
+    assert_refusal(error, repr(host), "01-1m.jpg", path=path, line=26)
 
 
 def test_images_stay_in_the_folder(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from efld_tf.annotations import coco
+from efld_tf.annotations import coco, sources
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.landmarks import schemas
 from tests.annotations.real import assert_upright, coco_faces
@@ -82,8 +82,11 @@ def test_flags_speak_of_occlusion_in_cofw_alone(shared_data: Path) -> None:
     ],
 )
 def test_flags(tmp_path: Path, flags: list[int], missing: int, hidden: int | None) -> None:
-    (record,) = coco.read(_write(tmp_path, _annotation(flags)))
+    record, *notes = coco.read(_write(tmp_path, _annotation(flags)))
     assert np.isnan(record.points).all(axis=1).sum() == missing
+    for note in notes:
+        assert_told(note.text, f"{missing} keypoints", "v=visible")
+    assert len(notes) == bool(missing)
     np.testing.assert_allclose(record.points[missing:], POINTS[missing:], atol=1e-3)
     assert (None if record.visible is None else (~record.visible).sum()) == hidden
 
@@ -94,8 +97,77 @@ def test_one_file_has_one_meaning_of_flags(tmp_path: Path) -> None:
     assert not first.visible.any() and second.visible.all()
 
 
+@pytest.mark.parametrize("largest", [1, 2])
+def test_flags_that_only_say_what_can_be_seen(tmp_path: Path, largest: int) -> None:
+    """Without the option, v=0 is COCO's: not labelled."""
+    hidden = [0] * 6 + [largest] * 62
+    path = _write(tmp_path, _annotation(hidden), _annotation(0), _annotation(largest))
+    part, error, full, note = coco.read(path)
+    assert np.isnan(part.points[:6]).all() and np.isfinite(part.points[6:]).all()
+    assert np.isfinite(full.points).all()
+    assert_refusal(error, 7, "v=visible", path=path)
+    assert_told(note.text, 6 + 68, "keypoints", "v 0", "v=visible")
+    records = list(coco.read(path, v="visible"))
+    assert [int((~record.visible).sum()) for record in records] == [6, 68, 0]
+    for record in records:
+        np.testing.assert_allclose(record.points, POINTS, atol=1e-3)
+    with refuses("v", "labelled", "visible", "ignore", "seen"):
+        list(coco.read(path, v="seen"))
+
+
+def test_points_at_0_0_0_are_not_there(tmp_path: Path) -> None:
+    """As COCO writes those that are not labelled: nothing is told of them, whatever v means."""
+    keypoints = _annotation(2)["keypoints"]
+    keypoints[:6] = [0, 0, 0, None, None, 0]
+    path = _write(tmp_path, _annotation(keypoints=keypoints), _annotation(1))
+    for v in ("labelled", "visible", "ignore"):
+        record, _ = coco.read(path, v=v)
+        assert np.isnan(record.points[:2]).all()
+        np.testing.assert_allclose(record.points[2:], POINTS[2:], atol=1e-3)
+
+
+@pytest.mark.parametrize("v", [0.93, 3, -1])
+def test_scores_as_v(tmp_path: Path, v: float) -> None:
+    values = np.column_stack([POINTS.astype(float), np.full(68, v)]).ravel().tolist()
+    path = _write(tmp_path, _annotation(keypoints=values))
+    (error,) = coco.read(path)
+    assert_refusal(error, 7, "v", v, "v=ignore", path=path)
+    (record,) = coco.read(path, v="ignore")
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-3)
+    assert record.visible is None
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_points_and_boxes_of_no_number(tmp_path: Path, nothing: float | None) -> None:
+    values = [nothing, nothing, 0, *_annotation(2)["keypoints"][3:]]
+    path = _write(tmp_path, _annotation(keypoints=values, bbox=[nothing] * 4))
+    (record,) = coco.read(path)
+    assert np.isnan(record.points[0]).all() and record.box is None
+    np.testing.assert_allclose(record.points[1:], POINTS[1:], atol=1e-3)
+
+
+@pytest.mark.parametrize("flag", [1, 2])
+def test_numbers_as_texts(tmp_path: Path, flag: int) -> None:
+    values = [*map(str, _annotation(flag)["keypoints"])]
+    path = _write(tmp_path, _annotation(keypoints=values, bbox=["1.5", "2", "30", "40"]))
+    (record,) = coco.read(path)
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-3)
+    np.testing.assert_array_equal(record.box, [1.5, 2, 31.5, 42])
+
+
+def test_keypoints_decide_whether_there_are_any(tmp_path: Path) -> None:
+    zeros = _annotation(keypoints=[0] * 204)
+    path = _write(tmp_path, _annotation(2, num_keypoints=0), zeros, zeros | {"num_keypoints": 0},
+                  _annotation(0, num_keypoints=0))
+    record, *notes = coco.read(path)
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-3)
+    assert_told(notes[0].text, 3, "without keypoints")
+    seen = [item for item in coco.read(path, v="visible") if isinstance(item, FaceRecord)]
+    assert [record.visible.all() for record in seen] == [True, False]
+
+
 def test_boxes_origin_and_images(tmp_path: Path) -> None:
-    path = _write(tmp_path, _annotation(), _annotation(bbox=[0, 0, 0, 0]), _annotation(bbox=None))
+    path = _write(tmp_path, _annotation(), _annotation(bbox=[5, 5, 0, 0]), _annotation(bbox=None))
     records = list(coco.read(path))
     np.testing.assert_array_equal(records[0].box, [1.5, 2, 31.5, 42])
     assert [record.box is None for record in records] == [False, True, True]
@@ -110,11 +182,11 @@ def test_boxes_origin_and_images(tmp_path: Path) -> None:
 def test_crowds_and_faces_without_points_are_passed_over(tmp_path: Path) -> None:
     without = _annotation(segmentation={"counts": "x", "size": [8, 8]})
     del without["keypoints"]
-    path = _write(tmp_path, _annotation(iscrowd=1), _annotation(num_keypoints=0), _annotation(),
+    path = _write(tmp_path, _annotation(iscrowd=1), _annotation(),
                   _annotation(keypoints=[]), _annotation(keypoints=None), without)
     face, note = coco.read(path)
     assert isinstance(face, FaceRecord)
-    assert_told(note.text, 5, "without keypoints")
+    assert_told(note.text, 4, "without keypoints")
 
 
 def _changed(place: int, value: Any) -> list[Any]:
@@ -131,10 +203,10 @@ def _changed(place: int, value: Any) -> list[Any]:
         (_annotation(keypoints=[1.0] * 203), [7, "x, y, v", "keypoint"]),
         (_annotation(keypoints=[1.0] * 15), [7, "5 keypoints", 19, 29, 51, 68, 98, 106,
          "schema="]),
-        (_annotation(keypoints=_changed(4, "9")), [7, "keypoints", "str"]),
+        (_annotation(keypoints=_changed(4, "nine")), [7, "keypoints", "str"]),
         (_annotation(keypoints=_changed(4, True)), [7, "keypoints", "bool"]),
         (_annotation(keypoints=_changed(4, 10**400)), [7, "keypoints", "NaN", "large"]),
-        (_annotation(keypoints=_changed(4, float("nan"))), [7, "keypoints", "NaN", "large"]),
+        (_annotation(keypoints=_changed(4, float("nan"))), [7, "keypoint", "x or y"]),
         (_annotation(keypoints=_changed(5, 3)), [7, "keypoint", "v", 0, 1, 2]),
         (_annotation(image_id=4), [7, "image", "id", 4]),
         (_annotation(image_id=[3]), [7, "image", "id", "[3]"]),
@@ -226,8 +298,8 @@ def test_keypoints_of_more_than_the_face(tmp_path: Path) -> None:
     assert_told(note.text, "'pupil_r'", "'pupil_l'")
 
 
-@pytest.mark.parametrize(("category", "image"), [("1", "3"), ("1", 3), (1, "3")])
-def test_ids_as_numbers_here_and_texts_there(
+@pytest.mark.parametrize(("category", "image"), [("1", "3"), ("1", 3), (1, "3"), (1.0, 3.0)])
+def test_ids_of_other_types_here_and_there(
     tmp_path: Path, category: Any, image: Any
 ) -> None:
     path = _write(tmp_path, _named(SORTED, category_id=category, image_id=image))
@@ -333,6 +405,27 @@ def test_the_stated_size_and_the_usual_folders(tmp_path: Path) -> None:
         image = write_image(tmp_path / name / folder / "sub" / "a.jpg")
         (record,) = coco.read(path)
         assert (record.image, record.image_size) == (image.absolute(), (408, 408))
+
+
+@pytest.mark.parametrize("number", [str, float])
+def test_sizes_and_ids_of_other_types(tmp_path: Path, number: type) -> None:
+    """A size as a text counts: an image that was resized since is told."""
+    image = {"id": number(3), "file_name": "sub/a.jpg", "width": number(816),
+             "height": number(816)}
+    path = _write(tmp_path, _annotation(), images=[image])
+    with refuses("816 x 816", "408 x 408", "sizes=scale", path=tmp_path / "sub/a.jpg"):
+        sources.read(f"coco:{path}")
+    (record,) = sources.read(f"coco:{path}?sizes=scale").records
+    np.testing.assert_allclose(record.points, (POINTS + 0.5) / 2 - 0.5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [("wide", 408), (408, None), (-5, 408), (float("nan"), 408), (True, 1)])
+def test_a_size_that_is_none(tmp_path: Path, width: Any, height: Any) -> None:
+    image = {"id": 3, "file_name": "sub/a.jpg", "width": width, "height": height}
+    path = _write(tmp_path, _annotation(), images=[image])
+    (error,) = coco.read(path)
+    assert_refusal(error, 7, "width", "height", f"'{width}'", f"'{height}'", path=path)
 
 
 def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:

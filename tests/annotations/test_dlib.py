@@ -40,6 +40,26 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (first.attributes, other.attributes) == ({}, {"gender": "female"})
 
 
+def _sized(width: object, height: object) -> str:
+    return _one(dlib_box(POINTS)).replace(
+        "trainset/1.jpg'", f"trainset/1.jpg' width='{width}' height='{height}'")
+
+
+def test_the_stated_size(tmp_path: Path) -> None:
+    """dlib writes the image's width and height; photos that were resized since are told."""
+    (record,) = dlib.read(_write(tmp_path, _sized(408, 408)))
+    assert record.image_size == (408, 408) and record.attributes == {}
+    path = _write(tmp_path, _sized(816, 816))
+    with refuses("816 x 816", "408 x 408", "sizes=scale",
+                 path=tmp_path / "helen/trainset/1.jpg"):
+        sources.read(f"dlib:{path}")
+    (record,) = sources.read(f"dlib:{path}?sizes=scale").records
+    np.testing.assert_allclose(record.points, (POINTS + 0.5) / 2 - 0.5, atol=1e-3)
+    path = _write(tmp_path, _sized(816, ""))
+    (error,) = dlib.read(path)
+    assert_refusal(error, "width", "height", "'816'", path=path, line=5)
+
+
 def test_parts_go_by_their_names(tmp_path: Path) -> None:
     """`imglab` sorts parts by name, and leaves out those that were not clicked."""
     lines = dlib_box(POINTS).splitlines()

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efld_tf.annotations import ibug
+from efld_tf.annotations import ibug, pts
 from efld_tf.annotations.images import read_image
 from efld_tf.annotations.listing import IMAGE_SUFFIXES
 from efld_tf.annotations.record import FaceRecord
@@ -145,7 +149,7 @@ def test_a_folder_is_needed(tmp_path: Path) -> None:
 def test_any_points_survive_the_round_trip(tmp_path: Path, count: int, seed: int) -> None:
     points = some_points(count, seed)
     path = _write(tmp_path, "a", ibug_text(points))
-    np.testing.assert_allclose(ibug.read_points(path)[0], points, atol=1e-4)
+    np.testing.assert_allclose(pts.read(path, ibug.SCHEMAS).points, points, atol=1e-4)
 
 
 def test_other_numbers_of_points_by_their_schema(tmp_path: Path) -> None:
@@ -171,6 +175,12 @@ TEXT = ibug_text(some_points(68))
         TEXT.replace("n_points", "N_Points").replace("version", "Version"),
         TEXT.replace("\n", "\r\n"),
         TEXT.replace("version: 1", "\ufeffversion: 1"),
+        TEXT.replace("version: 1", "version: 1.0"),
+        TEXT.replace("68\n{", "68 {"),
+        TEXT.replace("n_points:  68\n{", "n_points:68{"),
+        re.sub(r"(?m)^(-?\d\S+) (\S+)$", r"\1, \2", TEXT),
+        re.sub(r"(?m)^(-?\d\S+) (\S+)$", r"\1,\2", TEXT),
+        re.sub(r"(?m)^(-?\d\S+) (\S+)$", r"\1 ,\t\2", TEXT),
     ],
 )
 def test_other_ways_to_write_a_file(tmp_path: Path, text: str) -> None:
@@ -192,13 +202,98 @@ def test_a_third_column_is_left_out_and_said(tmp_path: Path) -> None:
     assert_refusal(error, 2, "-7.5", path=path, line=5)
 
 
-def test_rows_with_an_index(tmp_path: Path) -> None:
-    for start in (0, 1):
-        lines = TEXT.splitlines()
-        rows = [f"{i} {line}" for i, line in enumerate(lines[3:-1], start)]
-        _write(tmp_path, "a", "\n".join([*lines[:3], *rows, "}"]))
-        (record,) = ibug.read(tmp_path)
-        np.testing.assert_allclose(record.points, some_points(68), atol=1e-4)
+def _columns(front: Sequence[object] | None, points: np.ndarray,
+             behind: Sequence[object] | None = None) -> str:
+    rows = [f"{x + 1:.6f} {y + 1:.6f}" for x, y in points.astype(float)]
+    if front is not None:
+        rows = [f"{word} {row}" for word, row in zip(front, rows, strict=True)]
+    if behind is not None:
+        rows = [f"{row} {word}" for word, row in zip(behind, rows, strict=True)]
+    return "\n".join(["version: 1", f"n_points: {len(points)}", "{", *rows, "}"])
+
+
+SIXTY_EIGHT = [*range(68)]
+
+
+@pytest.mark.parametrize(
+    ("front", "behind", "column"),
+    [
+        (SIXTY_EIGHT, None, "first"),
+        ([*range(1, 69)], None, "first"),
+        ([*range(17, 85)], None, "first"),
+        ([2 * i for i in SIXTY_EIGHT], None, "first"),
+        ([i + (i > 40) + (i > 60) for i in SIXTY_EIGHT], None, "first"),  # some are not there
+        ([1] * 68, None, "first"),
+        ([1, 0] * 34, None, "first"),
+        ([2, 1, 0, 1] * 17, None, "first"),
+        ([i // 10 for i in SIXTY_EIGHT], None, "first"),  # numbers of parts
+        (None, [1] * 68, "third"),
+        (None, [1, 0] * 34, "third"),
+        (None, SIXTY_EIGHT, "third"),
+        (None, [0.93 + i / 1000 for i in SIXTY_EIGHT], "third"),
+        (None, [(i * 37) % 101 - 50.5 for i in SIXTY_EIGHT], "third"),  # depths
+    ],
+)
+def test_what_a_third_number_is(
+    tmp_path: Path, front: list[object] | None, behind: list[object] | None, column: str
+) -> None:
+    for points in (some_points(68), some_points(68).round()):
+        _write(tmp_path, "a", _columns(front, points, behind))
+        record, note = ibug.read(tmp_path)
+        np.testing.assert_allclose(record.points, points, atol=1e-4)
+        assert_told(note.text, f"{column} column", "1 file")
+
+
+@pytest.mark.parametrize("order", [[*reversed(range(68))], [*range(30, 68), *range(30)]])
+@pytest.mark.parametrize("start", [0, 1, 17])
+def test_numbers_of_points_decide(tmp_path: Path, order: list[int], start: int) -> None:
+    """As names do in other formats, whatever the order of the rows."""
+    points = some_points(68)
+    _write(tmp_path, "a", _columns([i + start for i in order], points[order]))
+    record, note = ibug.read(tmp_path)
+    np.testing.assert_allclose(record.points, points, atol=1e-4)
+    assert_told(note.text, "first column", "another order")
+
+
+@pytest.mark.parametrize(
+    ("front", "behind"),
+    [
+        ([1] * 68, [1] * 68),  # x and y cannot both be beside them
+        ([0.5 + i / 1000 for i in SIXTY_EIGHT], None),  # a score in front
+        ([i % 30 for i in SIXTY_EIGHT], None),
+    ],
+)
+def test_three_numbers_that_may_be_anything(
+    tmp_path: Path, front: list[object], behind: list[object] | None
+) -> None:
+    text = _columns(front, some_points(68))
+    if behind is not None:
+        text = _columns(front, some_points(68)[:, :1].repeat(2, axis=1), None)
+        text = re.sub(r"(?m)^(1 \S+) \S+$", r"\1 1", text)
+    path = _write(tmp_path, "a", text)
+    (error,) = ibug.read(tmp_path)
+    assert_refusal(error, "three columns", "first", "third", path=path)
+
+
+def test_positions_that_rise_are_no_index(tmp_path: Path) -> None:
+    """Whole numbers from point to point, as x along a jaw, and depths behind."""
+    points = np.array([[10 + 9 * i + i % 2, 40 + (i - 8) ** 2] for i in range(15)], np.float32)
+    rows = "".join(f"{x + 1:.0f} {y + 1:.0f} {7.25 * i - 3.5}\n" for i, (x, y) in enumerate(points))
+    _write(tmp_path, "a", f"version: 1\nn_points: 15\n{{\n{rows}}}\n")
+    record, note = ibug.read(tmp_path, schema="kaggle15")
+    np.testing.assert_allclose(record.points, points)
+    assert_told(note.text, "third column")
+
+
+def test_points_that_are_not_annotated(tmp_path: Path) -> None:
+    points = some_points(68)
+    points[[0, 5]] = np.nan
+    for front, behind in ((None, None), (range(68), None), (None, [1] * 68)):
+        text = _columns(front and [*front], points, behind)
+        assert text.count("nan nan") == 2
+        _write(tmp_path, "a", text.replace("nan nan", "NaN NaN", 1))
+        record, *_ = ibug.read(tmp_path)
+        np.testing.assert_allclose(record.points, points, atol=1e-4)
 
 
 def test_every_photo_and_suffix_that_is_read(tmp_path: Path) -> None:
@@ -214,7 +309,7 @@ def test_two_photos_of_one_stem(tmp_path: Path) -> None:
     """As `efld-predict` names their files, and a copy of a file's name with `.pts` behind it."""
     for name in ("a.jpg", "a.PNG"):
         write_image(tmp_path / name.lower()).rename(tmp_path / name)
-    files = {"a_jpg_0": "a.jpg", "a_png_0": "a.PNG", "a_png_1": "a.PNG", "a_jpg": "a.jpg",
+    files = {"a_jpg": "a.jpg", "a_png_0": "a.PNG", "a_png_1": "a.PNG",
              "a.jpg": "a.jpg", "a.png_7": "a.PNG"}
     for stem in files:
         (tmp_path / f"{stem}.pts").write_text(TEXT)
@@ -226,6 +321,54 @@ def test_two_photos_of_one_stem(tmp_path: Path) -> None:
     errors = [item for item in ibug.read(tmp_path) if isinstance(item, DataError)]
     (error,) = errors
     assert_refusal(error, "a.jpg", "a.PNG", path=tmp_path / "a.pts")
+
+
+def _faces(folder: Path, images: Sequence[str], stems: Sequence[str]) -> dict[str, object]:
+    """What each file of these stems is of: its image's name, or the error."""
+    for name in images:
+        write_image(folder / name)
+    result: dict[str, object] = {}
+    for index, stem in enumerate(stems):
+        (folder / f"{stem}.pts").write_text(ibug_text(some_points(68, index)))
+    for item in ibug.read(folder):
+        if isinstance(item, DataError):
+            result[item.path.stem] = item
+        else:
+            (index,) = (i for i in range(len(stems))
+                        if np.allclose(item.points, some_points(68, i), atol=1e-4))
+            result[stems[index]] = item.image.name
+    return result
+
+
+def test_a_file_of_a_lost_image_is_given_to_no_other(tmp_path: Path) -> None:
+    found = _faces(tmp_path, ["anna.jpg", "anna_1.jpg"], ["anna", "anna_1", "anna_2"])
+    assert (found["anna"], found["anna_1"]) == ("anna.jpg", "anna_1.jpg")
+    assert_refusal(found["anna_2"], "anna_2", "anna.jpg", "anna.pts", "anna_0.pts",
+                   path=tmp_path / "anna_2.pts")
+
+
+def test_numbered_images_may_be_lost(tmp_path: Path) -> None:
+    found = _faces(tmp_path, ["anna.jpg", "anna_1.jpg"], ["anna_1", "anna_2", "anna.jpg_3"])
+    assert (found["anna_1"], found["anna.jpg_3"]) == ("anna_1.jpg", "anna.jpg")
+    assert_refusal(found["anna_2"], "anna_2", "anna.jpg", "anna.jpg_K.pts",
+                   path=tmp_path / "anna_2.pts")
+
+
+def test_faces_of_one_image(tmp_path: Path) -> None:
+    found = _faces(tmp_path, ["a.jpg", "b_1.jpg", "b_2.jpg"], ["a_0", "a_1", "b_1_0", "b_2_1"])
+    assert found == {"a_0": "a.jpg", "a_1": "a.jpg", "b_1_0": "b_1.jpg", "b_2_1": "b_2.jpg"}
+
+
+def test_names_that_differ_in_case_or_composed_letters(tmp_path: Path) -> None:
+    def composed(form: Literal["NFC", "NFD"]) -> str:
+        return unicodedata.normalize(form, "Zoë")
+
+    images = ["IMG_0a.JPG", f"{composed('NFC')}.jpg", "B.jpg", "c.jpg", "C.jpg", "d.jpg"]
+    stems = ["img_0a", composed("NFD"), "b_0", "b_1", "C", "d", "D"]
+    found = _faces(tmp_path, images, stems)
+    assert [found[stem] for stem in stems[:-1]] == [
+        "IMG_0a.JPG", images[1], "B.jpg", "B.jpg", "C.jpg", "d.jpg"]
+    assert_refusal(found["D"], "d.pts", "d.jpg", path=tmp_path / "D.pts")
 
 
 def test_images_in_another_folder_and_frames_of_a_video(tmp_path: Path) -> None:

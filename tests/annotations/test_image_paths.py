@@ -66,11 +66,114 @@ def test_absolute_names_inside_the_data(tmp_path: Path) -> None:
             image_paths.relative_name(other, FILE, folders=folders)
 
 
-@given(st.text(st.sampled_from("ab./\\:"), max_size=12))
-def test_no_name_leads_farther_than_to_a_neighbour(text: str) -> None:
+def _folders(place: Path, prefix: str | None) -> image_paths.ImageFolders:
+    return image_paths.ImageFolders([place / "none", place], prefix)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name", "relative"),
+    [
+        ("/home/ann", "/home/ann/b/a.jpg", "b/a.jpg"),
+        ("/home/ann/", "/home/ann/a.jpg", "a.jpg"),
+        ("/home/ann", "/home/ann//b/./a.jpg", "b/a.jpg"),
+        ("C:\\data", "C:\\data\\b\\a.jpg", "b/a.jpg"),
+        ("c:/Data", "C:\\data\\a.jpg", "a.jpg"),
+        ("C:\\data", "C:/data/a.jpg", "a.jpg"),
+        ("//server/share", "\\\\Server\\Share\\a.jpg", "a.jpg"),
+        ("photos", "photos/a.jpg", "a.jpg"),
+        ("./photos", "photos\\a.jpg", "a.jpg"),
+        ("../old", "../old/a.jpg", "a.jpg"),
+        ("file:///data", "file:///data/a.jpg", "a.jpg"),
+        ("photos", "photos/photos/a.jpg", "photos/a.jpg"),
+        ("photos", "a.jpg", "a.jpg"),
+        ("photos", "photos2/a.jpg", "photos2/a.jpg"),
+        ("photos", "Photos/a.jpg", "Photos/a.jpg"),
+        ("a.jpg", "a.jpg", "a.jpg"),
+        ("", "photos/a.jpg", "photos/a.jpg"),
+    ],
+)
+def test_a_prefix_stands_for_the_folder(
+    tmp_path: Path, prefix: str, name: str, relative: str
+) -> None:
+    folders = _folders(tmp_path, prefix)
+    assert image_paths.relative_name(name, FILE, folders=folders) == relative
+
+
+@pytest.mark.parametrize("name", ["/home/ann/../../etc/passwd", "/home/joe/a.jpg", "/home/ann",
+                                  "/home/annabel/a.jpg", "/home/ann/..", "/home/Ann/a.jpg"])
+def test_a_prefix_leads_nowhere_else(tmp_path: Path, name: str) -> None:
+    with refuses("inside", repr(name), path=FILE, line=3):
+        image_paths.relative_name(name, FILE, 3, _folders(tmp_path, "/home/ann"))
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("/home/ann/faces/b/a.jpg", "/home/ann/faces"),
+        ("/home/ann/faces/B/A.jpg", "/home/ann/faces"),
+        ("D:\\faces\\b\\a.jpg", "D:/faces"),
+        ("/home/ann/c.jpg", "/home/ann"),
+        ("../../x/c.jpg", "../../x"),
+        ("x/y/c.jpg", "x/y"),
+    ],
+)
+def test_the_option_for_a_name_of_another_computer_is_said(
+    tmp_path: Path, name: str, prefix: str
+) -> None:
+    """But no image is taken by the end of its name alone."""
+    write_image(tmp_path / "b/a.jpg")
+    write_image(tmp_path / "c.jpg")
+
+    def find(option: str | None) -> Path:
+        folders = _folders(tmp_path, option)
+        relative = image_paths.relative_name(name, FILE, 2, folders)
+        return image_paths.find_image(folders, relative, FILE, 2)
+
+    with refuses(f"prefix={prefix}", path=FILE, line=2):
+        find("")
+    assert find(prefix).is_file()
+    with pytest.raises(DataError) as caught:
+        find(None)
+    assert "prefix" not in caught.value.reason
+
+
+def test_no_option_for_what_is_not_there(tmp_path: Path) -> None:
+    write_image(tmp_path.parent / "secret.jpg")
+    for name in ("/home/ann/b.jpg", "/x/../secret.jpg", "/" + "x/" * 3000 + "b.jpg", "/\0/b.jpg"):
+        with pytest.raises(DataError) as caught:
+            image_paths.relative_name(name, FILE, None, _folders(tmp_path, ""))
+        assert "prefix" not in caught.value.reason
+
+
+def test_names_encoded_as_in_addresses(tmp_path: Path) -> None:
+    """Only if there is no image of the name as it stands."""
+    image = write_image(tmp_path / "My photo/ä b.jpg")
+    assert image_paths.find_image([tmp_path], "My%20photo/%C3%A4%20b.jpg", FILE) == image
+    assert image_paths.find_image([tmp_path], "my%20photo/%C3%84%20b.jpg", FILE) == image
+    plain = write_image(tmp_path / "My%20photo/%C3%A4%20b.jpg")
+    assert image_paths.find_image([tmp_path], "My%20photo/%C3%A4%20b.jpg", FILE) == plain
+    write_image(tmp_path / "secret.jpg")
+    for name in ("%2e%2e/secret.jpg", "x/%2E%2E/%2e%2e/secret.jpg", "%2Fetc%2Fpasswd", "%00"):
+        with refuses("exist", path=FILE):
+            image_paths.find_image([tmp_path / "My photo"], name, FILE)
+
+
+def test_the_identity_of_an_encoded_name(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "My photo.jpg")
+    identities = image_paths.Identities()
+    for name in ("My%20photo.jpg", "My photo.jpg", "my photo.jpg"):
+        assert identities.of(name, image, "My photo.jpg") == "My photo.jpg"
+
+
+SIGNS = st.text(st.sampled_from("ab./\\:"), max_size=12)
+
+
+@given(SIGNS, SIGNS)
+def test_no_name_leads_farther_than_to_a_neighbour(text: str, prefix: str) -> None:
     root = Path("/data/set/xml")
     try:
-        name = image_paths.relative_name(text, FILE, folders=[root])
+        name = image_paths.relative_name(
+            text, FILE, folders=image_paths.ImageFolders([root], prefix))
     except DataError:
         return
     parts = (root / name).parts

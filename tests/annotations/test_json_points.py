@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,9 @@ def test_real_faces(shared_data: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(record.box, box)
 
 
-def test_points_that_are_not_annotated_and_origin(tmp_path: Path) -> None:
-    points = [[1, 2], None, [5, 6], [7, 8], [9, 10]]
+@pytest.mark.parametrize("nothing", [None, [None, None], [math.nan, math.nan]])
+def test_points_that_are_not_annotated_and_origin(tmp_path: Path, nothing: Any) -> None:
+    points = [[1, 2], nothing, [5, 6], [7, 8], [9, 10]]
     path = _write(tmp_path, _entry(points=points, box=[1, 1, 3, 3]))
     (record,) = json_points.read(path, schema=SCHEMA, origin="1")
     assert np.isnan(record.points[1]).all()
@@ -98,10 +100,15 @@ def test_points_that_are_not_annotated_and_origin(tmp_path: Path) -> None:
         ({"image": "a.jpg"}, ["points", "mtfl5", 5, "none"]),
         (_entry(points=POINTS[1:]), ["points", "mtfl5", 5, 4]),
         (_entry(points=[None] * 5), ["annotated"]),
-        (_entry(points=[[1], *POINTS[1:]]), ["point 0", "x and y"]),
-        (_entry(points=[[1, "2"], *POINTS[1:]]), ["point 0", "str"]),
+        (_entry(points=[[1], *POINTS[1:]]), ["point 0", "[x, y]", "1 values"]),
+        (_entry(points=[[1, 2, 3], *POINTS[1:]]), ["point 0", "[x, y]", "3 values", "leave out"]),
+        (_entry(points=[{"x": 1, "y": 2}, *POINTS[1:]]), ["point 0", "[x, y]", "object"]),
+        (_entry(points={"0": [1, 2]}), ["points", "mtfl5", "object"]),
+        (_entry(points=np.ravel(POINTS).tolist()), ["points", 5, "mtfl5", "10 numbers", "[x, y]"]),
+        ({"faces": [_entry()]}, ["'faces'", "image", "points", "alone"]),
+        (_entry(points=[[1, "two"], *POINTS[1:]]), ["point 0", "str"]),
         (_entry(points=[[1, 1e7], *POINTS[1:]]), ["point 0", "NaN", "large"]),
-        (_entry(points=[[1, float("nan")], *POINTS[1:]]), ["point 0", "NaN", "large"]),
+        (_entry(points=[[1, float("nan")], *POINTS[1:]]), ["point 0", "x and y", "alone"]),
         (_entry(visible=[True]), ["visible", 5, "true", "false"]),
         (_entry(visible=[2] * 5), ["visible", 5, "true", "false"]),
         (_entry(box=[1, 2, 3]), ["box", "x0, y0, x1, y1"]),
@@ -115,7 +122,7 @@ def test_points_that_are_not_annotated_and_origin(tmp_path: Path) -> None:
         (_entry(frame=1 << 40), ["frame", "whole", 0]),
         (_entry(upright=1), ["upright", "true", "false"]),
         (_entry(image_size=[5]), ["image_size", "width", "height"]),
-        (_entry(image_size=[5, "6"]), ["image_size", "width", "height"]),
+        (_entry(image_size=[5, "six"]), ["width", "height", "'six'"]),
         (_entry(frame=3), ["frame", "photo", "video"]),
         (_entry(identity=None), ["text", "identity"]),
     ],
@@ -139,6 +146,30 @@ def test_a_line_that_is_not_json_is_one_error(tmp_path: Path) -> None:
     assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
     assert_refusal(broken, "JSON", path=path, line=2)
     assert_refusal(deep, "JSON", "nested", path=path, line=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        (json.dumps(_entry(), indent=1), ["one object", "'image'", "'points'"]),
+        (json.dumps({"faces": [_entry()]}, indent=1), ["one object", "'faces'", "alone"]),
+        (json.dumps({"faces": [_entry()] * 1000}), ["one object", "'faces'", "alone"]),
+        (json.dumps(_entry(), indent=1) + "\n" + json.dumps(_entry(), indent=1), ["objects"]),
+        ("image,x0,y0\na.jpg,1,2\n", ["not JSON"]),
+        ("x", ["not JSON"]),
+    ],
+)
+def test_what_is_no_json_lines_is_one_error(
+    tmp_path: Path, text: str, facts: list[str]
+) -> None:
+    path = _write(tmp_path, "\n" + text)
+    with refuses("one JSON object a line", "list", *facts, path=path, line=2):
+        list(json_points.read(path, schema=SCHEMA))
+
+
+def test_one_face_or_a_list_over_several_lines(tmp_path: Path) -> None:
+    path = _write(tmp_path, json.dumps([_entry(), _entry()], indent=1))
+    assert len(list(json_points.read(path, schema=SCHEMA))) == 2
 
 
 def test_wrong_use(tmp_path: Path) -> None:

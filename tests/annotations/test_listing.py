@@ -72,6 +72,16 @@ def test_two_images_of_one_stem_are_refused(tmp_path: Path) -> None:
         listing.only_image(images, tmp_path / "b.tem")
 
 
+def test_an_image_whose_name_differs_in_case_or_composed_letters(tmp_path: Path) -> None:
+    for stored, asked in (("A.JPG", "a"), ("Zoe\u0308.jpg", "ZO\u00cb")):
+        image = write_image(tmp_path / "new.jpg").rename(tmp_path / stored)
+        images = listing.images_by_stem(tmp_path)
+        assert listing.only_image(images, tmp_path / f"{asked}.tem") == image
+    (tmp_path / "a.png").touch()  # the same name goes first
+    images = listing.images_by_stem(tmp_path)
+    assert listing.only_image(images, tmp_path / "a.tem").name == "a.png"
+
+
 def test_folders_deeper_than_calls_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """1,200 in each other, with a file at the bottom; and more than a path may be long."""
     top = tmp_path / "top"

@@ -156,8 +156,8 @@ def test_an_image_of_another_size_is_refused_or_scaled(
     source = _write("coco", tmp_path, points, (7, 9))
     record = _only(sources.read(_with(source, "sizes=ignore")))
     np.testing.assert_allclose(record.points, points, atol=1e-3)
-    for nonsense in ((0, 0), (-1, 5)):
-        record = _only(sources.read(_write("coco", tmp_path, points, nonsense)))
+    for unknown in ((0, 0), (-1, -1)):
+        record = _only(sources.read(_write("coco", tmp_path, points, unknown)))
         np.testing.assert_allclose(record.points, points, atol=1e-3)
 
 

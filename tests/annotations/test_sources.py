@@ -211,3 +211,41 @@ def test_every_format_says_what_it_is() -> None:
 def test_on_error_is_checked(folder: Path) -> None:
     with refuses("on_error", "ignore", "stop", "skip"):
         sources.read(f"ibug:{folder}", on_error="ignore")
+
+
+@pytest.mark.parametrize("start", ["/home/ann/photos", "C:\\photos", "old/photos"])
+@pytest.mark.parametrize("reader", ["csv", "coco", "dlib", "json", "cvat", "retinaface"])
+def test_names_of_images_on_another_computer(tmp_path: Path, reader: str, start: str) -> None:
+    """The message says the option, and with it the face is that of the same name here."""
+    image = write_image(tmp_path / "b" / "a.jpg")
+    name = f"{start}\\b\\a.jpg" if "\\" in start else f"{start}/b/a.jpg"
+    points = some_points(5)
+    flat = [float(value) for value in points.ravel()]
+    triples = [float(value) for x, y in points for value in (x, y, 2)]
+    header = ",".join(f"x{i},y{i}" for i in range(5))
+    parts = "".join(f"<part name='{i}' x='{x}' y='{y}'/>" for i, (x, y) in enumerate(points))
+    drawn = ";".join(f"{x},{y}" for x, y in points)
+    text = {
+        "csv": f"image,{header}\n{name},{','.join(map(str, flat))}\n",
+        "json": json.dumps({"image": name, "points": points.tolist()}),
+        "coco": json.dumps({
+            "images": [{"id": 1, "file_name": name}],
+            "annotations": [{"image_id": 1, "keypoints": triples}]}),
+        "dlib": f"<dataset><images><image file='{name}'>"
+                f"<box left='1' top='1' width='9' height='9'>{parts}</box>"
+                "</image></images></dataset>",
+        "cvat": f"<annotations><image id='0' name='{name}' width='408' height='408'>"
+                f"<points label='face' points='{drawn}'/></image></annotations>",
+        "retinaface": f"# {name}\n1 1 99 99 {' '.join(f'{x} {y} 0.0' for x, y in points)} 0.9\n",
+    }[reader]
+    path = tmp_path / "faces"
+    path.write_text(text)
+    source = f"{reader}:{path}?" + ("" if reader == "retinaface" else "schema=mtfl5&")
+    option = f"prefix={start}".replace("\\", "/")
+    with refuses(option):
+        sources.read(source)
+    (record,) = sources.read(source + option).records
+    assert record.image == image and record.key == record.identity == "b/a.jpg"
+    np.testing.assert_allclose(record.points, points, atol=1e-3)
+    (record,) = sources.read(f"{source}prefix={start}").records
+    assert record.image == image

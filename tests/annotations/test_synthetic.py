@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
 
+from efld_tf.annotations import pts
 from efld_tf.annotations.synthetic import FORMATS, render_face, write_dataset
 from efld_tf.annotations.synthetic.camera import Camera
-from efld_tf.annotations.synthetic.dataset import WFLW_LIST, pts_text, wflw_line
+from efld_tf.annotations.synthetic.dataset import WFLW_LIST, wflw_line
 from efld_tf.annotations.synthetic.landmarks import all_points
 from efld_tf.annotations.synthetic.parameters import FaceParameters, Pose, sample_parameters
 from efld_tf.annotations.synthetic.rasterizer import grid_triangles, rasterize
@@ -215,7 +216,7 @@ def test_rasterizer_interpolates_exactly_and_hides_what_is_behind():
 
 def test_pts_text_counts_from_one():
     points = np.array([[0, 0.25], [10.5, 3]], np.float32)
-    lines = pts_text(points).splitlines()
+    lines = pts.text(points).splitlines()
     assert lines[:3] == ["version: 1", "n_points:  2", "{"] and lines[-1] == "}"
     parsed = np.array([line.split() for line in lines[3:-1]], float)
     np.testing.assert_allclose(parsed - 1, points)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from efld_tf.annotations import ibug, placement, sources
+from efld_tf.annotations import placement, pts, sources
 from efld_tf.cli import data
 from efld_tf.data import pack
 from efld_tf.data.check import exclusions, findings
@@ -97,7 +97,7 @@ def test_sides_that_are_exchanged_everywhere_are_the_schema_s(tmp_path: Path) ->
     schema = schemas.get("ibug68")
     for record in sources.read(f"ibug:{folder}").records:
         points = record.points[list(schema.flip)]
-        record.image.with_suffix(".pts").write_text(ibug.pts_text(points))
+        record.image.with_suffix(".pts").write_text(pts.text(points))
     found = quick([f"ibug:{folder}"], workers=1)
     (note,) = (note for note in found.notes if "left and right" in note)
     assert_told(note, "25 of 25", "anchors", "ibug68")

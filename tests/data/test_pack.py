@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -283,14 +282,20 @@ def test_coinciding_eyes_are_a_bad_sample(tmp_path: Path, photos: Path) -> None:
 
 
 def test_what_a_killed_packing_left_is_removed(tmp_path: Path, photos: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    left = tmp_path / f".p.{process.pid}.tmp"
+    left = tmp_path / ".p.0123abcd.tmp"
     left.mkdir()
     (left / "train-00000.tfrecord").write_bytes(b"half")
-    running = tmp_path / f".p.{os.getppid()}.old"
-    running.mkdir()
-    own = tmp_path / f".p.{os.getpid()}.tmp"  # of an earlier process with this one's number
-    own.mkdir()
+    (tmp_path / ".p.lock").touch()
     pack.pack(options(f"ibug:{photos}"), tmp_path / "p", PACK, progress=False)
-    assert not left.exists() and not own.exists() and running.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "p"}
+
+
+def test_of_two_packings_at_once_one_does_the_work(tmp_path: Path, photos: Path) -> None:
+    command = [sys.executable, "-c", "from efld_tf.cli import data; data.entry()",
+               "pack", f"ibug:{photos}", str(tmp_path / "p")]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("packed 20 faces" in text for text in told) == 1
+    assert read_manifest(tmp_path / "p").faces("train") == 20
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "p"}

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -87,7 +88,9 @@ def test_json_lines_have_the_agreed_form(tmp_path: Path) -> None:
     (result,) = _results(tmp_path / "photos", "a.png")
     lines = (_write(tmp_path, result) / "faces.jsonl").read_text().splitlines()
     first = json.loads(lines[0])
-    assert list(first) == ["image", "points", "box", "identity", "attributes", "upright"]
+    assert list(first) == ["image", "points", "box", "identity", "attributes", "upright",
+                           "image_size"]
+    assert first["image_size"] == [160, 120]
     assert (first["image"], first["identity"], first["upright"]) == ("a.png", "a.png", True)
     assert first["attributes"] == {"score": 0.9123, "confidence": 0.75}
     face = _face(track=3).annotated("v/clip.mp4")
@@ -133,6 +136,22 @@ def test_what_tools_are_given_comes_back(tmp_path: Path, orientation: int) -> No
             np.testing.assert_allclose(record.points, face.points, atol=0.01)
             np.testing.assert_allclose(record.box, face.box, atol=0.01)
             np.testing.assert_array_equal(images.read(record), result.image)
+
+
+@pytest.mark.parametrize("reader", ["json:{}/faces.jsonl", "csv:{}/faces.csv"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photo_that_was_resized_since_is_told(
+    tmp_path: Path, reader: str, orientation: int
+) -> None:
+    photos = tmp_path / "photos"
+    output = _write(tmp_path, *_results(photos, "a.png", orientation=orientation), root=photos)
+    source = f"{reader.format(output)}?schema=ibug51&images={photos}"
+    truth = sources.read(source).records
+    _photo(photos / "a.png", (320, 240), orientation)
+    with refuses("sizes=scale"):
+        sources.read(source)
+    for face, true in zip(sources.read(f"{source}&sizes=scale").records, truth, strict=True):
+        np.testing.assert_allclose(face.points, true.points * 2 + 0.5, atol=0.01)
 
 
 def test_what_was_given_to_tools_is_never_replaced(tmp_path: Path) -> None:
@@ -199,7 +218,8 @@ def test_the_table_has_a_column_for_each_coordinate(tmp_path: Path) -> None:
     assert list(first)[:8] == \
         ["image", "frame", "upright", "seconds", "face", "track", "score", "confidence"]
     names = schemas.get("ibug51").names
-    assert list(first)[12:] == [f"{name}_{axis}" for name in names for axis in "xy"]
+    assert (first["image_width"], first["image_height"]) == ("160", "120")
+    assert list(first)[14:] == [f"{name}_{axis}" for name in names for axis in "xy"]
     assert (second["face"], second["frame"], second["track"], second["seconds"]) == \
         ("1", "", "", "")
     _close(float(first[f"{names[9]}_y"]), result.faces[0].points[9, 1])
@@ -285,22 +305,63 @@ def test_png_where_jpeg_would_smear_or_cannot(
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("partial", [True, False])
 def test_lines_are_whole_whatever_ends_the_run(
-    tmp_path: Path, error: type[BaseException] | None
+    tmp_path: Path, error: type[BaseException] | None, partial: bool
 ) -> None:
     path = tmp_path / "faces.jsonl"
     path.write_text("old\n")
-    try:
-        with LineFile(path) as file:
-            file.write("one")
-            file.write("two")
-            if error:
-                file._file.write(b"cut of")  # as Ctrl-C in the middle of a line would leave it
-                raise error
-    except (KeyboardInterrupt, ValueError):
-        pass
-    assert path.read_text() == ("old\n" if error is ValueError else "one\ntwo\n")
-    assert os.listdir(tmp_path) == ["faces.jsonl"]
+    with suppress(KeyboardInterrupt, ValueError), LineFile(path, partial) as file:
+        file.write("one")
+        file.write("two")
+        if error:
+            file._file.write(b"cut of")  # as Ctrl-C in the middle of a line would leave it
+            raise error
+    kept = error is None or (partial and error is KeyboardInterrupt)
+    part = tmp_path / "faces.jsonl.part"
+    assert path.read_text() == ("one\ntwo\n" if kept else "old\n")
+    assert part.exists() == (partial and not kept)
+    if part.exists():
+        assert part.read_text() == "one\ntwo\n"
+    assert {*os.listdir(tmp_path)} <= {path.name, part.name}
+
+
+def test_what_killed_runs_found_is_kept_under_names_of_their_own(tmp_path: Path) -> None:
+    results = _results(tmp_path / "photos", "a.png", "b.png")
+    for killed in ("faces_killed", "faces_killed2"):
+        output = _write(tmp_path, results[0], kinds=("json", "csv", "cvat"), root=tmp_path)
+        faces = (output / "faces.jsonl").read_bytes()
+        (output / "faces.jsonl").rename(output / "faces.jsonl.part")
+        for name in ("faces.csv", "cvat/annotations.xml"):  # cut in the last face
+            content = (output / name).read_bytes()
+            cut = content[:-30] if name == "faces.csv" else content.rpartition(b"<image")[0] \
+                + content.rpartition(b"  </image>")[0].rpartition(b"<image")[1]
+            (output / f"{name}.part").write_bytes(cut)
+            (output / name).unlink()
+        with Outputs(output, ("json",), "ibug51") as outputs:
+            pass
+        assert (output / f"{killed}.jsonl").read_bytes() == faces
+        table = (output / f"{killed}.csv").read_bytes()
+        assert content != table and table.count(b"\n") == 2
+        assert output / f"{killed}.jsonl" in outputs.recovered
+        assert not [*output.rglob("*.part")]
+        shutil.rmtree(output / "cvat")
+    # Nothing is left of a run that had found nothing.
+    (output / "faces.jsonl.part").write_bytes(b'{"ima')
+    (output / "faces.csv.part").write_bytes(b"image,frame\r\na")
+    with Outputs(output, ("json",), "ibug51") as outputs:
+        assert outputs.recovered == []
+    assert {path.name for path in output.iterdir()} == {
+        f"faces_killed{number}.{suffix}" for number in ("", "2") for suffix in ("jsonl", "csv")}
+
+
+def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:
+    results = _results(tmp_path / "photos", "a.png")
+    with Outputs(tmp_path / "predictions", ("json",), "ibug51") as outputs:
+        with refuses(tmp_path / "predictions", "another"):
+            _write(tmp_path, *results)
+        outputs.write(results[0])
+    assert os.listdir(tmp_path / "predictions") == ["faces.jsonl"]
 
 
 def test_no_result_writes_nothing_and_no_face_an_empty_table(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -21,7 +20,7 @@ from efld_tf.data.manifest import read_manifest, write_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.models import checkpoint
-from efld_tf.training import pseudo_labels, recipe, rounds, run, task
+from efld_tf.training import pseudo_labels, recipe, rounds, run, run_folder, task
 from tests import faces
 from tests.errors import refuses
 from tests.trained import float_predictor
@@ -362,9 +361,8 @@ def test_a_damaged_shard_of_unlabelled_faces_is_named(
 def test_what_a_killed_labelling_left_is_removed(
     photos: Path, whole: Path, tmp_path: Path
 ) -> None:
-    """Also that of a process of the same number, as in a container that was started again."""
     packed = packed_photos(photos)
-    left = tmp_path / f".new.{os.getpid()}.tmp"
+    left = tmp_path / ".new.0123abcd.tmp"
     left.mkdir()
     (left / "train-00000.tfrecord").write_bytes(b"half")
     pseudo_labels.write(packed, tmp_path / "new", whole / "best.h5", HEAD, progress=False)
@@ -393,7 +391,7 @@ def test_packed_faces_are_a_source_of_a_recipe(photos: Path, whole: Path) -> Non
     path = write_recipe(photos, name="from_packed", **changes)
     # Determinism would be switched on for the whole process.
     result = run.train(recipe.load(path, ["training.deterministic=false"]), progress=False)
-    faces, of_photos = (json.loads((folder / run.DATA_FILE).read_text())
+    faces, of_photos = (json.loads((folder / run_folder.DATA_FILE).read_text())
                         for folder in (result.folder, whole / "round_0"))
     assert faces["packed"] == of_photos["labelled"]
     # Sums are not made in the same order, and eight steps are far from having settled.

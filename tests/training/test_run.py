@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +26,9 @@ from efld_tf.annotations import sources
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.models import checkpoint
-from efld_tf.training import averaging, recipe, run
+from efld_tf.training import averaging, recipe, run, run_folder
 from tests import faces
-from tests.errors import assert_told, refuses
+from tests.errors import assert_error_line, assert_told, refuses
 
 
 def write_recipe(folder: Path, **training) -> Path:
@@ -138,6 +140,186 @@ def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupt
     assert [e["nme_percent"] for e in whole] == [e["nme_percent"] for e in resumed]
 
 
+def wait_for_checkpoint(process: subprocess.Popen, folder: Path, least_step: int) -> None:
+    """Waits until a run has saved a checkpoint of at least that step."""
+    deadline = time.monotonic() + 300
+    while newest_checkpoint(folder) < least_step:
+        assert process.poll() is None, process.communicate()[1]  # it ended by itself
+        assert time.monotonic() < deadline, "it does not get on"
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_saves_and_resumes_to_the_same_result(
+    photos: Path, uninterrupted: Path, stop: signal.Signals
+) -> None:
+    path, name = write_recipe(photos, checkpoint_interval=1000), f"stopped_{stop.name}"
+    folder = photos / "runs" / name
+    process = start(path, "--set", f"name={name}")
+    wait_for_checkpoint(process, folder, 8)
+    process.send_signal(stop)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 128 + stop and out == "" and "Traceback" not in err
+    saved = newest_checkpoint(folder)
+    assert 8 <= saved < 48
+    if saved % 8:  # it was training, not validating
+        assert_told(err, folder, f"step {saved}")
+    assert not (folder / ".lock").exists()
+    process = start(path, "--set", f"name={name}")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert_told(err, "resuming", f"step {saved}")
+    assert same(folder, uninterrupted)
+
+
+def test_checkpoints_come_by_time(photos: Path, uninterrupted: Path) -> None:
+    path = write_recipe(photos, checkpoint_interval=1000, checkpoint_seconds=1e-6)
+    process = start(path, "--set", "name=timed", "--quiet")
+    wait_for_checkpoint(process, photos / "runs" / "timed", 2)
+    process.kill()
+    process.communicate()
+    assert 2 <= newest_checkpoint(photos / "runs" / "timed") < 48
+    assert start(path, "--set", "name=timed", "--quiet").wait(300) == 0
+    assert same(photos / "runs" / "timed", uninterrupted)
+
+
+def same(folder: Path, other: Path) -> bool:
+    """Whether two runs have come to the same weights by the same validations."""
+    expected, found = weights(other / "best.h5"), weights(folder / "best.h5")
+    histories = ([entry["nme_percent"] for entry in runs.validation_history(one)]
+                 for one in (folder, other))
+    return len({str(history) for history in histories}) == 1 and expected.keys() == found.keys() \
+        and all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.fixture(scope="module")
+def killed_run(photos: Path) -> Path:
+    """A run that was killed after step 16, with two checkpoints."""
+    process = start(write_recipe(photos), "--set", "name=left")
+    wait_for_checkpoint(process, photos / "runs" / "left", 16)
+    process.kill()
+    process.communicate()
+    return photos / "runs" / "left"
+
+
+@pytest.fixture
+def left(photos: Path, killed_run: Path) -> Iterator[Path]:
+    """The same for each test, since the name of a run is that of its folder."""
+    copy = photos / "runs" / "copy"
+    shutil.copytree(killed_run, copy)
+    (copy / "recipe.yaml").write_text(
+        (killed_run / "recipe.yaml").read_text().replace("name: left", "name: copy"))
+    yield copy
+    shutil.rmtree(copy)
+
+
+def newest_data(folder: Path) -> Path:
+    """The values of a run's newest checkpoint."""
+    return folder / f"checkpoints/ckpt-{newest_checkpoint(folder)}.data-00000-of-00001"
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "missing": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "changed": lambda path: path.write_bytes(path.read_bytes()[:-400] + bytes(400)),
+    "index missing": lambda path: path.with_suffix(".index").unlink(),
+    "index cut": lambda path: os.truncate(path.with_suffix(".index"), 99),
+    "no state": lambda path: (path.parent / "checkpoint").unlink(),
+    "empty state": lambda path: (path.parent / "checkpoint").write_bytes(b""),
+    "state of lies": lambda path: (path.parent / "checkpoint").write_text(
+        'model_checkpoint_path: "ckpt-999"\n'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_of_damaged_checkpoints_the_newest_whole_one_is_taken(left: Path, damage: str) -> None:
+    path, step = newest_data(left), newest_checkpoint(left)
+    DAMAGES[damage](path)
+    expected = step if "state" in damage else step - 4
+    found, told = run_folder.newest_checkpoint(left)
+    assert found == expected
+    assert [f"ckpt-{step}" in text for text in told] == [True] * (expected != step)
+    assert tf.train.latest_checkpoint(str(left / "checkpoints")) == \
+        str(left / f"checkpoints/ckpt-{expected}")
+
+
+def test_a_damaged_checkpoint_costs_its_steps_alone(
+    photos: Path, uninterrupted: Path, left: Path
+) -> None:
+    step = newest_checkpoint(left)
+    DAMAGES["cut"](newest_data(left))
+    _, err = (process := start(write_recipe(photos), "--set", "name=copy")).communicate()
+    assert process.returncode == 0, err
+    assert_told(err, left / f"checkpoints/ckpt-{step}", "damaged")
+    assert_told(err, "resuming", f"step {step - 4}")
+    assert same(left, uninterrupted)
+
+
+def test_what_is_left_of_a_run_is_never_trained_from_the_start(photos: Path, left: Path) -> None:
+    asked = recipe.load(write_recipe(photos), ["name=copy"])
+    history = (left / "validation.jsonl").read_bytes()
+    for path in (left / "checkpoints").glob("ckpt-*.data*"):
+        path.write_bytes(b"")
+    with refuses("checkpoint", left, path=left / "checkpoints"):
+        run.train(asked, progress=False)
+    shutil.rmtree(left / "checkpoints")
+    with refuses("checkpoint", left, path=left / "checkpoints"):
+        run.train(asked, progress=False)
+    assert (left / "validation.jsonl").read_bytes() == history
+    (left / "validation.jsonl").write_bytes(history[:-9])
+    with refuses("line", path=left / "validation.jsonl", line=history.count(b"\n")):
+        runs.validation_history(left)
+    (left / "data.json").write_bytes(b'{"a": {')
+    with refuses("delete", path=left / "data.json"):
+        run.train(asked, progress=False)
+
+
+def test_steps_and_intervals_may_change_on_resuming(photos: Path, uninterrupted: Path) -> None:
+    folder = photos / "runs" / "longer"
+    shutil.copytree(uninterrupted, folder)
+    text = (folder / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(text.replace("name: whole", "name: longer"))
+    path = write_recipe(photos, steps=56, validation_interval=4, log_interval=4)
+    process = start(path, "--set", "name=longer")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert_told(err, "resuming", "step 48")
+    steps = [entry["step"] for entry in runs.validation_history(folder)]
+    assert steps == [8, 16, 24, 32, 40, 48, 52, 56]
+    process = start(path, "--set", "name=longer", "--set", "training.steps=50")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert_told(err, folder, "step 56", "training.steps")
+    process = start(path, "--set", "name=longer", "--set", "training.learning_rate=0.1")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert_error_line(err, folder, "training.learning_rate", "--set", "--init-from")
+
+
+def test_a_second_training_into_one_folder_is_told(photos: Path) -> None:
+    path = write_recipe(photos)
+    first = start(path, "--set", "name=both", "--set", "training.steps=5000")
+    wait_for_checkpoint(first, photos / "runs" / "both", 4)
+    _, err = start(path, "--set", "name=both", "--set", "training.steps=5000").communicate()
+    assert_error_line(err, photos / "runs" / "both", "another")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(300) == 128 + signal.SIGTERM
+
+
+def test_a_full_disk_is_told_with_the_path_and_what_is_kept(photos: Path) -> None:
+    """A limit of the size of files stands for the disk's, which a test cannot fill."""
+    path = write_recipe(photos)
+    # Not even a first checkpoint can be saved.
+    process = subprocess.run(
+        [sys.executable, "-m", "efld_tf.cli.train", str(path), "--set", "name=full", "--quiet"],
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))
+    assert process.returncode == 2, process.stderr
+    assert_error_line(process.stderr, photos / "runs" / "full")
+    assert start(path, "--set", "name=full", "--set", "training.steps=8", "--quiet").wait(300) == 0
+
+
 @pytest.mark.parametrize(
     "precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.long)])
 def test_mixed_precision(photos: Path, uninterrupted: Path, precision: str) -> None:
@@ -239,10 +421,10 @@ def test_a_run_of_an_older_version_is_known(
             del tree["training"]["precision"]
         (found.folder / "recipe.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
         if known:
-            run.check_folder(found)
+            run_folder.check(found)
         else:
             with refuses(found.folder, "training.precision", value):
-                run.check_folder(found)
+                run_folder.check(found)
 
 
 def test_a_checkpoint_of_another_version_is_not_resumed(photos: Path, uninterrupted: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -16,8 +15,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from efld_tf import files
-from efld_tf.annotations.ibug import pts_text
+from efld_tf import files, folders
+from efld_tf.annotations import pts
 from efld_tf.annotations.synthetic.landmarks import FORMATS
 from efld_tf.annotations.synthetic.render import (
     GENERATOR_VERSION,
@@ -70,19 +69,13 @@ def write_dataset(
     }
     if _is_written(folder, description):
         return
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    with folders.new_folder(folder) as temporary:
         write = partial(_write_face, temporary, schema, seed, size)
         faces = _run(write, count, workers or os.cpu_count() or 1)
         lines = list(tqdm(faces, total=count, desc=f"{schema} faces", disable=not progress))
         if schema == "wflw98":
             files.write_text(temporary / WFLW_LIST, "".join(lines))
         files.write_json(temporary / DESCRIPTION, description)
-        os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def wflw_line(face: SyntheticFace, name: str) -> str:
@@ -163,5 +156,5 @@ def _write_face(folder: Path, schema: str, seed: int, size: int, index: int) -> 
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR), quality)
     (folder / f"{name}.jpg").write_bytes(encoded.tobytes())
     if schema != "wflw98":
-        (folder / f"{name}.pts").write_text(pts_text(face.points[schema]), encoding="utf-8")
+        (folder / f"{name}.pts").write_text(pts.text(face.points[schema]), encoding="utf-8")
     return wflw_line(face, f"{name}.jpg")

@@ -43,7 +43,7 @@ from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import cvat_tracks
 from efld_tf.annotations.tools.cvat_images import Drawn, Images
 from efld_tf.annotations.tools.cvat_tasks import Tasks, whole_number
-from efld_tf.annotations.tools.drawn import IGNORE, Options, faces, stated_size
+from efld_tf.annotations.tools.drawn import IGNORE, Options, faces
 from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.arrays import Floats
 from efld_tf.errors import DataError
@@ -62,6 +62,7 @@ def read(
     *,
     schema: str | None = None,
     images: str | None = None,
+    prefix: str = "",
     video: str | None = None,
     frames: str = cvat_tracks.INTERPOLATED,
     names: str = "match",
@@ -74,6 +75,8 @@ def read(
     Args:
       schema: `NAME` or `FILE.yaml`; required.
       images: the folder with the images or the video; by default the file's, or `images` in it.
+      prefix: the start of image names that stands for the folder of images, such as a path on
+        another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
       video: the video, for exports of a job, which do not name it, if it has another name now, or
         if there are frames of another one beside it.
       frames: `interpolated`, the default, reads keyframes and what CVAT placed between two of them;
@@ -90,7 +93,7 @@ def read(
     """
     options = Options.parse(schema, names, first, category, origin)
     choice("frames", frames, cvat_tracks.FRAMES)
-    folders = image_folders(images, [path.parent, path.parent / "images"])
+    folders = image_folders(images, [path.parent, path.parent / "images"], prefix)
     document = _Document(path, same_order=names == IGNORE)
     for event in xml_events.read(path, "annotations", "CVAT"):
         if isinstance(event, DataError):
@@ -196,12 +199,11 @@ class _Document:
             for key in ("task_id", "subset", "name", "id", "width", "height"))
         image = Drawn(task, subset, name, number, line)
         self.images.append(image)
-        if all(size):
-            try:
-                width, height = (whole_number(text, self._path, line) for text in size)
-                image.size = stated_size(width, height)
-            except DataError as error:
-                image.error = error
+        try:
+            width, height = size
+            image.size = parsing.stated_size(width, height, self._path, line)
+        except DataError as error:
+            image.error = error
         return image
 
     def _add_to_image(self, drawing: _Drawing, image: Drawn) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from efld_tf.annotations import image_paths, listing, parsing
+from efld_tf.annotations.image_paths import ImageFolders
 from efld_tf.annotations.tools.cvat_tasks import Task, whole_number
 from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.errors import DataError, EfldError
@@ -44,7 +45,7 @@ class Images:
     """The images of a file."""
 
     def __init__(
-        self, path: Path, folders: list[Path], tasks: Mapping[str, Task], video: str | None,
+        self, path: Path, folders: ImageFolders, tasks: Mapping[str, Task], video: str | None,
         told: bool,
     ):  # fmt: skip
         """Takes where images may be.
@@ -68,7 +69,8 @@ class Images:
                 raise EfldError(f"video: {video} is not a file")
             if len(tasks) > 1:
                 raise EfldError(f"video: {path} has {len(tasks)} tasks, not that of one video")
-            self._video, self.folders = file.name, [file.parent, *folders]
+            self._video = file.name
+            self.folders = ImageFolders([file.parent, *folders], folders.prefix)
 
     def order(self) -> Callable[[str], int]:
         """A function from the numbers of tasks to their places in the file."""
@@ -101,9 +103,9 @@ class Images:
             if not self._told:
                 self._check_alone(task, exported)
             return Picture(exported, drawn.shapes, self._path, drawn.line, upright=True,
-                           size=drawn.size or task.frame_size, identity=identity)
+                           size=drawn.size or task.frame_size(self._path), identity=identity)
         return Picture(self._video_of(task), drawn.shapes, self._path, drawn.line, frame=frame,
-                       size=drawn.size or task.frame_size, identity=identity)
+                       size=drawn.size or task.frame_size(self._path), identity=identity)
 
     def _task(self, drawn: Drawn) -> Task:
         if drawn.task in self._tasks:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from efld_tf.annotations import parsing
-from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.errors import DataError
 
 # Years of video, and more tasks than a project has.
@@ -51,10 +50,9 @@ class Task:
         """Whether its frames are those of a video."""
         return bool(self.source or self.width) or self.mode == "interpolation"
 
-    @property
-    def frame_size(self) -> tuple[int, int] | None:
-        """Width and height of the video's frames in pixels, if the file states them."""
-        return stated_size(self.width, self.height)
+    def frame_size(self, path: Path) -> tuple[int, int] | None:
+        """Width and height of the video's frames in pixels; see `parsing.stated_size`."""
+        return parsing.stated_size(self.width, self.height, path)
 
     def frame(self, number: int, path: Path, line: int) -> int:
         """The frame of the video with that number in the file.

@@ -379,11 +379,3 @@ def _of_image(error: DataError, picture: Picture) -> DataError:
     if error.line is not None:
         return error
     return DataError(error.path, f"image {parsing.shorten(picture.name)}: {error.reason}")
-
-
-def stated_size(width: object, height: object) -> tuple[int, int] | None:
-    """An image's size as an annotation states it; None if it does not, or with nonsense."""
-    size = [int(value) for value in (width, height)
-            if isinstance(value, int | float) and not isinstance(value, bool)
-            and 1 <= value <= parsing.MAX_COORDINATE]
-    return (size[0], size[1]) if len(size) == 2 else None

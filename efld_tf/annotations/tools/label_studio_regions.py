@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from efld_tf.annotations import json_values, parsing
-from efld_tf.annotations.tools.drawn import stated_size
 from efld_tf.arrays import Floats
 from efld_tf.errors import DataError
 
@@ -90,7 +89,8 @@ def _add(region: Region, result: Mapping[str, Any], value: Mapping[str, Any], pa
         region.parent = result["parentID"]
     if kind and not region.kind:
         region.kind = kind
-        region.size = stated_size(result.get("original_width"), result.get("original_height"))
+        region.size = parsing.stated_size(
+            result.get("original_width"), result.get("original_height"), path)
         region.corners = _corners(kind, value, region.size, path)
         item = result.get("item_index", 0)
         if type(item) is not int or item < 0:

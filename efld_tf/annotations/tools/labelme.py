@@ -132,7 +132,7 @@ def _picture(file: Path, finder: _Images) -> Picture | None:
         name=finder.find(file, named or ""),
         shapes=shapes,
         path=file,
-        size=drawn.stated_size(content.get("imageWidth"), content.get("imageHeight")),
+        size=parsing.stated_size(content.get("imageWidth"), content.get("imageHeight"), file),
         upright=_upright(content),
         called=listing.folded(os.path.abspath(
             file.parent / ((named or "").replace("\\", "/") or file.stem))),

@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import IO, Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -100,6 +100,8 @@ class CvatWriter(LineFile):
     A folder gets the annotations, and the labels as CVAT's raw editor takes them for a new task.
     """
 
+    END = b"  </image>\n"
+
     def __init__(self, path: Path, schema: str, root: Path):
         """Takes the folder; arguments are those of `CocoWriter`."""
         super().__init__(path / CVAT_FILE)
@@ -152,7 +154,13 @@ class CvatWriter(LineFile):
                          f'ytl="{y0:.3f}" xbr="{x1:.3f}" ybr="{y1:.3f}"></box>')
         return lines
 
-    def _finish(self, file: BinaryIO) -> None:
+    @classmethod
+    def recover(cls, path: Path) -> Path | None:
+        """Takes the folder."""
+        return super().recover(path / CVAT_FILE)
+
+    @staticmethod
+    def _finish(file: IO[bytes]) -> None:
         file.write(b"</annotations>\n")
 
 

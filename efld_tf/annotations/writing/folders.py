@@ -12,8 +12,9 @@ from types import TracebackType
 import numpy as np
 
 from efld_tf import files
+from efld_tf.annotations import pts
 from efld_tf.annotations.coco import OCCLUDED, UNLABELLED, VISIBLE
-from efld_tf.annotations.ibug import Owners, pts_text
+from efld_tf.annotations.ibug import Owners
 from efld_tf.annotations.tools.yolo_data import IMAGES
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
 from efld_tf.errors import DataError
@@ -54,8 +55,8 @@ class _FolderWriter:
 class PtsWriter(_FolderWriter):
     """Writes an iBUG file for each face, in the photo's own rows and columns.
 
-    The files of `a.jpg` are called `a_K.pts`, or `a.jpg_K.pts` where `a_K` is read as the name of
-    another image that lies beside it.
+    The files of `a.jpg` are called `a_K.pts`, or `a.jpg_K.pts` where `a_K` may be the name of
+    another image, since one beside it is called so, or alike.
     """
 
     def __init__(self, path: Path, schema: str, root: Path):
@@ -75,7 +76,7 @@ class PtsWriter(_FolderWriter):
                                                      ".pts cannot say")
         names = [self._name(image, number) for number in range(len(faces))]
         for name, face in zip(names, faces, strict=True):
-            files.write_text(self.path / name, pts_text(face.points))
+            files.write_text(self.path / name, pts.text(face.points))
 
     def _name(self, image: AnnotatedImage, number: int) -> str:
         """The name of a face's file, which the reader takes as one of that image."""

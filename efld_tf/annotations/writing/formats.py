@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from efld_tf import files
+from efld_tf import folders
 from efld_tf.annotations.writing import names
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.documents import CocoWriter, CvatWriter
@@ -38,6 +38,8 @@ class JsonWriter(LineFile):
 
 class CsvWriter(LineFile):
     """Writes a table."""
+
+    BEFORE = 1  # the header's
 
     def __init__(
         self, path: Path, schema: str, root: Path, partial: bool = True, identity: bool = False
@@ -105,11 +107,18 @@ class OutputFormat:
           schema, root, options: as for the writer.
         """
         if self.is_folder:
-            path = stack.enter_context(files.new_folder(path))
+            path = stack.enter_context(folders.new_folder(path))
         else:
             options["partial"] = False
         writer: Writer = stack.enter_context(self.writer(path, schema, root, **options))
         return writer
+
+    def recover(self, folder: Path) -> Path | None:
+        """Completes what a killed command has left in a folder of outputs; see `LineFile`."""
+        writer = self.writer
+        if isinstance(writer, type) and issubclass(writer, LineFile):
+            return writer.recover(self.path(folder))
+        return None
 
     def beside(self, path: Path) -> Path:
         """Where it is written if JSON lines are written to `path`."""

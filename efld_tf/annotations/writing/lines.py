@@ -1,32 +1,33 @@
-"""Writes faces as JSON lines and as CSV.
-
-The file of a run appears when the run ends, also by Ctrl-C, and always holds whole lines.
-"""
+"""Writes faces as JSON lines and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
+from efld_tf import files
 from efld_tf.annotations.writing.annotated import (
     CONFIDENCE,
     SCORE,
     AnnotatedFace,
     AnnotatedImage,
 )
-from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
 
 # The columns of `csv_line` before the points.
 COLUMNS = ("image", "frame", "upright", "seconds", "face", "track", SCORE, CONFIDENCE,
            "box_x0", "box_y0", "box_x1", "box_y1")
+# Behind them: the size of the photo, by which a reader knows whether it was resized since.
+SIZE = ("image_width", "image_height")
 IDENTITY = "identity"
 # The keys of `json_line` that photos and videos have in common.
 KEYS = ("image", "points", "identity", "attributes")
@@ -63,6 +64,8 @@ def json_line(image: AnnotatedImage, face: AnnotatedFace) -> str:
         fields["frame"] = image.frame
     else:
         fields["upright"] = image.upright
+        if image.size is not None:
+            fields["image_size"] = [*image.size]
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -73,7 +76,7 @@ def _rounded(values: np.ndarray) -> list[float]:
 def csv_header(schema: str, identity: bool = False) -> str:
     """The columns of `csv_line`."""
     points = [f"{name}_{axis}" for name in schemas.get(schema).names for axis in "xy"]
-    return _cells([*COLUMNS, *([IDENTITY] if identity else []), *points])
+    return _cells([*COLUMNS, *SIZE, *([IDENTITY] if identity else []), *points])
 
 
 def csv_line(
@@ -90,6 +93,7 @@ def csv_line(
     return _cells([
         image.name, image.frame, int(image.frame is None and image.upright), seconds, number,
         face.track, _share(face, SCORE), _share(face, CONFIDENCE), *box,
+        *(image.size or ("", "")),
         *([face.identity or image.name] if identity else []),
         *("" if np.isnan(v) else f"{v:.3f}" for v in face.points.ravel()),
     ])  # fmt: skip
@@ -106,49 +110,95 @@ def _cells(values: Iterable[object]) -> str:
     return text.getvalue().removesuffix("\r\n")
 
 
+PART = ".part"  # behind the name of a file that is being written
+
+
 def is_kept(kind: type[BaseException] | None, partial: bool) -> bool:
     """Whether what was written is kept after an exception of that kind, or None."""
     return kind is None or (partial and issubclass(kind, KeyboardInterrupt | BrokenPipeError))
 
 
 class LineFile:
-    """Writes a text file line by line under a temporary name.
+    """Writes a text file line by line; every line is on its way to the disk when it is written.
 
-    The file gets its own name when the `with` block ends, and then holds whole lines only. If it
-    is partial, it also does so by Ctrl-C, or when nobody reads the output any more (`efld-predict
-    ... | head`). Any other exception drops it, and an older file stays.
+    The file gets its own name when the `with` block ends. If it is partial, it also does so when
+    the command is stopped, or when nobody reads the output any more (`efld-predict ... | head`);
+    until then its name has `.part` behind it, which it keeps after a kill and any other exception,
+    so that nothing is lost and an older file stays. If it is not partial, it is dropped instead.
     """
+
+    END = b"\n"  # behind each face or image
+    BEFORE = 0  # how often that is in the file before the first one
 
     def __init__(self, path: Path, partial: bool = True):
         self.path, self._partial = path, partial
-        self._atomic = atomic_path(path)
+        self._part = path.with_name(f"{path.name}{PART}") if partial \
+            else files.temporary_beside(path)
         self._whole = 0
 
     def __enter__(self) -> LineFile:
-        self._file: BinaryIO = open(self._atomic.__enter__(), "wb")
+        self._part.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = open(os.open(self._part, flags, 0o666), "wb", buffering=0)
         return self
 
     def write(self, line: str) -> None:
-        """Appends a line and its end; characters that are not UTF-8 are written as escapes."""
+        """Appends a line and its end; characters that are not UTF-8 are written as escapes.
+
+        Raises:
+          OSError: the disk is full, for example; the line is not in the file.
+        """
         content = f"{line}\n".encode(errors="backslashreplace")
-        self._file.write(content)
+        with files.errors_name(self.path):
+            written = 0
+            while written < len(content):
+                written += self._file.write(content[written:])
         self._whole += len(content)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
-        keep = is_kept(kind, self._partial)
         try:
-            if keep:
-                self._file.truncate(self._whole)  # a line that Ctrl-C cut in two
+            with self._file:
+                self._file.truncate(self._whole)  # without a line that was cut in two
                 self._file.seek(self._whole)
-                self._finish(self._file)
-            self._file.close()
+                if is_kept(kind, self._partial):
+                    self._finish(self._file)
+            if is_kept(kind, self._partial):
+                files.sync(self._part)
+                self._part.replace(self.path)
+                files.sync(self.path.parent)
         finally:
-            if keep:
-                kind = error = traceback = None
-            self._atomic.__exit__(kind, error, traceback)
+            if not self._partial:
+                self._part.unlink(missing_ok=True)
 
-    def _finish(self, file: BinaryIO) -> None:
+    @classmethod
+    def recover(cls, path: Path) -> Path | None:
+        """Completes what a killed command has left of a file, under a name of its own.
+
+        Returns:
+          The path of the recovered file; None if there is nothing of worth.
+        """
+        part = path.with_name(f"{path.name}{PART}")
+        if part.is_symlink() or not part.is_file():
+            return None
+        with open(part, "r+b") as file:
+            content = file.read()
+            whole = content.rfind(cls.END) + len(cls.END) \
+                if content.count(cls.END) > cls.BEFORE else 0
+            file.truncate(whole)
+            file.seek(whole)
+            if whole:
+                cls._finish(file)
+        if not whole:
+            part.unlink()
+            return None
+        names = (path.with_name(f"{path.stem}_killed{number}{path.suffix}")
+                 for number in itertools.chain([""], itertools.count(2)))
+        recovered = next(name for name in names if not os.path.lexists(name))
+        return part.rename(recovered)
+
+    @staticmethod
+    def _finish(file: IO[bytes]) -> None:
         """Writes what stands behind the last line."""

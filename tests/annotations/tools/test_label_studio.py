@@ -687,8 +687,9 @@ def _changed(**changes: Any) -> dict[str, Any]:
         (_changed(value={"keypointlabels": "a"}), ["'87'", "result 2", "labels"]),
         (_changed(item_index=-1), ["'87'", "result 2", "item_index"]),
         (_changed(original_width=9), ["'87'", "9 x 408", "408 x 408"]),
-        (_changed(original_width=10**9), ["'87'", "none", "408 x 408"]),
-        (_changed(original_width=float("nan")), ["'87'", "none", "408 x 408"]),
+        (_changed(original_width=10**9), ["'87'", "result 2", "width", "'408'"]),
+        (_changed(original_width=float("nan")), ["'87'", "result 2", "width", "'nan'"]),
+        (_changed(original_width=None, original_height=None), ["'87'", "none", "408 x 408"]),
         (_task(_annotation(*_points()), image=7), ["'87'", "'image'"]),
     ],
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -21,6 +23,7 @@ import numpy as np
 import pytest
 from PIL import ImageGrab
 
+from efld_tf import stopping
 from efld_tf.annotations.images import read_photo
 from efld_tf.runtime import pictures
 from efld_tf.runtime.camera import Camera
@@ -44,25 +47,35 @@ def _wait_for(happened: Callable[[], object], process: subprocess.Popen) -> None
     pytest.fail("it has not happened in a minute")
 
 
-def _interrupted(folder: Path, arguments: list[str], started: Callable[[], bool]) -> str:
-    """Runs the command until something is there, then presses Ctrl-C; returns its output."""
+def _interrupted(
+    folder: Path, arguments: list[str], started: Callable[[], bool],
+    stop: signal.Signals = signal.SIGINT,
+) -> str:
+    """Runs the command until something is there, then stops it; returns its output."""
     with subprocess.Popen([PROGRAM, *arguments], cwd=folder, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True) as process:
         _wait_for(started, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and err == "interrupted\n"
+    assert process.returncode == 128 + stop
+    assert err == ("interrupted\n" if stop == signal.SIGINT else f"stopped by {stop.name}\n")
     assert not list(folder.rglob(".*"))  # no temporary files
     return out
 
 
-def test_ctrl_c_leaves_whole_files(folder: Path) -> None:
+def _many(folder: Path, count: int = 1500) -> None:
+    """Makes a folder of many photos."""
     os.mkdir(folder / "many")
-    for index in range(1500):
+    for index in range(count):
         os.link(folder / "photos/2.png", folder / f"many/{index}.png")
+
+
+@pytest.mark.parametrize("stop", stopping.SIGNALS)
+def test_a_stop_leaves_whole_files(folder: Path, stop: signal.Signals) -> None:
+    _many(folder)
     drawn = folder / "predictions/pictures"
     out = _interrupted(folder, ["many", "--save", "pictures", "json", "csv"],
-                       lambda: drawn.exists() and len(os.listdir(drawn)) > 5)
+                       lambda: drawn.exists() and len(os.listdir(drawn)) > 5, stop)
     told = re.findall(r"many/(.*\.png): 1 face", out)
     found = lines(folder / "predictions/faces.jsonl")
     assert 5 < len(told) < 1500 and [face["image"] for face in found] == told
@@ -70,6 +83,57 @@ def test_ctrl_c_leaves_whole_files(folder: Path) -> None:
     assert table.endswith("\n") and table.count("\n") == len(told) + 1
     for name in told:
         assert read_photo(drawn / name).shape == (512, 512, 3)
+
+
+def test_a_kill_loses_nothing_that_was_found(folder: Path) -> None:
+    _many(folder)
+    parts = [folder / f"predictions/{name}.part" for name in ("faces.jsonl", "faces.csv")]
+    with subprocess.Popen([PROGRAM, "many", "--save", "pictures", "json", "csv"], cwd=folder,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        _wait_for(lambda: parts[1].exists() and parts[1].read_bytes().count(b"\n") > 9, process)
+        process.kill()
+        told = re.findall(r"many/(.*\.png): 1 face", process.communicate()[0])
+    found = [json.loads(line)["image"] for line in parts[0].read_text().splitlines()]
+    assert 8 < len(told) <= len(found) < 1500 and found[: len(told)] == told
+    # The next run keeps it beside its own.
+    out, _ = run(folder, "many/0.png", "--save", "pictures", "json", "csv")
+    for name in ("faces_killed.jsonl", "faces_killed.csv"):
+        assert_told(out, f"predictions/{name}", "killed")
+    kept = lines(folder / "predictions/faces_killed.jsonl")
+    assert [face["image"] for face in kept] == found
+    assert (folder / "predictions/faces_killed.csv").read_text().count("\n") == len(found) + 1
+    assert len(lines(folder / "predictions/faces.jsonl")) == 1
+    assert not [*folder.rglob("*.part"), *folder.rglob(".*")]
+
+
+def test_a_full_disk_is_told_with_the_path_and_whole_lines_stay(folder: Path) -> None:
+    """A limit of the size of files stands for the disk's, which a test cannot fill."""
+    _many(folder, 60)
+    (folder / "predictions").mkdir()
+    older = run(folder, "many/0.png", "--save", "json") and lines(
+        folder / "predictions/faces.jsonl")
+    with subprocess.Popen([PROGRAM, "many", "--save", "json"], cwd=folder, stderr=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True, preexec_fn=lambda: resource.setrlimit(
+                              resource.RLIMIT_FSIZE, (20_000, 20_000))) as process:
+        out, err = process.communicate()
+    assert process.returncode == 2
+    assert_error_line(err, "predictions/faces.jsonl", "large")
+    kept = lines(folder / "predictions/faces.jsonl.part")
+    assert 5 < len(kept) < 60 and len(kept) == out.count("1 face")
+    assert lines(folder / "predictions/faces.jsonl") == older
+
+
+def test_a_second_run_into_one_folder_is_told(folder: Path) -> None:
+    _many(folder)
+    with subprocess.Popen([PROGRAM, "many", "--save", "json"], cwd=folder,
+                          stdout=subprocess.PIPE, text=True) as process:
+        _wait_for((folder / "predictions/faces.jsonl.part").exists, process)
+        _, err = run(folder, "photos", code=2)
+        assert_error_line(err, "predictions", "another")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate()
+    assert len(lines(folder / "predictions/faces.jsonl")) == out.count("1 face")
+    assert os.listdir(folder / "predictions") == ["faces.jsonl"]
 
 
 def test_ctrl_c_leaves_a_whole_video(folder: Path, faces: list[np.ndarray]) -> None:

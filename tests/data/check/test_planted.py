@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from efld_tf.annotations import sources
+from efld_tf.annotations import pts, sources
 from efld_tf.annotations.images import read_photo
-from efld_tf.annotations.synthetic.dataset import pts_text
 from efld_tf.data import pack
 from efld_tf.data.check import exclusions, findings, report
 from efld_tf.data.check.run import Report
@@ -36,12 +35,12 @@ def copy(record: sources.FaceRecord, folder: Path, name: str | None = None) -> P
     name = name or record.image.stem
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(record.image, folder / f"{name}.jpg")
-    (folder / f"{name}.pts").write_text(pts_text(record.points))
+    (folder / f"{name}.pts").write_text(pts.text(record.points))
     return folder / f"{name}.jpg"
 
 
 def annotate(image: Path, points: np.ndarray) -> None:
-    image.with_suffix(".pts").write_text(pts_text(points))
+    image.with_suffix(".pts").write_text(pts.text(points))
 
 
 @pytest.fixture(scope="module")
