@@ -80,10 +80,16 @@ def convert(
     if to == "csv":
         options["identity"] = any(face.identity is not None
                                   for image in images for face in image.faces)
-    written, refused = [], []
+    written: list[AnnotatedImage] = []
+    refused: list[DataError] = []
     with ExitStack() as stack:
         writer = form.open_whole(stack, output, found.schema, root, **options)
         for image in tqdm(images, desc=f"writing {to}", unit="image", disable=not progress):
+            if form.name == "pts" and on_error == "skip":
+                image, partial = _of_all_points(image, root)
+                refused += partial
+                if not image.faces:
+                    continue
             try:
                 _check(image, root, form)
                 writer.write(image)
@@ -123,6 +129,16 @@ def _check(image: AnnotatedImage, root: Path, form: OutputFormat) -> None:
     turns = form.name == "pts" and image.upright
     if image.size is None and image.frame is None and (form.name not in OWN_PIXELS or turns):
         raise DataError(root / image.name, f"its size cannot be read, which {form.name} needs")
+
+
+def _of_all_points(
+    image: AnnotatedImage, root: Path
+) -> tuple[AnnotatedImage, list[DataError]]:
+    """An image without the faces that lack a point, and an error for each of these."""
+    errors = [DataError(root / image.name, f"face {number}: a point is not annotated, which .pts "
+                                           "cannot say")
+              for number, face in enumerate(image.faces) if not face.present.all()]
+    return replace(image, faces=[face for face in image.faces if face.present.all()]), errors
 
 
 def check_free(output: Path, form: OutputFormat, force: bool = False) -> None:

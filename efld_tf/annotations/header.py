@@ -13,6 +13,7 @@ import numpy as np
 
 from efld_tf.annotations import by_pillow, decoding, image_kinds, parsing
 from efld_tf.arrays import Floats
+from efld_tf.errors import DataError
 
 MAX_FILE_BYTES = 1 << 28
 _HEAD_BYTES = 1 << 12
@@ -69,6 +70,17 @@ def read_header(path: Path) -> Header | None:
                     png.width, png.height, decoding.orientation(png.metadata, path))
             if kind is not None:
                 return _by_pillow(file, kind, path)
+    return None
+
+
+def read_video_header(path: Path) -> Header | None:
+    """The size of a video's frames as they are shown; None if it is none that can be read."""
+    from efld_tf.annotations import images
+
+    if path.suffix.lower() in images.VIDEO_SUFFIXES:
+        with contextlib.suppress(DataError):
+            height, width = images.open_container(path).read(0).shape[:2]
+            return Header(width, height, 1)
     return None
 
 

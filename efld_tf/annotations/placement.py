@@ -17,7 +17,7 @@ import numpy as np
 
 from efld_tf.annotations import missing as marks
 from efld_tf.annotations import orientation, units
-from efld_tf.annotations.header import Header, read_header
+from efld_tf.annotations.header import Header, read_header, read_video_header
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.arrays import Floats
 from efld_tf.errors import DataError, EfldError
@@ -246,10 +246,11 @@ class Placer:
                    "photo's cannot be read")
 
     def _header(self, record: FaceRecord) -> Header | None:
-        if record.frame is not None:
+        if record.frame is not None and record.image_size is None:
             return None
         if self._image is None or self._image[0] != record.image:
-            self._image = (record.image, read_header(record.image))
+            read = read_header if record.frame is None else read_video_header
+            self._image = (record.image, read(record.image))
         return self._image[1]
 
     def _scaled(self, record: FaceRecord, header: Header | None, path: Path) -> FaceRecord:

@@ -1,12 +1,14 @@
 """Matches the names that a file gives its points with the points of a schema.
 
 Names decide over the order in which they stand: a table sorted by name has `10` behind `1`. They
-are matched by what the schema calls its points, or by their number, as in `7`, `p7` or `point-07`.
+are matched by what the schema calls its points, or by their number, as in `7`, `p7` or `point-07`;
+numbers beside names of the schema are none of points, unless the user says where they start.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TypeVar
@@ -22,10 +24,11 @@ MOST_LISTED = 8
 
 
 def simplified(name: str) -> str:
-    """A name without upper case, and with `_` for any other separator."""
+    """A name without upper case, with composed letters, and with `_` for any other separator."""
     if re.match(r"\s*[-+]\d", name):  # a number with a sign is no number of a point
         return name.strip()
-    return re.sub(r"[\s_.\-:/\[\]()]+", "_", name.casefold()).strip("_")
+    name = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return re.sub(r"[\s_.\-:/\[\]()]+", "_", name).strip("_")
 
 
 # How to go on where names cannot be matched, if the reader has that option.
@@ -53,15 +56,27 @@ def match(
     simple = {name: simplified(name) for name in names}
     unknown = [name for name in names if simple[name] not in own]
     indices = {name: own[simple[name]] for name in names if simple[name] in own}
-    if digits := {name: int(simple[name]) for name in unknown
-                  if re.fullmatch(r"\d{1,4}", simple[name], re.ASCII)}:
-        indices |= _from_numbers(digits, schema, first, start)
-        unknown = [name for name in unknown if name not in digits]
+    digits = {name: int(simple[name]) for name in unknown
+              if re.fullmatch(r"\d{1,4}", simple[name], re.ASCII)}
+    if indices and digits:
+        if more and len({*indices.values()}) == len(own):
+            digits = {}
+        elif first is None:
+            raise EfldError(f"{_listed([*digits])} beside names of {schema}: name all points "
+                            f"alike, or delete what is none. {start} if these number points, too")
     # `eye_5` is no point 5 beside the names `eye_0` to `eye_4`.
-    numbers = numbered(unknown) if not indices else None
-    if numbers is not None:
-        indices = _from_numbers(numbers, schema, first, start)
-    elif unknown and not (more and len({*indices.values()}) == len(own)):
+    numbers = digits or (None if indices else numbered(unknown))
+    if more and not indices:
+        whole = [family for family in _families(unknown) if len(family) == len(own)]
+        if len(whole) > 1:
+            raise EfldError(f"both {_listed([*whole[0]][:2])} and {_listed([*whole[1]][:2])} and "
+                            f"so on may be the points of {schema}: keep one of them")
+        numbers = whole[0] if whole else numbers
+    if numbers:
+        indices |= _from_numbers(numbers, schema, first, start)
+        unknown = [name for name in unknown if name not in numbers]
+    if unknown and not (more and len({*indices.values()}) == len(own)):
+        unknown = beside_numbers(unknown)
         unused = [name for name in schemas.get(schema).names
                   if simplified(name) not in simple.values()]
         raise EfldError(
@@ -123,6 +138,22 @@ def numbered(names: Sequence[str]) -> dict[str, int] | None:
     if not found or len({match and match[1] for match in found.values()}) != 1:
         return None
     return {name: int(match[2]) for name, match in found.items() if match is not None} or None
+
+
+def beside_numbers(names: Sequence[str]) -> list[str]:
+    """The names that are not numbered like most of them; all, if there are no such numbers."""
+    family = max(_families(names), key=len, default={})
+    others = [name for name in names if name not in family]
+    return others if 0 < len(others) < len(family) else [*names]
+
+
+def _families(names: Sequence[str]) -> list[dict[str, int]]:
+    """The numbers at the end of names, of each set of names that are otherwise alike."""
+    families: dict[str, dict[str, int]] = {}
+    for name in names:
+        if found := re.fullmatch(r"([^\d+-]*)(\d{1,4})", simplified(name), re.ASCII):
+            families.setdefault(found[1], {})[name] = int(found[2])
+    return [*families.values()]
 
 
 def _from_numbers(

@@ -288,6 +288,10 @@ def _natural(name: str) -> tuple[list[int | str], str]:
 def _named(candidates: Sequence[_Candidate]) -> tuple[list[Input], Path]:
     """The inputs, each once, with their names, and the folder that all files are in."""
     files = {_real(file): file for file in reversed(candidates) if isinstance(file, _FoundFile)}
+    # Links of their photo's name, as YOLO data sets have, are no further photos beside it.
+    files = {real: file for real, file in files.items()
+             if not os.path.islink(real) or os.path.basename(other := os.path.realpath(real))
+             != os.path.basename(real) or other not in files}
     bases = {file.base for file in files.values()}
     root = Path(os.path.commonpath(bases) if bases else os.getcwd())
     items: list[Input] = []
@@ -297,7 +301,7 @@ def _named(candidates: Sequence[_Candidate]) -> tuple[list[Input], Path]:
             items.append(candidate)
         elif isinstance(candidate, Url):
             items.append(_address(candidate, images))
-        elif files[_real(candidate)] is candidate:
+        elif files.get(_real(candidate)) is candidate:
             image = candidate.absolute.relative_to(root).as_posix()
             kind = VideoFile if candidate.path.suffix.lower() in VIDEO_SUFFIXES else Photo
             name = image.removesuffix(candidate.path.suffix)
@@ -319,7 +323,7 @@ def _address(url: Url, images: set[str]) -> Address:
 def _real(file: _FoundFile) -> str:
     """The path that identifies a file.
 
-    A link to a file is another file; a file in a linked folder is the same one.
+    A link to a file is another file; a file in a linked folder is the same one. See `_named`.
     """
     return os.path.join(os.path.realpath(file.absolute.parent), file.absolute.name)
 

@@ -77,6 +77,19 @@ def _label_studio_minimal(data: Path) -> bytes:
     return json.dumps([record | {"annotator": 1, "annotation_id": 3}]).encode()
 
 
+def _label_studio_tree(data: Path) -> bytes:
+    """Two images of a task; on one the points of a part below a region below the face's."""
+    results = _label_studio_results()
+    part = {**results[-1], "id": "eyes", "parentID": "box"}
+    for result in (first := [*results[2:], part, *results[:2]])[-2:]:
+        result["parentID"] = "eyes"
+    second = [{**result, "id": f"second {result['id']}", "parentID": "", "to_name": "right"}
+              for result in _label_studio_results()[:-1]]
+    task = {"id": 1, "data": {"image": "a.jpg", "right": "a.jpg"}, "annotations": [
+        {"id": 3, "result": [*({**result, "to_name": "image"} for result in first), *second]}]}
+    return json.dumps([task]).encode()
+
+
 def _read_label_studio(path: Path) -> Iterator[FaceRecord | DataError | Note]:
     return label_studio.read(path, schema="mtfl5")
 
@@ -85,6 +98,9 @@ LAYOUTS: dict[str, Layout] = {
     "cvat": Layout(_read_cvat, "a.xml", "a.xml", ("a.jpg", "clip.avi"), _cvat_bytes),
     "label_studio": Layout(
         _read_label_studio, "a.json", "a.json", ("a.jpg",), _label_studio_bytes
+    ),
+    "label_studio_tree": Layout(
+        _read_label_studio, "a.json", "a.json", ("a.jpg",), _label_studio_tree
     ),
     "label_studio_minimal": Layout(
         _read_label_studio, "a.json", "a.json", ("a.jpg",), _label_studio_minimal

@@ -208,6 +208,24 @@ def test_a_bad_annotation_leaves_nothing(tmp_path: Path) -> None:
         convert(f"ibug:{tmp_path}/in", tmp_path / "out", "exif", progress=False)
 
 
+def test_a_face_that_lacks_a_point_is_skipped_by_pts(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        write_image(tmp_path / name)
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
+    partial = [None, *points[1:].tolist()]
+    source = json_lines(tmp_path / "a.jsonl", *(
+        {"image": name, "points": some} for name, some in (
+            ("a.jpg", partial), ("a.jpg", (points + 1).tolist()), ("b.jpg", partial))))
+    with refuses("not annotated", ".pts", path=tmp_path / "a.jpg"):
+        convert(source, tmp_path / "out", "pts", progress=False)
+    assert not (tmp_path / "out").exists()
+    summary = convert(source, tmp_path / "out", "pts", on_error="skip", progress=False)
+    assert (summary.faces, summary.images) == (1, 1)
+    assert [error.path.name for error in summary.skipped] == ["a.jpg", "b.jpg"]
+    (record,) = sources.read(summary.source).records
+    np.testing.assert_allclose(record.points, points + 1, atol=0.01)
+
+
 def test_the_names_of_points_travel(tmp_path: Path) -> None:
     """Reordered in a tool, they come back right; another schema is refused by name."""
     write_image(tmp_path / "a.jpg")
@@ -271,7 +289,7 @@ def test_two_photos_of_one_stem(tmp_path: Path) -> None:
     source = f"json:{tmp_path}/a.jsonl?schema=ibug68&images={tmp_path}/photos"
     for to in OUTPUTS:
         if to == "yolo":
-            with refuses("a.jpg", "a.png", "label file"):
+            with refuses("a.jpg", "label file", path=tmp_path / "photos/a.png"):
                 convert(source, tmp_path / "out_yolo", to, progress=False)
             assert not (tmp_path / "out_yolo").exists()
             continue

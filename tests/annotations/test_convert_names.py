@@ -119,55 +119,83 @@ def _ultralytics_label(image: Path) -> Path:
     return Path(f"{head}/labels/{tail.rpartition('.')[0]}.txt")
 
 
+def _ultralytics_images(folder: Path) -> list[Path]:
+    """The images that Ultralytics 8.4 finds: all below those that data.yaml names."""
+    config = yaml.safe_load((folder / "data.yaml").read_text())
+    places = config["train"] if isinstance(config["train"], list) else [config["train"]]
+    return [Path(text) for place in places
+            for text in glob.glob(f"{folder}/{place}/**/*.*", recursive=True)
+            if text.endswith((".jpg", ".png"))]
+
+
 @pytest.mark.parametrize("names", [
     ("a.jpg", "sub/b.jpg"), ("train/images/a.jpg", "val/images/b.jpg", "val/images/c/d.jpg"),
-    ("x/images/y/images/a.jpg", "x/images/y/images/b.jpg"),
+    ("x/images/y/images/a.jpg", "x/images/y/images/b.jpg"), ("a.jpg", "train/images/b.jpg"),
+    ("labels/a.jpg", "images/b.jpg"), ("train/images/a.jpg", "train/images/more/images/b.jpg"),
 ])
-def test_yolo_s_labels_are_where_ultralytics_looks(tmp_path: Path, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("links", [True, False])
+def test_yolo_s_labels_are_where_ultralytics_looks(
+    tmp_path: Path, names: tuple[str, ...], links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("a file system without links")
+
+    if not links:
+        monkeypatch.setattr(os, "symlink", refuse)
     points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
-    for name in names:
-        write_image(tmp_path / "photos" / name)
+    for index, name in enumerate(names):
+        image = write_image(tmp_path / "photos" / name)
+        image.write_bytes(image.read_bytes() + bytes([index]))
     source = json_lines(tmp_path / "a.jsonl", *(
         {"image": f"photos/{name}", "points": (points + i).tolist()}
         for i, name in enumerate(names)))
     summary = convert(source, tmp_path / "out", "yolo", progress=False)
-    assert summary.notes == []
-    found = {r.image.resolve(): r.points for r in sources.read(summary.source).records}
+    assert summary.notes == [] and "images=" not in summary.source
+    found = {r.image.read_bytes(): r.points for r in sources.read(summary.source).records}
+    assert len(found) == len(names)
     for index, name in enumerate(names):
-        place = tmp_path / "photos" / name
-        np.testing.assert_allclose(found[place], points + index, atol=0.01)
-    config = yaml.safe_load((tmp_path / "out/data.yaml").read_text())
-    folders = config["train"] if isinstance(config["train"], list) else [config["train"]]
-    images = [Path(text) for folder in folders
-              for text in glob.glob(f"{tmp_path}/out/{folder}/**/*.jpg", recursive=True)]
+        content = (tmp_path / "photos" / name).read_bytes()
+        np.testing.assert_allclose(found[content], points + index, atol=0.01)
+    images = _ultralytics_images(tmp_path / "out")
     assert len(images) == len(names)
     assert all(_ultralytics_label(image).is_file() for image in images)
+    assert all(image.is_symlink() == links for image in images)
 
 
-@pytest.mark.parametrize("names", [
-    ("a.jpg", "train/images/b.jpg"), ("labels/a.jpg", "images/b.jpg"),
-    ("train/images/a.jpg", "train/images/more/images/b.jpg"),
-])
-def test_images_whose_labels_yolo_would_not_find(tmp_path: Path, names: tuple[str, ...]) -> None:
-    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).tolist()
+def test_a_yolo_data_set_among_its_photos_has_those_that_were_written(tmp_path: Path) -> None:
+    """Those without an annotation would be trained on as photos without a face."""
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).round(3)
+    for name in ("a.jpg", "sub/b.jpg", "no face yet.jpg", "pictures/a.jpg"):
+        write_image(tmp_path / name)
+    source = json_lines(tmp_path / "a.jsonl", *(
+        {"image": name, "points": points.tolist()} for name in ("a.jpg", "sub/b.jpg")))
+    for output in ("first", "second"):
+        summary = convert(source, tmp_path / output, "yolo", progress=False)
+        found = sources.read(summary.source)
+        assert found.notes == []
+        assert sorted(r.key for r in found.records) == ["images/a.jpg", "images/sub/b.jpg"]
+        assert len(_ultralytics_images(tmp_path / output)) == 2
+    (tmp_path / "sub/b.jpg").rename(tmp_path / "moved.jpg")
+    link = tmp_path / "second/images/sub/b.jpg"
+    with refuses("link", tmp_path / "sub/b.jpg", "images=", path=link):
+        sources.read(summary.source)
+
+
+@pytest.mark.parametrize("names", [("a.jpg", "a.png"), ("a.jpg", "images/a.jpg")])
+def test_yolo_gives_no_image_the_label_of_another(tmp_path: Path, names: tuple[str, str]) -> None:
     for name in names:
         write_image(tmp_path / "photos" / name)
+    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).tolist()
     source = json_lines(tmp_path / "a.jsonl", *(
         {"image": f"photos/{name}", "points": points} for name in names))
-    with refuses(names[1].rpartition("/")[2], "images", "rename"):
+    with refuses("label file", names[0], "rename", path=tmp_path / "photos" / names[1]):
         convert(source, tmp_path / "out", "yolo", progress=False)
     assert not (tmp_path / "out").exists()
-
-
-def test_yolo_gives_no_image_the_label_of_another(tmp_path: Path) -> None:
-    """Ultralytics would train on `a.png`, which has no face, with those of `a.jpg`."""
-    for name in ("photos/a.jpg", "photos/a.png"):
-        write_image(tmp_path / name)
-    points = np.random.default_rng(0).uniform(10, 390, (68, 2)).tolist()
-    source = json_lines(tmp_path / "a.jsonl", {"image": "photos/a.jpg", "points": points})
-    with refuses("a.jpg", "a.png", "label file"):
-        convert(source, tmp_path / "out", "yolo", progress=False)
-    assert not (tmp_path / "out").exists()
+    kept = convert(source, tmp_path / "out", "yolo", on_error="skip", progress=False)
+    assert (kept.images, len(kept.skipped), len(_ultralytics_images(tmp_path / "out"))) == (1, 1, 1)
+    (tmp_path / "a.jsonl").write_text((tmp_path / "a.jsonl").read_text().splitlines()[0])
+    alone = convert(source, tmp_path / "alone", "yolo", progress=False)
+    assert [r.key for r in sources.read(alone.source).records] == ["images/a.jpg"]
 
 
 def test_yolo_gets_no_coordinate_outside_of_the_image(tmp_path: Path) -> None:

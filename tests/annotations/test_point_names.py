@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import random
+import unicodedata
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from efld_tf.annotations import point_names
+from efld_tf.annotations.declared import schema_named
 from efld_tf.landmarks import schemas
 from tests.errors import refuses
 
@@ -62,12 +66,47 @@ def test_some_points_alone() -> None:
         (["99999"], ["'99999'"]),
         (["1" * 5000], ["1 name"]),
         ([OWN[1], OWN[1].upper()], [f"'{OWN[1]}'", "same point"]),
-        ([OWN[1], "1", "0"], [f"'{OWN[1]}'", "'1'", "same point"]),
+        ([OWN[1], "1", "0"], ["'1'", "'0'", SCHEMA, "first=0", "first=1"]),
+        ([*OWN[:4], "5"], ["'5'", SCHEMA, "first=1"]),
+        (["p1", "p2", "p3", "mole"], ["1 name", "'mole'"]),
     ],
 )
 def test_what_cannot_be_matched_is_refused(names: list[str], facts: list[str]) -> None:
     with refuses(*facts):
         point_names.match(names, SCHEMA)
+
+
+@pytest.mark.parametrize("names", [OWN, [f"p{i}" for i in range(1, 6)], [*"01234"]])
+def test_other_names_beside_all_points(names: list[str]) -> None:
+    for others in (["mole"], ["mole", "scar 2"], ["q1", "q2"]):
+        assert point_names.match([*others, *names], SCHEMA, more=True) == {
+            name: i for i, name in enumerate(names)}
+        with refuses(f"'{others[0]}'"):
+            point_names.match([*names, *others], SCHEMA)
+
+
+def test_two_sets_of_numbers_for_all_points() -> None:
+    names = [f"{kind}{i}" for kind in "pq" for i in range(5)]
+    with refuses("'p0'", "'q0'", SCHEMA):
+        point_names.match(names, SCHEMA, more=True)
+
+
+@pytest.mark.parametrize("first", [None, 1])
+def test_numbers_beside_the_names_of_all_points(first: int | None) -> None:
+    names = [*OWN, "1", "2", "68"]
+    expected = {name: i for i, name in enumerate(OWN)}
+    assert point_names.match(names, SCHEMA, first, more=True) == expected
+
+
+def test_composed_letters(tmp_path: Path) -> None:
+    names = ["œil gauché", "bouche drôite"]
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump({
+        "name": "two_composed", "title": "Two", "flip": [1, 0],
+        "names": [unicodedata.normalize("NFC", name) for name in names],
+        "parts": {"all": {"points": "0-1"}}, "normalisers": {"width": {"right": 0, "left": 1}}}))
+    schema = schema_named(str(tmp_path / "two.yaml"))
+    decomposed = [unicodedata.normalize("NFD", name) for name in names]
+    assert point_names.match(decomposed[::-1], schema) == {decomposed[0]: 0, decomposed[1]: 1}
 
 
 def test_numbers_of_a_part_are_none_of_the_schema() -> None:

@@ -308,8 +308,8 @@ def test_a_photo_that_a_format_cannot_name_is_skipped(
     out = capsys.readouterr().out
     assert_told(out, "skipped", tmp_path / "x~.jpg", "labelme", "rename")
     assert_told(out, "skipped", tmp_path / "z.jpeg", "YOLO", "rename")
-    assert_told(out, "photos: 1", "unreadable photos: 3")
+    assert_told(out, "photos: 2", "unreadable photos: 2")
     for line in out.splitlines():
         if "read it as" in line:
-            (record,) = sources.read(line.partition("read it as ")[2].strip("'")).records
-            assert record.image.name == "y.jpg"
+            found = sources.read(line.partition("read it as ")[2].strip("'")).records
+            assert {record.image.name for record in found} == {"y.jpg", "z.jpg"}

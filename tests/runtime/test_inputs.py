@@ -60,6 +60,17 @@ def test_each_once(folder: Path) -> None:
     assert _images("p") == ["a.jpg", "b.jpg", "c.jpg"]
 
 
+def test_links_of_a_data_set_among_its_photos(folder: Path) -> None:
+    """`efld-data label p --save yolo` writes `images/` with links to the photos."""
+    _touch("p/b.jpg", "q/c.jpg")
+    os.makedirs("p/a_yolo/images")
+    os.symlink(folder / "p/b.jpg", "p/a_yolo/images/b.jpg")
+    os.symlink(folder / "q/c.jpg", "p/a_yolo/images/c.jpg")
+    assert _images("p") == ["a_yolo/images/c.jpg", "b.jpg"]
+    assert _images("p/a_yolo") == ["images/b.jpg", "images/c.jpg"]
+    assert _images("p/a_yolo/images/b.jpg") == ["b.jpg"]
+
+
 def test_links_that_lead_back(folder: Path) -> None:
     _touch("p/a.jpg", "p/sub/b.jpg", "q/c.jpg")
     os.symlink("..", "p/sub/up")

@@ -21,7 +21,7 @@ moves boxes, single points and those of skeletons evenly. `points` of several po
 and nothing does behind the last keyframe.
 
 The frames of a video are read from the images that CVAT exports with it, `frame_000012.PNG`, or
-else from the video.
+else from the video; where there are both, the user says which.
 
 The layout is that of `cvat/apps/dataset_manager/formats/cvat.py` (CVAT's commits 00598ab and
 a01a8a8) and of CVAT's page "XML annotation format"; tracks follow `annotation.py` beside it.
@@ -77,7 +77,8 @@ def read(
       images: the folder with the images or the video; by default the file's, or `images` in it.
       prefix: the start of image names that stands for the folder of images, such as a path on
         another computer: `/home/ann/photos`, or `C:/photos` for `C:\\photos`.
-      video: the video, for exports of a job, which do not name it, or if it has another name now.
+      video: the video, for exports of a job, which do not name it, if it has another name now, or
+        if there are frames of another one beside it.
       frames: `interpolated`, the default, reads keyframes and what CVAT placed between two of them;
         `keyframes` those alone, and `all` also what it only repeats.
       names: `match`, the default, finds points by their names; `ignore` takes them in their order,
@@ -98,7 +99,7 @@ def read(
         if isinstance(event, DataError):
             raise event
         document.take(event)
-    found = Images(path, folders, document.tasks.all(), video)
+    found = Images(path, folders, document.tasks.all(), video, told=images is not None)
     left_out: Counter[str] = Counter()
     pictures = [*document.errors, *_pictures(document, found, frames, left_out)]
     yield from faces(pictures, options, found.folders, path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -43,18 +45,20 @@ class Images:
     """The images of a file."""
 
     def __init__(
-        self, path: Path, folders: ImageFolders, tasks: Mapping[str, Task], video: str | None
-    ):
+        self, path: Path, folders: ImageFolders, tasks: Mapping[str, Task], video: str | None,
+        told: bool,
+    ):  # fmt: skip
         """Takes where images may be.
 
         Args:
           path: the annotation file.
           video: the option of that name.
+          told: whether the user says in which folder images are.
 
         Raises:
           EfldError: `video` is no file, or the annotations are of several videos.
         """
-        self._path, self._tasks = path, tasks
+        self._path, self._tasks, self._told = path, tasks, told
         self._video: str | None = None
         self._videos: dict[str, str | DataError] = {}
         self._stems: dict[Path, dict[str, list[Path]]] = {}
@@ -82,13 +86,22 @@ class Images:
         task = self._task(drawn)
         is_photo = PurePosixPath(drawn.name).suffix.lower() in listing.IMAGE_SUFFIXES
         if is_photo or (drawn.name and not task.is_video and not self._video):
+            owner = " of ".join(filter(None, [drawn.subset, drawn.task and f"task {drawn.task}"]))
             return Picture(self._in_subset(drawn), drawn.shapes, self._path, drawn.line,
-                           size=drawn.size, upright=True)
+                           size=drawn.size, upright=True,
+                           called=f"{drawn.name} in {owner}" if owner else "")
         number = whole_number(drawn.number, self._path, drawn.line)
         frame = task.frame(number, self._path, drawn.line)
+        named = re.fullmatch(r"frame_(\d{6,9})", drawn.name, re.ASCII)
+        if named and int(named[1]) not in (number, frame):
+            raise DataError(
+                self._path, f"id {number} is the frame {frame}, but its name "
+                f"{parsing.shorten(drawn.name)}: correct one of them", drawn.line)
         identity = self._video or task.source or f"{self._path.stem}:{task.id}"
         exported = self._exported(drawn.name or f"frame_{number:06d}", drawn.subset)
-        if exported is not None:
+        if exported is not None and self._video is None:
+            if not self._told:
+                self._check_alone(task, exported)
             return Picture(exported, drawn.shapes, self._path, drawn.line, upright=True,
                            size=drawn.size or task.frame_size(self._path), identity=identity)
         return Picture(self._video_of(task), drawn.shapes, self._path, drawn.line, frame=frame,
@@ -132,6 +145,14 @@ class Images:
                     return str(place / image.name)
         return None
 
+    def _check_alone(self, task: Task, exported: str) -> None:
+        """Refuses frames beside their video, since they may be those of another one."""
+        with contextlib.suppress(DataError):
+            video = self._video_of(task)
+            raise EfldError(f"{self._path}: there are frames such as {parsing.shorten(exported)} "
+                            f"and the video {parsing.shorten(video)}: say video=FILE to read the "
+                            "video, or images=FOLDER to read the frames in it")
+
     def _video_of(self, task: Task) -> str:
         """The name of a task's video; if there is none, it raises the same error each time."""
         if self._video is not None:
@@ -156,5 +177,9 @@ class Images:
                 self._path, "the export does not name its video, as those of jobs do not: say "
                 "video=FILE, or export the task")
         name = image_paths.relative_name(task.source, self._path)
-        image_paths.find_image(self.folders, name, self._path)
+        try:
+            image_paths.find_image(self.folders, name, self._path)
+        except DataError as error:
+            raise DataError(self._path, f"{error.reason}; say video=FILE if it is elsewhere, or "
+                                        "images=FOLDER if there are its frames") from error
         return name

@@ -78,7 +78,8 @@ class Options:
 
 
 def faces(
-    pictures: Sequence[Picture | DataError], options: Options, folders: Sequence[Path], path: Path
+    pictures: Sequence[Picture | DataError], options: Options, folders: Sequence[Path], path: Path,
+    groups: str = grouping.GROUPS,
 ) -> Iterator[FaceRecord | DataError | Note]:
     """The faces of all pictures of a source, in their order.
 
@@ -86,12 +87,15 @@ def faces(
       pictures: everything that was drawn, since all names together tell what they mean.
       folders: the folders to which the names of images are relative.
       path: the source, for messages.
+      groups: how the points of a face are kept together in the tool, for messages.
 
     Raises:
       DataError: the points' names are not those of the schema.
     """
+    pictures = _apart(pictures)
     try:
-        reader = _Faces(options, folders, [p for p in pictures if isinstance(p, Picture)])
+        drawn = [picture for picture in pictures if isinstance(picture, Picture)]
+        reader = _Faces(options, folders, drawn, groups)
     except DataError:
         raise
     except EfldError as error:
@@ -106,11 +110,37 @@ def faces(
         yield Note(f"left out: {counted(count, 'shape')} {name}")
     for name, count in sorted(reader.other_points.items()):
         yield Note(f"left out: {counted(count, 'point')} named {parsing.shorten(name)}")
+    for label, count in sorted(reader.odd_boxes.items()):
+        yield Note(f"{counted(count, 'shape')} labelled {parsing.shorten(label)} were taken for "
+                   "boxes of the faces that they hold: if they are of something else, say with "
+                   "category= which label faces have")
+
+
+def _apart(pictures: Sequence[Picture | DataError]) -> list[Picture | DataError]:
+    """The pictures; errors for those of several images whose place on the disk is one file."""
+    places: dict[tuple[str, int | None], dict[str, None]] = defaultdict(dict)
+    for picture in pictures:
+        if isinstance(picture, Picture) and picture.called:
+            places[picture.name, picture.frame][picture.called] = None
+    apart: list[Picture | DataError] = []
+    for picture in pictures:
+        called = [] if isinstance(picture, DataError) else [*places[picture.name, picture.frame]]
+        if isinstance(picture, Picture) and picture.called and len(called) > 1:
+            both = " and ".join(parsing.shorten(place, 100) for place in called[:2])
+            apart.append(DataError(
+                picture.path, f"image {parsing.shorten(picture.name)} may be {both}: say with "
+                "images= in which folder each of them is, or give the annotations of each as a "
+                "source of their own", picture.line))
+        else:
+            apart.append(picture)
+    return apart
 
 
 class _Faces:
-    def __init__(self, options: Options, folders: Sequence[Path], pictures: Sequence[Picture]):
-        self._options, self._folders = options, folders
+    def __init__(
+        self, options: Options, folders: Sequence[Path], pictures: Sequence[Picture], groups: str
+    ):
+        self._options, self._folders, self._groups = options, folders, groups
         self._count = schemas.get(options.schema).num_points
         # The labels of shapes with names of something else; None for single points.
         self._others: Set[str | None] = frozenset()
@@ -121,6 +151,7 @@ class _Faces:
             for picture in pictures for shape in picture.shapes)
         self.left_out: Counter[str] = Counter()
         self.other_points: Counter[str] = Counter()
+        self.odd_boxes: Counter[str] = Counter()
 
     def of(self, picture: Picture) -> Iterator[FaceRecord | DataError]:
         """The faces of a picture."""
@@ -144,10 +175,13 @@ class _Faces:
         boxes = [box for box in boxes if self._may_be_face(box)]
         try:
             found += grouping.grouped(
-                singles, boxes, picture, self._count, named=bool(self._indices))
+                singles, boxes, picture, self._count, named=bool(self._indices),
+                chosen=bool(self._options.categories), advice=self._groups)
         except DataError as error:
             yield _of_image(error, picture)
         grouping.give_boxes(found, boxes)
+        self.odd_boxes.update(face.box.label for face in found
+                              if face.box is not None and self._is_odd(face.box, face))
         given = {id(face.box) for face in found}
         self.left_out.update(box.label for box in boxes if id(box) not in given)
         for face in found:
@@ -190,8 +224,9 @@ class _Faces:
         """The error of matching names, with the first place of the rarest unknown name."""
         known = {*map(point_names.simplified, schemas.get(self._options.schema).names)}
         unknown = [name for name in names if point_names.simplified(name) not in known]
-        if point_names.numbered(unknown):
+        if len(unknown) == len(names) and point_names.numbered(unknown):
             return error
+        unknown = point_names.beside_numbers(unknown)
         places: dict[str, tuple[Picture, Shape]] = {}
         counts: Counter[str] = Counter()
         for picture in pictures:
@@ -250,6 +285,13 @@ class _Faces:
         self.left_out[box.label] += 1
         return False
 
+    def _is_odd(self, box: Shape, face: Face) -> bool:
+        """Whether a box that just holds a face may be that of something else, by its label."""
+        label = point_names.simplified(box.label)
+        own = point_names.simplified(face.shapes[0].label)
+        return bool(label) and "face" not in label and label != own \
+            and not self._options.categories and (face.group is None or box.group != face.group)
+
     def _record(self, face: Face, picture: Picture) -> FaceRecord:
         options, path = self._options, picture.path
         line = face.shapes[0].line or picture.line
@@ -271,8 +313,13 @@ class _Faces:
                 attributes[LICENSE] = licenses.checked(attributes[LICENSE], LICENSE)
             except EfldError as error:
                 raise DataError(path, str(error), line) from error
+        try:
+            image = image_paths.find_image(self._folders, name, path, picture.line)
+        except DataError as error:
+            raise DataError(path, f"{error.reason}; say with images= where images are, if they are "
+                                  "elsewhere", error.line) from error
         return FaceRecord(
-            image=image_paths.find_image(self._folders, name, path, picture.line),
+            image=image,
             points=checked_points(points, options.schema, path, line, missing=True),
             schema=options.schema,
             box=box,
@@ -300,7 +347,7 @@ class _Faces:
                 twice = [label for label, count in Counter(labels).items() if count > 1]
                 if twice:
                     raise DataError(path, f"two points {parsing.shorten(twice[0])} of one face: "
-                                          "give the points of a face a group or a box", line)
+                                          f"{self._groups}, or draw a box around each face", line)
                 yield from ((self._indices[s.label], s, 0) for s in face.shapes)
                 return
             self._check_count(len(labels), path, line)

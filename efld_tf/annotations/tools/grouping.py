@@ -16,8 +16,14 @@ from efld_tf.errors import DataError
 # How far from its face a point may lie, as a share of the longer side of what is there of it.
 NEAR = 1.0
 
+# How the points of a face are kept together in most tools, for messages.
+GROUPS = "give all points of a face the same group"
+
 # The boxes that a face may get in the end; a bound on the pairs of crowds.
 MOST_BOXES = 8
+
+# A message lists at most so many points.
+MOST_LISTED = 8
 
 
 @dataclass
@@ -36,17 +42,21 @@ class Face:
 
 
 def grouped(
-    singles: Sequence[Shape], boxes: Sequence[Shape], picture: Picture, count: int, named: bool
-) -> list[Face]:
+    singles: Sequence[Shape], boxes: Sequence[Shape], picture: Picture, count: int, *,
+    named: bool, chosen: bool, advice: str = GROUPS,
+) -> list[Face]:  # fmt: skip
     """Single points by face: by their group, or else by the box that they lie in.
 
     Args:
       count: the number of points of a face.
       named: whether the labels are the points' names.
+      chosen: whether the user says that the boxes are those of faces.
+      advice: how the points of a face are kept together in the tool, for messages.
 
     Raises:
       DataError: a point without a group lies in no box of several, or in more than one; or points
-        seem to have been given no group, or another one than the rest of their face.
+        seem to have been given no group, or another one than the rest of their face; or boxes seem
+        to be those of parts of a face.
     """
     groups: dict[str | None, list[Shape]] = defaultdict(list)
     for shape in singles:
@@ -57,13 +67,18 @@ def grouped(
     if loose and len(free) < 2:
         found.append(Face(loose, None))
     elif loose:
-        found += _by_box(loose, free, picture)
+        found += _by_box(loose, free, picture, advice)
     if named and len(found) > 1:
-        _check_strays(found, boxes, picture, count)
+        if not chosen:
+            _check_parts(found, boxes, picture, advice)
+        own = [face for face in found if _has_own_box(face, boxes) or (chosen and face.box)]
+        _check_strays(found, own, picture, count, advice)
     return found
 
 
-def _by_box(loose: Sequence[Shape], boxes: Sequence[Shape], picture: Picture) -> Iterator[Face]:
+def _by_box(
+    loose: Sequence[Shape], boxes: Sequence[Shape], picture: Picture, advice: str
+) -> Iterator[Face]:
     by_box: dict[int, list[Shape]] = defaultdict(list)
     corners = _corners(boxes)
     for shape in loose:
@@ -72,36 +87,65 @@ def _by_box(loose: Sequence[Shape], boxes: Sequence[Shape], picture: Picture) ->
             number = "no" if not len(holding) else "more than one"
             raise DataError(
                 picture.path, f"the point {parsing.shorten(shape.label)} lies in {number} box: "
-                "give the points of a face a group, or name the faces' boxes with category= if "
-                "others are of something else", shape.line or picture.line)
+                f"{advice}, or name the faces' boxes with category= if others are of something "
+                "else", shape.line or picture.line)
         by_box[int(holding[0])].append(shape)
     return (Face(shapes, boxes[i].group, boxes[i]) for i, shapes in by_box.items())
 
 
 def _check_strays(
-    found: Sequence[Face], boxes: Sequence[Shape], picture: Picture, count: int
+    found: Sequence[Face], sure: Sequence[Face], picture: Picture, count: int, advice: str
 ) -> None:
-    """Refuses a few points that would be a face of their own, but that others near them lack."""
+    """Refuses a few points that would be a face of their own, but that others near them lack.
+
+    Args:
+      sure: those that are faces, whatever they lack.
+    """
     sizes = np.array([len(face.shapes) for face in found])
     labels = [{shape.label for shape in face.shapes} for face in found]
     corners = np.array([[face.points.min(axis=0), face.points.max(axis=0)] for face in found])
     margins = NEAR * np.ptp(corners, axis=1).max(axis=-1, keepdims=True)
-    for few in found:
-        if 2 * len(few.shapes) >= count or _has_own_box(few, boxes):
+    certain = {id(face) for face in sure}
+    for number, few in enumerate(found):
+        if 2 * len(few.shapes) > count or id(few) in certain:
             continue
+        others = (sizes >= len(few.shapes)) & (np.arange(len(found)) != number)
         for shape in few.shapes:
             inside = (shape.points >= corners[:, 0] - margins) \
                 & (shape.points <= corners[:, 1] + margins)
-            near = np.flatnonzero((sizes > len(few.shapes)) & inside.all(axis=-1))
+            near = np.flatnonzero(others & inside.all(axis=-1))
             if all(shape.label in labels[i] for i in near):
                 break
         else:
-            names = ", ".join(parsing.shorten(shape.label) for shape in few.shapes)
+            names = ", ".join(parsing.shorten(shape.label) for shape in few.shapes[:MOST_LISTED])
+            more = "" if len(few.shapes) <= MOST_LISTED else \
+                f" and {len(few.shapes) - MOST_LISTED} more"
             which = "the point" if len(few.shapes) == 1 else "the points"
             raise DataError(
-                picture.path, f"{which} {names} would be a face without others, beside one that "
-                "lacks just that: give all points of a face the same group",
-                few.shapes[0].line or picture.line)
+                picture.path, f"{which} {names}{more} would be a face without others, beside one "
+                f"that lacks just that: {advice}", few.shapes[0].line or picture.line)
+
+
+def _check_parts(
+    found: Sequence[Face], boxes: Sequence[Shape], picture: Picture, advice: str
+) -> None:
+    """Refuses boxes of several labels that hold points of other names each, as parts of a face do.
+    """
+    by_group = {box.group: box for box in boxes}
+    own = [(face, by_group.get(face.group) if face.box is None and face.group is not None
+            else face.box) for face in found]
+    boxed = [(face, box) for face, box in own if box is not None]
+    if not boxed:
+        return
+    most, its_box = max(boxed, key=lambda pair: len(pair[0].shapes))
+    names = {shape.label for shape in most.shapes}
+    for face, box in boxed:
+        if box.label != its_box.label and names.isdisjoint(shape.label for shape in face.shapes):
+            raise DataError(
+                picture.path, f"no point in the box {parsing.shorten(box.label)} has a name of "
+                f"those in the box {parsing.shorten(its_box.label)}: are these parts of a face? "
+                f"Then {advice}; if they are faces, say category=NAME, with commas between several",
+                box.line or picture.line)
 
 
 def _has_own_box(face: Face, boxes: Sequence[Shape]) -> bool:

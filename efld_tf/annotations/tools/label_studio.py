@@ -10,16 +10,14 @@ In JSON-MIN, a task is an object of its data, with the values of its regions by 
 not tell which region lies in which, nor whether the image was turned: prefer JSON.
 
 Regions labelled by `KeyPointLabels` are single points, those of `RectangleLabels` boxes (see
-`drawn`). Points below a box in the list of regions (`parentID`) are its face's. x and y are
+`drawn`). Points below a region in the list of regions (`parentID`) are of its face (see
+`label_studio_groups`), on the image that `label_studio_images` finds. x and y are
 percentages of the image as a browser shows it, turned as its EXIF orientation says. Label Studio
 1.4 and later turns only the view if the image is turned while annotating (`image_rotation`), so
 that x and y are those of the unturned image; older ones turned the points, too.
 
 Drafts and predictions are left out, and so are annotations that were skipped (`was_cancelled`). Of
 several annotations, the one that is the ground truth is read, if it is the only one that is.
-
-The images are not in the export. They are found in a folder by the end of their address, without
-the 8 digits that Label Studio puts before the names of uploaded files (see `local_copies`).
 
 The layout is that of the documentation's "Label Studio JSON format" and of the converter in
 `label_studio_sdk` (commit 0015729); image and regions are those of `web/libs/editor/src`
@@ -28,27 +26,30 @@ The layout is that of the documentation's "Label Studio JSON format" and of the 
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import parse_qs, unquote
+from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations import json_values, listing, parsing, point_names
+from efld_tf.annotations import json_values, parsing, point_names
 from efld_tf.annotations.declared import choice, image_folders
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools.drawn import MATCH, Options, faces
-from efld_tf.annotations.tools.label_studio_regions import BOX, POINT, Region, groups_of, regions_of
+from efld_tf.annotations.tools.label_studio_groups import Grouping, Tree
+from efld_tf.annotations.tools.label_studio_images import Fields, View, find_copies
+from efld_tf.annotations.tools.label_studio_regions import BOX, POINT, Region, regions_of
 from efld_tf.annotations.tools.label_studio_tasks import NEWEST, OLDEST, Task, Tasks
-from efld_tf.annotations.tools.local_copies import Address, LocalCopies, path_parts
+from efld_tf.annotations.tools.local_copies import LocalCopies
 from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import schemas
 from efld_tf.text import counted
+
+# How the points of a face are kept together, for messages.
+GROUPS = "drag the points of a face below a region of its own in the list of regions (parentID)"
 
 
 def read(
@@ -69,8 +70,8 @@ def read(
     Args:
       schema: `NAME` or `FILE.yaml`; required.
       images: the folder below which the images are; by default the file's.
-      field: the field of a task's data that names the image; by default `image`, or the only one
-        that names one.
+      field: the field of a task's data that names the image; by default the one called as the
+        `Image` that was drawn on (`to_name`), or the only one that names an image.
       control: the names of the KeyPointLabels with the face's points, with commas between them; by
         default those with names of the schema.
       several: `newest` or `oldest`: which one of several annotations of an image is read.
@@ -89,156 +90,124 @@ def read(
         choice("several", several, (NEWEST, OLDEST))
     folders = image_folders(images, [path.parent])
     tasks = Tasks(path, several)
-    content = tasks.read(json_values.load(path))
-    views = [view for task in content for view in _views(task, tasks, field, path)]
-    _place(views, LocalCopies(folders[0]), path)
-    controls = _controls(views, control, options, path)
+    content = [_drawn(task, tasks, path) for task in tasks.read(json_values.load(path))]
+    drawn = [some for some in content if isinstance(some, _Drawn)]
+    controls = _controls(drawn, control, options, path)
+    fields = Fields(field, _targets(drawn, controls), () if control else controls, path)
     left_out: Counter[str] = Counter()
+    views = [view for some in _grouped(content, controls, options, path)
+             for view in _views(some, fields, left_out, path)]
+    find_copies(views, LocalCopies(folders[0]), path)
     pictures = [_picture(view, controls, left_out, path) for view in views]
-    yield from faces(pictures, options, folders, path)
+    groups = GROUPS
+    if len(controls) > 1 and not control:
+        listed = " and ".join(parsing.shorten(name, 30) for name in sorted(controls)[:4])
+        groups += f", say with control= which of {listed} is read"
+    yield from faces(pictures, options, folders, path, groups)
     for name, number in sorted(left_out.items()):
         yield Note(f"left out: {counted(number, 'point')} of the KeyPointLabels "
                    f"{parsing.shorten(name)}")
     yield from tasks.notes()
-    if number := sum(isinstance(view, _View) and view.turned and _has_points(view)
-                     for view in views):
+    if number := sum(isinstance(view, View) and view.turned and view.has_points for view in views):
         yield Note(f"{counted(number, 'image')} turned while annotating (image_rotation): their "
                    "points are read as Label Studio writes them from 1.4 on, of the unturned image")
 
 
-@dataclass
-class _View:
-    """An image of a task with what was drawn on it.
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """A task with the regions of the annotation that is read, by their ids."""
 
-    Attributes:
-      place: the task, for messages.
-      address: what the task calls the image.
-      regions: the regions by their ids.
-      groups: see `groups_of`.
-      name: the image's path in the folder.
-    """
-
-    place: str
-    address: str
-    regions: dict[str, Region]
-    groups: Mapping[str, str | None]
-    name: str = ""
-
-    @property
-    def turned(self) -> bool:
-        """Whether the image was turned while annotating."""
-        return any(region.turned for region in self.regions.values())
+    task: Task
+    regions: Mapping[str, Region]
 
 
-def _views(
-    task: Task | DataError, tasks: Tasks, field: str, path: Path
-) -> Iterator[_View | DataError]:
-    """The images of a task on which something was drawn."""
-    if isinstance(task, DataError):
-        yield task
-        return
+def _drawn(task: Task | DataError, tasks: Tasks, path: Path) -> _Drawn | DataError | None:
+    """What was drawn on the images of a task; None if it has no annotation."""
     try:
+        if isinstance(task, DataError):
+            raise task
         annotation = tasks.chosen(task)
         if annotation is None:
-            return
+            return None
         regions = regions_of(annotation.results, path, task.place)
         if task.old and any(region.turned for region in regions.values()):
             raise DataError(path, f"{task.place}: its image was turned while annotating "
                                   "(image_rotation), and with it the points in Label Studio 0.x")
-        groups = groups_of(regions)
-        for item in sorted({region.item for region in regions.values()}):
-            on_item = {id: region for id, region in regions.items() if region.item == item}
-            yield _View(task.place, _image(task, field, item, path), on_item, groups)
     except DataError as error:
-        yield error
+        return error
+    return _Drawn(task, regions)
 
 
-def _image(task: Task, field: str, item: int, path: Path) -> str:
-    """What a task calls its image."""
-    data = task.data
-    if not field:
-        found = [key for key, value in data.items()
-                 if _names_image(value[0] if isinstance(value, list) and value else value)]
-        field = "image" if "image" in data else found[0] if len(found) == 1 else ""
-        if not field:
-            fields = ", ".join(parsing.shorten(key, 30) for key in (found or list(data))[:8])
-            raise DataError(path, f"{task.place}: say with field= which field of its data names "
-                                  f"the image: {fields or 'it has none'}")
-    value = data.get(field)
-    if isinstance(value, list):
-        value = value[item] if item < len(value) else None
-    elif item:
-        value = None
-    if not isinstance(value, str) or not value:
-        raise DataError(path, f"{task.place}: expected the name of image {item} as "
-                              f"{parsing.shorten(field)}")
-    return value
+def _is_wanted(region: Region, controls: Collection[str]) -> bool:
+    """Whether a region is a point of a face, as far as its control tells."""
+    return region.kind == POINT and (not region.label or region.control in controls)
 
 
-def _names_image(value: Any) -> bool:
-    return isinstance(value, str) and any(
-        PurePosixPath(address.parts[-1]).suffix.lower() in listing.IMAGE_SUFFIXES
-        for address in addresses(value))
+def _targets(drawn: Sequence[_Drawn], controls: Collection[str]) -> list[str]:
+    """The names of the images on which there are points of faces."""
+    return sorted({region.target for some in drawn for region in some.regions.values()
+                   if _is_wanted(region, controls)})
 
 
-def addresses(text: str) -> list[Address]:
-    """The paths that the image of a task may have on the server, those that tell most first."""
-    scheme = re.match(r"([a-z][a-z0-9+.-]+)://[^/]*", text, re.IGNORECASE)
-    rest = text[scheme.end():] if scheme else text
-    on_server = scheme is None or scheme[1].lower() in ("http", "https")
-    path, _, query = rest.partition("?")
-    if on_server and "/data/local-files" in path and (files := parse_qs(query).get("d")):
-        written = query.partition("d=")[2]
-        found = [Address(path_parts(files[0])), Address(path_parts(written))]
-    elif on_server and (upload := re.search(r"/data/(upload/.+)", path)):
-        parts = path_parts(unquote(upload[1]))
-        original = re.sub(r"^[0-9a-f]{8}-(?=.)", "", parts[-1])
-        found = [Address(parts), *(Address((name,), whole=False)
-                                   for name in dict.fromkeys((parts[-1], original)))]
-    elif scheme and on_server:
-        found = [Address(path_parts(unquote(path.partition("#")[0])))]
-    elif re.match(r"data:", text, re.IGNORECASE):
-        found = []
-    else:  # a cloud's key, or a file's name, with spaces as they are or as in an address
-        rest = re.sub(r"^[a-z]:(?=[\\/])", "", rest, flags=re.IGNORECASE)
-        found = [Address(path_parts(rest)), Address(path_parts(unquote(rest)))]
-    return [address for address in found if address.parts]
+def _grouped(
+    content: Sequence[_Drawn | DataError | None], controls: Collection[str], options: Options,
+    path: Path,
+) -> list[tuple[_Drawn, Grouping] | DataError]:  # fmt: skip
+    """What was drawn, with its faces."""
+    named = options.match_names and any(
+        region.label for some in content if isinstance(some, _Drawn)
+        for region in some.regions.values() if _is_wanted(region, controls))
+    most = None if named else schemas.get(options.schema).num_points
+    trees: list[tuple[_Drawn, Tree] | DataError] = []
+    for some in content:
+        if isinstance(some, _Drawn):
+            points = [id for id, region in some.regions.items() if _is_wanted(region, controls)]
+            try:
+                trees.append((some, Tree(some.regions, points, most, path, some.task.place)))
+            except DataError as error:
+                trees.append(error)
+        elif some is not None:
+            trees.append(some)
+    usual: Counter[str] = Counter()
+    for item in trees:
+        usual += Counter() if isinstance(item, DataError) else item[1].lowest_labels()
+    return [item if isinstance(item, DataError)
+            else (item[0], item[1].grouping(usual, options.categories)) for item in trees]
 
 
-def _place(views: list[_View | DataError], copies: LocalCopies, path: Path) -> None:
-    """Finds the images; an error takes the place of a view without one.
-
-    One copy cannot be that of two images: those are errors, too.
-    """
-    of_copies: dict[str, dict[str, None]] = defaultdict(dict)
-    for number, view in enumerate(views):
-        if isinstance(view, DataError) or not _has_points(view):
-            continue
-        try:
-            view.name = copies.find(addresses(view.address), view.address, path)
-        except DataError as error:
-            views[number] = DataError(path, f"{view.place}: {error.reason}")
+def _views(
+    drawn: tuple[_Drawn, Grouping] | DataError, fields: Fields, left_out: Counter[str], path: Path
+) -> Iterator[View | DataError]:
+    """The images of a task on which something was drawn; points on others are counted."""
+    if isinstance(drawn, DataError):
+        yield drawn
+        return
+    some, grouping = drawn
+    on_images: dict[tuple[str, int], dict[str, Region]] = defaultdict(dict)
+    for id, region in some.regions.items():
+        on_images[region.target, region.item][id] = region
+    for (target, item), regions in sorted(on_images.items()):
+        points = [region for region in regions.values() if region.kind == POINT]
+        address = ""
+        if points and fields.is_read(target):
+            try:
+                address = fields.address(some.task, target, item)
+            except DataError as error:
+                yield error
+                continue
         else:
-            of_copies[view.name][view.address] = None
-    for number, view in enumerate(views):
-        if isinstance(view, _View) and len(of_copies[view.name]) > 1:
-            both = " and ".join(parsing.shorten(text, 80) for text in [*of_copies[view.name]][:2])
-            views[number] = DataError(
-                path, f"{view.place}: {parsing.shorten(view.name)} may be the copy of {both}: give "
-                "with images= a folder with their names on the server")
-
-
-def _has_points(view: _View) -> bool:
-    return any(region.kind == POINT for region in view.regions.values())
+            left_out.update(region.control for region in points)
+            regions = {id: region for id, region in regions.items() if region.kind != POINT}
+        yield View(some.task.place, address, regions, grouping)
 
 
 def _controls(
-    views: Sequence[_View | DataError], control: str, options: Options, path: Path
+    drawn: Sequence[_Drawn], control: str, options: Options, path: Path
 ) -> frozenset[str]:
     """The controls whose points are those of faces."""
     families: dict[str, dict[str, None]] = defaultdict(dict)
-    for view in views:
-        for region in view.regions.values() if isinstance(view, _View) else ():
+    for some in drawn:
+        for region in some.regions.values():
             if region.kind == POINT and region.label:
                 families[region.control][region.label] = None
     if control:
@@ -257,7 +226,7 @@ def _controls(
 
 
 def _picture(
-    view: _View | DataError, controls: frozenset[str], left_out: Counter[str], path: Path
+    view: View | DataError, controls: frozenset[str], left_out: Counter[str], path: Path
 ) -> Picture | DataError:
     """An image for `faces`; points of other controls are counted in `left_out`."""
     if isinstance(view, DataError):
@@ -273,11 +242,14 @@ def _picture(
         if region.kind == POINT and region.label and region.control not in controls:
             left_out[region.control] += 1
             continue
+        if id in view.grouping.others:
+            shapes.append(Shape(np.empty((0, 2)), region.label))
+            continue
         corners = region.corners if size is not None else region.corners / 100
         if region.kind == BOX:
             corners = np.stack([corners.min(axis=0), corners.max(axis=0)])
         shapes.append(Shape(
-            corners, region.label, is_box=region.kind == BOX, group=view.groups[id],
+            corners, region.label, is_box=region.kind == BOX, group=view.grouping.groups[id],
             # Answers to a single point say nothing of the face.
             attributes=region.attributes if region.kind == BOX else {}))
     return Picture(

@@ -34,7 +34,8 @@ class Region:
       label: its label; "" for none.
       control: the name of the control with which it was labelled.
       parent: the id of the region that it is below; "" for none.
-      item: the image, for tasks of several.
+      target: the name of the `Image` on which it was drawn; "" if that is not known.
+      item: the image, for an `Image` of several.
       size: the image's width and height in pixels, if they are stated.
       turned: whether the image was turned while annotating.
       attributes: the answers to it.
@@ -45,6 +46,7 @@ class Region:
     label: str = ""
     control: str = ""
     parent: str = ""
+    target: str = ""
     item: int = 0
     size: tuple[int, int] | None = None
     turned: bool = False
@@ -79,21 +81,6 @@ def regions_of(results: Sequence[Any], path: Path, place: str) -> dict[str, Regi
     return {id: region for id, region in regions.items() if region.kind}
 
 
-def groups_of(regions: Mapping[str, Region]) -> dict[str, str | None]:
-    """For each region the one that it has in common with others of its face: the topmost one that
-    is above it, up to the first that is no point; None if it is alone."""
-    parents = {region.parent for region in regions.values() if region.kind == POINT}
-    groups: dict[str, str | None] = {}
-    for id, region in regions.items():
-        top, seen = id, {id}
-        while region.kind == POINT and region.parent and region.parent not in seen:
-            top = region.parent
-            seen.add(top)
-            region = regions.get(top, Region())
-        groups[id] = top if top != id or id in parents else None
-    return groups
-
-
 def _add(region: Region, result: Mapping[str, Any], value: Mapping[str, Any], path: Path) -> None:
     """Adds what a result says to its region."""
     kind = _kind(result.get("type"), value)
@@ -109,6 +96,7 @@ def _add(region: Region, result: Mapping[str, Any], value: Mapping[str, Any], pa
         if type(item) is not int or item < 0:
             raise DataError(path, "item_index: expected a whole number from 0 on")
         region.item = item
+        region.target = str(result.get("to_name") or "")
     name = result.get("from_name")
     name = name if isinstance(name, str) else ""
     for label in _labels(value, path):

@@ -40,12 +40,14 @@ class Task:
       data: its data, which say what image it is.
       annotations: those that were submitted.
       old: whether it is an export of Label Studio 0.x.
+      minimal: whether it is a record of JSON-MIN.
     """
 
     place: str
     data: Mapping[str, Any]
     annotations: list[Annotation] = field(default_factory=list)
     old: bool = False
+    minimal: bool = False
 
 
 class Tasks:
@@ -75,7 +77,7 @@ class Tasks:
                 continue
             # JSON-MIN has an object for each annotation.
             id = entry.get("id")
-            if task.data is entry and type(id) in (int, str):
+            if task.minimal and type(id) in (int, str):
                 if id in minimal:
                     minimal[id].annotations += task.annotations
                     continue
@@ -91,7 +93,7 @@ class Tasks:
                  else f"task number {number}")
         data = entry.get("data")
         if not isinstance(data, dict):
-            return Task(place, entry, _minimal(entry))
+            return Task(place, entry, _minimal(entry), minimal=True)
         old = "annotations" not in entry and "completions" in entry
         given = entry.get("completions" if old else "annotations", [])
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):

@@ -134,6 +134,8 @@ def _picture(file: Path, finder: _Images) -> Picture | None:
         path=file,
         size=parsing.stated_size(content.get("imageWidth"), content.get("imageHeight"), file),
         upright=_upright(content),
+        called=listing.folded(os.path.abspath(
+            file.parent / ((named or "").replace("\\", "/") or file.stem))),
     )
 
 
@@ -243,7 +245,8 @@ class _Images:
         candidates = [here / posix, here / posix.name]
         if self._folder is not None:
             there = PurePosixPath(os.path.abspath(file.parent / posix))
-            candidates = [there, candidates[0], posix, candidates[1], PurePosixPath(posix.name)]
+            inner = [PurePosixPath(*here.parts[i:]) / posix.name for i in range(len(here.parts))]
+            candidates = [there, candidates[0], posix, *inner, PurePosixPath(posix.name)]
         names = []
         for candidate in candidates if posix.name and "\0" not in named else []:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -64,10 +65,17 @@ class LocalCopies:
             path, f"no copy{kept} of the image {parsing.shorten(name, 100)} lies below "
             f"{parsing.shorten(str(self._folder), 200)}: say with images= in which folder it does")
 
+    def _files(self) -> list[Path]:
+        """All images, without links to others of them."""
+        found = listing.files(self._folder, listing.IMAGE_SUFFIXES)
+        links = {file: os.path.realpath(file) for file in found if file.is_symlink()}
+        real = {os.path.realpath(file) for file in found if links and file not in links}
+        return [file for file in found if links.get(file) not in real]
+
     @cached_property
     def _exact(self) -> dict[str, list[Parts]]:
         images: dict[str, list[Parts]] = defaultdict(list)
-        for file in listing.files(self._folder, listing.IMAGE_SUFFIXES):
+        for file in self._files():
             images[file.name].append(file.relative_to(self._folder).parts)
         return images
 

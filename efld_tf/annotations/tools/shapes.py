@@ -50,6 +50,8 @@ class Picture:
       scalable: whether they were shares of `size`, and so are right for the image in any size.
       upright: whether the tool shows photos turned as their EXIF orientation says; None if that is
         not known.
+      called: where the image was that was annotated, as far as the annotation tells: two such
+        places are never one image, even if their image was looked for elsewhere; "" if it does not.
     """
 
     name: str
@@ -62,3 +64,4 @@ class Picture:
     normalised: bool = False
     scalable: bool = False
     upright: bool | None = None
+    called: str = ""

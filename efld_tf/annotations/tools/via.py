@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from efld_tf.annotations import image_paths, parsing
+from efld_tf.annotations import image_paths, parsing, point_names
 from efld_tf.annotations.declared import image_folders
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.point_names import simplified
@@ -84,8 +84,30 @@ def read(
                   for region in entry.regions]
         pictures.append(Picture(name, shapes, path, entry.line,
                                 upright=True if content.dated else None))
-    yield from _watched(drawn.faces(pictures, options, folders, path), sizes)
+    found = drawn.faces(pictures, options, folders, path, _grouping(entries, naming))
+    yield from _watched(found, sizes)
     yield from _cut(entries)
+    if not label and not content.is_project:
+        yield from _numbers(entries, naming)
+
+
+def _numbers(entries: Sequence[Entry], naming: str | None) -> Iterator[Note]:
+    """A note that the names of points are numbers, as the ids of options are."""
+    texts = {region.texts[naming] for entry in entries for region in entry.regions
+             if region.is_single and naming in region.texts} if naming else set()
+    if texts and all(text.isdecimal() for text in texts):
+        yield Note(f"{parsing.shorten(naming or '')} has numbers, which were taken for those of "
+                   "points: if they are chosen from options (dropdown, radio), they are the "
+                   "options' ids, and only the project, which VIA saves, says what these mean")
+
+
+def _grouping(entries: Sequence[Entry], naming: str | None) -> str:
+    """How the points of a face are kept together, for messages."""
+    others = sorted({key for entry in entries for region in entry.regions if region.is_single
+                     for key in region.texts} - {naming})
+    if not others:
+        return "give the points of a face an attribute in common, and name it with group="
+    return f"say with group= which attribute is that of a face: {_listed(others)}"
 
 
 def _shape(region: Region, entry: Entry, naming: str | None, group: str) -> Shape:
@@ -107,15 +129,16 @@ def _say_what_was_chosen(
 ) -> None:
     """Puts the meanings of ids in their place, unless the ids are the names of points.
 
-    Ids that are texts of their own stay if neither they nor their meanings are such names; numbers
-    never do, since they are not those of points.
+    Ids that are texts of their own stay if neither they nor their meanings are such names, or
+    numbers of points; ids that are numbers never do, since they are not those of points.
     """
     known = _known(options)
     meant = {}
     for key, meanings in choices.items():
         ids, texts = ({*map(simplified, names)} for names in (meanings, meanings.values()))
         numbers = all(id.isdecimal() for id in ids)
-        if len(texts) == len(meanings) and not ids & known and (texts & known or numbers):
+        tells = numbers or texts & known or point_names.numbered([*texts]) is not None
+        if len(texts) == len(meanings) and not ids & known and tells:
             meant[key] = meanings
     for region in (region for entry in entries for region in entry.regions if meant):
         region.texts = {key: meant.get(key, {}).get(text, text)
@@ -159,7 +182,7 @@ def _naming(
     only one whose values differ.
 
     Raises:
-      DataError: several attributes may name them.
+      DataError: several attributes may name them, or the only one seems to tell faces apart.
     """
     if not options.match_names:
         return None
@@ -174,7 +197,25 @@ def _naming(
         raise DataError(path, f"several attributes may name the points: {examples}. Say "
                               "label=ATTRIBUTE, or names=ignore if points were drawn in the "
                               "schema's order")
+    if candidates and not sure and not group:
+        _check_names_points(candidates[0], len(values[candidates[0]]), entries, options, path)
     return candidates[0] if candidates else None
+
+
+def _check_names_points(
+    name: str, count: int, entries: Sequence[Entry], options: Options, path: Path
+) -> None:
+    """Refuses an attribute of few values that several points of an image have."""
+    if 2 * count >= schemas.get(options.schema).num_points:
+        return
+    for entry in entries:
+        texts = Counter(r.texts[name] for r in entry.regions if r.is_single and name in r.texts)
+        value, times = max(texts.items(), key=lambda item: item[1], default=("", 0))
+        if times > 1:
+            raise DataError(
+                path, f"image {parsing.shorten(entry.name)}: {parsing.shorten(name)} is "
+                f"{parsing.shorten(value)} for {times} points: say group={name} if it tells faces "
+                f"apart, or label={name} if it names points", entry.line)
 
 
 def _labelling(

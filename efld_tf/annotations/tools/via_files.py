@@ -96,11 +96,13 @@ class Content:
       dated: whether it states the version of its layout, which VIA does since 2020.
       choices: the meanings of what may be chosen as an attribute of a region, by their ids, where
         regions have these ids.
+      is_project: whether it would state such meanings.
     """
 
     images: list[Entry | DataError]
     dated: bool = False
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    is_project: bool = False
 
 
 def read(path: Path) -> Content:
@@ -114,17 +116,18 @@ def read(path: Path) -> Content:
     content = json_values.load(path, unique=True)
     if isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in PROJECT_3):
         dated = "data_format_version" in content["project"]
-        return Content(list(_project_3(content, path)), dated)
+        return Content(list(_project_3(content, path)), dated, is_project=True)
     dated = isinstance(content, dict) and "_via_data_format_version" in content
     choices = _choices(content.get("_via_attributes")) if isinstance(content, dict) else {}
-    if isinstance(content, dict) and "_via_img_metadata" in content:
+    is_project = isinstance(content, dict) and "_via_img_metadata" in content
+    if is_project:
         content = content["_via_img_metadata"]
     if not isinstance(content, dict) or not any(
         isinstance(image, dict) and "regions" in image for image in content.values()
     ):
         raise DataError(path, "expected a project of VIA, or the annotations that it exports: "
                               "'filename' and 'regions' of each image")
-    return Content(list(_export(content, path)), dated, choices)
+    return Content(list(_export(content, path)), dated, choices, is_project)
 
 
 def _choices(attributes: Any) -> dict[str, dict[str, str]]:

@@ -33,6 +33,7 @@ from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.annotations.tools import yolo_data, yolo_labels
 from efld_tf.annotations.tools.yolo_data import DataSet, Picture
 from efld_tf.annotations.tools.yolo_labels import OCCLUDED, VISIBLE, Labels, Line
+from efld_tf.annotations.tools.yolo_names import KPT_NAMES
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.text import counted
@@ -95,7 +96,8 @@ def _data_set(
             raise EfldError(f"root: {root} is not a folder")
         data = yolo_data.load(file, None if root is None else Path(root).expanduser())
         pictures = yolo_data.pictures(data, wanted, images)
-        others = [name for name in data.images if name != wanted]
+        others = [name for name, places in data.images.items()
+                  if wanted != yolo_data.ALL and places != data.images.get(wanted)]
         if not split and others:
             told = Note(f"not read: the split{'s' if len(others) > 1 else ''} {', '.join(others)}; "
                         "split=all reads all")
@@ -137,6 +139,8 @@ class _Reader:
         Raises:
           DataError: it cannot be told which class is a face, or which point is which.
         """
+        if self._by_name and self._data.points.unclear:
+            raise DataError(self._data.file, self._data.points.unclear)
         seen: dict[int, _Kind] = {}
         for _, label in self._labels.pairs:
             for line in self._lines(label):
@@ -160,8 +164,8 @@ class _Reader:
 
     def notes(self) -> Iterator[Note]:
         """What was left out, what names points, and what contradicts the schema."""
-        key = self._data.points_key
-        if self._by_name and self._data.points and key != yolo_data.KPT_NAMES:
+        key = self._data.points.key
+        if self._by_name and self._data.points.names and key != KPT_NAMES:
             yield Note(f"{parsing.shorten(key)} in {yolo_data.FILE} names the points; names=ignore "
                        "takes them in the schema's order")
         for what, count in self._left_out.items():
@@ -212,8 +216,8 @@ class _Reader:
         Programs that have several classes with points give all of them as many as the largest has,
         the last ones without labels.
         """
-        path, names = self._data.file, self._data.points.get(kind, ())
-        key = self._data.points_key
+        path, names = self._data.file, self._data.points.names.get(kind, ())
+        key = self._data.points.key
         if not names or not self._by_name:
             got = self._count if self._count < self._total else used
             if self._count < self._total or used > self._total:

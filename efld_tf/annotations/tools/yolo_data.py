@@ -6,16 +6,12 @@
     kpt_shape: [5, 3]         # points, and numbers for each: x, y and perhaps visibility
     flip_idx: [1, 0, 2, 4, 3]
     names: {0: face}
-    kpt_names: {0: [left_eye, right_eye, nose, left_mouth, right_mouth]}
-
-Ultralytics itself does not read `kpt_names`, so that people write the names under other keys, such
-as `keypoints`.
+    kpt_names: {0: [left_eye, right_eye, nose, left_mouth, right_mouth]}   # see yolo_names.py
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,6 +20,7 @@ from typing import Any
 from efld_tf import config
 from efld_tf.annotations import image_paths, listing, parsing
 from efld_tf.annotations.format import Note
+from efld_tf.annotations.tools.yolo_names import MAX_POINTS, PointNames, point_names
 from efld_tf.errors import DataError
 
 FILE = "data.yaml"
@@ -33,13 +30,8 @@ IMAGES = "images"
 SPLITS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
 ALL = "all"
 
-# The key of the names of points, and what others have in their names.
-KPT_NAMES = "kpt_names"
-LIKE_KPT_NAMES = re.compile("kpt|point|landmark", re.IGNORECASE)
-
 # A list of a million paths takes 100 MB.
 MAX_LIST_BYTES = 1 << 28
-MAX_POINTS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -52,8 +44,7 @@ class DataSet:
       declared: that folder as it says, perhaps one of another machine.
       count, numbers: of `kpt_shape`, the points of an object, and the numbers of each, 2 or 3.
       classes: the names of classes, by number.
-      points: the names of points, by the number of their class.
-      points_key: the key of these names.
+      points: the names of points.
       flip: `flip_idx`, as it stands there; None if it is not there.
       images: the values of its keys for images, by split.
     """
@@ -64,8 +55,7 @@ class DataSet:
     count: int | None = None
     numbers: int | None = None
     classes: dict[int, str] = field(default_factory=dict)
-    points: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    points_key: str = KPT_NAMES
+    points: PointNames = field(default_factory=PointNames)
     flip: Any = None
     images: dict[str, list[str]] = field(default_factory=dict)
 
@@ -95,12 +85,10 @@ def load(file: Path, root: Path | None = None) -> DataSet:
             and 0 < shape[0] <= MAX_POINTS and shape[1] in (2, 3)):
         raise DataError(file, "kpt_shape: expected [number of points, 2 or 3], which data sets for "
                               "pose have")
-    points, key = _point_names(tree, file), KPT_NAMES
-    if not points:
-        points, key = _point_names_elsewhere(tree, shape[0], file)
+    classes = _classes(tree, file)
     return DataSet(
-        file, root or _root(file, declared), declared, shape[0], shape[1], _classes(tree, file),
-        points, key, tree.get("flip_idx"), _splits(tree, file),
+        file, root or _root(file, declared), declared, shape[0], shape[1], classes,
+        point_names(tree, shape[0], classes), tree.get("flip_idx"), _splits(tree, file),
     )
 
 
@@ -202,49 +190,6 @@ def _classes(tree: dict[Any, Any], file: Path) -> dict[int, str]:
     ):
         raise DataError(file, "names: expected the names of classes, by number or in a list")
     return {int(number): str(name) for number, name in items.items()}
-
-
-def _point_names(tree: dict[Any, Any], file: Path) -> dict[int, tuple[str, ...]]:
-    """The names of points by class: of a dictionary, a list of lists, or one list for all."""
-    names = tree.get("kpt_names")
-    if names is None:
-        return {}
-    if isinstance(names, list) and not any(isinstance(name, list) for name in names):
-        names = [names] * max(1, len(_classes(tree, file)))
-    items = dict(enumerate(names)) if isinstance(names, list) else names
-    if not isinstance(items, dict) or not all(
-        _is_number(number) and isinstance(points, list) and all(map(_is_name, points))
-        for number, points in items.items()
-    ):
-        raise DataError(file, "kpt_names: expected a list of names of points for each class")
-    return {int(number): tuple(map(str, points)) for number, points in items.items() if points}
-
-
-def _point_names_elsewhere(
-    tree: dict[Any, Any], count: int, file: Path
-) -> tuple[dict[int, tuple[str, ...]], str]:
-    """As many different names as there are points, under any key like `kpt_names`; and that key."""
-    for key, names in tree.items():
-        if not isinstance(key, str) or not LIKE_KPT_NAMES.search(key):
-            continue
-        if isinstance(names, dict) and set(names) == set(range(count)):
-            names = [names[number] for number in range(count)]
-        if not _has_texts_alone(names):
-            continue
-        try:
-            points = _point_names({**tree, KPT_NAMES: names}, file)
-        except DataError:  # these are no names
-            continue
-        if points and all(len(set(some)) == len(some) == count for some in points.values()):
-            return points, key
-    return {}, KPT_NAMES
-
-
-def _has_texts_alone(names: Any) -> bool:
-    """Whether what may be names of points, by class or of all, are neither numbers nor objects."""
-    values = names.values() if isinstance(names, dict) else names if isinstance(names, list) else ()
-    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
-    return bool(texts) and all(isinstance(text, str) for text in texts)
 
 
 def _is_number(key: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,16 +81,25 @@ class Labels:
         self.pairs: list[tuple[Picture, Path]] = []
         self.without = 0
         self._owners: dict[Path, Path] = {}
+        self._folders: dict[Path, Path] = {}
 
     def add(self, picture: Picture) -> DataError | None:
-        """Finds the label of a picture; an error if it is another one's, too."""
+        """Finds the label of a picture; an error if it is another one's, too, or a broken link."""
         label, image = label_of(picture.place), picture.file
+        self._folders[label.parent] = image.parent
         if not label.exists():
-            self.without += 1
-            return None
+            same = [name for name in listing.same_name(label.parent, label.name)
+                    if _composed(name) == _composed(label.name)]
+            if len(same) != 1:
+                self.without += 1
+                return None
+            label = label.with_name(same[0])
         owner = self._owners.setdefault(label, image)
         if owner != image:
             return DataError(label, f"several images of that name: {owner.name} and {image.name}")
+        if image.is_symlink() and not image.exists():
+            return DataError(image, f"a link to {os.readlink(image)}, which does not exist: say "
+                                    "with images= where the photos are now")
         self.pairs.append((picture, label))
         return None
 
@@ -98,15 +109,19 @@ class Labels:
         Raises:
           DataError: a folder cannot be read.
         """
-        folders = {label.parent: picture.file.parent for picture, label in self.pairs}
         found = []
-        for folder, images in folders.items():
-            if folder == images:  # where texts may be anything
+        for folder, images in self._folders.items():
+            if folder == images or not folder.is_dir():  # beside images, texts may be anything
                 continue
-            stems = listing.images_by_stem(images)
+            stems = {*map(_composed, listing.images_by_stem(images))}
             found += [file for file in listing.files(folder, [".txt"], deep=False)
-                      if file.stem not in stems and file.name not in NO_LABELS]
+                      if _composed(file.stem) not in stems and file.name not in NO_LABELS]
         return found
+
+
+def _composed(name: str) -> str:
+    """A name with composed letters, as most file systems keep it."""
+    return unicodedata.normalize("NFC", name)
 
 
 def lines(path: Path, widths: dict[int, int], kinds: set[int]) -> Iterator[Line | DataError]:

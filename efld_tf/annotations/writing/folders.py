@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 import numpy as np
 
 from efld_tf import files
-from efld_tf.annotations import listing, pts
+from efld_tf.annotations import pts
 from efld_tf.annotations.coco import OCCLUDED, UNLABELLED, VISIBLE
 from efld_tf.annotations.ibug import Owners
 from efld_tf.annotations.tools.yolo_data import IMAGES
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
-from efld_tf.errors import DataError, EfldError
+from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.text import counted
@@ -66,12 +67,13 @@ class PtsWriter(_FolderWriter):
         """Adds an image.
 
         Raises:
-          EfldError: a point is missing, which the format cannot say.
-          DataError: no name of a file is read as that of the image.
+          DataError: a point is missing, which the format cannot say, or no name of a file is read
+            as that of the image.
         """
         faces = image.turned(False).faces
         if not all(face.present.all() for face in faces):
-            raise EfldError(f"{image.name}: a point is not annotated, which .pts cannot say")
+            raise DataError(self._root / image.name, "a point of a face is not annotated, which "
+                                                     ".pts cannot say")
         names = [self._name(image, number) for number in range(len(faces))]
         for name, face in zip(names, faces, strict=True):
             files.write_text(self.path / name, pts.text(face.points))
@@ -134,47 +136,40 @@ def _labelme_shape(
 
 
 class YoloWriter(_FolderWriter):
-    """Writes a YOLO-pose data set: `data.yaml`, `labels/`, and `images/` as a link to the photos.
+    """Writes a YOLO-pose data set: `data.yaml`, `labels/`, and `images/` with a link to each photo.
 
-    Ultralytics looks for the label of `images/a.jpg` in `labels/a.txt`, and replaces the last
-    folder `images` of a path. Of photos in folders of that name, each of them gets its link:
-    `train/images/`, with `train/labels/` beside it. Ultralytics leaves out images with a coordinate
-    that is not in them, so that boxes are cut, and points outside are not labelled.
+    Ultralytics takes every image that it finds in `images/`, those without a label as ones without
+    a face, so that no other photo may be there. It looks for the label of `images/a.jpg` in
+    `labels/a.txt`, and replaces the last folder `images` of a path: a photo of a folder of that
+    name keeps it, as `train/images/`, with `train/labels/` beside it. Ultralytics leaves out images
+    with a coordinate that is not in them, so that boxes are cut, and points outside are not
+    labelled.
     """
 
     def __init__(self, path: Path, schema: str, root: Path):
         super().__init__(path, schema, root)
-        self._listed: tuple[Path, dict[str, list[Path]]] | None = None
-        self._places: dict[str, Path] = {}
+        self._owners: dict[str, str] = {}
+        self._places: list[str] = []
 
     def write(self, image: AnnotatedImage) -> None:
         """Adds an image, whose size must be known.
 
         Raises:
-          EfldError: another image beside it has the same label file, whether with faces or not,
-            or none is found for the image.
+          DataError: another one has the same label file.
         """
         place, below = _images_folder(image.name)
         stem = below.rpartition(".")[0] or below
         label = str(PurePosixPath(place).with_name("labels") / f"{stem}.txt")
-        photo = self._root / image.name
-        for other in self._images_in(photo.parent).get(photo.stem, []):
-            if other.name != photo.name:
-                raise EfldError(f"{image.name}: YOLO has one label file for it and {other.name}: "
-                                "rename one")
-        self._link(place, self._root / image.name.removesuffix(below), image.name)
+        owner = self._owners.setdefault(label, image.name)
+        if owner != image.name:
+            raise DataError(self._root / image.name, f"YOLO has one label file for it and {owner}: "
+                                                     "rename one")
+        self._declare(place)
+        self._link(self._root / image.name, self.path / place / below)
         image = image.turned(True)
         size = np.array(image.size or (1, 1), float)
         lines = "".join(f"{self._line(face, size)}\n" for face in image.faces)
         files.write_text(self.path / label, lines)
-
-    def _images_in(self, folder: Path) -> dict[str, list[Path]]:
-        """The images of a folder by their stems; none if it cannot be listed."""
-        if self._listed is None or self._listed[0] != folder:
-            self._listed = folder, {}
-            with contextlib.suppress(DataError):
-                self._listed = folder, listing.images_by_stem(folder)
-        return self._listed[1]
 
     def _line(self, face: AnnotatedFace, size: np.ndarray) -> str:
         inside = np.isfinite(face.points).all(axis=-1) & ~_outside(face.points, size)
@@ -188,29 +183,31 @@ class YoloWriter(_FolderWriter):
             words += [f"{x:.8f}", f"{y:.8f}", str(flag)]
         return " ".join(["0", *words])
 
-    def _link(self, place: str, folder: Path, image: str) -> None:
-        """Makes a folder of the data set be the photos' one."""
-        if self._places.get(place) == folder:
+    def _declare(self, place: str) -> None:
+        """Names a folder of images in data.yaml, unless it is in one that is named there."""
+        if place in self._places:
             return
-        for other in self._places:
-            if f"{place}/".startswith(f"{other}/") or f"{other}/".startswith(f"{place}/") \
-                    or IMAGES in (place, other):
-                raise EfldError(f"{image}: YOLO takes the last folder {IMAGES} of a path for that "
-                                "of the images, which is another one for others: rename it")
-        self._places[place] = folder
+        self._places.append(place)
+        places = [place for place in self._places
+                  if not any(place.startswith(f"{other}/") for other in self._places)]
+        named = places[0] if places == [IMAGES] else json.dumps(places)
         schema = self._schema
-        places = IMAGES if place == IMAGES else json.dumps([*self._places])
         flip = "" if schema.flip is None else f"flip_idx: {list(schema.flip)}\n"
         files.write_text(self.path / "data.yaml", (
-            f"path: .\ntrain: {places}\nval: {places}\n"
+            f"path: .\ntrain: {named}\nval: {named}\n"
             f"kpt_shape: [{schema.num_points}, 3]\n{flip}names:\n  0: {FACE}\n"
             f"kpt_names:\n  0: {json.dumps(schema.names)}\n"))
-        link = self.path / place
+
+    def _link(self, photo: Path, link: Path) -> None:
+        """Links a photo into the data set, or copies it to a file system without links."""
+        if not photo.is_file():  # of an address
+            return
         link.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # not on every file system
-            if link.is_symlink():
-                link.unlink()
-            link.symlink_to(os.path.realpath(folder), target_is_directory=True)
+        link.unlink(missing_ok=True)
+        try:
+            link.symlink_to(os.path.realpath(photo))
+        except OSError:
+            shutil.copyfile(photo, link)
 
 
 def _images_folder(name: str) -> tuple[str, str]:
@@ -240,11 +237,3 @@ def outside_notes(points: int) -> list[str]:
     """What the user should know of so many points that are `points_outside`."""
     return [f"yolo does not keep points outside of the image, {counted(points, 'point')}: they are "
             "not labelled; boxes are cut"] if points else []
-
-
-def yolo_links_root(path: Path, root: Path) -> bool:
-    """Whether a data set's `images` are the root of the photos, whether linked or not."""
-    link = path / IMAGES
-    if os.path.lexists(link):
-        return os.path.realpath(link) == os.path.realpath(root)
-    return (path / "labels").is_dir()

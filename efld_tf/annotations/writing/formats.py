@@ -12,12 +12,7 @@ from efld_tf import folders
 from efld_tf.annotations.writing import names
 from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.documents import CocoWriter, CvatWriter
-from efld_tf.annotations.writing.folders import (
-    LabelmeWriter,
-    PtsWriter,
-    YoloWriter,
-    yolo_links_root,
-)
+from efld_tf.annotations.writing.folders import LabelmeWriter, PtsWriter, YoloWriter
 from efld_tf.annotations.writing.lines import LineFile, csv_header, csv_line, json_line
 
 
@@ -79,6 +74,7 @@ class OutputFormat:
       refusal: says why it cannot hold the name of an image or a video; "" if it can.
       frames: whether it can hold the frames of a video.
       keeps: what it keeps beside points and box: of `visible`, `identity`, `attributes`.
+      has_images: whether the images are in it, so that the source does not name their folder.
     """
 
     name: str
@@ -90,6 +86,7 @@ class OutputFormat:
     refusal: Callable[[str], str] = names.any_name
     frames: bool = False
     keeps: frozenset[str] = frozenset()
+    has_images: bool = False
 
     def path(self, folder: Path) -> Path:
         """Where it is written in a folder of outputs."""
@@ -141,10 +138,10 @@ class OutputFormat:
           turned: whether a photo is stored turned, so that a format that does not tell how its
             faces lie must be told.
         """
+        if self.has_images:
+            images = None
         if any(c in f"{path}{images}" for c in "?&"):  # they separate the options of a source
             return None
-        if self.name == "yolo" and images is not None and not yolo_links_root(path, images):
-            images = None  # it has a link for each of their folders
         options = [f"schema={schema}", *([] if images is None else [f"images={images}"]),
                    *([f"upright={self.upright}"] if turned and self.upright else [])]
         return f"{self.source.format(path)}?{'&'.join(options)}"
@@ -166,6 +163,6 @@ OUTPUTS = {
         OutputFormat("labelme", "labelme's JSON", "labelme/", LabelmeWriter, "labelme:{}",
                      refusal=names.of_file),
         OutputFormat("yolo", "a YOLO-pose data set", "yolo/", YoloWriter, "yolo:{}/data.yaml",
-                     refusal=names.in_folder, keeps=frozenset({"visible"})),
+                     refusal=names.in_folder, keeps=frozenset({"visible"}), has_images=True),
     )
 }  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -572,21 +573,65 @@ def test_single_points_in_tracks_stay_together(tmp_path: Path) -> None:
             assert (record.box is not None) == (record.frame == 0)
 
 
-def test_exported_frames_come_before_the_video(tmp_path: Path) -> None:
+def test_frames_that_were_exported_and_their_video(tmp_path: Path) -> None:
     """CVAT exports `images/frame_000012.PNG`, and calls it `frame_000012` in its XML."""
     image = write_image(tmp_path / "images" / "frame_000012.PNG")
-    _video(tmp_path / "clip.avi")
     meta = _task("clip.avi")
     tracks = _document(_track(_frame(12), _frame(13)), meta=meta)
     named = _document(_image(_skeleton(), name="frame_000012", id=12),
                       _image(_skeleton(), name="frame_000013", id=13), meta=meta)
     for text in (tracks, named):
-        records, errors, _ = _read(_write(tmp_path, text))
-        assert not errors
-        assert [(record.image.name, record.frame) for record in records] == [
-            ("frame_000012.PNG", None), ("clip.avi", 13)]
-        assert records[0].image == image and records[0].upright is True
-        assert [record.identity for record in records] == ["clip.avi"] * 2
+        (record,), (error,), _ = _read(_write(tmp_path, text))
+        assert_refusal(error, "clip.avi", path=tmp_path / "annotations.xml")
+        assert record.image == image and record.upright is True
+        assert (record.frame, record.identity) == (None, "clip.avi")
+    # The frames may be those of another video, which has the same names for them.
+    video = _video(tmp_path / "clip.avi")
+    path = _write(tmp_path, tracks)
+    with refuses("'frame_000012.PNG'", "'clip.avi'", "video=FILE", "images=FOLDER"):
+        _read(path)
+    records, errors, _ = _read(path, video=str(video))
+    assert not errors
+    assert [(record.image, record.frame) for record in records] == [(video, 12), (video, 13)]
+    records, (error,), _ = _read(path, images=str(tmp_path / "images"))
+    assert [record.image for record in records] == [image]
+    assert_refusal(error, "clip.avi", path=path)
+
+
+def test_a_frame_whose_name_has_another_number(tmp_path: Path) -> None:
+    _video(tmp_path / "clip.avi")
+    path = _write(tmp_path, _document(
+        _image(_skeleton(), name="frame_000004", id=0),
+        _image(_skeleton(), name="frame_000006", id=6), meta=_task("clip.avi")))
+    (record,), (error,), _ = _read(path)
+    assert record.frame == 6
+    assert_refusal(error, "frame 0", "'frame_000004'", path=path, line=_line(path, "<image"))
+
+
+def test_a_video_of_another_size(tmp_path: Path) -> None:
+    _video(tmp_path / "clip.avi")
+    meta = re.sub(r"<(width|height)>\d+<", r"<\1>816<", _task("clip.avi"))
+    path = _write(tmp_path, _document(_track(_frame(12), _frame(13)), meta=meta))
+    with refuses("816 x 816", "408 x 408", "sizes=scale"):
+        sources.read(f"cvat:{path}?schema=mtfl5")
+    first, second = sources.read(f"cvat:{path}?schema=mtfl5&sizes=scale").records
+    assert (first.frame, second.frame) == (12, 13)
+    np.testing.assert_allclose(first.points, (POINTS + 0.5) / 2 - 0.5)
+
+
+def test_photos_of_two_subsets_that_are_one_file(tmp_path: Path) -> None:
+    write_image(tmp_path / "001.jpg")
+    path = _write(tmp_path, _document(
+        _image(_skeleton(), name="001.jpg", more='subset="train" task_id="4"'),
+        _image(_skeleton(), name="001.jpg", more='subset="test" task_id="5"'),
+        _image(_skeleton(), name="a.jpg", id=1, more='subset="test" task_id="5"'),
+        meta=_project(_task(labels=""), _task(id=5, labels=""))))
+    (record,), errors, _ = _read(path)
+    assert record.image.name == "a.jpg"
+    for number, error in enumerate(errors, 1):
+        assert_refusal(error, "'001.jpg'", "'001.jpg in train of task 4'",
+                       "'001.jpg in test of task 5'", "images=", path=path,
+                       line=_line(path, "<image", number))
 
 
 def test_the_video_of_a_job(tmp_path: Path) -> None:
@@ -609,6 +654,12 @@ def test_a_missing_video_is_told_once(tmp_path: Path) -> None:
     records, (error,), _ = _read(path)
     assert not records
     assert_refusal(error, "gone.mp4", "exist", path=path)
+
+
+def test_a_missing_photo(tmp_path: Path) -> None:
+    path = _write(tmp_path, _document(_image(_skeleton(), name="gone.jpg")))
+    _, (error,), _ = _read(path)
+    assert_refusal(error, "exist", "images=", path=path, line=_line(path, "<image"))
 
 
 def test_tracks_on_photos_are_refused(tmp_path: Path) -> None:

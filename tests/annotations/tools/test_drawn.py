@@ -94,6 +94,32 @@ def test_few_points_of_a_face_of_its_own(folder: Path) -> None:
     assert_refusal(refused(folder), "'nose_tip'", "group", path=folder / "a.json")
 
 
+@pytest.mark.parametrize("boxed", [True, False])
+def test_a_group_for_each_part_of_a_face(folder: Path, boxed: bool) -> None:
+    shapes = [*singles(POINTS, 1)[:2], *singles(POINTS, 2)[2:]]
+    boxes = [box(90, 90, 320, 210, "eyes", group=1), box(110, 150, 260, 320, "rest", group=2)]
+    write(folder / "a.json", shapes + (boxes if boxed else []))
+    facts = ["'eyes'", "'rest'", "category=NAME"] if boxed else ["'right_eye_centre'"]
+    assert_refusal(refused(folder), *facts, "group", path=folder / "a.json")
+    for one in boxes:
+        one["label"] = "face"
+    write(folder / "a.json", [*shapes, *boxes])
+    assert len(faces(folder)[0]) == 2  # each has a face's box
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_halves_of_a_face_in_two_groups(folder: Path, count: int) -> None:
+    """Of an even number of points, too."""
+    schema = folder / "four.yaml"
+    schema.write_text(
+        "name: four\ntitle: Four\nnames: [a, b, c, d]\nparts: {all: {points: '0-3'}}\n"
+        "flip: [1, 0, 3, 2]\nnormalisers: {width: {right: 0, left: 1}}\n")
+    shapes = [shape(name, [point], "point", group_id=1 if i < count else 2)
+              for i, (name, point) in enumerate(zip("abcd", POINTS[:4], strict=True))]
+    write(folder / "a.json", shapes)
+    assert_refusal(refused(folder, schema=str(schema)), "'d'", "group", path=folder / "a.json")
+
+
 # Other shapes that have as many points as a face.
 
 
@@ -188,6 +214,36 @@ def test_a_misspelt_name_is_shown_where_it_is(folder: Path) -> None:
     assert_told(note, "1 point", "'mouth_left_conrer'")
 
 
+@pytest.mark.parametrize("label", ["{}", "p{}", "own"])
+def test_more_points_beside_those_of_the_face(folder: Path, label: str) -> None:
+    """Moles that somebody numbered or named, beside points by name or by number."""
+    shapes = singles(POINTS)
+    for number, one in enumerate(shapes, 1):
+        one["label"] = one["label"] if label == "own" else label.format(number)
+    others = ["mole"] if label == "{}" else ["mole", "1", "2"]
+    write(folder / "a.json", [*[shape(name, [[5, 5]], "point") for name in others], *shapes])
+    (record,), notes = faces(folder)
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    assert len(notes) == len(others)
+    assert_told("\n".join(notes), "1 point", "'mole'")
+
+
+def test_a_number_beside_names_is_no_point(folder: Path) -> None:
+    shapes = [*singles(POINTS)[:4], shape("5", [POINTS[4]], "point")]
+    write(folder / "a.json", shapes)
+    with refuses("image 'a.jpg'", "'5'", "first=1", path=folder / "a.json"):
+        read(folder)
+    (record,), _ = faces(folder, first="1")
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+
+
+def test_a_name_beside_numbers_is_shown_where_it_is(folder: Path) -> None:
+    shapes = [shape(f"p{i}", [xy], "point") for i, xy in enumerate(POINTS[:4], 1)]
+    write(folder / "a.json", [*shapes, shape("mole", [[5, 5]], "point")])
+    with refuses("image 'a.jpg'", "'mole'", path=folder / "a.json"):
+        read(folder)
+
+
 # Boxes.
 
 
@@ -202,6 +258,19 @@ def test_boxes_do_not_depend_on_the_order_of_shapes(folder: Path) -> None:
         boxes = {float(r.points[0, 0]): r.box for r in faces(folder)[0]}
         np.testing.assert_array_equal(boxes[140], [100, 100, 330, 330])
         np.testing.assert_array_equal(boxes[250], [170, 130, 320, 262])
+
+
+def test_a_box_of_something_else_that_holds_the_face(folder: Path) -> None:
+    write(folder / "a.json", [*singles(POINTS), box(50, 50, 400, 400, "person")])
+    (record,), (note,) = faces(folder)
+    assert record.box is not None and record.box[0] == 50
+    assert_told(note, "1 shape", "'person'", "category=")
+    (record,), _ = faces(folder, category="face")
+    assert record.box is None
+    write(folder / "a.json", [*singles(POINTS, 1), box(50, 50, 400, 400, "person", group=1)])
+    assert faces(folder)[1] == []
+    write(folder / "a.json", [*singles(POINTS), box(50, 50, 400, 400, "Face box")])
+    assert faces(folder)[1] == []
 
 
 @pytest.mark.parametrize(

@@ -342,6 +342,44 @@ def test_images_in_a_folder_of_their_own(tmp_path: Path, place: str) -> None:
     assert (record.image, record.identity) == (image, place)
 
 
+@pytest.mark.parametrize(("files", "image", "option"), [
+    ({"x_1.json": "x/1.jpg", "y_1.json": "y/1.jpg"}, "1.jpg", False),
+    ({"labels/x/1.json": "../../imgs/x/1.jpg", "labels/y/1.json": "../../imgs/y/1.jpg"},
+     "imgs/1.jpg", True),
+    ({"labels/x/1.json": "1.jpg", "labels/y/1.json": "1.jpg"}, "imgs/1.jpg", True),
+    ({"a.json": r"C:\data\x\1.jpg", "b.json": r"C:\data\y\1.jpg"}, "1.jpg", False),
+    ({"x_1.json": "x/1.jpg", "y_1.json": "1.jpg"}, "1.jpg", False),
+])
+def test_two_images_that_one_file_would_stand_for(
+    tmp_path: Path, files: dict[str, str], image: str, option: bool
+) -> None:
+    write_image(tmp_path / image)
+    for file, named in files.items():
+        write(tmp_path / file, singles(POINTS), image=named)
+    options = {"images": str(tmp_path / "imgs")} if option else {}
+    for item, file in zip(read(tmp_path, **options), files, strict=True):
+        assert isinstance(item, DataError)
+        assert_refusal(item, "'1.jpg'", "images=", path=tmp_path / file)
+
+
+def test_a_copy_of_an_annotation_file_names_the_same_image(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    for file, named in (("a.json", "a.jpg"), ("b.json", "./A.jpg")):
+        write(tmp_path / file, singles(POINTS), image=named)
+    assert len([item for item in read(tmp_path) if isinstance(item, FaceRecord)]) == 2
+
+
+def test_images_in_folders_like_those_of_the_annotation_files(tmp_path: Path) -> None:
+    for number, place in enumerate(("x", "y")):
+        write_image(tmp_path / "imgs" / place / "1.jpg")
+        write(tmp_path / "labels" / place / "1.json", singles(POINTS + number), image="1.jpg")
+    for folder in (tmp_path, tmp_path / "labels"):
+        records = read(folder, images=str(tmp_path / "imgs"))
+        assert [(record.identity, record.points[0, 0]) for record in records
+                if isinstance(record, FaceRecord)] == [
+                    ("x/1.jpg", POINTS[0, 0]), ("y/1.jpg", POINTS[0, 0] + 1)]
+
+
 def test_images_that_are_named_from_the_file(tmp_path: Path) -> None:
     """As the toolkit writes them: identities are relative to the folder that is given."""
     image = write_image(tmp_path / "photos" / "sub" / "a.jpg")

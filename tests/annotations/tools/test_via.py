@@ -254,7 +254,8 @@ def test_several_attributes_that_may_name_points(folder: Path) -> None:
     for options, points in (({"label": "id"}, POINTS), ({"label": "look"}, POINTS[::-1]),
                             ({"names": "ignore"}, POINTS)):
         np.testing.assert_array_equal(one(path, **options).points, points.astype(np.float32))
-    assert len(read(path, group="look")) == 5
+    faces = [item for item in read(path, group="look") if isinstance(item, FaceRecord)]
+    assert len(faces) == 5
     regions = named(POINTS)
     for region in regions:
         region["region_attributes"]["teil"] = region["region_attributes"]["part"]
@@ -266,11 +267,19 @@ def test_several_attributes_that_may_name_points(folder: Path) -> None:
 def test_numbers_that_count_faces_are_no_names_of_points(folder: Path) -> None:
     regions = [point(xy, person=str(person)) for person in (0, 1) for xy in POINTS + person]
     path = write(folder, "json", regions)
-    (error,) = read(path)
-    assert_refusal(error, "image 'a.jpg'", "group", path=path)
+    with refuses("image 'a.jpg'", "group=person", "label=person", path=path):
+        read(path)
     first, second = read(path, group="person")
     np.testing.assert_array_equal(first.points, POINTS.astype(np.float32))
     np.testing.assert_array_equal(second.points, (POINTS + 1).astype(np.float32))
+
+
+def test_faces_whose_group_is_not_named(folder: Path) -> None:
+    regions = [*named(POINTS, person="0"), *named(POINTS + 200, person="1")]
+    path = write(folder, "json", regions)
+    (error,) = read(path)
+    assert_refusal(error, repr(NAMES[0]), "group=", "'person'", path=path)
+    assert len(read(path, group="person")) == 2
 
 
 def _chosen(folder: Path, options: dict[str, str], ids: list[str], **more: Any) -> Path:
@@ -290,6 +299,28 @@ def test_what_was_chosen_stands_for_its_meaning(folder: Path, ids: str) -> None:
     by_name = {name: id for id, name in options.items()}
     record = one(_chosen(folder, options, [by_name[name] for name in NAMES]))
     np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+
+
+@pytest.mark.parametrize("ids", [["0", "1", "2", "3", "4"], ["lm0", "lm1", "lm2", "lm3", "lm4"]])
+@pytest.mark.parametrize("meaning", ["{}", "p{}", "Point {}"])
+def test_meanings_that_are_other_numbers(folder: Path, ids: list[str], meaning: str) -> None:
+    order = [3, 0, 4, 1, 2]
+    options = {id: meaning.format(number + 1) for id, number in zip(ids, order, strict=True)}
+    record = one(_chosen(folder, options, [ids[order.index(number)] for number in range(5)]))
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+
+
+@every_way
+def test_numbers_may_be_ids_of_options(folder: Path, way: str) -> None:
+    """Exported annotations do not have the meanings, which the project has."""
+    path = write(folder, way, [point(xy, part=str(i)) for i, xy in enumerate(POINTS)])
+    record, *notes = read(path)
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    is_export = way != "project"
+    assert len(notes) == is_export
+    for note in notes:
+        assert_told(note.text, "'part'", "project")
+    assert len(read(path, label="part")) == 1
 
 
 def test_ids_that_are_the_names(folder: Path) -> None:
@@ -341,7 +372,7 @@ def test_category(folder: Path) -> None:
 
 def test_what_is_ticked_or_a_number(folder: Path) -> None:
     regions = [point(xy, part=i, seen={"yes": True, "no": i > 2}) for i, xy in enumerate(POINTS)]
-    record = one(write(folder, "json", regions[::-1]))
+    record, _ = read(write(folder, "json", regions[::-1]))
     np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
 
 

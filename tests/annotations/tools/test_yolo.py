@@ -95,25 +95,58 @@ def test_ways_of_naming_points(tmp_path: Path, names: Any) -> None:
 
 ORDER = [2, 4, 0, 1, 3]
 ORDERED = [NAMES[i] for i in ORDER]
+OBJECTS = [{"id": i + 1, "name": name} for i, name in enumerate(ORDERED)]
+WAYS = [
+    ORDERED, [ORDERED], {0: ORDERED}, {"face": ORDERED}, dict(enumerate(ORDERED)),
+    dict(enumerate(ORDERED, 1)), {name: i for i, name in enumerate(ORDERED)},
+    {name: i for i, name in reversed([*enumerate(ORDERED, 1)])}, ", ".join(ORDERED),
+    {"face": ",".join(ORDERED)}, OBJECTS, {0: OBJECTS}, [{"label": name} for name in ORDERED],
+    {"face": {name: i for i, name in enumerate(ORDERED)}},
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("key", ["keypoint_names", "keypoints", "kpt_label", "kpt_labels"])
-@pytest.mark.parametrize("names", [ORDERED, [ORDERED], {0: ORDERED}, dict(enumerate(ORDERED))])
-def test_names_under_another_key(tmp_path: Path, key: str, names: Any) -> None:
+@pytest.mark.parametrize("key", ["kpt_names", "keypoint_names", "keypoints", "kpt_label"])
+@pytest.mark.parametrize("names", WAYS)
+def test_names_of_points_in_their_order(tmp_path: Path, key: str, names: Any) -> None:
     path = one_label(tmp_path, yolo_line(0, POINTS[ORDER], BOX), **{key: names})
-    record, note = read_set(path)
+    record, *notes = read_set(path)
     np.testing.assert_allclose(record.points, POINTS, atol=1e-6)
-    assert_told(note.text, f"'{key}'", "data.yaml", "names=ignore")
+    assert len(notes) == (key != "kpt_names")
+    for note in notes:
+        assert_told(note.text, f"'{key}'", "data.yaml", "names=ignore")
     (by_order,) = read_set(path, names="ignore")
     np.testing.assert_allclose(by_order.points, POINTS[ORDER], atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [
-    5, "a", ORDERED[:4], [*ORDERED[:4], ORDERED[0]], [4, 3, 2, 1, 0], [0.1] * 5, {"a": ORDERED}, [],
+    5, "a", [4, 3, 2, 1, 0], [0.1] * 5, [], "0, 1, 2, 3, 4", ["#ff0000", "#00ff00", "#0000ff"],
+    "https://example.com",
 ])  # fmt: skip
-def test_what_is_no_list_of_names(tmp_path: Path, value: Any) -> None:
+def test_what_names_no_points(tmp_path: Path, value: Any) -> None:
     (record,) = read_set(one_label(tmp_path, FACE, keypoints=value))
     np.testing.assert_allclose(record.points, POINTS, atol=1e-6)
+
+
+@pytest.mark.parametrize("key", ["kpt_names", "landmarks"])
+@pytest.mark.parametrize("value", [
+    {"hand": ORDERED}, OBJECTS[::-1], {i: [name, "#fff"] for i, name in enumerate(ORDERED)},
+    {name: 2 * i for i, name in enumerate(ORDERED)}, {name: {"x": 1} for name in ORDERED},
+    {i: name for i, name in enumerate(ORDERED, 2)}, [*OBJECTS[:4], ORDERED[4]],
+])  # fmt: skip
+def test_names_of_points_that_are_not_understood(tmp_path: Path, key: str, value: Any) -> None:
+    """The order of points may be another one than the schema's."""
+    path = one_label(tmp_path, FACE, **{key: value})
+    with refuses(key, "5 names", "names=ignore", path=path):
+        read_set(path)
+    (record,) = read_set(path, names="ignore")
+    np.testing.assert_allclose(record.points, POINTS, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [ORDERED[:4], [*ORDERED[:4], ORDERED[0]], ", ".join(NAMES[:4])])
+def test_names_of_other_points_under_another_key(tmp_path: Path, value: Any) -> None:
+    path = one_label(tmp_path, FACE, landmarks=value)
+    with refuses("landmarks", "5 names", "names=ignore", path=path):
+        read_set(path)
 
 
 def test_other_names_under_another_key(tmp_path: Path) -> None:

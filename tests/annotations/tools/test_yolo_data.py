@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,28 @@ def test_folders_that_lead_elsewhere_are_refused(tmp_path: Path, train: Any) -> 
     write_image(tmp_path / "images" / "a.jpg")
     with refuses(path=path):
         read_set(path)
+
+
+@pytest.mark.parametrize("forms", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_labels_whose_names_are_composed_otherwise(
+    tmp_path: Path, forms: tuple[str, str]
+) -> None:
+    image, label = (unicodedata.normalize(form, "é") for form in forms)
+    path = write_set(tmp_path, {f"images/train/{image}.jpg": None, "images/train/a.jpg": FACE,
+                                "images/train/A.jpg": None}, data_yaml())
+    (tmp_path / "labels/train" / f"{label}.txt").write_text(FACE)
+    records = read_set(path)
+    assert [r.image.stem for r in records if isinstance(r, FaceRecord)] == ["a", image]
+    (note,) = [item for item in records if isinstance(item, Note)]
+    assert_told(note.text, "1 image", "without a label")  # A.jpg
+
+
+def test_labels_whose_images_are_all_gone(tmp_path: Path) -> None:
+    path = write_set(tmp_path, {"images/train/a.jpg": FACE}, data_yaml())
+    (tmp_path / "images/train/a.jpg").rename(tmp_path / "images/train/b.jpg")
+    without, note = read_set(path)
+    assert_told(without.text, "1 image", "without a label")
+    assert_told(note.text, "1 label file", "'a.txt'")
 
 
 def test_labels_that_are_not_of_one_image(tmp_path: Path) -> None:

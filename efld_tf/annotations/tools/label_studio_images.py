@@ -1,0 +1,190 @@
+"""On which image of a task of Label Studio something was drawn, and where its copy lies.
+
+The images are not in the export. They are found in a folder by the end of their address, without
+the 8 digits that Label Studio puts before the names of uploaded files (see `local_copies`).
+
+A region names the `Image` of the labelling interface on which it is (`to_name`). The interface is
+not in the export, so that the field of a task's data with that image is the one of the same name,
+or the only one that names an image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from efld_tf.annotations import listing, parsing
+from efld_tf.annotations.tools.label_studio_groups import Grouping
+from efld_tf.annotations.tools.label_studio_regions import POINT, Region
+from efld_tf.annotations.tools.label_studio_tasks import Task
+from efld_tf.annotations.tools.local_copies import Address, LocalCopies, path_parts
+from efld_tf.errors import DataError
+
+USUAL = "image"
+
+
+@dataclass
+class View:
+    """An image of a task with what was drawn on it.
+
+    Attributes:
+      place: the task, for messages.
+      address: what the task calls the image; "" without points, which need no image.
+      regions: the regions by their ids.
+      grouping: the faces of the annotation.
+      name: the image's path in the folder.
+    """
+
+    place: str
+    address: str
+    regions: Mapping[str, Region]
+    grouping: Grouping
+    name: str = ""
+
+    @property
+    def turned(self) -> bool:
+        """Whether the image was turned while annotating."""
+        return any(region.turned for region in self.regions.values())
+
+    @property
+    def has_points(self) -> bool:
+        return any(region.kind == POINT for region in self.regions.values())
+
+
+class Fields:
+    """Tells which field of a task's data names an image."""
+
+    def __init__(
+        self, field: str, targets: Collection[str], controls: Collection[str], path: Path
+    ):
+        """Takes what is known of all tasks.
+
+        Args:
+          field: the reader's option.
+          targets: the `Image`s on which there are points of faces.
+          controls: the KeyPointLabels of these points; empty if the user has chosen them.
+          path: the file, for messages.
+
+        Raises:
+          DataError: the field is given, and there are several `Image`s that may be it.
+        """
+        self._field, self._path = field, path
+        self._targets, self._controls = targets, controls
+        if field and len(targets) > 1 and field not in targets:
+            raise DataError(path, f"field: points are on the images {_listed(targets)} of the "
+                                  "labelling interface, and this is one: say with control= which "
+                                  "KeyPointLabels are on it")
+
+    def is_read(self, target: str) -> bool:
+        """Whether what is on an `Image` is read."""
+        return target == self._field if self._field in self._targets else target in self._targets
+
+    def address(self, task: Task, target: str, item: int) -> str:
+        """What a task calls an image.
+
+        Args:
+          target, item: the `Image`, and which one of its images.
+
+        Raises:
+          DataError: its data do not tell, or do not name one.
+        """
+        field = self._field or self._field_of(task, target)
+        value = task.data.get(field)
+        if task.minimal:
+            self._check_minimal(task, value)
+        if isinstance(value, list):
+            value = value[item] if item < len(value) else None
+        elif item:
+            value = None
+        if not isinstance(value, str) or not value:
+            raise DataError(self._path, f"{task.place}: expected the name of image {item} as "
+                                        f"{parsing.shorten(field)}")
+        return value
+
+    def _check_minimal(self, task: Task, value: Any) -> None:
+        """Refuses what JSON-MIN does not tell: which points are on which image."""
+        reason = f"{task.place}: JSON-MIN does not tell which points are on which of its images: " \
+                 "export JSON"
+        if isinstance(value, list) and len(value) > 1:
+            raise DataError(self._path, reason)
+        if sum(map(_names_image, task.data.values())) > 1 and len(self._controls) > 1:
+            raise DataError(self._path, f"{reason}; or say control=, if each image has "
+                                        "KeyPointLabels of its own")
+
+    def _field_of(self, task: Task, target: str) -> str:
+        data = task.data
+        if target in data:
+            return target
+        found = [key for key, value in data.items() if key == USUAL or _names_image(value)]
+        if len(found) == 1 and len(self._targets) < 2:
+            return found[0]
+        which = "say with field= which field of its data names the image: " \
+            f"{_listed(found or data) or 'it has none'}"
+        if len(self._targets) > 1:
+            which = f"points are on the images {_listed(self._targets)} of the labelling " \
+                    f"interface: say with control= which KeyPointLabels are on one, and {which}"
+        raise DataError(self._path, f"{task.place}: {which}")
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(parsing.shorten(name, 30) for name in [*names][:8])
+
+
+def _names_image(value: Any) -> bool:
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return isinstance(value, str) and any(
+        PurePosixPath(address.parts[-1]).suffix.lower() in listing.IMAGE_SUFFIXES
+        for address in addresses(value))
+
+
+def addresses(text: str) -> list[Address]:
+    """The paths that the image of a task may have on the server, those that tell most first."""
+    scheme = re.match(r"([a-z][a-z0-9+.-]+)://[^/]*", text, re.IGNORECASE)
+    rest = text[scheme.end():] if scheme else text
+    on_server = scheme is None or scheme[1].lower() in ("http", "https")
+    path, _, query = rest.partition("?")
+    if on_server and "/data/local-files" in path and (files := parse_qs(query).get("d")):
+        written = query.partition("d=")[2]
+        found = [Address(path_parts(files[0])), Address(path_parts(written))]
+    elif on_server and (upload := re.search(r"/data/(upload/.+)", path)):
+        parts = path_parts(unquote(upload[1]))
+        original = re.sub(r"^[0-9a-f]{8}-(?=.)", "", parts[-1])
+        found = [Address(parts), *(Address((name,), whole=False)
+                                   for name in dict.fromkeys((parts[-1], original)))]
+    elif scheme and on_server:
+        found = [Address(path_parts(unquote(path.partition("#")[0])))]
+    elif re.match(r"data:", text, re.IGNORECASE):
+        found = []
+    else:  # a cloud's key, or a file's name, with spaces as they are or as in an address
+        rest = re.sub(r"^[a-z]:(?=[\\/])", "", rest, flags=re.IGNORECASE)
+        found = [Address(path_parts(rest)), Address(path_parts(unquote(rest)))]
+    return [address for address in found if address.parts]
+
+
+def find_copies(views: list[View | DataError], copies: LocalCopies, path: Path) -> None:
+    """Finds the images; an error takes the place of a view without one.
+
+    One copy cannot be that of two images: those are errors, too.
+    """
+    of_copies: dict[str, dict[str, None]] = defaultdict(dict)
+    for number, view in enumerate(views):
+        if isinstance(view, DataError) or not view.has_points:
+            continue
+        try:
+            view.name = copies.find(addresses(view.address), view.address, path)
+        except DataError as error:
+            views[number] = DataError(path, f"{view.place}: {error.reason}")
+        else:
+            of_copies[view.name][view.address] = None
+    for number, view in enumerate(views):
+        if isinstance(view, View) and len(of_copies[view.name]) > 1:
+            both = " and ".join(parsing.shorten(text, 80) for text in [*of_copies[view.name]][:2])
+            views[number] = DataError(
+                path, f"{view.place}: {parsing.shorten(view.name)} may be the copy of {both}: give "
+                "with images= a folder with their names on the server")
