@@ -36,7 +36,7 @@ from efld_tf.landmarks import schemas
 
 FIELDS = (
     "image", "points", "box", "visible", "identity", "attributes", "frame", "upright",
-    "image_size",
+    "image_size", "seconds",
 )
 
 WRITTEN = "[x, y]"
@@ -69,14 +69,14 @@ def read(
     if not listed:
         _check_lines(path)
     for place, entry in _list_entries(path) if listed else _line_entries(path):
-        prefix, line = (f"entry {place}: ", None) if listed else ("", place)
+        entry_place, line = (f"entry {place}: ", None) if listed else ("", place)
         if isinstance(entry, DataError):
             yield entry
             continue
         try:
             yield _record(entry, name, folders, first_pixel, path, line)
         except DataError as error:
-            yield DataError(path, prefix + error.reason, line)
+            yield DataError(path, entry_place + error.reason, line)
 
 
 def _is_list(path: Path) -> bool:
@@ -174,6 +174,10 @@ def _record(
         isinstance(value, str | int | float) for value in attributes.values()
     ):
         raise wrong("attributes: expected an object of texts and numbers")
+    if (seconds := entry.get("seconds")) is not None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise wrong("seconds: expected a number")
+        attributes = {**attributes, "seconds": seconds}
     name = image_paths.relative_name(name, path, line, folders)
     identity = entry.get("identity", name)
     if not isinstance(identity, str | int):

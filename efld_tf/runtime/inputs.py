@@ -168,6 +168,20 @@ class _FoundFile:
     def absolute(self) -> Path:
         return self.base / self.relative
 
+    @property
+    def stem(self) -> str:
+        """Its path in that folder without its suffix."""
+        return self.relative.removesuffix(self.path.suffix)
+
+    @property
+    def longer_stem(self) -> str:
+        """The same from the current folder, or from above its own if it lies elsewhere."""
+        absolute, here = Path(os.path.abspath(self.path)), Path.cwd()
+        if not absolute.is_relative_to(here):
+            here = self.base.parent
+        place = os.path.relpath(absolute, here) if absolute.is_relative_to(here) else self.relative
+        return Path(place).as_posix().removesuffix(self.path.suffix)
+
 
 _Candidate = _FoundFile | CameraInput | Url
 
@@ -295,6 +309,9 @@ def _named(candidates: Sequence[_Candidate]) -> tuple[list[Input], Path]:
     bases = {file.base for file in files.values()}
     root = Path(os.path.commonpath(bases) if bases else os.getcwd())
     items: list[Input] = []
+    folders: dict[str, set[Path]] = {}  # of the files of a name
+    for file in files.values():
+        folders.setdefault(file.stem.casefold(), set()).add(file.base)
     images = {file.absolute.relative_to(root).as_posix().casefold() for file in files.values()}
     for candidate in dict.fromkeys(candidates):
         if isinstance(candidate, CameraInput):
@@ -304,7 +321,9 @@ def _named(candidates: Sequence[_Candidate]) -> tuple[list[Input], Path]:
         elif files.get(_real(candidate)) is candidate:
             image = candidate.absolute.relative_to(root).as_posix()
             kind = VideoFile if candidate.path.suffix.lower() in VIDEO_SUFFIXES else Photo
-            name = image.removesuffix(candidate.path.suffix)
+            # Names do not depend on the other inputs, unless these are called alike.
+            equal = len(folders[candidate.stem.casefold()]) > 1
+            name = candidate.longer_stem if equal else candidate.stem
             items.append(kind(candidate.path, image, name))
     names = distinct([item.name for item in items], [_kind(item) for item in items])
     return [replace(item, name=name) for item, name in zip(items, names, strict=True)], root

@@ -4,7 +4,10 @@
     aligned/NAME_K.png     face K alone, as models of face recognition take it
     faces.jsonl, ...       all faces in each of the formats of `annotations.writing`
 
-NAME follows the layout of the inputs. For frame 7 of a video `a.mp4`, NAME_K is `a.mp4/000007_K`.
+NAME is the path of an input in the folder that the argument names, or the name of the file; those
+that would be called alike are called by their longer path. K counts the faces of a photo from 0,
+and is drawn beside them. For frame 7 of a video `a.mp4`, NAME_K is `a.mp4/000007_K`, and K is the
+number of the person.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from efld_tf import files, locks
 from efld_tf.annotations import images
 from efld_tf.annotations.header import Header
 from efld_tf.annotations.writing import lines
-from efld_tf.annotations.writing.annotated import AnnotatedImage
+from efld_tf.annotations.writing.annotated import AnnotatedImage, face_number
 from efld_tf.annotations.writing.formats import OUTPUTS, Writer
 from efld_tf.arrays import Image
 from efld_tf.errors import DataError, EfldError
@@ -134,8 +137,9 @@ class Outputs:
             if kind not in FOR_TOOLS or isinstance(result.input, Photo):
                 writer.write(image)
         if "aligned" in self._kinds:
-            for number, face in enumerate(result.faces):
+            for index, face in enumerate(result.faces):
                 picture = align.align(result.image, face.points, schemas.get(face.schema))
+                number = face_number(image.faces[index], index)
                 path = self.folder / "aligned" / f"{image.stem}_{number}.png"
                 pictures.write_as(path, picture)
         if "pictures" in self._kinds and result.frame is None:

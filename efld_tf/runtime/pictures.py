@@ -62,9 +62,10 @@ def _scaled(
 
 
 def annotate(image: Image, faces: Sequence[Face]) -> Image:
-    """Draws faces: the box, the points and their lines, and in videos the person's number.
+    """Draws faces: the box, the points and their lines, their number and confidence.
 
-    Sizes follow each face and not the photo, so that small faces of large photos are not covered.
+    The number is the person's in a video, and that of the face in a photo: `0 .98`. Sizes follow
+    each face and not the photo, so that small faces of large photos are not covered.
 
     Args:
       image: [H, W, 3] uint8 RGB; it is not changed.
@@ -89,13 +90,14 @@ def annotate(image: Image, faces: Sequence[Face]) -> Image:
         drawn = drawing.draw_landmarks(
             drawn, face.points - shift, schema, part_colours=drawing.part_colours(schema))
         region[:] = drawn
-        if face.track is not None:
-            _write_number(result, face)
+    for index, face in enumerate(faces):  # above the drawings of all
+        number = index if face.track is None else face.track
+        _write(result, face, f"{number} {face.confidence:.2f}".replace(" 0.", " ."))
     return result
 
 
-def _write_number(image: Image, face: Face) -> None:
-    """Writes the person's number above the box's left corner, or into it where there is no room."""
+def _write(image: Image, face: Face, text: str) -> None:
+    """Writes a text above the box's left corner, or into it where there is no room."""
     x0, y0, x1, _ = np.clip(face.box, -1e5, 1e5)
     pixels = float(np.clip(0.12 * (x1 - x0), 9, 120))
     scale = pixels / 22  # OpenCV's capitals are 22 pixels high at a scale of 1
@@ -103,7 +105,7 @@ def _write_number(image: Image, face: Face) -> None:
     place = (int(x0 + pixels / 3), int(base))
     thickness = max(1, round(pixels / 12))
     for colour, wide in ((drawing.BACKGROUND, 3 * thickness), (drawing.YELLOW, thickness)):
-        cv2.putText(image, str(face.track), place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, wide,
+        cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, wide,
                     cv2.LINE_AA)
 
 

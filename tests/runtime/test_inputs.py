@@ -134,6 +134,18 @@ def test_names_never_collide(folder: Path) -> None:
     assert [item.name for item in inputs.expand(["p/a.png"]).items] == ["a"]
 
 
+def test_names_do_not_depend_on_other_inputs_unless_called_alike(folder: Path) -> None:
+    _touch("p/a.jpg", "p/sub/b.jpg", "q/c.jpg", "q/deep/a.jpg", "q/A.png")
+    alone = {path: inputs.expand([path]).items[0].name for path in ("p/a.jpg", "q/c.jpg", "p/sub")}
+    assert alone == {"p/a.jpg": "a", "q/c.jpg": "c", "p/sub": "b"}
+    together = {item.image: item.name for item in inputs.expand(["p", "q/c.jpg"]).items}
+    assert together == {"p/a.jpg": "a", "p/sub/b.jpg": "sub/b", "q/c.jpg": "c"}
+    os.chdir("p")
+    alike = {item.image: item.name for item in inputs.expand([".", str(folder / "q")]).items}
+    assert alike == {"p/a.jpg": "a", "p/sub/b.jpg": "sub/b", "q/A.png": "q/A", "q/c.jpg": "c",
+                     "q/deep/a.jpg": "deep/a"}
+
+
 def test_outputs_are_no_inputs(folder: Path) -> None:
     _touch("a.jpg", "out/pictures/a.jpg")
     assert _images(".", skip=Path("out")) == ["a.jpg"]

@@ -199,7 +199,7 @@ def test_frames_are_sources_again(tmp_path: Path) -> None:
                index / 25) for index in (0, 3)))
     assert not (output / "pictures").exists()  # a video's are a video
     assert sorted(p.name for p in (output / "pts" / "clip.avi").iterdir()) == \
-        ["000000_0.pts", "000003_0.pts"]
+        ["000000_5.pts", "000003_5.pts"]
     for reader in ("json:{}/faces.jsonl", "csv:{}/faces.csv"):
         source = f"{reader.format(output)}?schema=ibug51&images={tmp_path}"
         first, second = sources.read(source).records

@@ -91,6 +91,11 @@ class AnnotatedImage:
         return replace(self, faces=faces, upright=upright)
 
 
+def face_number(face: AnnotatedFace, index: int) -> int:
+    """The number K in the names of a face's files: the person's, or its place in the photo."""
+    return index if face.track is None else face.track
+
+
 def face_of(record: FaceRecord) -> AnnotatedFace:
     """The face of a record of a source."""
     return AnnotatedFace(

@@ -16,7 +16,7 @@ from efld_tf.annotations import pts
 from efld_tf.annotations.coco import OCCLUDED, UNLABELLED, VISIBLE
 from efld_tf.annotations.ibug import Owners
 from efld_tf.annotations.tools.yolo_data import IMAGES
-from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
+from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage, face_number
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import tight_box
@@ -74,7 +74,7 @@ class PtsWriter(_FolderWriter):
         if not all(face.present.all() for face in faces):
             raise DataError(self._root / image.name, "a point of a face is not annotated, which "
                                                      ".pts cannot say")
-        names = [self._name(image, number) for number in range(len(faces))]
+        names = [self._name(image, face_number(face, index)) for index, face in enumerate(faces)]
         for name, face in zip(names, faces, strict=True):
             files.write_text(self.path / name, pts.text(face.points))
 

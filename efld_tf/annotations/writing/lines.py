@@ -62,6 +62,8 @@ def json_line(image: AnnotatedImage, face: AnnotatedFace) -> str:
     fields |= {"identity": face.identity or image.name, "attributes": dict(face.attributes)}
     if image.frame is not None:
         fields["frame"] = image.frame
+        if image.seconds is not None:
+            fields["seconds"] = round(image.seconds, 6)
     else:
         fields["upright"] = image.upright
         if image.size is not None:

@@ -141,7 +141,7 @@ def test_a_turned_photo(folder: Path, faces: list[np.ndarray]) -> None:
     upright, turned = sorted(lines(folder / "predictions/faces.jsonl"), key=lambda f: f["image"])
     assert turned["points"] == upright["points"] and turned["upright"] is True
     np.testing.assert_array_equal(read_photo(folder / "predictions/pictures/turned.png"),
-                                  read_photo(folder / "predictions/pictures/photos/2.png"))
+                                  read_photo(folder / "predictions/pictures/2.png"))
     (folder / "own").mkdir()
     for name in ("turned.png", "predictions/pts/turned_0.pts"):
         shutil.copy(folder / name, folder / "own")
