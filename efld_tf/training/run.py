@@ -60,9 +60,10 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
             _logs_to(recipe.folder / "train.log"),
             devices.determinism(training.deterministic),
             devices.precision(training.precision),
+            contextlib.ExitStack() as stack,
         ):
             try:
-                trainer = _Trainer(recipe, progress)
+                trainer = _Trainer(recipe, progress, stack)
             except Exception:
                 if is_new:  # A network that cannot be built must not take the name.
                     shutil.rmtree(recipe.folder, ignore_errors=True)
@@ -103,7 +104,7 @@ def pack_sources(recipe: Recipe, sources: list[SourceOptions], *, progress: bool
 class _Trainer:
     """The part of a run that one process does."""
 
-    def __init__(self, recipe: Recipe, progress: bool):
+    def __init__(self, recipe: Recipe, progress: bool, stack: contextlib.ExitStack):
         self.recipe = recipe
         self.folder = recipe.folder
         training = recipe.training
@@ -112,10 +113,10 @@ class _Trainer:
         run_folder.forget_later_validations(self.folder, self.start_step)
         params = task.experiment(recipe, self.start_step)
         self.task = task.LandmarkTask(params.task)
-        self.bar = tqdm(
+        self.bar = stack.enter_context(tqdm(
             total=training.steps, initial=self.start_step, unit="step", disable=not progress,
             desc=f"training {recipe.name}", dynamic_ncols=True, file=sys.stderr,
-        )
+        ))
         for text in damaged:
             self._say(text)
         if self.start_step:
@@ -172,7 +173,6 @@ class _Trainer:
             except (RuntimeError, tf.errors.OpError) as error:
                 raise self._stopped(error) from error
             self._validate(step)
-        self.bar.close()
         return Run(self.folder, training.target_head, *_best(self.recipe))
 
     def _save_or_stop(self, output: dict[str, Any]) -> None:
