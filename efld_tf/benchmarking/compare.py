@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.benchmarking import energy, worker
-from efld_tf.benchmarking.latency import SEED, Conditions, ask_worker, current_conditions
+from efld_tf.benchmarking import energy
+from efld_tf.benchmarking.latency import SEED, Conditions, current_conditions
 from efld_tf.errors import EfldError
+from efld_tf.runtime import trial, worker
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def measure(
     paths = [str(model) for model in models]
     job = {"models": paths, "threads": [1], "kernels": [True], "runs": runs, "warmup": warmup,
            "seed": SEED, "core": core}
-    answer = ask_worker(Path(paths[0]), job, timeout=None)
+    answer = trial.ask_worker(Path(paths[0]), job, timeout=None)
     samples = np.array([row[3] for row in answer["latencies_ns"]], np.float64) / 1e6
     medians = np.median(samples.reshape(len(paths), rounds, worker.ROUND), axis=2)
     rows = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from efld_tf.benchmarking.latency import SEED, ask_worker
+from efld_tf.benchmarking.latency import SEED
+from efld_tf.runtime import trial
 
 COUNTERS = Path("/sys/class/powercap")
 RUNS = 2000
@@ -41,7 +42,7 @@ def of_one_run(model: str, core: int | None, counters: Path = COUNTERS) -> float
     # The difference of the two jobs leaves out the start of the process.
     for timed_job in (empty, full):
         before, started = microjoules(counters), time.monotonic()
-        ask_worker(Path(model), timed_job, timeout=None)
+        trial.ask_worker(Path(model), timed_job, timeout=None)
         after = microjoules(counters)
         if before is None or after is None or after < before:
             return None

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -17,14 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.benchmarking import worker
 from efld_tf.errors import DataError, EfldError
-from efld_tf.runtime import graph
+from efld_tf.runtime import graph, trial
 from efld_tf.scoring.section import Section
 
 SEED = 0
-# The time for loading a model and running it a few times; a damaged model may take forever.
-TRIAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -146,7 +139,7 @@ def measure(
     threads: Sequence[int] = (1,),
     runs: int = 200,
     warmup: int = 20,
-    trial_seconds: float = TRIAL_SECONDS,
+    trial_seconds: float = trial.SECONDS,
 ) -> Benchmark:
     """Measures a model with XNNPACK on and off, in processes of its own.
 
@@ -179,15 +172,15 @@ def measure(
         "warmup": warmup,
         "seed": SEED,
     }
-    trial = ask_worker(path, {**job, "threads": [1], "runs": 1, "warmup": 0}, trial_seconds)
-    answer = ask_worker(path, job, timeout=None)
+    first = trial.ask_worker(path, {**job, "threads": [1], "runs": 1, "warmup": 0}, trial_seconds)
+    answer = trial.ask_worker(path, job, timeout=None)
     return Benchmark(
         model=path,
         conditions=conditions,
         warmup_runs=warmup,
         runs=runs,
         size_bytes=size,
-        peak_memory_bytes=trial["peak_memory_bytes"],
+        peak_memory_bytes=first["peak_memory_bytes"],
         latencies=tuple(
             summarise(count, xnnpack, samples)
             for _, count, xnnpack, samples in answer["latencies_ns"]
@@ -233,35 +226,3 @@ def _cpu_model() -> str:
     except OSError:
         pass  # The system is not Linux.
     return platform.processor() or platform.machine() or "unknown"
-
-
-def ask_worker(path: Path, job: dict[str, Any], timeout: float | None) -> dict[str, Any]:
-    """Returns the answer of `worker` to a job; `path` is named in messages.
-
-    Raises:
-      DataError, EfldError: as in `measure`.
-    """
-    try:
-        process = subprocess.run(
-            [sys.executable, worker.__file__],
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=timeout,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise DataError(path, f"does not run within {timeout:g} seconds") from error
-    except OSError as error:
-        raise EfldError(f"cannot start {sys.executable}: {error.strerror or error}") from error
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        raise DataError(path, f"cannot be run: the runtime crashes on this model ({name})")
-    if process.returncode > 0:
-        last_line = (process.stderr.strip() or "no message").splitlines()[-1]
-        raise EfldError(f"the benchmark's process failed: {last_line}")
-    answer = json.loads(process.stdout.splitlines()[-1])
-    if "error" in answer:
-        raise DataError(path, f"cannot be run: {answer['error']}")
-    return answer

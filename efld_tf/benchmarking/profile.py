@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.benchmarking import worker
-from efld_tf.benchmarking.latency import SEED, ask_worker
+from efld_tf.benchmarking.latency import SEED
 from efld_tf.exporting import flatbuffer
-from efld_tf.runtime import graph
+from efld_tf.runtime import graph, trial, worker
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def measure(model: str | Path, rounds: int = 40, core: int | None = None) -> lis
             paths.append(str(path))
         job = {"models": paths, "threads": [1], "kernels": [True], "warmup": 3, "seed": SEED,
                "runs": rounds * worker.ROUND, "core": core}
-        answer = ask_worker(Path(model), job, timeout=None)
+        answer = trial.ask_worker(Path(model), job, timeout=None)
     # The lower quartile is used, because disturbances only ever make a run longer.
     quartiles = [np.percentile(row[3], 25) / 1000 for row in answer["latencies_ns"]]
     reached = np.maximum.accumulate(quartiles)

@@ -136,6 +136,7 @@ class FaceDetector:
         if min_face is not None and not min_face >= 8:
             raise EfldError(f"min_face: expected at least 8 pixels, got {min_face}")
         path = bundled(MODELS[model].file) if model in MODELS else Path(model)
+        self._path = path
         self._interpreter = litert.load(path, threads)
         self.name, self._architecture = self._recognise(path)
         self.min_score = self._architecture.min_score if min_score is None else min_score
@@ -220,7 +221,7 @@ class FaceDetector:
             image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         )
         self._interpreter.set_tensor(self._input, (pixels / np.float32(127.5) - 1)[None])
-        self._interpreter.invoke()
+        litert.invoke(self._interpreter, self._path)
         logits = np.clip(self._interpreter.get_tensor(self._scores)[0, :, 0], -100, 100)
         scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
         chosen = scores >= self.min_score

@@ -32,10 +32,11 @@ from efld_tf import files
 from efld_tf.arrays import Array, Float32s, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import graph
+from efld_tf.runtime import graph, trial
 from efld_tf.trees import from_tree
 
-FILE, INPUT_FILE, OUTPUT_FILE = "golden.json", "golden_input.bin", "golden_output.bin"
+FILE = trial.GOLDEN_FILE
+INPUT_FILE, OUTPUT_FILE = "golden_input.bin", "golden_output.bin"
 MAX_BYTES = 1 << 26
 # The limits keep a stranger's file from accepting any result: one pixel of 128, or eight where the
 # model searches for the best score, whose place a step of the int8 grid may move by half a cell of
@@ -115,6 +116,7 @@ def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = Tr
     """
     resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
+        trial.check(Path(model), Path(model).read_bytes())
         with silenced_stderr():
             interpreter = Interpreter(
                 model_path=str(model), num_threads=threads, experimental_op_resolver_type=resolver
@@ -124,6 +126,8 @@ def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = Tr
             interpreter.invoke()
             points, *extra_outputs = [interpreter.get_tensor(output["index"])
                                       for output in interpreter.get_output_details()]
+    except OSError as error:
+        raise DataError(model, f"cannot read the model: {error.strerror}") from error
     except (ValueError, RuntimeError) as error:
         raise DataError(model, f"LiteRT cannot run it: {error}") from error
     if len(extra_outputs) > 1 or any(confidence.shape != (1, 1) for confidence in extra_outputs):

@@ -73,7 +73,7 @@ class MeshPredictor(LandmarkPredictor):
         logits = np.empty(len(crops), np.float32)
         for index, crop in enumerate(crops):
             self._interpreter.set_tensor(self._input, crop[None] / np.float32(255))
-            self._interpreter.invoke()
+            litert.invoke(self._interpreter, self.model)
             # Pixels count from the crop's outer corner: x of mirrored crops sum up to 191.8.
             mesh = self._interpreter.get_tensor(self._mesh).reshape(self._count, 3)
             points[index] = mesh[:, :2] / self.input_size

@@ -174,7 +174,7 @@ class LandmarkPredictor:
         return item
 
     def _invoke(self, points: Floats, presence: Floats | None, index: int) -> None:
-        self._interpreter.invoke()
+        litert.invoke(self._interpreter, self.model)
         points[index] = self._tensor(self._points)
         if presence is not None and self._presence is not None:
             presence[index] = self._tensor(self._presence)[0]

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from efld_tf.benchmarking import latency, worker
+from efld_tf.benchmarking import latency
+from efld_tf.runtime import worker
 from efld_tf.scoring import results
 from tests import tiny_models
 from tests.errors import refuses

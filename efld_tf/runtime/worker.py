@@ -1,4 +1,4 @@
-"""The process in which a model is loaded, run and timed; `latency.ask_worker` starts it.
+"""The process in which a model is loaded, run and timed; `trial.ask_worker` starts it.
 
 It is a separate process, because a damaged model can crash the runtime and its process, and because
 only a process that does nothing else has a meaningful peak of memory. It is run as a file:
@@ -98,6 +98,8 @@ def load(model: str, threads: int, xnnpack: bool, seed: int) -> Interpreter:
         ),
     )
     interpreter.allocate_tensors()
+    if not interpreter.get_input_details() or not interpreter.get_output_details():
+        raise ValueError("the model has no input or no output")
     random = np.random.default_rng(seed)
     for details in interpreter.get_input_details():
         interpreter.set_tensor(
@@ -106,7 +108,9 @@ def load(model: str, threads: int, xnnpack: bool, seed: int) -> Interpreter:
     return interpreter
 
 
-def random_input(random: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+def random_input(
+    random: np.random.Generator, shape: tuple[int, ...], dtype: type
+) -> np.ndarray[Any, Any]:
     """Random pixels for 8-bit types, values in [0, 1) for floats, and zeros for other types.
 
     An input of another type may be an index or a flag.
