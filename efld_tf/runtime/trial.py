@@ -107,7 +107,7 @@ def ask_worker(path: Path, job: dict[str, Any], timeout: float | None) -> dict[s
         raise EfldError(f"cannot start {sys.executable}: {error.strerror or error}") from error
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
-        raise DataError(path, f"LiteRT crashes on this model ({name})")
+        raise DataError(path, f"cannot be run: LiteRT crashes on this model ({name})")
     if process.returncode > 0:
         last_line = (process.stderr.strip() or "no message").splitlines()[-1]
         raise EfldError(f"the process that tries models failed: {last_line}")
