@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,11 @@ class Run(os.PathLike[str]):
 
         A run with self-training has those of all its rounds, each with its `round`.
         """
-        rounds = sorted(self.folder.glob(ROUND), key=lambda path: int(path.name.split("_")[1]))
+        rounds = {int(match[1]): path for path in self.folder.glob(ROUND)
+                  if (match := re.fullmatch("round_([0-9]{1,9})", path.name))}
         return validation_history(self.folder) or [
             {"round": path.name, **entry}
-            for path in rounds for entry in validation_history(path)
+            for _, path in sorted(rounds.items()) for entry in validation_history(path)
         ]
 
 

@@ -127,7 +127,7 @@ def _columns(
         column = 0
         if image is None and first:
             column = table_header.image_column([], first, IMAGE_SUFFIXES)
-        elif image is not None and image.isdecimal() and int(image) < len(first):
+        elif image is not None and re.fullmatch("[0-9]{1,6}", image) and int(image) < len(first):
             column = int(image)
         elif image is not None:
             raise EfldError(f"image: without a header, a column from 0 to {len(first) - 1}, got "

@@ -183,7 +183,7 @@ class _Search:
         path = Path(argument)
         if os.path.lexists(argument):
             return [_camera(argument)] if path.is_char_device() else self.path(argument)
-        if argument.isdecimal() and len(argument) <= MOST_CAMERA_DIGITS:
+        if argument.isascii() and argument.isdecimal() and len(argument) <= MOST_CAMERA_DIGITS:
             return [_camera(int(argument))]
         if scheme_of(argument):
             return [Url.parse(argument)]
