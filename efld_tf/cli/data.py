@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
 def _pack(arguments: argparse.Namespace) -> None:
     options = SourceOptions(
         source=arguments.source,
-        name=arguments.folder.resolve().name,
+        name=os.path.basename(os.path.realpath(arguments.folder)),
         heads=["-"],
         validation_fraction=arguments.validation_fraction,
         on_error=arguments.on_error,

@@ -247,7 +247,13 @@ class _Search:
             self.errors.append(DataError(folder, f"cannot be read: {error.strerror}"))
             return
         for entry in entries:
-            if not entry.is_dir():
+            try:
+                is_folder = entry.is_dir()
+            except OSError as error:  # A link leads to itself.
+                path = folder / entry.name
+                self.errors.append(DataError(path, f"cannot be read: {error.strerror}"))
+                continue
+            if not is_folder:
                 yield (*place, entry.name)
             elif depth is None or depth > 1:
                 deeper = None if depth is None else depth - 1

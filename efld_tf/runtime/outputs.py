@@ -9,6 +9,7 @@ NAME follows the layout of the inputs. For frame 7 of a video `a.mp4`, NAME_K is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -176,12 +177,13 @@ class Outputs:
         if "pictures" not in self._kinds:
             return
         input_paths = {
-            item.path.resolve() for item in inputs.items if isinstance(item, Photo | VideoFile)
+            os.path.realpath(item.path) for item in inputs.items
+            if isinstance(item, Photo | VideoFile)
         }
         for item in inputs.items:
             for suffix in (".png", ".jpg", ".mp4"):
                 target = self.folder / "pictures" / f"{item.name}{suffix}"
-                if target.resolve() in input_paths:
+                if os.path.realpath(target) in input_paths:
                     raise EfldError(f"{target} is an input and would be replaced; choose another "
                                     "--output")
 
