@@ -244,7 +244,8 @@ def _tell_outputs(outputs: Outputs, kinds: set[str], schema: str, inputs: Inputs
     from efld_tf.runtime.inputs import Photo, VideoFile
 
     sources = {}
-    if any(isinstance(item, Photo | VideoFile) for item in inputs.items):
+    # A file without a face is no source.
+    if outputs.faces and any(isinstance(item, Photo | VideoFile) for item in inputs.items):
         for kind in ("json", "coco", "cvat", "labelme", "yolo"):
             form = OUTPUTS[kind]
             path = form.path(outputs.folder)

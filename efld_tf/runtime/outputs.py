@@ -67,6 +67,7 @@ class Outputs:
     Attributes:
       recovered: the tables of killed runs that were found.
       turned: whether a photo was stored turned.
+      faces: the number of faces that were written.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Outputs:
         self._is_new = False
         self.recovered: list[Path] = []
         self.turned = False
+        self.faces = 0
 
     def __enter__(self) -> Outputs:
         """Makes and holds the folder.
@@ -134,6 +136,7 @@ class Outputs:
         for kind, writer in self._writers.items():
             if kind not in FOR_TOOLS or isinstance(result.input, Photo):
                 writer.write(image)
+        self.faces += len(result.faces)
         if "aligned" in self._kinds:
             for number, face in enumerate(result.faces):
                 picture = align.align(result.image, face.points, schemas.get(face.schema))
