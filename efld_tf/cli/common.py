@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import io
 import math
 import os
 import shlex
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn, TextIO
 
 from efld_tf import __version__, stopping
@@ -97,7 +101,7 @@ def run(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with stopping.raised():
+        with stopping.raised(), _temporary_files():
             return _completed(command, argv)
     except EfldError as error:
         say(f"error: {error}", sys.stderr)
@@ -136,6 +140,27 @@ def _completed(
         raise
     sys.stdout.flush()
     return code
+
+
+@contextlib.contextmanager
+def _temporary_files() -> Iterator[None]:
+    """Gives the block a folder of its own for temporary files, which goes when the process ends.
+
+    TensorFlow writes functions that it generates to files, of which Python leaves the byte code.
+    """
+    before = tempfile.tempdir
+    try:
+        folder = tempfile.mkdtemp(prefix="efld_tf_")
+    except OSError:  # There is no place for any, which most commands do without.
+        yield
+        return
+    # What was registered first runs last: libraries remove their own files before.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    tempfile.tempdir = folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _open_closed_streams() -> None:

@@ -117,3 +117,26 @@ def test_a_full_disk_is_told(tmp_path: Path, arguments: list[str]) -> None:
         )
     assert finished.returncode == 2
     assert_error_line(finished.stderr, "space")
+
+
+def test_temporary_files_go_with_the_process(tmp_path: Path) -> None:
+    """Those that TensorFlow generates, and their byte code."""
+    program = (
+        "import sys\n"
+        "from efld_tf.cli import common\n"
+        "def command(argv):\n"
+        "    from efld_tf import quiet\n"
+        "    quiet.quiet_tensorflow()\n"
+        "    import tensorflow as tf\n"
+        "    @tf.function\n"
+        "    def f(x):\n"
+        "        return x + 1 if x > 0 else x\n"
+        "    return int(f(tf.constant(6)))\n"
+        "sys.exit(common.run(command))\n"
+    )
+    script, place = tmp_path / "script.py", tmp_path / "temporary"
+    script.write_text(program)
+    place.mkdir()
+    environment = {"PYTHONPATH": str(ROOT), "TMPDIR": str(place)}
+    assert subprocess.run([sys.executable, script], env=environment, check=False).returncode == 7
+    assert [*place.iterdir()] == []
