@@ -72,7 +72,8 @@ def decode(content: bytes, kind: str, path: Path) -> np.ndarray:
     """A photo's pixels as [H, W, 3] uint8 RGB.
 
     Raises:
-      DataError: the file is damaged, has too many pixels, or is HEIC and pillow-heif is missing.
+      DataError: the file is damaged, has too many pixels or takes too much memory, or is HEIC and
+        pillow-heif is missing.
     """
     with opened(content, kind, path) as image:
         if image is None:
@@ -84,7 +85,11 @@ def decode(content: bytes, kind: str, path: Path) -> np.ndarray:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of a photo, 1 to 8; 1, which is none, where it cannot be read."""
+    """The EXIF orientation of a photo, 1 to 8; 1, which is none, where it cannot be read.
+
+    Raises:
+      MemoryError: there is not enough memory to read it.
+    """
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except MemoryError:  # A photo that lies on its side would be read as upright.

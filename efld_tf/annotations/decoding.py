@@ -46,7 +46,7 @@ def decode(content: bytes, path: Path, upright: bool) -> np.ndarray:
 
     Raises:
       DataError: the file is no image, is truncated or damaged so that a part is missing, is of a
-        kind that cannot be decoded, or has too many pixels.
+        kind that cannot be decoded, has too many pixels or scans, or the memory does not suffice.
     """
     kind = image_kinds.kind(content)
     if kind is None:
@@ -73,13 +73,16 @@ def orientation(content: bytes, path: Path) -> int:
     """The EXIF orientation by which `decode(upright=True)` turns a photo, 1 to 8; 1 is none.
 
     Raises:
-      DataError: the photo has too many pixels.
+      DataError: the photo has too many pixels, or there is not enough memory.
     """
     kind = image_kinds.kind(content)
     if kind not in WITH_ORIENTATION:
         return 1
     with by_pillow.opened(content, kind, path) as image:
-        return 1 if image is None else by_pillow.orientation(image)
+        try:
+            return 1 if image is None else by_pillow.orientation(image)
+        except MemoryError as error:
+            raise by_pillow.failed(error, kind, path) from error
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:

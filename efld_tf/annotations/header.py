@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from dataclasses import dataclass
@@ -58,24 +59,17 @@ def read_header(path: Path) -> Header | None:
     It agrees with `decoding`: TIFF and HEIC files count as upright, since they are decoded so. Of
     each kind, only so much is read that a file made to be slow takes seconds at worst.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # Damaged files raise anything.
         warnings.simplefilter("ignore")
-        try:
-            with parsing.open_limited(path, MAX_FILE_BYTES) as file:
-                return _read(file, path)
-        except MemoryError:  # The file may be right.
-            raise
-        except Exception:  # Damaged files raise anything.
-            return None
-
-
-def _read(file: BinaryIO, path: Path) -> Header | None:
-    kind = image_kinds.kind(file.read(_HEAD_BYTES))
-    if kind == "PNG":
-        png = image_kinds.png_header(file)
-        return None if png is None else Header(
-            png.width, png.height, decoding.orientation(png.metadata, path))
-    return None if kind is None else _by_pillow(file, kind, path)
+        with parsing.open_limited(path, MAX_FILE_BYTES) as file:
+            kind = image_kinds.kind(file.read(_HEAD_BYTES))
+            if kind == "PNG":
+                png = image_kinds.png_header(file)
+                return None if png is None else Header(
+                    png.width, png.height, decoding.orientation(png.metadata, path))
+            if kind is not None:
+                return _by_pillow(file, kind, path)
+    return None
 
 
 def _by_pillow(file: BinaryIO, kind: str, path: Path) -> Header | None:
