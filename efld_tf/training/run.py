@@ -68,7 +68,8 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
                 if is_new:  # A network that cannot be built must not take the name.
                     shutil.rmtree(recipe.folder, ignore_errors=True)
                 raise
-            return trainer.run()
+            with trainer.bar:  # It ends before the stream of the block that it is shown on.
+                return trainer.run()
 
 
 def prepare(recipe: Recipe, *, progress: bool = True) -> None:
@@ -173,7 +174,6 @@ class _Trainer:
             except (RuntimeError, tf.errors.OpError) as error:
                 raise self._stopped(error) from error
             self._validate(step)
-        self.bar.close()
         return Run(self.folder, training.target_head, *_best(self.recipe))
 
     def _save_or_stop(self, output: dict[str, Any]) -> None:
