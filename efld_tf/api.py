@@ -98,7 +98,12 @@ def predictor(model: Model, *, head: str | None = None, threads: int = 1) -> Pre
 
         return LandmarkPredictor(path, threads)
     path = trained_model(model)
-    quiet.quiet_tensorflow()
+    try:
+        quiet.quiet_tensorflow()
+    except ModuleNotFoundError as error:
+        raise EfldError(
+            f"{path}: a trained model needs {error.name}, which is not installed: give what "
+            "efld-export makes of it, or 'pip install .' in the project's folder") from error
     from efld_tf.models.predictor import FloatPredictor
     from efld_tf.models.trained import TrainedModel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,10 +14,15 @@ import yaml
 
 from efld_tf import trees
 from efld_tf.errors import DataError, EfldError
+from efld_tf.text import shown
 
 T = TypeVar("T")
 
 MAX_CONFIG_BYTES = 1 << 20
+# Recipes have 5 levels, data.yaml of other programs fewer.
+MAX_DEPTH = 32
+# Python does not even write whole numbers of 5,000 digits as text.
+MAX_DIGITS = 1000
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -24,26 +30,60 @@ class _StrictLoader(yaml.SafeLoader):
 
     keys: tuple[type, ...] = (str,)
 
+    def __init__(self, text: str):
+        super().__init__(text)
+        self._depth = 0
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        mark = self.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
             raise yaml.composer.ComposerError(None, None, "aliases are not supported", mark)
-        return super().compose_node(parent, index)
+        if self._depth > MAX_DEPTH:
+            raise yaml.composer.ComposerError(
+                None, None, f"more than {MAX_DEPTH} values inside each other", mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+        except _MALFORMED as error:
+            raise _refused(node, f"{shown(repr(node.value), 60)} is no {_tag(node)}") from error
+        if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+            raise _refused(node, f"a whole number of more than {MAX_DIGITS} digits")
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise _refused(node, f"expected a mapping, as {_tag(node)} says")
         keys: set[str | int] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if type(key) not in self.keys:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is not a word", key_node.start_mark
-                )
+                raise _refused(key_node, f"the key {key!r} is not a word")
             if key in keys:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
+                raise _refused(key_node, f"the key {key!r} stands twice")
             keys.add(key)
         return super().construct_mapping(node, deep)
+
+    def construct_unsupported(self, node: yaml.Node) -> Any:
+        raise _refused(node, f"{_tag(node)} is not supported; a text stands in quotes")
+
+
+# What PyYAML's constructors raise for texts such as `!!int ""`, `!!timestamp x` and 2020-99-99.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def _refused(node: yaml.Node, problem: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _tag(node: yaml.Node) -> str:
+    """A tag as it is written in YAML: `!!int`; `<<`, which merges mappings, for that key's."""
+    tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+    return {"!!merge": "<<", "!!value": "="}.get(tag, tag)
 
 
 class _ForeignLoader(_StrictLoader):
@@ -54,8 +94,10 @@ class _ForeignLoader(_StrictLoader):
 
 # YAML 1.1 reads 1e-3 as a word, but YAML 1.2 and everybody who writes it mean a number.
 _StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
 )
+_StrictLoader.add_constructor(None, _StrictLoader.construct_unsupported)
 
 
 def load(path: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
@@ -100,11 +142,13 @@ def read_tree(path: str | Path, *, foreign: bool = False) -> Any:
         raise DataError(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(path, "not a UTF-8 text file") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or "a value is malformed or nested too deeply"
-        line = mark.line + 1 if mark else None
-        raise DataError(path, f"not valid YAML: {reason}", line) from error
+    except yaml.reader.ReaderError as error:
+        reason = f"the character U+{error.character:04X} may not stand there"
+        line_number = text.count("\n", 0, error.position) + 1
+        raise DataError(path, f"not valid YAML: {reason}", line_number) from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise DataError(path, f"not valid YAML: {error.problem}", line) from error
 
 
 def to_tree(value: Any) -> Any:
@@ -158,10 +202,7 @@ def expand(text: str) -> str:
 
 
 def _parse(text: str, loader: type[_StrictLoader] = _StrictLoader) -> Any:
-    try:
-        return yaml.load(text, loader)
-    except (KeyError, ValueError) as error:  # A date or `!!int x` is malformed.
-        raise yaml.YAMLError(str(error)) from error
+    return yaml.load(text, loader)
 
 
 def _apply_override(tree: Any, override: str) -> None:
@@ -171,19 +212,27 @@ def _apply_override(tree: Any, override: str) -> None:
     try:
         value = _parse(text)
     except yaml.YAMLError as error:
-        raise EfldError(f"--set {override!r}: the value is not valid YAML") from error
+        problem = getattr(error, "problem", None) or "a character that may not stand there"
+        raise EfldError(f"--set {override!r}: the value is not valid YAML: {problem}") from error
     *parents, last_key = path.split(".")
+    if len(parents) >= MAX_DEPTH:
+        raise EfldError(f"--set {override!r}: more than {MAX_DEPTH} keys in each other")
     node = tree
     for key in parents:
         if isinstance(node, dict):
             node = node.setdefault(key, {})
-        elif isinstance(node, list) and key.isdigit() and int(key) < len(node):
-            node = node[int(key)]
+        elif isinstance(node, list) and (index := _index(key)) < len(node):
+            node = node[index]
         else:
             raise EfldError(f"--set {override!r}: there is no {key!r} to set something in")
     if isinstance(node, dict):
         node[last_key] = value
-    elif isinstance(node, list) and last_key.isdigit() and int(last_key) < len(node):
-        node[int(last_key)] = value
+    elif isinstance(node, list) and (index := _index(last_key)) < len(node):
+        node[index] = value
     else:
         raise EfldError(f"--set {override!r}: there is no {last_key!r} to set")
+
+
+def _index(key: str) -> int:
+    """The number of an item of a list, from 0; beyond all lists where the key is none."""
+    return int(key) if re.fullmatch("[0-9]{1,9}", key) else sys.maxsize

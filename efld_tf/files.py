@@ -98,3 +98,11 @@ def sha256(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def whence(path: Path) -> str:
+    """Where a relative path starts, to tell of one that leads nowhere; empty for an absolute one.
+
+    Those in recipes start there, too, not at the recipe.
+    """
+    return "" if path.is_absolute() else f" (it starts in the current folder, {Path.cwd()})"

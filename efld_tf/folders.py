@@ -38,7 +38,7 @@ def hold(folder: str | Path, waiting: Callable[[str], None] | None = None) -> It
 
     The folder itself need not exist; what killed commands left beside it is put back or removed.
     """
-    folder = Path(folder).resolve()
+    folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locks.hold(folder, folder.with_name(f".{folder.name}.lock"), waiting):
         _sweep(folder)
@@ -53,7 +53,7 @@ def replacement(folder: str | Path) -> Iterator[Path]:
     moment between two renamings leaves the old one beside its place, and the next `hold` puts it
     back.
     """
-    folder = Path(folder).resolve()  # a link stays, and leads to the new folder
+    folder = Path(os.path.realpath(folder))  # a link stays, and leads to the new folder
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")

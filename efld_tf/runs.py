@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from efld_tf import assets
+from efld_tf import assets, files
 from efld_tf.errors import DataError, EfldError
 
 BEST_MODEL = "best.h5"
@@ -42,10 +44,11 @@ class Run(os.PathLike[str]):
 
         A run with self-training has those of all its rounds, each with its `round`.
         """
-        rounds = sorted(self.folder.glob(ROUND), key=lambda path: int(path.name.split("_")[1]))
+        rounds = {int(match[1]): path for path in self.folder.glob(ROUND)
+                  if (match := re.fullmatch("round_([0-9]{1,9})", path.name))}
         return validation_history(self.folder) or [
             {"round": path.name, **entry}
-            for path in rounds for entry in validation_history(path)
+            for _, path in sorted(rounds.items()) for entry in validation_history(path)
         ]
 
 
@@ -120,9 +123,12 @@ def exported_model(path: str | os.PathLike[str]) -> Path:
     if (shipped := _shipped(path)) is not None:
         return shipped.int8
     _check_exists(path)
+    models = sorted(path.glob("*.tflite"))
+    if path.suffix == ".h5" or (not models and (path / BEST_MODEL).exists()):
+        raise DataError(path, "a trained model, expected an exported one: first run efld-export, "
+                              "and give the folder that it writes")
     if not path.is_dir():
         return path
-    models = sorted(path.glob("*.tflite"))
     if len(models) != 1:
         raise DataError(path, f"expected one .tflite in the folder, found {len(models)}")
     return models[0]
@@ -146,5 +152,8 @@ def _shipped(path: Path) -> assets.Shipped | None:
 
 def _check_exists(path: Path) -> None:
     if not path.exists():
-        shipped_names = ", ".join(assets.SHIPPED)
-        raise DataError(path, f"no such file or folder, nor a shipped model ({shipped_names})")
+        known = ", ".join(assets.SHIPPED)
+        meant = difflib.get_close_matches(str(path), assets.SHIPPED, n=1)
+        hint = f"; did you mean {meant[0]}?" if meant else ""
+        raise DataError(path, f"no such file or folder, nor a shipped model ({known}){hint}"
+                              f"{files.whence(path) if len(path.parts) > 1 else ''}")

@@ -7,6 +7,7 @@ library.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import sys
 import types
@@ -65,6 +66,7 @@ def checked(value: Any, kind: Any, path: str) -> Any:
     if kind is int:
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         _expect(is_whole, "a whole number", value, path)
+        _expect(abs(value) < 1 << 63, "a whole number of at most 64 bits", value, path)
         return value
     name = {str: "text", bool: "true or false"}[kind]
     _expect(isinstance(value, kind), name, value, path)
@@ -94,6 +96,8 @@ def _expect(condition: bool, expected: str, value: Any, path: str) -> None:
         # These values are written as in YAML and JSON, not as in Python.
         is_json_word = value is None or isinstance(value, bool)
         text = json.dumps(value) if is_json_word else repr(value)
+        if isinstance(value, datetime.date):  # YAML takes 2024-01-31 for one.
+            text = f"the date {value}, which as a text stands in quotes"
         text = text if len(text) <= 60 else text[:57] + "..."
         raise EfldError(f"{path or 'the file'}: expected {expected}, got {text}")
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from efld_tf import config
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
+from efld_tf.text import shown
 from efld_tf.training import recipe
 from tests.errors import assert_refusal, assert_told, refuses
 
@@ -82,10 +83,26 @@ def test_mistakes_are_named(tmp_path: Path, text: str, facts: list[object]) -> N
         ("a: &x {b: 1}\nsteps: *x", 2, ["aliases"]),
         ("steps: [", 1, []),
         ("1: 2", 1, ["key 1"]),
-        ("steps: 2024-13-45", None, ["a value"]),
-        ("steps: !!int foo", None, ["a value"]),
+        ("a: b\nsteps: 2024-13-45", 2, ["2024-13-45"]),
+        ("a: b\nsteps: !!int foo", 2, ["foo", "!!int"]),
+        ("a: b\nsteps: !!int ''", 2, ["!!int"]),
+        ("a: b\nsteps: !!int '-'", 2, ["'-'", "!!int"]),
+        ("steps: !!int '²'", 1, ["²", "!!int"]),
+        ("steps: !!float ''", 1, ["!!float"]),
+        ("steps: !!timestamp x", 1, ["x", "!!timestamp"]),
+        ("steps: !!bool x", 1, ["x", "!!bool"]),
+        ("steps: !!binary a", 1, ["base64"]),
+        ("steps: !!map 1", 1, ["mapping", "!!map"]),
+        ("steps: !!set [1]", 1, ["mapping", "!!set"]),
+        ("a: {}\n<<: {steps: 1}", 2, ["<<"]),
+        ("steps: =", 1, ["=", "quotes"]),
+        (f"steps: {'1' * 5000}", 1, ["!!int"]),
+        (f"steps: 0x{'f' * 5000}", 1, ["1000 digits"]),
+        ("a: b\nc: \x07", 2, ["U+0007"]),
         ("steps: !!python/object/apply:os.system [ls]", 1, ["os.system"]),
-        ("[" * 10000, None, ["nested"]),
+        ("[" * 10000, 1, [config.MAX_DEPTH]),
+        ("- " * 10000, 1, [config.MAX_DEPTH]),
+        ("a: {" * 10000, 1, []),
     ],
 )
 def test_what_is_no_yaml_is_told(
@@ -199,7 +216,9 @@ def test_a_head_of_no_schema_is_named() -> None:
         ("data.sources.0.crop.scale=-2", ["data.sources.0.crop.scale", "positive", -2.0]),
         ("data.sources.0.crop.offset_y=0.3", ["data.sources.0.crop.offset_x", "offset_y", "scale"]),
         ("training.seed=-5", ["training.seed", 0, 2147483648, -5]),
-        ("training.seed=1000000000000000000000000000000", ["training.seed", 0, 2147483648, 10**30]),
+        ("training.seed=4611686018427387904", ["training.seed", 0, 2147483648, 2**62]),
+        ("training.seed=1000000000000000000000000000000", ["training.seed", "64 bits", 10**30]),
+        ("name=2024-01-31", ["name", "text", "2024-01-31", "quotes"]),
         ("data={sources: [{name: a, source: 'ibug:x', heads: [ibug68, ibug51, wflw98], "
          "repeat: 1.5, validation_fraction: 0.1}], service: {address: 'grpc://a:1'}}",
          ["ibug:x", "repeat", "whole", 1.5]),
@@ -231,3 +250,26 @@ def test_yaml_of_other_programs_may_have_numbers_as_keys(tmp_path: Path) -> None
         path.write_text(text)
         with refuses(fact, path=path, line=1):
             config.read_tree(path, foreign=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "facts"),
+    [
+        ("data.sources.².repeat=1", ["²"]),
+        ("data.sources.²=1", ["²"]),
+        ("data.sources.१.repeat=2", ["१"]),
+        (f"data.sources.{'1' * 5000}=1", ["--set"]),
+        (f"{'a.' * 5000}b=1", [config.MAX_DEPTH]),
+        (f"training.loss_options.{'a.' * 5000}b=1", [config.MAX_DEPTH]),
+        (f"x={'[' * 5000}", [config.MAX_DEPTH]),
+        (f"x={'[' * 5000}{']' * 5000}", [config.MAX_DEPTH]),
+        ("training.steps=!!int ''", ["training.steps", "!!int"]),
+        (f"training.steps={'9' * 5000}", ["training.steps", "!!int"]),
+        (f"training.steps=0x{'f' * 5000}", ["training.steps", "1000 digits"]),
+        ("name=\x1b[31m", ["name"]),
+    ],
+)
+def test_overrides_that_mean_nothing_are_told(override: str, facts: list[object]) -> None:
+    with pytest.raises(EfldError) as caught:
+        recipe.load(ROOT / "configs" / "efld" / "demo.yaml", [override])
+    assert_told(shown(str(caught.value), 20_000).replace("'", " ").replace("=", " "), *facts)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from efld_tf import files
+from efld_tf import files, runs
+from efld_tf.annotations import sources
+from tests.errors import refuses
 
 
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
@@ -35,3 +37,12 @@ def test_a_full_disk_is_an_error_with_the_path(tmp_path: Path) -> None:
     assert error.value.errno == errno.ENOSPC
     assert error.value.filename == str(tmp_path / "a.txt")
     assert not [*tmp_path.iterdir()]
+
+
+def test_where_a_relative_path_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path) in files.whence(Path("runs/x")) and files.whence(tmp_path / "x") == ""
+    with refuses("nowhere/x", tmp_path):
+        sources.read("ibug:nowhere/x")
+    with refuses(tmp_path, path="runs/x.h5"):
+        runs.trained_model("runs/x.h5")

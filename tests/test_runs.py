@@ -32,6 +32,32 @@ def test_shipped_models_have_names(
     assert runs.trained_model(name) == Path(name) / "best.h5" and not runs.is_exported(name)
 
 
+def test_misspelt_names_of_shipped_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for find in (runs.exported_model, runs.trained_model):
+        with refuses("research", "synthetic", "mean research", path="resarch"):
+            find("resarch")
+        with refuses("research", "synthetic", path="runs/x"):
+            find("runs/x")
+
+
+def test_a_trained_model_is_to_be_exported_first(tmp_path: Path) -> None:
+    (tmp_path / "best.h5").touch()
+    for path in (tmp_path, tmp_path / "best.h5"):
+        with refuses("trained", "efld-export", path=path):
+            runs.exported_model(path)
+    (tmp_path / "a.tflite").touch()
+    assert runs.exported_model(tmp_path) == tmp_path / "a.tflite"
+
+
+def test_rounds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("round_10", "round_2", "round_x", "round_²"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / runs.VALIDATION_LOG).write_text('{"step": 5}\n')
+    run = runs.Run(tmp_path, "ibug68", 5, 1.0)
+    assert [entry["round"] for entry in run.history] == ["round_2", "round_10"]
+
+
 def test_a_folder_of_several_models_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.tflite").touch()
     assert runs.exported_model(tmp_path) == tmp_path / "a.tflite"

@@ -164,6 +164,7 @@ def test_it_measures_and_scores_the_same(small: Path, folder: Path) -> None:
     ("tensorflow", "train", ["--keys"]),
     ("tensorflow", "export", ["synthetic", "--int8"]),
     ("tensorflow", "eval", [assets.FLOAT_MODEL, "--source", "ibug:people"]),
+    ("efld-export", "predict", ["--model", assets.FLOAT_MODEL, "clip.avi"]),
     ("tensorflow", "eval", ["research", "--source", "packed:shards"]),
     ("tensorflow", "data", ["pack", "ibug:people", "shards"]),
     ("matplotlib", "eval", ["research", "--source", "ibug:people", "--plots", "plots"]),

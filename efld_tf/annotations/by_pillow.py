@@ -29,6 +29,8 @@ DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, RuntimeError,
     IndexError, KeyError, TypeError, AssertionError, ZeroDivisionError, struct.error, zlib.error,
 )  # fmt: skip
+# What decoders take for a pixel of three colours of 16 bits, beside what they return.
+_DECODER_BYTES = 12
 _NOTHING = logging.NullHandler()
 _ORIENTATION_TAG = 0x0112
 
@@ -47,25 +49,51 @@ def damaged(path: Path, kind: str) -> DataError:
     return undecodable(path, f"a truncated or damaged {kind} file")
 
 
+def failed(error: Exception | None, kind: str, path: Path, pixels: int = 0) -> DataError:
+    """The error for a file that a decoder has not decoded: damaged, or too large for the memory.
+
+    Decoders that lack memory say so (Pillow, OpenCV), or only that they have failed (dav1d,
+    libtiff). Then it is tried whether there would have been enough.
+
+    Args:
+      pixels: of the picture, as far as they are known.
+    """
+    lacking = isinstance(error, MemoryError) or "memory" in str(error).casefold()
+    try:
+        np.empty(pixels * _DECODER_BYTES, np.uint8)
+    except MemoryError:
+        lacking = True
+    if lacking:
+        return DataError(path, f"not enough memory to decode this {kind} file")
+    return damaged(path, kind)
+
+
 def decode(content: bytes, kind: str, path: Path) -> np.ndarray:
     """A photo's pixels as [H, W, 3] uint8 RGB.
 
     Raises:
-      DataError: the file is damaged, has too many pixels, or is HEIC and pillow-heif is missing.
+      DataError: the file is damaged, has too many pixels or takes too much memory, or is HEIC and
+        pillow-heif is missing.
     """
     with opened(content, kind, path) as image:
+        if image is None:
+            raise damaged(path, kind)
         try:
-            if image is not None:
-                return rgb(image)
-        except DAMAGED:
-            pass
-    raise damaged(path, kind)
+            return rgb(image)
+        except DAMAGED as error:
+            raise failed(error, kind, path, image.width * image.height) from error
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of a photo, 1 to 8; 1, which is none, where it cannot be read."""
+    """The EXIF orientation of a photo, 1 to 8; 1, which is none, where it cannot be read.
+
+    Raises:
+      MemoryError: there is not enough memory to read it.
+    """
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except MemoryError:  # A photo that lies on its side would be read as upright.
+        raise
     except DAMAGED:
         return 1
     return value if value in range(1, 9) else 1
@@ -88,7 +116,9 @@ def opened(content: bytes, kind: str, path: Path) -> Iterator[Image.Image | None
                 io.BytesIO(content), formats=[kind])
         except Image.DecompressionBombError as error:
             raise undecodable(path, "too large") from error
-        except DAMAGED:
+        except DAMAGED as error:
+            if isinstance(error, MemoryError):
+                raise failed(error, kind, path) from error
             image = None
         if image is not None and image.width * image.height > MAX_PIXELS:
             raise undecodable(path, "too large")

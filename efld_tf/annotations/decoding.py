@@ -19,6 +19,12 @@ from efld_tf.quiet import captured_stderr
 
 MAX_PIXELS = by_pillow.MAX_PIXELS
 
+# A progressive JPEG file comes in scans, each of which goes through all pixels of the picture, so
+# that a small file can take minutes. Programs write about 10 (libjpeg for colours: 10), and even an
+# empty scan takes about a nanosecond a pixel. At 10 scans, up to 429 megapixels are decoded.
+MOST_SCANS = 100
+MOST_SCANNED_PIXELS = 1 << 32
+
 _BY_PILLOW = ("GIF", "AVIF", "JPEG2000", "HEIC")
 _REFUSED = ("JPEG XL", "SVG")
 
@@ -40,7 +46,7 @@ def decode(content: bytes, path: Path, upright: bool) -> np.ndarray:
 
     Raises:
       DataError: the file is no image, is truncated or damaged so that a part is missing, is of a
-        kind that cannot be decoded, or has too many pixels.
+        kind that cannot be decoded, has too many pixels or scans, or the memory does not suffice.
     """
     kind = image_kinds.kind(content)
     if kind is None:
@@ -54,6 +60,8 @@ def decode(content: bytes, path: Path, upright: bool) -> np.ndarray:
         image = tiff.decode(content, path, lambda: _by_opencv(content, kind, path))
     elif kind == "PNG":
         image = _png(content, path)
+    elif kind == "JPEG":
+        image = _jpeg(content, path)
     elif kind == "WEBP" and not image_kinds.is_opaque_webp(content):
         image = _without_alpha(_by_opencv(content, kind, path, cv2.IMREAD_UNCHANGED))
     else:
@@ -65,13 +73,16 @@ def orientation(content: bytes, path: Path) -> int:
     """The EXIF orientation by which `decode(upright=True)` turns a photo, 1 to 8; 1 is none.
 
     Raises:
-      DataError: the photo has too many pixels.
+      DataError: the photo has too many pixels, or there is not enough memory.
     """
     kind = image_kinds.kind(content)
     if kind not in WITH_ORIENTATION:
         return 1
     with by_pillow.opened(content, kind, path) as image:
-        return 1 if image is None else by_pillow.orientation(image)
+        try:
+            return 1 if image is None else by_pillow.orientation(image)
+        except MemoryError as error:
+            raise by_pillow.failed(error, kind, path) from error
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -102,6 +113,18 @@ def unturned_points(
     if orientation in (2, 3, 6, 7):
         x = width - 1 - x
     return np.stack([y, x] if orientation in (5, 6, 7, 8) else [x, y], axis=-1)
+
+
+def _jpeg(content: bytes, path: Path) -> np.ndarray:
+    """Decodes a JPEG file whose scans can be gone through in seconds."""
+    counted = image_kinds.jpeg_scans(content)
+    if counted is None:
+        raise undecodable(path, "a JPEG file of too many segments")
+    scans, pixels = counted
+    if scans > MOST_SCANS or scans * pixels > MOST_SCANNED_PIXELS:
+        raise undecodable(path, f"a JPEG file of {scans} scans, which takes too long; save it with "
+                                "fewer, or not progressive")
+    return _by_opencv(content, "JPEG", path)
 
 
 def _png(content: bytes, path: Path) -> np.ndarray:
@@ -141,9 +164,16 @@ def _by_opencv(
         with captured_stderr() as captured:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
             message = captured() if kind == "JPEG" else b""
-    except cv2.error as error:  # a header that promises more pixels than OpenCV accepts
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise by_pillow.failed(MemoryError(), kind, path) from error
+        # a header that promises more pixels than OpenCV accepts
         raise undecodable(path, "too large") from error
+    if image is None:
+        with by_pillow.opened(content, kind, path) as header:
+            pixels = 0 if header is None else header.width * header.height
+        raise by_pillow.failed(None, kind, path, pixels)
     # If the data of a closed file end early, libjpeg fills the rest with grey and only warns.
-    if image is None or b"premature end" in message:
+    if b"premature end" in message:
         raise damaged(path, kind)
     return image

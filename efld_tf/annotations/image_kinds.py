@@ -1,8 +1,11 @@
-"""What the headers of a photo say: its kind, and of PNG files its size and transparency."""
+"""What the headers of a photo say: its kind, of JPEG files how often their pixels are gone through,
+and of PNG files their size and transparency.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -38,6 +41,16 @@ _ALPHA = 4
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _COLOURS = (b"PLTE", b"tRNS")
 
+# Of JPEG files (ITU T.81, B.1.1): a marker that ends the data of a scan; those of frames, with
+# the picture's size (SOF0 to SOF15 but for DHT, JPG and DAC); and those without a segment.
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SCAN, _END = 0xDA, 0xD9
+_ALONE = (0x01, 0xD8)
+
+# Segments of a photo are some dozens, or thousands if they hold colour tables and previews.
+_MOST_SEGMENTS = 1 << 16
+
 # A picture of 2 GB has no more chunks; empty ones are written to take time.
 _MOST_CHUNKS = 1 << 18
 
@@ -62,6 +75,29 @@ def is_opaque_webp(content: bytes) -> bool:
 def has_bit_fields(content: bytes) -> bool:
     """Whether a BMP file says where colours and alpha are in its pixels of 32 bits."""
     return content[28:34] == struct.pack("<HI", 32, 3)
+
+
+def jpeg_scans(content: bytes) -> tuple[int, int] | None:
+    """How many scans a JPEG file has, and the number of pixels that each of them goes through.
+
+    Those of previews in it, and of pictures behind it, do not count. Where the file is damaged it
+    ends. None if it has more than `_MOST_SEGMENTS` segments, which are written to take time.
+    """
+    scans, pixels, place = 0, 0, 2
+    for _ in range(_MOST_SEGMENTS):
+        if (found := _MARKER.search(content, place)) is None:
+            return scans, pixels
+        marker, place = found[1][0], found.end()
+        if marker == _END:
+            return scans, pixels
+        if marker in _ALONE:
+            continue
+        if marker in _FRAMES:
+            height, width = struct.unpack(">HH", content[place + 3 : place + 7].rjust(4, b"\0"))
+            pixels = max(pixels, height * width)
+        scans += marker == _SCAN
+        place += int.from_bytes(content[place : place + 2], "big")
+    return None
 
 
 @dataclass(frozen=True)

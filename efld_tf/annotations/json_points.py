@@ -112,6 +112,8 @@ def _check_lines(path: Path) -> None:
         got = f"one object in all, with {fields or 'no field'}{_wrapped(whole)}"
     elif too_long is not None:
         raise too_long
+    elif lines[0][1].startswith("{") and lines[0][1].endswith("}"):
+        return  # What is wrong in it is told with its line.
     elif lines[0][1].startswith("{"):
         got = "objects over several lines"
     raise DataError(path, f"expected one JSON object a line, or a list of them, got {got}",

@@ -106,7 +106,8 @@ def coordinates(words: Sequence[str], path: Path, line: int | None = None) -> np
     values = []
     for word in words:
         try:
-            value = float(word)
+            # Python also takes 1_000, which is no number in a file, and digits of other scripts.
+            value = float(word if word.isascii() and "_" not in word else "")
         except ValueError:
             raise DataError(path, f"expected a number, got {shorten(word)}", line) from None
         if not abs(value) <= MAX_COORDINATE:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from efld_tf import config
+from efld_tf import config, files
 from efld_tf.annotations import (
     aflw,
     aflw2000,
@@ -226,7 +226,8 @@ def stream(
                 f"source {source}: unknown option {name!r}; reader {source.reader} has {available}"
             )
     if not source.path.exists():
-        raise EfldError(f"source {source}: {source.path} does not exist")
+        raise EfldError(
+            f"source {source}: {source.path} does not exist{files.whence(source.path)}")
     if source.path.is_dir() and "FOLDER" not in format.path:
         route = routes.nearest(source.path, "")
         raise EfldError(f"source {source}: expected {format.path}, got a folder"

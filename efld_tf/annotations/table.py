@@ -85,6 +85,10 @@ def read(
     second_row = next(lines, None) if with_header else first_row
     if isinstance(first_row, DataError):
         raise first_row
+    if not first_row[1]:
+        expected = "a header, with a column for images and those of points" if with_header \
+            else "a face a line"
+        raise DataError(path, f"the table is empty; expected {expected}", first_row[0])
     columns = _columns(first_row, second_row, with_header, image, layout)
     first_rows = islice((row for row in rows() if isinstance(row, tuple)), MARK_ROWS + with_header)
     decimals = _decimals([*first_rows][with_header:], columns, path)
@@ -125,9 +129,9 @@ def _columns(
     path = layout.path
     if not with_header:
         column = 0
-        if image is None and first:
+        if image is None:
             column = table_header.image_column([], first, IMAGE_SUFFIXES)
-        elif image is not None and image.isdecimal() and int(image) < len(first):
+        elif image is not None and re.fullmatch("[0-9]{1,6}", image) and int(image) < len(first):
             column = int(image)
         elif image is not None:
             raise EfldError(f"image: without a header, a column from 0 to {len(first) - 1}, got "
@@ -135,10 +139,9 @@ def _columns(
     elif image is None and any(cell.lower().endswith(IMAGE_SUFFIXES) for cell in first):
         raise DataError(path, "expected a header, got a face: add one, or say header=no, and "
                               "order=xy or order=xxyy", line)
-    elif image is not None or not first:
+    elif image is not None:
         if image not in first:
-            wanted = parsing.shorten(str(image or "image"))
-            raise DataError(path, f"expected a column {wanted}", line)
+            raise DataError(path, f"expected a column {parsing.shorten(image)}", line)
         column = first.index(image)
     else:
         column = table_header.image_column(first, cells, IMAGE_SUFFIXES)

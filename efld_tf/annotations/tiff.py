@@ -69,7 +69,8 @@ def decode(content: bytes, path: Path, by_opencv: Callable[[], np.ndarray]) -> n
                     with silenced_stderr():  # libtiff writes its errors there
                         return _pixels(image, layout)
                 except DAMAGED as error:
-                    raise damaged(path, "TIFF") from error
+                    pixels = layout.width * layout.height
+                    raise by_pillow.failed(error, "TIFF", path, pixels) from error
     if layout.is_for_opencv():
         return by_opencv()
     raise undecodable(path, f"TIFF of this layout is not supported ({layout}); convert it to RGB "

@@ -14,6 +14,7 @@ from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.runtime import graph
 from efld_tf.scoring import results
+from efld_tf.text import say, say_lines
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -39,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         print(json.dumps({**measured.summary(), **(listed if arguments.operators else {})},
                          indent=2))
     elif isinstance(measured, NativeBenchmark):
-        print(_native_report(arguments.model, measured))
+        say_lines(_native_report(arguments.model, measured))
     else:
-        print(_report(arguments.model, measured, model_graph, arguments.operators))
+        say_lines(_report(arguments.model, measured, model_graph, arguments.operators))
     if arguments.profile:
         _print_profile(arguments.model)
     return None
@@ -140,8 +141,8 @@ def _print_profile(path: str) -> None:
     print(f"{'':5}  {'operator':20}  {'us':>7}  {'share':>6}  {'GMAC/s':>6}  output")
     for row in rows:
         rate = f"{row.macs / row.microseconds / 1000:6.1f}" if row.macs and row.microseconds else ""
-        print(f"{row.index:5}  {row.name:20}  {row.microseconds:7.1f}  "
-              f"{row.microseconds / total:6.1%}  {rate:>6}  {list(row.shape)}")
+        say(f"{row.index:5}  {row.name:20}  {row.microseconds:7.1f}  "
+            f"{row.microseconds / total:6.1%}  {rate:>6}  {list(row.shape)}")
 
 
 def entry() -> None:

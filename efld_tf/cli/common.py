@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import io
 import math
 import os
 import shlex
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn, TextIO
 
 from efld_tf import __version__, stopping
 from efld_tf.errors import DataError, EfldError
+from efld_tf.text import say, shown
 
 EXIT_BAD_INPUT = 2
 EXIT_SIGNALLED = 128  # and the signal's number
@@ -27,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser that prints an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_BAD_INPUT, f"error: {message} (see {self.prog} --help)\n")
+        self.exit(EXIT_BAD_INPUT, shown(f"error: {message} (see {self.prog} --help)") + "\n")
 
 
 def parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -91,41 +96,100 @@ def run(
       The exit code: that of the command (None counts as 0), 2 for bad input or a package that is
       not installed, or 128 and the number of the signal that stopped it: 130 for Ctrl-C.
     """
+    _open_closed_streams()
     # A name that the terminal cannot show must not end a command.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with stopping.raised():
-            return command(argv) or 0
+        with stopping.raised(), _temporary_files():
+            return _completed(command, argv)
     except EfldError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", sys.stderr)
         return EXIT_BAD_INPUT
     except OSError as error:  # A folder is not writable, or a file is where a folder should be.
+        _discard_unwritable_output()
         if isinstance(error, BrokenPipeError):  # The output ended early: `efld-score ... | head`.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+        say(f"error: {place}{error.strerror or error}", sys.stderr)
+        return EXIT_BAD_INPUT
+    except MemoryError as error:  # NumPy says how much it asked for.
+        say(f"error: not enough memory{f': {error}' if str(error) else ''}", sys.stderr)
         return EXIT_BAD_INPUT
     except ModuleNotFoundError as error:  # It happens in the environment of `make runtime`.
         package = (error.name or "efld_tf").partition(".")[0]
         if package == "efld_tf" or package in sys.stdlib_module_names:
             raise  # This is a bug, or Python is broken.
-        print(f"error: this needs {package}, which is not installed; 'pip install .' in the "
-              "project's folder installs everything", file=sys.stderr)
+        say(f"error: this needs {package}, which is not installed; 'pip install .' in the "
+            "project's folder installs everything", sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt as error:
         number = error.signal if isinstance(error, stopping.Stopped) else signal.SIGINT
-        print("interrupted" if number == signal.SIGINT else f"stopped by {number.name}",
-              file=sys.stderr)
+        say("interrupted" if number == signal.SIGINT else f"stopped by {number.name}", sys.stderr)
         return EXIT_SIGNALLED + number
+
+
+def _completed(
+    command: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None
+) -> int:
+    """Runs a command until its output is written, so that a full disk is its error."""
+    try:
+        code = command(argv) or 0
+    except SystemExit:  # of --help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
+
+
+@contextlib.contextmanager
+def _temporary_files() -> Iterator[None]:
+    """Gives the block a folder of its own for temporary files, which goes when the process ends.
+
+    TensorFlow writes functions that it generates to files, of which Python leaves the byte code.
+    """
+    before = tempfile.tempdir
+    try:
+        folder = tempfile.mkdtemp(prefix="efld_tf_")
+    except OSError:  # There is no place for any, which most commands do without.
+        yield
+        return
+    # What was registered first runs last: libraries remove their own files before.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    tempfile.tempdir = folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _open_closed_streams() -> None:
+    """Opens standard streams that are closed, as by `2>&-`, to nothing.
+
+    A file that is opened later would get the stream's number, and the messages of libraries.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # It is now the lowest number that is free.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _discard_unwritable_output() -> None:
+    """Gives up what cannot be written, which Python would complain about at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell(source: str, errors: Sequence[DataError], notes: Sequence[str]) -> None:
     """Prints the errors and notes of a command that reads the data of a source."""
     if errors:
-        print(f"cannot be used: {len(errors)}; the first: {errors[0]}\n"
-              f"  all of them: efld-data check {shlex.quote(source)}")
+        say(f"cannot be used: {len(errors)}; the first: {errors[0]}")
+        say(f"  all of them: efld-data check {shlex.quote(source)}")
     for note in notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from efld_tf.cli import (
 )
 from efld_tf.data.manifest import Manifest
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
+from efld_tf.text import say
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -72,7 +74,7 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
 def _pack(arguments: argparse.Namespace) -> None:
     options = SourceOptions(
         source=arguments.source,
-        name=arguments.folder.resolve().name,
+        name=os.path.basename(os.path.realpath(arguments.folder)),
         heads=["-"],
         validation_fraction=arguments.validation_fraction,
         on_error=arguments.on_error,
@@ -88,10 +90,10 @@ def _pack(arguments: argparse.Namespace) -> None:
         workers=arguments.workers, progress=not arguments.quiet,
     )
     for reason in manifest.skipped:
-        print(f"skipped: {reason}")
+        say(f"skipped: {reason}")
     for note in manifest.notes:
-        print(f"note: {note}")
-    print(f"{arguments.folder}: {_counts(manifest)}, {manifest.schema}")
+        say(f"note: {note}")
+    say(f"{arguments.folder}: {_counts(manifest)}, {manifest.schema}")
 
 
 def _add_synth(commands: argparse._SubParsersAction) -> None:
@@ -119,7 +121,7 @@ def _synth(arguments: argparse.Namespace) -> None:
     )
     reader = f"wflw:{arguments.folder}/list_98pt_rect_attr.txt" if arguments.schema == "wflw98" \
         else f"ibug:{arguments.folder}"
-    print(f"{arguments.count} faces; read them as {reader}")
+    say(f"{arguments.count} faces; read them as {reader}")
 
 
 def _counts(manifest: Manifest) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from efld_tf.cli import common
 from efld_tf.data.check.findings import EXCLUDED, KINDS, MISREAD, Thresholds
 from efld_tf.errors import EfldError
+from efld_tf.text import say, say_lines
 
 if TYPE_CHECKING:
     from efld_tf.data.check.run import Report
@@ -70,11 +71,11 @@ def _check(arguments: argparse.Namespace) -> int:
     )
     if arguments.output is None:
         for finding in reports.worst(report.findings, PRINTED):
-            print(f"{finding.kind}: {report.sources[finding.source].source.path.name}: "
-                  f"{finding.key}: {finding.message}")
+            say(f"{finding.kind}: {report.sources[finding.source].source.path.name}: "
+                f"{finding.key}: {finding.message}")
     else:
         _write(arguments.output, report)
-    print(reports.summary(report))
+    say_lines(reports.summary(report))
     return 1 if arguments.strict and report.findings else 0
 
 
@@ -91,7 +92,7 @@ def _write(folder: Path, report: Report) -> None:
         written.append(SHEET)
     else:
         (folder / SHEET).unlink(missing_ok=True)  # It is from an earlier check.
-    print(f"written: {', '.join(str(folder / name) for name in written)}")
+    say(f"written: {', '.join(str(folder / name) for name in written)}")
     count = sum(len(source["exclude"]) for source in listed["sources"])
     corpus_kinds = {finding.kind for finding in report.findings
                     if not report.sources[finding.source].against}

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from efld_tf.text import counted, printable
+from efld_tf.text import counted, say
 
 
 def add_convert(commands: argparse._SubParsersAction) -> None:
@@ -40,11 +40,11 @@ def _convert(arguments: argparse.Namespace) -> None:
         arguments.source, arguments.output, arguments.to, on_error=arguments.on_error,
         force=arguments.force, progress=not arguments.quiet)
     for error in summary.skipped:
-        print(f"skipped: {printable(str(error))}")
+        say(f"skipped: {error}")
     for note in summary.notes:
-        print(f"note: {printable(note)}")
+        say(f"note: {note}")
     written = f"{counted(summary.faces, 'face')} of {counted(summary.images, 'image')} written"
     if summary.source is None:
-        print(f"{written} to {printable(str(arguments.output))}")
+        say(f"{written} to {arguments.output}")
     else:
-        print(f"{written}; read them as {printable(shlex.quote(summary.source))}")
+        say(f"{written}; read them as {shlex.quote(summary.source)}")

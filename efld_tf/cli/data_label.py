@@ -10,7 +10,7 @@ from efld_tf import assets
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
-from efld_tf.text import printable
+from efld_tf.text import say
 
 
 def add_label(commands: argparse._SubParsersAction) -> None:
@@ -57,7 +57,7 @@ def _label(arguments: argparse.Namespace) -> None:
     all_inputs = inputs.expand(arguments.input, common.standard_input())
     photos = [item for item in all_inputs.items if type(item) is inputs.Photo]
     for item in (item for item in all_inputs.items if type(item) is not inputs.Photo):
-        print(f"skipped: {printable(item.image)}: only photos are labelled")
+        say(f"skipped: {item.image}: only photos are labelled")
     min_confidence = arguments.min_confidence
     labeller = labels.Labeller(
         model=str(arguments.model),
@@ -73,11 +73,11 @@ def _label(arguments: argparse.Namespace) -> None:
         workers=arguments.workers, force=arguments.force, progress=not arguments.quiet,
     )
     for error in (*all_inputs.errors, *summary.unreadable):
-        print(f"skipped: {printable(str(error))}")
+        say(f"skipped: {error}")
     for note in summary.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     print(f"photos: {summary.photos}, faces: {summary.faces}, photos without a face: "
           f"{summary.empty}, faces below the confidence: {summary.below}, unreadable photos: "
           f"{len(summary.unreadable)}")
     for source in summary.sources:
-        print(f"written; read it as {shlex.quote(source)}")
+        say(f"written; read it as {shlex.quote(source)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from efld_tf import quiet
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
+from efld_tf.text import say
 
 if TYPE_CHECKING:
     from efld_tf.data import look
@@ -59,7 +60,7 @@ def _show(arguments: argparse.Namespace) -> None:
                        numbers=arguments.numbers, names=arguments.names)
     show.write(arguments.output, sheet)
     common.tell(arguments.source, remarks.errors, remarks.notes)
-    print(f"written: {arguments.output}")
+    say(f"written: {arguments.output}")
 
 
 def _checked_faces(faces: Iterable[look.Face], output: Path) -> Iterator[look.Face]:

@@ -11,6 +11,7 @@ import numpy as np
 from efld_tf import quiet
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
+from efld_tf.text import say
 
 if TYPE_CHECKING:
     from efld_tf.data.stats import SourceStats
@@ -49,18 +50,18 @@ def _stats(arguments: argparse.Namespace) -> None:
         _print(source_stats)
     stats_plot.draw(picture, all_stats)
     files.write_json(numbers, [source_stats.to_json() for source_stats in all_stats])
-    print(f"written: {picture}, {numbers}")
+    say(f"written: {picture}, {numbers}")
 
 
 def _print(source_stats: SourceStats) -> None:
     from efld_tf.data.stats import MEASURES
 
-    print(f"source      {source_stats.source}")
+    say(f"source      {source_stats.source}")
     if source_stats.source.startswith("packed:"):
         _print_manifest(Path(source_stats.source.partition(":")[2]))
     identities = "" if source_stats.identities is None \
         else f" of {source_stats.identities} people or photos"
-    print(f"faces       {source_stats.faces}{identities}, {source_stats.schema}")
+    say(f"faces       {source_stats.faces}{identities}, {source_stats.schema}")
     shares = [f"{source_stats.missing:.1%} not annotated"]
     shares += [] if source_stats.occluded is None else [f"{source_stats.occluded:.1%} occluded"]
     print(f"points      {', '.join(shares)}")
@@ -77,9 +78,9 @@ def _print_manifest(folder: Path) -> None:
 
     manifest = read_manifest(folder)
     rule = manifest.crop_rule
-    print(f"packed from {manifest.source}: {manifest.faces('train')} train, "
-          f"{manifest.faces('validation')} validation, {len(manifest.skipped)} skipped")
-    print(f"crop rule   {rule.name}: scale {rule.scale}, offset {rule.offset_x}, {rule.offset_y}, "
-          f"zoom {rule.zoom:g}")
+    say(f"packed from {manifest.source}: {manifest.faces('train')} train, "
+        f"{manifest.faces('validation')} validation, {len(manifest.skipped)} skipped")
+    say(f"crop rule   {rule.name}: scale {rule.scale}, offset {rule.offset_x}, {rule.offset_y}, "
+        f"zoom {rule.zoom:g}")
     print(f"stored as   {manifest.pack.size} px, margin {manifest.pack.margin}")
-    print(f"content     {manifest.content_sha256}")
+    say(f"content     {manifest.content_sha256}")

@@ -12,6 +12,7 @@ from efld_tf import api, runs
 from efld_tf.cli import common
 from efld_tf.errors import DataError, EfldError
 from efld_tf.scoring import results
+from efld_tf.text import say, say_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,13 +108,13 @@ def _scenes(arguments: argparse.Namespace) -> Scenes:
 def _tell(arguments: argparse.Namespace, measured: Measured) -> None:
     """Prints a measurement, merges it into the results file and draws it."""
     for reason in measured.skipped:
-        print(f"skipped: {reason}")
-    print(measured.report())
+        say(f"skipped: {reason}")
+    say_lines(measured.report())
     if arguments.output:
         measured.save(arguments.output)
-        print(f"{measured.section} merged into {arguments.output}")
+        say(f"{measured.section} merged into {arguments.output}")
     if arguments.plots and (drawn := measured.draw(arguments.plots)):
-        print(f"drawn: {', '.join(map(str, drawn))}")
+        say(f"drawn: {', '.join(map(str, drawn))}")
 
 
 def _check(arguments: argparse.Namespace, exported: bool) -> None:

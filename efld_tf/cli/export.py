@@ -11,7 +11,7 @@ from efld_tf import api, runs
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.exporting import modes
-from efld_tf.text import printable
+from efld_tf.text import say, say_lines
 
 if TYPE_CHECKING:
     from efld_tf.exporting.report import Bundle
@@ -30,12 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     run = arguments.run or runs.newest_run()
     if not arguments.run:
         runs.trained_model(run)
-        print(f"newest run: {run}")
+        say(f"newest run: {run}")
     named = arguments.calibration or [None]
     options = {"head": arguments.head, "calibration": named if len(named) > 1 else named[0],
                "faces": arguments.faces, "output": arguments.output}
     if arguments.compare:
-        print(api.compare_modes(run, **options).markdown)
+        say_lines(api.compare_modes(run, **options).markdown)
         return None
     _tell(api.export(run, arguments.mode, debug=arguments.debug, **options))
     return None
@@ -89,30 +89,30 @@ def _tell(bundle: Bundle) -> None:
     if bundle.layers:
         print("the layers that lost most:\n  SNR dB  error in steps  clipped %  layer")
     for row in sorted(bundle.layers, key=lambda row: row.signal_to_noise_db)[:10]:
-        print(f"  {row.signal_to_noise_db:6.1f}  {row.error_steps:14.2f}  "
-              f"{row.clipped_percent:9.3f}  {row.name} ({row.operator})")
-    print(f"{bundle.model}: {report.size_bytes:,} bytes, {report.macs / 1e6:.2f} M MACs, "
-          f"{report.head}")
+        say(f"  {row.signal_to_noise_db:6.1f}  {row.error_steps:14.2f}  "
+            f"{row.clipped_percent:9.3f}  {row.name} ({row.operator})")
+    say(f"{bundle.model}: {report.size_bytes:,} bytes, {report.macs / 1e6:.2f} M MACs, "
+        f"{report.head}")
     if report.calibration_faces:
         faces = report.calibration_faces
         hint = f": {ENOUGH_FACES} or more lose less" if faces < ENOUGH_FACES else ""
-        print(printable(f"calibrated on {faces} faces of {report.calibration_source}{hint}"))
+        say(f"calibrated on {faces} faces of {report.calibration_source}{hint}")
     if counts := report.calibration_photos:
         for line in counts["skipped"]:
-            print(printable(f"skipped: {line}"))
+            say(f"skipped: {line}")
         print(f"photos: {counts['looked_at']}, without a face: {counts['without_face']}, not "
               f"needed: {counts['not_needed']}, skipped: {len(counts['skipped'])}")
     print("operators: " + ", ".join(f"{n} {name}" for name, n in report.operators.items()))
     is_8_bit = modes.get(report.mode).activation_bits == 8
     for concatenation in report.concatenations if is_8_bit else ():
         if concatenation["levels"] < FEW_LEVELS:
-            print(f"  {concatenation['name']}: an input uses only {concatenation['levels']} of its "
-                  "255 levels")
+            say(f"  {concatenation['name']}: an input uses only {concatenation['levels']} of its "
+                "255 levels")
     if report.compared_on_calibration:
         print("compared on the calibration's own faces, where an export loses least (--faces takes "
               "others):")
     for name, value in report.comparison.items():
-        print(f"  {name}: {value}")
+        say(f"  {name}: {value}")
 
 
 def entry() -> None:

@@ -16,7 +16,7 @@ from efld_tf import api
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.quiet import native_stderr_silenced
-from efld_tf.text import printable
+from efld_tf.text import say, shown
 from efld_tf.urls import SCHEMES
 
 if TYPE_CHECKING:  # They are imported where they are used, so that --help does not wait for them.
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         _tell_outputs(outputs, kinds, landmarker.schema, all_inputs)
         if older := outputs.older(start_time):
             files = "1 file" if older == 1 else f"{older} files"
-            print(f"note: {arguments.output} still holds {files} of an earlier run")
+            say(f"note: {arguments.output} still holds {files} of an earlier run")
     if report.failures:
         return 1 if report.succeeded else common.EXIT_BAD_INPUT
     return None
@@ -219,11 +219,10 @@ class _Report:
         self._say(f"error: {error}", sys.stderr)
 
     def _say(self, line: str, stream: TextIO) -> None:
-        line = printable(line)
         if self._bar is None:
-            print(line, file=stream, flush=True)  # A pipe may show the lines of a long run.
+            say(line, stream)
         else:
-            self._bar.write(line, file=stream)
+            self._bar.write(shown(line), file=stream)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -245,18 +244,19 @@ def _tell_outputs(outputs: Outputs, kinds: set[str], schema: str, inputs: Inputs
     from efld_tf.runtime.inputs import Photo, VideoFile
 
     sources = {}
-    if any(isinstance(item, Photo | VideoFile) for item in inputs.items):
+    # A file without a face is no source.
+    if outputs.faces and any(isinstance(item, Photo | VideoFile) for item in inputs.items):
         for kind in ("json", "coco", "cvat", "labelme", "yolo"):
             form = OUTPUTS[kind]
             path = form.path(outputs.folder)
             if kind in kinds:
                 sources[kind] = form.read_back(path, schema, inputs.root, outputs.turned)
     readable = sources.pop("json", None)
-    print(f"written to {outputs.folder}"
-          + (f"; readable as {shlex.quote(readable)}" if readable else ""))
+    say(f"written to {outputs.folder}"
+        + (f"; readable as {shlex.quote(readable)}" if readable else ""))
     for kind, source in sources.items():
         if source is not None:
-            print(f"{kind}: after corrections, read it as {shlex.quote(source)}")
+            say(f"{kind}: after corrections, read it as {shlex.quote(source)}")
 
 
 def entry() -> None:

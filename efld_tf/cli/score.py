@@ -21,7 +21,7 @@ from efld_tf.scoring.score import (
     score_interval,
     sensitivities,
 )
-from efld_tf.text import printable
+from efld_tf.text import printable, say, say_lines
 
 EXIT_NO_SCORE = 3
 UNIT = "% / (ms x GFLOPs x W x MB)"
@@ -98,12 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         print(json.dumps([_as_json(entry, sensitivity if entry.file else None)
                           for entry in entries], indent=2))
     elif len(entries) == 1:
-        print(_report(entries[0]))
+        say_lines(_report(entries[0]))
     else:
-        print(_leaderboard(entries))
+        say_lines(_leaderboard(entries))
         _print_unstated(arguments.files)
     if arguments.sensitivity and not arguments.json:
-        print(_sensitivity_table(file_entries[0], sensitivity))
+        say_lines(_sensitivity_table(file_entries[0], sensitivity))
     return EXIT_NO_SCORE if any(entry.score.missing for entry in file_entries) else 0
 
 
@@ -128,7 +128,7 @@ def _print_unstated(files: Sequence[str]) -> None:
     for file in files:
         missing = conditions.unstated(conditions.of(results.read(file)))
         if missing:
-            print(f"{file}: does not state the conditions of its {' and '.join(missing)}")
+            say(f"{file}: does not state the conditions of its {' and '.join(missing)}")
 
 
 def _sensitivity(entry: Entry, content: dict[str, Any], power_given: bool) -> list[Sensitivity]:

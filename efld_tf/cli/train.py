@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from efld_tf import api, config_keys, quiet
 from efld_tf.cli import common
+from efld_tf.text import say
 from efld_tf.training.recipe import Recipe
 
 
@@ -37,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         arguments.config, init_from=arguments.init_from, overrides=arguments.overrides,
         progress=not arguments.quiet,
     )
-    print(f"{run.folder}: best validation NME {run.nme_percent:.2f}% ({run.head}) at step "
-          f"{run.step}")
+    say(f"{run.folder}: best validation NME {run.nme_percent:.2f}% ({run.head}) at step "
+        f"{run.step}")
     return None
 
 

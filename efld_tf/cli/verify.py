@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from efld_tf import runs
 from efld_tf.cli import common
 from efld_tf.errors import DataError, EfldError
+from efld_tf.text import say
 
 if TYPE_CHECKING:
     from efld_tf.exporting.modes import Mode
@@ -41,16 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         other_runtimes.parts(requirement)  # A mistake is reported before anything is run.
     path = runs.exported_model(arguments.model)
     model_metadata = metadata.read(path)
-    print(f"{path.name}: {model_metadata.family}, {model_metadata.schema}, "
-          f"{len(model_metadata.names)} points")
+    say(f"{path.name}: {model_metadata.family}, {model_metadata.schema}, "
+        f"{len(model_metadata.names)} points")
     model_graph = audit.check(path, _mode(path))  # The check comes before the model is run.
     expected, checks = golden.verify(path)
     count = len(model_graph.operators)
-    print(f"{expected.mode}: {count} operators, {model_graph.total_macs:,} MACs, as promised; for "
-          f"TensorFlow Lite {versions.minimum_runtime(model_graph)} and newer")
+    say(f"{expected.mode}: {count} operators, {model_graph.total_macs:,} MACs, as promised; for "
+        f"TensorFlow Lite {versions.minimum_runtime(model_graph)} and newer")
     for check in checks:
         threads = f"{check.threads} thread{'s' if check.threads > 1 else ''}"
-        _print(f"{check.kernels:9} {threads}", check, expected)
+        _tell(f"{check.kernels:9} {threads}", check, expected)
     passed = all(check.passed for check in checks)
     for requirement in arguments.runtime:
         (outcomes,) = other_runtimes.check(other_runtimes.environment(requirement), [path])
@@ -58,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             name = f"{requirement} {outcome.kernels}"
             if outcome.largest_difference is None:
                 reason = f"refused: {outcome.refused}" if outcome.refused else "CRASHED"
-                print(f"{name}: {reason}")
+                say(f"{name}: {reason}")
             else:
-                _print(name, outcome, expected)
+                _tell(name, outcome, expected)
             passed = passed and outcome.passed
     return None if passed else 1
 
@@ -77,14 +78,14 @@ def _mode(model: Path) -> Mode:
         raise DataError(model.with_name(golden.FILE), str(error)) from error
 
 
-def _print(name: str, check: Check | Outcome, expected: Golden) -> None:
+def _tell(name: str, check: Check | Outcome, expected: Golden) -> None:
     """Prints how much a result differs, and how much it may differ."""
     difference, allowed = f"{check.largest_difference:.6f} of the crop", f"{expected.tolerance:g}"
     if expected.confidence:
         difference += f", confidence within {check.confidence_difference:.4f}"
         allowed += f" or {expected.confidence.tolerance:g}"
     verdict = "ok" if check.passed else f"MORE than {allowed}"
-    print(f"{name}: golden output within {difference} ({verdict})")
+    say(f"{name}: golden output within {difference} ({verdict})")
 
 
 def entry() -> None:

@@ -194,7 +194,7 @@ class ServiceOptions:
     job: str | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"grpc://[^/\s]+:\d+", self.address):
+        if not re.fullmatch(r"grpc://[^/\s]+:[0-9]{1,5}", self.address):
             raise EfldError(f"address: expected grpc://HOST:PORT, got {self.address!r}")
 
 

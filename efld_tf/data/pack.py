@@ -32,6 +32,7 @@ from efld_tf.data.splits import in_validation
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.text import say, shown
 
 
 def pack(
@@ -66,7 +67,7 @@ def pack(
         "excluded": sorted(annotations.excluded),
         "licenses": sorted(terms - {""}),
     }
-    with folders.hold(folder, waiting=partial(print, file=sys.stderr, flush=True)):
+    with folders.hold(folder, waiting=partial(say, stream=sys.stderr)):
         existing = _packed_before(folder, options)
         if existing is not None and existing.fingerprint == fingerprint:
             complete = replace(existing, **later_fields)
@@ -146,7 +147,7 @@ def _write_splits(
     # The sum and the number of the training faces' points.
     total, count = np.zeros((2, schemas.get(annotations.schema).num_points, 2))
     with (
-        tqdm(total=len(annotations.records), unit="face", desc=f"packing {options.name}",
+        tqdm(total=len(annotations.records), unit="face", desc=f"packing {shown(options.name, 60)}",
              disable=not progress) as bar,
         shards.SplitWriters(folder, storage.shard_faces) as writers,
     ):

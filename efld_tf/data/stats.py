@@ -17,6 +17,7 @@ from efld_tf.data.look import Face, Remarks
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, pose, schemas, shapes
 from efld_tf.landmarks.geometry import Crop
+from efld_tf.text import shown
 
 # The most faces whose pixels are read, and whose shapes are compared; they are drawn at random.
 MOST_IMAGES = 500
@@ -112,8 +113,9 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
     remarks = look.Remarks()
     records: list[FaceRecord] = []
     sizes: list[float] = []
-    faces = tqdm(look.faces(source, remarks, split), unit="face", desc=f"annotations of {source}",
-                 disable=not progress, leave=False, delay=1)
+    faces = tqdm(look.faces(source, remarks, split), unit="face",
+                 desc=f"annotations of {shown(source, 60)}", disable=not progress,
+                 leave=False, delay=1)
 
     def recorded() -> Iterator[Face]:
         for face in faces:

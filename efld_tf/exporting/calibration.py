@@ -132,7 +132,8 @@ def of_training(head: HeadSpec, count: int | None = DEFAULT_FACES) -> Calibratio
                       validation_fraction=head.validation_fraction)
     except EfldError as error:
         raise EfldError(
-            f"the faces of the training, by paths that start where it ran: {error}") from error
+            f"the faces of the training, by paths that start where it ran: {error}; photos of "
+            "faces of your own do as well: --calibration FOLDER") from error
 
 
 def photo_names(choice: CalibrationChoice) -> list[str] | None:

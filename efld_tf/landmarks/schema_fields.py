@@ -17,6 +17,7 @@ from efld_tf.landmarks.schema import (
     Normaliser,
     Part,
 )
+from efld_tf.text import shown
 
 # Stands for a flip permutation that is inferred from the mean shape of the first faces read.
 INFER = "infer"
@@ -25,6 +26,10 @@ INFER = "infer"
 MAX_POINTS = 1000
 
 MAX_MESSAGE = 400
+
+# Names stand in tables, in legends and in the names of columns; titles and notes are read.
+LONGEST_NAME = 100
+LONGEST_TEXT = 1000
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def from_fields(fields: Any) -> LandmarkSchema:
         return _from_fields(trees.from_tree(fields, SchemaFields))
     except EfldError as error:
         # Messages quote values, and those of strangers may be long.
-        raise EfldError(str(error)[:MAX_MESSAGE]) from error
+        raise EfldError(shown(str(error), MAX_MESSAGE)) from error
 
 
 def to_fields(schema: LandmarkSchema) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def _indices(value: Any, field: str) -> tuple[int, ...]:
     """Parses `3`, `"0-16"` or `"36,39"` as indices; errors name `field`."""
     result: list[int] = []
     for item in str(value).split(","):
-        match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", item)
+        match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", item, re.ASCII)
         if match is None or int(match[2] or match[1]) < int(match[1]):
             raise EfldError(f"{field}: expected indices like 3, 0-16 or 36,39, got {value!r}")
         result.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
@@ -176,8 +181,11 @@ def _part(name: str, fields: PartFields) -> Part:
 def _from_fields(fields: SchemaFields) -> LandmarkSchema:
     parts = tuple(_part(name, part) for name, part in fields.parts.items())
     flip = fields.flip
-    if flip != INFER and not (isinstance(flip, list) and all(type(i) is int for i in flip)):
+    if flip != INFER and not isinstance(flip, list):
         raise EfldError(f"flip: expected a list of indices or {INFER!r}, got {flip!r}")
+    for place, index in enumerate(flip if flip != INFER else ()):
+        if type(index) is not int:
+            raise EfldError(f"flip.{place}: expected an index, got {index!r}")
     schema = LandmarkSchema(
         name=fields.name,
         title=fields.title,
@@ -211,24 +219,70 @@ def _from_fields(fields: SchemaFields) -> LandmarkSchema:
 
 def _check(schema: LandmarkSchema) -> None:
     """Raises EfldError if the fields of a schema do not fit together."""
-    everything = list(range(schema.num_points))
-    flip = schema.flip
+    _check_texts(schema)
     if not re.fullmatch(r"[A-Za-z]\w*", schema.name, re.ASCII):  # it names layers and files
         raise EfldError(f"name: expected letters, digits and '_', got {schema.name!r}")
-    if sorted(i for part in schema.parts for i in part.points) != everything:
-        raise EfldError(f"parts: every one of the {schema.num_points} points must be in one part")
-    if len(set(schema.names)) != schema.num_points:
-        raise EfldError("names: two points have the same name")
-    if flip is not None and (
-        sorted(flip) != everything or [flip[i] for i in flip] != everything
-    ):
-        raise EfldError("flip: expected a permutation that is its own inverse")
+    _check_parts(schema)
+    if twice := [name for name in schema.names if schema.names.count(name) > 1]:
+        raise EfldError(f"names: two points have the same name, {twice[0]!r}")
+    _check_flip(schema)
     if schema.box not in ("points", "file"):
         raise EfldError(f"box: expected 'points' or 'file', got {schema.box!r}")
     if not schema.normalisers:
         raise EfldError("normalisers: at least one is needed")
     _check_groups(schema)
     _check_anchors(schema)
+
+
+def _check_texts(schema: LandmarkSchema) -> None:
+    names = {"names": schema.names, "parts": [part.name for part in schema.parts],
+             "normalisers": [normaliser.name for normaliser in schema.normalisers],
+             "subsets": schema.subsets, "conversions": schema.conversions}
+    for field_name, texts in names.items():
+        for text in texts:
+            _check_text(field_name, text, LONGEST_NAME)
+    _check_text("name", schema.name, LONGEST_NAME)
+    _check_text("title", schema.title, LONGEST_TEXT)
+    for name, conversion in schema.conversions.items():
+        _check_text(f"conversions.{name}.note", conversion.note, LONGEST_TEXT)
+
+
+def _check_text(field_name: str, text: str, longest: int) -> None:
+    if len(text) > longest or not text.isprintable():
+        raise EfldError(f"{field_name}: expected at most {longest} printable characters, got "
+                        f"{shown(repr(text), 60)}")
+
+
+def _check_parts(schema: LandmarkSchema) -> None:
+    parts: dict[int, str] = {}
+    for part in schema.parts:
+        for point in part.points:
+            if point in parts:
+                raise EfldError(f"parts.{part.name}: point {point} is in parts.{parts[point]}, too")
+            parts[point] = part.name
+    for point in range(schema.num_points):
+        if point not in parts:
+            raise EfldError(f"parts: point {point} of {schema.num_points} is in none of them")
+    for point, name in parts.items():
+        if point >= schema.num_points:
+            raise EfldError(f"parts.{name}: index {point} is not below the number of points, "
+                            f"{schema.num_points}")
+
+
+def _check_flip(schema: LandmarkSchema) -> None:
+    flip = schema.flip
+    if flip is None:
+        return
+    if len(flip) != schema.num_points:
+        raise EfldError(
+            f"flip: expected an index for each of {schema.num_points} points, got {len(flip)}")
+    for place, index in enumerate(flip):
+        if not 0 <= index < schema.num_points:
+            raise EfldError(f"flip.{place}: index {index} is not below the number of points, "
+                            f"{schema.num_points}")
+        if flip[index] != place:
+            raise EfldError("flip: expected a permutation that is its own inverse; it takes "
+                            f"{place} to {index}, but {index} to {flip[index]}")
 
 
 def _check_anchors(schema: LandmarkSchema) -> None:

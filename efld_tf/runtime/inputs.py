@@ -197,7 +197,7 @@ class _Search:
         path = Path(argument)
         if os.path.lexists(argument):
             return [_camera(argument)] if path.is_char_device() else self.path(argument)
-        if argument.isdecimal() and len(argument) <= MOST_CAMERA_DIGITS:
+        if argument.isascii() and argument.isdecimal() and len(argument) <= MOST_CAMERA_DIGITS:
             return [_camera(int(argument))]
         if scheme_of(argument):
             return [Url.parse(argument)]
@@ -261,7 +261,13 @@ class _Search:
             self.errors.append(DataError(folder, f"cannot be read: {error.strerror}"))
             return
         for entry in entries:
-            if not entry.is_dir():
+            try:
+                is_folder = entry.is_dir()
+            except OSError as error:  # A link leads to itself.
+                path = folder / entry.name
+                self.errors.append(DataError(path, f"cannot be read: {error.strerror}"))
+                continue
+            if not is_folder:
                 yield (*place, entry.name)
             elif depth is None or depth > 1:
                 deeper = None if depth is None else depth - 1

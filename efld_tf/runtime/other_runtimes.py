@@ -23,6 +23,7 @@ import numpy as np
 from efld_tf.arrays import Float32s
 from efld_tf.errors import EfldError
 from efld_tf.runtime import golden
+from efld_tf.text import say
 
 PACKAGES = ("tflite-runtime", "ai-edge-litert", "tensorflow", "tensorflow-cpu")
 EXAMPLE = "tflite-runtime==2.14.0"
@@ -74,7 +75,7 @@ def environment(requirement: str, python: str = sys.executable) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
         try:
-            print(f"installing {requirement} into {folder} ...", file=sys.stderr, flush=True)
+            say(f"installing {requirement} into {folder} ...", sys.stderr)
             _install(requirement, package, release, python, temporary)
             temporary.rename(folder)
         except OSError as error:

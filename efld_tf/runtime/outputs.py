@@ -12,6 +12,7 @@ number of the person.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class Outputs:
     Attributes:
       recovered: the tables of killed runs that were found.
       turned: whether a photo was stored turned.
+      faces: the number of faces that were written.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Outputs:
         self._is_new = False
         self.recovered: list[Path] = []
         self.turned = False
+        self.faces = 0
 
     def __enter__(self) -> Outputs:
         """Makes and holds the folder.
@@ -136,6 +139,7 @@ class Outputs:
         for kind, writer in self._writers.items():
             if kind not in FOR_TOOLS or isinstance(result.input, Photo):
                 writer.write(image)
+        self.faces += len(result.faces)
         if "aligned" in self._kinds:
             for index, face in enumerate(result.faces):
                 picture = align.align(result.image, face.points, schemas.get(face.schema))
@@ -180,12 +184,13 @@ class Outputs:
         if "pictures" not in self._kinds:
             return
         input_paths = {
-            item.path.resolve() for item in inputs.items if isinstance(item, Photo | VideoFile)
+            os.path.realpath(item.path) for item in inputs.items
+            if isinstance(item, Photo | VideoFile)
         }
         for item in inputs.items:
             for suffix in (".png", ".jpg", ".mp4"):
                 target = self.folder / "pictures" / f"{item.name}{suffix}"
-                if target.resolve() in input_paths:
+                if os.path.realpath(target) in input_paths:
                     raise EfldError(f"{target} is an input and would be replaced; choose another "
                                     "--output")
 

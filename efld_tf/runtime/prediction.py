@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from efld_tf.annotations import image_paths, images
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import DataError, EfldError
@@ -70,6 +72,7 @@ class _PhotoResult:
 
     item: Photo | Address
     result: Result
+    note: str | None = None
 
 
 class Prediction:
@@ -241,8 +244,10 @@ class Prediction:
         item, image = loaded.item, loaded.image
         try:
             boxes = None if self._boxes is None else _boxes_of(item, self._boxes)
+            boxes, note = (None, None) if boxes is None else _inside(boxes, image)
             faces = self._landmarker.find(image, boxes)
-            return _PhotoResult(item, Result(item, image, faces, orientation=loaded.orientation))
+            result = Result(item, image, faces, orientation=loaded.orientation)
+            return _PhotoResult(item, result, note)
         except EfldError as error:
             return error
 
@@ -260,6 +265,8 @@ class Prediction:
             self._reporter.failed(outcome)
             return
         self._reporter.done(outcome.item.label, counted(len(outcome.result.faces), "face"))
+        if outcome.note is not None:
+            self._reporter.note(f"{outcome.item.label}: {outcome.note}")
         self._show(outcome.result, None)
 
     def _show(self, result: Result, seconds: float | None) -> None:
@@ -306,3 +313,14 @@ def _boxes_of(item: Photo | Address, boxes: Mapping[str, Floats]) -> Floats:
         if name in boxes:
             return boxes[name]
     raise DataError(item.label, "there are no boxes for it")
+
+
+def _inside(boxes: Floats, image: Image) -> tuple[Floats, str | None]:
+    """The boxes [F, 4] that share some of an image [H, W, 3], and what to tell of the others."""
+    height, width = image.shape[:2]
+    ends = np.array([width, height]) - 0.5  # pixel centres are whole numbers
+    outside = ((boxes[:, 2:] <= -0.5) | (boxes[:, :2] >= ends)).any(axis=1)
+    if not outside.any():
+        return boxes, None
+    numbers = ", ".join(f"box {number}" for number in np.flatnonzero(outside))
+    return boxes[~outside], f"no face, for outside the {width} x {height} pixels: {numbers}"

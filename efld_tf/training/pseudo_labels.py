@@ -19,6 +19,7 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint
 from efld_tf.models.trained import POINTS, TrainedModel
+from efld_tf.text import shown
 
 BATCH = 64
 
@@ -55,8 +56,8 @@ def write(
         existing = read_manifest(folder)
         if existing.fingerprint == fingerprint:
             return existing
-    bar = tqdm(total=manifest.faces("train"), unit="face", desc=f"labelling {folder.name}",
-               disable=not progress)
+    bar = tqdm(total=manifest.faces("train"), unit="face",
+               desc=f"labelling {shown(folder.name, 60)}", disable=not progress)
     with folders.new_folder(folder) as temporary:
         with bar, shards.SplitWriters(temporary, manifest.pack.shard_faces) as writers:
             for face in _labelled(packed, manifest, model, head):

@@ -21,6 +21,7 @@ from efld_tf.data.options import SourceOptions
 from efld_tf.errors import DataError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL, Run, trained_model
+from efld_tf.text import say
 from efld_tf.training import pseudo_labels, run, run_folder, task
 from efld_tf.training.recipe import Recipe, SelfTrainingRecipe, pseudo_names
 
@@ -75,8 +76,7 @@ def _train_rounds(
         gc.collect()  # frees the decoded faces of the last round
         if progress:
             cells = f", cells x {2**level}" if level else ""
-            print(f"round {number} of {len(levels)}: pseudo-labels by {teacher}{cells}",
-                  file=sys.stderr)
+            say(f"round {number} of {len(levels)}: pseudo-labels by {teacher}{cells}", sys.stderr)
         labels = _pseudo_label(recipe, self_training, number, level, teacher, progress)
         round_recipe = _round(recipe, self_training, number, labels)
         result = run.train_prepared(round_recipe, progress=progress)

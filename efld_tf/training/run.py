@@ -24,6 +24,7 @@ from efld_tf.data.options import SourceOptions
 from efld_tf.errors import EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import Run, validation_history
+from efld_tf.text import say, shown
 from efld_tf.training import averaging, devices, losses, run_folder, task
 from efld_tf.training.recipe import Recipe
 
@@ -52,15 +53,15 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
         history = validation_history(recipe.folder)
         if history and (step := history[-1]["step"]) >= training.steps:
             if progress:
-                print(f"{recipe.folder}: trained to step {step} already; a larger training.steps "
-                      "goes on from there", file=sys.stderr)
+                say(f"{recipe.folder}: trained to step {step} already; a larger training.steps "
+                    "goes on from there", sys.stderr)
             return Run(recipe.folder, training.target_head, *_best(recipe))
         devices.quiet_xla()
         with (
             _logs_to(recipe.folder / "train.log"),
             devices.determinism(training.deterministic),
             devices.precision(training.precision),
-            contextlib.ExitStack() as stack,
+            contextlib.ExitStack() as stack,  # It ends before the stream that its bar is shown on.
         ):
             try:
                 trainer = _Trainer(recipe, progress, stack)
@@ -98,7 +99,7 @@ def pack_sources(recipe: Recipe, sources: list[SourceOptions], *, progress: bool
             skipped = [f"{len(manifest.skipped)} left out; the first: {manifest.skipped[0]}"] \
                 if manifest.skipped else []
             for note in [*manifest.notes, *skipped]:
-                print(f"note: {source.name}: {note}", file=sys.stderr)
+                say(f"note: {source.name}: {note}", sys.stderr)
 
 
 class _Trainer:
@@ -115,7 +116,7 @@ class _Trainer:
         self.task = task.LandmarkTask(params.task)
         self.bar = stack.enter_context(tqdm(
             total=training.steps, initial=self.start_step, unit="step", disable=not progress,
-            desc=f"training {recipe.name}", dynamic_ncols=True, file=sys.stderr,
+            desc=f"training {shown(recipe.name, 60)}", dynamic_ncols=True, file=sys.stderr,
         ))
         for text in damaged:
             self._say(text)
@@ -240,7 +241,7 @@ class _Trainer:
         self._say(f"step {step}: validation NME {summary}")
 
     def _say(self, line: str) -> None:
-        self.bar.write(line, file=sys.stderr)
+        self.bar.write(shown(line), file=sys.stderr)
 
     def _validated(self, step: int) -> bool:
         return any(entry["step"] == step for entry in validation_history(self.folder))

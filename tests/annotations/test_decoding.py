@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
-from efld_tf.annotations import decoding
+from efld_tf.annotations import decoding, image_kinds
 from efld_tf.annotations.images import read_photo
 from efld_tf.errors import DataError
 from tests.annotations.photos import (
@@ -31,7 +31,7 @@ from tests.annotations.photos import (
     encoded,
     exif,
 )
-from tests.errors import assert_refusal, refuses
+from tests.errors import assert_refusal, assert_told, refuses
 
 LAB = ImageCms.applyTransform(PICTURE, ImageCms.buildTransform(
     ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"))
@@ -356,3 +356,74 @@ def test_the_libraries_say_nothing(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == lines[4] == "(48, 64, 3)" and len(lines) == len(contents)
     assert sum("damaged" in line for line in lines) == 6
+
+
+def _of_scans(side: int, scans: int) -> bytes:
+    """A progressive JPEG of one colour, whose last scan, which adds nothing to it, is repeated."""
+    content = encoded(Image.new("RGB", (side, side), (90, 120, 150)), "JPEG", progressive=True)
+    last, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
+    assert content.count(b"\xff\xda") == 10
+    return content[:end] + content[last:end] * (scans - 10) + content[end:]
+
+
+def test_scans_of_a_jpeg_are_counted() -> None:
+    assert image_kinds.jpeg_scans(_of_scans(16, 10)) == (10, 256)
+    assert image_kinds.jpeg_scans(_of_scans(16, 2000)) == (2000, 256)
+    # A preview in the EXIF, a picture behind the end and bytes after it are none of its scans.
+    plain = encoded(PICTURE, "JPEG")
+    pixels = PICTURE.width * PICTURE.height
+    preview = b"\xff\xe1" + (len(plain) + 2).to_bytes(2, "big") + plain
+    assert image_kinds.jpeg_scans(plain[:2] + preview + plain[2:]) == (1, pixels)
+    assert image_kinds.jpeg_scans(plain + _of_scans(16, 300)) == (1, pixels)
+    # Markers may be filled with FF, and there may be bytes before them.
+    last = plain.rindex(b"\xff\xda")
+    assert image_kinds.jpeg_scans(plain[:last] + b"x\xff\xff" + plain[last:]) == (1, pixels)
+    assert image_kinds.jpeg_scans(plain[:2] + b"\xff\xe0\0\2" * (1 << 17) + plain[2:]) is None
+
+
+@given(place=st.integers(0, 700), end=st.integers(0, 700), value=st.binary(max_size=3))
+def test_scans_of_damaged_jpegs_are_counted(place: int, end: int, value: bytes) -> None:
+    content = _of_scans(16, 12)
+    scans = image_kinds.jpeg_scans((content[:place] + value + content[place:])[:end + 100])
+    assert scans is not None and 0 <= scans[0] <= 14
+
+
+def test_a_jpeg_of_scans_that_take_minutes_is_refused() -> None:
+    assert np.ptp(decoded(_of_scans(16, 100)), axis=(0, 1)).max() == 0
+    with refuses("101 scans", path="a.jpg"):
+        decoded(_of_scans(16, 101))
+    with refuses("2000 scans", path="a.jpg"):
+        decoded(_of_scans(64, 2000))
+    content = bytearray(_of_scans(16, 20))
+    at = content.index(b"\xff\xc2") + 5
+    content[at : at + 4] = struct.pack(">HH", 20000, 20000)
+    with refuses("20 scans", path="a.jpg"):
+        decoded(bytes(content))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as on Linux")
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "GIF", "TIFF", "BMP", "JPEG", "PNG", "WEBP"])
+def test_a_lack_of_memory_is_no_damage(tmp_path: Path, kind: str) -> None:
+    big, small = tmp_path / "big", tmp_path / "small"
+    options = {"TIFF": {"compression": "tiff_deflate"}, "AVIF": {"speed": 10}}.get(kind, {})
+    for path, side in ((big, 4000), (small, 64)):
+        Image.new("RGB", (side, side), (90, 120, 150)).save(path, kind, **options)
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from efld_tf.annotations import decoding\n"
+        "from efld_tf.errors import DataError\n"
+        "big, small = map(Path, sys.argv[1:])\n"
+        "decoding.decode(small.read_bytes(), small, True)\n"
+        "content = big.read_bytes()\n"
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20),) * 2)\n"
+        "try:\n"
+        "    decoding.decode(content, big, True)\n"
+        "except DataError as error:\n"
+        "    print(error)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program, big, small], capture_output=True,
+                          text=True, check=True).stdout
+    assert_told(told, big, "memory", kind)
+    assert "damaged" not in told

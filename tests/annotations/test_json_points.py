@@ -146,6 +146,10 @@ def test_a_line_that_is_not_json_is_one_error(tmp_path: Path) -> None:
     assert isinstance(first, FaceRecord) and isinstance(last, FaceRecord)
     assert_refusal(broken, "JSON", path=path, line=2)
     assert_refusal(deep, "JSON", "nested", path=path, line=3)
+    huge = '{"image": "a.jpg", "points": [[%s, 1]]}' % ("1" * 5000)
+    path = _write(tmp_path, huge, huge)
+    for line, error in enumerate(json_points.read(path, schema=SCHEMA), 1):
+        assert_refusal(error, "JSON", "number", path=path, line=line)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ def test_other_columns_are_left_out_and_named(tmp_path: Path) -> None:
         (HEADER, {"schema": SCHEMA, "delimiter": ";"}, [SCHEMA, 10, 0, "delimiter"]),
         (HEADER, {"schema": SCHEMA, "image": "photo"}, ["column", "photo"]),
         (HEADER + ",box_x0", {"schema": SCHEMA}, ["box_x0", "box_y0", "box_x1", "box_y1"]),
-        ("", {"schema": SCHEMA}, ["column"]),
+        ("", {"schema": SCHEMA}, ["empty", "header", "column"]),
+        ("", {"schema": SCHEMA, "header": "no", "order": "xy"}, ["empty", "face"]),
         (line_of(), {"schema": SCHEMA}, ["a face", "header=no"]),
     ],
 )

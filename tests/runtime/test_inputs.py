@@ -81,6 +81,21 @@ def test_links_that_lead_back(folder: Path) -> None:
     assert _images("p/**/*.jpg") == _images("p")
 
 
+def test_a_link_to_itself_is_named_and_the_others_are_read(folder: Path) -> None:
+    _touch("p/a.jpg", "p/sub/b.jpg")
+    os.symlink("loop", "p/sub/loop")
+    for argument in ("p", "p/**/*.jpg"):
+        found = inputs.expand([argument])
+        assert [item.image for item in found.items] == ["a.jpg", "sub/b.jpg"]
+        (error,) = found.errors
+        assert_refusal(error, "symbolic links", path="p/sub/loop")
+
+
+def test_cameras_have_ascii_digits(folder: Path) -> None:
+    with refuses("१", "exist"):
+        inputs.expand(["१"])
+
+
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [

@@ -271,9 +271,9 @@ def test_labels_that_are_not_of_one_image(tmp_path: Path) -> None:
         ("train: a\ntrain: b\n", 2, ["YAML", "twice"]),
         ("names: {0: a, 0: b}\n", 1, ["YAML", "twice"]),
         ("1.5: a\n", 1, ["YAML", "1.5"]),
-        ("kpt_shape: [0x" + "f" * 5000 + ", 3]\n", None, ["kpt_shape"]),
-        ("kpt_shape: [5, 3]\nnames:\n  ? 0x" + "f" * 5000 + "\n  : a\n", None, ["names"]),
-        ("kpt_shape: [5, 3]\nnames: [0x" + "f" * 5000 + "]\n", None, ["names"]),
+        ("kpt_shape: [0x" + "f" * 5000 + ", 3]\n", 1, ["1000 digits"]),
+        ("kpt_shape: [5, 3]\nnames:\n  ? 0x" + "f" * 5000 + "\n  : a\n", 3, ["1000 digits"]),
+        ("kpt_shape: [5, 3]\nnames: [0x" + "f" * 5000 + "]\n", 2, ["1000 digits"]),
     ],
 )
 def test_a_data_yaml_that_is_none(

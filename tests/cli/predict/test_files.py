@@ -239,6 +239,27 @@ def test_boxes_instead_of_a_detector(folder: Path, landmarker: FaceLandmarker) -
     assert first["box"] == box
 
 
+def test_boxes_outside_the_picture_are_no_faces(folder: Path) -> None:
+    height, width = read_photo(folder / "photos/2.png").shape[:2]
+    out_right, out_above = [width, 10, width + 90, 100], [10, -90, 100, -1]
+    at_corner = [width - 1, height - 1, width + 90, height + 90]
+    (folder / "boxes.json").write_text(json.dumps(
+        {"2.png": [out_right, [60, 60, 200, 210], out_above, at_corner], "10.jpg": [out_above]}))
+    out, err = run(folder, "photos/2.png", "photos/10.jpg", "--boxes", "boxes.json")
+    told = out.splitlines()
+    assert (told[0], told[2], err) == ("photos/2.png: 2 faces", "photos/10.jpg: no face", "")
+    assert told[1].startswith("note: ") and told[3].startswith("note: ")
+    assert_told(told[1], "photos/2.png", "box 0", "box 2", f"{width} x {height}")
+    assert_told(told[3], "photos/10.jpg", "box 0")
+    first, second = lines(folder / "predictions/faces.jsonl")
+    assert (first["box"], second["box"]) == ([60, 60, 200, 210], at_corner)
+
+
+def test_what_has_no_face_is_no_source(folder: Path) -> None:
+    out, _ = run(folder, "photos/wall.png", "--save", "json", "coco")
+    assert out.splitlines() == ["photos/wall.png: no face", "written to predictions"]
+
+
 def test_a_video(folder: Path, faces: list[np.ndarray]) -> None:
     film(folder / "clip.avi", faces, 30)
     out, err = run(folder, "clip.avi", "photos/2.png", "--save", "pictures", "json", "csv")
