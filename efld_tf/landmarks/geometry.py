@@ -9,6 +9,7 @@ vectors (x, y, 1).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -101,6 +102,23 @@ def check_zoom(zoom: float) -> None:
         raise EfldError(f"zoom: expected 0.25 to 4, got {zoom}")
 
 
+def check_mean_shape(shape: Sequence[Sequence[float]], count: int, place: str) -> None:
+    """Checks a mean shape [N, 2] in crop sides, as files have it.
+
+    Args:
+      count: the number N of points that it must have.
+      place: what it is called in the message.
+
+    Raises:
+      EfldError: it has other points, or one that is no part of a face in the crop.
+    """
+    if [len(shape), *{len(point) for point in shape}] != [count, 2]:
+        raise EfldError(f"{place}: expected {count} points (x, y)")
+    far = [value for point in shape for value in point if not abs(value) < LARGEST]
+    if far:
+        raise EfldError(f"{place}: expected less than {LARGEST:g} crop sides, got {far[0]:g}")
+
+
 def zoomed(zoom: float) -> Crop:
     """The part of the reference crop that a crop of that zoom shows, in its unit square.
 
@@ -133,11 +151,12 @@ class CropRule:
 
     def __post_init__(self) -> None:
         if self.box not in ("points", "file"):
-            raise EfldError(f"crop rule: box must be 'points' or 'file', got {self.box!r}")
+            raise EfldError(f"box: expected 'points' or 'file', got {self.box!r}")
         if not 0 < self.scale < LARGEST:
-            raise EfldError(f"crop rule: scale must be positive, got {self.scale}")
+            raise EfldError(f"scale: expected above 0 and below {LARGEST:g}, got {self.scale}")
         if not max(abs(self.offset_x), abs(self.offset_y)) < LARGEST:
-            raise EfldError(f"crop rule: offsets out of range: {self.offset_x}, {self.offset_y}")
+            raise EfldError(f"offset_x, offset_y: expected below {LARGEST:g}, got {self.offset_x} "
+                            f"and {self.offset_y}")
         check_zoom(self.zoom)
 
     @property

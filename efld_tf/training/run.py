@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import shutil
 import sys
 import time
@@ -189,11 +190,10 @@ class _Trainer:
 
     def _stopped(self, error: Exception) -> EfldError:
         """Says why training cannot go on, and what is kept."""
-        first_line = str(error).partition("\n")[0]
         kept = run_folder.newest_checkpoint(self.folder)[0]
         rest = f"; the same command goes on from step {kept}" if kept else ""
-        return EfldError(f"{self.folder}: training stopped before step {self.until}: {first_line}"
-                         f"{rest}")
+        return EfldError(f"{self.folder}: training stopped before step {self.until}: "
+                         f"{_reason(error)}{rest}")
 
     def _begin_average(self) -> None:
         """Adds the average to the checkpoints, from which it is restored if there is one."""
@@ -223,7 +223,10 @@ class _Trainer:
 
     def _validate(self, step: int) -> None:
         """Measures all heads, and saves the weights if they are the best so far."""
-        output = self.runner.controller.evaluate()
+        try:
+            output = self.runner.controller.evaluate()
+        except (RuntimeError, tf.errors.OpError) as error:
+            raise self._stopped(error) from error
         names = [f"nme_{head}" for head in self.recipe.heads]
         nme = {n.removeprefix("nme_"): round(float(output[n]), 4) for n in names if n in output}
         if nme[self.recipe.training.target_head] < _best(self.recipe)[1]:
@@ -244,6 +247,16 @@ class _Trainer:
 
     def _validated(self, step: int) -> bool:
         return any(entry["step"] == step for entry in validation_history(self.folder))
+
+
+def _reason(error: Exception) -> str:
+    """What an error of TensorFlow says, in one line."""
+    first_line, _, rest = str(error).partition("\n")
+    if first_line != "Graph execution error:":
+        return first_line
+    # The reason stands between where the node was made and the names of the nodes.
+    line = [first_line, *rest.partition("\n\t [[")[0].splitlines()][-1]
+    return re.sub(r".*\bIterator::\S+: ", "", line)
 
 
 def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
