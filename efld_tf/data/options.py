@@ -12,7 +12,7 @@ from efld_tf import config
 from efld_tf.annotations.sources import ON_ERROR, PACKED
 from efld_tf.data.splits import check_fraction
 from efld_tf.errors import EfldError
-from efld_tf.landmarks.geometry import check_zoom
+from efld_tf.landmarks.geometry import LARGEST_CROP, check_zoom
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class PackOptions:
     shard_faces: int = 1024
 
     def __post_init__(self) -> None:
-        if not 16 <= self.size <= 2048:
-            raise EfldError(f"size: expected 16 to 2048 pixels, got {self.size}")
+        if not 16 <= self.size <= LARGEST_CROP:
+            raise EfldError(f"size: expected 16 to {LARGEST_CROP} pixels, got {self.size}")
         if not 1 <= self.margin <= 8:
             raise EfldError(f"margin: expected 1 to 8, got {self.margin}")
         check_zoom(self.zoom)

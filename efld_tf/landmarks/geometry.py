@@ -20,6 +20,8 @@ from efld_tf.errors import EfldError
 
 # Crop sides or offsets of more boxes or images than this come from damaged annotations.
 LARGEST = 100.0
+# The longest side of a face's crop in pixels, as it is stored and as a model sees it.
+LARGEST_CROP = 2048
 # The mean places of the schemas' ANCHORS (eye centres, mouth corners) in the unit square of the
 # reference crop, which is 1.25 times the tight box of the 68 iBUG points: the means over HELEN's
 # training faces, made symmetric. They define how much of a crop a face fills.
