@@ -22,7 +22,7 @@ from tqdm import tqdm
 from efld_tf import config, files, quiet, runs, stopping
 from efld_tf.data import pack
 from efld_tf.data.options import SourceOptions
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import Run, validation_history
 from efld_tf.training import averaging, devices, losses, run_folder, task
@@ -268,12 +268,20 @@ def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
 
 
 def _best(recipe: Recipe) -> tuple[int, float]:
-    """The step of a run's best weights so far, and their validation NME of the target head."""
+    """The step of a run's best weights so far, and their validation NME of the target head.
+
+    Raises:
+      DataError: the weights are not those of a run with this head.
+    """
     path = recipe.folder / runs.BEST_MODEL
     if not path.exists():
         return 0, float("inf")
-    training = checkpoint.read_spec(path).training
-    return training["step"], training["validation_nme_percent"][recipe.training.target_head]
+    training, head = checkpoint.read_spec(path).training, recipe.training.target_head
+    try:
+        return int(training["step"]), float(training["validation_nme_percent"][head])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(path, f"does not say its step and its validation NME of {head}: not the "
+                              "weights of this run; delete it or choose another name") from error
 
 
 def _check_model(recipe: Recipe) -> None:
