@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,6 +41,24 @@ def find(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
             raise KeyError(f"there is no {key}")
         node = node[name]
     return node
+
+
+def attribute(node: h5py.Group, name: str, limit: int) -> Any:
+    """Reads an attribute of a group or file.
+
+    Args:
+      limit: how many bytes it may have; texts of any length count as pointers, and are no longer
+        than the file.
+
+    Raises:
+      KeyError: there is none of that name.
+      ValueError or another of `ERRORS`: it is larger, or damaged.
+    """
+    stored = node.attrs.get_id(name)
+    size = math.prod(stored.shape or ()) * stored.dtype.itemsize
+    if stored.shape is None or size > limit:
+        raise ValueError(f"an attribute {name} of {size} bytes, expected 1 to {limit}")
+    return node.attrs[name]
 
 
 def values(data: h5py.Group | h5py.Dataset, kinds: str, limit: int) -> np.ndarray:

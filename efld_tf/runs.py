@@ -66,7 +66,7 @@ def validation_history(folder: Path) -> list[dict[str, Any]]:
         try:
             entry = json.loads(line)
             history.append({**entry, "step": int(entry["step"])})
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise DataError(path, "a damaged validation: delete this line and those below",
                             number) from error
     return history

@@ -17,7 +17,7 @@ import numpy as np
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.sources import Annotations
-from efld_tf.arrays import Floats
+from efld_tf.arrays import Floats, Image
 from efld_tf.data.options import PackOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks.geometry import CropRule, extract_crop
@@ -43,6 +43,21 @@ class PackedFace:
     points: Floats
     side: float
     name: str
+
+
+def decoded(jpeg: bytes, folder: Path) -> Image:
+    """The pixels [S, S, 3] uint8 RGB of a stored crop.
+
+    Args:
+      folder: the packed folder, for the message.
+
+    Raises:
+      DataError: it is damaged.
+    """
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(folder, "a stored crop cannot be decoded; delete the folder and pack again")
+    return image[..., ::-1]
 
 
 def cropped(

@@ -15,6 +15,7 @@ import numpy as np
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.data import crops
 from efld_tf.data.manifest import Manifest, open_packed
 from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
@@ -106,11 +107,8 @@ def _packed_faces(folder: Path, manifest: Manifest, split: str) -> Iterator[Face
         record = FaceRecord(
             folder, face["points"] * size - 0.5, manifest.schema, key=name
         )
-        yield Face(record, partial(_decode, face["jpeg"]), float(face["side"]) / size, packed=True)
-
-
-def _decode(jpeg: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        pixels = partial(crops.decoded, face["jpeg"], folder)
+        yield Face(record, pixels, float(face["side"]) / size, packed=True)
 
 
 def sample(items: Iterable[Item], count: int, seed: int = 0) -> list[Item]:

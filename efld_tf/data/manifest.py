@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from efld_tf import files, licenses, trees
+from efld_tf.annotations import json_values, parsing
 from efld_tf.data.options import PackOptions
-from efld_tf.data.splits import SPLITS
+from efld_tf.data.splits import SPLITS, check_fraction
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.geometry import CropRule, check_mean_shape
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
+# Of a million skipped faces, the lines take about 100 MB.
+MAX_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of packed faces."""
+    """One file of packed faces.
+
+    Attributes:
+      file: its name in the packed folder.
+      faces: number of faces in it, at least 1.
+      sha256: of its content, 64 hexadecimal digits.
+    """
 
     file: str
     faces: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w-][\w.-]*", self.file, re.ASCII):
+            raise EfldError("file: expected the name of a file in the folder itself, "
+                            f"got {parsing.shorten(self.file)}")
+        if self.faces < 1:
+            raise EfldError(f"faces: expected at least 1, got {self.faces}")
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise EfldError("sha256: expected 64 hexadecimal digits, "
+                            f"got {parsing.shorten(self.sha256)}")
 
 
 @dataclass(frozen=True)
@@ -62,6 +81,26 @@ class Manifest:
     excluded: list[str] = field(default_factory=list)
     licenses: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        schema = schemas.resolved(self.schema, self.schema_fields)
+        check_mean_shape(self.mean_shape, schema.num_points, "mean_shape")
+        check_fraction(self.validation_fraction)
+        for text in self.licenses:
+            licenses.checked(text)
+        if {*self.shards} != {*SPLITS}:
+            raise EfldError(f"shards: expected the splits {', '.join(SPLITS)}, "
+                            f"got {parsing.shorten(', '.join(self.shards))}")
+        if not self.shards["train"]:
+            raise EfldError("shards.train: expected at least one shard")
+        listed: set[str] = set()
+        for shard in (shard for split in SPLITS for shard in self.shards[split]):
+            if shard.file in listed:
+                raise EfldError(f"shards: {shard.file} stands twice")
+            if shard.faces > self.pack.shard_faces:
+                raise EfldError(f"shards: {shard.file} has {shard.faces} faces, expected at most "
+                                f"pack.shard_faces, {self.pack.shard_faces}")
+            listed.add(shard.file)
+
     def faces(self, split: str) -> int:
         """The number of faces in a split."""
         return sum(shard.faces for shard in self.shards[split])
@@ -81,34 +120,37 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """Reads the manifest of a packed folder.
+    """Reads the manifest of a packed folder; that its shards are there, but not what is in them.
 
     Raises:
-      DataError: the manifest is missing, unreadable or of another format version.
+      DataError: the manifest is missing, unreadable, wrong or of another format version, or a
+        shard is missing.
     """
     path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise DataError(path, "not a packed folder: its manifest cannot be read")
     try:
-        text = path.read_text(encoding="utf-8")
-        content = trees.checked(json.loads(text), dict[str, Any], "")
-        if content.pop("format_version") != FORMAT_VERSION:
+        content = trees.checked(_tree(path), dict[str, Any], "")
+        if content.pop("format_version", FORMAT_VERSION) != FORMAT_VERSION:
             raise DataError(path, f"packed by another version; delete {folder} and pack again")
         content.pop("content_sha256", None)  # it follows from the shards
         manifest = trees.from_tree(content, Manifest)
-        schemas.resolved(manifest.schema, manifest.schema_fields)
-        for text in manifest.licenses:
-            licenses.checked(text)
-        for shard in (shard for split in SPLITS for shard in manifest.shards[split]):
-            if Path(shard.file).name != shard.file:
-                raise DataError(path, f"its shard {shard.file} is not in the folder itself")
-            if not (Path(folder) / shard.file).is_file():
-                raise DataError(path, f"its shard {shard.file} is missing; delete the folder")
-        return manifest
-    except OSError as error:
-        raise DataError(path, "not a packed folder: its manifest cannot be read") from error
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, EfldError) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except EfldError as error:
         raise DataError(path, f"not a manifest of packed faces: {error}") from error
+    for shard in (shard for split in SPLITS for shard in manifest.shards[split]):
+        if not (Path(folder) / shard.file).is_file():
+            raise DataError(path, f"its shard {shard.file} is missing; delete the folder and pack "
+                                  "again")
+    return manifest
+
+
+def _tree(path: Path) -> Any:
+    try:
+        return json_values.parse(parsing.read_bytes(path, MAX_BYTES), path, unique=True)
+    except DataError as error:
+        raise DataError(path, f"not a manifest of packed faces: {error.reason}") from error
 
 
 def open_packed(folder: str | Path) -> Manifest:

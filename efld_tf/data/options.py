@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from efld_tf import config
 from efld_tf.annotations.sources import ON_ERROR, PACKED
+from efld_tf.data.splits import check_fraction
 from efld_tf.errors import EfldError
-from efld_tf.landmarks.geometry import check_zoom
+from efld_tf.landmarks.geometry import LARGEST_CROP, check_zoom
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,7 @@ class SourceOptions:
             raise EfldError(f"heads: one is named twice: {', '.join(self.heads)}")
         if not self.repeat > 0:
             raise EfldError(f"repeat: expected a positive number, got {self.repeat}")
-        if not 0 <= self.validation_fraction < 1:
-            raise EfldError("validation_fraction: expected a number from 0 up to, not including, 1")
+        check_fraction(self.validation_fraction)
         if self.on_error not in ON_ERROR:
             raise EfldError(f"on_error: expected one of {ON_ERROR}, got {self.on_error!r}")
         if self.level < 0:
@@ -107,7 +107,7 @@ class PackOptions:
         sees, where crops are fitted. More than 1 shows eyes, nose and mouth larger, and less of
         what is around them.
       jpeg_quality: of the stored crops, 1 to 100.
-      shard_faces: faces a shard.
+      shard_faces: faces a shard, up to a million.
     """
 
     size: int = 192
@@ -117,15 +117,15 @@ class PackOptions:
     shard_faces: int = 1024
 
     def __post_init__(self) -> None:
-        if not 16 <= self.size <= 2048:
-            raise EfldError(f"size: expected 16 to 2048 pixels, got {self.size}")
+        if not 16 <= self.size <= LARGEST_CROP:
+            raise EfldError(f"size: expected 16 to {LARGEST_CROP} pixels, got {self.size}")
         if not 1 <= self.margin <= 8:
             raise EfldError(f"margin: expected 1 to 8, got {self.margin}")
         check_zoom(self.zoom)
         if not 1 <= self.jpeg_quality <= 100:
             raise EfldError(f"jpeg_quality: expected 1 to 100, got {self.jpeg_quality}")
-        if self.shard_faces < 1:
-            raise EfldError(f"shard_faces: expected at least 1, got {self.shard_faces}")
+        if not 1 <= self.shard_faces <= 10**6:
+            raise EfldError(f"shard_faces: expected 1 to 1000000, got {self.shard_faces}")
 
 
 @dataclass(frozen=True)

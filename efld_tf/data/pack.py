@@ -16,7 +16,7 @@ from tqdm import tqdm
 from efld_tf import folders, licenses
 from efld_tf.annotations import sources
 from efld_tf.annotations.record import LICENSE
-from efld_tf.data import crop_fit, shards
+from efld_tf.data import crop_fit, shard_check, shards
 from efld_tf.data.check import exclusions
 from efld_tf.data.crops import cropped
 from efld_tf.data.manifest import (
@@ -55,6 +55,7 @@ def pack(
     Raises:
       EfldError: the source cannot be read, a sample is bad (`on_error: stop`), or `folder` holds
         something that is not a packed source.
+      DataError: what was packed before has been damaged since.
     """
     folder = Path(folder)
     annotations, excluded = _read_source(options)
@@ -70,6 +71,7 @@ def pack(
     with folders.hold(folder, waiting=partial(say, stream=sys.stderr)):
         existing = _packed_before(folder, options)
         if existing is not None and existing.fingerprint == fingerprint:
+            shard_check.check(folder, existing)
             complete = replace(existing, **later_fields)
             if complete != existing:
                 write_manifest(folder, complete)

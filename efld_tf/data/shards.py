@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from efld_tf import files
+from efld_tf.data import shard_check
 from efld_tf.data.crops import PackedFace
 from efld_tf.data.manifest import Manifest, Shard
 from efld_tf.data.splits import SPLITS
@@ -83,12 +84,18 @@ def load(folder: str | Path, manifest: Manifest, split: str) -> Iterator[dict]:
     """Yields the faces of a split one by one, as NumPy arrays; elements are as in `read`.
 
     Raises:
-      DataError: a shard is damaged.
+      DataError: as in `read`, or a shard has been damaged since.
     """
     try:
         yield from read(folder, manifest, split).as_numpy_iterator()
     except tf.errors.OpError as error:
-        raise DataError(folder, f"a damaged shard; delete the folder: {error.message}") from error
+        raise damaged(folder, error) from error
+
+
+def damaged(folder: str | Path, error: tf.errors.OpError) -> DataError:
+    """The error of a packed folder whose faces TensorFlow cannot read."""
+    reason = error.message.partition("\n")[0]
+    return DataError(folder, f"a damaged shard; delete the folder and pack again: {reason}")
 
 
 def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
@@ -97,7 +104,11 @@ def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
     Returns:
       Elements `{"jpeg": string, "name": string, "points": [N, 2] float32, "side": float32}`, with
       points in the unit square of the stored crop and its side in pixels of the photo.
+
+    Raises:
+      DataError: as in `shard_check.check`.
     """
+    shard_check.check(folder, manifest, split)
     points = schemas.get(manifest.schema).num_points
     feature = {
         "jpeg": tf.io.FixedLenFeature([], tf.string),

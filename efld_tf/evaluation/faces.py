@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.data import crops
 from efld_tf.data.crop_fit import alike, rule_like
 from efld_tf.data.manifest import open_packed
 from efld_tf.data.splits import SPLITS
@@ -260,8 +260,7 @@ def _from_packed(
 
     @functools.lru_cache(maxsize=1)
     def decoded(index: int) -> np.ndarray:
-        image = cv2.imdecode(np.frombuffer(stored[index]["jpeg"], np.uint8), cv2.IMREAD_COLOR)
-        return image[..., ::-1]
+        return crops.decoded(stored[index]["jpeg"], parsed.path)
 
     def view(index: int, square: Crop, side: int) -> np.ndarray:
         image = decoded(index)

@@ -9,6 +9,7 @@ vectors (x, y, 1).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,6 +20,8 @@ from efld_tf.errors import EfldError
 
 # Crop sides or offsets of more boxes or images than this come from damaged annotations.
 LARGEST = 100.0
+# The longest side of a face's crop in pixels, as it is stored and as a model sees it.
+LARGEST_CROP = 2048
 # The mean places of the schemas' ANCHORS (eye centres, mouth corners) in the unit square of the
 # reference crop, which is 1.25 times the tight box of the 68 iBUG points: the means over HELEN's
 # training faces, made symmetric. They define how much of a crop a face fills.
@@ -101,6 +104,23 @@ def check_zoom(zoom: float) -> None:
         raise EfldError(f"zoom: expected 0.25 to 4, got {zoom}")
 
 
+def check_mean_shape(shape: Sequence[Sequence[float]], count: int, place: str) -> None:
+    """Checks a mean shape [N, 2] in crop sides, as files have it.
+
+    Args:
+      count: the number N of points that it must have.
+      place: what it is called in the message.
+
+    Raises:
+      EfldError: it has other points, or one that is no part of a face in the crop.
+    """
+    if [len(shape), *{len(point) for point in shape}] != [count, 2]:
+        raise EfldError(f"{place}: expected {count} points (x, y)")
+    far = [value for point in shape for value in point if not abs(value) < LARGEST]
+    if far:
+        raise EfldError(f"{place}: expected less than {LARGEST:g} crop sides, got {far[0]:g}")
+
+
 def zoomed(zoom: float) -> Crop:
     """The part of the reference crop that a crop of that zoom shows, in its unit square.
 
@@ -133,11 +153,12 @@ class CropRule:
 
     def __post_init__(self) -> None:
         if self.box not in ("points", "file"):
-            raise EfldError(f"crop rule: box must be 'points' or 'file', got {self.box!r}")
+            raise EfldError(f"box: expected 'points' or 'file', got {self.box!r}")
         if not 0 < self.scale < LARGEST:
-            raise EfldError(f"crop rule: scale must be positive, got {self.scale}")
+            raise EfldError(f"scale: expected above 0 and below {LARGEST:g}, got {self.scale}")
         if not max(abs(self.offset_x), abs(self.offset_y)) < LARGEST:
-            raise EfldError(f"crop rule: offsets out of range: {self.offset_x}, {self.offset_y}")
+            raise EfldError(f"offset_x, offset_y: expected below {LARGEST:g}, got {self.offset_x} "
+                            f"and {self.offset_y}")
         check_zoom(self.zoom)
 
     @property

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,14 +20,23 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf import hdf5, licenses, trees
+from efld_tf.annotations import parsing
+from efld_tf.data.splits import check_fraction
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.geometry import CropRule, check_mean_shape
 from efld_tf.landmarks.schema import LandmarkSchema
-from efld_tf.models import registry
+from efld_tf.models import pretrained, registry
 
 FORMAT_VERSION = 1
+
+# The bounds of a model from elsewhere: its heads, and the numbers that one layer makes of one face
+# (1 GB).
+MOST_HEADS = 100
+MOST_SPEC_BYTES = 1 << 24
+MOST_OUTPUTS = 1 << 28
+VARIANCE = "moving_variance"  # as batch norms call theirs
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,9 @@ class HeadSpec:
     source: str = ""
     validation_fraction: float = 0.0
     excluded: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_fraction(self.validation_fraction)
 
 
 @dataclass(frozen=True)
@@ -72,13 +85,12 @@ class ModelSpec:
     presence: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if not self.heads:
-            raise EfldError("heads: at least one is needed")
+        if not 1 <= len(self.heads) <= MOST_HEADS:
+            raise EfldError(f"heads: expected 1 to {MOST_HEADS}, got {len(self.heads)}")
         licenses.checked(self.license)
         for name, head in self.heads.items():
-            expected = (self.schema(name).num_points, 2)
-            if [len(head.mean_shape), *{len(p) for p in head.mean_shape}] != list(expected):
-                raise EfldError(f"heads.{name}.mean_shape: expected {expected[0]} points (x, y)")
+            points = self.schema(name).num_points
+            check_mean_shape(head.mean_shape, points, f"heads.{name}.mean_shape")
             self.schema(head.crop_rule.schema)
 
     def schema(self, name: str) -> LandmarkSchema:
@@ -123,7 +135,8 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
     """Reads a model and declares the schemas that it carries.
 
     Raises:
-      DataError: the file is not a model, its weights do not fit its spec, or one of its schemas
+      DataError: the file is not a model, its weights do not fit its spec or are not finite, its
+        spec is of a model that needs more memory than such a file can mean, or one of its schemas
         differs from a known one of the same name.
     """
     with _opened(path) as file:
@@ -131,13 +144,51 @@ def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
         try:
             for fields in spec.schemas.values():
                 schemas.declare(fields)
-            model = spec.build()
+            with _no_more_weights(os.stat(path).st_size):
+                model = spec.build()
+            _check_outputs(model)
         except EfldError as error:
             raise DataError(path, f"its description is not usable: {error}") from error
         missing = _restore(file, model)
     if missing:
         raise DataError(path, f"the weights {', '.join(missing[:3])} are missing or misshapen")
     return spec, model
+
+
+@contextmanager
+def _no_more_weights(count: int) -> Iterator[None]:
+    """Refuses to build a model before it takes more memory than its file can hold weights.
+
+    Args:
+      count: the size of the file in bytes; compressed, a weight has at least one.
+
+    Raises:
+      EfldError: the model has more weights.
+    """
+    built = 0
+
+    def create(create_next: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+        nonlocal built
+        shape = arguments.get("shape")
+        if shape is not None:
+            built += tf.TensorShape(shape).num_elements() or 0
+        if built > count:
+            raise EfldError(f"a model of more weights than the {count} bytes of the file can hold")
+        return create_next(**arguments)
+
+    with tf.variable_creator_scope(create):
+        yield
+
+
+def _check_outputs(model: tf_keras.Model) -> None:
+    """Raises EfldError for a model of which one layer alone makes too much of one face."""
+    for layer in model.layers:
+        for node in range(len(layer.inbound_nodes)):
+            for output in tf.nest.flatten(layer.get_output_at(node)):
+                count = output.shape[1:].num_elements() or 0
+                if count > MOST_OUTPUTS:
+                    raise EfldError(f"its layer {layer.name} makes {count} numbers of one face, "
+                                    f"expected at most {MOST_OUTPUTS}")
 
 
 def read_spec(path: str | Path) -> ModelSpec:
@@ -153,7 +204,8 @@ def load_matching(path: str | Path, model: tf_keras.Model) -> list[str]:
       The names of the weights that the file did not supply.
 
     Raises:
-      DataError: the file is not a model, or shares no weight.
+      DataError: the file is not a model, shares no weight, or has one that is not finite; then the
+        model is as it was.
     """
     with _opened(path) as file:
         _spec(file)  # refuses other files
@@ -178,9 +230,10 @@ def chosen_head(path: str | Path, spec: ModelSpec, head: str | None) -> str:
 
 def _spec(file: h5py.File) -> ModelSpec:
     """Reads the spec in an opened file."""
-    if file.attrs["efld_format"] != FORMAT_VERSION:
+    if hdf5.attribute(file, "efld_format", 8) != FORMAT_VERSION:
         raise ValueError("it is of another version of the toolkit")
-    return trees.from_tree(json.loads(file.attrs["spec"]), ModelSpec, "spec")
+    text = hdf5.attribute(file, "spec", MOST_SPEC_BYTES)
+    return trees.from_tree(json.loads(text), ModelSpec, "spec")
 
 
 def _restore(file: h5py.File, model: tf_keras.Model) -> list[str]:
@@ -203,14 +256,20 @@ def _weight(file: h5py.File, name: str, shape: tf.TensorShape) -> np.ndarray | N
     if item.dtype.kind != "f":
         raise ValueError(f"{name} is not an array of numbers")
     try:
-        return hdf5.values(item, "f", shape.num_elements())
+        value = pretrained.as_float32(hdf5.values(item, "f", shape.num_elements()))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name} is not an array of finite numbers")
+    if name.endswith(f"{VARIANCE}:0") and (value < 0).any():
+        raise ValueError(f"{name}: a variance is negative")
+    return value
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[h5py.File]:
     try:
+        parsing.check_file(Path(path))
         with h5py.File(path, "r") as file:
             yield file
     except DataError:
@@ -218,4 +277,4 @@ def _opened(path: str | Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise DataError(path, f"cannot be read as a model file: {hdf5.reason(error)}") from error
     except (*hdf5.ERRORS, EfldError) as error:
-        raise DataError(path, f"not a model file of this toolkit: {error}") from error
+        raise DataError(path, f"not a model file of this toolkit: {hdf5.reason(error)}") from error

@@ -39,8 +39,7 @@ class MapNetOptions(on_backbone.BackboneOptions):
         super().__post_init__()
         if self.stride not in SIGMAS:
             raise EfldError(f"stride: expected one of {tuple(SIGMAS)}, got {self.stride}")
-        if self.channels < 1:
-            raise EfldError(f"channels: expected at least 1, got {self.channels}")
+        on_backbone.check_channels(self.channels)
 
 
 def grid(options: MapNetOptions, input_size: int) -> int:

@@ -22,6 +22,8 @@ from efld_tf.errors import DataError
 from efld_tf.models import pretrained
 from efld_tf.models.blocks import LINEAR, RELUS, Blocks, HardSigmoid
 
+# The names of the layers of a file; HDF5 itself has at most 64 kB for an attribute, but by request.
+MOST_NAME_BYTES = 1 << 20
 # Public weights expect colours in [-1, 1].
 MEAN, DEVIATION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
@@ -162,8 +164,7 @@ def loader(
         backbone_layers = pretrained.layers_of(model, build)
         values = _read(path, backbone_layers)
         pretrained.take_colours(values["stem_conv"], values["stem_bn"], MEAN, DEVIATION)
-        for layer in backbone_layers:
-            layer.set_weights(values[layer.name])
+        pretrained.assign(path, backbone_layers, values)
 
     return load
 
@@ -174,8 +175,8 @@ def _read(path: Path, backbone_layers: list[layers.Layer]) -> dict[str, list[np.
     try:
         with h5py.File(path, "r") as file:
             weights = hdf5.find(file, "model_weights") if "model_weights" in file else file
-            groups = [hdf5.find(weights, _text(name)) for name in weights.attrs["layer_names"]]
-            groups = [group for group in groups if len(group.attrs["weight_names"])]
+            groups = [hdf5.find(weights, name) for name in _names(weights, "layer_names")]
+            groups = [group for group in groups if _names(group, "weight_names")]
             for index, layer in enumerate(backbone_layers):
                 if index == len(groups):
                     raise DataError(path, f"the weights of {layer.name} are missing")
@@ -187,7 +188,7 @@ def _read(path: Path, backbone_layers: list[layers.Layer]) -> dict[str, list[np.
 
 
 def _of_layer(path: Path, group: h5py.Group, layer: layers.Layer) -> list[np.ndarray]:
-    names = [_text(name) for name in group.attrs["weight_names"]]
+    names = _names(group, "weight_names")
     if len(names) != len(layer.weights):
         raise DataError(
             path, f"{group.name} has {len(names)} weights, expected {len(layer.weights)} "
@@ -202,5 +203,7 @@ def _of_layer(path: Path, group: h5py.Group, layer: layers.Layer) -> list[np.nda
     return values
 
 
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """The texts of an attribute."""
+    names = hdf5.attribute(group, attribute, MOST_NAME_BYTES)
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]

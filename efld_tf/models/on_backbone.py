@@ -12,6 +12,8 @@ from efld_tf.errors import EfldError
 from efld_tf.models import backbones
 from efld_tf.models.blocks import ACTIVATIONS, Blocks
 
+MOST_CHANNELS = 4096
+
 
 @dataclass(frozen=True)
 class BackboneOptions:
@@ -55,6 +57,12 @@ def check_size(options: BackboneOptions, input_size: int) -> None:
             f"input_size: expected a multiple of {backbone.stride} with the backbone "
             f"{options.backbone}, got {input_size}"
         )
+
+
+def check_channels(channels: int) -> None:
+    """Raises EfldError for a number of channels that no layer has."""
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise EfldError(f"channels: expected 1 to {MOST_CHANNELS}, got {channels}")
 
 
 def features(options: BackboneOptions, input_size: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -47,8 +47,7 @@ class PIPNetOptions(on_backbone.BackboneOptions):
             raise EfldError(f"stride: expected one of {STRIDES} or null, got {self.stride}")
         if self.neighbours < 0:
             raise EfldError(f"neighbours: expected 0 or more, got {self.neighbours}")
-        if self.channels < 1:
-            raise EfldError(f"channels: expected at least 1, got {self.channels}")
+        on_backbone.check_channels(self.channels)
 
     @property
     def cell(self) -> int:

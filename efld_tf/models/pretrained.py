@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +44,33 @@ def checked(path: Path, name: str, value: np.ndarray, shape: Sequence[int]) -> n
       DataError: it has another shape, or is not of finite numbers.
     """
     check_shape(path, name, value.shape, shape)
-    if value.dtype.kind != "f" or not np.isfinite(value).all():
+    if value.dtype.kind != "f" or not np.isfinite(result := as_float32(value)).all():
         raise DataError(path, f"{name} is not an array of finite numbers")
-    return value.astype(np.float32)
+    return result
+
+
+def as_float32(value: np.ndarray) -> np.ndarray:
+    """Numbers as float32; those that are too large become infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return value.astype(np.float32)
+
+
+def assign(
+    path: Path, backbone_layers: Sequence[layers.Layer], values: Mapping[str, list[np.ndarray]]
+) -> None:
+    """Gives layers their weights, which are in `values` by the layer's name.
+
+    Raises:
+      DataError: a weight is not finite in the network's colours, or a variance is negative; then no
+        layer is changed.
+    """
+    for layer in backbone_layers:
+        if not all(np.isfinite(value).all() for value in values[layer.name]):
+            raise DataError(path, f"the weights of {layer.name} are too large")
+        if isinstance(layer, layers.BatchNormalization) and (values[layer.name][-1] < 0).any():
+            raise DataError(path, f"the variance of {layer.name} is negative")
+    for layer in backbone_layers:
+        layer.set_weights(values[layer.name])
 
 
 def take_colours(
@@ -69,5 +93,5 @@ def take_colours(
     """
     kernel = conv[0].astype(np.float64) / np.asarray(deviation)[:, None]
     shift = (kernel * np.asarray(mean)[:, None]).sum(axis=(0, 1, 2))
-    conv[0] = kernel.astype(np.float32)
-    norm[2] = (norm[2] + shift).astype(np.float32)
+    conv[0] = as_float32(kernel)
+    norm[2] = as_float32(norm[2] + shift)

@@ -13,6 +13,7 @@ import tf_keras
 
 from efld_tf import trees
 from efld_tf.errors import EfldError
+from efld_tf.landmarks.geometry import LARGEST_CROP
 from efld_tf.models import coordnet, efld, mapnet, on_backbone, pipnet
 from efld_tf.models.codecs import HeatmapCodec, PIPCodec
 
@@ -233,4 +234,6 @@ def architecture(family: str, options: Mapping[str, Any], input_size: int) -> Ar
     definition = get(family)
     parsed = trees.from_tree(dict(options), definition.options, "model.options")
     definition.check_size(parsed, input_size)
+    if input_size > LARGEST_CROP:
+        raise EfldError(f"input_size: expected at most {LARGEST_CROP} pixels, got {input_size}")
     return Architecture(family, definition, parsed, input_size)

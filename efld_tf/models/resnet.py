@@ -22,6 +22,8 @@ from efld_tf.errors import DataError
 from efld_tf.models import pretrained
 from efld_tf.models.blocks import LINEAR, Blocks
 
+# The axes of a kernel [H, W, in, out] in PyTorch's [out, in, H, W].
+KERNEL_AXES = (2, 3, 1, 0)
 WIDTHS = (64, 128, 256, 512)
 EXPANSION = 4
 EPSILON = 1e-5
@@ -103,8 +105,7 @@ def loader(depth: Depth) -> Callable[[tf_keras.Model, Path], None]:
         arrays = iter(_read(path, sources))
         values = {layer.name: [next(arrays) for _ in layer.weights] for layer in backbone_layers}
         pretrained.take_colours(values["stem_conv"], values["stem_bn"], MEAN, DEVIATION)
-        for layer in backbone_layers:
-            layer.set_weights(values[layer.name])
+        pretrained.assign(path, backbone_layers, values)
 
     return load
 
@@ -141,9 +142,13 @@ def _read(path: Path, sources: list[_Source]) -> list[np.ndarray]:
             for source in sources:
                 if source.name not in names:
                     raise DataError(path, f"{source.name} is missing")
+                shape = file.get_slice(source.name).get_shape()
+                if len(shape) == 4:  # from [out, in, H, W]
+                    shape = [shape[axis] for axis in KERNEL_AXES]
+                pretrained.check_shape(path, source.name, shape, source.shape)
                 value = file.get_tensor(source.name)
                 if value.ndim == 4:
-                    value = value.transpose(2, 3, 1, 0)  # from [out, in, H, W]
+                    value = value.transpose(KERNEL_AXES)
                 arrays.append(pretrained.checked(path, source.name, value, source.shape))
     except (SafetensorError, OSError, TypeError) as error:
         raise DataError(path, f"cannot be read as a safetensors file: {error}") from error

@@ -108,4 +108,4 @@ def _labelled(
                     name=face["name"].decode(),
                 )
     except tf.errors.OpError as error:
-        raise DataError(packed, f"a damaged shard; delete the folder: {error.message}") from error
+        raise shards.damaged(packed, error) from error

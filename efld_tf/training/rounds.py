@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from efld_tf import config, files
+from efld_tf import config, files, trees
 from efld_tf.annotations.sources import PACKED
 from efld_tf.data.options import SourceOptions
-from efld_tf.errors import DataError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL, Run, trained_model
 from efld_tf.text import say
@@ -108,9 +108,19 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
     Each entry has `round`, the name of its folder, and `step` and `nme_percent` of its best
     weights; those after the first have their `level`.
+
+    Raises:
+      DataError: the file is damaged.
     """
     path = folder / ROUNDS
-    return json.loads(path.read_text()) if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        tree = json.loads(path.read_bytes())
+        entries: list[dict[str, Any]] = trees.checked(tree, list[dict[str, Any]], "")
+    except (ValueError, RecursionError, EfldError) as error:
+        raise DataError(path, "damaged; delete it, and the same command writes it anew") from error
+    return entries
 
 
 def _teacher(recipe: Recipe, self_training: SelfTrainingRecipe) -> Path | None:

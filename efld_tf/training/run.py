@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import shutil
 import sys
 import time
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from efld_tf import config, files, quiet, runs, stopping
 from efld_tf.data import pack
 from efld_tf.data.options import SourceOptions
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import Run, validation_history
 from efld_tf.text import say, shown
@@ -190,11 +191,10 @@ class _Trainer:
 
     def _stopped(self, error: Exception) -> EfldError:
         """Says why training cannot go on, and what is kept."""
-        first_line = str(error).partition("\n")[0]
         kept = run_folder.newest_checkpoint(self.folder)[0]
         rest = f"; the same command goes on from step {kept}" if kept else ""
-        return EfldError(f"{self.folder}: training stopped before step {self.until}: {first_line}"
-                         f"{rest}")
+        return EfldError(f"{self.folder}: training stopped before step {self.until}: "
+                         f"{_reason(error)}{rest}")
 
     def _begin_average(self) -> None:
         """Adds the average to the checkpoints, from which it is restored if there is one."""
@@ -224,7 +224,10 @@ class _Trainer:
 
     def _validate(self, step: int) -> None:
         """Measures all heads, and saves the weights if they are the best so far."""
-        output = self.runner.controller.evaluate()
+        try:
+            output = self.runner.controller.evaluate()
+        except (RuntimeError, tf.errors.OpError) as error:
+            raise self._stopped(error) from error
         names = [f"nme_{head}" for head in self.recipe.heads]
         nme = {n.removeprefix("nme_"): round(float(output[n]), 4) for n in names if n in output}
         if nme[self.recipe.training.target_head] < _best(self.recipe)[1]:
@@ -247,6 +250,16 @@ class _Trainer:
         return any(entry["step"] == step for entry in validation_history(self.folder))
 
 
+def _reason(error: Exception) -> str:
+    """What an error of TensorFlow says, in one line."""
+    first_line, _, rest = str(error).partition("\n")
+    if first_line != "Graph execution error:":
+        return first_line
+    # The reason stands between where the node was made and the names of the nodes.
+    line = [first_line, *rest.partition("\n\t [[")[0].splitlines()][-1]
+    return re.sub(r".*\bIterator::\S+: ", "", line)
+
+
 def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
     """The heads that weights belong to, and the layers of weights that belong to no head."""
     longest_first = sorted(heads, key=len, reverse=True)
@@ -256,12 +269,20 @@ def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
 
 
 def _best(recipe: Recipe) -> tuple[int, float]:
-    """The step of a run's best weights so far, and their validation NME of the target head."""
+    """The step of a run's best weights so far, and their validation NME of the target head.
+
+    Raises:
+      DataError: the weights are not those of a run with this head.
+    """
     path = recipe.folder / runs.BEST_MODEL
     if not path.exists():
         return 0, float("inf")
-    training = checkpoint.read_spec(path).training
-    return training["step"], training["validation_nme_percent"][recipe.training.target_head]
+    training, head = checkpoint.read_spec(path).training, recipe.training.target_head
+    try:
+        return int(training["step"]), float(training["validation_nme_percent"][head])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(path, f"does not say its step and its validation NME of {head}: not the "
+                              "weights of this run; delete it or choose another name") from error
 
 
 def _check_model(recipe: Recipe) -> None:

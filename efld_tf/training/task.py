@@ -16,7 +16,7 @@ from official.core import config_definitions as cfg
 from official.modeling import optimization
 
 from efld_tf import config, licenses, runs
-from efld_tf.data import pipeline
+from efld_tf.data import pipeline, shard_check
 from efld_tf.data.crop_fit import alike
 from efld_tf.data.manifest import open_packed
 from efld_tf.errors import EfldError
@@ -208,11 +208,16 @@ def validated_heads(sources: list[pipeline.PackedSource]) -> set[str]:
 
 
 def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
-    """The packed sources of a recipe; they must have been packed."""
+    """The packed sources of a recipe; they must have been packed.
+
+    Raises:
+      DataError: a folder is not a packed one, or holds other files than those that were packed.
+    """
     result = []
     for source in recipe.data.sources:
         folder = recipe.pack_folder(source)
         manifest = open_packed(folder)
+        shard_check.check(folder, manifest)
         heads = pipeline.supervised_heads(source, manifest.schema)
         result.append(
             pipeline.PackedSource(folder, manifest, heads, source.repeat, source.level)

@@ -247,9 +247,16 @@ def test_damaged_shards_are_named(tmp_path: Path, photos: Path) -> None:
     folder = tmp_path / "p"
     manifest = pack.pack(options(f"ibug:{photos}"), folder, PACK, progress=False)
     shard = folder / manifest.shards["train"][1].file
-    shard.write_bytes(shard.read_bytes()[:-50])
-    with refuses("damaged shard", path=folder):
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-50])
+    with refuses("SHA-256", path=shard):
         list(shards.load(folder, manifest, "train"))
+    shard.write_bytes(whole)
+    stored = shards.load(folder, manifest, "train")
+    next(stored)
+    shard.write_bytes(whole[:-50])  # after it was checked
+    with refuses("damaged shard", path=folder):
+        list(stored)
     shard.unlink()
     with refuses(shard.name, "missing", path=folder / MANIFEST):
         read_manifest(folder)

@@ -96,6 +96,12 @@ def replaced_by_huge(file: h5py.File, name: str) -> None:
          ["Conv_1/kernel:0", (1, 1, 320, 9), (1, 1, 320, 1280)]),
         (lambda f: replaced(f, "bn_Conv1/bn_Conv1/gamma:0", np.full(32, np.nan, np.float32)),
          ["bn_Conv1/gamma:0", "finite"]),
+        (lambda f: replaced(f, "bn_Conv1/bn_Conv1/gamma:0", np.full(32, 1e300)),
+         ["bn_Conv1/gamma:0", "finite"]),
+        (lambda f: replaced(f, "Conv1/Conv1/kernel:0", np.full((3, 3, 3, 32), 3e38, np.float32)),
+         ["stem_conv", "large"]),
+        (lambda f: replaced(f, "bn_Conv1/bn_Conv1/moving_variance:0",
+                            np.full(32, -1, np.float32)), ["stem_bn", "negative"]),
         (lambda f: replaced(f, "bn_Conv1/bn_Conv1/gamma:0", "text"),
          ["bn_Conv1/gamma:0", (), (32,)]),
         (lambda f: replaced_by_huge(f, "bn_Conv1/bn_Conv1/gamma:0"),
@@ -107,6 +113,7 @@ def replaced_by_huge(file: h5py.File, name: str) -> None:
         (lambda f: f.attrs.update(layer_names=f.attrs["layer_names"][:-2]), ["last_bn"]),
         (lambda f: f.attrs.update(layer_names=[b"none"]), ["weight file", "none"]),
         (lambda f: f.attrs.pop("layer_names"), ["weight file", "layer_names"]),
+        (lambda f: f.attrs.update(layer_names=3), ["weight file"]),
     ],
 )
 def test_mobilenet_files_that_do_not_fit(
@@ -253,6 +260,9 @@ def test_half_precision_is_read(tmp_path: Path) -> None:
          ["layer1.0.conv1.weight", (1, 1, 64, 64), (3, 3, 64, 64)]),
         ({"bn1.bias": np.full(64, np.inf, np.float32)}, ["bn1.bias", "finite"]),
         ({"bn1.bias": np.ones(64, np.int32)}, ["bn1.bias", "numbers"]),
+        ({"bn1.bias": np.full(64, 1e300)}, ["bn1.bias", "finite"]),
+        ({"bn1.running_var": np.full(64, -1, np.float32)}, ["stem_bn", "negative"]),
+        ({"conv1.weight": np.full((64, 3, 7, 7), 3e38, np.float32)}, ["stem_conv", "large"]),
     ],
 )
 def test_resnet_files_that_do_not_fit(

@@ -353,7 +353,7 @@ def test_a_damaged_shard_of_unlabelled_faces_is_named(
     packed = shutil.copytree(packed_photos(photos), tmp_path / "packed")
     shard = next(packed.glob("train-*.tfrecord"))
     shard.write_bytes(shard.read_bytes()[:-40])
-    with refuses("shard", path=packed):
+    with refuses("SHA-256", packed, path=shard):
         pseudo_labels.write(packed, tmp_path / "new", whole / "best.h5", HEAD, progress=False)
     assert not (tmp_path / "new").exists()
 

@@ -124,7 +124,7 @@ def _is_written(folder: Path, description: dict[str, Any]) -> bool:
     try:
         existing = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         different = [key for key in description if existing.get(key) != description[key]]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise EfldError(
             f"{folder} exists and is not a synthetic data set (no readable {DESCRIPTION}); "
             "choose another folder or delete it"
