@@ -55,6 +55,12 @@ def links(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    for file, test in re.findall(r"`(tests/[\w./]+\.py)(?:::(\w+))?`", page.read_text()):
+        assert f"\ndef {test or 'test_'}" in (ROOT / file).read_text(), f"{file}::{test}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in links(page):
         file, _, anchor = target.partition("#")
