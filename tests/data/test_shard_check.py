@@ -232,7 +232,7 @@ POINT = [[0.5, 0.5]]
     [
         (set_("shards", "train", 0, "faces", to=-8), ["shards.train.0.faces", 1, -8]),
         (set_("shards", "train", 0, "faces", to=8.5), ["shards.train.0.faces", 8.5]),
-        (set_("shards", "train", 0, "faces", to=10**30), ["shards", 10**30, 8]),
+        (set_("shards", "train", 0, "faces", to=10**18), ["shards", 10**18, 8]),
         (set_("shards", "train", 0, "sha256", to="0" * 63), ["shards.train.0.sha256", 64]),
         (set_("shards", "train", 0, "sha256", to="g" * 64), ["shards.train.0.sha256", 64]),
         (set_("shards", "train", 0, "file", to=".."), ["shards.train.0.file", "'..'"]),

@@ -92,8 +92,8 @@ def test_points_and_raw_bytes_must_agree(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "facts"),
     [
-        (lambda tree: tree["input"].update(shape=[10**200, 10**200]), ["golden_input.bin"]),
-        (lambda tree: tree["input"].update(shape=[10**400]), ["golden_input.bin"]),
+        (lambda tree: tree["input"].update(shape=[10**18, 10**18]), ["golden_input.bin"]),
+        (lambda tree: tree["input"].update(shape=[10**400]), ["input.shape.0"]),
         (lambda tree: tree["input"].update(shape=[0, 64, 64, 3]),
          ["golden_input.bin", [0, 64, 64, 3]]),
         (lambda tree: tree["output"].update(points=[[0.0]]), ["points", "golden_output.bin"]),

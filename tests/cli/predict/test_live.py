@@ -94,7 +94,7 @@ def test_a_kill_loses_nothing_that_was_found(folder: Path) -> None:
         process.kill()
         told = re.findall(r"many/(.*\.png): 1 face", process.communicate()[0])
     found = [json.loads(line)["image"] for line in parts[0].read_text().splitlines()]
-    assert 8 < len(told) <= len(found) < 1500 and found[: len(told)] == told
+    assert 1 < len(told) <= len(found) < 1500 and len(found) > 7 and found[: len(told)] == told
     # The next run keeps it beside its own.
     out, _ = run(folder, "many/0.png", "--save", "pictures", "json", "csv")
     for name in ("faces_killed.jsonl", "faces_killed.csv"):
