@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
@@ -26,7 +29,8 @@ class ShardWriter:
 
     def __init__(self, path: Path):
         self.path, self.faces = path, 0
-        self._writer = tf.io.TFRecordWriter(str(path))
+        with _errors_of_the_system():
+            self._writer = tf.io.TFRecordWriter(str(path))
 
     def add(self, face: PackedFace) -> None:
         """Appends a face."""
@@ -39,12 +43,25 @@ class ShardWriter:
             "side": tf.train.Feature(float_list=tf.train.FloatList(value=[face.side])),
         }
         example = tf.train.Example(features=tf.train.Features(feature=feature))
-        self._writer.write(example.SerializeToString())
+        with _errors_of_the_system():
+            self._writer.write(example.SerializeToString())
         self.faces += 1
 
     def close(self) -> None:
         """Completes the file."""
-        self._writer.close()
+        with _errors_of_the_system():
+            self._writer.close()
+
+
+@contextmanager
+def _errors_of_the_system() -> Iterator[None]:
+    """Raises what TensorFlow says of a full or broken disk as OSError, like Python's own writes."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        number = next((number for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+                       if os.strerror(number) in error.message), errno.EIO)
+        raise OSError(number, os.strerror(number)) from error
 
 
 class SplitWriters:

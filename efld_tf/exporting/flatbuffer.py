@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Sequence
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from efld_tf.errors import EfldError
 from efld_tf.runtime import graph, versions
 
 IDENTIFIER = b"TFL3"
@@ -66,7 +68,15 @@ def write(tree: schema.ModelT) -> bytes:
 
 
 def order_outputs(tree: schema.ModelT, names: Sequence[str]) -> None:
-    """Puts the outputs into the order of `names`; the converter has an order of its own."""
+    """Puts the outputs into the order of `names`; the converter has an order of its own.
+
+    Raises:
+      EfldError: the converter has lost the names of the outputs, as it does without a word if it
+        cannot write its temporary files.
+    """
+    if len(tree.signatureDefs or []) != 1:
+        raise EfldError(f"{tempfile.gettempdir()}: the converter gave a model without its names; "
+                        "is this folder for temporary files full?")
     (signature,) = tree.signatureDefs
     indices = {entry.name.decode(): entry.tensorIndex for entry in signature.outputs}
     order = [indices[name] for name in names if name in indices]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,7 +20,7 @@ from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import BETWEEN_EYES, zoomed
 from tests import faces
-from tests.errors import assert_told, refuses
+from tests.errors import assert_error_line, assert_told, refuses
 
 PACK = PackOptions(size=96, margin=1.5, shard_faces=8)
 
@@ -294,6 +295,22 @@ def test_what_a_killed_packing_left_is_removed(tmp_path: Path, photos: Path) -> 
     (left / "train-00000.tfrecord").write_bytes(b"half")
     (tmp_path / ".p.lock").touch()
     pack.pack(options(f"ibug:{photos}"), tmp_path / "p", PACK, progress=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "p"}
+
+
+def test_a_full_disk_is_told_with_the_path_and_the_old_faces_stay(
+    tmp_path: Path, photos: Path
+) -> None:
+    """A limit of the size of files stands for the disk's, which a test cannot fill."""
+    made = pack.pack(options(f"ibug:{photos}"), tmp_path / "p", PACK, progress=False)
+    command = [sys.executable, "-c", "from efld_tf.cli import data; data.entry()",
+               "pack", f"ibug:{photos}", str(tmp_path / "p"), "--quiet"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))
+    assert done.returncode == 2
+    assert_error_line(done.stderr, tmp_path / "p", "large")
+    assert read_manifest(tmp_path / "p") == made
     assert {path.name for path in tmp_path.iterdir()} == {"photos", "p"}
 
 

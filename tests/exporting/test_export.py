@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
 
-from efld_tf import files
+from efld_tf import assets, files
 from efld_tf.annotations import sources
 from efld_tf.benchmarking import mode_table
 from efld_tf.data import pack, shards
@@ -430,3 +431,11 @@ def test_layers_that_qat_does_not_know_are_named() -> None:
     network = tf_keras.Model(model.input, {POINTS: model.output["mtfl5"]})
     with refuses("stem_act", "efld_tf.models.blocks.HardSwish", "--int8"):
         qat.fine_tuned(network, np.zeros((2, 32, 32, 3), np.uint8), 1)
+
+
+def test_a_full_folder_for_temporary_files_is_told() -> None:
+    """The converter then gives a model that lacks something, and says nothing."""
+    tree = flatbuffer.read(assets.INT8_MODEL.read_bytes())
+    tree.signatureDefs = []
+    with refuses("temporary", tempfile.gettempdir()):
+        flatbuffer.order_outputs(tree, ["points"])
