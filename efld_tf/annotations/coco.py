@@ -25,7 +25,6 @@ import numpy as np
 from efld_tf.annotations import (
     coco_categories,
     coco_files,
-    image_paths,
     json_values,
     parsing,
     point_names,
@@ -89,7 +88,7 @@ def read(
     meaning = choice("v", v, (BY_COCO, BY_SIGHT, BY_NOTHING))
     content = coco_files.load(path)
     annotations = content["annotations"]
-    categories = coco_categories.categories_of(content.get("categories"), path)
+    categories = coco_categories.categories_of(content, path, by_name)
     has_points = functools.partial(_has_points, meaning=meaning)
     faces = coco_categories.of_faces(
         [a for a in annotations if isinstance(a, dict) and has_points(a)], categories,
@@ -97,8 +96,8 @@ def read(
     kept = [a for a in annotations if not isinstance(a, dict)
             or (has_points(a) and category_of(a, categories) in faces)]
     reader = _Reader(
-        path, folders, coco_files.images_by_id(content["images"], path), name, first_pixel,
-        meaning, _flags(kept), categories if by_name else {})
+        path, coco_files.Images(content["images"], folders, path), name, first_pixel, meaning,
+        _flags(kept), categories if by_name else {})
     for number, annotation in enumerate(kept):
         try:
             record = reader.record(annotation)
@@ -144,8 +143,7 @@ class _Reader:
     """Reads the annotations of a file, with what they share."""
 
     path: Path
-    folders: list[Path]
-    images: dict[Id, coco_files.Image]
+    images: coco_files.Images
     schema: str | None
     origin: float
     meaning: str
@@ -171,17 +169,16 @@ class _Reader:
         coco_categories.check_known(number, self.categories, self.path)
         schema, places = self._schema(len(rows), category)
         points, visible = self._points(rows, schema, places)
-        image = coco_files.image_of(annotation, self.images, self.path)
-        name = image_paths.relative_name(image.name, self.path, None, self.folders)
+        photo = self.images.of(annotation)
         return FaceRecord(
-            image=image_paths.find_image(self.folders, name, self.path),
+            image=photo.file,
             points=points,
             schema=schema,
             box=coco_files.box_of(annotation, "bbox", self.path, self.origin),
             visible=visible,
             attributes=json_values.attributes(annotation.get("attributes"), self.path),
-            identity=name,
-            image_size=image.size(self.path),
+            identity=photo.name,
+            image_size=photo.size,
         )
 
     def other_keypoints(self, faces: set[Id | None]) -> Iterator[Note]:

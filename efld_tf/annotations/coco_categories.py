@@ -14,6 +14,9 @@ from efld_tf.annotations.format import Note
 from efld_tf.errors import DataError, EfldError
 from efld_tf.text import counted
 
+# A list of so many texts or more may be the names of points.
+FEWEST_NAMES = 5
+
 
 @dataclass(frozen=True)
 class Category:
@@ -26,14 +29,21 @@ class Category:
 Categories = Mapping[Id | None, Category]
 
 
-def categories_of(listed: Any, path: Path) -> Categories:
+def categories_of(content: dict[str, Any], path: Path, by_name: bool) -> Categories:
     """The categories by id; those that are none of the format are as if they were not there.
 
+    Args:
+      content: that of the file.
+      by_name: whether keypoints are told by their names.
+
     Raises:
-      DataError: the names of a category's keypoints are no texts or numbers.
+      DataError: the names of a category's keypoints are no texts or numbers, or seem to be in
+        another field than `keypoints`.
     """
     result: dict[Id | None, Category] = {}
-    for category in listed if isinstance(listed, list) else ():
+    listed = content.get("categories")
+    listed = listed if isinstance(listed, list) else []
+    for category in listed:
         if not isinstance(category, dict) \
                 or (number := coco_files.id_of(category.get("id"))) is None:
             continue
@@ -42,7 +52,21 @@ def categories_of(listed: Any, path: Path) -> Categories:
             raise DataError(path, f"category {parsing.shorten(str(number))}: expected the names of "
                                   "points as 'keypoints'")
         result[number] = Category(str(category.get("name", number)), tuple(map(str, keypoints)))
+    if by_name and not any(category.keypoints for category in result.values()):
+        for item in (content, *listed):
+            _check_fields(item, path)
     return result
+
+
+def _check_fields(item: Any, path: Path) -> None:
+    """Refuses an object that seems to name points, though not as a category's `keypoints`."""
+    for field, value in item.items() if isinstance(item, dict) else ():
+        names = {name for name in value if isinstance(name, str) and not name.startswith("#")} \
+            if isinstance(value, list | dict) else ()  # '#ff0000' is a colour
+        if len(names) >= FEWEST_NAMES and point_names.NAMED_SO.search(field):
+            raise DataError(path, f"{parsing.shorten(field)} seems to name the points, which COCO "
+                            "does in 'keypoints' of their category: call it so there, or say "
+                            "names=ignore if points are in the schema's order")
 
 
 def category_of(annotation: dict[str, Any], categories: Categories) -> Id | None:
@@ -103,17 +127,19 @@ def left_out(
 ) -> Iterator[Note]:  # fmt: skip
     """Tells how many annotations are none of faces, and why."""
     others: Counter[str] = Counter()
-    without = 0
+    reasons: Counter[str] = Counter()
     for annotation in annotations:
         if isinstance(annotation, dict):
             number = category_of(annotation, categories)
-            if number in faces or number is None or not has_points(annotation):
-                without += not has_points(annotation)
-            else:
+            if annotation.get("iscrowd") == 1:
+                reasons["of crowds"] += 1
+            elif not has_points(annotation):
+                reasons["without keypoints"] += 1
+            elif number is not None and number not in faces:
                 name = categories[number].name if number in categories else str(number)
                 others[name] += 1
-    if without:
-        yield Note(f"left out: {counted(without, 'annotation')} without keypoints")
+    for reason, count in sorted(reasons.items()):
+        yield Note(f"left out: {counted(count, 'annotation')} {reason}")
     for name, count in others.items():
         yield Note(f"left out: {counted(count, 'annotation')} of the category "
                    f"{parsing.shorten(name)}")

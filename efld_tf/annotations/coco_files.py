@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
-from efld_tf.annotations import json_values, parsing
+from efld_tf.annotations import image_paths, json_values, listing, parsing
 from efld_tf.errors import DataError
 
 Id = int | str
@@ -77,39 +80,89 @@ class Image:
     width: Any
     height: Any
 
-    def size(self, path: Path) -> tuple[int, int] | None:
-        """Its size in pixels, see `parsing.stated_size`."""
-        return parsing.stated_size(self.width, self.height, path)
+
+@dataclass(frozen=True)
+class Photo:
+    """Where an image lies.
+
+    Attributes:
+      file: the file with it.
+      name: its name, relative to the folder of images.
+      size: the width and height in pixels that the annotations state, see `parsing.stated_size`.
+    """
+
+    file: Path
+    name: str
+    size: tuple[int, int] | None
 
 
-def images_by_id(images: list[Any], path: Path) -> dict[Id, Image]:
-    """The images by id; those without either later give errors of unknown ids.
+class Images:
+    """The images of a file; those without a name or an id later give errors of unknown ids.
+
+    Args:
+      listed: the file's list.
+      folders: the folders in which they may lie.
+      path: the file.
 
     Raises:
       DataError: two images have the same id.
     """
-    result: dict[Id, Image] = {}
-    for image in images:
-        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) \
-                or (number := id_of(image.get("id"))) is None:
-            continue
-        found = Image(image["file_name"], image.get("width"), image.get("height"))
-        if result.setdefault(number, found) != found:
-            raise DataError(path, f"two images have the id {parsing.shorten(str(number))}")
-    return result
 
+    def __init__(self, listed: list[Any], folders: Sequence[Path], path: Path):
+        self._folders, self._path = folders, path
+        self._by_id: dict[Id, Image] = {}
+        for image in listed:
+            if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) \
+                    or (number := id_of(image.get("id"))) is None:
+                continue
+            found = Image(image["file_name"], image.get("width"), image.get("height"))
+            if self._by_id.setdefault(number, found) != found:
+                raise DataError(path, f"two images have the id {parsing.shorten(str(number))}")
+        self._others = self._of_one_file()
 
-def image_of(annotation: dict[str, Any], images: dict[Id, Image], path: Path) -> Image:
-    """The image that an annotation is of.
+    def of(self, annotation: dict[str, Any]) -> Photo:
+        """The image that an annotation is of.
 
-    Raises:
-      DataError: there is none.
-    """
-    stated = annotation.get("image_id")
-    number = known(id_of(stated), images)
-    if number is None or number not in images:
-        raise DataError(path, f"there is no image with the id {parsing.shorten(str(stated))}")
-    return images[number]
+        Raises:
+          DataError: there is none, it does not exist, or another image has its file: data sets were
+            merged, and whose photo was kept is not known.
+        """
+        stated = annotation.get("image_id")
+        number = known(id_of(stated), self._by_id)
+        if number is None or number not in self._by_id:
+            raise DataError(
+                self._path, f"there is no image with the id {parsing.shorten(str(stated))}")
+        image = self._by_id[number]
+        name, file = self._place(image)
+        if number in self._others:
+            other = parsing.shorten(str(self._others[number]))
+            raise DataError(
+                self._path, f"the images {parsing.shorten(str(number))} and {other} are both "
+                f"{parsing.shorten(name)}: if they are one photo, give them one id, else each "
+                "photo a name of its own")
+        return Photo(file, name, parsing.stated_size(image.width, image.height, self._path))
+
+    def _place(self, image: Image) -> tuple[str, Path]:
+        name = image_paths.relative_name(image.name, self._path, None, self._folders)
+        return name, image_paths.find_image(self._folders, name, self._path)
+
+    def _of_one_file(self) -> dict[Id, Id]:
+        """Another image of the same file, for those that have one."""
+        alike: defaultdict[str, list[Id]] = defaultdict(list)
+        for number, image in self._by_id.items():
+            with contextlib.suppress(DataError):
+                name = image_paths.relative_name(image.name, self._path, None, self._folders)
+                alike[listing.folded(unquote(name))].append(number)
+        others: dict[Id, Id] = {}
+        for numbers in alike.values():
+            by_file: defaultdict[Path, list[Id]] = defaultdict(list)
+            for number in numbers if len(numbers) > 1 else ():
+                with contextlib.suppress(DataError):
+                    by_file[self._place(self._by_id[number])[1]].append(number)
+            for same in by_file.values():
+                if len(same) > 1:
+                    others |= {number: same[number == same[0]] for number in same}
+        return others
 
 
 def box_of(

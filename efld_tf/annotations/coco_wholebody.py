@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.annotations import coco_files, image_paths, json_values
+from efld_tf.annotations import coco_files, json_values
 from efld_tf.annotations.declared import MIN_FACE, image_folders, pixels
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.record import FaceRecord, checked_points
@@ -51,7 +51,8 @@ def read(
         images, [*coco_files.image_places(path, subset), path.parent / subset])
     least = pixels("min_face", min_face)
     content = coco_files.load(path, _kept)
-    annotations, photos = content["annotations"], coco_files.images_by_id(content["images"], path)
+    annotations, photos = content["annotations"], coco_files.Images(
+        content["images"], folders, path)
     if annotations and not any(isinstance(a, dict) and VALID in a for a in annotations):
         raise DataError(path, f"no annotation has {VALID!r}: expected COCO-WholeBody's file; "
                               "coco:FILE reads others")
@@ -68,7 +69,7 @@ def read(
             if box is not None and (box[2:] - box[:2]).max() < least:
                 small += 1
                 continue
-            yield _record(annotation, points, box, photos, folders, path)
+            yield _record(annotation, points, box, photos, path)
         except DataError as error:
             yield coco_files.annotation_error(error, annotation, number)
     if without:
@@ -105,17 +106,16 @@ def _points(annotation: dict[str, Any], path: Path) -> np.ndarray | None:
 
 def _record(
     annotation: dict[str, Any], points: np.ndarray, box: np.ndarray | None,
-    photos: dict[coco_files.Id, coco_files.Image], folders: list[Path], path: Path,
+    photos: coco_files.Images, path: Path,
 ) -> FaceRecord:  # fmt: skip
-    photo = coco_files.image_of(annotation, photos, path)
-    name = image_paths.relative_name(photo.name, path, None, folders)
+    photo = photos.of(annotation)
     return FaceRecord(
-        image=image_paths.find_image(folders, name, path),
+        image=photo.file,
         points=checked_points(points, SCHEMA, path, missing=True),
         schema=SCHEMA,
         box=box,
-        identity=name,
-        image_size=photo.size(path),
+        identity=photo.name,
+        image_size=photo.size,
     )
 
 

@@ -19,6 +19,9 @@ from efld_tf.landmarks import schemas
 
 Key = TypeVar("Key", bound=Hashable)
 
+# What keys have in them under which people write the names of points.
+NAMED_SO = re.compile("kpt|point|landmark", re.IGNORECASE)
+
 # A message lists at most so many names.
 MOST_LISTED = 8
 

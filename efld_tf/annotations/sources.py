@@ -42,6 +42,7 @@ from efld_tf.annotations import (
     wflw,
     youtube_faces,
 )
+from efld_tf.annotations.copies import Copies
 from efld_tf.annotations.declared import infer_flip, schema_named
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.placement import MEANINGS, PlacementError, Placer
@@ -373,6 +374,7 @@ def _checked(
 ) -> Iterator[FaceRecord | DataError]:
     """Adds keys to faces, and places and converts them; errors for those that cannot be used."""
     faces: Counter[str] = Counter()
+    copies = Copies()
     identities = image_paths.Identities()
     for item in items:
         if isinstance(item, Note):
@@ -392,6 +394,7 @@ def _checked(
         except DataError as error:
             yield error
             continue
+        copies.add(image, item)
         if convert is not None:
             schema = schemas.get(item.schema)
             points, visible = schema.convert(item.points, item.visible, convert)
@@ -406,6 +409,7 @@ def _checked(
                                           "no distance to measure by")
         else:
             yield item
+    notes += copies.notes()
     for last in placer.end():
         if isinstance(last, str):
             notes.append(last)

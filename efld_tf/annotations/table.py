@@ -68,7 +68,8 @@ def read(
         refused where the header says another.
 
     Raises:
-      DataError: `path` is not a readable file, or its header does not fit the schema.
+      DataError: `path` is not a readable file, or its header does not fit the schema, or another
+        header follows.
       EfldError: an option has an unknown value.
     """
     layout = _Layout(
@@ -99,6 +100,7 @@ def read(
         try:
             yield _record(row[1], columns, layout, decimals, row[0])
         except DataError as error:
+            _check_no_header(row, first_row[1], columns, path)
             yield error
     yield from map(Note, columns.notes)
 
@@ -173,6 +175,19 @@ def _check_one_header(
         raise DataError(path, "expected a header of one line, got another line of names such as "
                               f"{parsing.shorten(words[-1])}: write one line, with NAME_x and "
                               "NAME_y of each point", number)
+
+
+def _check_no_header(row: Row, first: list[str], columns: Columns, path: Path) -> None:
+    """Raises DataError if a line is of other names than the header: tables were put together."""
+    line, cells = row
+    if len(cells) != len(first) or cells == first:
+        return
+    words = [cells[i] for i in columns.coordinates if re.match(r"[A-Za-z_]", cells[i])
+             and not is_missing(cells[i])]
+    if 2 * len(words) > len(columns.coordinates):
+        raise DataError(path, f"another header, with {parsing.shorten(words[0])} in the place of "
+                              f"{parsing.shorten(first[cells.index(words[0])])}: give the lines "
+                              "from here on as a table of their own", line)
 
 
 def _record(

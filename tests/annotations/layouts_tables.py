@@ -27,8 +27,9 @@ from tests.annotations.real import coco_faces
 
 def _coco_bytes(data: Path) -> bytes:
     content = json.loads((data / "format_samples/cofw/test_cofw.json").read_text())
-    for image in content["images"]:
-        image["file_name"] = "a.jpg"
+    for image in content["images"][1:]:  # of images with one name none is read
+        image["file_name"] = "b.jpg"
+    content["images"][0]["file_name"] = "a.jpg"
     return json.dumps(content).encode()
 
 

@@ -184,9 +184,10 @@ def test_crowds_and_faces_without_points_are_passed_over(tmp_path: Path) -> None
     del without["keypoints"]
     path = _write(tmp_path, _annotation(iscrowd=1), _annotation(),
                   _annotation(keypoints=[]), _annotation(keypoints=None), without)
-    face, note = coco.read(path)
+    face, crowds, others = coco.read(path)
     assert isinstance(face, FaceRecord)
-    assert_told(note.text, 4, "without keypoints")
+    assert_told(crowds.text, "1 annotation", "crowds")
+    assert_told(others.text, 3, "without keypoints")
 
 
 def _changed(place: int, value: Any) -> list[Any]:
@@ -351,6 +352,23 @@ def test_names_that_cannot_be_matched_are_refused(
     assert_refusal(error, 7, *facts, path=path)
 
 
+@pytest.mark.parametrize("field", ["keypoint_names", "keypoints_name", "landmarks", "kpts"])
+@pytest.mark.parametrize("at_the_top", [True, False])
+def test_names_in_another_field_than_keypoints(
+    tmp_path: Path, field: str, at_the_top: bool
+) -> None:
+    names = {field: [OWN[int(name)] for name in SORTED]}
+    path = _write(tmp_path, _named(SORTED))
+    colours = {"keypoint_colors": [f"#{i:06x}" for i in range(68)], "keypoints": []}
+    _with_categories(path, {"id": 1, "name": "face"} | colours | ({} if at_the_top else names))
+    (record,) = coco.read(path) if at_the_top else coco.read(path, names="ignore")
+    np.testing.assert_allclose(record.points, POINTS[[int(n) for n in SORTED]], atol=1e-3)
+    if at_the_top:
+        path.write_text(json.dumps(json.loads(path.read_text()) | names))
+    with refuses(field, "'keypoints'", "names=ignore", path=path):
+        list(coco.read(path))
+
+
 def test_some_of_a_schema_s_points_by_their_names(tmp_path: Path) -> None:
     annotation = _annotation(keypoints=[*[10.0, 20, 2], *[30.0, 40, 2]])
     path = _with_categories(_write(tmp_path, annotation),
@@ -426,6 +444,27 @@ def test_a_size_that_is_none(tmp_path: Path, width: Any, height: Any) -> None:
     path = _write(tmp_path, _annotation(), images=[image])
     (error,) = coco.read(path)
     assert_refusal(error, 7, "width", "height", f"'{width}'", f"'{height}'", path=path)
+
+
+@pytest.mark.parametrize("other", ["sub/a.jpg", "sub\\a.jpg", "sub/A.JPG", "sub/x/../a.jpg"])
+def test_two_images_of_one_file_are_refused(tmp_path: Path, other: str) -> None:
+    """Data sets were merged, and one of the photos took the other's place."""
+    images = [{"id": 3, "file_name": "sub/a.jpg"}, {"id": 4, "file_name": other},
+              {"id": 5, "file_name": "sub/b.jpg"}]
+    path = _write(tmp_path, _annotation(), _annotation(id=8, image_id=4),
+                  _annotation(id=9, image_id=5), images=images)
+    write_image(tmp_path / "sub" / "b.jpg")
+    first, second, good = coco.read(path)
+    assert_refusal(first, 7, "'3'", "'4'", "'sub/a.jpg'", path=path)
+    assert_refusal(second, 8, "'4'", "'3'", path=path)
+    assert good.identity == "sub/b.jpg"
+
+
+def test_images_whose_names_differ_in_upper_case_alone(tmp_path: Path) -> None:
+    images = [{"id": 3, "file_name": "sub/a.jpg"}, {"id": 4, "file_name": "sub/A.jpg"}]
+    path = _write(tmp_path, _annotation(), _annotation(image_id=4), images=images)
+    write_image(tmp_path / "sub" / "A.jpg")
+    assert [record.image.name for record in coco.read(path)] == ["a.jpg", "A.jpg"]
 
 
 def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:

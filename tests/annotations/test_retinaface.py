@@ -89,8 +89,8 @@ def test_small_faces_are_left_out_and_counted(tmp_path: Path, min_face: str, rea
     """By the longer side of the box: 15, 16 and 40 pixels."""
     points = np.array([[2, 2], [10, 2], [6, 6], [3, 11], [9, 11]])
     text = f"# {PHOTOS[0]}\n" + "".join(
-        retinaface_line((0, 0, width, height), points) for width, height in ((15, 8), (7, 16),
-                                                                             (40, 5)))
+        retinaface_line((0, 0, width, height), points + 12 * i)
+        for i, (width, height) in enumerate([(15, 8), (7, 16), (40, 5)]))
     found = sources.read(f"retinaface:{_write(tmp_path, text)}?min_face={min_face}")
     assert len(found.records) == read
     assert len(found.notes) == (read < 3)

@@ -132,6 +132,19 @@ def test_options_are_checked(
         list(table.read(write_table(tmp_path, HEADER, line_of()), **options))
 
 
+def test_tables_put_together(tmp_path: Path) -> None:
+    """The same header again is one bad line; what follows another would be of its columns."""
+    again = write_table(tmp_path, HEADER, line_of(), HEADER, line_of(POINTS + 1))
+    first, error, second = table.read(again, schema=SCHEMA)
+    assert_refusal(error, path=again, line=3)
+    np.testing.assert_allclose([first.points, second.points], [POINTS, POINTS + 1], atol=1e-4)
+    name, *columns = HEADER.split(",")
+    turned = ",".join([name, *reversed(columns)])
+    path = write_table(tmp_path, HEADER, line_of(), turned, line_of())
+    with refuses("header", columns[0], columns[-1], path=path, line=3):
+        list(table.read(path, schema=SCHEMA))
+
+
 def test_other_cells_as_pandas_writes_them(tmp_path: Path) -> None:
     """Whole numbers and truths are others where a column has missing values."""
     header = f"image,frame,upright,identity,score,image_width,image_height,box_x0,box_y0,box_x1," \

@@ -16,6 +16,9 @@ from efld_tf.errors import DataError
 # How far from its face a point may lie, as a share of the longer side of what is there of it.
 NEAR = 1.0
 
+# The share of a schema's points that two parts of a face have between them at least.
+WHOLE = 0.75
+
 # How the points of a face are kept together in most tools, for messages.
 GROUPS = "give all points of a face the same group"
 
@@ -55,8 +58,8 @@ def grouped(
 
     Raises:
       DataError: a point without a group lies in no box of several, or in more than one; or points
-        seem to have been given no group, or another one than the rest of their face; or boxes seem
-        to be those of parts of a face.
+        seem to have been given no group, or another one than the rest of their face; or boxes or
+        groups seem to be those of parts of a face.
     """
     groups: dict[str | None, list[Shape]] = defaultdict(list)
     for shape in singles:
@@ -73,6 +76,8 @@ def grouped(
             _check_parts(found, boxes, picture, advice)
         own = [face for face in found if _has_own_box(face, boxes) or (chosen and face.box)]
         _check_strays(found, own, picture, count, advice)
+        _check_halves([face for face in found if not (chosen and face.box)],
+                      boxes, picture, count, advice)
     return found
 
 
@@ -126,6 +131,33 @@ def _check_strays(
                 f"that lacks just that: {advice}", few.shapes[0].line or picture.line)
 
 
+def _check_halves(
+    found: Sequence[Face], boxes: Sequence[Shape], picture: Picture, count: int, advice: str
+) -> None:
+    """Refuses two faces near one another that have nearly all names between them, none in common.
+
+    They are two if one has a box that does not hold all of the other.
+    """
+    partial = [face for face in found if len(face.shapes) < count]
+    labels = [{shape.label for shape in face.shapes} for face in partial]
+    low = np.array([face.points.min(axis=0) for face in partial]).reshape(-1, 2)
+    high = np.array([face.points.max(axis=0) for face in partial]).reshape(-1, 2)
+    for number, face in enumerate(partial):
+        margin = NEAR * (high[number] - low[number]).max()
+        near = ((low <= high[number] + margin) & (high >= low[number] - margin)).all(axis=-1)
+        for other in np.flatnonzero(near[:number]):
+            if len(labels[number]) + len(labels[other]) < WHOLE * count \
+                    or not labels[number].isdisjoint(labels[other]) \
+                    or _has_own_box(face, boxes, partial[other]) \
+                    or _has_own_box(partial[other], boxes, face):
+                continue
+            name, its_name = (parsing.shorten(f.shapes[0].label) for f in (partial[other], face))
+            raise DataError(
+                picture.path, f"the faces of the points {name} and {its_name} have no point of the "
+                f"same name, but nearly all points between them: if they are parts of one, "
+                f"{advice}; if not, draw a box around each", face.shapes[0].line or picture.line)
+
+
 def _check_parts(
     found: Sequence[Face], boxes: Sequence[Shape], picture: Picture, advice: str
 ) -> None:
@@ -148,9 +180,13 @@ def _check_parts(
                 box.line or picture.line)
 
 
-def _has_own_box(face: Face, boxes: Sequence[Shape]) -> bool:
-    own = [box for box in boxes if box.group is not None and box.group == face.group]
-    return bool((_held(face.points, _corners(own)) == len(face.points)).any())
+def _has_own_box(face: Face, boxes: Sequence[Shape], other: Face | None = None) -> bool:
+    """Whether a face has a box of its group that holds it, and not all of the other face."""
+    own = _corners([box for box in boxes if box.group is not None and box.group == face.group])
+    held = _held(face.points, own) == len(face.points)
+    if other is not None:
+        held &= _held(other.points, own) < len(other.points)
+    return bool(held.any())
 
 
 def give_boxes(found: Sequence[Face], boxes: Sequence[Shape]) -> None:

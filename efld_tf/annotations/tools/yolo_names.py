@@ -12,14 +12,14 @@ as `keypoints`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# The key of the names of points, and what others have in their names.
+from efld_tf.annotations.point_names import NAMED_SO
+
+# The key of the names of points.
 KPT_NAMES = "kpt_names"
-LIKE_KPT_NAMES = re.compile("kpt|point|landmark", re.IGNORECASE)
 
 MAX_POINTS = 1 << 12
 
@@ -58,7 +58,7 @@ def point_names(tree: Mapping[Any, Any], count: int, classes: Mapping[int, str])
         return PointNames(names or {}, unclear=unclear)
     unclear = ""
     for key, given in tree.items():
-        if not isinstance(key, str) or not LIKE_KPT_NAMES.search(key):
+        if not isinstance(key, str) or not NAMED_SO.search(key):
             continue
         texts = {text for text in _texts(given) if not text.startswith("#")}  # which are colours
         if len(texts) < max(2, count / 2):

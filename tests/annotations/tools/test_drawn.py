@@ -120,6 +120,15 @@ def test_halves_of_a_face_in_two_groups(folder: Path, count: int) -> None:
     assert_refusal(refused(folder, schema=str(schema)), "'d'", "group", path=folder / "a.json")
 
 
+def test_parts_of_a_face_whose_box_has_the_group_of_one(folder: Path) -> None:
+    """Whichever part is the larger one."""
+    around = box(90, 90, 320, 320, group=1)
+    for count, first_of_fewer in ((2, "'right_eye_centre'"), (3, "'mouth_right_corner'")):
+        shapes = [*singles(POINTS, 1)[:count], *singles(POINTS, 2)[count:], around]
+        write(folder / "a.json", shapes)
+        assert_refusal(refused(folder), first_of_fewer, "group", path=folder / "a.json")
+
+
 # Other shapes that have as many points as a face.
 
 
