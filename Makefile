@@ -2,6 +2,8 @@
 # make test      the tests
 # make test-long and those that are slow and rarely break
 # make venv      the environment alone, in .venv
+# make wheel     the wheel, with its bill of materials, in dist
+# make audit     known vulnerabilities of what the environment holds
 # make runtime   a small environment for predicting alone, in .venv-runtime
 
 PYTHON ?= python3
@@ -10,9 +12,9 @@ RUNTIME_VENV ?= .venv-runtime
 BIN := $(VENV)/bin
 RUNTIME_BIN := $(RUNTIME_VENV)/bin
 STAMP := .installed
-MADE_FROM := setup.cfg constraints.txt pyproject.toml
+MADE_FROM := setup.cfg constraints.txt tools/requirements.txt pyproject.toml
 
-.PHONY: demo test test-long lint venv runtime constraints
+.PHONY: demo test test-long lint venv runtime wheel audit constraints
 
 demo: venv
 	$(BIN)/python tools/demo.py
@@ -43,7 +45,8 @@ endef
 # A half-made environment has no stamp, so that it is completed the next time.
 $(VENV)/$(STAMP): $(MADE_FROM)
 	$(new_environment)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tools/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 # mediapipe is there for the model files in it and never imported: without what it requires.
@@ -53,11 +56,25 @@ $(RUNTIME_VENV)/$(STAMP): $(MADE_FROM)
 	$(RUNTIME_BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps mediapipe --editable .
 	touch $@
 
-# Needs uv. 3.10 is the oldest Python: what runs there has releases for the newer ones too, but for
+wheel: venv
+	$(BIN)/python tools/wheel.py
+
+# Needs pip-audit, and the network. What is known and does not concern us is in the list, with why.
+audit:
+	pip-audit --requirement tools/requirements.txt --require-hashes --disable-pip \
+	  $$(sed -n 's/^\([A-Z][A-Za-z0-9-]*\) .*/--ignore-vuln \1/p' tools/advisories.txt)
+
+# The versions, and with the hashes of all of their files. Needs uv. 3.10 is the oldest Python: what runs there has releases for the newer ones too, but for
 # one package, whose newer releases are for 3.10 alone.
 constraints:
+	head -n 2 tools/requirements.txt > requirements.new
+	uv pip compile setup.cfg --extra test --python-version 3.10 $(LISTED) | \
+	  sed "s/^backports-strenum==[^ ]*/& ; python_version < '3.11'/" >> requirements.new
+	echo backports-strenum==1.2.8 | uv pip compile - --python-version 3.11 --no-deps $(LISTED) | \
+	  sed "s/^backports-strenum==[^ ]*/& ; python_version >= '3.11'/" >> requirements.new
 	head -n 2 constraints.txt > constraints.new
-	uv pip compile setup.cfg --extra test --python-version 3.10 --no-header --no-annotate --quiet | \
-	  sed "s/^backports-strenum.*/& ; python_version < '3.11'\nbackports-strenum==1.2.8 ; python_version >= '3.11'/" \
-	  >> constraints.new
+	sed -n 's/^\([a-z].*[^ ]\) *\\$$/\1/p' requirements.new >> constraints.new
+	mv requirements.new tools/requirements.txt
 	mv constraints.new constraints.txt
+
+LISTED = --generate-hashes --no-header --no-annotate --quiet
