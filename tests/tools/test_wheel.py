@@ -16,7 +16,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from efld_tf import assets, files
 from tools import wheel
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_what_the_package_requires_without_its_tests() -> None:
