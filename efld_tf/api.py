@@ -54,8 +54,8 @@ def load(
       head: the landmark format of a run; None for its first.
       detector: the face detector: `both`, `short` (the fastest, for large faces), `full`, or a
         model file of one of them; None where boxes are always given.
-      min_face: side in pixels of the smallest face to look for; None for 40 or 1/50 of a photo, and
-        about 1/16 of a video's width.
+      min_face: side in pixels of the smallest face to look for; None for 40 or 1/50 of a photo's
+        longer side, whichever is more, and 1/16 of a video's; with `short` for 1/6 of both.
       min_score: least score of a detection, between 0 and 1; None for the detector's own.
       min_confidence: how sure the model must be of a face, from 0 to 1; None for 0.5. It cannot be
         given for models without a confidence.

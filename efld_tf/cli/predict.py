@@ -115,8 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--box-format", choices=("xyxy", "xywh"),
                         help="of --boxes (default: xyxy)")
     parser.add_argument("--min-face", type=common.number_within(8, math.inf), metavar="PIXELS",
-                        help="the smallest face to look for (default: 40 or 1/50 of a photo, and "
-                        "about 1/16 of a video's width)")
+                        help="the smallest face to look for; smaller ones take longer (default: "
+                        "40 or 1/50 of a photo's longer side, whichever is more, and 1/16 of a "
+                        "video's; with --detector short 1/6 of both)")
     parser.add_argument("--min-confidence", type=common.number_within(0, 1), metavar="SHARE",
                         help="how sure the model must be of a face, from 0 to 1; not for models "
                         "without a confidence, like synthetic (default: 0.5)")

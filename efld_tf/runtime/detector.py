@@ -109,7 +109,8 @@ class FaceDetector:
       min_score: the lowest score of a detection.
       min_face: side in pixels of the smallest face to look for. Where it is smaller than the model
         can find in the whole photo, tiles of the photo are searched too. None stands for 40 pixels
-        or 1/50 of the photo's longest side, whichever is more, and for no tiles with `short`.
+        or 1/50 of the photo's longest side, whichever is more, and with `short` for 0.16 of that
+        side, which needs no tiles.
     """
 
     def __init__(
@@ -189,9 +190,8 @@ class FaceDetector:
         height, width = image.shape[:2]
         longest = max(height, width)
         if smallest is None:
-            smallest = max(MIN_FACE, longest * MIN_FACE_SHARE)
-            if not self._architecture.tiled:
-                return detections
+            smallest = max(MIN_FACE, longest * MIN_FACE_SHARE) if self._architecture.tiled \
+                else longest * self._architecture.smallest
         # Each level halves the squares that are looked at.
         side = longest / 2
         while side * 2 * self._architecture.smallest > smallest:

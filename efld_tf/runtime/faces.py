@@ -27,8 +27,9 @@ class Face:
     Attributes:
       points: [N, 2] float32 in pixels of the image, pixel centres at whole numbers.
       schema: the name of their schema.
-      box: [4] float64, the detector's box (x0, y0, x1, y1) in pixels, or the one that was given;
-        while tracking, the tight box of the points.
+      box: [4] float64, (x0, y0, x1, y1) in pixels: in photos the detector's box, or the one that
+        was given; in videos, for which the detector does not run in every frame, the tight box of
+        the points.
       score: the detector's score, 0 to 1; 1 for a box that was given.
       confidence: 0 to 1, how sure it is that the points lie on a face. For a model that does not
         tell, it is 1, or 0 where the points are far from where the model looked.

@@ -63,10 +63,14 @@ class _Track:
     seen: float
     filter: OneEuroFilter = field(default_factory=OneEuroFilter)
 
-    def smoothed(self) -> Face:
-        box = tight_box(self.face.points)
-        size = float(max(box[2:] - box[:2]))
-        return replace(self.face, points=self.filter.update(self.face.points, self.seen, size))
+    def shown(self, smooth: bool) -> Face:
+        """The face with its number, smoothed or not, and the tight box of its points."""
+        points = self.face.points
+        if smooth:
+            box = tight_box(points)
+            size = float(max(box[2:] - box[:2]))
+            points = self.filter.update(points, self.seen, size)
+        return replace(self.face, points=points, box=tight_box(points).astype(np.float64))
 
 
 class FaceTracker:
@@ -107,8 +111,7 @@ class FaceTracker:
 
         Returns:
           The faces in the order of their numbers, `Face.track`, which a person keeps while
-          followed. `box` is the detector's in the frame where it found the face, and the tight box
-          of the unfiltered points from then on.
+          followed. `box` is the tight box of the points.
 
         Raises:
           EfldError: the time does not go on, or the image has another form.
@@ -122,7 +125,7 @@ class FaceTracker:
         wait = self._options.detect_seconds if self._tracks else self._options.search_seconds
         if lost or seconds - self._detected >= wait:
             self._detect(image)
-        return [self._shown(track) for track in sorted(self._tracks, key=_number)]
+        return [track.shown(self._options.smooth) for track in sorted(self._tracks, key=_number)]
 
     def _follow(self, image: Image) -> bool:
         """Moves every track to its place in this frame and returns whether one was lost."""
@@ -131,7 +134,7 @@ class FaceTracker:
         followed: list[_Track] = []
         # If two tracks end on one face, the surer one keeps it.
         for index in np.argsort(-confidence, kind="stable"):
-            track, box = self._tracks[index], tight_box(points[index]).astype(np.float64)
+            track = self._tracks[index]
             schema = track.face.schema
             others = np.array(
                 [extent(other.face.points, schema) for other in followed]).reshape(-1, 4)
@@ -139,8 +142,8 @@ class FaceTracker:
                     or (iou(extent(points[index], schema), others) > SAME_POINTS_IOU).any():
                 self._lost.append(track)
                 continue
-            track.face = replace(track.face, points=points[index], box=box,
-                                 confidence=float(confidence[index]))
+            track.face = replace(
+                track.face, points=points[index], confidence=float(confidence[index]))
             track.crop, track.seen = crops[index], self._seconds
             followed.append(track)
         lost = len(followed) < len(self._tracks)
@@ -169,9 +172,6 @@ class FaceTracker:
                 number = _number(self._lost.pop(lost_index))
             crop = self._landmarker.crop_around(face.points)
             self._tracks.append(_Track(replace(face, track=number), crop, self._seconds))
-
-    def _shown(self, track: _Track) -> Face:
-        return track.smoothed() if self._options.smooth else track.face
 
 
 def overlapped(face: Face, others: Sequence[Face]) -> int | None:

@@ -183,6 +183,20 @@ def test_a_panorama_larger_than_opencv_can_warp(photos: list[Path]) -> None:
     assert max(iou(box, np.array([d.box for d in found]))) > 0.5
 
 
+@pytest.mark.parametrize(("name", "smallest"), [("short", 0.16), ("full", 1 / 50)])
+def test_the_smallest_face_by_default_is_the_one_that_is_documented(
+    photos: list[Path], name: str, smallest: float
+) -> None:
+    scene = np.full((1600, 2000, 3), 90, np.uint8)
+    for photo, x, side in zip(photos[:2], (100, 1500), (1200, 200), strict=True):
+        scene[200 : 200 + side, x : x + side] = cv2.resize(
+            read_photo(photo, upright=True), (side, side), interpolation=cv2.INTER_AREA)
+    by_default = FaceDetector(name, min_face=None).detect(scene)
+    told = FaceDetector(name, min_face=smallest * 2000).detect(scene)
+    assert [d.box.tolist() for d in by_default] == [d.box.tolist() for d in told]
+    assert len(by_default) == 1 + (name == "full")
+
+
 def test_the_smallest_face_is_in_pixels_of_the_photo_however_large(
     monkeypatch: pytest.MonkeyPatch
 ) -> None:

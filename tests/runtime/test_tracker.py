@@ -121,13 +121,20 @@ def test_smoothing_calms_a_still_face(people: list[moving.Person]) -> None:
     assert runs[True] < 0.6 * runs[False]
 
 
-def test_boxes_and_confidence_go_with_the_points(people: list[moving.Person]) -> None:
-    following = tracker(Counting(), smooth=False)
-    image, _ = moving.frame([(people[0], 300, 100)])
-    following.update(image, 0.0)
-    face = following.update(image, STEP)[0]
-    assert np.allclose(face.box, [*face.points.min(axis=0), *face.points.max(axis=0)])
-    assert 0.5 <= face.confidence <= 1
+@pytest.mark.parametrize("smooth", [True, False])
+def test_boxes_and_confidence_go_with_the_points(
+    people: list[moving.Person], smooth: bool
+) -> None:
+    """In every frame: that in which the detector runs, those in which it does not."""
+    detector = Counting()
+    following = tracker(detector, smooth=smooth)
+    for index in range(4):
+        image, _ = moving.frame([(people[0], 300 + 5 * index, 100)])
+        (face,) = following.update(image, index * STEP)
+        np.testing.assert_array_equal(
+            face.box, [*face.points.min(axis=0), *face.points.max(axis=0)])
+        assert 0.5 <= face.confidence <= 1
+    assert detector.calls == 1
 
 
 def test_time_goes_on(people: list[moving.Person]) -> None:
