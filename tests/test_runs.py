@@ -53,7 +53,7 @@ def test_a_trained_model_is_to_be_exported_first(tmp_path: Path) -> None:
 def test_rounds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("round_10", "round_2", "round_x", "round_²"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / runs.VALIDATION_LOG).write_text('{"step": 5}\n')
+        (tmp_path / name / runs.VALIDATION_LOG).write_text('{"step": 5, "nme_percent": {}}\n')
     run = runs.Run(tmp_path, "ibug68", 5, 1.0)
     assert [entry["round"] for entry in run.history] == ["round_2", "round_10"]
 
