@@ -21,10 +21,11 @@ from efld_tf.text import shown
 Cell = str | int | float | None
 Row = Sequence[Cell]
 
+BROAD = 800  # pixels; wider charts cannot be read on a narrow screen as a whole
 # Of JPEGs: a face alone, and a sheet of many.
 _QUALITY, _SHEET_QUALITY = 85, 75
 _UNITS = {"_percent2": ", %²", "_percent": ", %"}
-_ABBREVIATIONS = {"nme": "NME", "ced": "CED", "auc": "AUC", "5px": "5 px"}
+_ABBREVIATIONS = {"nme": "NME", "5px": "5 px"}
 
 
 def words(key: str) -> str:
@@ -34,7 +35,8 @@ def words(key: str) -> str:
     for end, unit in _UNITS.items():
         if key.endswith(end):
             return words(key.removesuffix(end)) + unit
-    return " ".join(_ABBREVIATIONS.get(word, word) for word in key.split("_"))
+    split = key.replace("ced_auc", "CED-AUC").split("_")
+    return " ".join(_ABBREVIATIONS.get(word, word) for word in split)
 
 
 def told(value: Cell) -> str:
@@ -109,9 +111,12 @@ def _row(cells: Row) -> Markup:
 
 
 def chart(path: Path, caption: str) -> Markup:
-    """A drawn chart, of which the page has its own copy."""
-    return Markup('<figure class="chart"><img src="{}" alt="{}"><figcaption>{}</figcaption>'
-                  "</figure>").format(_embedded_file(path), shown(caption), shown(caption))
+    """A drawn chart, a PNG, which the page holds; a narrow screen scrolls wide ones."""
+    image = cv2.imread(str(path))[..., ::-1]
+    kind = "chart broad" if image.shape[1] > BROAD else "chart"
+    return Markup('<figure class="{}"><div class="wide"><img src="{}" alt="{}"></div>'
+                  "<figcaption>{}</figcaption></figure>").format(
+        kind, _embedded(path.read_bytes(), image), shown(caption), shown(caption))
 
 
 def faces(pictures: Iterable[tuple[Image, str, str]]) -> Markup:
@@ -124,13 +129,12 @@ def faces(pictures: Iterable[tuple[Image, str, str]]) -> Markup:
     return Markup('<div class="faces">\n{}\n</div>').format(listed)
 
 
-def _embedded_file(path: Path) -> str:
+def _embedded(png: bytes, image: Image) -> str:
     """A PNG as an address that holds it; as JPEG if it is made of photos.
 
     Curves and bars take more bytes as JPEG, and photos several times less.
     """
-    png = path.read_bytes()
-    jpeg = drawing.encoded(cv2.imread(str(path))[..., ::-1], ".jpg", _SHEET_QUALITY)
+    jpeg = drawing.encoded(image, ".jpg", _SHEET_QUALITY)
     return _data(jpeg, "jpeg") if 2 * len(jpeg) < len(png) else _data(png, "png")
 
 
