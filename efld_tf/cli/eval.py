@@ -150,6 +150,11 @@ def _check_report(arguments: argparse.Namespace) -> None:
     from efld_tf.evaluation import report  # A missing package is reported before the work.
 
     report.check_replaceable(arguments.report)
+    for name in ("output", "plots"):
+        place = getattr(arguments, name)
+        if place and place.resolve().is_relative_to(arguments.report.resolve()):
+            raise EfldError(f"--{name} {place}: expected a place outside of --report "
+                            f"{arguments.report}, which is replaced as a whole")
     if arguments.run and not runs.history(arguments.run):
         raise DataError(arguments.run, f"no run: it has no validations ({runs.VALIDATION_LOG})")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -62,8 +63,12 @@ def check_replaceable(folder: Path) -> None:
     """Refuses to replace anything but a report.
 
     Raises:
-      DataError: the path is a file, or a folder that holds anything that no report has.
+      DataError: the path is a file, or a folder that holds anything that no report has, or it
+        cannot be written.
     """
+    above = next(place for place in folder.absolute().parents if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise DataError(folder, f"cannot be written: {above} is not a folder to write to")
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}

@@ -228,8 +228,20 @@ def test_what_is_no_report_is_not_replaced(
     assert_error_line(capsys.readouterr().err, str(tmp_path / "site"), "--report")
     assert evaluate(*words, tmp_path / "site" / mine) == common.EXIT_BAD_INPUT
     assert_error_line(capsys.readouterr().err, str(tmp_path / "site" / mine), "--report")
+    assert evaluate(*words, tmp_path / "site" / mine / "deeper" / "page") == common.EXIT_BAD_INPUT
+    assert_error_line(capsys.readouterr().err, str(tmp_path / "site" / mine), "folder")
     assert [path.name for path in (tmp_path / "site").iterdir()] == [mine]
     assert (tmp_path / "site" / mine).read_bytes() == before
+
+
+@pytest.mark.parametrize(("option", "place"), [("--output", "page/r.json"), ("--plots", "page")])
+def test_other_results_are_not_put_into_it(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, place: str
+) -> None:
+    words = ["research", "--source", f"ibug:{faces}", "--report", tmp_path / "page"]
+    assert evaluate(*words, option, tmp_path / place) == common.EXIT_BAD_INPUT
+    assert_error_line(capsys.readouterr().err, option, str(tmp_path / place), "--report")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_earlier_report_beside_other_files_is_not_replaced(made: Path, tmp_path: Path) -> None:
