@@ -40,20 +40,29 @@ class Run(os.PathLike[str]):
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The validations in order: step, training loss and NME of every head, in percent.
+        """The validations in order; see `history`."""
+        return history(self.folder)
 
-        A run with self-training has those of all its rounds, each with its `round`.
-        """
-        rounds = {int(match[1]): path for path in self.folder.glob(ROUND)
-                  if (match := re.fullmatch("round_([0-9]{1,9})", path.name))}
-        return validation_history(self.folder) or [
-            {"round": path.name, **entry}
-            for _, path in sorted(rounds.items()) for entry in validation_history(path)
-        ]
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """The validations of a run in order: step, training loss and NME of every head, in percent.
+
+    A run with self-training has those of all its rounds, each with its `round`; the list is empty
+    before the first validation, and for a folder that is no run.
+
+    Raises:
+      DataError: a line is damaged.
+    """
+    rounds = {int(match[1]): path for path in folder.glob(ROUND)
+              if (match := re.fullmatch("round_([0-9]{1,9})", path.name))}
+    return validation_history(folder) or [
+        {"round": path.name, **entry}
+        for _, path in sorted(rounds.items()) for entry in validation_history(path)
+    ]
 
 
 def validation_history(folder: Path) -> list[dict[str, Any]]:
-    """The validations in a run's folder, as in `Run.history`; empty before the first one.
+    """The validations in a run's folder, as in `history`; empty before the first one.
 
     Raises:
       DataError: a line is damaged.
@@ -65,11 +74,29 @@ def validation_history(folder: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             entry = json.loads(line)
-            history.append({**entry, "step": int(entry["step"])})
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            step, loss = int(entry["step"]), entry.get("training_loss")
+            if not 0 <= step < 1 << 63:
+                raise ValueError("no number of a step")
+            history.append({
+                **entry,
+                "step": step,
+                "training_loss": None if loss is None else float(loss),
+                "nme_percent": {head: float(nme) for head, nme in entry["nme_percent"].items()},
+            })
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError,
+                RecursionError) as error:
             raise DataError(path, "a damaged validation: delete this line and those below",
                             number) from error
     return history
+
+
+def run_of(model: Path) -> Path | None:
+    """The run that a model's file comes from, by its place; None if it is in none.
+
+    That is the folder of a trained model, or the one around the bundle of an exported one.
+    """
+    places = model.resolve().parents[:1 if model.suffix == ".h5" else 2]
+    return next((place for place in places if history(place)), None)
 
 
 def path_of(value: object, name: str) -> Path:

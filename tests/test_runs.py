@@ -53,9 +53,34 @@ def test_a_trained_model_is_to_be_exported_first(tmp_path: Path) -> None:
 def test_rounds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("round_10", "round_2", "round_x", "round_²"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / runs.VALIDATION_LOG).write_text('{"step": 5}\n')
+        (tmp_path / name / runs.VALIDATION_LOG).write_text('{"step": 5, "nme_percent": {}}\n')
     run = runs.Run(tmp_path, "ibug68", 5, 1.0)
     assert [entry["round"] for entry in run.history] == ["round_2", "round_10"]
+
+
+@pytest.mark.parametrize("entry", [
+    '{"step": 5}', '{"step": 5, "nme_percent": 3}', '{"step": 5, "nme_percent": {"ibug51": "x"}}',
+    '{"step": 5, "nme_percent": {}, "training_loss": []}', '{"step": -1, "nme_percent": {}}',
+    '{"step": 1e300, "nme_percent": {}}', "[]",
+])
+def test_validations_are_numbers(tmp_path: Path, entry: str) -> None:
+    path = tmp_path / runs.VALIDATION_LOG
+    path.write_text('{"step": 4, "nme_percent": {"ibug51": 3}}\n' + entry)
+    with refuses("damaged", path=path, line=2):
+        runs.history(tmp_path)
+
+
+def test_the_run_of_a_model_is_around_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, line = tmp_path / "run", '{"step": 5, "nme_percent": {}}\n'
+    (run / "bundle" / "deeper").mkdir(parents=True)
+    models = [run / "best.h5", run / "a.tflite", run / "bundle" / "a.tflite"]
+    assert [runs.run_of(model) for model in models] == [None] * 3
+    (run / runs.VALIDATION_LOG).write_text(line)
+    assert [runs.run_of(model) for model in models] == [run] * 3
+    assert runs.run_of(run / "bundle" / "best.h5") is None  # a copy may be of any run
+    assert runs.run_of(run / "bundle" / "deeper" / "a.tflite") is None
+    monkeypatch.chdir(run / "bundle")
+    assert runs.run_of(Path("a.tflite")) == run
 
 
 def test_a_folder_of_several_models_is_told(tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ def test_it_measures_and_scores_the_same(small: Path, folder: Path) -> None:
     ("tensorflow", "eval", ["research", "--source", "packed:shards"]),
     ("tensorflow", "data", ["pack", "ibug:people", "shards"]),
     ("matplotlib", "eval", ["research", "--source", "ibug:people", "--plots", "plots"]),
+    ("markupsafe", "eval", ["research", "--source", "ibug:people", "--report", "page"]),
     ("matplotlib", "data", ["stats", "ibug:people"]),
     ("h5py", "data", ["show", "cofw:images.mat"]),
 ])  # fmt: skip

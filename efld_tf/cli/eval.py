@@ -33,8 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     predictor = api.predictor(arguments.model, head=arguments.head)
     if arguments.output:  # Another model's file is refused before the work.
         results.existing(arguments.output, results.describe_model(predictor.model))
+    if arguments.report:  # So is a damaged history of the run.
+        run = arguments.run or runs.run_of(predictor.model)
+    done = []
     for measured in _measured(arguments, predictor, _scenes(arguments)):
         _tell(arguments, measured)
+        done.append(measured)
+    if arguments.report:
+        from efld_tf.evaluation import report
+
+        say(f"report: {report.write(arguments.report, done, run)}")
     return None
 
 
@@ -120,6 +128,7 @@ def _tell(arguments: argparse.Namespace, measured: Measured) -> None:
 def _check(arguments: argparse.Namespace, exported: bool) -> None:
     """Refuses arguments that do not go together."""
     _check_detector(arguments, exported)
+    _check_report(arguments)
     if arguments.plots and arguments.plots.exists() and not arguments.plots.is_dir():
         raise EfldError(f"--plots {arguments.plots}: expected a folder, got a file")
     if arguments.plots:  # A missing matplotlib is reported before the work.
@@ -131,6 +140,23 @@ def _check(arguments: argparse.Namespace, exported: bool) -> None:
             raise EfldError("--slices, --robustness, --split and --threshold go with --source")
         if arguments.plots and not arguments.prior:
             raise EfldError("--plots goes with --source or --prior")
+
+
+def _check_report(arguments: argparse.Namespace) -> None:
+    if arguments.report is None:
+        if arguments.run:
+            raise EfldError("--run goes with --report")
+        return
+    from efld_tf.evaluation import report  # A missing package is reported before the work.
+
+    report.check_replaceable(arguments.report)
+    for name in ("output", "plots"):
+        place = getattr(arguments, name)
+        if place and place.resolve().is_relative_to(arguments.report.resolve()):
+            raise EfldError(f"--{name} {place}: expected a place outside of --report "
+                            f"{arguments.report}, which is replaced as a whole")
+    if arguments.run and not runs.history(arguments.run):
+        raise DataError(arguments.run, f"no run: it has no validations ({runs.VALIDATION_LOG})")
 
 
 def _check_detector(arguments: argparse.Namespace, exported: bool) -> None:
@@ -170,6 +196,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plots", type=Path, metavar="FOLDER",
                         help="where to draw CED, errors by landmark, faces, and what else is asked "
                         "for")
+    parser.add_argument("--report", type=Path, metavar="FOLDER",
+                        help="write a page of all that is measured, with its plots, the worst "
+                        "faces and the learning curve: FOLDER/index.html, to open and print")
+    parser.add_argument("--run", type=Path, metavar="RUN",
+                        help="whose learning curve the report has (default: the run in whose "
+                        "folder the model is)")
     parser.add_argument(
         "--slices", action="store_true",
         help="divide the faces by pose, opening of eyes and mouth, size, sharpness, brightness and "

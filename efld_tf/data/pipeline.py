@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from efld_tf.data import augment, shards
@@ -193,14 +194,43 @@ def validation_batches(
 
     The last batch may be smaller.
     """
+    return _as_given(_unchanged(sources, options, split).prefetch(1))
+
+
+def sample_batch(
+    sources: Sequence[PackedSource], options: BatchOptions, split: str = "validation"
+) -> dict[str, Any]:
+    """Faces in even steps through a split, as one element of `validation_batches` in NumPy.
+
+    They are the same every time: `options.batch_size`, or all if they are fewer. Only these are
+    decoded.
+
+    Raises:
+      EfldError: there is no source, or they were packed with different sizes or margins.
+      tf.errors.OpError: a face cannot be read.
+    """
+    total = sum(source.manifest.faces(split) for source in sources)
+    places = np.linspace(0, total - 1, min(options.batch_size, total)).astype(np.int64)
+    batches = _as_given(_unchanged(sources, options, split, places))
+    batch: dict[str, Any] = next(batches.as_numpy_iterator())
+    return batch
+
+
+def _unchanged(
+    sources: Sequence[PackedSource], options: BatchOptions, split: str,
+    places: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """Batches of a split's faces in order, without augmentation; `places` are those of a part."""
     pack = _common_pack(sources)
     dataset = _faces(sources[0], split, options)
     for source in sources[1:]:
         dataset = dataset.concatenate(_faces(source, split, options))
-    batches = _decoded(dataset, pack.size).batch(options.batch_size).map(
+    if places is not None:
+        dataset = dataset.enumerate().filter(lambda place, _: tf.reduce_any(place == places))
+        dataset = dataset.map(lambda _, face: face)
+    return _decoded(dataset, pack.size).batch(options.batch_size).map(
         lambda batch: _augmented(batch, options, pack.margin, AugmentOptions.none(), 0)
     )
-    return _as_given(batches.prefetch(1))
 
 
 def _as_given(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -109,16 +109,23 @@ class Evaluation(Measured):
 
     def draw(self, folder: Path) -> list[Path]:
         """Draws the cumulative error distribution, errors by point, worst and typical faces."""
+        from efld_tf.evaluation import plots
+
+        worst, sample = (folder / f"{name}.png" for name in ("worst", "sample"))
+        charts = self.charts(folder)
+        plots.predictions_sheet(worst, self, plots.worst(self))
+        plots.predictions_sheet(sample, self, plots.spread(self))
+        return [*charts, worst, sample]
+
+    def charts(self, folder: Path) -> list[Path]:
+        """Draws the cumulative error distribution and errors by point."""
         from efld_tf.evaluation import plots, point_plots
 
         label = "/".join(self.faces.source.split("/")[-2:])
-        ced, points, worst, sample = (
-            folder / f"{name}.png" for name in ("ced", "points", "worst", "sample"))
+        ced, points = (folder / f"{name}.png" for name in ("ced", "points"))
         plots.ced_plot(ced, {label: self})
         point_plots.points_plot(points, {label: self})
-        plots.predictions_sheet(worst, self, plots.worst(self))
-        plots.predictions_sheet(sample, self, plots.spread(self))
-        return [ced, points, worst, sample]
+        return [ced, points]
 
     @property
     def nme_percent(self) -> float:

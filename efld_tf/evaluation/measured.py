@@ -43,6 +43,10 @@ class Measured(Section):
         """Draws pictures of the results into a folder and returns their paths."""
         return []
 
+    def charts(self, folder: Path) -> list[Path]:
+        """Draws those pictures that a report shows as they are, and returns their paths."""
+        return self.draw(folder)
+
 
 def listed(summary: Mapping[str, Any]) -> str:
     """A summary with a line for each number, and for each region and value of an attribute."""

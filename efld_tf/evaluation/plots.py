@@ -48,17 +48,21 @@ def predictions_sheet(
     path: Path, evaluation: Evaluation, indices: Sequence[int], columns: int = 4
 ) -> None:
     """Draws predictions and truth of chosen faces on one sheet, captioned with their NME."""
-    tiles, captions = [], []
-    for index in indices:
-        tile = evaluation.faces.picture(index, TILE)
-        truth, predicted = (
-            points[index] * TILE - 0.5 for points in (evaluation.truth, evaluation.predicted)
-        )
-        tiles.append(drawing.draw_comparison(tile, truth, predicted, evaluation.schema))
-        captions.append(f"{100 * evaluation.nme[index]:.1f}%  {evaluation.faces.names[index]}")
+    tiles = [comparison(evaluation, index, TILE) for index in indices]
+    captions = [f"{100 * evaluation.nme[index]:.1f}%  {evaluation.faces.names[index]}"
+                for index in indices]
     sheet = drawing.contact_sheet(tiles, columns, TILE, captions)
     with atomic_path(path) as temporary:
         cv2.imwrite(str(temporary), sheet[..., ::-1])
+
+
+def comparison(evaluation: Evaluation, index: int, size: int) -> np.ndarray:
+    """A face's crop [size, size, 3] uint8 RGB with its truth and its prediction."""
+    picture = evaluation.faces.picture(index, size)
+    truth, predicted = (
+        points[index] * size - 0.5 for points in (evaluation.truth, evaluation.predicted)
+    )
+    return drawing.draw_comparison(picture, truth, predicted, evaluation.schema)
 
 
 def worst(evaluation: Evaluation, count: int = 16) -> list[int]:

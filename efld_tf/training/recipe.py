@@ -26,6 +26,7 @@ from efld_tf.landmarks import schemas
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 MAX_SEED = 2**31  # NumPy takes 32 bits; each round of self-training has the next one
+MOST_FACES = 64  # that TensorBoard shows
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class TrainingRecipe:
       checkpoint_interval: steps between checkpoints that a killed run resumes from.
       checkpoint_seconds: the longest time between them, if `log_interval` steps take less.
       log_interval: steps between updates of the progress line and of TensorBoard.
+      tensorboard_faces: held-out faces of the target head that TensorBoard shows after each
+        validation, with what is annotated and predicted; 0 for none.
       seed: of weights, order and augmentation; from 0 up to 2^31.
       devices: GPUs to train on, each with its share of every batch; None for all. Without a GPU,
         logical devices of the CPU.
@@ -129,6 +132,7 @@ class TrainingRecipe:
     checkpoint_interval: int = 500
     checkpoint_seconds: float = 60.0
     log_interval: int = 20
+    tensorboard_faces: int = 8
     seed: int = 1
     devices: int | None = None
     precision: str = "float32"
@@ -142,6 +146,9 @@ class TrainingRecipe:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise EfldError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        if not 0 <= self.tensorboard_faces <= MOST_FACES:
+            raise EfldError(f"tensorboard_faces: expected 0 up to {MOST_FACES}, got "
+                            f"{self.tensorboard_faces}")
         if not 0 <= self.seed <= MAX_SEED:
             raise EfldError(f"seed: expected 0 up to {MAX_SEED}, got {self.seed}")
         if not 0 <= self.warmup_steps < self.steps:

@@ -28,6 +28,9 @@ from efld_tf.runs import Run, validation_history
 from efld_tf.text import say, shown
 from efld_tf.training import averaging, devices, losses, run_folder, task
 from efld_tf.training.recipe import Recipe
+from efld_tf.training.validation_faces import ValidationFaces
+
+TENSORBOARD_FACES = "validation_faces"  # the tag of the picture
 
 
 def train(recipe: Recipe, *, progress: bool = True) -> Run:
@@ -128,6 +131,7 @@ class _Trainer:
         self.last_saved: str | None = None  # the path of the last checkpoint
         self.saved_at = time.monotonic()
         self.held = stopping.Held()
+        self.faces: ValidationFaces | None = None  # until the first validation
         strategy = devices.strategy(training.devices)
         self.runner = train_lib.OrbitExperimentRunner(
             distribution_strategy=strategy,
@@ -242,6 +246,20 @@ class _Trainer:
         run_folder.write_history(self.folder, [*validation_history(self.folder), entry])
         summary = ", ".join(f"{head} {value:.2f}%" for head, value in nme.items())
         self._say(f"step {step}: validation NME {summary}")
+        if self.recipe.training.tensorboard_faces:
+            self._show_faces(step)
+
+    def _show_faces(self, step: int) -> None:
+        """Shows TensorBoard what the validated weights predict for a few held-out faces."""
+        summaries = self.runner.controller.eval_summary_manager
+        try:
+            self.faces = self.faces or ValidationFaces(self.task)
+            sheet = self.faces.sheet(self.task.average or self.runner.trainer.model)
+            with summaries.summary_writer().as_default():
+                tf.summary.image(TENSORBOARD_FACES, sheet[None], step=step)
+            summaries.flush()
+        except (RuntimeError, tf.errors.OpError) as error:
+            raise self._stopped(error) from error
 
     def _say(self, line: str) -> None:
         self.bar.write(shown(line), file=sys.stderr)

@@ -26,7 +26,7 @@ DIFFERENCES = 3  # the most differences of two recipes that a message lists
 # What may differ when a run goes on; with self-training, later rounds build on the steps.
 MAY_CHANGE = frozenset({"training.validation_interval", "training.checkpoint_interval",
                         "training.checkpoint_seconds", "training.log_interval",
-                        "training.devices"})
+                        "training.devices", "training.tensorboard_faces"})
 STEPS = "training.steps"
 
 

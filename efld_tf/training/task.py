@@ -113,7 +113,7 @@ class LandmarkTask(base_task.Task):
             batches = pipeline.validation_batches(self.sources, options)
         return batches.map(lambda batch: (batch.pop("image"), batch))
 
-    def _distance(self, head: str, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def distance(self, head: str, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """The normalising distance [B] of a head's faces, or the mean face's if it is unknown."""
         normaliser = schemas.get(head).normaliser
         usual = normaliser.distance(np.array(self.spec.heads[head].mean_shape))
@@ -134,7 +134,7 @@ class LandmarkTask(base_task.Task):
         model_outputs = _float32(model_outputs)
         for head, recipe in self.recipe.heads.items():
             points, mask, codec = labels["points"][head], labels["mask"][head], self._codecs[head]
-            distance = self._distance(head, points, mask)
+            distance = self.distance(head, points, mask)
             loss = self._loss(model_outputs[head], codec.encode(points, mask), mask, distance)
             for level in self._levels:
                 target = self.spec.architecture.grid(level).encode(codec, points, level)
@@ -158,6 +158,10 @@ class LandmarkTask(base_task.Task):
         measured = self.spec.heads if training else validated_heads(self.sources)
         return [tf_keras.metrics.Mean(f"nme_{h}") for h in self.recipe.heads if h in measured]
 
+    def predictions(self, head: str, outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The points [B, N, 2] of a head, in the image's unit square, from a model's outputs."""
+        return self._codecs[head].decode(_float32(outputs)[head])
+
     def process_metrics(
         self,
         metrics: list[tf_keras.metrics.Metric],
@@ -166,12 +170,11 @@ class LandmarkTask(base_task.Task):
         **kwargs: object,
     ) -> None:
         """Updates each head's NME with the faces that are annotated in its format."""
-        model_outputs = _float32(model_outputs)
         for metric in metrics:
             head = metric.name.removeprefix("nme_")
             points, mask = labels["points"][head], labels["mask"][head]
-            predicted = self._codecs[head].decode(model_outputs[head])
-            nme = losses.nme(predicted, points, mask, self._distance(head, points, mask))
+            predicted = self.predictions(head, model_outputs)
+            nme = losses.nme(predicted, points, mask, self.distance(head, points, mask))
             metric.update_state(100.0 * nme, sample_weight=tf.reduce_max(mask, axis=-1))
 
 

@@ -138,7 +138,11 @@ def test_results_of_the_commands_come_together(folder: Path, model: Path) -> Non
 def test_float_and_int8_are_evaluated_alike(folder: Path, model: Path) -> None:
     figures = {}
     for name, what in (("float", "runs/tiny"), ("int8", model)):
-        run(folder, "eval", what, "--source", "ibug:test", "--output", f"{name}.json", "--quiet")
+        run(folder, "eval", what, "--source", "ibug:test", "--output", f"{name}.json",
+            "--report", f"{name}_page", "--quiet")
+        page = (folder / f"{name}_page" / "index.html").read_text()
+        assert page.count("Run tiny, 1 validation;") == 2  # a picture's text, and its caption
+        assert ("<dt>step</dt><dd>30</dd>" in page) == (name == "float")
         evaluation = json.loads((folder / f"{name}.json").read_text())["evaluation"]
         figures[name] = evaluation["nme_interocular_percent"]
     assert figures["int8"] == pytest.approx(figures["float"], abs=0.3)

@@ -104,6 +104,20 @@ def test_validation_goes_through_all_held_out_faces_once(sources) -> None:
     np.testing.assert_array_equal(batches[0]["image"], again[0]["image"])
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 1000])
+def test_a_sample_goes_through_all_held_out_faces_in_even_steps(sources, count: int) -> None:
+    whole = take(pipeline.validation_batches(sources, options(batch_size=1000)), 1)[0]
+    total = len(whole["image"])
+    places = {1: [0], 2: [0, total - 1], 1000: list(range(total))}.get(
+        count, [step * (total - 1) // 4 for step in range(5)])
+    for _ in range(2):
+        sample = pipeline.sample_batch(sources, options(batch_size=count))
+        np.testing.assert_array_equal(sample["image"], whole["image"][places])
+        for head in HEADS:
+            for part in ("points", "mask"):
+                np.testing.assert_array_equal(sample[part][head], whole[part][head][places])
+
+
 def test_no_thread_tunes_what_is_parallel(sources) -> None:
     # It may sleep on for a minute when an iterator is dropped; a finished training waited for it.
     for batches in (pipeline.training_batches, pipeline.validation_batches):

@@ -62,6 +62,8 @@ def test_a_warm_up_comes_before_the_drops(tmp_path: Path) -> None:
                         "[0.5, 0.5]")),
         ("learning_rate_drops=0.5", ["list", 0.5]),
         ("weight_average=1", [0, 1, 1.0]),
+        ("tensorboard_faces=65", [0, 64, 65]),
+        ("tensorboard_faces=-1", [0, 64, -1]),
         ("weight_average=-0.1", [0, 1, -0.1]),
         ("precision=int8", [*map(repr, recipe.PRECISIONS), "'int8'"]),
         ("devices=0", ["batch_size", 8, 0]),
