@@ -217,9 +217,6 @@ class _Reader:
     def _points(
         self, rows: np.ndarray, schema: str, places: list[int]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        absent = np.isnan(rows[:, :2])
-        if (absent.any(axis=1) != absent.all(axis=1)).any():
-            raise DataError(self.path, "a keypoint has x or y alone")
         told = np.nan_to_num(rows[:, 2])
         if self.meaning != BY_NOTHING and (wrong := told[~np.isin(told, (0, 1, 2))]).size:
             raise DataError(self.path, f"expected 0, 1 or 2 as v of a keypoint, got {wrong[0]:g}; "

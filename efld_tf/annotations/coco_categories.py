@@ -38,7 +38,7 @@ def categories_of(content: dict[str, Any], path: Path, by_name: bool) -> Categor
 
     Raises:
       DataError: the names of a category's keypoints are no texts or numbers, or seem to be in
-        another field than `keypoints`.
+        another field than `keypoints`, or two categories have the same id.
     """
     result: dict[Id | None, Category] = {}
     listed = content.get("categories")
@@ -51,7 +51,9 @@ def categories_of(content: dict[str, Any], path: Path, by_name: bool) -> Categor
         if not isinstance(keypoints, list) or not all(isinstance(k, str | int) for k in keypoints):
             raise DataError(path, f"category {parsing.shorten(str(number))}: expected the names of "
                                   "points as 'keypoints'")
-        result[number] = Category(str(category.get("name", number)), tuple(map(str, keypoints)))
+        found = Category(str(category.get("name", number)), tuple(map(str, keypoints)))
+        if result.setdefault(number, found) != found:
+            raise DataError(path, f"two categories have the id {parsing.shorten(str(number))}")
     if by_name and not any(category.keypoints for category in result.values()):
         for item in (content, *listed):
             _check_fields(item, path)

@@ -30,7 +30,7 @@ def load(
     Raises:
       DataError: `path` is not a readable file of that layout.
     """
-    content = json_values.load(path, hook=hook)
+    content = json_values.load(path, hook)
     if not isinstance(content, dict):
         raise DataError(path, "expected an object with the lists 'images' and 'annotations'")
     for key in ("images", "annotations"):

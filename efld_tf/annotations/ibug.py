@@ -74,8 +74,10 @@ def read_folder(
         raise DataError(path, "expected a folder with .pts files and their images")
     columns: Counter[str] = Counter()
     unreadable: list[DataError] = []
-    found = listing.files(path, [".pts"], unreadable=unreadable)
+    backups: list[Path] = []
+    found = listing.files(path, [".pts"], unreadable=unreadable, backups=backups)
     yield from unreadable
+    yield from listing.backups_left_out(backups)
     for folder, group in groupby(found, key=lambda file: file.parent):
         files = [*group]
         place = folder if images is None else images / folder.relative_to(path)

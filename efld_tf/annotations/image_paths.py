@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -93,24 +94,28 @@ def relative_name(
 
 
 def find_image(folders: Sequence[Path], name: str, path: Path, line: int | None = None) -> Path:
-    """The image `name` (from `relative_name`) in the first of `folders` that has it.
+    """The image `name` (from `relative_name`) in the folder of `folders` that has it.
 
     If none has it, a single one whose name differs in upper case or composed letters is taken, and
     then that of the name with its `%20` and the like decoded, as in addresses.
 
     Raises:
       DataError: no folder has it; the message names its place in the first folder, and images of
-        nearly that name.
+        nearly that name. Or several have it, and the files differ.
     """
     near: list[Path] = []
     for reading in _readings(name, path, [*folders]):
+        images: list[Path] = []
         for folder in folders:
-            candidate = folder / reading
-            try:
-                if candidate.is_file():
-                    return candidate
-            except OSError:  # the name is too long for the file system
-                continue
+            with contextlib.suppress(OSError):  # the name is too long for the file system
+                images += [folder / reading] if (folder / reading).is_file() else []
+        for other in images[1:]:
+            if not filecmp.cmp(images[0], other, shallow=False):
+                both = " and ".join(shorten(str(image), 200) for image in (images[0], other))
+                raise DataError(path, f"the image may be {both}, which differ: say with images= in "
+                                      "which folder it is", line)
+        if images:
+            return images[0]
         for folder in folders:
             found = _nearly(folder, PurePosixPath(reading).parts)
             if len(found) == 1 and not near:

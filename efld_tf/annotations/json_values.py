@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,40 +23,38 @@ MAX_FILE_BYTES = 1 << 30
 Hook = Callable[[dict[str, Any]], Any]
 
 
-def load(path: Path, *, unique: bool = False, hook: Hook | None = None) -> Any:
+def load(path: Path, hook: Hook | None = None) -> Any:
     """The content of a JSON file, read at once.
 
     Args:
-      unique: whether a key that occurs twice in an object is refused; JSON keeps the last.
       hook: makes what is kept of each object, so that a large file does not fill the memory.
 
     Raises:
-      DataError: the file cannot be read, is larger than `MAX_FILE_BYTES`, or is not JSON.
+      DataError: the file cannot be read, is larger than `MAX_FILE_BYTES`, or is not JSON, or an
+        object in it has two values for a key, of which JSON keeps the last.
     """
-    return parse(parsing.read_bytes(path, MAX_FILE_BYTES), path, unique=unique, hook=hook)
+    return parse(parsing.read_bytes(path, MAX_FILE_BYTES), path, hook=hook)
 
 
 def parse(
-    text: str | bytes, path: Path, line: int | None = None, *, unique: bool = False,
-    hook: Hook | None = None,
-) -> Any:  # fmt: skip
+    text: str | bytes, path: Path, line: int | None = None, hook: Hook | None = None
+) -> Any:
     """The value of a JSON text, which is the whole file or its line `line`.
 
-    `unique` and `hook`, of which only one may be given, are those of `load`.
-
-    Raises:
-      DataError: the text is not JSON, or has a key twice, see `load`.
+    Args and errors are as in `load`.
     """
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> Any:
         result = dict(pairs)
         if len(result) < len(pairs):
-            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise DataError(path, f"{parsing.shorten(twice)} stands twice", line)
-        return result
+            for key, value in pairs:
+                # NaN, which differs from itself, is one object in a pair of the result.
+                if value is not result[key] and value != result[key]:
+                    raise DataError(path, f"{parsing.shorten(key)} stands twice", line)
+        return result if hook is None else hook(result)
 
     try:
-        return json.loads(text, object_hook=hook, object_pairs_hook=once if unique else None)
+        return json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise DataError(path, f"not valid JSON: {error.msg}", line or error.lineno) from error
     except UnicodeDecodeError as error:

@@ -9,7 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from efld_tf.annotations.format import Note
+from efld_tf.annotations.parsing import shorten
 from efld_tf.errors import DataError
+from efld_tf.text import counted
 
 # Files that may be photos. Those of a kind that cannot be decoded give an error that says so.
 IMAGE_SUFFIXES = (
@@ -23,7 +26,7 @@ SIDE_FOLDERS = (
     "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found",
     "thumbs", "thumbnails",
 )  # fmt: skip
-BACKUP_ENDS = ("~", "#", ".bak", ".orig", ".tmp", ".swp")
+BACKUP_ENDS = ("~", ".bak", ".orig", ".tmp", ".swp")
 
 
 def is_side_file(name: str) -> bool:
@@ -39,7 +42,7 @@ def is_side_file(name: str) -> bool:
 
 def files(
     folder: Path, suffixes: Sequence[str], *, deep: bool = True,
-    unreadable: list[DataError] | None = None,
+    unreadable: list[DataError] | None = None, backups: list[Path] | None = None,
 ) -> list[Path]:  # fmt: skip
     """The files of a folder that end in one of `suffixes` (in lower case), sorted by path.
 
@@ -50,6 +53,7 @@ def files(
       deep: whether to look into sub-folders, too.
       unreadable: gets an error for each sub-folder that cannot be read; without it, the first is
         raised.
+      backups: gets the files that would be among them but for names as those of backups.
 
     Raises:
       DataError: the folder, or one in it, cannot be read.
@@ -68,12 +72,23 @@ def files(
             continue
         for entry in entries:
             if is_side_file(entry.name):
+                if backups is not None and not entry.name.startswith((".", "~$")) \
+                        and entry.name.lower().endswith(tuple(suffixes)):
+                    backups.append(place / entry.name)
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders += [place / entry.name] if deep else []
             elif entry.name.lower().endswith(tuple(suffixes)):
                 found.append(place / entry.name)
     return sorted(found)
+
+
+def backups_left_out(backups: Sequence[Path]) -> list[Note]:
+    """A note on files that `files` took for backups, if there are any."""
+    if not backups:
+        return []
+    return [Note(f"left out: {counted(len(backups), 'file')} by names of backups, such as "
+                 f"{shorten(min(backups).name)}")]
 
 
 def images_by_stem(

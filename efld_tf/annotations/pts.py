@@ -150,6 +150,9 @@ def _values(path: Path, schemas: Mapping[int, str]) -> np.ndarray:
         raise DataError(path, f"the file ends after {len(rows)} of {count} points")
     if len(rows) != count:
         raise DataError(path, f"expected {count} points, got {len(rows)}", number)
+    if further := next((number for number, text in lines if text.strip()), None):
+        raise DataError(path, "expected the end of the file after '}': a second face has a file of "
+                              "its own, NAME_1.pts", further)
     return np.array(rows)
 
 

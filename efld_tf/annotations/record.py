@@ -95,19 +95,21 @@ def checked_points(
     """`values` as [N, 2] float32 of that schema.
 
     Args:
-      missing: whether to accept NaN for points that are not annotated (both values of such a point
-        become NaN).
+      missing: whether to accept NaN, NaN for points that are not annotated.
 
     Raises:
-      DataError: the number of values is not 2 N, one is not finite, or all points are missing.
+      DataError: the number of values is not 2 N, one is not finite, a point has one of x and y
+        alone, or all points are missing.
     """
     expected = schemas.get(schema).num_points
     if values.size != 2 * expected:
         raise DataError(path, f"expected {expected} points, got {values.size / 2:g}", line)
     points = np.array(values, dtype=np.float32).reshape(expected, 2)
     if missing:
-        absent = np.isnan(points).any(axis=-1)
-        points[absent] = np.nan
+        absent = np.isnan(points)
+        if (half := absent[:, 0] != absent[:, 1]).any():
+            name = schemas.get(schema).names[int(np.argmax(half))]
+            raise DataError(path, f"the point {name} has one of x and y alone", line)
         if absent.all():
             raise DataError(path, "no point is annotated", line)
         if np.isinf(points).any():

@@ -14,6 +14,7 @@ from efld_tf.annotations import (
     aflw,
     aflw2000,
     asf,
+    axes,
     celeba,
     coco,
     coco_wholebody,
@@ -288,11 +289,19 @@ def read(
         raise no_face(source, notes)
     if len(schema_names) > 1:
         several = ", ".join(schema_names)
-        raise EfldError(f"source {source}: annotations of several schemas: {several}")
+        raise EfldError(f"source {source}: annotations of several schemas: {several}"
+                        + _common_schema(schema_names))
     if schemas.get(schema_names[0]).flip is None:
         notes.append(infer_flip(records))
     notes += _count_note(source, len(records) + len(skipped) + len(excluded))
     return Annotations(source, schema_names[0], records, skipped, frozenset(excluded), notes)
+
+
+def _common_schema(names: Sequence[str]) -> str:
+    """The option that makes faces of several schemas alike, for a message; "" if there is none."""
+    known = [{name, *schemas.get(name).subsets, *schemas.get(name).conversions} for name in names]
+    common = sorted(set.intersection(*known))
+    return f"; say convert={common[0]} to read all of them as that" if common else ""
 
 
 def no_face(source: Source, notes: Sequence[str] = ()) -> EfldError:
@@ -393,6 +402,10 @@ def _checked(
             item = placer.place(replace(item, key=key), folder / key)
         except DataError as error:
             yield error
+            continue
+        if order := axes.other_order(item.points):
+            yield DataError(folder / key, f"its coordinates seem to stand in another order than "
+                                          f"they are read in: {order}")
             continue
         copies.add(image, item)
         if convert is not None:

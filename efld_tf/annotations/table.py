@@ -182,12 +182,13 @@ def _check_no_header(row: Row, first: list[str], columns: Columns, path: Path) -
     line, cells = row
     if len(cells) != len(first) or cells == first:
         return
-    words = [cells[i] for i in columns.coordinates if re.match(r"[A-Za-z_]", cells[i])
+    words = [i for i in columns.coordinates if re.match(r"[A-Za-z_]", cells[i])
              and not is_missing(cells[i])]
     if 2 * len(words) > len(columns.coordinates):
-        raise DataError(path, f"another header, with {parsing.shorten(words[0])} in the place of "
-                              f"{parsing.shorten(first[cells.index(words[0])])}: give the lines "
-                              "from here on as a table of their own", line)
+        other = next(i for i in range(len(cells)) if cells[i] != first[i])
+        raise DataError(path, f"another header, with {parsing.shorten(cells[other])} in the place "
+                              f"of {parsing.shorten(first[other])}: give the lines from here on as "
+                              "a table of their own", line)
 
 
 def _record(

@@ -107,15 +107,15 @@ def counted(count: int, image: int, schema: str, order: str) -> Columns:
 
 
 def image_column(header: Sequence[str], cells: Sequence[str], suffixes: Sequence[str]) -> int:
-    """The place of the image's name: by the header, or by the first line that ends like one."""
+    """The place of the image's name: by the header and by the first line, whose cell ends like one.
+
+    Of several columns that are called so, such as an id and a path, it is the one whose cell does.
+    """
     simple = [cleaned(name) for name in header]
-    for name in IMAGES:
-        if name in simple:
-            return simple.index(name)
-    for place, cell in enumerate(cells):
-        if cell.lower().endswith(tuple(suffixes)):
-            return place
-    return 0
+    called = [simple.index(name) for name in IMAGES if name in simple]
+    ending = [place for place, cell in enumerate(cells) if cell.lower().endswith(tuple(suffixes))]
+    both = [place for place in called if place in ending]
+    return (both or called or ending or [0])[0]
 
 
 def counts_lines(name: str) -> bool:

@@ -148,7 +148,7 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 def _tree(path: Path) -> Any:
     try:
-        return json_values.parse(parsing.read_bytes(path, MAX_BYTES), path, unique=True)
+        return json_values.parse(parsing.read_bytes(path, MAX_BYTES), path)
     except DataError as error:
         raise DataError(path, f"not a manifest of packed faces: {error.reason}") from error
 

@@ -34,7 +34,7 @@ def read_boxes(path: Path, form: str = "xyxy") -> dict[str, Floats]:
     """
     if form not in FORMATS:
         raise EfldError(f"boxes: expected {' or '.join(FORMATS)}, got {form!r}")
-    tree = json_values.load(Path(path), unique=True)
+    tree = json_values.load(Path(path))
     if not isinstance(tree, dict):
         raise DataError(path, 'expected an object {"IMAGE": [[x0, y0, x1, y1], ...], ...}')
     result: dict[str, Floats] = {}

@@ -15,6 +15,7 @@ from tests.annotations.writers import some_points, write_image
 from tests.errors import assert_refusal, assert_told, refuses
 
 POINTS = some_points(68)
+OWN = schemas.get("ibug68").names
 
 
 def _annotation(flags: int | list[int] = 1, **fields: Any) -> dict[str, Any]:
@@ -207,7 +208,7 @@ def _changed(place: int, value: Any) -> list[Any]:
         (_annotation(keypoints=_changed(4, "nine")), [7, "keypoints", "str"]),
         (_annotation(keypoints=_changed(4, True)), [7, "keypoints", "bool"]),
         (_annotation(keypoints=_changed(4, 10**400)), [7, "keypoints", "NaN", "large"]),
-        (_annotation(keypoints=_changed(4, float("nan"))), [7, "keypoint", "x or y"]),
+        (_annotation(keypoints=_changed(4, float("nan"))), [7, OWN[1], "alone"]),
         (_annotation(keypoints=_changed(5, 3)), [7, "keypoint", "v", 0, 1, 2]),
         (_annotation(image_id=4), [7, "image", "id", 4]),
         (_annotation(image_id=[3]), [7, "image", "id", "[3]"]),
@@ -266,7 +267,6 @@ def _with_categories(path: Path, *categories: Any) -> Path:
 
 
 SORTED = sorted(str(i) for i in range(68))
-OWN = schemas.get("ibug68").names
 
 
 @pytest.mark.parametrize(
@@ -465,6 +465,25 @@ def test_images_whose_names_differ_in_upper_case_alone(tmp_path: Path) -> None:
     path = _write(tmp_path, _annotation(), _annotation(image_id=4), images=images)
     write_image(tmp_path / "sub" / "A.jpg")
     assert [record.image.name for record in coco.read(path)] == ["a.jpg", "A.jpg"]
+
+
+def test_two_categories_of_one_id_are_refused(tmp_path: Path) -> None:
+    """Their keypoints may stand in other orders."""
+    path = _with_categories(_write(tmp_path, _named(SORTED)), {"id": 1, "keypoints": SORTED},
+                            {"id": 1, "keypoints": [*OWN]})
+    with refuses("categories", 1, path=path):
+        list(coco.read(path))
+
+
+def test_two_lists_under_one_key_are_refused(tmp_path: Path) -> None:
+    """Of which JSON keeps the last; twice the same is no loss."""
+    path = _write(tmp_path, _annotation())
+    text = path.read_text()
+    path.write_text(text[:-1] + ', "images": ' + json.dumps(json.loads(text)["images"]) + "}")
+    assert len(list(coco.read(path))) == 1
+    path.write_text(text[:-1] + ', "annotations": []}')
+    with refuses("'annotations'", "twice", path=path):
+        list(coco.read(path))
 
 
 def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def _replaced(line: int, text: str) -> str:
         (_replaced(2, "n_points: 51"), 55, ["}", 51]),
         (_replaced(2, ""), None, ["n_points: 68", 51, None]),
         (_replaced(3, "version: 1"), 4, ["version: 1"]),
+        (ibug_text(some_points(68)) * 2, 73, ["}", "NAME_1.pts"]),
         ("", None, ["{"]),
         ("x" * 20000, 1, ["version: 1"]),
         ("version: 1\n" * 10000, None, ["bytes", 65536, 110000]),

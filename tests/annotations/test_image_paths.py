@@ -207,6 +207,18 @@ def test_the_exact_name_goes_first_and_doubt_is_refused(tmp_path: Path) -> None:
         image_paths.find_image([tmp_path], "a.JPG", FILE, 2)
 
 
+def test_images_of_one_name_in_two_folders(tmp_path: Path) -> None:
+    """Unless they are copies, nothing tells which is meant."""
+    folders = [tmp_path, tmp_path / "images"]
+    folders[1].mkdir()
+    for folder in folders:
+        (folder / "a.jpg").write_bytes(b"one")
+    assert image_paths.find_image(folders, "a.jpg", FILE) == tmp_path / "a.jpg"
+    (folders[1] / "a.jpg").write_bytes(b"two")
+    with refuses(tmp_path / "a.jpg", tmp_path / "images/a.jpg", "images=", path=FILE, line=2):
+        image_paths.find_image(folders, "a.jpg", FILE, 2)
+
+
 def test_a_near_name_is_said(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b/Face.jpeg").touch()

@@ -33,6 +33,16 @@ def test_side_files_are_no_annotations(tmp_path: Path, name: str) -> None:
         write_image(path.parent / "a.jpg")
         found = sources.read(f"ibug:{tmp_path}")
         assert [record.key for record in found.records] == ["a.jpg"]
+        # What may be the user's own is counted.
+        told = name in ("#a.pts#", "#a.pts", "a~.pts", "a.bak.pts") and name.endswith(".pts")
+        assert [repr(name) in note for note in found.notes] == [True] * told
+
+
+@pytest.mark.parametrize("name", ["C#", "a~b", "photo.bak.2", "tmp"])
+def test_names_that_only_look_like_those_of_side_files(tmp_path: Path, name: str) -> None:
+    write_image(tmp_path / f"{name}.jpg")
+    (tmp_path / f"{name}.pts").write_text(ibug_text(some_points(68)))
+    assert [r.key for r in sources.read(f"ibug:{tmp_path}").records] == [f"{name}.jpg"]
 
 
 def test_side_files_are_no_photos(tmp_path: Path) -> None:

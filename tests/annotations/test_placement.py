@@ -16,7 +16,14 @@ from efld_tf.annotations.placement import BEYOND, RESIZED, TINY, TURNED, UNITS, 
 from efld_tf.annotations.record import FaceRecord
 from tests.annotations import placed
 from tests.annotations.turned import STORED, stored_points, write_turned
-from tests.annotations.writers import dlib_box, dlib_text, ibug_text, numbers, write_image
+from tests.annotations.writers import (
+    dlib_box,
+    dlib_text,
+    ibug_text,
+    numbers,
+    some_points,
+    write_image,
+)
 from tests.errors import assert_refusal, assert_told, refuses
 
 ORIENTATIONS = [*STORED][1:]
@@ -245,7 +252,7 @@ def test_a_source_of_tiny_faces_is_refused_as_a_whole(tmp_path: Path, side: int)
 def test_a_header_that_cannot_be_read_leaves_the_face_alone(tmp_path: Path) -> None:
     """Its image is an error of its own, when it is decoded."""
     (tmp_path / "a.jpg").write_bytes(b"no image")
-    source = placed.write("csv", tmp_path, np.arange(136).reshape(68, 2) * 3.0, None)
+    source = placed.write("csv", tmp_path, some_points(68) * 3.0, None)
     assert len(sources.read(source).records) == 1
     with refuses("size"):
         sources.read(placed.with_option(source, "normalised=true"))

@@ -249,3 +249,13 @@ def test_names_of_images_on_another_computer(tmp_path: Path, reader: str, start:
     np.testing.assert_allclose(record.points, points, atol=1e-3)
     (record,) = sources.read(f"{source}prefix={start}").records
     assert record.image == image
+
+
+def test_several_schemas_and_the_option_that_makes_them_alike(tmp_path: Path) -> None:
+    for count in (51, 68):
+        write_image(tmp_path / f"{count}.jpg")
+        (tmp_path / f"{count}.pts").write_text(ibug_text(some_points(count)))
+    with refuses("ibug51", "ibug68", "convert=ibug51"):
+        sources.read(f"ibug:{tmp_path}")
+    found = sources.read(f"ibug:{tmp_path}?convert=ibug51")
+    assert (found.schema, len(found.records)) == ("ibug51", 2)

@@ -32,6 +32,15 @@ def test_columns_by_their_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(record.points, POINTS, atol=1e-4)
 
 
+@pytest.mark.parametrize("header", ["image,path", "path,image", "image_id,file_name"])
+def test_of_an_id_and_a_path_the_path_names_the_image(tmp_path: Path, header: str) -> None:
+    both = "a.jpg,17" if header == "path,image" else "17,a.jpg"
+    path = write_table(tmp_path, f"{header},{','.join(NAMES)}", f"{both},{numbers(POINTS, ',')}")
+    record, note = table.read(path, schema=SCHEMA)
+    assert record.image == tmp_path / "a.jpg"
+    assert_told(note.text, "left out", "'image_id'" if "image_id" in header else "'image'")
+
+
 def test_other_columns_are_left_out_and_named(tmp_path: Path) -> None:
     cells = renamed("N_A", POINT_NAMES) | {"pupil_x": "50", "pupil_y": "60"}
     header = ["Unnamed: 0", "age", "file_name", *cells, "comment"]

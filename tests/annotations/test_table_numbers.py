@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from efld_tf.annotations import table
 from efld_tf.annotations.record import FaceRecord
+from efld_tf.landmarks import schemas
 from tests.annotations.tables import (
     HEADER,
     LINES,
@@ -78,10 +79,13 @@ def test_thousands_separators_after_the_first_rows(
 
 @pytest.mark.parametrize("cell", ["", "nan", "NaN", "-nan", "NA", "<NA>", "None", "#N/A"])
 def test_points_that_are_not_annotated(tmp_path: Path, cell: str) -> None:
-    path = write_table(tmp_path, HEADER, f"a.jpg,1,2,3,{cell},5,6,7,8,9,10")
-    (record,) = table.read(path, schema=SCHEMA)
+    path = write_table(tmp_path, HEADER, f"a.jpg,1,2,{cell},{cell},5,6,7,8,9,10",
+                       f"a.jpg,1,2,3,{cell},5,6,7,8,9,10", f"a.jpg,1,2,4,5,6,7,8,9,10,{cell}")
+    record, half, shifted = table.read(path, schema=SCHEMA)
     assert np.isnan(record.points[1]).all()
     np.testing.assert_array_equal(record.points[[0, 2]], [[1, 2], [5, 6]])
+    assert_refusal(half, schemas.get(SCHEMA).names[1], "alone", path=path, line=3)
+    assert_refusal(shifted, schemas.get(SCHEMA).names[4], "alone", path=path, line=4)
 
 
 @given(

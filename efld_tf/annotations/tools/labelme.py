@@ -87,8 +87,10 @@ def read(
     pictures: list[Picture | DataError] = []
     others = 0
     unreadable: list[DataError] = []
-    files = listing.files(path, [".json"], unreadable=unreadable)
+    backups: list[Path] = []
+    files = listing.files(path, [".json"], unreadable=unreadable, backups=backups)
     yield from unreadable
+    yield from listing.backups_left_out(backups)
     for file in files:
         try:
             picture = _picture(file, finder)

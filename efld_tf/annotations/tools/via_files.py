@@ -113,7 +113,7 @@ def read(path: Path) -> Content:
     """
     if path.suffix.lower() == ".csv":
         return Content(list(_table(path)))
-    content = json_values.load(path, unique=True)
+    content = json_values.load(path)
     if isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in PROJECT_3):
         dated = "data_format_version" in content["project"]
         return Content(list(_project_3(content, path)), dated, is_project=True)

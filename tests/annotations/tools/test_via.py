@@ -537,7 +537,7 @@ def test_damaged_images(folder: Path, change: dict[str, Any], facts: list[str]) 
         ("{}", ["'filename'", "'regions'"], None),
         ('{"images": [], "annotations": []}', ["'filename'", "'regions'"], None),
         ('{"_via_img_metadata": 5}', ["'filename'", "'regions'"], None),
-        ('{"a": {"regions": []}, "a": {"regions": []}}', ["'a'", "twice"], None),
+        ('{"a": {"regions": []}, "a": {"regions": [{}]}}', ["'a'", "twice"], None),
     ],
 )
 def test_files_that_are_not_via_s(

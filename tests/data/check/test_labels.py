@@ -50,13 +50,6 @@ def test_mirrored_faces(
         assert_told(finding.message, told)
 
 
-@pytest.mark.parametrize("count", [1, 2, 12, 24])
-def test_x_and_y_in_another_order(tmp_path: Path, faces: list[FaceRecord], count: int) -> None:
-    """x0, x1, ... y0, y1, ... under a header that says x0, y0, ..."""
-    source = _write(tmp_path, faces[:count], lambda points: points.T.reshape(-1, 2))
-    assert_told("\n".join(quick([source]).notes), f"of {count} faces", "x and y", "ibug68")
-
-
 def test_five_points_in_another_order(tmp_path: Path, faces: list[FaceRecord]) -> None:
     lines = []
     for face in faces[:12]:

@@ -1,0 +1,59 @@
+"""Tells whether x and y of a face were read in another order than they stand in.
+
+Some files have x and y of each point in turn, others all x before all y. Points that were read in
+the wrong order are as many, and in the image. But neighbours in a schema are neighbours in the
+face: pairs of x, or of y, lie on the diagonal, and pairs of points that are far apart make jumps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from efld_tf.arrays import Floats
+
+# With fewer points it cannot be told.
+FEWEST = 12
+
+# In real faces, however they are turned, x and y correlate by less than 0.5, and their median
+# distance is more than 0.13 of the extent of both. Where x stood before y, these are more than 0.57
+# and less than 0.1.
+CORRELATION, DIAGONAL = 0.55, 0.1
+# The way from point to point in the other order is at least 0.84 of the way as read, or less than
+# 0.64 where that was wrong.
+SHORTER = 0.65
+# Points farther from the middle than this many times the median of all are none of the face.
+FARTHEST = 4.0
+
+
+def other_order(points: Floats) -> str | None:
+    """The order in which x and y seem to stand, where they were read in another; else None.
+
+    Args:
+      points: [N, 2] in pixels, NaN where they are not annotated.
+    """
+    present = _of_face(points[np.isfinite(points).all(axis=1)].astype(float))
+    if len(present) < FEWEST or not np.ptp(present, axis=0).all():
+        return None
+    distance = np.median(np.abs(present[:, 0] - present[:, 1]))
+    diagonal = abs(np.corrcoef(present.T)[0, 1]) > CORRELATION \
+        and distance < DIAGONAL * np.ptp(present)
+    in_turn = _way(present.T.reshape(-1, 2))
+    if not diagonal and in_turn >= SHORTER * _way(present):
+        return None
+    x_first = _way(present.reshape(2, -1).T)
+    return "all x before all y" if x_first < in_turn else "x and y of each point in turn"
+
+
+def _of_face(points: Floats) -> Floats:
+    """The points without those that may be marks of missing ones: at one place, or far away."""
+    _, places, counts = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+    single = points[counts[places.ravel()] == 1]
+    if not len(single):
+        return single
+    distances = np.linalg.norm(single - np.median(single, axis=0), axis=1)
+    return single[distances <= FARTHEST * np.median(distances)]
+
+
+def _way(points: Floats) -> float:
+    """The length of the way from point to point."""
+    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
