@@ -19,8 +19,9 @@ TILES = 4
 
 
 def comparison(
-    trained: TrainedModel, exported: Path, evaluation_faces: faces.EvaluationFaces
-) -> dict[str, Any]:
+    trained: TrainedModel, exported: Path, evaluation_faces: faces.EvaluationFaces, *,
+    progress: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """The changes by an export: in points, confidences, and the NME of annotated faces."""
     trained_predictor, exported_predictor = FloatPredictor(trained), LandmarkPredictor(exported)
     confidence = compare_confidence(trained_predictor, exported_predictor, evaluation_faces.crops)
@@ -32,8 +33,8 @@ def comparison(
             trained_predictor.predict_crops(crops), exported_predictor.predict_crops(crops),
             crops.shape[1])
         return {"on": evaluation_faces.source, **differences, **confidence}
-    trained_result = evaluate(trained_predictor, measurable)
-    exported_result = evaluate(exported_predictor, measurable)
+    trained_result = evaluate(trained_predictor, measurable, progress=progress)
+    exported_result = evaluate(exported_predictor, measurable, progress=progress)
     return {**compare(trained_result, exported_result), **confidence}
 
 
