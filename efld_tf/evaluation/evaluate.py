@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,12 +199,9 @@ def evaluate(
     """
     name, predicted_indices, truth_indices = common_points(predictor.schema, faces.schema)
     schema = schemas.get(name)
-    parts = []
     with Progress("predicting", len(faces), "face", shown=progress) as bar:
-        for start in range(0, max(len(faces), 1), BATCH):
-            parts.append(predictor.predict_crops(faces.crops[start : start + BATCH]))
-            bar.update(len(parts[-1]))
-    predicted = np.concatenate(parts)[:, list(predicted_indices)]
+        predicted = in_batches(predictor.predict_crops, faces.crops, bar)
+    predicted = predicted[:, list(predicted_indices)]
     truth = faces.points[:, list(truth_indices)]
     return Evaluation(
         predictor=predictor,
@@ -216,6 +213,17 @@ def evaluate(
         nme=metrics.nme(predicted, truth, schema),
         thresholds_percent=tuple(sorted({10.0, *thresholds_percent})),
     )
+
+
+def in_batches(
+    predict: Callable[[np.ndarray], np.ndarray], crops: np.ndarray, bar: Progress
+) -> np.ndarray:
+    """What `predict` gives for crops [F, S, S, 3], called for some at a time, which are counted."""
+    parts = []
+    for start in range(0, max(len(crops), 1), BATCH):
+        parts.append(predict(crops[start : start + BATCH]))
+        bar.update(len(crops[start : start + BATCH]))
+    return np.concatenate(parts)
 
 
 def percent(fraction: float | np.floating[Any]) -> float:

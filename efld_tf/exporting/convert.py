@@ -42,13 +42,16 @@ def convert(
 def rewritten(
     trained: TrainedModel, mode: Mode, crops: np.ndarray, *, progress: bool = False
 ) -> TrainedModel:
-    """The model with its network rewritten for a mode; arguments are as in `convert`."""
+    """The model with its network rewritten for a mode; arguments are as in `convert`.
+
+    With `progress`, how far it is is shown.
+    """
     steps = mode.steps
-    with Progress("equalising channels", 3, "step", shown=progress and steps.equalise) as bar:
+    with Progress("rewriting the network", 3, "step", shown=progress) as bar:
         network = optimise.fold_batch_norms(trained.network)
         if steps.equalise:
             network = equalise.equalise(network, crops)
-            bar.update()
+        bar.update()
         if steps.split:
             network = optimise.split_depthwise(network)
             if steps.equalise:
@@ -56,11 +59,11 @@ def rewritten(
         bar.update()
         if steps.equalise:
             network = equalise.equalise_features(network, crops)
-            bar.update()
-    if steps.merge:
-        network = optimise.merge_siblings(network)
-    if steps.planes:
-        network = optimise.interleave_as_planes(network)
+        if steps.merge:
+            network = optimise.merge_siblings(network)
+        if steps.planes:
+            network = optimise.interleave_as_planes(network)
+        bar.update()
     _check_same(trained.network, network, crops)
     if steps.round:
         network = rounding.round_weights(network, crops, progress=progress)
@@ -95,7 +98,7 @@ def _check_same(network: tf_keras.Model, changed: tf_keras.Model, crops: np.ndar
 def lowered(
     trained: TrainedModel, mode: Mode, crops: np.ndarray, *, progress: bool = False
 ) -> tuple[bytes, ranges.Observed | None]:
-    """A rewritten model as a flatbuffer in the numbers of a mode; arguments are as in `convert`.
+    """A rewritten model as a flatbuffer in the numbers of a mode; arguments as in `rewritten`.
 
     Returns:
       The flatbuffer, and the observed ranges of its tensors if the mode is calibrated.
