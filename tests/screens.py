@@ -44,26 +44,31 @@ def screen(text: str) -> list[str]:
     return [line.rstrip() for line in rows if line.strip()]
 
 
-def drawn(text: str) -> list[str]:
-    """Everything that was ever drawn on a line, bars included, in its order."""
-    return [part.rstrip() for part in re.split(r"[\r\n]|\x1b\[A", text) if part.strip()]
-
-
-def run_at_terminal(command: list[str], folder: Path, stdout: Path | None = None) -> str:
+def run_at_terminal(
+    command: list[str], folder: Path, stdout: Path | None = None, *, stop_at: str | None = None,
+    code: int = 0,
+) -> str:  # fmt: skip
     """Runs a command at a terminal of 24 x 80; what it wrote there.
 
     Args:
       stdout: a file for the standard output; None for the terminal, too.
+      stop_at: Ctrl-C is typed once this was written.
+      code: the exit code.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     with (open(stdout, "w") if stdout else os.fdopen(os.dup(theirs), "w")) as out:
-        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=theirs, stdin=theirs)
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=out, stderr=theirs, stdin=theirs, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))  # Ctrl-C is for it
     os.close(theirs)
     written = b""
     with suppress(OSError):  # the end of a terminal
         while part := os.read(ours, 1 << 16):
             written += part
+            if stop_at is not None and stop_at.encode() in written:
+                os.write(ours, b"\x03")
+                stop_at = None
     os.close(ours)
-    assert process.wait() == 0, written
+    assert process.wait() == code, written
     return written.decode()
