@@ -73,7 +73,11 @@ class Progress:
         self._line_count = begun
         self._next_at = self._begun_at + FIRST
         if shown and _is_terminal(stream):
-            self._begin_bar(stream)
+            try:
+                self._begin_bar(stream)
+            except BaseException:  # a stop; the block will not be entered
+                self.close()
+                raise
 
     def update(self, count: int = 1) -> None:
         """Adds to what is done."""

@@ -195,21 +195,24 @@ def test_an_error_leaves_the_terminal_in_order(monkeypatch: pytest.MonkeyPatch) 
     assert terminal.screen == ["interrupted"] and sys.stderr is terminal
 
 
-def test_a_stop_while_the_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("drawing", ["0/4", "2/4"])
+def test_a_stop_while_the_bar_is_drawn(drawing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes after the drawing, which holds a lock that other threads need to print."""
     terminal = at_terminal(monkeypatch)
     write = Terminal.write
 
     def stopped(stream: Terminal, text: str) -> int:
-        if "2/4" in text:
+        if drawing in text:
             signal.raise_signal(signal.SIGTERM)
         return write(stream, text)
 
     monkeypatch.setattr(Terminal, "write", stopped)
+    done = []
     with stopping.raised(), pytest.raises(stopping.Stopped), Progress("reading", 4, "face") as bar:
-        for _ in bar.over(range(4)):
-            pass
-    assert bar.count == 2 and terminal.screen == []
+        for item in bar.over(range(4)):
+            done.append(item)
+    assert done == {"0/4": [], "2/4": [0, 1]}[drawing]
+    assert terminal.screen == [] and sys.stderr is terminal
     thread = threading.Thread(target=lambda: tqdm.write("free"), daemon=True)
     thread.start()
     thread.join(timeout=60)
