@@ -20,12 +20,12 @@ from pathlib import Path
 import cv2
 import matplotlib
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import tight_box
+from efld_tf.progress import Progress
 from efld_tf.runtime.predictor import LandmarkPredictor
 from efld_tf.runtime.smoothing import OneEuroFilter
 
@@ -193,7 +193,7 @@ def measure(recordings: dict[str, list[Recording]], smooth: Filter) -> dict[str,
 def record(predictor: LandmarkPredictor, seed: int, count: int) -> dict[str, list[Recording]]:
     """The first `count` faces of a seed that the model finds, in all motions."""
     result: dict[str, list[Recording]] = {motion: [] for motion in MOTIONS}
-    with tqdm(total=count, desc=f"faces of seed {seed}") as bar:
+    with Progress(f"faces of seed {seed}", count, "face") as bar:
         for index in range(10 * count):
             faces = {motion: film(predictor, seed, index, way) for motion, way in MOTIONS.items()}
             if all(face is not None for face in faces.values()):
@@ -211,9 +211,11 @@ def sweep(recordings: dict[str, list[Recording]], cutoffs: tuple[float, ...]) ->
     for weight in WEIGHTS:
         rows.append({"filter": "exponential", "weight": weight,
                      **measure(recordings, exponential(weight))})
-    for values in tqdm(list(product(MIN_CUTOFFS, BETAS, cutoffs)), desc="filters"):
-        named = dict(zip(("min_cutoff", "beta", "derivative_cutoff"), values, strict=True))
-        rows.append({"filter": "one euro", **named, **measure(recordings, one_euro(*values))})
+    filters = list(product(MIN_CUTOFFS, BETAS, cutoffs))
+    with Progress("filters", len(filters), "filter") as bar:
+        for values in bar.over(filters):
+            named = dict(zip(("min_cutoff", "beta", "derivative_cutoff"), values, strict=True))
+            rows.append({"filter": "one euro", **named, **measure(recordings, one_euro(*values))})
     return rows
 
 

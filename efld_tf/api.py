@@ -129,7 +129,7 @@ def train(
       init_from: the model whose weights the training starts from.
       overrides: other values for a recipe's file, by their dotted keys, such as
         `{"training.batch_size": 64}`, or as texts `training.batch_size=64`.
-      progress: whether to show a progress bar.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: the recipe has a mistake, its data cannot be read, or the run's folder holds
@@ -164,6 +164,7 @@ def export(
     faces: str | None = None,
     output: str | os.PathLike[str] | None = None,
     debug: bool = False,
+    progress: bool = True,
 ) -> Bundle:
     """Writes one head of a trained model as an audited `.tflite`, with what belongs to it.
 
@@ -179,6 +180,7 @@ def export(
       faces: measure the loss on the faces of this `reader:path`; None for those of the calibration.
       output: the folder to write; None for one beside the model, by head and mode.
       debug: for an int8 export, find out what each layer loses.
+      progress: whether to show how far it is.
 
     Raises:
       UnsupportedMode: the model cannot be exported in the mode.
@@ -201,7 +203,8 @@ def export(
     trained = TrainedModel.load(path, head)
     folder = folder or beside(path) / f"{trained.spec.family}_{trained.head}_{mode}"
     return exporting.export(
-        trained, folder, export_mode, calibrate_on=calibration, compare_on=faces, debug=debug)
+        trained, folder, export_mode, calibrate_on=calibration, compare_on=faces, debug=debug,
+        progress=progress)
 
 
 def compare_modes(
@@ -212,6 +215,7 @@ def compare_modes(
     faces: str | None = None,
     output: str | os.PathLike[str] | None = None,
     notify: Callable[[str], None] = print,
+    progress: bool = True,
 ) -> ModeTable:
     """Exports one head in every mode and compares size, latency and accuracy.
 
@@ -219,6 +223,7 @@ def compare_modes(
       model, head, calibration, faces: as in `export`; all modes have the same faces.
       output: the folder for the table and a bundle of each mode; None for one beside the model.
       notify: is called with a line for each mode that is begun.
+      progress: whether to show how far each of them is.
 
     Raises:
       EfldError: as in `export`.
@@ -231,7 +236,8 @@ def compare_modes(
     trained = TrainedModel.load(path, head)
     folder = output or beside(path) / f"{trained.spec.family}_{trained.head}_compare"
     return mode_table.export_all(
-        trained, Path(folder), calibrate_on=calibration, compare_on=faces, notify=notify)
+        trained, Path(folder), calibrate_on=calibration, compare_on=faces, notify=notify,
+        progress=progress)
 
 
 def evaluate(
@@ -253,7 +259,7 @@ def evaluate(
       split: the part of a packed source: `train` or `validation`, the default.
       on_error: `stop` at a face that cannot be used, or `skip` it.
       thresholds_percent: NME thresholds of failure rates and CED-AUCs, beside 10.
-      progress: whether to show a progress bar.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: there is no such model, or the source cannot be read or compared with the model.
@@ -272,7 +278,8 @@ def evaluate(
     evaluation_faces = faces.load(
         source, loaded_predictor.crop_rule, loaded_predictor.input_size, on_error=on_error,
         split=split, predicted=loaded_predictor.schema, progress=progress)
-    return evaluating.evaluate(loaded_predictor, evaluation_faces, thresholds_percent)
+    return evaluating.evaluate(
+        loaded_predictor, evaluation_faces, thresholds_percent, progress=progress)
 
 
 def benchmark(

@@ -16,7 +16,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf import files
 from efld_tf.annotations import sources
@@ -26,6 +25,7 @@ from efld_tf.errors import EfldError
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, tight_box
+from efld_tf.progress import Progress
 from efld_tf.runtime import crop_maps
 from efld_tf.runtime.detector import MODELS, FaceDetector, iou
 
@@ -50,14 +50,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     faces, found = [], {name: [] for name in MODELS}
     detectors = {name: FaceDetector(name) for name in MODELS}
     reader = ImageReader()
-    for record in tqdm(records, unit="face"):
-        scene = paste(reader.read(record), record.points, record.key, SEED)
-        image, points = scene.image, scene.place(record.points)
-        faces.append(points)
-        box = tight_box(points)
-        for name, detector in detectors.items():
-            right = [d for d in detector.detect(image) if iou(d.box, box[None])[0] > 0.3]
-            found[name].append(right[0] if right else None)
+    with Progress("detecting", len(records), "face") as bar:
+        for record in bar.over(records):
+            scene = paste(reader.read(record), record.points, record.key, SEED)
+            image, points = scene.image, scene.place(record.points)
+            faces.append(points)
+            box = tight_box(points)
+            for name, detector in detectors.items():
+                right = [d for d in detector.detect(image) if iou(d.box, box[None])[0] > 0.3]
+                found[name].append(right[0] if right else None)
     if not arguments.check:
         fitted = {
             "fitted_on": arguments.source,

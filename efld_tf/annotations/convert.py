@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tqdm import tqdm
-
 from efld_tf.annotations import listing, sources
 from efld_tf.annotations.header import read_header
 from efld_tf.annotations.record import FaceRecord
@@ -19,6 +17,7 @@ from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
 from efld_tf.annotations.writing.folders import outside_notes, points_outside
 from efld_tf.annotations.writing.formats import OUTPUTS, OutputFormat
 from efld_tf.errors import DataError, EfldError
+from efld_tf.progress import Progress
 from efld_tf.text import counted
 
 # The formats that hold pixels without the size of the image.
@@ -57,6 +56,7 @@ def convert(
       to: one of `OUTPUTS`.
       on_error: `stop` or `skip`, as in `sources.read`.
       force: whether to replace a file that is there.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: the source cannot be read, the output is there already, or the format cannot hold
@@ -68,7 +68,7 @@ def convert(
     output, form = Path(output), OUTPUTS[to]
     check_free(output, form, force)
     _check_apart(output, form, sources.parse(source))
-    found = sources.read(source, on_error)
+    found = sources.read(source, on_error, progress=progress)
     frame = next((record for record in found.records if record.frame is not None), None)
     if frame is not None and not form.frames:
         able = ", ".join(name for name, other in OUTPUTS.items() if other.frames)
@@ -82,9 +82,12 @@ def convert(
                                   for image in images for face in image.faces)
     written: list[AnnotatedImage] = []
     refused: list[DataError] = []
-    with ExitStack() as stack:
+    with (
+        ExitStack() as stack,
+        Progress(f"writing {to}", len(images), "image", shown=progress) as bar,
+    ):
         writer = form.open_whole(stack, output, found.schema, root, **options)
-        for image in tqdm(images, desc=f"writing {to}", unit="image", disable=not progress):
+        for image in bar.over(images):
             if form.name == "pts" and on_error == "skip":
                 image, partial = _of_all_points(image, root)
                 refused += partial

@@ -51,6 +51,7 @@ from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import cvat, label_studio, labelme, via, yolo
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
+from efld_tf.progress import Progress
 
 # Every format. To add one, write its reader and name it here; `register` adds those of others.
 FORMATS: dict[str, Format] = {
@@ -245,8 +246,9 @@ def stream(
 
 
 def read(
-    source: str | Source, on_error: str = "stop", exclude: frozenset[str] = frozenset()
-) -> Annotations:
+    source: str | Source, on_error: str = "stop", exclude: frozenset[str] = frozenset(), *,
+    progress: bool = False,
+) -> Annotations:  # fmt: skip
     """Reads every face of a source, in a fixed order.
 
     Args:
@@ -254,6 +256,7 @@ def read(
       exclude: keys of faces to leave out, and `error_key`s of errors to pass over; the path alone
         passes over all errors of entries of that file, as lists had it once. What is wrong with the
         whole source is never passed over.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: the source is malformed, does not exist, has no faces or mixes schemas.
@@ -267,18 +270,19 @@ def read(
     skipped: list[DataError] = []
     excluded: set[str] = set()
     notes: list[str] = []
-    for item in stream(source, notes):
-        if isinstance(item, PlacementError) and item.whole_source:
-            raise item
-        keys = [item.key] if isinstance(item, FaceRecord) else _error_keys(item, source.folder)
-        if listed := [key for key in keys if key in exclude]:
-            excluded.add(listed[0])
-        elif isinstance(item, FaceRecord):
-            records.append(item)
-        elif on_error == "stop":
-            raise item
-        else:
-            skipped.append(item)
+    with Progress(f"annotations of {source.path.name}", None, "face", shown=progress) as bar:
+        for item in bar.over(stream(source, notes)):
+            if isinstance(item, PlacementError) and item.whole_source:
+                raise item
+            keys = [item.key] if isinstance(item, FaceRecord) else _error_keys(item, source.folder)
+            if listed := [key for key in keys if key in exclude]:
+                excluded.add(listed[0])
+            elif isinstance(item, FaceRecord):
+                records.append(item)
+            elif on_error == "stop":
+                raise item
+            else:
+                skipped.append(item)
     schema_names = sorted({record.schema for record in records})
     if not schema_names and excluded and not skipped:
         raise EfldError(f"source {source}: all of its {len(excluded)} faces are excluded")

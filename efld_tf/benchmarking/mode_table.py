@@ -73,6 +73,7 @@ def export_all(
     calibrate_on: CalibrationChoice = None,
     compare_on: str | None = None,
     notify: Callable[[str], None] = print,
+    progress: bool = True,
 ) -> ModeTable:
     """Exports a model in every mode, each to a folder below `folder`, and measures them.
 
@@ -80,6 +81,7 @@ def export_all(
       calibrate_on, compare_on: as in `exporting.export.export`; None compares on plain photos
         where these calibrate, and on the head's training source otherwise.
       notify: is called with a line for each mode that is begun.
+      progress: whether to show how far each of them is.
 
     Raises:
       EfldError: as in `exporting.export.export`.
@@ -89,7 +91,7 @@ def export_all(
     # The same faces for every mode, whether it is calibrated or not. Finding them takes long.
     compared: str | EvaluationFaces = compare_on or trained.head_spec.source
     with suppress(UnsupportedMode):  # which each calibrated mode tells below
-        calibrate_on = export.calibrated(trained, calibrate_on)
+        calibrate_on = export.calibrated(trained, calibrate_on, progress=progress)
         if compare_on is None and calibrate_on.photos is not None:
             compared = calibrate_on.faces
     bundles: dict[str, Bundle] = {}
@@ -98,7 +100,8 @@ def export_all(
         notify(f"{name} ...")
         try:
             bundles[name] = export.export(
-                trained, folder / name, mode, calibrate_on=calibrate_on, compare_on=compared)
+                trained, folder / name, mode, calibrate_on=calibrate_on, compare_on=compared,
+                progress=progress)
         except UnsupportedMode as error:
             refused[name] = str(error)
             notify(f"{name}: {error}")

@@ -44,16 +44,16 @@ def add_show(commands: argparse._SubParsersAction) -> None:
 
 def _show(arguments: argparse.Namespace) -> None:
     quiet.quiet_tensorflow_for(arguments.source)
-    from tqdm import tqdm
-
     from efld_tf.data import look, show
+    from efld_tf.progress import Progress
 
     show.check_suffix(arguments.output)
     remarks = look.Remarks()
-    all_faces = tqdm(look.faces(arguments.source, remarks, arguments.split), desc="annotations",
-                     unit="face", disable=arguments.quiet, leave=False, delay=1)
-    checked_faces = _checked_faces(all_faces, arguments.output)
-    chosen = look.sample(checked_faces, arguments.count, arguments.seed)
+    faces = look.faces(arguments.source, remarks, arguments.split)
+    description = f"annotations of {arguments.source}"
+    with Progress(description, None, "face", shown=not arguments.quiet) as bar:
+        checked_faces = _checked_faces(bar.over(faces), arguments.output)
+        chosen = look.sample(checked_faces, arguments.count, arguments.seed)
     if not chosen:
         raise look.no_face(arguments.source, remarks)
     sheet = show.sheet(chosen, remarks, columns=arguments.columns, tile=arguments.tile,

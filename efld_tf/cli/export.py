@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         say(f"newest run: {run}")
     named = arguments.calibration or [None]
     options = {"head": arguments.head, "calibration": named if len(named) > 1 else named[0],
-               "faces": arguments.faces, "output": arguments.output}
+               "faces": arguments.faces, "output": arguments.output,
+               "progress": not arguments.quiet}
     if arguments.compare:
         say_lines(api.compare_modes(run, **options).markdown)
         return None
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--debug", action="store_true", help="with --int8: what each layer loses, to layers.json"
     )
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
     return parser
 
 

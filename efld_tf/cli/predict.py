@@ -10,18 +10,17 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING
 
 from efld_tf import api
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
+from efld_tf.progress import Progress
 from efld_tf.quiet import native_stderr_silenced
-from efld_tf.text import say, shown
+from efld_tf.text import say
 from efld_tf.urls import SCHEMES
 
 if TYPE_CHECKING:  # They are imported where they are used, so that --help does not wait for them.
-    from tqdm import tqdm
-
     from efld_tf.runtime.inputs import Input, Inputs
     from efld_tf.runtime.landmarker import FaceLandmarker
     from efld_tf.runtime.outputs import Outputs
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     window = Window("efld-predict") if arguments.show else None
     kinds = {*arguments.save, *(["aligned"] if arguments.align else [])}
     start_time = time.time()
-    report = _Report(len(all_inputs.items), arguments.quiet)
+    report = _Report(arguments.quiet)
     with native_stderr_silenced():
         landmarker = api.load(
             arguments.model, detector=_detector(arguments), min_face=arguments.min_face,
@@ -184,46 +183,38 @@ def _predict(
 
 
 class _Report:
-    """Prints lines on standard output, errors on stderr, and a progress bar on a terminal.
+    """Prints lines on standard output, errors on stderr, and shows how far it is.
 
     Attributes:
       succeeded, failures: numbers of inputs; a damaged video may count as both.
     """
 
-    def __init__(self, inputs: int, quiet: bool):
+    def __init__(self, quiet: bool):
         self.succeeded = self.failures = 0
-        self._several, self._quiet = inputs > 1, quiet
-        self._bar: tqdm[NoReturn] | None = None
+        self._quiet = quiet
+        self._bar: Progress | None = None
 
     def begin(self, total: int | None, unit: str) -> None:
         self.close()
-        if sys.stderr.isatty() and not self._quiet and (self._several or unit == "frame"):
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit=unit, leave=False, dynamic_ncols=True)
+        shown = not self._quiet and (total, unit) != (1, "photo")
+        self._bar = Progress("predicting", total, unit, shown=shown)
 
     def progress(self, count: int) -> None:
         if self._bar is not None:
-            self._bar.update(count - self._bar.n)
+            self._bar.reach(count)
 
     def done(self, name: str, summary: str) -> None:
         self.succeeded += 1
         if not self._quiet:
-            self._say(f"{name}: {summary}", sys.stdout)
+            say(f"{name}: {summary}")
 
     def note(self, text: str) -> None:
         if not self._quiet:
-            self._say(f"note: {text}", sys.stdout)
+            say(f"note: {text}")
 
     def failed(self, error: EfldError) -> None:
         self.failures += 1
-        self._say(f"error: {error}", sys.stderr)
-
-    def _say(self, line: str, stream: TextIO) -> None:
-        if self._bar is None:
-            say(line, stream)
-        else:
-            self._bar.write(shown(line), file=stream)
+        say(f"error: {error}", sys.stderr)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf import folders, licenses
 from efld_tf.annotations import sources
@@ -32,7 +32,8 @@ from efld_tf.data.splits import in_validation
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
-from efld_tf.text import say, shown
+from efld_tf.progress import Progress
+from efld_tf.text import say
 
 
 def pack(
@@ -50,7 +51,7 @@ def pack(
       folder: where to write; an older packing of the same source is replaced in one step.
       storage: how crops are stored.
       workers: number of processes; None for one a core.
-      progress: whether to show a progress bar.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: the source cannot be read, a sample is bad (`on_error: stop`), or `folder` holds
@@ -58,7 +59,7 @@ def pack(
       DataError: what was packed before has been damaged since.
     """
     folder = Path(folder)
-    annotations, excluded = _read_source(options)
+    annotations, excluded = _read_source(options, progress)
     rule = crop_fit.crop_rule(annotations.records, options.crop, storage.zoom)
     fingerprint = _fingerprint(annotations, rule, options, storage, excluded)
     terms = {licenses.checked(record.attributes.get(LICENSE, "")) for record in annotations.records}
@@ -115,12 +116,15 @@ def _packed_before(folder: Path, options: SourceOptions) -> Manifest | None:
     return existing
 
 
-def _read_source(options: SourceOptions) -> tuple[sources.Annotations, list[str]]:
+def _read_source(
+    options: SourceOptions, progress: bool
+) -> tuple[sources.Annotations, list[str]]:
     """Reads the faces to pack, and one line for each face that the source's list excludes."""
     if options.exclude is None:
-        return sources.read(options.source, options.on_error), []
+        return sources.read(options.source, options.on_error, progress=progress), []
     reasons = exclusions.read(options.exclude, options.source)
-    annotations = sources.read(options.source, options.on_error, frozenset(reasons))
+    annotations = sources.read(
+        options.source, options.on_error, frozenset(reasons), progress=progress)
     excluded_keys = annotations.excluded
     lines = [f"excluded: {key}: {reason}"
              for key, reason in reasons.items() if key in excluded_keys]
@@ -148,13 +152,13 @@ def _write_splits(
     faces = cropped(annotations, rule, storage, workers)
     # The sum and the number of the training faces' points.
     total, count = np.zeros((2, schemas.get(annotations.schema).num_points, 2))
+    begun = time.monotonic()
     with (
-        tqdm(total=len(annotations.records), unit="face", desc=f"packing {shown(options.name, 60)}",
-             disable=not progress) as bar,
+        Progress(f"packing {options.name}", len(annotations.records), "face",
+                 shown=progress) as bar,
         shards.SplitWriters(folder, storage.shard_faces) as writers,
     ):
-        for record, face in faces:
-            bar.update()
+        for record, face in bar.over(faces):
             if isinstance(face, DataError):
                 if options.on_error == "stop":
                     raise face
@@ -169,9 +173,9 @@ def _write_splits(
                 total += np.nan_to_num(shape)
                 count += np.isfinite(shape)
     if progress:
-        seconds = bar.format_dict["elapsed"]
-        print(f"packed {bar.n} faces in {seconds:.1f} s: {bar.n / seconds:.0f} faces/s",
-              file=sys.stderr)
+        seconds = time.monotonic() - begun
+        say(f"packed {bar.count} faces in {seconds:.1f} s: {bar.count / seconds:.0f} faces/s",
+            sys.stderr)
     if not writers.shards["train"]:
         raise EfldError(f"source {annotations.source}: no face is left for training")
     with np.errstate(invalid="ignore"):

@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf.annotations.record import FaceRecord, face_square
 from efld_tf.data import look
@@ -17,7 +16,7 @@ from efld_tf.data.look import Face, Remarks
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, pose, schemas, shapes
 from efld_tf.landmarks.geometry import Crop
-from efld_tf.text import shown
+from efld_tf.progress import Progress
 
 # The most faces whose pixels are read, and whose shapes are compared; they are drawn at random.
 MOST_IMAGES = 500
@@ -106,6 +105,7 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
     Args:
       source: `reader:path` or `packed:folder`.
       split: the split of a packed folder; None for `train`.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: the source is malformed, does not exist, holds no face or mixes schemas.
@@ -113,18 +113,17 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
     remarks = look.Remarks()
     records: list[FaceRecord] = []
     sizes: list[float] = []
-    faces = tqdm(look.faces(source, remarks, split), unit="face",
-                 desc=f"annotations of {shown(source, 60)}", disable=not progress,
-                 leave=False, delay=1)
+    faces = look.faces(source, remarks, split)
 
     def recorded() -> Iterator[Face]:
-        for face in faces:
+        for face in bar.over(faces):
             x0, _, x1, _ = face.record.face_box()
             records.append(face.record)
             sizes.append((x1 - x0) * face.scale)
             yield face
 
-    imaged = look.sample(recorded(), MOST_IMAGES)
+    with Progress(f"annotations of {source}", None, "face", shown=progress) as bar:
+        imaged = look.sample(recorded(), MOST_IMAGES)
     if not records:
         raise look.no_face(source, remarks)
     names = sorted({record.schema for record in records})
@@ -210,19 +209,20 @@ def _covariance(values: np.ndarray, annotated: np.ndarray) -> np.ndarray:
 def _brightness(faces: Sequence[Face], remarks: Remarks, progress: bool) -> np.ndarray:
     """The mean grey values of the faces, 0 to 255; `remarks` gets the errors of other faces."""
     values = []
-    for face in tqdm(faces, unit="face", desc="images", disable=not progress, leave=False, delay=1):
-        x0, y0, x1, y1 = face.record.face_box()
-        try:
-            crop = geometry.extract_crop(
-                face.pixels(), Crop((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0), 32
-            )
-        except DataError as error:
-            remarks.errors.append(error)
-            continue
-        except EfldError as error:  # a face of no size, or of an absurd one
-            remarks.errors.append(DataError(face.record.image, str(error)))
-            continue
-        values.append(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).mean())
+    with Progress("images", len(faces), "face", shown=progress) as bar:
+        for face in bar.over(faces):
+            x0, y0, x1, y1 = face.record.face_box()
+            try:
+                crop = geometry.extract_crop(
+                    face.pixels(), Crop((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0), 32
+                )
+            except DataError as error:
+                remarks.errors.append(error)
+                continue
+            except EfldError as error:  # a face of no size, or of an absurd one
+                remarks.errors.append(DataError(face.record.image, str(error)))
+                continue
+            values.append(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).mean())
     return np.array(values)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf.annotations import image_paths, sources
 from efld_tf.annotations.images import ImageReader, read_photo
@@ -22,6 +21,7 @@ from efld_tf.evaluation.measured import Measured
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule
+from efld_tf.progress import Progress
 from efld_tf.runtime.crop_maps import REFERENCE
 from efld_tf.runtime.detector import iou
 from efld_tf.runtime.faces import extent
@@ -137,31 +137,30 @@ def measure_landmarks(
       EfldError: the source cannot be read, or its schema cannot be compared with the model's.
     """
     parsed = sources.parse(source)
-    annotations = sources.read(parsed, on_error)
+    annotations = sources.read(parsed, on_error, progress=progress)
     records = annotations.records[:limit]
     name, predicted_indices, truth_indices = common_points(landmarker.schema, records[0].schema)
     result = DetectedFaces(landmarker, source, detector, scenes, name,
                            passed_over=list(annotations.skipped))
-    bar = tqdm(total=len(records), desc="detecting", unit="face", disable=not progress)
     rule = landmarker.crop_rule
     if rule.schema != records[0].schema:
         rule = rule_like(rule, records)
     part = landmarker.shown if schemas.get(landmarker.schema).missing_anchors else None
-    for image, faces in _images(records, rule, scenes, on_error, result.passed_over, part):
-        found_faces = landmarker.find(image)
-        truth = [points[list(truth_indices)] for points, _ in faces]
-        points = [face.points[list(predicted_indices)] for face in found_faces]
-        pairs = matched(np.array([_overlaps(t, points, name) for t in truth]))
-        result.predicted += [points[index] for index in pairs.values()]
-        result.truth += [truth[index] for index in pairs]
-        result.missed += len(truth) - len(pairs)
-        result.unmatched += len(points) - len(pairs)
-        direct, _, _ = landmarker.look(image, [crop for _, crop in faces])
-        result.by_box += metrics.nme(
-            direct[:, list(predicted_indices)], np.array(truth), schemas.get(name)
-        ).tolist()
-        bar.update(len(faces))
-    bar.close()
+    with Progress("detecting", len(records), "face", shown=progress) as bar:
+        for image, faces in _images(records, rule, scenes, on_error, result.passed_over, part):
+            found_faces = landmarker.find(image)
+            truth = [points[list(truth_indices)] for points, _ in faces]
+            points = [face.points[list(predicted_indices)] for face in found_faces]
+            pairs = matched(np.array([_overlaps(t, points, name) for t in truth]))
+            result.predicted += [points[index] for index in pairs.values()]
+            result.truth += [truth[index] for index in pairs]
+            result.missed += len(truth) - len(pairs)
+            result.unmatched += len(points) - len(pairs)
+            direct, _, _ = landmarker.look(image, [crop for _, crop in faces])
+            result.by_box += metrics.nme(
+                direct[:, list(predicted_indices)], np.array(truth), schemas.get(name)
+            ).tolist()
+            bar.update(len(faces))
     return result
 
 
@@ -329,17 +328,18 @@ def measure_boxes(
         raise EfldError("boxes: expected a landmarker with a detector")
     with_model, without_model = FoundBoxes(), FoundBoxes()
     skipped: list[DataError] = []
-    for name, truth in tqdm(boxes.items(), desc="detecting", unit="photo", disable=not progress):
-        try:
-            image = read_photo(folder / image_paths.relative_name(name, folder), upright=True)
-        except DataError as error:
-            if on_error == "stop":
-                raise
-            skipped.append(error)
-            continue
-        detections = finder.detect(image)
-        without_model.add(truth, [face.box for face in detections])
-        with_model.add(truth, [face.box for face in landmarker.landmarks(image, detections)])
+    with Progress("detecting", len(boxes), "photo", shown=progress) as bar:
+        for name, truth in bar.over(boxes.items()):
+            try:
+                image = read_photo(folder / image_paths.relative_name(name, folder), upright=True)
+            except DataError as error:
+                if on_error == "stop":
+                    raise
+                skipped.append(error)
+                continue
+            detections = finder.detect(image)
+            without_model.add(truth, [face.box for face in detections])
+            with_model.add(truth, [face.box for face in landmarker.landmarks(image, detections)])
     return DetectedBoxes(
         landmarker, boxes_from, detector, with_model, without_model, tuple(skipped))
 

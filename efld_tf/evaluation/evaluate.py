@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from efld_tf.evaluation.faces import EvaluationFaces, common_points
 from efld_tf.evaluation.measured import Measured
 from efld_tf.landmarks import metrics, regions, schemas
 from efld_tf.landmarks.schema import LandmarkSchema
+from efld_tf.progress import Progress
 from efld_tf.runtime.predictor import Predictor
 
 # The PAIR competition's tolerance (EFLD, Section 4.2), in pixels of the photo.
@@ -22,6 +23,8 @@ ACCURACY_PIXELS = 5.0
 # An attribute of more values, such as a score, does not divide faces into groups; nor does one of
 # fewer than two faces a value.
 MOST_VALUES = 40
+
+BATCH = 64  # faces between two updates of the progress, as many as a network in float gets at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,19 +192,23 @@ class Evaluation(Measured):
 
 
 def evaluate(
-    predictor: Predictor, faces: EvaluationFaces, thresholds_percent: Iterable[float] = ()
-) -> Evaluation:
+    predictor: Predictor, faces: EvaluationFaces, thresholds_percent: Iterable[float] = (), *,
+    progress: bool = False,
+) -> Evaluation:  # fmt: skip
     """Runs a predictor on faces.
 
     Args:
       thresholds_percent: NME thresholds for failure rates and CED-AUCs, beside 10.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: the schemas cannot be compared, or a face's normalising distance is zero.
     """
     name, predicted_indices, truth_indices = common_points(predictor.schema, faces.schema)
     schema = schemas.get(name)
-    predicted = predictor.predict_crops(faces.crops)[:, list(predicted_indices)]
+    with Progress("predicting", len(faces), "face", shown=progress) as bar:
+        predicted = in_batches(predictor.predict_crops, faces.crops, bar)
+    predicted = predicted[:, list(predicted_indices)]
     truth = faces.points[:, list(truth_indices)]
     return Evaluation(
         predictor=predictor,
@@ -213,6 +220,17 @@ def evaluate(
         nme=metrics.nme(predicted, truth, schema),
         thresholds_percent=tuple(sorted({10.0, *thresholds_percent})),
     )
+
+
+def in_batches(
+    predict: Callable[[np.ndarray], np.ndarray], crops: np.ndarray, bar: Progress
+) -> np.ndarray:
+    """What `predict` gives for crops [F, S, S, 3], called for some at a time, which are counted."""
+    parts = []
+    for start in range(0, max(len(crops), 1), BATCH):
+        parts.append(predict(crops[start : start + BATCH]))
+        bar.update(len(crops[start : start + BATCH]))
+    return np.concatenate(parts)
 
 
 def percent(fraction: float | np.floating[Any]) -> float:

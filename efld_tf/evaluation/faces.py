@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
@@ -21,6 +20,7 @@ from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
+from efld_tf.progress import Progress
 
 LEAVE_OUT = "; on-error skip leaves such faces out"
 
@@ -123,6 +123,7 @@ def load(
       measured: whether errors are to be normalised, so that a face that lacks points of the
         normaliser is a bad sample.
       predicted: the schema of the predictions; None for that of the annotations.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: the source cannot be read, is empty, or has a bad sample (with `stop`).
@@ -133,7 +134,7 @@ def load(
         return _measurable(packed, parsed.path, predicted, on_error) if measured else packed
     if split is not None:
         raise EfldError(f"source {source}: only packed sources have splits")
-    annotations = sources.read(parsed, on_error)
+    annotations = sources.read(parsed, on_error, progress=progress)
     records = [record for record in annotations.records if keep is None or keep(record)]
     if not records:
         raise EfldError(f"source {source}: none of its faces is asked for")
@@ -143,15 +144,16 @@ def load(
     skipped = [str(error) for error in annotations.skipped]
     images = ImageReader()
     samples: list[tuple[FaceRecord, Crop, np.ndarray]] = []
-    for record in tqdm(records, desc="reading faces", unit="face", disable=not progress):
-        try:
-            if measured:
-                check_normaliser(record, predicted, on_error)
-            samples.append((record, *_crop(images, record, rule, size)))
-        except DataError as error:
-            if on_error == "stop":
-                raise
-            skipped.append(str(error))
+    with Progress("reading faces", len(records), "face", shown=progress) as bar:
+        for record in bar.over(records):
+            try:
+                if measured:
+                    check_normaliser(record, predicted, on_error)
+                samples.append((record, *_crop(images, record, rule, size)))
+            except DataError as error:
+                if on_error == "stop":
+                    raise
+                skipped.append(str(error))
     if not samples:
         raise EfldError(f"source {source}: no face can be used: {skipped[0]}")
 

@@ -22,7 +22,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf.annotations.images import read_photo
 from efld_tf.annotations.synthetic.render import render_face
@@ -35,6 +34,7 @@ from efld_tf.evaluation.presence import FACE, PATCH
 from efld_tf.landmarks import schemas, shapes
 from efld_tf.landmarks.geometry import CropRule, extract_crop, tight_box
 from efld_tf.landmarks.schema import LandmarkSchema
+from efld_tf.progress import Progress
 from efld_tf.runtime import crop_maps
 from efld_tf.runtime.model_crops import ModelCrops
 from efld_tf.runtime.predictor import Predictor
@@ -48,7 +48,7 @@ RENDERED, RENDERED_SIZE = 48, 256
 # Patches along a side of a cloud.
 CLOUD_CELLS = (2, 4, 8, 16)
 SEED = 0
-BATCH = 16  # inputs between two steps of the progress display
+BATCH = 16  # inputs between two updates of what is shown of the progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,6 +260,7 @@ def measure(
       count: number of inputs of a kind, except for the black image; of patches, about so many.
       scenes_from: the file of the scenes.
       on_error: `stop` or `skip`, for photos of scenes that cannot be read.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: there is no mean face, no scene has a place without a face, a prediction is not
@@ -285,7 +286,7 @@ def measure(
     schema = predictor.schema if evaluation is None else evaluation.schema.name
     _, predicted_indices, _ = common_points(predictor.schema, schema)
     total = sum(map(len, inputs.values()))
-    with tqdm(total=total, desc="implicit prior", unit="input", disable=not progress) as bar:
+    with Progress("implicit prior", total, "input", shown=progress) as bar:
         looks = [_look(predictor, kind, crops, predicted_indices, bar)
                  for kind, crops in inputs.items()]
     if evaluation is None:
@@ -340,7 +341,8 @@ def faceless(
 
 
 def _look(
-    predictor: Predictor, kind: str, crops: np.ndarray, predicted_indices: Sequence[int], bar: tqdm
+    predictor: Predictor, kind: str, crops: np.ndarray, predicted_indices: Sequence[int],
+    bar: Progress,
 ) -> Look:
     """Predicts the points with these indices for inputs [I, S, S, 3]."""
     points, confidences = [], []

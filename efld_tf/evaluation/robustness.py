@@ -10,7 +10,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf.evaluation import corruptions
 from efld_tf.evaluation.corruptions import CORRUPTIONS, FACE_PIXELS, Changed, Moved
@@ -19,6 +18,7 @@ from efld_tf.evaluation.faces import WHOLE, EvaluationFaces, common_points
 from efld_tf.evaluation.measured import Measured
 from efld_tf.landmarks import metrics
 from efld_tf.landmarks.geometry import Crop
+from efld_tf.progress import Progress
 from efld_tf.runtime.predictor import Predictor
 
 FAILURE = 0.10  # NME from which a face counts as failed
@@ -172,16 +172,17 @@ def measure(
             for corruption in chosen for level in fitting_levels[corruption.name]]
     _, predicted_indices, _ = common_points(predictor.schema, faces.schema)
     errors = np.empty((len(plan), len(faces)))
-    for index in tqdm(range(len(faces)), desc="robustness", unit="face", disable=not progress):
-        subject = Subject(faces, index)
-        looks = [subject.under(*step, predictor.input_size) for step in plan]
-        points = predictor.predict_crops(np.stack([pixels for pixels, _ in looks]))
-        points = points[:, list(predicted_indices)]
-        predicted = np.stack([
-            square.from_unit(at) for (_, square), at in zip(looks, points, strict=True)
-        ])
-        truth = np.broadcast_to(evaluation.truth[index], predicted.shape)
-        errors[:, index] = metrics.nme(predicted, truth, evaluation.schema)
+    with Progress("robustness", len(faces), "face", shown=progress) as bar:
+        for index in bar.over(range(len(faces))):
+            subject = Subject(faces, index)
+            looks = [subject.under(*step, predictor.input_size) for step in plan]
+            points = predictor.predict_crops(np.stack([pixels for pixels, _ in looks]))
+            points = points[:, list(predicted_indices)]
+            predicted = np.stack([
+                square.from_unit(at) for (_, square), at in zip(looks, points, strict=True)
+            ])
+            truth = np.broadcast_to(evaluation.truth[index], predicted.shape)
+            errors[:, index] = metrics.nme(predicted, truth, evaluation.schema)
     curves = []
     for corruption in chosen:
         rows = [row for row, (planned, _) in enumerate(plan) if planned is corruption]

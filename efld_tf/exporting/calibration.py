@@ -218,12 +218,14 @@ def write_manifest(path: str | Path, manifest: CalibrationManifest) -> None:
 
 
 def load_faces(
-    manifest: CalibrationManifest, rule: CropRule, size: int, *, strict: bool = True
-) -> faces.EvaluationFaces:
+    manifest: CalibrationManifest, rule: CropRule, size: int, *, strict: bool = True,
+    progress: bool = False,
+) -> faces.EvaluationFaces:  # fmt: skip
     """Loads the manifest's faces as the model sees them, in its order.
 
     Args:
       strict: whether all of them must be readable; if not, unreadable ones are left out.
+      progress: whether to show how far it is.
 
     Raises:
       DataError: a photo is missing, unreadable, or not the one that the manifest names.
@@ -242,7 +244,7 @@ def load_faces(
             raise DataError(path, "is not the file that the calibration manifest names")
     # Bad samples elsewhere in the source do not matter here: only named photos are read.
     loaded_faces = faces.load(
-        manifest.source, rule, size, on_error="skip", progress=False, measured=False,
+        manifest.source, rule, size, on_error="skip", progress=progress, measured=False,
         keep=lambda record: record.key in places,
     )
     for name in sorted(places.keys() - set(loaded_faces.names)) if strict else ():

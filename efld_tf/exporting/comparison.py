@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from efld_tf.evaluation import faces
-from efld_tf.evaluation.evaluate import Evaluation, evaluate, percent
+from efld_tf.evaluation.evaluate import Evaluation, evaluate, in_batches, percent
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.trained import TrainedModel
+from efld_tf.progress import Progress
 from efld_tf.runtime.landmarker import MIN_CONFIDENCE
 from efld_tf.runtime.predictor import LandmarkPredictor
 
@@ -19,21 +21,24 @@ TILES = 4
 
 
 def comparison(
-    trained: TrainedModel, exported: Path, evaluation_faces: faces.EvaluationFaces
-) -> dict[str, Any]:
+    trained: TrainedModel, exported: Path, evaluation_faces: faces.EvaluationFaces, *,
+    progress: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """The changes by an export: in points, confidences, and the NME of annotated faces."""
     trained_predictor, exported_predictor = FloatPredictor(trained), LandmarkPredictor(exported)
-    confidence = compare_confidence(trained_predictor, exported_predictor, evaluation_faces.crops)
+    confidence = compare_confidence(
+        trained_predictor, exported_predictor, evaluation_faces.crops, progress=progress)
     measurable = evaluation_faces.measurable(trained.head)
     # They may be calibrated on faces of another format.
     if not len(measurable) or faces.comparable(trained.head, evaluation_faces.schema) is None:
         crops = evaluation_faces.crops
-        differences = point_differences(
-            trained_predictor.predict_crops(crops), exported_predictor.predict_crops(crops),
-            crops.shape[1])
+        with Progress("comparing points", 2 * len(crops), "face", shown=progress) as bar:
+            differences = point_differences(
+                in_batches(trained_predictor.predict_crops, crops, bar),
+                in_batches(exported_predictor.predict_crops, crops, bar), crops.shape[1])
         return {"on": evaluation_faces.source, **differences, **confidence}
-    trained_result = evaluate(trained_predictor, measurable)
-    exported_result = evaluate(exported_predictor, measurable)
+    trained_result = evaluate(trained_predictor, measurable, progress=progress)
+    exported_result = evaluate(exported_predictor, measurable, progress=progress)
     return {**compare(trained_result, exported_result), **confidence}
 
 
@@ -53,24 +58,32 @@ def compare(trained: Evaluation, exported: Evaluation) -> dict[str, Any]:
 
 
 def compare_confidence(
-    trained: FloatPredictor, exported: LandmarkPredictor, crops: np.ndarray
-) -> dict[str, float]:
+    trained: FloatPredictor, exported: LandmarkPredictor, crops: np.ndarray, *,
+    progress: bool = False,
+) -> dict[str, float]:  # fmt: skip
     """How far the confidences lie apart; empty for a model without a confidence.
 
     They are compared on faces [F, S, S, 3] uint8 and, because int8 was calibrated on faces alone,
     also on the same crops cut into shuffled tiles.
     """
-    inputs = np.concatenate([crops, shuffled(crops)])
-    trained_confidence = trained.predict_with_confidence(inputs)[1]
-    exported_confidence = exported.predict_with_confidence(inputs)[1]
-    if trained_confidence is None or exported_confidence is None:
+    if not (trained.has_confidence and exported.has_confidence):
         return {}
+    inputs = np.concatenate([crops, shuffled(crops)])
+    with Progress("comparing confidences", 2 * len(inputs), "face", shown=progress) as bar:
+        trained_confidence = in_batches(partial(_confidence, trained), inputs, bar)
+        exported_confidence = in_batches(partial(_confidence, exported), inputs, bar)
     difference = np.abs(trained_confidence - exported_confidence)
     return {
         "confidence_difference_median": round(float(np.median(difference)), 4),
         "confidence_difference_p99": round(float(np.percentile(difference, 99)), 4),
         "confident_percent": percent((exported_confidence[: len(crops)] >= MIN_CONFIDENCE).mean()),
     }
+
+
+def _confidence(predictor: FloatPredictor | LandmarkPredictor, crops: np.ndarray) -> np.ndarray:
+    confidence = predictor.predict_with_confidence(crops)[1]
+    assert confidence is not None  # it has one
+    return confidence
 
 
 def shuffled(crops: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from efld_tf.exporting import equalise, flatbuffer, optimise, quantise, ranges, 
 from efld_tf.exporting.modes import Mode, Steps
 from efld_tf.models.registry import PRESENCE
 from efld_tf.models.trained import POINTS, TrainedModel
+from efld_tf.progress import Progress
 from efld_tf.quiet import silenced_stderr
 
 # The crops for modes that are not calibrated.
@@ -38,25 +39,34 @@ def convert(
     return lowered(rewritten(trained, mode, crops), mode, crops)[0]
 
 
-def rewritten(trained: TrainedModel, mode: Mode, crops: np.ndarray) -> TrainedModel:
-    """The model with its network rewritten for a mode; arguments are as in `convert`."""
+def rewritten(
+    trained: TrainedModel, mode: Mode, crops: np.ndarray, *, progress: bool = False
+) -> TrainedModel:
+    """The model with its network rewritten for a mode; arguments are as in `convert`.
+
+    With `progress`, how far it is is shown.
+    """
     steps = mode.steps
-    network = optimise.fold_batch_norms(trained.network)
-    if steps.equalise:
-        network = equalise.equalise(network, crops)
-    if steps.split:
-        network = optimise.split_depthwise(network)
+    with Progress("rewriting the network", 3, "step", shown=progress) as bar:
+        network = optimise.fold_batch_norms(trained.network)
         if steps.equalise:
-            network = equalise.balance_parts(network, crops)
-    if steps.equalise:
-        network = equalise.equalise_features(network, crops)
-    if steps.merge:
-        network = optimise.merge_siblings(network)
-    if steps.planes:
-        network = optimise.interleave_as_planes(network)
+            network = equalise.equalise(network, crops)
+        bar.update()
+        if steps.split:
+            network = optimise.split_depthwise(network)
+            if steps.equalise:
+                network = equalise.balance_parts(network, crops)
+        bar.update()
+        if steps.equalise:
+            network = equalise.equalise_features(network, crops)
+        if steps.merge:
+            network = optimise.merge_siblings(network)
+        if steps.planes:
+            network = optimise.interleave_as_planes(network)
+        bar.update()
     _check_same(trained.network, network, crops)
     if steps.round:
-        network = rounding.round_weights(network, crops)
+        network = rounding.round_weights(network, crops, progress=progress)
     with_biases = network
     network = optimise.lift_biases(network)
     if steps.dense_as_convolutions:
@@ -86,16 +96,18 @@ def _check_same(network: tf_keras.Model, changed: tf_keras.Model, crops: np.ndar
 
 
 def lowered(
-    trained: TrainedModel, mode: Mode, crops: np.ndarray
+    trained: TrainedModel, mode: Mode, crops: np.ndarray, *, progress: bool = False
 ) -> tuple[bytes, ranges.Observed | None]:
-    """A rewritten model as a flatbuffer in the numbers of a mode; arguments are as in `convert`.
+    """A rewritten model as a flatbuffer in the numbers of a mode; arguments as in `rewritten`.
 
     Returns:
       The flatbuffer, and the observed ranges of its tensors if the mode is calibrated.
     """
-    content, observed = to_float(trained, half=mode.weights == "float16"), None
+    with Progress("converting", 1, "model", shown=progress) as bar:
+        content, observed = to_float(trained, half=mode.weights == "float16"), None
+        bar.update()
     if mode.calibrated:
-        observed = ranges.observe(content, crops)
+        observed = ranges.observe(content, crops, progress=progress)
     content = quantise.quantised(content, mode, observed)
     tree = flatbuffer.read(content)
     flatbuffer.take_pixels(tree, "image")

@@ -46,6 +46,7 @@ def export(
     compare_on: str | EvaluationFaces | None = None,
     epochs: int = qat.EPOCHS,
     debug: bool = False,
+    progress: bool = True,
 ) -> Bundle:
     """Writes one head as a bundle: `.tflite`, card, schema, golden files, report, calibration.
 
@@ -57,6 +58,7 @@ def export(
       epochs: epochs of quantisation-aware training.
       debug: whether to also measure, in an int8 export, what each layer loses on the calibration's
         faces: `Bundle.layers`, and `layers.json` in the bundle.
+      progress: whether to show how far it is.
 
     Raises:
       UnsupportedMode: the model cannot be exported in the mode.
@@ -65,18 +67,19 @@ def export(
     """
     folder = Path(folder)
     bundle.check_replaceable(folder)
-    chosen = calibrated(trained, calibrate_on) if mode.calibrated else None
-    comparison_faces = _comparison_faces(trained, compare_on, chosen)
+    chosen = calibrated(trained, calibrate_on, progress=progress) if mode.calibrated else None
+    comparison_faces = _comparison_faces(trained, compare_on, chosen, progress)
     crops = chosen.faces.crops if chosen else convert.NO_CROPS
     final = trained
     if mode.fine_tuned:
         training_faces = calibration.load_faces(
             calibration.of_training(trained.head_spec, None), trained.crop_rule,
-            trained.input_size, strict=False)
-        network = qat.fine_tuned(trained.network, training_faces.crops, epochs)
+            trained.input_size, strict=False, progress=progress)
+        network = qat.fine_tuned(
+            trained.network, training_faces.crops, epochs, progress=progress)
         final = replace(trained, network=network)
-    final = convert.rewritten(final, mode, crops)
-    content, observed = convert.lowered(final, mode, crops)
+    final = convert.rewritten(final, mode, crops, progress=progress)
+    content, observed = convert.lowered(final, mode, crops, progress=progress)
     layer_errors: list[LayerError] = []
     with folders.new_folder(folder) as temporary:
         path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}.tflite"
@@ -98,7 +101,8 @@ def export(
             minimum_runtime=model_graph.minimum_runtime,
             operators=audit.operator_counts(model_graph),
             types=audit.type_counts(model_graph),
-            comparison=comparison(trained, path, comparison_faces) if comparison_faces else {},
+            comparison=comparison(trained, path, comparison_faces, progress=progress)
+            if comparison_faces else {},
             compared_on_calibration=chosen is not None and comparison_faces is chosen.faces,
             concatenations=ranges.spread_at_concatenations(observed) if observed else [],
         )
@@ -106,16 +110,19 @@ def export(
             calibration.write_manifest(temporary / bundle.CALIBRATION, chosen.manifest)
         bundle.complete(path, trained, report)
         if debug:
-            layer_errors = _layers(trained, path, mode, crops)
+            layer_errors = _layers(trained, path, mode, crops, progress)
     return Bundle(folder, report, layer_errors)
 
 
-def calibrated(trained: TrainedModel, choice: CalibrationChoice) -> Calibration:
+def calibrated(
+    trained: TrainedModel, choice: CalibrationChoice, *, progress: bool = False
+) -> Calibration:
     """The faces to calibrate a model on.
 
     Args:
       choice: plain photos, see `calibration.photo_names`; what `calibration.resolved` takes; or
         what this function gave before.
+      progress: whether to show how far it is.
 
     Raises:
       UnsupportedMode: the network cannot have integers.
@@ -125,18 +132,19 @@ def calibrated(trained: TrainedModel, choice: CalibrationChoice) -> Calibration:
     if isinstance(choice, Calibration):
         return choice
     if (names := calibration.photo_names(choice)) is not None:
-        return photos.load(trained, names)
+        return photos.load(trained, names, progress=progress)
     manifest, strict = calibration.resolved(choice, trained.head_spec)
     if manifest.source.startswith(photos.SOURCE):
-        return photos.load_again(trained, manifest)
+        return photos.load_again(trained, manifest, progress=progress)
     loaded_faces = calibration.load_faces(
-        manifest, trained.crop_rule, trained.input_size, strict=strict)
+        manifest, trained.crop_rule, trained.input_size, strict=strict, progress=progress)
     return Calibration(calibration.used(manifest, loaded_faces), loaded_faces)
 
 
 def _comparison_faces(
-    trained: TrainedModel, compare_on: str | EvaluationFaces | None, chosen: Calibration | None
-) -> EvaluationFaces | None:
+    trained: TrainedModel, compare_on: str | EvaluationFaces | None, chosen: Calibration | None,
+    progress: bool,
+) -> EvaluationFaces | None:  # fmt: skip
     """The faces to compare on; None if there are none."""
     if compare_on is None:
         return chosen.faces if chosen else None
@@ -144,7 +152,7 @@ def _comparison_faces(
         return compare_on
     comparison_faces = faces.load(
         compare_on, trained.crop_rule, trained.input_size, on_error="skip",
-        predicted=trained.head, progress=False)
+        predicted=trained.head, progress=progress)
     faces.common_points(trained.head, comparison_faces.schema)  # refuses faces of another format
     return comparison_faces
 
@@ -174,11 +182,12 @@ def _model_metadata(trained: TrainedModel) -> ModelMetadata:
 
 
 def _layers(
-    trained: TrainedModel, path: Path, mode: Mode, crops: np.ndarray
+    trained: TrainedModel, path: Path, mode: Mode, crops: np.ndarray, progress: bool
 ) -> list[LayerError]:
     """Measures what each layer of an int8 export lost on crops; writes `layers.json` beside it."""
     unrounded = replace(mode, steps=replace(mode.steps, round=False))
     reference = convert.to_float(convert.rewritten(trained, unrounded, crops))
-    rows = layers.compare(reference, path.read_bytes(), crops[:DEBUG_FACES])
+    rows = layers.compare(
+        reference, path.read_bytes(), crops[:DEBUG_FACES], progress=progress)
     files.write_json(path.with_name(bundle.LAYERS), [asdict(row) for row in rows])
     return rows

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from efld_tf.progress import Progress
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
@@ -32,30 +33,34 @@ class LayerError:
     clipped_percent: float
 
 
-def compare(reference: bytes, quantised: bytes, crops: np.ndarray) -> list[LayerError]:
+def compare(
+    reference: bytes, quantised: bytes, crops: np.ndarray, *, progress: bool = False
+) -> list[LayerError]:
     """Compares the results that both models have, in the order of the quantised one.
 
     Args:
       reference: the float model, which takes an image in [0, 1].
       quantised: the same network in integers, which takes a uint8 image.
       crops: [F, S, S, 3] uint8.
+      progress: whether to show how far it is.
     """
     floats, integers = _Probe(reference), _Probe(quantised)
     sums: dict[str, np.ndarray] = {}
-    for crop in crops:
-        float_results = floats.run(crop[None].astype(np.float32) / 255.0)
-        integer_results = integers.run(crop[None])
-        for name in integer_results.keys() & float_results.keys():
-            values, clipped = integer_results[name]
-            truth, _ = float_results[name]
-            if values.shape != truth.shape:
-                continue
-            difference = np.asarray(values, np.float64) - truth
-            scale, zero = integers.grids[name]
-            inside = (truth > (-128 - zero) * scale) & (truth < (127 - zero) * scale)
-            row = (np.square(truth).sum(), np.square(difference).sum(), truth.size,
-                   (clipped & inside).sum())
-            sums[name] = sums.get(name, np.zeros(4)) + row
+    with Progress("comparing layers", len(crops), "face", shown=progress) as bar:
+        for crop in bar.over(crops):
+            float_results = floats.run(crop[None].astype(np.float32) / 255.0)
+            integer_results = integers.run(crop[None])
+            for name in integer_results.keys() & float_results.keys():
+                values, clipped = integer_results[name]
+                truth, _ = float_results[name]
+                if values.shape != truth.shape:
+                    continue
+                difference = np.asarray(values, np.float64) - truth
+                scale, zero = integers.grids[name]
+                inside = (truth > (-128 - zero) * scale) & (truth < (127 - zero) * scale)
+                row = (np.square(truth).sum(), np.square(difference).sum(), truth.size,
+                       (clipped & inside).sum())
+                sums[name] = sums.get(name, np.zeros(4)) + row
     rows = []
     for operator in integers.model_graph.operators:
         name = operator.outputs[0].name

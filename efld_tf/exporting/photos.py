@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf import files
 from efld_tf.annotations import image_paths, images, parsing
@@ -31,6 +30,7 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, extract_crop
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.trained import TrainedModel
+from efld_tf.progress import Progress
 from efld_tf.runtime import inputs
 from efld_tf.runtime.detector import open_detector
 from efld_tf.runtime.landmarker import FaceLandmarker
@@ -59,11 +59,14 @@ class _Face:
     pixels: np.ndarray
 
 
-def load(trained: TrainedModel, names: Sequence[str]) -> Calibration:
+def load(
+    trained: TrainedModel, names: Sequence[str], *, progress: bool = False
+) -> Calibration:
     """Finds up to `DEFAULT_FACES` faces in photos, in an order that their names alone decide.
 
     Args:
       names: photos, folders and patterns, as `inputs.expand` takes them.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: a name stands for nothing, or there are fewer than `FEWEST_FACES` faces.
@@ -76,7 +79,7 @@ def load(trained: TrainedModel, names: Sequence[str]) -> Calibration:
     photos.sort(key=lambda photo: order(photo.name))
     skipped = [*map(str, found.errors), *others]
     source = SOURCE + _as_named(names, found.root)
-    return _calibration(trained, source, photos, skipped, strict=False)
+    return _calibration(trained, source, photos, skipped, strict=False, progress=progress)
 
 
 def _as_named(names: Sequence[str], root: Path) -> str:
@@ -86,7 +89,9 @@ def _as_named(names: Sequence[str], root: Path) -> str:
     return str(root) if any(map(os.path.isabs, names)) else os.path.relpath(root)
 
 
-def load_again(trained: TrainedModel, manifest: CalibrationManifest) -> Calibration:
+def load_again(
+    trained: TrainedModel, manifest: CalibrationManifest, *, progress: bool = False
+) -> Calibration:
     """Finds the faces in the photos of a manifest.
 
     Raises:
@@ -107,30 +112,32 @@ def load_again(trained: TrainedModel, manifest: CalibrationManifest) -> Calibrat
         if not same:
             raise DataError(photo.path, "is not the file that the calibration manifest names")
         photos.append(photo)
-    return _calibration(trained, manifest.source, photos, [], strict=True)
+    return _calibration(trained, manifest.source, photos, [], strict=True, progress=progress)
 
 
 def _calibration(
-    trained: TrainedModel, source: str, photos: Sequence[_Photo], skipped: list[str], strict: bool
-) -> Calibration:
+    trained: TrainedModel, source: str, photos: Sequence[_Photo], skipped: list[str], *,
+    strict: bool, progress: bool,
+) -> Calibration:  # fmt: skip
     """The faces of photos; those that cannot be read are an error (`strict`) or skipped."""
     landmarker = FaceLandmarker(FloatPredictor(trained), open_detector())
     found: list[_Face] = []
     looked_at = without_face = not_needed = 0
-    for photo in tqdm(photos, desc="finding faces", unit="photo", leave=False, disable=None):
-        if len(found) >= DEFAULT_FACES:
-            not_needed += 1
-            continue
-        try:
-            faces = _found(landmarker, photo)
-        except DataError as error:
-            if strict:
-                raise
-            skipped.append(str(error))
-            continue
-        looked_at += 1
-        without_face += not faces
-        found += faces[: DEFAULT_FACES - len(found)]
+    with Progress("finding faces", len(photos), "photo", shown=progress) as bar:
+        for photo in bar.over(photos):
+            if len(found) >= DEFAULT_FACES:
+                not_needed += 1
+                continue
+            try:
+                faces = _found(landmarker, photo)
+            except DataError as error:
+                if strict:
+                    raise
+                skipped.append(str(error))
+                continue
+            looked_at += 1
+            without_face += not faces
+            found += faces[: DEFAULT_FACES - len(found)]
     counts = PhotoCounts(looked_at, without_face, not_needed, skipped)
     if len(found) < FEWEST_FACES:
         example = f"; the first: {skipped[0]}" if skipped else ""

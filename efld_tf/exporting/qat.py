@@ -16,6 +16,7 @@ from tensorflow_model_optimization.quantization.keras import quantize_model
 from efld_tf.errors import UnsupportedMode
 from efld_tf.exporting import equalise, optimise
 from efld_tf.models.trained import POINTS
+from efld_tf.progress import Progress
 
 EPOCHS = 6
 BATCH = 32
@@ -24,7 +25,7 @@ SEED = 0
 
 
 def fine_tuned(
-    network: tf_keras.Model, crops: np.ndarray, epochs: int = EPOCHS
+    network: tf_keras.Model, crops: np.ndarray, epochs: int = EPOCHS, *, progress: bool = False
 ) -> tf_keras.Model:
     """The network with weights that were trained under simulated int8.
 
@@ -32,6 +33,7 @@ def fine_tuned(
       network: the network of a `TrainedModel`; it is unchanged.
       crops: [F, S, S, 3] uint8, training faces.
       epochs: number of passes over the crops.
+      progress: whether to show how far it is.
 
     Returns:
       A model with the same outputs, without batch norms.
@@ -52,7 +54,9 @@ def fine_tuned(
     simulated.compile(tf_keras.optimizers.Adam(rate), loss=_distance)
     data = tf.data.Dataset.from_tensor_slices((crops, targets)).shuffle(len(crops), seed=SEED)
     data = data.batch(BATCH).map(lambda crop, target: (_pixels(crop), target)).prefetch(2)
-    simulated.fit(data, epochs=epochs, verbose=2)
+    with Progress("fine-tuning", steps, "step", shown=progress) as bar:
+        counted = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: bar.update())
+        simulated.fit(data, epochs=epochs, verbose=0, callbacks=[counted])
     trained = {
         wrapper.layer.name: {weight.name.split("/")[-1]: weight for weight in wrapper.weights}
         for wrapper in simulated.layers if hasattr(wrapper, "layer")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from collections.abc import Callable
 
@@ -137,7 +139,8 @@ def _scope(operator: graph.Operator) -> str:
 
 def run(engine: quantizer.Quantizer, statistics: dict | None = None) -> bytes:
     """Runs a quantiser with its recipe and the ranges of tensors, without its output."""
-    with silenced_stderr():  # it shows a progress bar for a few milliseconds
+    # It shows a bar of its own for a few milliseconds, also where stderr is a notebook's cell.
+    with silenced_stderr(), contextlib.redirect_stderr(io.StringIO()):
         result = engine.quantize(
             statistics, enable_progress_bar=False, enable_progress_report=False
         )

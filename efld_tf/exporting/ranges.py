@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from efld_tf.progress import Progress
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
@@ -41,12 +42,13 @@ class Observed:
     highest: np.ndarray
 
 
-def observe(content: bytes, crops: np.ndarray) -> Observed:
+def observe(content: bytes, crops: np.ndarray, *, progress: bool = False) -> Observed:
     """Runs a float model over crops and observes its tensors.
 
     Args:
       content: the model, which takes a float image [1, S, S, 3] in [0, 1].
       crops: [F, S, S, 3] uint8.
+      progress: whether to show how far it is.
     """
     model_graph = graph.parse(content)
     with silenced_stderr():
@@ -61,12 +63,13 @@ def observe(content: bytes, crops: np.ndarray) -> Observed:
     computed = [tensor.index for operator in model_graph.operators for tensor in operator.outputs]
     lowest = np.full((len(crops), len(model_graph.tensors)), np.nan)
     highest = lowest.copy()
-    for face, crop in enumerate(crops):
-        interpreter.set_tensor(image, crop[None].astype(np.float32) / 255.0)
-        interpreter.invoke()
-        for index in computed:
-            values = interpreter.get_tensor(index)
-            lowest[face, index], highest[face, index] = values.min(), values.max()
+    with Progress("observing ranges", len(crops), "face", shown=progress) as bar:
+        for face, crop in enumerate(bar.over(crops)):
+            interpreter.set_tensor(image, crop[None].astype(np.float32) / 255.0)
+            interpreter.invoke()
+            for index in computed:
+                values = interpreter.get_tensor(index)
+                lowest[face, index], highest[face, index] = values.min(), values.max()
     lowest[:, image], highest[:, image] = 0, 1  # the pixels' grid, whatever the photos show
     return Observed(model_graph, lowest, highest)
 

@@ -18,6 +18,7 @@ from tf_keras import layers
 
 from efld_tf.exporting.equalise import BATCH, batches_of, clone, is_split
 from efld_tf.models.registry import PRESENCE_LAYER
+from efld_tf.progress import Progress
 
 LEVELS = 127
 # ROWS is the number of rows of patches that a layer is fitted to; RIDGE is the ridge as a part of
@@ -26,7 +27,9 @@ ROWS = 20_000
 RIDGE = 1e-3
 
 
-def round_weights(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
+def round_weights(
+    model: tf_keras.Model, crops: np.ndarray, *, progress: bool = False
+) -> tf_keras.Model:
     """A copy whose kernels are on the int8 grid that `quantise` will find for them.
 
     Layers are rounded in order, each on the outputs of the rounded ones before it. The layer of a
@@ -35,20 +38,23 @@ def round_weights(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     Args:
       model: a network without batch norms whose layers are called once each.
       crops: [F, S, S, 3] uint8, the calibration crops.
+      progress: whether to show how far it is.
     """
     rounded = clone(model)
     random = np.random.default_rng(0)
-    for layer in rounded.layers:
-        if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):
-            continue
-        # Calibration crops are faces and say nothing about a presence output without a face.
-        if not layer.use_bias or layer.name == PRESENCE_LAYER:
-            continue
-        patches = _patches(rounded, layer, crops, random)  # [R, taps, C]
-        if isinstance(layer, layers.Conv2DTranspose):
-            layer.set_weights(_transposed(layer, patches))
-        else:
-            layer.set_weights(_direct(layer, patches))
+    # Calibration crops are faces and say nothing about a presence output without a face.
+    chosen = [
+        layer for layer in rounded.layers
+        if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense)
+        and layer.use_bias and layer.name != PRESENCE_LAYER
+    ]
+    with Progress("rounding weights", len(chosen), "layer", shown=progress) as bar:
+        for layer in bar.over(chosen):
+            patches = _patches(rounded, layer, crops, random)  # [R, taps, C]
+            if isinstance(layer, layers.Conv2DTranspose):
+                layer.set_weights(_transposed(layer, patches))
+            else:
+                layer.set_weights(_direct(layer, patches))
     return rounded
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf import assets, runs
 from efld_tf.annotations import image_paths, images, listing, record
@@ -28,6 +27,7 @@ from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
+from efld_tf.progress import Progress
 from efld_tf.runtime import mesh, model_license, views
 from efld_tf.runtime.detector import open_detector
 from efld_tf.runtime.faces import Face
@@ -159,6 +159,7 @@ def write(
       save: the formats, of `OUTPUTS`.
       workers: number of processes; None for one a core.
       force: whether to replace files that are there.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: there is no photo, no face in any, the model cannot be used, an output is there
@@ -174,15 +175,14 @@ def write(
     image_root = root if below_folder is None else folder
     workers = (workers or os.cpu_count() or 1) if len(work) >= FEWEST_SPREAD else 1
     results = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)
-    bar = tqdm(results, total=len(work), desc="labelling", unit="photo", disable=not progress)
     faces = empty = below = outside = 0
     turned = False
-    with ExitStack() as stack:
+    with ExitStack() as stack, Progress("labelling", len(work), "photo", shown=progress) as bar:
         # The formats that may refuse an image come first, so that the others do not have it.
         writers = [OUTPUTS[name].open_whole(stack, OUTPUTS[name].beside(output), labeller.schema,
                                             image_root)
                    for name in sorted(save, key=lambda name: (name != "yolo", name != "pts"))]
-        for labels in bar:
+        for labels in bar.over(results):
             if labels.image is None:
                 unreadable += [] if labels.error is None else [labels.error]
                 continue

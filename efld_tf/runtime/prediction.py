@@ -47,7 +47,7 @@ class Reporter(Protocol):
         """An input cannot be used, or not all of it."""
 
     def begin(self, total: int | None, unit: str) -> None:
-        """`total` photos or frames will be looked at; None if the number is not known."""
+        """About `total` photos or frames will be looked at; None if the number is not known."""
 
     def progress(self, count: int) -> None:
         """`count` of them were looked at so far."""
@@ -147,7 +147,7 @@ class Prediction:
         if not isinstance(source, Url) or not SCHEMES[source.scheme].live:
             reader = video.VideoReader(source, on_damage=self._reporter.failed)
             if not isinstance(source, Url) or reader.duration is not None:
-                self._reporter.begin(reader.frame_count, "frame")
+                self._reporter.begin(reader.expected_frames, "frame")
                 return self.frames(item, reader, reader)
         self._reporter.begin(None, "frame")
         with live.LiveStream(source, on_damage=self._reporter.failed) as frames:

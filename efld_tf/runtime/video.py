@@ -102,6 +102,13 @@ class VideoReader:
             assert stream.time_base is not None  # FFmpeg gives every stream one
             self.time_base: Fraction = stream.time_base
 
+    @property
+    def expected_frames(self) -> int | None:
+        """About how many frames there are: as the container tells, or by duration and rate."""
+        if self.frame_count is not None or self.duration is None or self.average_rate is None:
+            return self.frame_count
+        return round(self.duration * self.average_rate) or None
+
     def __iter__(self) -> Iterator[Frame]:
         """Decodes from the start.
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from efld_tf import files, folders
 from efld_tf.data import crop_fit, crops, pipeline, shards
@@ -19,7 +18,7 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint
 from efld_tf.models.trained import POINTS, TrainedModel
-from efld_tf.text import shown
+from efld_tf.progress import Progress
 
 BATCH = 64
 
@@ -35,6 +34,7 @@ def write(
       packed: the folder of the faces; their own points are not used.
       folder: where to write; it appears when it is complete.
       head: the head of the model, which gives the schema of the points.
+      progress: whether to show how far it is.
 
     Returns:
       The manifest. Its mean shape is the model's, which is that of labelled faces: pseudo-labels
@@ -56,13 +56,14 @@ def write(
         existing = read_manifest(folder)
         if existing.fingerprint == fingerprint:
             return existing
-    bar = tqdm(total=manifest.faces("train"), unit="face",
-               desc=f"labelling {shown(folder.name, 60)}", disable=not progress)
     with folders.new_folder(folder) as temporary:
-        with bar, shards.SplitWriters(temporary, manifest.pack.shard_faces) as writers:
-            for face in _labelled(packed, manifest, model, head):
+        with (
+            Progress(f"labelling {folder.name}", manifest.faces("train"), "face",
+                     shown=progress) as bar,
+            shards.SplitWriters(temporary, manifest.pack.shard_faces) as writers,
+        ):
+            for face in bar.over(_labelled(packed, manifest, model, head)):
                 writers.add("train", face)
-                bar.update()
         labelled = replace(
             manifest, schema=head, shards=writers.shards, skipped=[], fingerprint=fingerprint,
             mean_shape=spec.heads[head].mean_shape, notes=["its points are pseudo-labels"],

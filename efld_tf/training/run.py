@@ -17,15 +17,15 @@ import tensorflow as tf
 import tf_keras
 from absl import logging as absl_logging
 from official.core import train_lib
-from tqdm import tqdm
 
 from efld_tf import config, files, quiet, runs, stopping
 from efld_tf.data import pack
 from efld_tf.data.options import SourceOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.models import checkpoint, registry
+from efld_tf.progress import Progress
 from efld_tf.runs import Run, validation_history
-from efld_tf.text import say, shown
+from efld_tf.text import say
 from efld_tf.training import averaging, devices, losses, run_folder, task
 from efld_tf.training.recipe import Recipe
 from efld_tf.training.validation_faces import ValidationFaces
@@ -110,7 +110,7 @@ class _Trainer:
     """The part of a run that one process does."""
 
     def __init__(self, recipe: Recipe, progress: bool, stack: contextlib.ExitStack):
-        self.recipe = recipe
+        self.recipe, self.progress = recipe, progress
         self.folder = recipe.folder
         training = recipe.training
         tf_keras.utils.set_random_seed(training.seed)
@@ -118,15 +118,14 @@ class _Trainer:
         run_folder.forget_later_validations(self.folder, self.start_step)
         params = task.experiment(recipe, self.start_step)
         self.task = task.LandmarkTask(params.task)
-        self.bar = stack.enter_context(tqdm(
-            total=training.steps, initial=self.start_step, unit="step", disable=not progress,
-            desc=f"training {shown(recipe.name, 60)}", dynamic_ncols=True, file=sys.stderr,
-        ))
+        self.loss: float | None = None  # until the first steps of this process
+        self.bar = stack.enter_context(Progress(
+            f"training {recipe.name}", training.steps, "step", begun=self.start_step,
+            shown=progress, kept=True, details=self._details))
         for text in damaged:
             self._say(text)
         if self.start_step:
             self._say(f"resuming from step {self.start_step}")
-        self.loss: float | None = None  # until the first steps of this process
         self.until = 0  # the last step before the next validation
         self.last_saved: str | None = None  # the path of the last checkpoint
         self.saved_at = time.monotonic()
@@ -169,6 +168,8 @@ class _Trainer:
             self._say(f"license of the weights: {self.task.spec.license}")
         if step and (step % interval == 0 or step == training.steps) and not self._validated(step):
             self._validate(step)  # killed between a checkpoint and its validation
+        if self.progress and step < training.steps:
+            self._say("compiling the graph, which the first step waits for")
         while step < training.steps:
             step = self.until = min((step // interval + 1) * interval, training.steps)
             try:
@@ -220,11 +221,12 @@ class _Trainer:
     def _show_progress(self, output: dict[str, Any]) -> None:
         step = int(self.runner.trainer.global_step.numpy())
         self.loss = float(output["training_loss"])
-        self.bar.update(step - self.bar.n)
-        rate = self.bar.format_dict["rate"] or 0.0
-        self.bar.set_postfix_str(
-            f"{rate * self.recipe.training.batch_size:.0f} images/s, loss {self.loss:.4f}"
-        )
+        self.bar.reach(step)
+
+    def _details(self, rate: float) -> str:
+        """What the progress line says beside steps, of which there are `rate` a second."""
+        loss = "" if self.loss is None else f", loss {self.loss:.4f}"
+        return f"{rate * self.recipe.training.batch_size:.0f} images/s{loss}"
 
     def _validate(self, step: int) -> None:
         """Measures all heads, and saves the weights if they are the best so far."""
@@ -262,7 +264,7 @@ class _Trainer:
             raise self._stopped(error) from error
 
     def _say(self, line: str) -> None:
-        self.bar.write(shown(line), file=sys.stderr)
+        say(line, sys.stderr)
 
     def _validated(self, step: int) -> bool:
         return any(entry["step"] == step for entry in validation_history(self.folder))

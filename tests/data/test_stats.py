@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from efld_tf import progress
 from efld_tf.annotations import sources
 from efld_tf.cli import data
 from efld_tf.data import look, pack, stats, stats_plot
@@ -17,6 +19,7 @@ from efld_tf.landmarks import schemas
 from tests import faces
 from tests.annotations.writers import ibug_text, write_image
 from tests.errors import assert_told, refuses
+from tests.screens import run_at_terminal, screen
 
 FACES = 200
 MEAN = faces.mean_shape("ibug68") * 100
@@ -215,3 +218,26 @@ def test_the_command_writes_and_says(
     assert set(other["measures"]) == {"roll", "size", "residual", "brightness"}
     assert len(other["unusable"]) == 1 and other["faces"] == 3999
     assert cv2.imread(str(picture)).std() > 10
+
+
+def test_how_far_it_is(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In lines as often as they come, and at a terminal."""
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    words = ["stats", source, "--output", str(tmp_path / "a.png")]
+    assert not data.main(words)
+    out, err = capsys.readouterr()
+    told = err.splitlines()
+    assert "\r" not in err and len(set(told)) == len(told) == 2 * FACES and "images" not in out
+    assert told[0].startswith("annotations of ibug:") and ": 1 [" in told[0]
+    assert f": {FACES} [" in told[FACES - 1]
+    assert told[FACES].startswith(f"images: 0% 1/{FACES} [") and "face/s]" in told[FACES]
+    assert told[-1].startswith(f"images: 100% {FACES}/{FACES} [")
+    assert not data.main([*words, "--quiet"])
+    assert capsys.readouterr() == (out, "")
+    program = str(Path(sys.executable).parent / "efld-data")
+    written = run_at_terminal([program, *words], tmp_path, tmp_path / "out")
+    assert "annotations of ibug:" in written and "images:   0%|" in written
+    assert screen(written) == [] and (tmp_path / "out").read_text() == out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
 
-from efld_tf import assets, files
+from efld_tf import assets, files, progress
 from efld_tf.annotations import sources
 from efld_tf.benchmarking import mode_table
 from efld_tf.data import pack, shards
@@ -37,6 +38,7 @@ from tests import faces
 from tests.annotations import writers
 from tests.errors import refuses
 from tests.exporting.conftest import RULE, SIZE
+from tests.screens import Terminal
 from tests.tiny_models import edited
 from tests.trained import export_as, float_predictor
 
@@ -439,3 +441,37 @@ def test_a_full_folder_for_temporary_files_is_told() -> None:
     tree.signatureDefs = []
     with refuses("temporary", tempfile.gettempdir()):
         flatbuffer.order_outputs(tree, ["points"])
+
+
+@ONE_FAMILY
+def test_a_terminal_shows_how_far_each_step_of_an_export_is(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "DRAWN", 0.0)
+    export_as(trained, tmp_path / "bundle", "int8", calibrate_on=4)
+    assert terminal.screen == []
+    shown = terminal.getvalue()
+    first = [shown.index(step) for step in (
+        "annotations of ", "reading faces: 100%", "rewriting the network: 100%",
+        "rounding weights: 100%", "converting: 100%", "observing ranges: 100%",
+        "comparing confidences: 100%", "predicting: 100%")]
+    assert first == sorted(first)
+    assert "| 4/4 [" in shown[first[1]:first[2]] and "| 4/4 [" in shown[first[5]:first[6]]
+    assert "| 16/16 [" in shown[first[6]:first[7]]  # faces and their shuffled tiles, by two models
+
+
+@ONE_FAMILY
+def test_elsewhere_an_export_says_so_in_lines(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    model = TrainedModel.load(trained, "ibug51")
+    for shown in (True, False):
+        convert.rewritten(model, modes.FLOAT32, convert.NO_CROPS, progress=shown)
+        out, err = capsys.readouterr()
+        assert not out and [line.partition(" [")[0] for line in err.split("\n")] == shown * [
+            "rewriting the network: 33% 1/3", "rewriting the network: 67% 2/3",
+            "rewriting the network: 100% 3/3"] + [""]

@@ -65,7 +65,9 @@ def test_what_the_container_tells(tmp_path: Path) -> None:
     reader = VideoReader(videos.make(tmp_path / "a.mp4"))
     assert (reader.frame_count, reader.average_rate, reader.duration) == (30, 30, 1.0)
     assert reader.time_base == Fraction(1, 15360) and not reader.finished
-    assert VideoReader(videos.make(tmp_path / "a.mkv")).frame_count is None
+    assert reader.expected_frames == 30
+    reader = VideoReader(videos.make(tmp_path / "a.mkv"))
+    assert reader.frame_count is None and reader.expected_frames == 30  # 1 s of 30 a second
 
 
 MATRICES = [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1), (0, 1, 1, 0), (0, 1, -1, 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -97,8 +98,13 @@ def test_progress_is_shown_and_libraries_are_quiet(photos: Path) -> None:
     process = start(write_recipe(photos), "--set", "name=shown", "--set", "training.steps=8")
     _, err = process.communicate(timeout=300)
     assert "images/s" in err and "loss" in err and "step 8: validation NME ibug51" in err
-    for noise in ("WARNING", "cuda", "absl", "FutureWarning", "retracing"):
+    for noise in ("WARNING", "cuda", "absl", "FutureWarning", "retracing", "\r"):
         assert noise not in err
+    told = err.splitlines()
+    (compiling,) = (line for line in told if line.startswith("compiling"))
+    assert told.index(compiling) < told.index(next(line for line in told if "NME" in line))
+    assert len(set(told)) == len(told)  # nothing is told twice
+    assert re.fullmatch(r"training shown: 100% 8/8 \[.*, \d+ images/s, loss [\d.]+\]", told[-1])
     assert "train | step:" in (photos / "runs" / "shown" / "train.log").read_text()
 
 

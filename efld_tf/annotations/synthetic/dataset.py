@@ -13,7 +13,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf import files, folders
 from efld_tf.annotations import pts
@@ -26,6 +25,7 @@ from efld_tf.annotations.synthetic.render import (
     render_face,
 )
 from efld_tf.errors import EfldError
+from efld_tf.progress import Progress
 
 # Names of files have six digits.
 MAX_COUNT = 1_000_000
@@ -52,7 +52,7 @@ def write_dataset(
       seed: the seed of the data set, not negative; its faces 0..count-1 are written.
       size: side of the images in pixels, 32 to 1024.
       workers: number of processes, by default one a processor; 1 renders in this process.
-      progress: whether to show a progress bar.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: an argument is out of its range, or the folder holds something else.
@@ -72,7 +72,8 @@ def write_dataset(
     with folders.new_folder(folder) as temporary:
         write = partial(_write_face, temporary, schema, seed, size)
         faces = _run(write, count, workers or os.cpu_count() or 1)
-        lines = list(tqdm(faces, total=count, desc=f"{schema} faces", disable=not progress))
+        with Progress(f"{schema} faces", count, "face", shown=progress) as bar:
+            lines = list(bar.over(faces))
         if schema == "wflw98":
             files.write_text(temporary / WFLW_LIST, "".join(lines))
         files.write_json(temporary / DESCRIPTION, description)

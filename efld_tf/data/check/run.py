@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from tqdm import tqdm
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.declared import infer_flip
@@ -23,6 +22,7 @@ from efld_tf.data.check.findings import Finding, Thresholds
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
+from efld_tf.progress import Progress
 
 # Batches of photos under way for each process: enough to keep it busy, and few for the memory.
 WINDOW = 4
@@ -92,6 +92,7 @@ def check(
       corpus: the sources to train on.
       against: the sources of test data, which the corpus must not contain.
       workers: number of processes; None for one a core.
+      progress: whether to show how far it is.
 
     Raises:
       EfldError: a source is malformed, does not exist, is given twice or holds nothing.
@@ -123,9 +124,8 @@ def check(
 
 def _read_annotations(checked_source: CheckedSource, progress: bool) -> None:
     description = f"annotations of {checked_source.source.path.name}"
-    with tqdm(unit="face", desc=description, disable=not progress, leave=False, delay=1) as bar:
-        for item in sources.stream(checked_source.source, checked_source.notes):
-            bar.update()
+    with Progress(description, None, "face", shown=progress) as bar:
+        for item in bar.over(sources.stream(checked_source.source, checked_source.notes)):
             if isinstance(item, DataError):
                 checked_source.errors.append(item)
             else:
@@ -138,7 +138,7 @@ def _measure(checked_sources: list[CheckedSource], workers: int, progress: bool)
     total = sum(len(checked_source.records) for checked_source in checked_sources)
     batches = (batch for checked_source in checked_sources
                for batch in faces.batches(checked_source.records))
-    with tqdm(total=total, unit="face", desc="images", disable=not progress) as bar:
+    with Progress("images", total, "face", shown=progress) as bar:
         results = bounded_map(faces.measure, batches, workers, WINDOW * workers)
         everything: list[Measured] = []
         for measured in results:

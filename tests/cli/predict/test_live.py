@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
 import resource
 import shutil
 import signal
-import struct
 import subprocess
-import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,8 +19,9 @@ import numpy as np
 import pytest
 from PIL import ImageGrab
 
-from efld_tf import stopping
+from efld_tf import progress, stopping
 from efld_tf.annotations.images import read_photo
+from efld_tf.cli import common, predict
 from efld_tf.runtime import pictures
 from efld_tf.runtime.camera import Camera
 from efld_tf.runtime.inputs import CameraInput
@@ -34,6 +31,7 @@ from efld_tf.runtime.prediction import Prediction
 from efld_tf.runtime.video import VideoReader
 from tests.cli.predict.command import PROGRAM, film, lines, run
 from tests.errors import assert_error_line, assert_told
+from tests.screens import run_at_terminal, screen
 
 
 def _wait_for(happened: Callable[[], object], process: subprocess.Popen) -> None:
@@ -148,24 +146,61 @@ def test_ctrl_c_leaves_a_whole_video(folder: Path, faces: list[np.ndarray]) -> N
         list(range(count))
 
 
-def test_a_terminal_shows_the_rate(folder: Path) -> None:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+def test_a_terminal_shows_how_far_photos_are(folder: Path) -> None:
     for index in range(60):
         os.link(folder / "photos/2.png", folder / f"photos/{index + 100}.png")
-    with subprocess.Popen([PROGRAM, "photos", "--save", "json"], cwd=folder, text=True,
-                          stdout=(folder / "out").open("w"), stderr=theirs):
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # the end of a terminal
-            while part := os.read(ours, 1 << 16):
-                shown += part
-    os.close(ours)
-    assert re.search(rb"[\d.]+ ?(photo/s|s/photo)", shown) and b"/64" in shown
+    written = run_at_terminal([PROGRAM, "photos", "--save", "json"], folder, folder / "out")
+    assert re.search(r"\| \d+/64 \[.*[\d.]+(photo/s|s/photo)\]", written)
+    assert screen(written) == []  # it goes at the end
     out = (folder / "out").read_text()
     assert len(out.splitlines()) == 65 and "photo/s" not in out
     out, err = run(folder, "photos", "--save", "json", "--quiet")
     assert not out and not err
+
+
+def test_a_terminal_shows_how_far_a_video_is(folder: Path, faces: list[np.ndarray]) -> None:
+    film(folder / "clip.avi", faces, 60)
+    written = run_at_terminal([PROGRAM, "clip.avi", "--save", "json"], folder)
+    assert re.search(r"\| \d+/60 \[.*frame/s\]", written)
+    assert screen(written)[0] == "clip.avi: 60 frames, 1 face"
+    assert screen(written)[1].startswith("written to predictions")
+
+
+def test_ctrl_c_leaves_the_terminal_in_order(folder: Path) -> None:
+    _many(folder)
+    written = run_at_terminal([PROGRAM, "many", "--save", "json"], folder,
+                              stop_at="many/5.png: 1 face", code=130)
+    *found, last = screen(written)
+    assert last == "interrupted" and len(found) > 2
+    assert all(re.fullmatch(r"many/\d+\.png: 1 face", line) for line in found)
+
+
+def test_without_a_terminal_progress_is_whole_lines(
+    folder: Path, faces: list[np.ndarray], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As often as they come, which is not every 30 seconds here."""
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.chdir(folder)
+    film(folder / "clip.avi", faces, 60)
+    for name, count, unit in (("photos", 4, "photo"), ("clip.avi", 60, "frame")):
+        assert common.run(predict.main, [name, "--save", "json"]) == 0
+        out, err = capsys.readouterr()
+        assert "predicting" not in out and "\r" not in err
+        told = [re.fullmatch(rf"predicting: (\d+)% (\d+)/{count} \[.*<.*, .*{unit}.*\]", line)
+                for line in err.splitlines()]
+        numbers = [int(line[2]) for line in told if line]
+        assert len(numbers) == len(told) and numbers == sorted(set(numbers))
+        assert numbers[-1] == count
+        assert common.run(predict.main, [name, "--save", "json", "--quiet"]) == 0
+        assert capsys.readouterr() == ("", "")
+
+
+def test_a_closed_stderr_stops_nothing(folder: Path) -> None:
+    done = subprocess.run(["sh", "-c", f"{PROGRAM} photos --save json 2>&-"], cwd=folder,
+                          capture_output=True, text=True, check=True)
+    assert done.stdout.count("face") == 5 and len(lines(folder / "predictions/faces.jsonl")) == 3
 
 
 class _Recorded:
