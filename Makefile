@@ -1,6 +1,7 @@
 # make demo      the whole path on rendered faces, in minutes: runs/demo/
 # make test      the tests
 # make test-long and those that are slow and rarely break
+# make fuzz      the parsers of foreign files, for SECONDS=3600: new inputs, findings in runs/fuzz/
 # make venv      the environment alone, in .venv
 # make wheel     the wheel, with its bill of materials, in dist
 # make audit     known vulnerabilities of what the environment holds
@@ -14,7 +15,7 @@ RUNTIME_BIN := $(RUNTIME_VENV)/bin
 STAMP := .installed
 MADE_FROM := setup.cfg constraints.txt tools/requirements.txt pyproject.toml
 
-.PHONY: demo test test-long lint venv runtime wheel audit constraints
+.PHONY: demo test test-long fuzz lint venv runtime wheel audit constraints
 
 demo: venv
 	$(BIN)/python tools/demo.py
@@ -27,6 +28,11 @@ test: venv
 
 test-long: venv
 	$(PYTEST) -m "long or not long"
+
+# On two cores. What it finds it prints with the command that shows it again.
+SECONDS ?= 3600
+fuzz: venv
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --jobs 2 --work runs/fuzz
 
 lint: venv
 	$(BIN)/ruff check .
@@ -64,14 +70,18 @@ audit:
 	pip-audit --requirement tools/requirements.txt --require-hashes --disable-pip \
 	  $$(sed -n 's/^\([A-Z][A-Za-z0-9-]*\) .*/--ignore-vuln \1/p' tools/advisories.txt)
 
-# The versions, and with the hashes of all of their files. Needs uv. 3.10 is the oldest Python: what runs there has releases for the newer ones too, but for
-# one package, whose newer releases are for 3.10 alone.
+# The versions, and the same with the hashes of all of their files. Needs uv. 3.10 is the oldest Python:
+# what runs there has releases for the newer ones too, but for two packages, of which no release is
+# for all.
 constraints:
 	head -n 2 tools/requirements.txt > requirements.new
 	uv pip compile setup.cfg --extra test --python-version 3.10 $(LISTED) | \
-	  sed "s/^backports-strenum==[^ ]*/& ; python_version < '3.11'/" >> requirements.new
-	echo backports-strenum==1.2.8 | uv pip compile - --python-version 3.11 --no-deps $(LISTED) | \
-	  sed "s/^backports-strenum==[^ ]*/& ; python_version >= '3.11'/" >> requirements.new
+	  sed "s/^backports-strenum==[^ ]*/& ; python_version < '3.11'/; \
+	    s/^atheris==[^ ]*/& ; python_version < '3.11' and sys_platform == 'linux'/" >> requirements.new
+	printf '%s\n' backports-strenum==1.2.8 atheris==3.0.0 | \
+	  uv pip compile - --python-version 3.11 --no-deps $(LISTED) | \
+	  sed "s/^backports-strenum==[^ ]*/& ; python_version >= '3.11'/; \
+	    s/^atheris==[^ ]*/& ; python_version >= '3.11' and sys_platform == 'linux'/" >> requirements.new
 	head -n 2 constraints.txt > constraints.new
 	sed -n 's/^\([a-z].*[^ ]\) *\\$$/\1/p' requirements.new >> constraints.new
 	mv requirements.new tools/requirements.txt

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from efld_tf import trees
+from efld_tf import files, trees
 from efld_tf.errors import DataError, EfldError
 from efld_tf.text import shown
 
@@ -133,13 +133,10 @@ def read_tree(path: str | Path, *, foreign: bool = False) -> Any:
         keys or keys that are not words.
     """
     path = Path(path)
+    content = files.read_bytes(path, MAX_CONFIG_BYTES)
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise DataError(path, f"expected at most {MAX_CONFIG_BYTES} bytes of YAML")
-        text = path.read_text(encoding="utf-8")
+        text = content.decode().replace("\r\n", "\n").replace("\r", "\n")
         return _parse(text, _ForeignLoader if foreign else _StrictLoader)
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(path, "not a UTF-8 text file") from error
     except yaml.reader.ReaderError as error:

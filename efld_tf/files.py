@@ -1,4 +1,7 @@
-"""Writes files so that a kill, a power cut or a full disk leaves the old file or the new one."""
+"""Writes files so that a kill, a power cut or a full disk leaves the old file or the new one.
+
+It also reads files that come from anywhere, of which no more than a stated number of bytes is read.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,13 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from efld_tf.errors import DataError
 
 
 @contextmanager
@@ -30,7 +36,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             yield temporary
             sync(temporary)
             os.replace(temporary, path)
-        sync(path.parent)
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -67,6 +73,9 @@ def sync(path: Path) -> None:
     """Waits until a file or the names in a folder are on the disk.
 
     Otherwise a power cut soon after a renaming can leave an empty file under the new name.
+
+    Raises:
+      OSError: they cannot be written; see `errors_name`.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -89,6 +98,44 @@ def write_text(path: str | Path, content: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Writes `value` as indented JSON to `path` atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """The content of a small file.
+
+    Raises:
+      DataError: the file cannot be read, or is longer than `limit` bytes.
+    """
+    try:
+        with open_limited(path, limit) as file:
+            content = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(path, f"cannot be read: {reason}") from error
+    if len(content) > limit:  # it grew, or is a device
+        raise DataError(path, f"expected at most {limit} bytes, got more")
+    return content
+
+
+def open_limited(path: str | Path, limit: int | None = None) -> BinaryIO:
+    """Opens a file for reading bytes; errors are as in `check_file`."""
+    check_file(path, limit)
+    return open(path, "rb")
+
+
+def check_file(path: str | Path, limit: int | None = None) -> None:
+    """Checks a file before it is opened.
+
+    Raises:
+      DataError: the file is longer than `limit` bytes, or is a pipe, which might never answer.
+      OSError: the file does not exist.
+    """
+    status = os.stat(path)
+    if stat.S_ISFIFO(status.st_mode):
+        raise DataError(path, "expected a file, got a pipe")
+    # The size is checked first, since a later check would have to read `limit` bytes.
+    if limit is not None and status.st_size > limit:
+        raise DataError(path, f"expected at most {limit} bytes, got {status.st_size}")
 
 
 def sha256(path: str | Path) -> str:

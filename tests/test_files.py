@@ -10,6 +10,11 @@ import pytest
 
 from efld_tf import files, runs
 from efld_tf.annotations import sources
+from efld_tf.data.check import exclusions
+from efld_tf.landmarks import schemas
+from efld_tf.runtime import golden, graph, litert, metadata, model_license
+from efld_tf.scoring import results
+from efld_tf.training import recipe
 from tests.errors import refuses
 
 
@@ -46,3 +51,25 @@ def test_where_a_relative_path_starts(tmp_path: Path, monkeypatch: pytest.Monkey
         sources.read("ibug:nowhere/x")
     with refuses(tmp_path, path="runs/x.h5"):
         runs.trained_model("runs/x.h5")
+
+
+READERS = {
+    "recipe": recipe.load, "schema": schemas.load, "results": results.read,
+    "metadata": metadata.read, "graph": graph.read, "licence": model_license.read,
+    "model": litert.load, "exclusions": lambda path: exclusions.read(path, "ibug:a"),
+    "golden": lambda path: golden.read(path.with_name("a.tflite")),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_pipes_and_files_without_an_end_are_refused(reader: str, tmp_path: Path) -> None:
+    """A pipe would be waited for, and 16 GB, which take no room on the disk, fill the memory."""
+    path = tmp_path / (golden.FILE if reader == "golden" else "a")
+    os.mkfifo(path)
+    with refuses("a pipe", path=path):
+        READERS[reader](path)
+    path.unlink()
+    path.touch()
+    os.truncate(path, 1 << 34)
+    with refuses(str(1 << 34), path=path):
+        READERS[reader](path)

@@ -106,11 +106,9 @@ def open_hdf5(path: Path) -> h5py.File:
     Raises:
       DataError: the file cannot be read, is too large or is not an HDF5 file.
     """
-    import h5py
-
     try:
         parsing.check_file(path, MAX_HDF5_BYTES)
-        return h5py.File(path, "r")
+        return hdf5.opened(path)
     except hdf5.ERRORS as error:
         raise DataError(path, "not a MATLAB 7.3 file that can be read") from error
 

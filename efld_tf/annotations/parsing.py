@@ -6,40 +6,23 @@ once.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from efld_tf.errors import DataError
+from efld_tf.files import check_file as check_file
+from efld_tf.files import open_limited as open_limited
+from efld_tf.files import read_bytes as read_bytes
 
 # A line of the widest format here (WFLW's 207 fields) takes about 2 kB.
 MAX_LINE_BYTES = 1 << 16
 
 # No image is wider; larger values are damage, and would overflow arithmetic on boxes.
 MAX_COORDINATE = 1e6
-
-
-def read_bytes(path: Path, limit: int) -> bytes:
-    """The content of a small file.
-
-    Raises:
-      DataError: the file cannot be read, or is longer than `limit` bytes.
-    """
-    try:
-        with open_limited(path, limit) as file:
-            content = file.read(limit + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(path, f"cannot be read: {reason}") from error
-    if len(content) > limit:  # it grew, or is a device
-        raise DataError(path, f"expected at most {limit} bytes, got more")
-    return content
 
 
 def text_lines(path: Path, limit: int | None = None) -> Iterator[tuple[int, str]]:
@@ -74,27 +57,6 @@ def lines_with_offsets(path: Path, limit: int | None = None) -> Iterator[tuple[i
                 offset += len(line)
     except OSError as error:
         raise DataError(path, f"cannot be read: {error.strerror}") from error
-
-
-def open_limited(path: Path, limit: int | None = None) -> BinaryIO:
-    """Opens a file for reading bytes; errors are as in `check_file`."""
-    check_file(path, limit)
-    return open(path, "rb")
-
-
-def check_file(path: Path, limit: int | None = None) -> None:
-    """Checks a file before it is opened.
-
-    Raises:
-      DataError: the file is longer than `limit` bytes, or is a pipe, which might never answer.
-      OSError: the file does not exist.
-    """
-    status = os.stat(path)
-    if stat.S_ISFIFO(status.st_mode):
-        raise DataError(path, "expected a file, got a pipe")
-    # The size is checked first, since a later check would have to read `limit` bytes.
-    if limit is not None and status.st_size > limit:
-        raise DataError(path, f"expected at most {limit} bytes, got {status.st_size}")
 
 
 def coordinates(words: Sequence[str], path: Path, line: int | None = None) -> np.ndarray:
@@ -149,12 +111,15 @@ def box_of(
       DataError: the box is empty, or beyond `MAX_COORDINATE`.
     """
     x0, y0, x1, y1 = corners
-    if not (x1 > x0 and y1 > y0):
+    with np.errstate(over="ignore"):
+        box = np.asarray(corners, dtype=np.float32)
+    # A side that is there in float64 alone has no pixels.
+    if not (box[2:] > box[:2]).all():
         raise DataError(path, f"an empty face box: x {x0:g} to {x1:g}, y {y0:g} to {y1:g}", line)
     if max(-x0, -y0, x1, y1) > MAX_COORDINATE:
         raise DataError(path, f"a face box too large for pixels: x {x0:g} to {x1:g}, y {y0:g} to "
                               f"{y1:g}", line)
-    return np.asarray(corners, dtype=np.float32)
+    return box
 
 
 def number_of(value: object) -> float | None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf.errors import DataError, EfldError
-from efld_tf.runtime import graph, trial
+from efld_tf.errors import EfldError
+from efld_tf.runtime import graph, model_file, trial
 from efld_tf.scoring.section import Section
 
 SEED = 0
@@ -158,11 +158,8 @@ def measure(
     if not threads or min(threads) < 1 or runs < 1 or warmup < 0:
         raise EfldError("expected threads and runs from 1 on, and warm-up runs from 0 on")
     path = Path(path)
-    try:
-        size = path.stat().st_size
-        path.open("rb").close()
-    except OSError as error:
-        raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
+    model_file.check(path)
+    size = path.stat().st_size
     conditions = current_conditions()
     job = {
         "models": [str(path)],

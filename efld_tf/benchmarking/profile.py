@@ -16,7 +16,7 @@ import numpy as np
 
 from efld_tf.benchmarking.latency import SEED
 from efld_tf.exporting import flatbuffer
-from efld_tf.runtime import graph, trial, worker
+from efld_tf.runtime import graph, model_file, trial, worker
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def measure(model: str | Path, rounds: int = 40, core: int | None = None) -> lis
       DataError: the model cannot be read or run.
     """
     model_graph = graph.read(model)
-    content = Path(model).read_bytes()
+    content = model_file.read(model)
     operators = [operator for operator in model_graph.operators if operator.subgraph == 0]
     with tempfile.TemporaryDirectory() as folder:
         paths = []

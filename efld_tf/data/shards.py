@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import tensorflow as tf
@@ -85,9 +85,13 @@ class SplitWriters:
         if writer.faces == self._shard_faces:
             self._finish(split)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for split in list(self._open):
-            self._finish(split)
+            if kind is None:
+                self._finish(split)
+            else:  # The shard may have no face, and its disk may be full: that is not the reason.
+                with suppress(OSError):
+                    self._open.pop(split).close()
 
     def _finish(self, split: str) -> None:
         writer = self._open.pop(split)

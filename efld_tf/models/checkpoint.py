@@ -23,7 +23,7 @@ from efld_tf import hdf5, licenses, trees
 from efld_tf.annotations import parsing
 from efld_tf.data.splits import check_fraction
 from efld_tf.errors import DataError, EfldError
-from efld_tf.files import atomic_path
+from efld_tf.files import write_bytes
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule, check_mean_shape
 from efld_tf.landmarks.schema import LandmarkSchema
@@ -122,13 +122,17 @@ class ModelSpec:
 
 def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
     """Writes spec and weights to one file, atomically."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    # In memory, since h5py only prints what goes wrong while it closes a file on a full disk.
+    with h5py.File("model", "w", libver="latest", driver="core", backing_store=False) as file:
         file.attrs["efld_format"] = FORMAT_VERSION
         # The file gets all options, so that its model stays the same when a default changes.
         options = asdict(spec.architecture.options)
         file.attrs["spec"] = json.dumps({**asdict(spec), "options": options})
         for weight in model.weights:
             file.create_dataset(weight.name, data=weight.numpy())
+        file.flush()
+        content = file.id.get_file_image()
+    write_bytes(path, content)
 
 
 def load(path: str | Path) -> tuple[ModelSpec, tf_keras.Model]:
@@ -270,7 +274,7 @@ def _weight(file: h5py.File, name: str, shape: tf.TensorShape) -> np.ndarray | N
 def _opened(path: str | Path) -> Iterator[h5py.File]:
     try:
         parsing.check_file(Path(path))
-        with h5py.File(path, "r") as file:
+        with hdf5.opened(path) as file:
             yield file
     except DataError:
         raise

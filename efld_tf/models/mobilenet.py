@@ -18,6 +18,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf import hdf5
+from efld_tf.annotations import parsing
 from efld_tf.errors import DataError
 from efld_tf.models import pretrained
 from efld_tf.models.blocks import LINEAR, RELUS, Blocks, HardSigmoid
@@ -173,7 +174,8 @@ def _read(path: Path, backbone_layers: list[layers.Layer]) -> dict[str, list[np.
     """Reads the weights of every layer, by the layer's name."""
     values = {}
     try:
-        with h5py.File(path, "r") as file:
+        parsing.check_file(path)
+        with hdf5.opened(path) as file:
             weights = hdf5.find(file, "model_weights") if "model_weights" in file else file
             groups = [hdf5.find(weights, name) for name in _names(weights, "layer_names")]
             groups = [group for group in groups if _names(group, "weight_names")]

@@ -18,6 +18,7 @@ import tf_keras
 from safetensors import SafetensorError, safe_open
 from tf_keras import layers
 
+from efld_tf.annotations import parsing
 from efld_tf.errors import DataError
 from efld_tf.models import pretrained
 from efld_tf.models.blocks import LINEAR, Blocks
@@ -137,6 +138,7 @@ def _read(path: Path, sources: list[_Source]) -> list[np.ndarray]:
     """Reads the arrays in Keras's layout, with kernels [H, W, in, out]."""
     arrays = []
     try:
+        parsing.check_file(path)
         with safe_open(path, framework="numpy") as file:
             names = {*file.keys()}
             for source in sources:

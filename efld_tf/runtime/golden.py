@@ -32,7 +32,7 @@ from efld_tf import files
 from efld_tf.arrays import Array, Float32s, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import graph, trial
+from efld_tf.runtime import graph, model_file, trial
 from efld_tf.trees import from_tree
 
 FILE = trial.GOLDEN_FILE
@@ -115,8 +115,8 @@ def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = Tr
       DataError: LiteRT cannot load or run the model, or the model takes another input.
     """
     resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    trial.check(Path(model), model_file.read(model))
     try:
-        trial.check(Path(model), Path(model).read_bytes())
         with silenced_stderr():
             interpreter = Interpreter(
                 model_path=str(model), num_threads=threads, experimental_op_resolver_type=resolver
@@ -126,8 +126,6 @@ def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = Tr
             interpreter.invoke()
             points, *extra_outputs = [interpreter.get_tensor(output["index"])
                                       for output in interpreter.get_output_details()]
-    except OSError as error:
-        raise DataError(model, f"cannot read the model: {error.strerror}") from error
     except (ValueError, RuntimeError) as error:
         raise DataError(model, f"LiteRT cannot run it: {error}") from error
     if len(extra_outputs) > 1 or any(confidence.shape != (1, 1) for confidence in extra_outputs):
@@ -174,9 +172,12 @@ def read(model: str | Path) -> tuple[Golden, Image, Float32s]:
     """
     path = Path(model).with_name(FILE)
     try:
-        golden = from_tree(json.loads(path.read_text(encoding="utf-8")), Golden)
-    except OSError as error:
-        raise DataError(path, f"cannot read the golden file: {error.strerror}") from error
+        content = files.read_bytes(path, trial.MOST_GOLDEN_BYTES)
+    except DataError as error:
+        reason = error.reason.removeprefix("cannot be read: ")
+        raise DataError(path, f"cannot read the golden file: {reason}") from error
+    try:
+        golden = from_tree(json.loads(content.decode()), Golden)
     except (ValueError, RecursionError, EfldError) as error:
         raise DataError(path, f"not a golden file: {error}"[:300]) from error
     limit = largest_tolerance(model)
@@ -250,13 +251,8 @@ def _array(path: Path, entry: _Input | _Output, name: str, dtype: str) -> Array:
     if entry.file != name or entry.dtype != dtype or not 0 < size < MAX_BYTES:
         found = f"{entry.file!r} of type {entry.dtype!r} and shape {entry.shape}"
         raise DataError(path, f"expected {name} of type {dtype}, got {found}"[:300])
-    try:
-        if path.with_name(name).stat().st_size > 4 * MAX_BYTES:
-            raise DataError(path.with_name(name), f"expected {entry.shape} of {dtype}")
-        content = path.with_name(name).read_bytes()
-    except OSError as error:
-        raise DataError(path.with_name(name), f"cannot be read: {error.strerror}") from error
-    values = np.frombuffer(content, np.dtype(dtype).newbyteorder("<"))
-    if values.size != size:
+    kind = np.dtype(dtype).newbyteorder("<")
+    content = files.read_bytes(path.with_name(name), 4 * MAX_BYTES)
+    if len(content) != size * kind.itemsize:
         raise DataError(path.with_name(name), f"expected {entry.shape} of {dtype}")
-    return values.reshape(entry.shape)
+    return np.frombuffer(content, kind).reshape(entry.shape)

@@ -19,14 +19,13 @@ from ai_edge_litert import schema_py_generated as schema
 
 from efld_tf.arrays import Array
 from efld_tf.errors import DataError
+from efld_tf.runtime import model_file
 
 IDENTIFIER = b"TFL3"
 # The format's own entry for the oldest runtime that a model is for.
 MINIMUM_RUNTIME = b"min_runtime_version"
 # The deprecated code of all operators that do not fit into 8 bits.
 LARGEST_DEPRECATED_CODE = schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
-# A flatbuffer's offsets are 32 bits.
-MAX_BYTES = (1 << 31) - 1
 
 # The generated accessors raise these when offsets, lengths or enums of a damaged file lead nowhere.
 DAMAGED = (
@@ -142,20 +141,13 @@ def read(path: str | Path) -> Graph:
       DataError: the file cannot be read, is not a TFLite model or is damaged, or an operator that
         counts has a shape that is only known at run time.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
-    return parse(content, path)
+    return parse(model_file.read(path), path)
 
 
 def parse(content: bytes, path: str | Path = "model") -> Graph:
     """The graph of a model in memory; `path` is its name in messages. Errors as in `read`."""
     if content[4:8] != IDENTIFIER:
         raise DataError(path, "not a TFLite model: the identifier TFL3 is missing")
-    if len(content) > MAX_BYTES:
-        raise DataError(path, "larger than a TFLite model can be (2 GB)")
     try:
         return _Reader(path, content).graph()
     except DAMAGED as error:

@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.errors import DataError
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import trial
+from efld_tf.runtime import model_file, trial
 
 
 def load(path: str | Path, threads: int = 1) -> Interpreter:
@@ -18,14 +18,12 @@ def load(path: str | Path, threads: int = 1) -> Interpreter:
       DataError: the file cannot be read, is no model that LiteRT can load and run, or is not the
         one that its bundle was written for.
     """
+    content = model_file.read(path)
     try:
-        content = Path(path).read_bytes()
         trial.check(Path(path), content)
         with silenced_stderr():  # it announces its delegate
             interpreter = Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()
-    except OSError as error:
-        raise DataError(path, f"cannot read the model: {error.strerror}") from error
     except (ValueError, RuntimeError) as error:
         raise DataError(path, f"LiteRT cannot load it: {error}") from error
     return interpreter

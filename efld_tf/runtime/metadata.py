@@ -18,6 +18,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema import LandmarkSchema
+from efld_tf.runtime import model_file
 
 NAMES_FILE = "landmarks.txt"
 MODEL_FILE = "efld.json"
@@ -65,6 +66,7 @@ def read(path: str | Path) -> ModelMetadata:
     Raises:
       DataError: the file cannot be read, or has no valid metadata of this toolkit.
     """
+    model_file.check(path)
     try:
         with zipfile.ZipFile(path) as archive:
             for name in (NAMES_FILE, MODEL_FILE):

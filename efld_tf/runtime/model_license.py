@@ -13,6 +13,7 @@ from flatbuffers.table import Table
 
 from efld_tf import licenses
 from efld_tf.errors import DataError, EfldError
+from efld_tf.runtime import model_file
 from efld_tf.runtime.graph import DAMAGED
 
 METADATA_NAME = "TFLITE_METADATA"
@@ -31,13 +32,12 @@ def read(path: str | Path) -> str:
     Raises:
       DataError: the file cannot be read, or the licence in it is damaged or no line of text.
     """
+    content = model_file.read(path)
     try:
-        model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
+        model = schema.Model.GetRootAs(content, 0)
         for entry in map(model.Metadata, range(min(model.MetadataLength(), MAX_ENTRIES))):
             if entry.Name() == METADATA_NAME.encode():
                 return _license(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
-    except OSError as error:
-        raise DataError(path, f"cannot read the model: {error.strerror or error}") from error
     except (*DAMAGED, EfldError) as error:
         raise DataError(path, f"its TFLite metadata cannot be read: {error}") from error
     return ""

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from efld_tf import assets
+from efld_tf import assets, files
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import worker
 
@@ -63,10 +63,10 @@ def check(path: Path, content: bytes) -> None:
 def _bundled_hash(path: Path) -> str | None:
     """The SHA-256 that a bundle states for its model; None outside of bundles."""
     try:
-        with open(path.with_name(GOLDEN_FILE), "rb") as file:
-            model = json.loads(file.read(MOST_GOLDEN_BYTES))["model"]
+        content = files.read_bytes(path.with_name(GOLDEN_FILE), MOST_GOLDEN_BYTES)
+        model = json.loads(content)["model"]
         return str(model["sha256"]) if model["file"] == path.name else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (DataError, ValueError, TypeError, KeyError, RecursionError):
         return None  # `efld-verify` says what is wrong with golden files
 
 

@@ -175,13 +175,7 @@ def read(path: str | Path) -> dict[str, Any]:
       DataError: the file is missing, is not UTF-8 JSON, has duplicate keys, or does not fit the
         schema.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise DataError(path, f"is larger than {MAX_BYTES} bytes: not a results file")
+    content = files.read_bytes(path, MAX_BYTES)
     try:
         results = json.loads(
             content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_int=_integer

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from efld_tf import hdf5
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
@@ -35,6 +36,12 @@ LAYOUTS = (layouts.LAYOUTS | layouts_matlab.LAYOUTS | layouts_text.LAYOUTS
            | layouts_yolo.LAYOUTS)
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+
+
+@pytest.fixture(autouse=True)
+def hdf5_without_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process for each of these files would take minutes; `tests/fuzz` has a faster one."""
+    monkeypatch.setattr(hdf5, "_try", lambda *_: None)
 
 
 def check(layout: Layout, root: Path, content: bytes) -> list[FaceRecord | DataError | Note]:

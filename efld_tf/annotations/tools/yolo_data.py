@@ -70,10 +70,6 @@ def load(file: Path, root: Path | None = None) -> DataSet:
     Raises:
       DataError: it cannot be read, lacks what the labels need, or leads out of its folder.
     """
-    try:
-        parsing.check_file(file, config.MAX_CONFIG_BYTES)
-    except OSError as error:
-        raise DataError(file, f"cannot be read: {error.strerror}") from error
     tree = config.read_tree(file, foreign=True)
     if not isinstance(tree, dict):
         raise DataError(file, f"expected an Ultralytics {FILE}, with train, val, kpt_shape, names")

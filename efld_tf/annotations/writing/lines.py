@@ -162,15 +162,16 @@ class LineFile:
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
         try:
-            with self._file:
-                self._file.truncate(self._whole)  # without a line that was cut in two
-                self._file.seek(self._whole)
+            with files.errors_name(self.path):
+                with self._file:
+                    self._file.truncate(self._whole)  # without a line that was cut in two
+                    self._file.seek(self._whole)
+                    if is_kept(kind, self._partial):
+                        self._finish(self._file)
                 if is_kept(kind, self._partial):
-                    self._finish(self._file)
-            if is_kept(kind, self._partial):
-                files.sync(self._part)
-                self._part.replace(self.path)
-                files.sync(self.path.parent)
+                    files.sync(self._part)
+                    self._part.replace(self.path)
+                    files.sync(self.path.parent)
         finally:
             if not self._partial:
                 self._part.unlink(missing_ok=True)
@@ -185,7 +186,7 @@ class LineFile:
         part = path.with_name(f"{path.name}{PART}")
         if part.is_symlink() or not part.is_file():
             return None
-        with open(part, "r+b") as file:
+        with files.errors_name(part), open(part, "r+b") as file:
             content = file.read()
             whole = content.rfind(cls.END) + len(cls.END) \
                 if content.count(cls.END) > cls.BEFORE else 0

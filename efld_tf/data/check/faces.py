@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from efld_tf import files
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError, EfldError
@@ -155,8 +156,8 @@ def _missing_end(record: FaceRecord) -> str | None:
     """`truncation` of a photo's file; None for files that hold several images."""
     try:
         if record.frame is None and record.image.stat().st_size <= MOST_BYTES:
-            return truncation(record.image.read_bytes())
-    except OSError:  # reading the image gives the reason
+            return truncation(files.read_bytes(record.image, MOST_BYTES))
+    except (OSError, DataError):  # reading the image gives the reason
         pass
     return None
 
