@@ -54,9 +54,11 @@ def links(page: Path) -> list[str]:
             if not re.match(r"[a-z]+:", target)]
 
 
-def test_the_tests_of_promises_exist() -> None:
-    page = (ROOT / "efld_tf" / "FAULTS.md").read_text()
-    for file, test in re.findall(r"`(tests/[\w./]+\.py)(?:::(\w+))?`", page):
+@pytest.mark.parametrize("page", ["FAULTS.md", "THREATS.md"])
+def test_the_tests_of_promises_exist(page: str) -> None:
+    named = re.findall(r"`(tests/[\w./]+\.py)(?:::(\w+))?`", (ROOT / "efld_tf" / page).read_text())
+    assert len(named) > 10
+    for file, test in named:
         assert f"\ndef {test or 'test_'}" in (ROOT / file).read_text(), f"{file}::{test}"
 
 
