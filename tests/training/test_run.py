@@ -155,7 +155,8 @@ def wait_for_checkpoint(process: subprocess.Popen, folder: Path, least_step: int
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "stop", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_stopped_it_saves_and_resumes_to_the_same_result(
     photos: Path, uninterrupted: Path, stop: signal.Signals
 ) -> None:
@@ -303,6 +304,7 @@ def test_steps_and_intervals_may_change_on_resuming(photos: Path, uninterrupted:
     assert_error_line(err, folder, "training.learning_rate", "--set", "--init-from")
 
 
+@pytest.mark.long  # `test_locks` has the lock
 def test_a_second_training_into_one_folder_is_told(photos: Path) -> None:
     path = write_recipe(photos)
     first = start(path, "--set", "name=both", "--set", "training.steps=5000")
