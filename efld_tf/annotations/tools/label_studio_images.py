@@ -10,22 +10,23 @@ or the only one that names an image.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote
 
-from efld_tf.annotations import listing, parsing
+from efld_tf.annotations import parsing
+from efld_tf.annotations.tools.label_studio_addresses import (
+    addresses,
+    images_of,
+    names_image,
+)
 from efld_tf.annotations.tools.label_studio_groups import Grouping
 from efld_tf.annotations.tools.label_studio_regions import POINT, Region
 from efld_tf.annotations.tools.label_studio_tasks import Task
-from efld_tf.annotations.tools.local_copies import Address, LocalCopies, path_parts
+from efld_tf.annotations.tools.local_copies import LocalCopies
 from efld_tf.errors import DataError
-
-USUAL = "image"
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Fields:
                  "export JSON"
         if isinstance(value, list) and len(value) > 1:
             raise DataError(self._path, reason)
-        if sum(map(_names_image, task.data.values())) > 1 and len(self._controls) > 1:
+        if sum(map(names_image, task.data.values())) > 1 and len(self._controls) > 1:
             raise DataError(self._path, f"{reason}; or say control=, if each image has "
                                         "KeyPointLabels of its own")
 
@@ -120,7 +121,7 @@ class Fields:
         data = task.data
         if target in data:
             return target
-        found = [key for key, value in data.items() if key == USUAL or _names_image(value)]
+        found = [*images_of(data)]
         if len(found) == 1 and len(self._targets) < 2:
             return found[0]
         which = "say with field= which field of its data names the image: " \
@@ -133,38 +134,6 @@ class Fields:
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(parsing.shorten(name, 30) for name in [*names][:8])
-
-
-def _names_image(value: Any) -> bool:
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return isinstance(value, str) and any(
-        PurePosixPath(address.parts[-1]).suffix.lower() in listing.IMAGE_SUFFIXES
-        for address in addresses(value))
-
-
-def addresses(text: str) -> list[Address]:
-    """The paths that the image of a task may have on the server, those that tell most first."""
-    scheme = re.match(r"([a-z][a-z0-9+.-]+)://[^/]*", text, re.IGNORECASE)
-    rest = text[scheme.end():] if scheme else text
-    on_server = scheme is None or scheme[1].lower() in ("http", "https")
-    path, _, query = rest.partition("?")
-    if on_server and "/data/local-files" in path and (files := parse_qs(query).get("d")):
-        written = query.partition("d=")[2]
-        found = [Address(path_parts(files[0])), Address(path_parts(written))]
-    elif on_server and (upload := re.search(r"/data/(upload/.+)", path)):
-        parts = path_parts(unquote(upload[1]))
-        original = re.sub(r"^[0-9a-f]{8}-(?=.)", "", parts[-1])
-        found = [Address(parts), *(Address((name,), whole=False)
-                                   for name in dict.fromkeys((parts[-1], original)))]
-    elif scheme and on_server:
-        found = [Address(path_parts(unquote(path.partition("#")[0])))]
-    elif re.match(r"data:", text, re.IGNORECASE):
-        found = []
-    else:  # a cloud's key, or a file's name, with spaces as they are or as in an address
-        rest = re.sub(r"^[a-z]:(?=[\\/])", "", rest, flags=re.IGNORECASE)
-        found = [Address(path_parts(rest)), Address(path_parts(unquote(rest)))]
-    return [address for address in found if address.parts]
 
 
 def find_copies(views: list[View | DataError], copies: LocalCopies, path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from efld_tf.annotations.tools.label_studio_images import addresses
+from efld_tf.annotations.tools.label_studio_addresses import addresses
 from tests.annotations.tools import writers_label_studio as ls
 from tests.annotations.tools.writers_label_studio import POINTS
 from tests.annotations.writers import write_image
@@ -62,6 +62,15 @@ def test_addresses(text: str, expected: list[tuple[str, ...]]) -> None:
         ("/data/upload/3/1a2b3c4d-My_photo_1.JPG", ["My photo (1).jpg"], "My photo (1).jpg"),
         ("/data/upload/3/1a2b3c4d-deadbeef-a.jpg", ["deadbeef-a.jpg"], "deadbeef-a.jpg"),
         ("/data/upload/src_ZoqW18z.jpg", ["x/src_ZoqW18z.jpg"], "x/src_ZoqW18z.jpg"),
+        # Names of uploads were made without signs, those of other copies were not.
+        ("/data/upload/3/1a2b3c4d-a1.jpg", ["a(1).jpg"], "a(1).jpg"),
+        ("/data/upload/3/1a2b3c4d-a1.jpg", ["a(1).jpg", "a1.jpg"], None),
+        ("/data/upload/3/1a2b3c4d-a(1).jpg", ["a1.jpg"], ""),
+        ("s3://bucket/a(1).jpg", ["a1.jpg"], ""),
+        ("s3://bucket/a1.jpg", ["a(1).jpg"], ""),
+        ("/data/local-files/?d=a1.jpg", ["a+1.jpg"], ""),
+        ("https://host/a_1.jpg", ["a 1.jpg"], ""),
+        ("s3://bucket/a(1).JPG", ["a(1).jpg"], "a(1).jpg"),
         # The end of a path decides, and a whole one before others.
         ("/data/local-files/?d=faces/train/a.jpg", ["train/a.jpg", "test/a.jpg"], "train/a.jpg"),
         ("/data/local-files/?d=train/a.jpg", ["x/train/a.jpg", "a.jpg"], "x/train/a.jpg"),
@@ -87,6 +96,16 @@ def test_local_copies(
     (error,) = errors
     places = [repr(name) for name in files] if found is None else ["images="]
     assert_refusal(error, "'87'", repr(address), *places, path=path)
+
+
+def test_a_copy_whose_upload_has_lost_signs_is_told(tmp_path: Path) -> None:
+    names = ("a(1).jpg", "b 2.jpg")
+    path = ls.write(tmp_path, *(
+        ls.task(ls.annotation(*ls.points()), image=f"/data/upload/3/1a2b3c4d-{name}", id=number)
+        for number, name in enumerate(("a1.jpg", "b_2.jpg"))), files=names)
+    records, errors, (note,) = ls.read(path)
+    assert not errors and [record.identity for record in records] == [*names]
+    assert_told(note, 1, "'a(1).jpg'", "'a1.jpg'")
 
 
 def test_images_option(tmp_path: Path) -> None:
