@@ -380,6 +380,34 @@ def test_images_in_folders_like_those_of_the_annotation_files(tmp_path: Path) ->
                     ("x/1.jpg", POINTS[0, 0]), ("y/1.jpg", POINTS[0, 0] + 1)]
 
 
+@pytest.mark.parametrize("start", [".", "labels"])
+@pytest.mark.parametrize("name", ["1.jpg", "old.jpg"])
+def test_a_lost_image_of_a_folder_is_not_one_of_another(
+    tmp_path: Path, start: str, name: str
+) -> None:
+    """Images lie in folders like those of the files, and one of that name in the topmost."""
+    for place in ("x", "."):
+        write_image(tmp_path / "imgs" / place / "1.jpg")
+    folder = tmp_path / "json" / start
+    for place in ("x", "y", "."):
+        write(folder / place / "1.json", singles(POINTS), name)
+    options = {"images": str(tmp_path / "imgs")}
+    items = [item for item in read(tmp_path / "json", **options) if not isinstance(item, Note)]
+    assert [item.identity for item in items if isinstance(item, FaceRecord)] == ["1.jpg", "x/1.jpg"]
+    (error,) = (item for item in items if isinstance(item, DataError))
+    assert_refusal(error, f"y/{name}", path=folder / "y" / "1.json")
+
+
+def test_an_image_above_the_source_and_one_beside_the_file(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    Image.new("RGB", (408, 408)).save(write_image(tmp_path / "sub" / "a.jpg"))
+    path = write(tmp_path / "sub" / "a.json", singles(POINTS), "..\\a.jpg")
+    assert_refusal(refused(tmp_path / "sub"), "a.jpg", "outside", "images=", path=path)
+    assert one(tmp_path).image.resolve() == tmp_path / "a.jpg"
+    write_image(tmp_path / "sub" / "a.jpg")  # the same photo
+    assert one(tmp_path / "sub").image == tmp_path / "sub" / "a.jpg"
+
+
 def test_images_that_are_named_from_the_file(tmp_path: Path) -> None:
     """As the toolkit writes them: identities are relative to the folder that is given."""
     image = write_image(tmp_path / "photos" / "sub" / "a.jpg")
