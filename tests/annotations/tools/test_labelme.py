@@ -402,7 +402,7 @@ def test_an_image_above_the_source_and_one_beside_the_file(tmp_path: Path) -> No
     write_image(tmp_path / "a.jpg")
     Image.new("RGB", (408, 408)).save(write_image(tmp_path / "sub" / "a.jpg"))
     path = write(tmp_path / "sub" / "a.json", singles(POINTS), "..\\a.jpg")
-    assert_refusal(refused(tmp_path / "sub"), "a.jpg", "outside", "images=", path=path)
+    assert_refusal(refused(tmp_path / "sub"), "outside", "images=FOLDER", path=path)
     assert one(tmp_path).image.resolve() == tmp_path / "a.jpg"
     write_image(tmp_path / "sub" / "a.jpg")  # the same photo
     assert one(tmp_path / "sub").image == tmp_path / "sub" / "a.jpg"
