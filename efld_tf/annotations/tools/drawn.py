@@ -107,7 +107,8 @@ def faces(
             yield from reader.of(picture)
     for label, count in sorted(reader.left_out.items()):
         name = f"labelled {parsing.shorten(label)}" if label else "without a label"
-        yield Note(f"left out: {counted(count, 'shape')} {name}")
+        ending = ", which are no points" if reader.is_point(label) else ""
+        yield Note(f"left out: {counted(count, 'shape')} {name}{ending}")
     for name, count in sorted(reader.other_points.items()):
         yield Note(f"left out: {counted(count, 'point')} named {parsing.shorten(name)}")
     for label, count in sorted(reader.odd_boxes.items()):
@@ -149,12 +150,20 @@ class _Faces:
         self._tells_occlusion = any(
             shape.visible is not None and not shape.visible.all()
             for picture in pictures for shape in picture.shapes)
+        # Shapes of the picture that are neither points nor boxes, such as circles.
+        self._no_points = 0
         self.left_out: Counter[str] = Counter()
         self.other_points: Counter[str] = Counter()
         self.odd_boxes: Counter[str] = Counter()
 
+    def is_point(self, label: str) -> bool:
+        """Whether a label is the name of a point of the schema."""
+        names = {*map(point_names.simplified, schemas.get(self._options.schema).names)}
+        return label in self._indices or point_names.simplified(label) in names
+
     def of(self, picture: Picture) -> Iterator[FaceRecord | DataError]:
         """The faces of a picture."""
+        self._no_points = sum(not len(shape.points) for shape in picture.shapes)
         found: list[Face] = []
         singles: list[Shape] = []
         boxes: list[Shape] = []
@@ -370,6 +379,9 @@ class _Faces:
             advice = ""
             if not self._options.categories and label:
                 advice = f" of {parsing.shorten(label)}; category=NAME says which labels are faces"
+            if not label and self._no_points:
+                advice = f", and {counted(self._no_points, 'shape')} of other kinds, such as " \
+                         "circles, which are no points"
             raise DataError(path, f"expected {self._count} points of {self._options.schema}, got "
                                   f"{count}{advice}", line)
 
