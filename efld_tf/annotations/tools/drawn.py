@@ -28,7 +28,7 @@ from efld_tf.annotations import image_paths, parsing, point_names
 from efld_tf.annotations.declared import choice, schema_named
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import LICENSE, FaceRecord, checked_points
-from efld_tf.annotations.tools import grouping
+from efld_tf.annotations.tools import grouping, numbering
 from efld_tf.annotations.tools.grouping import Face
 from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.errors import DataError, EfldError
@@ -100,11 +100,7 @@ def faces(
         raise
     except EfldError as error:
         raise DataError(path, str(error)) from error
-    for picture in pictures:
-        if isinstance(picture, DataError):
-            yield picture
-        else:
-            yield from reader.of(picture)
+    yield from reader.all(pictures)
     for label, count in sorted(reader.left_out.items()):
         name = f"labelled {parsing.shorten(label)}" if label else "without a label"
         ending = ", which are no points" if reader.is_point(label) else ""
@@ -160,6 +156,16 @@ class _Faces:
         """Whether a label is the name of a point of the schema."""
         names = {*map(point_names.simplified, schemas.get(self._options.schema).names)}
         return label in self._indices or point_names.simplified(label) in names
+
+    def all(self, pictures: Sequence[Picture | DataError]) -> Iterator[FaceRecord | DataError]:
+        """The faces of pictures; an error for one whose points are numbered otherwise."""
+        items = ((picture, item) for picture in pictures for item in (
+            [picture] if isinstance(picture, DataError) else self.of(picture)))
+        start = numbering.start(self._indices) if self._options.first is None else None
+        if start is None:
+            yield from (item for _, item in items)
+        else:
+            yield from numbering.checked([*items], start, self._options.schema)
 
     def of(self, picture: Picture) -> Iterator[FaceRecord | DataError]:
         """The faces of a picture."""
