@@ -114,7 +114,10 @@ def faces(
 
 
 def _apart(pictures: Sequence[Picture | DataError]) -> list[Picture | DataError]:
-    """The pictures; errors for those of several images whose place on the disk is one file."""
+    """The pictures; errors for those of several images whose place on the disk is one file.
+
+    Those on which nothing was drawn count, too, but are no errors.
+    """
     places: dict[tuple[str, int | None], dict[str, None]] = defaultdict(dict)
     for picture in pictures:
         if isinstance(picture, Picture) and picture.called:
@@ -122,7 +125,7 @@ def _apart(pictures: Sequence[Picture | DataError]) -> list[Picture | DataError]
     apart: list[Picture | DataError] = []
     for picture in pictures:
         called = [] if isinstance(picture, DataError) else [*places[picture.name, picture.frame]]
-        if isinstance(picture, Picture) and picture.called and len(called) > 1:
+        if isinstance(picture, Picture) and picture.called and len(called) > 1 and picture.shapes:
             both = " and ".join(parsing.shorten(place, 100) for place in called[:2])
             apart.append(DataError(
                 picture.path, f"image {parsing.shorten(picture.name)} may be {both}: say with "

@@ -90,7 +90,8 @@ def read(
         choice("several", several, (NEWEST, OLDEST))
     folders = image_folders(images, [path.parent])
     tasks = Tasks(path, several)
-    content = [_drawn(task, tasks, path) for task in tasks.read(json_values.load(path))]
+    every = tasks.read(json_values.load(path))
+    content = [_drawn(task, tasks, path) for task in every]
     drawn = [some for some in content if isinstance(some, _Drawn)]
     controls = _controls(drawn, control, options, path)
     fields = Fields(field, _targets(drawn, controls), () if control else controls, path)
@@ -98,7 +99,7 @@ def read(
     views = [view for some in _grouped(content, controls, options, path)
              for view in _views(some, fields, left_out, path)]
     copies = LocalCopies(folders[0])
-    find_copies(views, copies, path)
+    find_copies(views, fields.addresses(every), copies, path)
     pictures = [_picture(view, controls, left_out, path) for view in views]
     groups = GROUPS
     if len(controls) > 1 and not control:

@@ -10,8 +10,9 @@ or the only one that names an image.
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ class Fields:
         """
         self._field, self._path = field, path
         self._targets, self._controls = targets, controls
+        self._used: dict[str, None] = {}
         if field and len(targets) > 1 and field not in targets:
             raise DataError(path, f"field: points are on the images {_listed(targets)} of the "
                                   "labelling interface, and this is one: say with control= which "
@@ -105,7 +107,16 @@ class Fields:
         if not isinstance(value, str) or not value:
             raise DataError(self._path, f"{task.place}: expected the name of image {item} as "
                                         f"{parsing.shorten(field)}")
+        self._used[field] = None
         return value
+
+    def addresses(self, tasks: Sequence[Task | DataError]) -> list[str]:
+        """What all tasks call their images, in the fields that `address` has read."""
+        values = (task.data.get(field) for task in tasks if isinstance(task, Task)
+                  for field in self._used)
+        lists = (value if isinstance(value, list) else [value] for value in values)
+        return [*dict.fromkeys(value for given in lists for value in given
+                               if isinstance(value, str) and value)]
 
     def _check_minimal(self, task: Task, value: Any) -> None:
         """Refuses what JSON-MIN does not tell: which points are on which image."""
@@ -136,10 +147,15 @@ def _listed(names: Collection[str]) -> str:
     return ", ".join(parsing.shorten(name, 30) for name in [*names][:8])
 
 
-def find_copies(views: list[View | DataError], copies: LocalCopies, path: Path) -> None:
+def find_copies(
+    views: list[View | DataError], every: Sequence[str], copies: LocalCopies, path: Path
+) -> None:
     """Finds the images; an error takes the place of a view without one.
 
-    One copy cannot be that of two images: those are errors, too.
+    One copy cannot be that of two images, be they without points: those are errors, too.
+
+    Args:
+      every: what all tasks call their images.
     """
     of_copies: dict[str, dict[str, None]] = defaultdict(dict)
     for number, view in enumerate(views):
@@ -151,6 +167,11 @@ def find_copies(views: list[View | DataError], copies: LocalCopies, path: Path) 
             views[number] = DataError(path, f"{view.place}: {error.reason}")
         else:
             of_copies[view.name][view.address] = None
+    found = {address for texts in of_copies.values() for address in texts}
+    for address in every:
+        if address not in found:
+            with contextlib.suppress(DataError):
+                of_copies[copies.find(addresses(address), address, path)][address] = None
     for number, view in enumerate(views):
         if isinstance(view, View) and len(of_copies[view.name]) > 1:
             both = " and ".join(parsing.shorten(text, 80) for text in [*of_copies[view.name]][:2])

@@ -125,13 +125,17 @@ def _picture(file: Path, finder: _Images) -> Picture | None:
         raise DataError(file, f"expected at most {MAX_SHAPES} shapes, got {len(entries)}")
     flags = _flags(content.get("flags"))
     shapes = [_shape(entry, flags, file, f"shape {i}") for i, entry in enumerate(entries)]
-    if not any(len(shape.points) for shape in shapes):
-        return Picture("", shapes, file)
     named = content.get("imagePath")
-    if not isinstance(named, str | None):
-        raise DataError(file, "expected a text as 'imagePath'")
+    try:
+        if not isinstance(named, str | None):
+            raise DataError(file, "expected a text as 'imagePath'")
+        name = finder.find(file, named or "")
+    except DataError:
+        if any(len(shape.points) for shape in shapes):
+            raise
+        return Picture("", shapes, file)
     return Picture(
-        name=finder.find(file, named or ""),
+        name=name,
         shapes=shapes,
         path=file,
         size=parsing.stated_size(content.get("imageWidth"), content.get("imageHeight"), file),

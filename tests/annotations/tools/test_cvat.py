@@ -643,6 +643,20 @@ def test_a_video_of_another_size(tmp_path: Path) -> None:
     np.testing.assert_allclose(first.points, (POINTS + 0.5) / 2 - 0.5)
 
 
+def test_a_photo_without_shapes_is_another_one_of_its_name(tmp_path: Path) -> None:
+    path = _write(tmp_path, _document(
+        _image(name="a.jpg", more='subset="train" task_id="4"'),
+        _image(_skeleton(), name="a.jpg", more='subset="test" task_id="5"'),
+        _image(name="gone.jpg", id=1, more='subset="test" task_id="5"'),
+        meta=_project(_task(labels=""), _task(id=5, labels=""))))
+    records, (error,), _ = _read(path)
+    assert not records
+    assert_refusal(error, "'a.jpg'", "images=", path=path, line=_line(path, "<image", 2))
+    write_image(tmp_path / "test" / "a.jpg")
+    (record,), errors, _ = _read(path)
+    assert not errors and record.identity == "test/a.jpg"
+
+
 def test_photos_of_two_subsets_that_are_one_file(tmp_path: Path) -> None:
     write_image(tmp_path / "001.jpg")
     path = _write(tmp_path, _document(

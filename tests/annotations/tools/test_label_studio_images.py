@@ -142,6 +142,27 @@ def test_one_copy_is_not_taken_for_two_images(tmp_path: Path) -> None:
         assert_refusal(error, task, "'a.jpg'", repr(first), repr(second), "images=", path=path)
 
 
+@pytest.mark.parametrize("minimal", [False, True])
+def test_a_task_without_points_has_another_image_of_the_name(
+    tmp_path: Path, minimal: bool
+) -> None:
+    """Two photos of one name were uploaded; the other fields of its data tell nothing."""
+    first, second = (f"/data/upload/3/{digits}-a.jpg" for digits in ("1a2b3c4d", "2b3c4d5e"))
+    for other, found in ((second, False), (first, True), ("/data/upload/3/1a2b3c4d-c.jpg", True)):
+        if minimal:
+            tasks = [ls.minimal(annotation=None, id=88, image=other) | {"small": "x/a.jpg"},
+                     ls.minimal(*ls.points(), image=first) | {"small": "x/a.jpg"}]
+        else:
+            data = {"image": first, "small": "x/a.jpg"}
+            tasks = [ls.task(id=88, data=data | {"image": other}),
+                     ls.task(ls.annotation(*ls.points()), data=data)]
+        path = ls.write(tmp_path, *tasks)
+        records, errors, _ = ls.read(path, field="image")
+        assert len(records) == found
+        for error in errors:
+            assert_refusal(error, "'87'", "'a.jpg'", repr(first), repr(other), path=path)
+
+
 def test_the_field_of_the_image(tmp_path: Path) -> None:
     def task(**data: Any) -> dict[str, Any]:
         return ls.task(ls.annotation(*ls.points()), data=data)

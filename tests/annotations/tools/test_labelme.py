@@ -362,6 +362,16 @@ def test_two_images_that_one_file_would_stand_for(
         assert_refusal(item, "'1.jpg'", "images=", path=tmp_path / file)
 
 
+def test_an_image_without_shapes_is_another_one_of_its_name(tmp_path: Path) -> None:
+    write_image(tmp_path / "imgs" / "1.jpg")
+    write(tmp_path / "labels/x/1.json", [], "1.jpg")
+    path = write(tmp_path / "labels/y/1.json", singles(POINTS), "1.jpg")
+    error = refused(tmp_path / "labels", images=str(tmp_path / "imgs"))
+    assert_refusal(error, "'1.jpg'", "images=", path=path)
+    path.unlink()
+    assert read(tmp_path / "labels", images=str(tmp_path / "imgs")) == []
+
+
 def test_a_copy_of_an_annotation_file_names_the_same_image(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg")
     for file, named in (("a.json", "a.jpg"), ("b.json", "./A.jpg")):
