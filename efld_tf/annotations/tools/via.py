@@ -71,6 +71,12 @@ def read(
         if attribute:
             _check_attribute(option, attribute, entries, path)
     naming = label or _naming(entries, group, options, path)
+    if content.is_sorted and not naming and any(
+        region.is_single for entry in entries for region in entry.regions
+    ):
+        raise DataError(path, "its points have no names, and are no longer in the order in which "
+                              "they were drawn, since its keys were sorted: give the file as VIA "
+                              "saved it, or name the points")
     labelling = label or _labelling(entries, group, naming, options, path)
     pictures: list[Picture | DataError] = []
     sizes: dict[str, int | None] = {}

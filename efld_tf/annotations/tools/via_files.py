@@ -102,12 +102,15 @@ class Content:
       choices: the meanings of what may be chosen as an attribute of a region, by their ids, where
         regions have these ids.
       is_project: whether it would state such meanings.
+      is_sorted: whether its keys were sorted since, and with them the regions, which stand by
+        keys without an order in version 3.
     """
 
     images: list[Entry | DataError]
     dated: bool = False
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     is_project: bool = False
+    is_sorted: bool = False
 
 
 def read(path: Path) -> Content:
@@ -121,7 +124,8 @@ def read(path: Path) -> Content:
     content = json_values.load(path, unique=True)
     if isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in PROJECT_3):
         dated = "data_format_version" in content["project"]
-        return Content(list(_project_3(content, path)), dated, is_project=True)
+        ordered = all(keys == sorted(keys) for keys in (list(content), list(content["project"])))
+        return Content(list(_project_3(content, path)), dated, is_project=True, is_sorted=ordered)
     dated = isinstance(content, dict) and "_via_data_format_version" in content
     choices = _choices(content.get("_via_attributes")) if isinstance(content, dict) else {}
     is_project = isinstance(content, dict) and "_via_img_metadata" in content

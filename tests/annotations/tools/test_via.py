@@ -153,6 +153,27 @@ def test_regions_of_version_1_whose_keys_were_sorted(folder: Path) -> None:
     assert_told(left_out.text, 8)
 
 
+def test_a_project_of_version_3_whose_keys_were_sorted(folder: Path) -> None:
+    """Its regions have random keys; names tell what points are all the same."""
+    regions = [([1, *xy], {"1": name}) for name, xy in zip(NAMES, POINTS, strict=True)]
+    path = folder / "via.json"
+    content = writers_via.project_3({"a.jpg": regions})
+    content["metadata"] = dict(zip("bdace", content["metadata"].values(), strict=True))
+    for sort in (False, True):
+        path.write_text(json.dumps(content, sort_keys=sort))
+        np.testing.assert_array_equal(one(path).points, POINTS.astype(np.float32))
+    for region in content["metadata"].values():
+        region["av"] = {}
+    path.write_text(json.dumps(content, sort_keys=True))
+    with refuses("sorted", "name", path=path):
+        read(path)
+    path.write_text(json.dumps(content))
+    np.testing.assert_array_equal(one(path).points, POINTS.astype(np.float32))
+    whole = writers_via.project_3({"a.jpg": [([7, *POINTS.ravel()], {"1": "face"})]})
+    path.write_text(json.dumps(whole, sort_keys=True))
+    np.testing.assert_array_equal(one(path).points, POINTS.astype(np.float32))
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_tables_with_other_delimiters(folder: Path, delimiter: str) -> None:
     """As spreadsheets of some languages save them."""
