@@ -312,13 +312,13 @@ def _pictures(
     for drawn in (*document.images, *(frame for _, frame in by_task)):
         if drawn.error is not None:
             yield drawn.error
-        elif drawn.shapes:
+        elif drawn.shapes or drawn.name:  # an image without shapes may be called like another
             try:
                 picture = images.picture(drawn)
             except DataError as error:
-                if error not in told:
+                if error not in told and drawn.shapes:
                     yield error
-                told.add(error)
+                    told.add(error)
             else:
                 yield picture
 

@@ -62,6 +62,8 @@ class Images:
         self._video: str | None = None
         self._videos: dict[str, str | DataError] = {}
         self._stems: dict[Path, dict[str, list[Path]]] = {}
+        # For each folder of frames the last one, if it is behind that of all tasks.
+        self._behind: dict[Path, int | None] = {}
         self.folders = folders
         if video is not None:
             file = Path(video).expanduser()
@@ -128,7 +130,11 @@ class Images:
         return drawn.name
 
     def _exported(self, stem: str, subset: str) -> str | None:
-        """The name of the image of a frame, if it was exported."""
+        """The name of the image of a frame, if it was exported.
+
+        Raises:
+          DataError: the images there seem to be numbered from 1.
+        """
         places = [PurePosixPath()]
         if subset:
             try:
@@ -142,8 +148,25 @@ class Images:
                     self._stems[folder / place] = listing.images_by_stem(
                         folder / place) if there else {}
                 for image in self._stems[folder / place].get(stem, ()):
+                    self._check_numbers(folder / place)
                     return str(place / image.name)
         return None
+
+    def _check_numbers(self, place: Path) -> None:
+        """Refuses frames that another program numbered from 1: there is one behind the last."""
+        if place not in self._behind:
+            numbers = {int(match[1]) for stem in self._stems[place]
+                       if (match := re.fullmatch(r"frame_(\d{6,9})", stem, re.ASCII))}
+            last = [task.last for task in self._tasks.values()]
+            ends = [end for end in last if end is not None]
+            behind = 0 not in numbers and 1 in numbers and len(ends) == len(last) \
+                and max(numbers) > max(ends)
+            self._behind[place] = max(numbers) if behind else None
+        if (number := self._behind[place]) is not None:
+            raise DataError(
+                self._path, f"the frames in {parsing.shorten(str(place), 200)} seem to be numbered "
+                f"from 1: there is a frame_{number:06d} behind the last one of the task, and no "
+                "frame_000000. Number them from 0 (ffmpeg: -start_number 0), or say video=FILE")
 
     def _check_alone(self, task: Task, exported: str) -> None:
         """Refuses frames beside their video, since they may be those of another one."""

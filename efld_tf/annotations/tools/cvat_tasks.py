@@ -50,6 +50,12 @@ class Task:
         """Whether its frames are those of a video."""
         return bool(self.source or self.width) or self.mode == "interpolation"
 
+    @property
+    def last(self) -> int | None:
+        """The number of its last frame in the file; None if its size is not stated."""
+        last = (self.offset or 0) + self.start + (self.size - 1) * self.step
+        return last if self.size else None
+
     def frame_size(self, path: Path) -> tuple[int, int] | None:
         """Width and height of the video's frames in pixels; see `parsing.stated_size`."""
         return parsing.stated_size(self.width, self.height, path)

@@ -28,7 +28,7 @@ from efld_tf.annotations import image_paths, parsing, point_names
 from efld_tf.annotations.declared import choice, schema_named
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import LICENSE, FaceRecord, checked_points
-from efld_tf.annotations.tools import grouping
+from efld_tf.annotations.tools import grouping, numbering
 from efld_tf.annotations.tools.grouping import Face
 from efld_tf.annotations.tools.shapes import Picture, Shape
 from efld_tf.errors import DataError, EfldError
@@ -100,14 +100,11 @@ def faces(
         raise
     except EfldError as error:
         raise DataError(path, str(error)) from error
-    for picture in pictures:
-        if isinstance(picture, DataError):
-            yield picture
-        else:
-            yield from reader.of(picture)
+    yield from reader.all(pictures)
     for label, count in sorted(reader.left_out.items()):
         name = f"labelled {parsing.shorten(label)}" if label else "without a label"
-        yield Note(f"left out: {counted(count, 'shape')} {name}")
+        ending = ", which are no points" if reader.is_point(label) else ""
+        yield Note(f"left out: {counted(count, 'shape')} {name}{ending}")
     for name, count in sorted(reader.other_points.items()):
         yield Note(f"left out: {counted(count, 'point')} named {parsing.shorten(name)}")
     for label, count in sorted(reader.odd_boxes.items()):
@@ -117,7 +114,10 @@ def faces(
 
 
 def _apart(pictures: Sequence[Picture | DataError]) -> list[Picture | DataError]:
-    """The pictures; errors for those of several images whose place on the disk is one file."""
+    """The pictures; errors for those of several images whose place on the disk is one file.
+
+    Those on which nothing was drawn count, too, but are no errors.
+    """
     places: dict[tuple[str, int | None], dict[str, None]] = defaultdict(dict)
     for picture in pictures:
         if isinstance(picture, Picture) and picture.called:
@@ -125,7 +125,7 @@ def _apart(pictures: Sequence[Picture | DataError]) -> list[Picture | DataError]
     apart: list[Picture | DataError] = []
     for picture in pictures:
         called = [] if isinstance(picture, DataError) else [*places[picture.name, picture.frame]]
-        if isinstance(picture, Picture) and picture.called and len(called) > 1:
+        if isinstance(picture, Picture) and picture.called and len(called) > 1 and picture.shapes:
             both = " and ".join(parsing.shorten(place, 100) for place in called[:2])
             apart.append(DataError(
                 picture.path, f"image {parsing.shorten(picture.name)} may be {both}: say with "
@@ -149,12 +149,30 @@ class _Faces:
         self._tells_occlusion = any(
             shape.visible is not None and not shape.visible.all()
             for picture in pictures for shape in picture.shapes)
+        # Shapes of the picture that are neither points nor boxes, such as circles.
+        self._no_points = 0
         self.left_out: Counter[str] = Counter()
         self.other_points: Counter[str] = Counter()
         self.odd_boxes: Counter[str] = Counter()
 
+    def is_point(self, label: str) -> bool:
+        """Whether a label is the name of a point of the schema."""
+        names = {*map(point_names.simplified, schemas.get(self._options.schema).names)}
+        return label in self._indices or point_names.simplified(label) in names
+
+    def all(self, pictures: Sequence[Picture | DataError]) -> Iterator[FaceRecord | DataError]:
+        """The faces of pictures; an error for one whose points are numbered otherwise."""
+        items = ((picture, item) for picture in pictures for item in (
+            [picture] if isinstance(picture, DataError) else self.of(picture)))
+        start = numbering.start(self._indices) if self._options.first is None else None
+        if start is None:
+            yield from (item for _, item in items)
+        else:
+            yield from numbering.checked([*items], start, self._options.schema)
+
     def of(self, picture: Picture) -> Iterator[FaceRecord | DataError]:
         """The faces of a picture."""
+        self._no_points = sum(not len(shape.points) for shape in picture.shapes)
         found: list[Face] = []
         singles: list[Shape] = []
         boxes: list[Shape] = []
@@ -370,6 +388,9 @@ class _Faces:
             advice = ""
             if not self._options.categories and label:
                 advice = f" of {parsing.shorten(label)}; category=NAME says which labels are faces"
+            if not label and self._no_points:
+                advice = f", and {counted(self._no_points, 'shape')} of other kinds, such as " \
+                         "circles, which are no points"
             raise DataError(path, f"expected {self._count} points of {self._options.schema}, got "
                                   f"{count}{advice}", line)
 

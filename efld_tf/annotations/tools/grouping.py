@@ -16,6 +16,11 @@ from efld_tf.errors import DataError
 # How far from its face a point may lie, as a share of the longer side of what is there of it.
 NEAR = 1.0
 
+# A point may be another face's if it lies farther than this from the rest of its group, and nearer
+# than this to the other face, as shares of the longer side of what is there of them; each has at
+# least this share of a schema's points. Whole faces never are that spread.
+FAR, INSIDE, REST = 1.0, 0.5, 0.5
+
 # The share of a schema's points that two parts of a face have between them at least.
 WHOLE = 0.75
 
@@ -78,6 +83,7 @@ def grouped(
         _check_strays(found, own, picture, count, advice)
         _check_halves([face for face in found if not (chosen and face.box)],
                       boxes, picture, count, advice)
+        _check_far(found, picture, count, advice)
     return found
 
 
@@ -129,6 +135,42 @@ def _check_strays(
             raise DataError(
                 picture.path, f"{which} {names}{more} would be a face without others, beside one "
                 f"that lacks just that: {advice}", few.shapes[0].line or picture.line)
+
+
+def _check_far(found: Sequence[Face], picture: Picture, count: int, advice: str) -> None:
+    """Refuses a point far from the rest of its group, in a face that lacks just that, or whose own
+    is as far away."""
+    far = [_far(face, count) for face in found]
+    if not any(far):
+        return
+    corners = np.array([[face.points.min(axis=0), face.points.max(axis=0)] for face in found])
+    margins = INSIDE * np.ptp(corners, axis=1).max(axis=-1, keepdims=True)
+    labels = [{shape.label for shape in face.shapes} for face in found]
+    for number, shapes in enumerate(far):
+        for label, shape in shapes.items():
+            inside = ((shape.points >= corners[:, 0] - margins)
+                      & (shape.points <= corners[:, 1] + margins)).all(axis=-1)
+            if any(i != number and len(labels[i]) >= REST * count
+                   and (label not in labels[i] or label in far[i])
+                   for i in np.flatnonzero(inside)):
+                raise DataError(
+                    picture.path, f"the point {parsing.shorten(label)} lies far from the others "
+                    f"of its face, and in another face without a point of that name: {advice}",
+                    shape.line or picture.line)
+
+
+def _far(face: Face, count: int) -> dict[str, Shape]:
+    """The single points of a face that lie far from its other points, by their labels."""
+    points = np.concatenate([shape.points for shape in face.shapes])
+    if len(points) - 1 < max(3, REST * count):
+        return {}
+    # The box around the others, for each point.
+    ordered = np.sort(points, axis=0)
+    low = np.where(points == ordered[0], ordered[1], ordered[0])
+    high = np.where(points == ordered[-1], ordered[-2], ordered[-1])
+    away = np.maximum(low - points, points - high).max(axis=-1)
+    return {face.shapes[i].label: face.shapes[i]
+            for i in np.flatnonzero(away > FAR * (high - low).max(axis=-1))}
 
 
 def _check_halves(

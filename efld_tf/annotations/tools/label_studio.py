@@ -90,14 +90,16 @@ def read(
         choice("several", several, (NEWEST, OLDEST))
     folders = image_folders(images, [path.parent])
     tasks = Tasks(path, several)
-    content = [_drawn(task, tasks, path) for task in tasks.read(json_values.load(path))]
+    every = tasks.read(json_values.load(path))
+    content = [_drawn(task, tasks, path) for task in every]
     drawn = [some for some in content if isinstance(some, _Drawn)]
     controls = _controls(drawn, control, options, path)
     fields = Fields(field, _targets(drawn, controls), () if control else controls, path)
     left_out: Counter[str] = Counter()
     views = [view for some in _grouped(content, controls, options, path)
              for view in _views(some, fields, left_out, path)]
-    find_copies(views, LocalCopies(folders[0]), path)
+    copies = LocalCopies(folders[0])
+    find_copies(views, fields.addresses(every), copies, path)
     pictures = [_picture(view, controls, left_out, path) for view in views]
     groups = GROUPS
     if len(controls) > 1 and not control:
@@ -108,6 +110,11 @@ def read(
         yield Note(f"left out: {counted(number, 'point')} of the KeyPointLabels "
                    f"{parsing.shorten(name)}")
     yield from tasks.notes()
+    if copies.cleaned:
+        copy, upload = next(iter(copies.cleaned.items()))
+        yield Note(f"{counted(len(copies.cleaned), 'image')} found by the name that Label Studio "
+                   f"gives uploads, without some signs: {parsing.shorten(copy)} was taken for "
+                   f"{parsing.shorten(upload)}")
     if number := sum(isinstance(view, View) and view.turned and view.has_points for view in views):
         yield Note(f"{counted(number, 'image')} turned while annotating (image_rotation): their "
                    "points are read as Label Studio writes them from 1.4 on, of the unturned image")

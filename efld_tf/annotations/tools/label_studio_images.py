@@ -10,22 +10,24 @@ or the only one that names an image.
 
 from __future__ import annotations
 
-import re
+import contextlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote
 
-from efld_tf.annotations import listing, parsing
+from efld_tf.annotations import parsing
+from efld_tf.annotations.tools.label_studio_addresses import (
+    addresses,
+    images_of,
+    names_image,
+)
 from efld_tf.annotations.tools.label_studio_groups import Grouping
 from efld_tf.annotations.tools.label_studio_regions import POINT, Region
 from efld_tf.annotations.tools.label_studio_tasks import Task
-from efld_tf.annotations.tools.local_copies import Address, LocalCopies, path_parts
+from efld_tf.annotations.tools.local_copies import LocalCopies
 from efld_tf.errors import DataError
-
-USUAL = "image"
 
 
 @dataclass
@@ -75,6 +77,7 @@ class Fields:
         """
         self._field, self._path = field, path
         self._targets, self._controls = targets, controls
+        self._used: dict[str, None] = {}
         if field and len(targets) > 1 and field not in targets:
             raise DataError(path, f"field: points are on the images {_listed(targets)} of the "
                                   "labelling interface, and this is one: say with control= which "
@@ -104,7 +107,16 @@ class Fields:
         if not isinstance(value, str) or not value:
             raise DataError(self._path, f"{task.place}: expected the name of image {item} as "
                                         f"{parsing.shorten(field)}")
+        self._used[field] = None
         return value
+
+    def addresses(self, tasks: Sequence[Task | DataError]) -> list[str]:
+        """What all tasks call their images, in the fields that `address` has read."""
+        values = (task.data.get(field) for task in tasks if isinstance(task, Task)
+                  for field in self._used)
+        lists = (value if isinstance(value, list) else [value] for value in values)
+        return [*dict.fromkeys(value for given in lists for value in given
+                               if isinstance(value, str) and value)]
 
     def _check_minimal(self, task: Task, value: Any) -> None:
         """Refuses what JSON-MIN does not tell: which points are on which image."""
@@ -112,7 +124,7 @@ class Fields:
                  "export JSON"
         if isinstance(value, list) and len(value) > 1:
             raise DataError(self._path, reason)
-        if sum(map(_names_image, task.data.values())) > 1 and len(self._controls) > 1:
+        if sum(map(names_image, task.data.values())) > 1 and len(self._controls) > 1:
             raise DataError(self._path, f"{reason}; or say control=, if each image has "
                                         "KeyPointLabels of its own")
 
@@ -120,7 +132,7 @@ class Fields:
         data = task.data
         if target in data:
             return target
-        found = [key for key, value in data.items() if key == USUAL or _names_image(value)]
+        found = [*images_of(data)]
         if len(found) == 1 and len(self._targets) < 2:
             return found[0]
         which = "say with field= which field of its data names the image: " \
@@ -135,42 +147,15 @@ def _listed(names: Collection[str]) -> str:
     return ", ".join(parsing.shorten(name, 30) for name in [*names][:8])
 
 
-def _names_image(value: Any) -> bool:
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return isinstance(value, str) and any(
-        PurePosixPath(address.parts[-1]).suffix.lower() in listing.IMAGE_SUFFIXES
-        for address in addresses(value))
-
-
-def addresses(text: str) -> list[Address]:
-    """The paths that the image of a task may have on the server, those that tell most first."""
-    scheme = re.match(r"([a-z][a-z0-9+.-]+)://[^/]*", text, re.IGNORECASE)
-    rest = text[scheme.end():] if scheme else text
-    on_server = scheme is None or scheme[1].lower() in ("http", "https")
-    path, _, query = rest.partition("?")
-    if on_server and "/data/local-files" in path and (files := parse_qs(query).get("d")):
-        written = query.partition("d=")[2]
-        found = [Address(path_parts(files[0])), Address(path_parts(written))]
-    elif on_server and (upload := re.search(r"/data/(upload/.+)", path)):
-        parts = path_parts(unquote(upload[1]))
-        original = re.sub(r"^[0-9a-f]{8}-(?=.)", "", parts[-1])
-        found = [Address(parts), *(Address((name,), whole=False)
-                                   for name in dict.fromkeys((parts[-1], original)))]
-    elif scheme and on_server:
-        found = [Address(path_parts(unquote(path.partition("#")[0])))]
-    elif re.match(r"data:", text, re.IGNORECASE):
-        found = []
-    else:  # a cloud's key, or a file's name, with spaces as they are or as in an address
-        rest = re.sub(r"^[a-z]:(?=[\\/])", "", rest, flags=re.IGNORECASE)
-        found = [Address(path_parts(rest)), Address(path_parts(unquote(rest)))]
-    return [address for address in found if address.parts]
-
-
-def find_copies(views: list[View | DataError], copies: LocalCopies, path: Path) -> None:
+def find_copies(
+    views: list[View | DataError], every: Sequence[str], copies: LocalCopies, path: Path
+) -> None:
     """Finds the images; an error takes the place of a view without one.
 
-    One copy cannot be that of two images: those are errors, too.
+    One copy cannot be that of two images, be they without points: those are errors, too.
+
+    Args:
+      every: what all tasks call their images.
     """
     of_copies: dict[str, dict[str, None]] = defaultdict(dict)
     for number, view in enumerate(views):
@@ -182,6 +167,11 @@ def find_copies(views: list[View | DataError], copies: LocalCopies, path: Path) 
             views[number] = DataError(path, f"{view.place}: {error.reason}")
         else:
             of_copies[view.name][view.address] = None
+    found = {address for texts in of_copies.values() for address in texts}
+    for address in every:
+        if address not in found:
+            with contextlib.suppress(DataError):
+                of_copies[copies.find(addresses(address), address, path)][address] = None
     for number, view in enumerate(views):
         if isinstance(view, View) and len(of_copies[view.name]) > 1:
             both = " and ".join(parsing.shorten(text, 80) for text in [*of_copies[view.name]][:2])

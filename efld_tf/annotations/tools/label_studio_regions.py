@@ -1,7 +1,8 @@
 """What was drawn in an annotation of Label Studio: its results, by region.
 
 A region has a result for its shape and labels, and may have others with its `id`: its labels, if
-they are those of a `Labels` control, and what was answered to it (choices, texts, ratings).
+they are those of a `Labels` control, and what was answered to it (choices, texts, ratings). Each
+repeats the shape. Files that scripts make may have several regions of one `id`, such as the label.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def regions_of(results: Sequence[Any], path: Path, place: str) -> dict[str, Regi
       DataError: a result is not of the format.
     """
     regions: dict[str, Region] = {}
+    ids = _Ids()
     for number, result in enumerate(results):
         where = f"{place}: result {number}"
         if not isinstance(result, dict):
@@ -73,12 +75,48 @@ def regions_of(results: Sequence[Any], path: Path, place: str) -> dict[str, Regi
         if not isinstance(value, dict):
             raise DataError(path, f"{where}: expected an object as 'value'")
         id = result.get("id")
-        region = regions.setdefault(id if isinstance(id, str) else f"#{number}", Region())
+        id = ids.own(id if isinstance(id, str) else f"#{number}", result, value)
         try:
-            _add(region, result, value, path)
+            _add(regions.setdefault(id, Region()), result, value, path)
         except DataError as error:
             raise DataError(path, f"{where}: {error.reason}") from error
+    parents = {region.parent for region in regions.values()} - {""}
+    if several := parents & ids.repeated:
+        raise DataError(path, f"{place}: several regions have the id "
+                              f"{parsing.shorten(min(several))}, below which others are "
+                              "(parentID): give each an id of its own")
     return {id: region for id, region in regions.items() if region.kind}
+
+
+class _Ids:
+    """Tells regions of one id from each other: results of one region repeat its shape.
+
+    Attributes:
+      repeated: the ids that several regions have.
+    """
+
+    def __init__(self) -> None:
+        # Of each id, the controls of its regions, and which region has which shape.
+        self._controls: dict[str, list[set[str]]] = {}
+        self._by_shape: dict[str, dict[str, int]] = {}
+        self.repeated: set[str] = set()
+
+    def own(self, id: str, result: Mapping[str, Any], value: Mapping[str, Any]) -> str:
+        """An id that only the region of a result has."""
+        control = repr(result.get("from_name"))
+        shape = repr([value.get(key) for key in ("x", "y", "height")]) if "x" in value else ""
+        controls = self._controls.setdefault(id, [])
+        by_shape = self._by_shape.setdefault(id, {})
+        number = by_shape.get(shape, len(controls) - 1)
+        if not controls or (shape and shape not in by_shape and control in controls[-1]):
+            controls.append(set())
+            number = len(controls) - 1
+        if number > 0:
+            self.repeated.add(id)
+        if shape:
+            by_shape.setdefault(shape, number)
+        controls[number].add(control)
+        return f"{id}\0{number}" if number else id
 
 
 def _add(region: Region, result: Mapping[str, Any], value: Mapping[str, Any], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 from efld_tf.annotations import parsing
 from efld_tf.annotations.format import Note
+from efld_tf.annotations.tools.label_studio_addresses import images_of
 from efld_tf.errors import DataError
 from efld_tf.text import counted
 
@@ -68,20 +70,20 @@ class Tasks:
         if not isinstance(entries, list):
             raise DataError(self._path, "expected a list of tasks, as Label Studio exports them")
         tasks: list[Task | DataError] = []
-        minimal: dict[int | str, Task] = {}
+        minimal: dict[str, Task] = {}
         for number, entry in enumerate(entries):
             try:
                 task = self._task(entry, number)
             except DataError as error:
                 tasks.append(error)
                 continue
-            # JSON-MIN has an object for each annotation.
-            id = entry.get("id")
-            if task.minimal and type(id) in (int, str):
-                if id in minimal:
-                    minimal[id].annotations += task.annotations
+            # JSON-MIN has an object for each annotation. Tasks of several projects may have one id.
+            if task.minimal and type(entry.get("id")) in (int, str):
+                same = json.dumps([entry["id"], images_of(task.data)], sort_keys=True)
+                if same in minimal:
+                    minimal[same].annotations += task.annotations
                     continue
-                minimal[id] = task
+                minimal[same] = task
             tasks.append(task)
         return tasks
 

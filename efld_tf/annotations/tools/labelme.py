@@ -15,9 +15,10 @@ not, sources ask. An image's copy in its annotation file (`imageData`) is not de
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -67,7 +68,8 @@ def read(
 
     Args:
       schema: `NAME` or `FILE.yaml`; required.
-      images: a folder with the images; by default they are where the files say, or beside them.
+      images: a folder with the images, in sub-folders like those of the files or in none; by
+        default they are where the files say, or beside them.
       names: `match` matches the labels of single points with the schema's names or numbers,
         `ignore` takes them in the schema's order.
       first: the number of the first point, `0` or `1`, if labels are numbers that do not tell.
@@ -83,7 +85,6 @@ def read(
     folder = image_folders(images, [path])[0]
     if not path.is_dir():
         raise DataError(path, "expected a folder with JSON files")
-    finder = _Images(path, None if images is None else folder)
     pictures: list[Picture | DataError] = []
     others = 0
     unreadable: list[DataError] = []
@@ -91,6 +92,7 @@ def read(
     files = listing.files(path, [".json"], unreadable=unreadable, backups=backups)
     yield from unreadable
     yield from listing.backups_left_out(backups)
+    finder = _Images(path, None if images is None else folder, files)
     for file in files:
         try:
             picture = _picture(file, finder)
@@ -125,13 +127,17 @@ def _picture(file: Path, finder: _Images) -> Picture | None:
         raise DataError(file, f"expected at most {MAX_SHAPES} shapes, got {len(entries)}")
     flags = _flags(content.get("flags"))
     shapes = [_shape(entry, flags, file, f"shape {i}") for i, entry in enumerate(entries)]
-    if not any(len(shape.points) for shape in shapes):
-        return Picture("", shapes, file)
     named = content.get("imagePath")
-    if not isinstance(named, str | None):
-        raise DataError(file, "expected a text as 'imagePath'")
+    try:
+        if not isinstance(named, str | None):
+            raise DataError(file, "expected a text as 'imagePath'")
+        name = finder.find(file, named or "")
+    except DataError:
+        if any(len(shape.points) for shape in shapes):
+            raise
+        return Picture("", shapes, file)
     return Picture(
-        name=finder.find(file, named or ""),
+        name=name,
         shapes=shapes,
         path=file,
         size=parsing.stated_size(content.get("imageWidth"), content.get("imageHeight"), file),
@@ -204,11 +210,13 @@ class _Images:
       own: the annotation files whose image was found by their own name alone, and that image.
     """
 
-    def __init__(self, root: Path, folder: Path | None):
-        """Takes the folder of the annotation files, and that of the images if it is another."""
+    def __init__(self, root: Path, folder: Path | None, files: Sequence[Path]):
+        """Takes the folder of the annotation files, that of the images if it is another, and the
+        annotation files."""
         self._root, self._folder = root, folder
         self._base = root if folder is None else folder
         self._stems: dict[Path, dict[str, list[Path]]] = {}
+        self._left_out = set() if folder is None else _starts_left_out(root, folder, files)
         self.own: list[tuple[Path, Path]] = []
 
     def find(self, file: Path, named: str) -> str:
@@ -220,8 +228,12 @@ class _Images:
         here = PurePosixPath(file.parent.relative_to(self._root).as_posix())
         names = self._names(file, here, named)
         found = next((name for name in names if _is_file(self._base / name)), None)
+        if self._folder is None:
+            self._check_inside(file, named, found)
         folders = [str(PurePosixPath(name).parent) for name in ([found] if found else names)]
-        beside = [str(here), *([] if self._folder is None else ["."])]
+        beside = [str(here)]
+        if self._folder is not None:
+            beside = [str(PurePosixPath(*parts)) for parts in self._ends(here)]
         own = next(filter(None, (self._of_stem(self._base / folder, file.stem)
                                  for folder in [*folders, *beside])), [])
         if found is not None:
@@ -247,8 +259,9 @@ class _Images:
         candidates = [here / posix, here / posix.name]
         if self._folder is not None:
             there = PurePosixPath(os.path.abspath(file.parent / posix))
-            inner = [PurePosixPath(*here.parts[i:]) / posix.name for i in range(len(here.parts))]
-            candidates = [there, candidates[0], posix, *inner, PurePosixPath(posix.name)]
+            inner = [PurePosixPath(*parts) / posix.name for parts in self._ends(here)]
+            stated = [posix] if len(posix.parts) > 1 else []
+            candidates = [there, candidates[0], *stated, *inner]
         names = []
         for candidate in candidates if posix.name and "\0" not in named else []:
             try:
@@ -258,6 +271,34 @@ class _Images:
             if self._folder is None or not name.startswith("../"):
                 names.append(name)
         return names
+
+    def _ends(self, here: PurePosixPath) -> list[tuple[str, ...]]:
+        """The folders in that of images that may stand for one of annotation files.
+
+        Those are all ends of its path, or if the images have such folders, those like them: a file
+        whose image is lost is not to be given one of another folder.
+        """
+        parts = here.parts
+        return [parts[start:] for start in range(len(parts) + 1)
+                if not self._left_out or parts[:start] in self._left_out]
+
+    def _check_inside(self, file: Path, named: str, found: str | None) -> None:
+        """Refuses an image beside a file that names another one outside of the source."""
+        place = PurePosixPath(named.replace("\\", "/"))
+        outside = file.parent / place
+        if found is None or not place.name or not _is_file(outside):
+            return
+        inside = self._base / found
+        if os.path.samefile(outside, inside):
+            return
+        try:
+            image_paths.relative_name(str(place), file, None, [file.parent])
+        except DataError:
+            if not filecmp.cmp(outside, inside, shallow=False):
+                raise DataError(
+                    file, f"it names the image {parsing.shorten(named)}, outside of the source, "
+                    f"and {parsing.shorten(inside.name)} beside it is another one: give the "
+                    "folder above both as the source, or say images=FOLDER") from None
 
     def _of_stem(self, place: Path, stem: str) -> list[Path]:
         """The images in a folder whose name has that stem."""
@@ -282,6 +323,19 @@ class _Images:
         reason = reasons[0] if reasons else f"no image is named by {parsing.shorten(named)}"
         raise DataError(file, f"{reason}, and none has the annotation file's own name: say "
                               "images=FOLDER if images lie elsewhere ('imageData' is not read)")
+
+
+def _starts_left_out(
+    root: Path, folder: Path, files: Sequence[Path]
+) -> set[tuple[str, ...]]:
+    """The starts of paths without which the folders of annotation files are those of images."""
+    starts = set()
+    for place in {file.parent for file in files}:
+        parts = place.relative_to(root).parts
+        start = next((i for i in range(len(parts)) if folder.joinpath(*parts[i:]).is_dir()), None)
+        if start is not None:
+            starts.add(parts[:start])
+    return starts
 
 
 def _is_file(path: Path) -> bool:

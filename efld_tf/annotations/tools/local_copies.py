@@ -24,25 +24,32 @@ class Address:
     Attributes:
       parts: its folders and its name.
       whole: whether these are all of its folders, so that a copy with the same path is meant.
+      uploaded: whether it is that of an upload, whose name was made without spaces and signs.
     """
 
     parts: Parts
     whole: bool = True
+    uploaded: bool = False
 
 
 class LocalCopies:
-    """The images below a folder, which is looked through once."""
+    """The images below a folder, which is looked through once.
+
+    Attributes:
+      cleaned: the copies found whose names have signs that those of their uploads lack, and these.
+    """
 
     def __init__(self, folder: Path):
         self._folder = folder
+        self.cleaned: dict[str, str] = {}
 
     def find(self, addresses: Sequence[Address], name: str, path: Path) -> str:
         """The path in the folder of the image that has the first fitting one of some addresses.
 
         A copy fits if its path in the folder is the end of the address, or the address is the end
         of its path; the one that has most folders in common is taken. Names fit, too, if they
-        differ as those of uploaded files do: in upper case, composed letters, `_` for spaces, and
-        other signs that are left out.
+        differ in upper case or composed letters, and to an upload the copy whose name became that
+        of the upload: with `_` for spaces, and without other signs.
 
         Args:
           name: what the annotation says, for messages.
@@ -51,19 +58,27 @@ class LocalCopies:
         Raises:
           DataError: no copy fits, or several do.
         """
-        for images, form in ((self._exact, str), (self._plain, _plain)):
+        for images, form in ((self._exact, str), (self._folded, listing.folded)):
             for address in addresses:
                 found = _fitting(address, images, form)
                 if len(found) > 1:
                     places = " and ".join(parsing.shorten("/".join(parts)) for parts in found[:3])
                     raise DataError(path, f"the image {parsing.shorten(name, 100)} may be {places}")
                 if found:
-                    return "/".join(found[0])
+                    return self._told(found[0], address)
         wanted = addresses[-1].parts[-1:] if addresses else ()
         kept = f" named {parsing.shorten(wanted[0])}" if wanted else ""
         raise DataError(
             path, f"no copy{kept} of the image {parsing.shorten(name, 100)} lies below "
             f"{parsing.shorten(str(self._folder), 200)}: say with images= in which folder it does")
+
+    def _told(self, found: Parts, address: Address) -> str:
+        """The path of a copy; if signs were lost on its way, it is kept in `cleaned`."""
+        place = "/".join(found)
+        if address.uploaded and len(_stored(found[-1])) < len(
+                unicodedata.normalize("NFC", found[-1])):
+            self.cleaned[place] = address.parts[-1]
+        return place
 
     def _files(self) -> list[Path]:
         """All images, without links to others of them."""
@@ -76,14 +91,15 @@ class LocalCopies:
     def _exact(self) -> dict[str, list[Parts]]:
         images: dict[str, list[Parts]] = defaultdict(list)
         for file in self._files():
-            images[file.name].append(file.relative_to(self._folder).parts)
+            for name in {file.name, _stored(file.name)}:
+                images[name].append(file.relative_to(self._folder).parts)
         return images
 
     @cached_property
-    def _plain(self) -> dict[str, list[Parts]]:
+    def _folded(self) -> dict[str, list[Parts]]:
         images: dict[str, list[Parts]] = defaultdict(list)
         for name, places in self._exact.items():
-            images[_plain(name)] += places
+            images[listing.folded(name)] += places
         return images
 
 
@@ -100,12 +116,12 @@ def _fitting(
     equal: list[Parts] = []
     best: list[Parts] = []
     most = 0
-    for place in images.get(wanted[-1], ()) if wanted else ():
-        parts = [form(part) for part in place]
-        common = min(len(parts), len(wanted))
-        if parts[-common:] != wanted[-common:]:
+    for place in dict.fromkeys(images.get(wanted[-1], ()) if wanted else ()):
+        common = min(len(place), len(wanted))
+        if not all(form(part) == other or (address.uploaded and form(_stored(part)) == other)
+                   for part, other in zip(place[-common:], wanted[-common:], strict=True)):
             continue
-        if address.whole and parts == wanted:
+        if address.whole and len(place) == len(wanted):
             equal.append(place)
         if common > most:
             best, most = [], common
@@ -114,7 +130,7 @@ def _fitting(
     return equal or best
 
 
-def _plain(name: str) -> str:
-    """A name as Django's storages keep it, which Label Studio's are, without upper case."""
-    name = unicodedata.normalize("NFC", name.strip()).casefold()
+def _stored(name: str) -> str:
+    """The name under which Django's storages, which Label Studio's are, keep an uploaded file."""
+    name = unicodedata.normalize("NFC", name.strip())
     return re.sub(r"[^\w.-]", "", name.replace(" ", "_"))

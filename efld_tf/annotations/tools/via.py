@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from efld_tf.annotations import image_paths, parsing, point_names
+from efld_tf.annotations import image_paths, listing, parsing, point_names
 from efld_tf.annotations.declared import image_folders
 from efld_tf.annotations.format import Format, Note
 from efld_tf.annotations.point_names import simplified
@@ -71,10 +71,17 @@ def read(
         if attribute:
             _check_attribute(option, attribute, entries, path)
     naming = label or _naming(entries, group, options, path)
+    if content.is_sorted and not naming and any(
+        region.is_single for entry in entries for region in entry.regions
+    ):
+        raise DataError(path, "its points have no names, and are no longer in the order in which "
+                              "they were drawn, since its keys were sorted: give the file as VIA "
+                              "saved it, or name the points")
     labelling = label or _labelling(entries, group, naming, options, path)
     pictures: list[Picture | DataError] = []
     sizes: dict[str, int | None] = {}
-    for item in _located(content.images, folders, path):
+    dropped: list[tuple[str, str]] = []
+    for item in _located(content.images, folders, path, dropped):
         if isinstance(item, DataError):
             pictures.append(item)
             continue
@@ -85,8 +92,16 @@ def read(
         pictures.append(Picture(name, shapes, path, entry.line,
                                 upright=True if content.dated else None))
     found = drawn.faces(pictures, options, folders, path, _grouping(entries, naming))
-    yield from _watched(found, sizes)
+    identities = set()
+    for found_item in _watched(found, sizes):
+        if isinstance(found_item, FaceRecord):
+            identities.add(found_item.identity)
+        yield found_item
     yield from _cut(entries)
+    if without := [pair for pair in dropped if pair[1] in identities]:
+        stated, name = (parsing.shorten(text, 100) for text in without[0])
+        yield Note(f"{counted(len(without), 'image')} found without the folders in the name: "
+                   f"{name} was taken for {stated}")
     if not label and not content.is_project:
         yield from _numbers(entries, naming)
 
@@ -179,7 +194,7 @@ def _naming(
     """The attribute that names single points; None if they have no names.
 
     It is the only one whose values are names of the schema's points (see `_known`), or else the
-    only one whose values differ.
+    only one whose values differ. What is ticked comes last if no option is such a name.
 
     Raises:
       DataError: several attributes may name them, or the only one seems to tell faces apart.
@@ -190,7 +205,12 @@ def _naming(
     values = _values(regions, group)
     known = _known(options)
     sure = [key for key, texts in values.items() if {simplified(text) for text in texts} <= known]
-    candidates = sure or [key for key, texts in values.items() if len(texts) > 1]
+    ticked = {key for region in regions for key in region.ticked}
+    differ = [key for key, texts in values.items() if len(texts) > 1]
+    candidates = sure or [
+        key for key in differ if key not in ticked
+        or known & {simplified(option) for text in values[key] for option in text.split(", ")}
+    ] or differ
     if len(candidates) > 1:
         examples = "; ".join(f"{parsing.shorten(key, 30)} is {_listed(sorted(values[key])[:3])}"
                              for key in candidates[:4])
@@ -230,6 +250,8 @@ def _labelling(
     values = _values(regions, group)
     if naming in values:
         return naming
+    ticked = {key for region in regions for key in region.ticked}
+    values = {key: texts for key, texts in values.items() if key not in ticked} or values
     if len(values) > 1 and options.categories:
         raise DataError(path, f"category: which attribute is it of? There are "
                               f"{_listed(sorted(values))}: say label=ATTRIBUTE")
@@ -237,19 +259,32 @@ def _labelling(
 
 
 def _located(
-    found: Sequence[Entry | DataError], folders: Sequence[Path], path: Path
-) -> list[tuple[Entry, str] | DataError]:
-    """The images with their names in the folders, or errors where these cannot be told."""
-    last = Counter(_last(entry.name) for entry in found
-                   if isinstance(entry, Entry) and entry.regions)
+    found: Sequence[Entry | DataError], folders: Sequence[Path], path: Path,
+    dropped: list[tuple[str, str]],
+) -> list[tuple[Entry, str] | DataError]:  # fmt: skip
+    """The images with their names in the folders, or errors where these cannot be told.
+
+    Args:
+      dropped: gets the images that are looked for without the folders in their names, and how.
+    """
+    entries = [entry for entry in found if isinstance(entry, Entry)]
+    last = Counter(listing.folded(_last(entry.name)) for entry in entries)
+    alike = Counter((listing.folded(_last(entry.name)), entry.bytes) for entry in entries)
     located: list[tuple[Entry, str] | DataError] = []
     for item in found:
+        if isinstance(item, DataError):
+            located.append(item)
+            continue
+        name = listing.folded(_last(item.name))
+        others = last[name] - 1
+        if others and item.bytes is not None and alike[name, item.bytes] == 1 \
+                and item.bytes == _size_in(folders, _last(item.name)):
+            others = 0  # the size in bytes tells
         try:
-            located.append(item if isinstance(item, DataError)
-                           else (item, _local_name(item, last, folders, path)))
+            located.append((item, _local_name(item, others, folders, path, dropped)))
         except DataError as error:
-            located.append(error)
-    same = Counter(item[1] for item in located if isinstance(item, tuple) and item[0].regions)
+            located.append(error if item.regions else (item, item.name))
+    same = Counter(item[1] for item in located if isinstance(item, tuple))
     return [_of_this_size(*item, same[item[1]], folders, path) if isinstance(item, tuple) else item
             for item in located]
 
@@ -260,7 +295,7 @@ def _of_this_size(
     """An image with its name; an error if it is one of several of this name and not this file."""
     if same < 2 or not entry.regions:
         return entry, name
-    size = next(filter(None, (_size(folder / name) for folder in folders)), None)
+    size = _size_in(folders, name)
     if size is not None and size == entry.bytes:
         return entry, name
     return DataError(path, f"image {parsing.shorten(name)}: {same} images of that name were "
@@ -269,27 +304,35 @@ def _of_this_size(
 
 
 def _local_name(
-    entry: Entry, last: Counter[str], folders: Sequence[Path], path: Path
-) -> str:
+    entry: Entry, others: int, folders: Sequence[Path], path: Path,
+    dropped: list[tuple[str, str]],
+) -> str:  # fmt: skip
     """The name of an image in the folders.
 
     An address, and a path on another computer, stand for the file of that name if no other image of
-    the source has it.
+    the source has it, be it without regions; they are added to `dropped`.
+
+    Args:
+      others: how many other images of the source have its name, in any folder.
 
     Raises:
       DataError: there is another one.
     """
     name = _last(entry.name)
-    is_only = bool(name) and last[name] < 2
+    several = f"there are {others + 1} images of the name {parsing.shorten(name)}: give each a " \
+              "name relative to the folder of images"
+    reason = f"{parsing.shorten(entry.name)}: {several}"
     if not _is_address(entry.name):
         try:
             return image_paths.relative_name(entry.name, path, entry.line, folders)
-        except DataError:
-            if not is_only:
+        except DataError as error:
+            if not name:
                 raise
-    elif not is_only:
-        raise DataError(path, f"{parsing.shorten(entry.name)}: there are {last[name]} images of "
-                              f"the name {parsing.shorten(name)}", entry.line)
+            reason = f"{error.reason}; {several}"
+    if others:
+        raise DataError(path, reason, entry.line)
+    if entry.regions:
+        dropped.append((entry.name, name))
     return name
 
 
@@ -304,6 +347,11 @@ def _last(name: str) -> str:
     except ValueError:
         path = name
     return PurePosixPath(path.replace("\\", "/")).name
+
+
+def _size_in(folders: Sequence[Path], name: str) -> int | None:
+    """The bytes of a file in the first folder that has it."""
+    return next(filter(None, (_size(folder / name) for folder in folders)), None)
 
 
 def _size(image: Path) -> int | None:

@@ -2,8 +2,8 @@
 
 Version 2 saves a project and exports annotations as JSON or as a table; version 1 (1.0 and 1.1)
 exports the same, with regions by number in JSON. What is chosen from options (dropdown, radio)
-stands there by its id; a project alone says what ids mean (`_via_attributes`). Version 3 saves a
-project of another layout:
+stands there by its id; a project alone says what ids mean (`_via_attributes`). Ids of what is
+ticked (checkbox) are keys of an object. Version 3 saves a project of another layout:
 
     {"a.jpg14320": {"filename": "a.jpg", "size": 14320, "file_attributes": {}, "regions": [
         {"shape_attributes": {"name": "point", "cx": 10, "cy": 20},
@@ -19,8 +19,9 @@ project of another layout:
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ HEADER = (
     "filename", "file_size", "file_attributes", "region_count", "region_id",
     "region_shape_attributes", "region_attributes",
 )  # fmt: skip
+# Spreadsheets of some languages save tables with semicolons.
+DELIMITERS = (",", ";", "\t")
 PROJECT_3 = ("project", "file", "view", "metadata")
 
 # All of an image's regions; a table's line is much shorter than this many.
@@ -52,15 +55,17 @@ class Region:
     Attributes:
       points: [K, 2] float64 pixels: a point, two corners of a box, or a list of points; K is 0 for
         other shapes.
-      texts: its attributes.
+      texts: its attributes; several options that are ticked have commas between them.
       is_box: whether it is a box.
       line: its line in a table.
+      ticked: the attributes whose options are ticked.
     """
 
     points: np.ndarray
     texts: Mapping[str, str]
     is_box: bool = False
     line: int | None = None
+    ticked: Collection[str] = ()
 
     @property
     def is_single(self) -> bool:
@@ -97,12 +102,15 @@ class Content:
       choices: the meanings of what may be chosen as an attribute of a region, by their ids, where
         regions have these ids.
       is_project: whether it would state such meanings.
+      is_sorted: whether its keys were sorted since, and with them the regions, which stand by
+        keys without an order in version 3.
     """
 
     images: list[Entry | DataError]
     dated: bool = False
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     is_project: bool = False
+    is_sorted: bool = False
 
 
 def read(path: Path) -> Content:
@@ -116,7 +124,8 @@ def read(path: Path) -> Content:
     content = json_values.load(path)
     if isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in PROJECT_3):
         dated = "data_format_version" in content["project"]
-        return Content(list(_project_3(content, path)), dated, is_project=True)
+        ordered = all(keys == sorted(keys) for keys in (list(content), list(content["project"])))
+        return Content(list(_project_3(content, path)), dated, is_project=True, is_sorted=ordered)
     dated = isinstance(content, dict) and "_via_data_format_version" in content
     choices = _choices(content.get("_via_attributes")) if isinstance(content, dict) else {}
     is_project = isinstance(content, dict) and "_via_img_metadata" in content
@@ -156,8 +165,11 @@ def _entry(image: Any, path: Path) -> Entry:
     if not isinstance(image, dict) or not isinstance(image.get("filename"), str):
         raise DataError(path, "expected a text as 'filename'")
     regions = image.get("regions")
-    if isinstance(regions, dict):  # version 1
-        regions = list(regions.values())
+    if isinstance(regions, dict):  # version 1; keys may have been sorted as texts since
+        keys = list(regions)
+        if all(key.isdecimal() and len(key) < 10 for key in keys):
+            keys.sort(key=int)
+        regions = [regions[key] for key in keys]
     if not isinstance(regions, list) or len(regions) > MAX_REGIONS:
         raise DataError(path, f"regions: expected a list of at most {MAX_REGIONS}")
     entry = Entry(image["filename"], _count(image.get("size")),
@@ -165,15 +177,25 @@ def _entry(image: Any, path: Path) -> Entry:
     for number, region in enumerate(regions):
         if not isinstance(region, dict):
             raise DataError(path, f"region {number}: expected an object")
-        texts = _texts(region.get("region_attributes"), path)
-        entry.regions += _region(region.get("shape_attributes"), texts, path, f"region {number}")
+        attributes = region.get("region_attributes")
+        drawn = _region(region.get("shape_attributes"), attributes, path, f"region {number}")
+        entry.regions += drawn
     return entry
 
 
 def _texts(value: Any, path: Path, line: int | None = None) -> dict[str, str]:
-    """Attributes that are texts or numbers, without those that are not filled in."""
-    attributes = json_values.attributes(value, path, line)
+    """Attributes that are texts, numbers or ticked, without those that are not filled in."""
+    attributes = json_values.attributes(value, path, line) | _ticked(value)
     return {key: text for key, text in attributes.items() if text.strip()}
+
+
+def _ticked(value: Any) -> dict[str, str]:
+    """The attributes with options that are ticked, and these with commas between them."""
+    found = {}
+    for key, options in value.items() if isinstance(value, dict) else ():
+        if isinstance(options, dict) and all(isinstance(on, bool) for on in options.values()):
+            found[key] = ", ".join(option for option, on in options.items() if on)
+    return {key: text for key, text in found.items() if text}
 
 
 def _count(value: Any) -> int | None:
@@ -184,9 +206,10 @@ def _count(value: Any) -> int | None:
 
 
 def _region(
-    shape: Any, texts: Mapping[str, str], path: Path, place: str, line: int | None = None
+    shape: Any, attributes: Any, path: Path, place: str, line: int | None = None
 ) -> list[Region]:
     """A region of version 1 or 2; empty for an image without any, as tables have it."""
+    texts = _texts(attributes, path, line)
     if shape == {}:
         return []
     if not isinstance(shape, dict) or not isinstance(shape.get("name"), str):
@@ -202,7 +225,9 @@ def _region(
         keys = {POINT: ("cx", "cy"), RECTANGLE: ("x", "y", "width", "height")}.get(kind, ())
         found = [shape.get(key) for key in keys]
         values = json_values.numbers(found, path, f"{place}: {', '.join(keys)}", line)
-    return [_drawn(kind, values, texts, path, place, line)]
+    region = _drawn(kind, values, texts, path, place, line)
+    region.ticked = frozenset(_ticked(attributes))
+    return [region]
 
 
 def _drawn(
@@ -232,17 +257,20 @@ def _table(path: Path) -> Iterator[Entry | DataError]:
     """The images of a table; an error in a line is that of its image."""
     lines = ((n, text) for n, _, text in parsing.lines_with_offsets(path) if text.strip())
     number, text = next(lines, (1, ""))
-    header = [cell.strip() for cell in _cells(text.lstrip("#"), path, number)]
-    if tuple(header) != HEADER:
+    delimiter = next((sign for sign in DELIMITERS if _is_header(text, sign, path, number)), None)
+    if delimiter is None:
         raise DataError(path, f"expected VIA's header {','.join(HEADER)} (tables of version 3 are "
                               "not read: save its project)", number)
     entries: dict[tuple[str, str], Entry] = {}
     errors: dict[tuple[str, str], DataError] = {}
     numbers: dict[tuple[str, str], list[int]] = {}
     for number, text in lines:
-        key = _key(text.strip().split(","))  # if the line cannot be read
+        key = _key(text.strip().split(delimiter))  # if the line cannot be read
         try:
-            cells = _cells(text, path, number)
+            if _is_header(text, delimiter, path, number):
+                raise DataError(path, "a second header: give each table as a source of its own",
+                                number)
+            cells = _cells(text, delimiter, path, number)
             if len(cells) != len(HEADER):
                 raise DataError(path, f"expected {len(HEADER)} cells, got {len(cells)}", number)
             row = dict(zip(HEADER, cells, strict=True))
@@ -266,9 +294,17 @@ def _table(path: Path) -> Iterator[Entry | DataError]:
     yield from errors.values()
 
 
-def _cells(text: str, path: Path, line: int) -> list[str]:
+def _is_header(text: str, delimiter: str, path: Path, line: int) -> bool:
     try:
-        return next(csv.reader([text.strip("\r\n")], strict=True), [])
+        cells = _cells(text.lstrip("#"), delimiter, path, line)
+    except DataError:
+        return False
+    return tuple(cell.strip() for cell in cells) == HEADER
+
+
+def _cells(text: str, delimiter: str, path: Path, line: int) -> list[str]:
+    try:
+        return next(csv.reader([text.strip("\r\n")], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise DataError(path, f"not a line of a table: {error}", line) from error
 
@@ -291,8 +327,7 @@ def _region_of(row: Mapping[str, str], path: Path, line: int) -> list[Region]:
                               f"{parsing.shorten(row['region_id'])}", line)
     shape, attributes = (json_values.parse(row[key], path, line)
                          for key in ("region_shape_attributes", "region_attributes"))
-    texts = _texts(attributes, path, line)
-    return _region(shape, texts, path, f"region {row['region_id']}", line)
+    return _region(shape, attributes, path, f"region {row['region_id']}", line)
 
 
 def _project_3(content: dict[str, Any], path: Path) -> Iterator[Entry | DataError]:
@@ -316,6 +351,10 @@ def _project_3(content: dict[str, Any], path: Path) -> Iterator[Entry | DataErro
         except DataError as error:
             place = f"region {parsing.shorten(key)}"
             errors.setdefault(view, DataError(path, f"{place}: {error.reason}"))
+    for view in content["view"]:  # images without regions may be called like others
+        if view not in entries and view not in errors:
+            with contextlib.suppress(DataError):
+                entries[view] = Entry(_name_3(content, view, path))
     yield from (entry for view, entry in entries.items() if view not in errors)
     yield from errors.values()
 

@@ -598,6 +598,30 @@ def test_frames_that_were_exported_and_their_video(tmp_path: Path) -> None:
     assert_refusal(error, "clip.avi", path=path)
 
 
+@pytest.mark.parametrize(
+    ("start", "step", "stored", "from_1"),
+    [(0, 1, range(1, 5), True), (0, 1, range(4), False), (0, 1, range(5), False),
+     (0, 1, range(1, 4), False), (1, 1, range(1, 5), False), (0, 2, range(1, 9), True),
+     (2, 1, range(1, 9), True), (2, 1, range(2, 9), False)],
+)
+def test_frames_that_were_numbered_from_1(
+    tmp_path: Path, start: int, step: int, stored: Sequence[int], from_1: bool
+) -> None:
+    """As `ffmpeg` does: there is one behind the last of the task. CVAT counts from 0."""
+    for number in stored:
+        write_image(tmp_path / f"frame_{number:06d}.jpg")
+    filter = f"step={step}" if step > 1 else ""
+    meta = _task("clip.avi", size=4, start=start, filter=filter)
+    named = _image(_skeleton(), name="frame_000002", id=2)
+    for content in (_track(_frame(2)), named):
+        path = _write(tmp_path, _document(content, meta=meta))
+        records, errors, _ = _read(path)
+        assert len(records) == (not from_1)
+        for error in errors:
+            assert_refusal(error, f"frame_{max(stored):06d}", "frame_000000", "video=FILE",
+                           path=path)
+
+
 def test_a_frame_whose_name_has_another_number(tmp_path: Path) -> None:
     _video(tmp_path / "clip.avi")
     path = _write(tmp_path, _document(
@@ -617,6 +641,20 @@ def test_a_video_of_another_size(tmp_path: Path) -> None:
     first, second = sources.read(f"cvat:{path}?schema=mtfl5&sizes=scale").records
     assert (first.frame, second.frame) == (12, 13)
     np.testing.assert_allclose(first.points, (POINTS + 0.5) / 2 - 0.5)
+
+
+def test_a_photo_without_shapes_is_another_one_of_its_name(tmp_path: Path) -> None:
+    path = _write(tmp_path, _document(
+        _image(name="a.jpg", more='subset="train" task_id="4"'),
+        _image(_skeleton(), name="a.jpg", more='subset="test" task_id="5"'),
+        _image(name="gone.jpg", id=1, more='subset="test" task_id="5"'),
+        meta=_project(_task(labels=""), _task(id=5, labels=""))))
+    records, (error,), _ = _read(path)
+    assert not records
+    assert_refusal(error, "'a.jpg'", "images=", path=path, line=_line(path, "<image", 2))
+    write_image(tmp_path / "test" / "a.jpg")
+    (record,), errors, _ = _read(path)
+    assert not errors and record.identity == "test/a.jpg"
 
 
 def test_photos_of_two_subsets_that_are_one_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from efld_tf.annotations import sources
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import cvat, labelme
@@ -68,8 +69,46 @@ def test_a_point_of_another_group_than_its_face(folder: Path, group: int | None)
     records = read(folder)
     error = next(item for item in records if isinstance(item, DataError))
     assert_refusal(error, "'nose_tip'", "group", path=folder / "a.json")
-    # Of the group 2 there are two noses: that face alone cannot be read.
-    assert [r.points[0, 0] for r in records if isinstance(r, FaceRecord)] == [150] * (group == 2)
+    # Without its nose, the other face is not what was drawn either.
+    assert not any(isinstance(item, FaceRecord) for item in records)
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("drawn", [(True, False), (False, True), (True, True)])
+def test_a_point_of_one_face_in_the_group_of_another(
+    folder: Path, number: int, drawn: tuple[bool, bool]
+) -> None:
+    """The group's own point was not drawn, or both were given the other's group."""
+    shapes = [singles(POINTS / 2 - [60, 70], 1), singles(SMALL, 2)]
+    write(folder / "a.json", [*shapes[0], *shapes[1]])
+    assert len(faces(folder)[0]) == 2
+    for own, group, there in zip(shapes, (2, 1), drawn, strict=True):
+        own[number]["group_id"] = group
+        if not there:
+            del own[number]
+    write(folder / "a.json", [*shapes[0], *shapes[1]])
+    assert_refusal(refused(folder), repr(NAMES[number]), "far", "group", path=folder / "a.json")
+
+
+def test_a_point_far_from_the_others_of_its_face(folder: Path) -> None:
+    """It is no other face's that has such a point, or is no face that may lack one."""
+    far = SMALL.copy()
+    far[2] = POINTS[2]
+    for others in (singles(POINTS, 1), singles(POINTS, 1)[:2], []):
+        write(folder / "a.json", [*others, *singles(far, 2)])
+        assert len(faces(folder)[0]) == 1 + bool(others)
+
+
+def test_real_faces_have_no_point_far_from_the_others(shared_data: Path, folder: Path) -> None:
+    """Whole faces and halves of them, beside one another."""
+    names = schemas.get("ibug68").names
+    for face in sources.read(f"ibug:{shared_data}/ibug/helen/testset").records[:24]:
+        points = (face.points - face.points.min(axis=0)) * 100 / np.ptp(face.points)
+        for rows in (range(68), np.argsort(points[:, 0])[:40], np.argsort(points[:, 1])[28:]):
+            shapes = [shape(names[i], points[i] + [110 * group, 0], "point", group)
+                      for group in range(3) for i in (rows if group < 2 else range(68))]
+            write(folder / "a.json", shapes)
+            assert len(faces(folder, schema="ibug68")[0]) == 3
 
 
 def test_points_of_several_faces_without_a_group(folder: Path) -> None:

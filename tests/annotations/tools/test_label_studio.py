@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from efld_tf.annotations import images, sources
-from efld_tf.annotations.tools.label_studio_images import addresses
+from efld_tf.annotations.tools.label_studio_addresses import addresses
 from efld_tf.annotations.tools.local_copies import Address
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
@@ -178,6 +178,49 @@ def test_several_annotations_of_an_image(tmp_path: Path, minimal: bool) -> None:
         assert not errors
         np.testing.assert_allclose(record.points, expected, rtol=1e-6)
         assert_told(note, 1, "annotation")
+
+
+def test_json_min_of_several_projects(tmp_path: Path) -> None:
+    """Tasks of one id are of one project if they have the same image."""
+    path = ls.write(
+        tmp_path, ls.minimal(annotation=None), ls.minimal(*ls.points(), image="sub/b.jpg"),
+        ls.minimal(*ls.points(POINTS + 3)), ls.minimal(*ls.points(POINTS + 5), annotation=24))
+    records, (error,), notes = ls.read(path)
+    assert not notes and [record.identity for record in records] == ["sub/b.jpg"]
+    np.testing.assert_allclose(records[0].points, POINTS, rtol=1e-6)
+    assert_refusal(error, "'87'", 2, "several=newest", path=path)
+    both = ls.minimal(*ls.points()), ls.minimal(*ls.points(POINTS + 3), image="sub/b.jpg")
+    records, errors, notes = ls.read(ls.write(tmp_path, *both))
+    assert not errors and not notes
+    assert [record.identity for record in records] == ["a.jpg", "sub/b.jpg"]
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+def test_regions_of_one_id(tmp_path: Path, boxed: bool) -> None:
+    """As scripts write them that take the label for it; each region has two results."""
+    results = []
+    for points in (POINTS, POINTS + 200):
+        for name, xy in zip(FIVE, points, strict=True):
+            drawn = ls.point(xy, None, "keypoint", id=name, control="kp")
+            results += [drawn, ls.point(xy, name, "labels", id=name, control="labels")]
+    boxes = [ls.box(100, 90, 200, 180, id="face"), ls.box(300, 290, 390, 385, id="face")]
+    path = ls.write(tmp_path, ls.task(ls.annotation(*boxes[: 2 * boxed], *results)))
+    records, errors, _ = ls.read(path)
+    if boxed:
+        assert not errors
+        np.testing.assert_allclose([record.points for record in records], [POINTS, POINTS + 200])
+        np.testing.assert_allclose(records[1].box, [300, 290, 390, 385])
+    else:
+        assert not records
+        assert_refusal(errors[0], "'right_eye_centre'", "parentID", path=path)
+
+
+def test_points_below_one_of_several_regions_of_one_id(tmp_path: Path) -> None:
+    boxes = [ls.box(100, 90, 200, 180, id="face"), ls.box(300, 290, 390, 385, id="face")]
+    path = ls.write(tmp_path, ls.task(ls.annotation(
+        *boxes, *ls.points(parent="face"), *ls.points(POINTS + 200, parent="face"))))
+    _, (error,), _ = ls.read(path)
+    assert_refusal(error, "'87'", "'face'", "parentID", path=path)
 
 
 def test_the_ground_truth_of_several_annotations(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from efld_tf.annotations.tools.label_studio_images import addresses
+from efld_tf.annotations.tools.label_studio_addresses import addresses
 from tests.annotations.tools import writers_label_studio as ls
 from tests.annotations.tools.writers_label_studio import POINTS
 from tests.annotations.writers import write_image
@@ -62,6 +62,15 @@ def test_addresses(text: str, expected: list[tuple[str, ...]]) -> None:
         ("/data/upload/3/1a2b3c4d-My_photo_1.JPG", ["My photo (1).jpg"], "My photo (1).jpg"),
         ("/data/upload/3/1a2b3c4d-deadbeef-a.jpg", ["deadbeef-a.jpg"], "deadbeef-a.jpg"),
         ("/data/upload/src_ZoqW18z.jpg", ["x/src_ZoqW18z.jpg"], "x/src_ZoqW18z.jpg"),
+        # Names of uploads were made without signs, those of other copies were not.
+        ("/data/upload/3/1a2b3c4d-a1.jpg", ["a(1).jpg"], "a(1).jpg"),
+        ("/data/upload/3/1a2b3c4d-a1.jpg", ["a(1).jpg", "a1.jpg"], None),
+        ("/data/upload/3/1a2b3c4d-a(1).jpg", ["a1.jpg"], ""),
+        ("s3://bucket/a(1).jpg", ["a1.jpg"], ""),
+        ("s3://bucket/a1.jpg", ["a(1).jpg"], ""),
+        ("/data/local-files/?d=a1.jpg", ["a+1.jpg"], ""),
+        ("https://host/a_1.jpg", ["a 1.jpg"], ""),
+        ("s3://bucket/a(1).JPG", ["a(1).jpg"], "a(1).jpg"),
         # The end of a path decides, and a whole one before others.
         ("/data/local-files/?d=faces/train/a.jpg", ["train/a.jpg", "test/a.jpg"], "train/a.jpg"),
         ("/data/local-files/?d=train/a.jpg", ["x/train/a.jpg", "a.jpg"], "x/train/a.jpg"),
@@ -87,6 +96,16 @@ def test_local_copies(
     (error,) = errors
     places = [repr(name) for name in files] if found is None else ["images="]
     assert_refusal(error, "'87'", repr(address), *places, path=path)
+
+
+def test_a_copy_whose_upload_has_lost_signs_is_told(tmp_path: Path) -> None:
+    names = ("a(1).jpg", "b 2.jpg")
+    path = ls.write(tmp_path, *(
+        ls.task(ls.annotation(*ls.points()), image=f"/data/upload/3/1a2b3c4d-{name}", id=number)
+        for number, name in enumerate(("a1.jpg", "b_2.jpg"))), files=names)
+    records, errors, (note,) = ls.read(path)
+    assert not errors and [record.identity for record in records] == [*names]
+    assert_told(note, 1, "'a(1).jpg'", "'a1.jpg'")
 
 
 def test_images_option(tmp_path: Path) -> None:
@@ -121,6 +140,27 @@ def test_one_copy_is_not_taken_for_two_images(tmp_path: Path) -> None:
     assert [record.image.name for record in records] == ["b.jpg", "b.jpg"]
     for error, task in zip(errors, ("'87'", "'88'"), strict=True):
         assert_refusal(error, task, "'a.jpg'", repr(first), repr(second), "images=", path=path)
+
+
+@pytest.mark.parametrize("minimal", [False, True])
+def test_a_task_without_points_has_another_image_of_the_name(
+    tmp_path: Path, minimal: bool
+) -> None:
+    """Two photos of one name were uploaded; the other fields of its data tell nothing."""
+    first, second = (f"/data/upload/3/{digits}-a.jpg" for digits in ("1a2b3c4d", "2b3c4d5e"))
+    for other, found in ((second, False), (first, True), ("/data/upload/3/1a2b3c4d-c.jpg", True)):
+        if minimal:
+            tasks = [ls.minimal(annotation=None, id=88, image=other) | {"small": "x/a.jpg"},
+                     ls.minimal(*ls.points(), image=first) | {"small": "x/a.jpg"}]
+        else:
+            data = {"image": first, "small": "x/a.jpg"}
+            tasks = [ls.task(id=88, data=data | {"image": other}),
+                     ls.task(ls.annotation(*ls.points()), data=data)]
+        path = ls.write(tmp_path, *tasks)
+        records, errors, _ = ls.read(path, field="image")
+        assert len(records) == found
+        for error in errors:
+            assert_refusal(error, "'87'", "'a.jpg'", repr(first), repr(other), path=path)
 
 
 def test_the_field_of_the_image(tmp_path: Path) -> None:

@@ -362,6 +362,16 @@ def test_two_images_that_one_file_would_stand_for(
         assert_refusal(item, "'1.jpg'", "images=", path=tmp_path / file)
 
 
+def test_an_image_without_shapes_is_another_one_of_its_name(tmp_path: Path) -> None:
+    write_image(tmp_path / "imgs" / "1.jpg")
+    write(tmp_path / "labels/x/1.json", [], "1.jpg")
+    path = write(tmp_path / "labels/y/1.json", singles(POINTS), "1.jpg")
+    error = refused(tmp_path / "labels", images=str(tmp_path / "imgs"))
+    assert_refusal(error, "'1.jpg'", "images=", path=path)
+    path.unlink()
+    assert read(tmp_path / "labels", images=str(tmp_path / "imgs")) == []
+
+
 def test_a_copy_of_an_annotation_file_names_the_same_image(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg")
     for file, named in (("a.json", "a.jpg"), ("b.json", "./A.jpg")):
@@ -378,6 +388,34 @@ def test_images_in_folders_like_those_of_the_annotation_files(tmp_path: Path) ->
         assert [(record.identity, record.points[0, 0]) for record in records
                 if isinstance(record, FaceRecord)] == [
                     ("x/1.jpg", POINTS[0, 0]), ("y/1.jpg", POINTS[0, 0] + 1)]
+
+
+@pytest.mark.parametrize("start", [".", "labels"])
+@pytest.mark.parametrize("name", ["1.jpg", "old.jpg"])
+def test_a_lost_image_of_a_folder_is_not_one_of_another(
+    tmp_path: Path, start: str, name: str
+) -> None:
+    """Images lie in folders like those of the files, and one of that name in the topmost."""
+    for place in ("x", "."):
+        write_image(tmp_path / "imgs" / place / "1.jpg")
+    folder = tmp_path / "json" / start
+    for place in ("x", "y", "."):
+        write(folder / place / "1.json", singles(POINTS), name)
+    options = {"images": str(tmp_path / "imgs")}
+    items = [item for item in read(tmp_path / "json", **options) if not isinstance(item, Note)]
+    assert [item.identity for item in items if isinstance(item, FaceRecord)] == ["1.jpg", "x/1.jpg"]
+    (error,) = (item for item in items if isinstance(item, DataError))
+    assert_refusal(error, f"y/{name}", path=folder / "y" / "1.json")
+
+
+def test_an_image_above_the_source_and_one_beside_the_file(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    Image.new("RGB", (408, 408)).save(write_image(tmp_path / "sub" / "a.jpg"))
+    path = write(tmp_path / "sub" / "a.json", singles(POINTS), "..\\a.jpg")
+    assert_refusal(refused(tmp_path / "sub"), "outside", "images=FOLDER", path=path)
+    assert one(tmp_path).image.resolve() == tmp_path / "a.jpg"
+    write_image(tmp_path / "sub" / "a.jpg")  # the same photo
+    assert one(tmp_path / "sub").image == tmp_path / "sub" / "a.jpg"
 
 
 def test_images_that_are_named_from_the_file(tmp_path: Path) -> None:

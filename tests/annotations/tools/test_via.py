@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,70 @@ def test_version_1(folder: Path) -> None:
     path = folder / "via_region_data.csv"
     path.write_text("#" + writers_via.table(writers_via.images({"a.jpg": [line(POINTS)]})))
     np.testing.assert_array_equal(one(path).points, POINTS.astype(np.float32))
+
+
+def test_regions_of_version_1_whose_keys_were_sorted(folder: Path) -> None:
+    """As texts, `10` stands before `2`."""
+    exported = writers_via.images_1({"a.jpg": [circle(9, 9, 2)] * 8 + [point(xy) for xy in POINTS]})
+    path = folder / "via.json"
+    path.write_text(json.dumps(exported, sort_keys=True))
+    record, left_out = read(path)
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    assert_told(left_out.text, 8)
+
+
+def test_a_project_of_version_3_whose_keys_were_sorted(folder: Path) -> None:
+    """Its regions have random keys; names tell what points are all the same."""
+    regions = [([1, *xy], {"1": name}) for name, xy in zip(NAMES, POINTS, strict=True)]
+    path = folder / "via.json"
+    content = writers_via.project_3({"a.jpg": regions})
+    content["metadata"] = dict(zip("bdace", content["metadata"].values(), strict=True))
+    for sort in (False, True):
+        path.write_text(json.dumps(content, sort_keys=sort))
+        np.testing.assert_array_equal(one(path).points, POINTS.astype(np.float32))
+    for region in content["metadata"].values():
+        region["av"] = {}
+    path.write_text(json.dumps(content, sort_keys=True))
+    with refuses("sorted", "name", path=path):
+        read(path)
+    path.write_text(json.dumps(content))
+    np.testing.assert_array_equal(one(path).points, POINTS.astype(np.float32))
+    whole = writers_via.project_3({"a.jpg": [([7, *POINTS.ravel()], {"1": "face"})]})
+    path.write_text(json.dumps(whole, sort_keys=True))
+    np.testing.assert_array_equal(one(path).points, POINTS.astype(np.float32))
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_tables_with_other_delimiters(folder: Path, delimiter: str) -> None:
+    """As spreadsheets of some languages save them."""
+    path = write(folder, "csv", named(POINTS))
+    rows = list(csv.reader(path.read_text().splitlines()))
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    np.testing.assert_array_equal(one(path).points, POINTS.astype(np.float32))
+
+
+def test_a_second_header(folder: Path) -> None:
+    """As of tables that were put behind one another."""
+    first, second = (writers_via.table(writers_via.images({name: named(POINTS)}))
+                     for name in ("a.jpg", "b.jpg"))
+    path = folder / "via.csv"
+    path.write_text(f"{first}\n{second}\n")
+    *records, error = read(path)
+    assert [record.identity for record in records] == ["a.jpg", "b.jpg"]
+    assert_refusal(error, "second header", path=path, line=7)
+
+
+def test_a_point_that_was_drawn_as_a_circle(folder: Path) -> None:
+    regions = [*named(POINTS)[:2], circle(200, 210, 2, part=NAMES[2]), *named(POINTS)[3:]]
+    record, left_out = read(write(folder, "json", regions))
+    assert np.isnan(record.points[2]).all() and np.isfinite(record.points[[0, 1, 3, 4]]).all()
+    assert_told(left_out.text, 1, repr(NAMES[2]), "no points")
+    for region in regions:
+        region["region_attributes"] = {}
+    path = write(folder, "json", regions)
+    error, *_ = read(path)
+    assert_refusal(error, 5, 4, "1 shape", "circles", path=path)
 
 
 def test_tables_from_other_programs(folder: Path) -> None:
@@ -376,6 +441,45 @@ def test_what_is_ticked_or_a_number(folder: Path) -> None:
     np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
 
 
+@every_way
+@pytest.mark.parametrize("option", ["", "part"])
+def test_names_that_are_ticked(folder: Path, way: str, option: str) -> None:
+    """Options that are unticked again may stay, and other attributes may have several."""
+    regions = [point(xy, part={name: True, "other": False}, seen={"yes": True, "no": i > 2})
+               for i, (name, xy) in enumerate(zip(NAMES, POINTS, strict=True))]
+    box = rect(100, 100, 200, 200, kind="face", wears={"glasses": True, "hat": True})
+    record = one(write(folder, way, [box, *regions[::-1]]), label=option)
+    np.testing.assert_array_equal(record.points, POINTS.astype(np.float32))
+    assert record.attributes["wears"] == "glasses, hat"
+
+
+def test_meanings_of_what_is_ticked(folder: Path) -> None:
+    regions = [point(xy, part={str(i): True}) for i, xy in enumerate(POINTS)]
+    options = {str(i): name for i, name in enumerate(NAMES[::-1])}
+    path = folder / "via.json"
+    path.write_text(json.dumps(writers_via.project(
+        writers_via.images({"a.jpg": regions}), part={"type": "checkbox", "options": options})))
+    np.testing.assert_array_equal(one(path).points, POINTS[::-1].astype(np.float32))
+
+
+@pytest.mark.parametrize("ticks", [[], [NAMES[0], NAMES[4]]])
+def test_a_point_with_no_name_or_several_that_are_ticked(folder: Path, ticks: list[str]) -> None:
+    regions = [point(xy, part={name: True}) for name, xy in zip(NAMES[:4], POINTS, strict=False)]
+    regions.append(point(POINTS[4], part=dict.fromkeys(ticks, True), by="me"))
+    regions[0]["region_attributes"]["by"] = "you"
+    path = write(folder, "json", regions)
+    if ticks:
+        with refuses("'by'", "'part'", path=path):
+            read(path)
+        regions[0]["region_attributes"].pop("by")
+        path = write(folder, "json", regions)
+        with refuses(f"'{NAMES[0]}, {NAMES[4]}'", path=path):
+            read(path)
+    else:
+        (error,) = read(path)
+        assert_refusal(error, "1 of 5", "no name", path=path)
+
+
 # Where images are, and which.
 
 
@@ -394,8 +498,50 @@ def test_what_is_ticked_or_a_number(folder: Path) -> None:
 )
 def test_image_names(tmp_path: Path, name: str, image: str) -> None:
     write_image(tmp_path / image)
-    record = one(write(tmp_path, "json", {name: named(POINTS)}))
-    assert record.image == tmp_path / image
+    record, *notes = read(write(tmp_path, "json", {name: named(POINTS)}))
+    assert isinstance(record, FaceRecord) and record.image == tmp_path / image
+    if name in ("a.jpg", "sub\\a.jpg"):
+        assert notes == []
+    else:
+        (found,) = notes
+        assert_told(found.text, "1 image", repr(name), repr(record.image.name))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "other", "told"),
+    [(None, None, False), (0, None, True), (0, 1, True), (0, 0, False), (1, 0, False),
+     (1, 2, False)],
+)
+def test_an_image_without_regions_is_another_one_of_its_name(
+    folder: Path, drawn: int | None, other: int | None, told: bool
+) -> None:
+    """The size in bytes tells, if only one of the images has that of the file."""
+    bytes_ = (folder / "a.jpg").stat().st_size
+    sizes = [-1 if more is None else bytes_ + more for more in (drawn, other)]
+    regions: list[dict[str, Any]] = [{"/home/y/a.jpg": named(POINTS)}, {"/home/x/A.jpg": []}]
+    path = folder / "via.json"
+    for order in (1, -1):
+        both = [writers_via.images(*pair) for pair in zip(regions, sizes, strict=True)][::order]
+        path.write_text(json.dumps(both[0] | both[1]))
+        item, *notes = read(path)
+        if told:
+            np.testing.assert_array_equal(item.points, POINTS.astype(np.float32))
+        else:
+            assert notes == []
+            assert_refusal(item, "'/home/y/a.jpg'", 2, "'a.jpg'", path=path)
+
+
+def test_images_of_version_3_without_regions(folder: Path) -> None:
+    regions = [([1, *xy], {"1": name}) for name, xy in zip(NAMES, POINTS, strict=True)]
+    content = writers_via.project_3({"a.jpg": regions, "b.jpg": []})
+    path = folder / "via.json"
+    path.write_text(json.dumps(content))
+    assert one(path).identity == "a.jpg"
+    for name in ("x/a.jpg", "a.jpg"):
+        content["file"]["1"]["fname"], content["file"]["2"]["fname"] = f"/home/{name}", "/b/a.jpg"
+        path.write_text(json.dumps(content))
+        (error,) = read(path)
+        assert_refusal(error, f"'/home/{name}'", 2, "'a.jpg'", path=path)
 
 
 def test_images_of_one_name_from_several_places(folder: Path) -> None:
