@@ -103,7 +103,7 @@ def faces(
     yield from reader.all(pictures)
     for label, count in sorted(reader.left_out.items()):
         name = f"labelled {parsing.shorten(label)}" if label else "without a label"
-        ending = ", which are no points" if reader.is_point(label) else ""
+        ending = " of a kind that is no point" if reader.is_point(label) else ""
         yield Note(f"left out: {counted(count, 'shape')} {name}{ending}")
     for name, count in sorted(reader.other_points.items()):
         yield Note(f"left out: {counted(count, 'point')} named {parsing.shorten(name)}")
