@@ -199,7 +199,7 @@ def test_a_point_that_was_drawn_as_a_circle(folder: Path) -> None:
     regions = [*named(POINTS)[:2], circle(200, 210, 2, part=NAMES[2]), *named(POINTS)[3:]]
     record, left_out = read(write(folder, "json", regions))
     assert np.isnan(record.points[2]).all() and np.isfinite(record.points[[0, 1, 3, 4]]).all()
-    assert_told(left_out.text, 1, repr(NAMES[2]), "no points")
+    assert_told(left_out.text, 1, repr(NAMES[2]), "no point")
     for region in regions:
         region["region_attributes"] = {}
     path = write(folder, "json", regions)
