@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from efld_tf import config, files
@@ -14,8 +13,8 @@ from efld_tf.annotations import (
     aflw,
     aflw2000,
     asf,
-    axes,
     celeba,
+    checked,
     coco,
     coco_wholebody,
     cofw,
@@ -24,7 +23,6 @@ from efld_tf.annotations import (
     face_synthetics,
     helen194,
     ibug,
-    image_paths,
     ivsfd,
     json_points,
     kaggle15,
@@ -43,9 +41,8 @@ from efld_tf.annotations import (
     wflw,
     youtube_faces,
 )
-from efld_tf.annotations.copies import Copies
 from efld_tf.annotations.declared import infer_flip, schema_named
-from efld_tf.annotations.format import Format, Note
+from efld_tf.annotations.format import Format
 from efld_tf.annotations.placement import MEANINGS, PlacementError, Placer
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.tools import cvat, label_studio, labelme, via, yolo
@@ -242,7 +239,8 @@ def stream(
     known = float(origin) if origin in ("0", "0.5", "1") else 0.0  # the reader refuses others
     placer = Placer(source.path, (known, said is not None), **common)
     items = format.read(source.path, **reader_options)
-    return _with_routes(_checked(items, source.folder, notes, placer, convert), source)
+    return _with_routes(
+        checked.faces(items, source.folder, notes, placer, convert), source)
 
 
 def read(
@@ -376,63 +374,3 @@ def _with_routes(
             first = False
     except DataError as error:
         raise (told(error) if first else error) from error
-
-
-def _checked(
-    items: Iterator[FaceRecord | DataError | Note],
-    folder: Path,
-    notes: list[str],
-    placer: Placer,
-    convert: str | None,
-) -> Iterator[FaceRecord | DataError]:
-    """Adds keys to faces, and places and converts them; errors for those that cannot be used."""
-    faces: Counter[str] = Counter()
-    copies = Copies()
-    identities = image_paths.Identities()
-    for item in items:
-        if isinstance(item, Note):
-            notes.append(item.text)
-            continue
-        if isinstance(item, DataError):
-            yield item
-            continue
-        place = os.path.relpath(item.image, folder)
-        item = replace(item, identity=identities.of(item.identity, item.image, place))
-        image = place if item.frame is None else f"{place}#{item.frame}"
-        key = f"{image}@{faces[image]}" if faces[image] else image
-        faces[image] += 1
-        try:
-            # An error has the key, not the image, since the photo's other faces may be good.
-            item = placer.place(replace(item, key=key), folder / key)
-        except DataError as error:
-            yield error
-            continue
-        if order := axes.other_order(item.points):
-            yield DataError(folder / key, f"its coordinates seem to stand in another order than "
-                                          f"they are read in: {order}")
-            continue
-        copies.add(image, item)
-        if convert is not None:
-            schema = schemas.get(item.schema)
-            points, visible = schema.convert(item.points, item.visible, convert)
-            if convert in schema.conversions:
-                conversion_note = schema.conversions[convert].note
-                note = f"{schema.name} is converted to {convert}: {conversion_note}"
-                notes += [note] if note not in notes else []
-            item = replace(item, points=points, visible=visible, schema=convert)
-        if not _normalisable(item):
-            name = schemas.get(item.schema).normaliser.name
-            yield DataError(folder / key, f"the points of its normaliser {name} coincide: there is "
-                                          "no distance to measure by")
-        else:
-            yield item
-    notes += copies.notes()
-    for last in placer.end():
-        if isinstance(last, str):
-            notes.append(last)
-        else:
-            yield last
-
-
-def _normalisable(record: FaceRecord) -> bool:
-    return schemas.get(record.schema).normaliser.distance(record.points) != 0
