@@ -16,6 +16,7 @@ from efld_tf.errors import DataError, EfldError
 BEST_MODEL = "best.h5"
 RUNS = Path("runs")
 VALIDATION_LOG = "validation.jsonl"
+MOST_BYTES = 1 << 28  # of that file
 ROUND = "round_*"
 
 
@@ -71,7 +72,7 @@ def validation_history(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     history = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(files.read_bytes(path, MOST_BYTES).splitlines(), start=1):
         try:
             entry = json.loads(line)
             step, loss = int(entry["step"]), entry.get("training_loss")

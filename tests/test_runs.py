@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,10 @@ def test_a_folder_of_several_models_is_told(tmp_path: Path) -> None:
     (tmp_path / "b.tflite").touch()
     with refuses(".tflite", 2, path=tmp_path):
         runs.exported_model(tmp_path)
+
+
+def test_a_history_that_is_no_file_is_told(tmp_path: Path) -> None:
+    """And is not waited for."""
+    os.mkfifo(tmp_path / runs.VALIDATION_LOG)
+    with refuses("pipe", path=tmp_path / runs.VALIDATION_LOG):
+        runs.validation_history(tmp_path)

@@ -26,6 +26,7 @@ from efld_tf.training import pseudo_labels, run, run_folder, task
 from efld_tf.training.recipe import Recipe, SelfTrainingRecipe, pseudo_names
 
 ROUNDS = "rounds.json"
+MOST_BYTES = 1 << 20  # of that file
 # Task 1, Task 2, and Task 3 three times (Section 3.3); standard self-training is Task 3 alone.
 CURRICULUM = (2, 1, 0, 0, 0)
 STANDARD = (0, 0, 0)
@@ -116,7 +117,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        tree = json.loads(path.read_bytes())
+        tree = json.loads(files.read_bytes(path, MOST_BYTES))
         entries: list[dict[str, Any]] = trees.checked(tree, list[dict[str, Any]], "")
     except (ValueError, RecursionError, EfldError) as error:
         raise DataError(path, "damaged; delete it, and the same command writes it anew") from error

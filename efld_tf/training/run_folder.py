@@ -20,6 +20,7 @@ from efld_tf.training.recipe import Recipe
 
 RECIPE_FILE = "recipe.yaml"
 DATA_FILE = "data.json"
+MOST_BYTES = 1 << 26  # of that file
 CHECKPOINTS = "checkpoints"
 
 DIFFERENCES = 3  # the most differences of two recipes that a message lists
@@ -114,7 +115,7 @@ def _data_before(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return trees.from_tree(json.loads(path.read_bytes()), dict[str, Any])
+        return trees.from_tree(json.loads(files.read_bytes(path, MOST_BYTES)), dict[str, Any])
     except (ValueError, RecursionError, EfldError) as error:
         raise DataError(path, "damaged; if the data of the run are still the same, delete this "
                         "file to go on") from error

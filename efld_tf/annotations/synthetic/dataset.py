@@ -24,13 +24,14 @@ from efld_tf.annotations.synthetic.render import (
     SyntheticFace,
     render_face,
 )
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.progress import Progress
 
 # Names of files have six digits.
 MAX_COUNT = 1_000_000
 WFLW_LIST = "list_98pt_rect_attr.txt"
 DESCRIPTION = "dataset.json"
+MOST_BYTES = 1 << 20  # of that file
 _JPEG_QUALITY = 95
 _CHUNK = 16  # faces that a worker gets at a time
 
@@ -123,9 +124,9 @@ def _is_written(folder: Path, description: dict[str, Any]) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     try:
-        existing = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        existing = json.loads(files.read_bytes(folder / DESCRIPTION, MOST_BYTES))
         different = [key for key in description if existing.get(key) != description[key]]
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (DataError, ValueError, AttributeError, RecursionError) as error:
         raise EfldError(
             f"{folder} exists and is not a synthetic data set (no readable {DESCRIPTION}); "
             "choose another folder or delete it"
