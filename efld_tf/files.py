@@ -18,6 +18,9 @@ from typing import Any, BinaryIO
 
 from efld_tf.errors import DataError
 
+# The names of `temporary_beside`.
+OWN_NAME = re.compile(r"\..*\.[0-9a-f]{8}\.tmp(\.[^.]*)?", re.DOTALL)
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -52,19 +55,22 @@ def sweep(folder: Path) -> None:
 
     Nobody else may be writing there.
     """
-    own_name = re.compile(r"\..*\.[0-9a-f]{8}\.tmp(\.[^.]*)?", re.DOTALL)
     for place, _, names in os.walk(folder):
-        for name in filter(own_name.fullmatch, names):
+        for name in filter(OWN_NAME.fullmatch, names):
             Path(place, name).unlink(missing_ok=True)
 
 
 @contextmanager
 def errors_name(path: str | Path) -> Iterator[None]:
-    """Names `path` in errors of the operating system that name no file, as of a full disk."""
+    """Names `path` in errors of the operating system that name no file, as of a full disk.
+
+    So it does in those that name a temporary file beside it.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        named = os.path.basename(str(error.filename or ""))
+        if error.errno is not None and (error.filename is None or OWN_NAME.fullmatch(named)):
             error.filename = str(path)
         raise
 

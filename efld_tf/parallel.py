@@ -52,7 +52,8 @@ def _spread(
 ) -> Iterator[Result]:
     # Processes are spawned, because a fork can hang with the threads of TensorFlow or OpenCV.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin)
+    with _stop_held_back():  # it starts Python's tracker of resources
+        pool = ProcessPoolExecutor(workers, context, initializer=_begin)
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:

@@ -136,8 +136,11 @@ def trained_model(path: str | os.PathLike[str]) -> Path:
     model = path / BEST_MODEL if path.is_dir() else path
     if path.suffix in (".yaml", ".yml"):
         raise DataError(path, "a recipe is no model; train it, and give the folder of its run")
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise DataError(path, "is no regular file: expected a model's file or folder")
     if not model.is_file():
-        raise DataError(path, "no trained model there; expected a run's folder or a .h5 file")
+        raise DataError(path, "no model there; expected a run's folder or a .h5 file, or of an "
+                              "exported model its .tflite or the folder with it")
     return model
 
 

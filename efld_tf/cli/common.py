@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import errno
 import io
 import math
 import os
@@ -64,16 +65,22 @@ def whole_from(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[str], int
     return parse
 
 
-def number_within(low: float, high: float) -> Callable[[str], float]:
-    """The type of an argument that is a finite number from `low` to `high`, both included."""
+def number_within(low: float, high: float, *, ends: bool = True) -> Callable[[str], float]:
+    """The type of an argument that is a finite number from `low` to `high`.
+
+    Args:
+      ends: whether these two are included.
+    """
 
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not (low <= value <= high and math.isfinite(value)):
+        inside = low <= value <= high if ends else low < value < high
+        if not inside or not math.isfinite(value):
             limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g} on"
+            limits = limits if ends else f"between {low:g} and {high:g}"
             raise argparse.ArgumentTypeError(f"expected a number {limits}, got {text!r}")
         return value
 
@@ -104,28 +111,29 @@ def run(
         with stopping.raised(), _temporary_files():
             return _completed(command, argv)
     except EfldError as error:
-        say(f"error: {error}", sys.stderr)
+        _tell(f"error: {error}")
         return EXIT_BAD_INPUT
     except OSError as error:  # A folder is not writable, or a file is where a folder should be.
-        _discard_unwritable_output()
+        # Errors of files that are written have their paths, see `files.errors_name`.
+        full = _discard_unwritable(sys.stdout) or error.errno == errno.ENOSPC
         if isinstance(error, BrokenPipeError):  # The output ended early: `efld-score ... | head`.
             return 0
-        place = f"{error.filename}: " if error.filename else ""
-        say(f"error: {place}{error.strerror or error}", sys.stderr)
+        place = error.filename or ("standard output" if full else _lost_folder())
+        _tell(f"error: {f'{place}: ' if place else ''}{error.strerror or error}")
         return EXIT_BAD_INPUT
     except MemoryError as error:  # NumPy says how much it asked for.
-        say(f"error: not enough memory{f': {error}' if str(error) else ''}", sys.stderr)
+        _tell(f"error: not enough memory{f': {error}' if str(error) else ''}")
         return EXIT_BAD_INPUT
     except ModuleNotFoundError as error:  # It happens in the environment of `make runtime`.
         package = (error.name or "efld_tf").partition(".")[0]
         if package == "efld_tf" or package in sys.stdlib_module_names:
             raise  # This is a bug, or Python is broken.
-        say(f"error: this needs {package}, which is not installed; 'pip install .' in the "
-            "project's folder installs everything", sys.stderr)
+        _tell(f"error: this needs {package}, which is not installed; 'pip install .' in the "
+              "project's folder installs everything")
         return EXIT_BAD_INPUT
     except KeyboardInterrupt as error:
         number = error.signal if isinstance(error, stopping.Stopped) else signal.SIGINT
-        say("interrupted" if number == signal.SIGINT else f"stopped by {number.name}", sys.stderr)
+        _tell("interrupted" if number == signal.SIGINT else f"stopped by {number.name}")
         return EXIT_SIGNALLED + number
 
 
@@ -177,12 +185,34 @@ def _open_closed_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
-def _discard_unwritable_output() -> None:
-    """Gives up what cannot be written, which Python would complain about at its end."""
+def _tell(text: str) -> None:
+    """Prints a line on standard error; what cannot be written there changes no exit code."""
+    with contextlib.suppress(OSError):
+        say(text, sys.stderr)
+    _discard_unwritable(sys.stderr)
+
+
+def _discard_unwritable(stream: TextIO) -> bool:
+    """Gives up what cannot be written, which Python would complain about at its end.
+
+    Returns:
+      Whether there was such output.
+    """
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
+    return False
+
+
+def _lost_folder() -> str:
+    """What to name where no file is: the current folder, if that is no longer there."""
+    try:
+        os.getcwd()
+    except OSError:
+        return "the current folder"
+    return ""
 
 
 def tell(source: str, errors: Sequence[DataError], notes: Sequence[str]) -> None:

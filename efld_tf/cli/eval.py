@@ -250,7 +250,8 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--box-format", choices=("xyxy", "xywh"),
                         help="of --boxes: two corners, or one and the size "
                         "(default: xyxy)")
-    parser.add_argument("--min-score", type=common.number_within(0, 1), metavar="SCORE",
+    parser.add_argument("--min-score", type=common.number_within(0, 1, ends=False),
+                        metavar="SCORE",
                         help="of the detector (default: its own)")
 
 

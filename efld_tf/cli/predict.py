@@ -120,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-confidence", type=common.number_within(0, 1), metavar="SHARE",
                         help="how sure the model must be of a face, from 0 to 1; not for models "
                         "without a confidence, like synthetic (default: 0.5)")
-    parser.add_argument("--min-score", type=common.number_within(0, 1), metavar="SCORE",
+    parser.add_argument("--min-score", type=common.number_within(0, 1, ends=False),
+                        metavar="SCORE",
                         help="of the detector, between 0 and 1 (default: the detector's own)")
     parser.add_argument("--output", type=Path, default=Path("predictions"), metavar="FOLDER",
                         help="where to write (default: %(default)s)")

@@ -208,6 +208,8 @@ class _Search:
     def path(self, argument: str) -> list[_FoundFile]:
         """A file, or the images and videos of a folder."""
         path = Path(argument)
+        if path.is_symlink() and not path.exists():
+            raise DataError(path, "is a link to nothing, or to itself")
         if not path.is_dir():
             return [_file(path)]
         if os.path.realpath(path) == self._skip:

@@ -36,6 +36,8 @@ KINDS = ("pictures", "aligned", *OUTPUTS)
 TABLES = ("json", "csv")
 # What is corrected in a tool: photos alone, and never replaced.
 FOR_TOOLS = tuple(name for name, form in OUTPUTS.items() if not form.frames)
+# Names those of a run that has not ended.
+UNFINISHED = ".efld_unfinished"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +114,16 @@ class Outputs:
             files.sweep(self.folder / place)
         self.recovered = [path for form in OUTPUTS.values()
                           if (path := form.recover(self.folder)) is not None]
+        moved = self._set_aside()
+        self.recovered = [path for path in self.recovered if path.exists()] + moved
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
+        with suppress(OSError):  # a full disk
+            (self.folder / UNFINISHED).unlink(missing_ok=True)
         self._stack.__exit__(kind, error, traceback)
         if self._is_new:
             with suppress(OSError):  # there are results
@@ -131,6 +137,8 @@ class Outputs:
         """
         self._check_name(result.input)
         if self._writers is None:
+            if unfinished := {*self._kinds} & {*FOR_TOOLS}:
+                files.write_text(self.folder / UNFINISHED, "\n".join(sorted(unfinished)))
             self._writers = {
                 kind: self._stack.enter_context(
                     form.writer(form.path(self.folder), self._schema, self._root))
@@ -162,6 +170,18 @@ class Outputs:
         if "pictures" not in self._kinds:
             return None
         return self.folder / "pictures" / f"{item.name}.mp4"
+
+    def _set_aside(self) -> list[Path]:
+        """Gives other names to what a killed run has left for tools, which nobody has corrected."""
+        marker = self.folder / UNFINISHED
+        if marker.is_symlink() or not marker.is_file():
+            return []
+        kinds = files.read_bytes(marker, 1 << 10).decode(errors="replace").split()
+        paths = [OUTPUTS[kind].path(self.folder) for kind in FOR_TOOLS if kind in kinds]
+        moved = [path.rename(lines.killed_name(path)) for path in paths
+                 if path.exists() and not path.is_symlink()]
+        marker.unlink()
+        return moved
 
     def check(self, inputs: Inputs) -> None:
         """Checks before the work that no foreign file will be replaced.

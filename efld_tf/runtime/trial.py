@@ -61,13 +61,21 @@ def check(path: Path, content: bytes) -> None:
 
 
 def _bundled_hash(path: Path) -> str | None:
-    """The SHA-256 that a bundle states for its model; None outside of bundles."""
+    """The SHA-256 that a bundle states for its model; None outside of bundles.
+
+    Raises:
+      DataError: the bundle's file with it is damaged.
+    """
+    golden = path.with_name(GOLDEN_FILE)
+    if not os.path.lexists(golden):
+        return None
+    content = files.read_bytes(golden, MOST_GOLDEN_BYTES)
     try:
-        content = files.read_bytes(path.with_name(GOLDEN_FILE), MOST_GOLDEN_BYTES)
         model = json.loads(content)["model"]
         return str(model["sha256"]) if model["file"] == path.name else None
-    except (DataError, ValueError, TypeError, KeyError, RecursionError):
-        return None  # `efld-verify` says what is wrong with golden files
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(golden, f"damaged, so that it does not say whether {path.name} is as it "
+                                "was exported; export it again") from error
 
 
 def _is_installed(path: Path) -> bool:

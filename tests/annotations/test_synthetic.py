@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import cv2
@@ -306,3 +311,24 @@ def test_profile_is_the_monotone_cubic():
     at = np.linspace(2, 7, 101)  # the ends' slopes follow another rule
     np.testing.assert_allclose(Profile.through(x, y)(at), PchipInterpolator(x, y)(at), atol=1e-5)
     np.testing.assert_allclose(Profile.through(x, y)(np.array([-5.0, 20])), [1, -3])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_its_processes_end_with_it_and_say_nothing(tmp_path, number):
+    """As a terminal sends Ctrl-C, to all of them; `kill -9` reaches the first alone."""
+    run = "from efld_tf.cli import data; data.entry()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", run, "synth", str(tmp_path / "a"), "--count", "100000", "--size",
+         "64", "--workers", "2", "--quiet"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not [*tmp_path.glob(".a*/face*.jpg")]:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    (os.kill if number == signal.SIGKILL else os.killpg)(process.pid, number)
+    said, _ = process.communicate(timeout=60)  # to the end of all that hold the pipe
+    told = {signal.SIGINT: ["interrupted"], signal.SIGHUP: ["stopped by SIGHUP"]}
+    assert [line for line in said.splitlines() if "resource_tracker" not in line] \
+        == told.get(number, [])
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number and "Traceback" not in said

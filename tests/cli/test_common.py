@@ -116,7 +116,26 @@ def test_a_full_disk_is_told(tmp_path: Path, arguments: list[str]) -> None:
             text=True, env={"PYTHONPATH": str(ROOT)}, check=False,
         )
     assert finished.returncode == 2
-    assert_error_line(finished.stderr, "space")
+    assert_error_line(finished.stderr, "standard output", "space")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_errors_that_cannot_be_told_change_no_exit_code(tmp_path: Path) -> None:
+    run = "from efld_tf.cli import score; score.entry()"
+    with open("/dev/full", "wb") as full:
+        code = subprocess.run([sys.executable, "-c", run, "absent.json"], stderr=full, check=False,
+                              env={"PYTHONPATH": str(ROOT)}, cwd=tmp_path).returncode
+    assert code == 2
+
+
+def test_a_current_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    run = "import os; os.rmdir(os.getcwd()); from efld_tf.cli import predict; predict.entry()"
+    (tmp_path / "gone").mkdir()
+    finished = subprocess.run(
+        [sys.executable, "-c", run, __file__], capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(ROOT)}, cwd=tmp_path / "gone")
+    assert finished.returncode == 2
+    assert_error_line(finished.stderr, "current folder")
 
 
 def test_temporary_files_go_with_the_process(tmp_path: Path) -> None:

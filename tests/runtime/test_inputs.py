@@ -91,6 +91,13 @@ def test_a_link_to_itself_is_named_and_the_others_are_read(folder: Path) -> None
         assert_refusal(error, "symbolic links", path="p/sub/loop")
 
 
+@pytest.mark.parametrize("name", ["loop", "loop.jpg", "nowhere"])
+def test_a_link_to_nothing_is_no_input(folder: Path, name: str) -> None:
+    os.symlink(name if name.startswith("loop") else "absent", name)
+    with refuses("link", path=name):
+        inputs.expand([name])
+
+
 def test_cameras_have_ascii_digits(folder: Path) -> None:
     with refuses("१", "exist"):
         inputs.expand(["१"])

@@ -24,7 +24,7 @@ from efld_tf.landmarks import schemas
 from efld_tf.runtime import inputs, pictures
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
-from efld_tf.runtime.outputs import FOR_TOOLS, Outputs, Result
+from efld_tf.runtime.outputs import FOR_TOOLS, UNFINISHED, Outputs, Result
 from tests.errors import assert_told, refuses
 from tests.faces import mean_shape
 
@@ -353,6 +353,36 @@ def test_what_killed_runs_found_is_kept_under_names_of_their_own(tmp_path: Path)
         assert outputs.recovered == []
     assert {path.name for path in output.iterdir()} == {
         f"faces_killed{number}.{suffix}" for number in ("", "2") for suffix in ("jsonl", "csv")}
+
+
+def test_what_a_killed_run_had_written_for_tools_makes_room(tmp_path: Path) -> None:
+    """Nobody has corrected it; what a run has ended with is never moved."""
+    results = _results(tmp_path / "photos", "a.png", "b.png")
+    output, kinds = tmp_path / "predictions", ("json", "cvat", "labelme")
+    child = os.fork()
+    if not child:  # a process that is killed
+        try:
+            outputs = Outputs(output, kinds, "ibug51", tmp_path)
+            outputs.__enter__()
+            outputs.write(results[0])
+        finally:
+            os._exit(9)
+    os.waitpid(child, 0)
+    assert (output / UNFINISHED).exists()
+    with Outputs(output, kinds, "ibug51", tmp_path) as outputs:
+        outputs.check(inputs.expand([str(tmp_path / "photos")]))
+        for result in results:
+            outputs.write(result)
+    told = [str(path.relative_to(output)) for path in outputs.recovered]
+    assert told == ["faces_killed.jsonl", "cvat_killed", "labelme_killed"]
+    assert {*os.listdir(output / "cvat_killed")} == {"annotations_killed.xml", "labels.json"}
+    for name in ("cvat", "cvat_killed"):
+        path = next((output / name).glob("*.xml"))
+        found = sources.read(f"cvat:{path}?schema=ibug51&images={tmp_path}")
+        assert len(found.records) == (4 if name == "cvat" else 2)
+    assert not (output / UNFINISHED).exists()
+    with Outputs(output, kinds, "ibug51", tmp_path) as outputs, refuses("corrected"):
+        outputs.check(inputs.expand([str(tmp_path / "photos")]))
 
 
 def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:

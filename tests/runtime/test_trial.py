@@ -97,5 +97,10 @@ def test_a_bundle_whose_model_was_exchanged_is_refused(tmp_path: Path, cache: Pa
     path.write_bytes(assets.SHIPPED["synthetic"].int8.read_bytes())
     with refuses("SHA-256", trial.GOLDEN_FILE, path=path):
         LandmarkPredictor(bundle)
+    golden = (bundle / trial.GOLDEN_FILE).read_text()
+    for damaged in ("", golden[:50], "[]", "{}", golden.replace("sha256", "sha")):
+        (bundle / trial.GOLDEN_FILE).write_text(damaged)
+        with refuses(path.name, path=bundle / trial.GOLDEN_FILE):
+            LandmarkPredictor(bundle)
     (bundle / trial.GOLDEN_FILE).unlink()
     LandmarkPredictor(bundle)

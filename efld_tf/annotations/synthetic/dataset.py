@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from efld_tf.annotations.synthetic.render import (
     render_face,
 )
 from efld_tf.errors import DataError, EfldError
+from efld_tf.parallel import bounded_map
 from efld_tf.progress import Progress
 
 # Names of files have six digits.
@@ -33,7 +32,7 @@ WFLW_LIST = "list_98pt_rect_attr.txt"
 DESCRIPTION = "dataset.json"
 MOST_BYTES = 1 << 20  # of that file
 _JPEG_QUALITY = 95
-_CHUNK = 16  # faces that a worker gets at a time
+_WINDOW = 8  # faces in progress for each worker
 
 
 def write_dataset(
@@ -142,12 +141,15 @@ def _run(write: partial[str], count: int, workers: int) -> Iterator[str]:
     """Yields `write(0)`, `write(1)`, ... in order."""
     if workers == 1 or count == 1:
         yield from map(write, range(count))
-        return
-    context = multiprocessing.get_context("spawn")
-    chunk = max(1, min(_CHUNK, count // workers))
-    pool = ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))
-    with pool:
-        yield from pool.map(write, range(count), chunksize=chunk)
+    else:
+        yield from bounded_map(partial(_in_one_thread, write), range(count), workers,
+                               workers * _WINDOW)
+
+
+def _in_one_thread(write: partial[str], index: int) -> str:
+    """`write(index)` without threads of OpenCV, since there is a process for each core."""
+    cv2.setNumThreads(1)
+    return write(index)
 
 
 def _write_face(folder: Path, schema: str, seed: int, size: int, index: int) -> str:

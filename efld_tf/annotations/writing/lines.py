@@ -120,6 +120,14 @@ def is_kept(kind: type[BaseException] | None, partial: bool) -> bool:
     return kind is None or (partial and issubclass(kind, KeyboardInterrupt | BrokenPipeError))
 
 
+def killed_name(path: Path) -> Path:
+    """A free name beside a path for what a killed command has left of it."""
+    names = (path.with_name(f"{path.stem}_killed{number}{path.suffix}")
+             for number in itertools.chain([""], itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+
 class LineFile:
     """Writes a text file line by line; every line is on its way to the disk when it is written.
 
@@ -197,10 +205,7 @@ class LineFile:
         if not whole:
             part.unlink()
             return None
-        names = (path.with_name(f"{path.stem}_killed{number}{path.suffix}")
-                 for number in itertools.chain([""], itertools.count(2)))
-        recovered = next(name for name in names if not os.path.lexists(name))
-        return part.rename(recovered)
+        return part.rename(killed_name(path))
 
     @staticmethod
     def _finish(file: IO[bytes]) -> None:
