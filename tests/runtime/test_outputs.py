@@ -378,7 +378,7 @@ def test_what_a_killed_run_had_written_for_tools_makes_room(tmp_path: Path) -> N
     assert {*os.listdir(output / "cvat_killed")} == {"annotations_killed.xml", "labels.json"}
     for name in ("cvat", "cvat_killed"):
         path = next((output / name).glob("*.xml"))
-        found = sources.read(f"cvat:{path}?schema=ibug51&images={tmp_path}")
+        found = sources.read(f"cvat:{path}?schema=ibug51&images={tmp_path}/photos")
         assert len(found.records) == (4 if name == "cvat" else 2)
     assert not (output / UNFINISHED).exists()
     with Outputs(output, kinds, "ibug51", tmp_path) as outputs, refuses("corrected"):
