@@ -139,8 +139,8 @@ def trained_model(path: str | os.PathLike[str]) -> Path:
     if path.exists() and not path.is_dir() and not path.is_file():
         raise DataError(path, "is no regular file: expected a model's file or folder")
     if not model.is_file():
-        raise DataError(path, "no model there; expected a run's folder or a .h5 file, or of an "
-                              "exported model its .tflite or the folder with it")
+        raise DataError(path, "no trained model there; expected a run's folder or a .h5 file, or "
+                              "the .tflite of an exported model")
     return model
 
 

@@ -144,6 +144,7 @@ def test_a_command(tmp_path: Path) -> None:
         shell(f"{count} nothing", tmp_path)
 
 
+@pytest.mark.long  # `test_extending` registers from outside, too
 def test_from_outside_the_package(tmp_path: Path) -> None:
     """A family, then a mode: the second one's faces are those that the first one rendered."""
     section = "From outside the package"

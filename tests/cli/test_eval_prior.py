@@ -45,7 +45,7 @@ def test_without_a_source(folder: Path) -> None:
         line = next(line for line in out.splitlines() if line.startswith(f"{kind} "))
         assert f"{row['residual_interocular_percent']:.2f}" in line
         assert f"{row['confidence_percent']:.2f}" in line
-    assert "100%" in err
+    assert err == ""  # a run so short shows no progress where there is no terminal
     assert cv2.imread(str(folder / "plots" / "prior.png")).std() > 10
 
 

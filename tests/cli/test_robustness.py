@@ -40,7 +40,7 @@ def test_an_exported_model_on_photos(folder: Path) -> None:
         assert max(nme) > nme[0] and not curve["left_out"]
     worst = robustness["corruptions"]["box_shift"]["nme_interocular_percent"][-1]
     assert f"30: {worst:.2f}" in out and "left out" not in out
-    assert "100%" in err and "face/s" in err
+    assert err == ""  # a run so short shows no progress where there is no terminal
     for name in ("robustness_curves", "robustness_levels", "ced"):
         assert cv2.imread(str(folder / "plots" / f"{name}.png")).std() > 5
     before = (folder / "r.json").read_bytes()

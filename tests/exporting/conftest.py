@@ -71,7 +71,12 @@ def rendered_faces(count: int) -> tuple[np.ndarray, np.ndarray]:
     return crops, shapes
 
 
-@pytest.fixture(scope="session", params=sorted(registry.FAMILIES))
+# What takes longest; coordnet and pipnet have parts of it.
+LONG = {"mapnet": pytest.mark.long}
+
+
+@pytest.fixture(scope="session", params=[
+    pytest.param(name, marks=LONG.get(name, ())) for name in sorted(registry.FAMILIES)])
 def trained(
     request: pytest.FixtureRequest, photos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

@@ -199,6 +199,7 @@ def test_no_more_photos_are_looked_at_than_are_needed(
     assert found.photos == calibration.PhotoCounts(plain.FEWEST_FACES, 0, 4, [])
 
 
+@pytest.mark.long
 def test_a_table_of_modes_needs_no_annotated_faces(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,7 +108,7 @@ def one_of(place: str, *wholes: Mapping[str, bytes]) -> Check:
 each = pytest.mark.parametrize("errors", [(), pytest.param(ERRORS, marks=pytest.mark.long)],
                                ids=["one error", "all errors"])
 # All calls take half an hour.
-some = pytest.mark.parametrize("share", [2, pytest.param(None, marks=pytest.mark.long)],
+some = pytest.mark.parametrize("share", [1, pytest.param(None, marks=pytest.mark.long)],
                                ids=["some calls", "all calls"])
 
 

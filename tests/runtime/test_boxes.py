@@ -33,7 +33,7 @@ def test_real_scenes(shared_data: Path) -> None:
     ('{"a.jpg": [[1, 2, 3, NaN]]}', None, ["a.jpg", "box 0", "NaN"]),
     ('{"a.jpg": [[0, 0, 1, 1], [5, 5, 4, 9]]}', None, ["a.jpg", "box 1", "area"]),
     ("{", 1, ["JSON"]),
-    ('{"a.jpg": [], "b.jpg": [], "a.jpg": []}', None, ["a.jpg", "twice"]),
+    ('{"a.jpg": [], "b.jpg": [], "a.jpg": [[1, 2, 3, 4]]}', None, ["a.jpg", "twice"]),
 ])
 def test_mistakes_are_named(
     tmp_path: Path, text: str, line: int | None, facts: list[object]

@@ -315,6 +315,7 @@ def test_a_second_training_into_one_folder_is_told(photos: Path) -> None:
     assert first.wait(300) == 128 + signal.SIGTERM
 
 
+@pytest.mark.long  # `faults/test_faults.py` has a disk that is full for a moment
 def test_a_full_disk_is_told_with_the_path_and_what_is_kept(photos: Path) -> None:
     """A limit of the size of files stands for the disk's, which a test cannot fill."""
     path = write_recipe(photos)
@@ -348,7 +349,8 @@ def test_mixed_precision(photos: Path, uninterrupted: Path, precision: str) -> N
                if value.dtype == np.float32)
 
 
-@pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("killed", [False, True])
 def test_replicas_share_the_batches_and_stay_equal(
     photos: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
