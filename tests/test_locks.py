@@ -20,8 +20,12 @@ import os, sys, time
 from pathlib import Path
 from efld_tf import locks
 with locks.hold(Path("out"), Path(sys.argv[1])):
-    if sys.argv[2] == "forks" and os.fork() == 0:
-        time.sleep(60)
+    if sys.argv[2] == "forks":
+        read, write = os.pipe()
+        if os.fork() == 0:  # which has closed the lock's file when it runs
+            os.write(write, b"1")
+            time.sleep(60)
+        os.read(read, 1)
     print("held", flush=True)
     sys.stdin.read()
 """
