@@ -299,7 +299,6 @@ def test_two_photos_of_one_stem(tmp_path: Path) -> None:
         np.testing.assert_allclose(found["a.jpg"], points, atol=0.01)
 
 
-
 @pytest.mark.parametrize("to", OUTPUTS)
 @pytest.mark.parametrize("first", [True, False])
 def test_faces_of_a_photo_as_it_is_shown_and_as_it_is_stored(

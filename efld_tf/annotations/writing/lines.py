@@ -127,7 +127,6 @@ def killed_name(path: Path) -> Path:
     return next(name for name in names if not os.path.lexists(name))
 
 
-
 class LineFile:
     """Writes a text file line by line; every line is on its way to the disk when it is written.
 
