@@ -11,6 +11,8 @@ import numpy as np
 
 from efld_tf.arrays import Floats
 
+X_FIRST, IN_TURN = "all x before all y", "x and y of each point in turn"
+
 # With fewer points it cannot be told.
 FEWEST = 12
 
@@ -38,11 +40,26 @@ def other_order(points: Floats) -> str | None:
     distance = np.median(np.abs(present[:, 0] - present[:, 1]))
     diagonal = distance < DIAGONAL * np.ptp(present) \
         and abs(x @ y) > CORRELATION * np.sqrt((x @ x) * (y @ y))
-    in_turn = _way(present.T.reshape(-1, 2))
+    in_turn = _way(arranged(present, IN_TURN))
     if not diagonal and in_turn >= SHORTER * _way(present):
         return None
-    x_first = _way(present.reshape(2, -1).T)
-    return "all x before all y" if x_first < in_turn else "x and y of each point in turn"
+    return X_FIRST if _way(arranged(present, X_FIRST)) < in_turn else IN_TURN
+
+
+def arranged(points: Floats, order: str) -> Floats:
+    """Points [..., N, 2] as they are if their coordinates stand in `order`, and not in the other.
+
+    Args:
+      order: `X_FIRST` or `IN_TURN`.
+    """
+    if order == X_FIRST:
+        return np.swapaxes(points.reshape(*points.shape[:-2], 2, -1), -1, -2)
+    return np.swapaxes(points, -1, -2).reshape(points.shape)
+
+
+def refusal(order: str) -> str:
+    """What is wrong with a face of which the coordinates stand in `order`."""
+    return f"its coordinates seem to stand in another order than they are read in: {order}"
 
 
 def _of_face(points: Floats) -> Floats:

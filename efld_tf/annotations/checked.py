@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from efld_tf.annotations import axes, image_paths
+from efld_tf.annotations import axes, image_paths, likeness
 from efld_tf.annotations.copies import Copies
 from efld_tf.annotations.format import Note
 from efld_tf.annotations.placement import Placer
@@ -32,8 +32,34 @@ def faces(
       notes: gets what the user should know of the faces.
       convert: the schema to convert to; None for none.
     """
-    counts: Counter[str] = Counter()
     copies = Copies()
+    for item in likeness.checked(_placed(items, folder, notes, placer), folder):
+        if isinstance(item, DataError):
+            yield item
+            continue
+        copies.add(item)
+        if convert is not None:
+            item = _converted(item, convert, notes)
+        schema = schemas.get(item.schema)
+        if schema.normaliser.distance(item.points) == 0:
+            yield DataError(folder / item.key, "the points of its normaliser "
+                            f"{schema.normaliser.name} coincide: there is no distance to measure "
+                            "by")
+        else:
+            yield item
+    notes += copies.notes()
+    for last in placer.end():
+        if isinstance(last, str):
+            notes.append(last)
+        else:
+            yield last
+
+
+def _placed(
+    items: Iterator[FaceRecord | DataError | Note], folder: Path, notes: list[str], placer: Placer
+) -> Iterator[FaceRecord | DataError]:
+    """Faces with their keys, in pixels of their images; errors for those that cannot be so."""
+    counts: Counter[str] = Counter()
     identities = image_paths.Identities()
     for item in items:
         if isinstance(item, Note):
@@ -53,25 +79,8 @@ def faces(
         except DataError as error:
             yield error
             continue
-        if order := axes.other_order(item.points):
-            yield DataError(folder / key, "its coordinates seem to stand in another order than "
-                                          f"they are read in: {order}")
-            continue
-        copies.add(image, item)
-        if convert is not None:
-            item = _converted(item, convert, notes)
-        schema = schemas.get(item.schema)
-        if schema.normaliser.distance(item.points) == 0:
-            yield DataError(folder / key, f"the points of its normaliser {schema.normaliser.name} "
-                                          "coincide: there is no distance to measure by")
-        else:
-            yield item
-    notes += copies.notes()
-    for last in placer.end():
-        if isinstance(last, str):
-            notes.append(last)
-        else:
-            yield last
+        order = axes.other_order(item.points)
+        yield DataError(folder / key, axes.refusal(order)) if order else item
 
 
 def _converted(record: FaceRecord, target: str, notes: list[str]) -> FaceRecord:

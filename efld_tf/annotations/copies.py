@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 
@@ -21,25 +22,22 @@ class Copies:
 
     def __init__(self) -> None:
         # Centre x and y and size of the faces of a photo, with their keys.
-        self._faces: defaultdict[str, list[tuple[float, float, float, str]]] = defaultdict(list)
+        self._faces: defaultdict[
+            tuple[Path, int | None], list[tuple[float, float, float, str]]] = defaultdict(list)
         self._found: list[tuple[str, str]] = []
 
-    def add(self, image: str, record: FaceRecord) -> None:
-        """Takes another face.
-
-        Args:
-          image: what its photo, or frame of a video, is called in the source.
-          record: the face, with its key and its points in pixels.
-        """
+    def add(self, record: FaceRecord) -> None:
+        """Takes another face, with its key and its points in pixels."""
+        faces = self._faces[record.image, record.frame]
         annotated = record.points[np.isfinite(record.points).all(axis=1)].astype(float)
         x, y = annotated.mean(axis=0)
         size = float(np.sqrt(annotated.var(axis=0).sum()))
-        for other_x, other_y, other_size, key in self._faces[image]:
+        for other_x, other_y, other_size, key in faces:
             near = NEAR * max(size, other_size)
             if np.hypot(x - other_x, y - other_y) <= near and abs(size - other_size) <= near:
                 self._found.append((record.key, key))
                 break
-        self._faces[image].append((float(x), float(y), size, record.key))
+        faces.append((float(x), float(y), size, record.key))
 
     def notes(self) -> list[str]:
         """A note if there are such faces."""

@@ -52,15 +52,15 @@ def test_mirrored_faces(
 
 def test_five_points_in_another_order(tmp_path: Path, faces: list[FaceRecord]) -> None:
     lines = []
-    for face in faces[:12]:
+    for face in faces[:7]:  # more would be refused
         shutil.copyfile(face.image, tmp_path / face.image.name)
         anchors = schemas.get("ibug68").anchor_points(face.points)
         five = np.stack([anchors[0], anchors[1], face.points[30], anchors[2], anchors[3]])
         lines.append(f" {face.image.name} {numbers(five, ' ')} 1 2 2 3")
     (tmp_path / "a.txt").write_text("\n".join(lines))
     report = quick([f"mtfl:{tmp_path}/a.txt"])
-    assert len(kinds_of(report)[findings.OUTLIER]) > 8
-    assert_told("\n".join(report.notes), "of 12 faces", "x and y", "mtfl5")
+    assert len(kinds_of(report)[findings.OUTLIER]) > 4
+    assert_told("\n".join(report.notes), "of 7 faces", "x and y", "mtfl5")
 
 
 @pytest.mark.parametrize("name", ["profiles", "lfpw", "mtfl_aflw/training.txt"])
