@@ -23,8 +23,9 @@ import numpy as np
 from efld_tf import assets
 from efld_tf.benchmarking.latency import current_conditions
 from efld_tf.evaluation import detected
+from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.boxes import read_boxes
-from efld_tf.runtime.detector import FaceDetector, open_detector
+from efld_tf.runtime.detector import FaceDetector
 from efld_tf.runtime.landmarker import PASSES, FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor
 

@@ -30,7 +30,7 @@ from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.benchmarking.latency import current_conditions
 from efld_tf.landmarks import drawing, metrics, schemas
 from efld_tf.landmarks.geometry import apply_affine
-from efld_tf.runtime.detector import open_detector
+from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor
 from efld_tf.runtime.stream import run

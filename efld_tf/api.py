@@ -71,7 +71,7 @@ def load(
             check_number(value, name, low, high)
     check_number(threads, "threads", 1, whole=True)
     loaded_predictor = predictor(model, head=head, threads=threads)
-    from efld_tf.runtime.detector import open_detector
+    from efld_tf.runtime.any_angle import open_detector
     from efld_tf.runtime.landmarker import MIN_CONFIDENCE, FaceLandmarker
 
     if min_confidence is not None and not loaded_predictor.has_confidence:

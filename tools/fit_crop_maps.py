@@ -27,7 +27,9 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, tight_box
 from efld_tf.progress import Progress
 from efld_tf.runtime import crop_maps
-from efld_tf.runtime.detector import MODELS, FaceDetector, iou
+from efld_tf.runtime.blazeface import MODELS
+from efld_tf.runtime.detector import FaceDetector
+from efld_tf.runtime.overlap import iou
 
 # Ridge of the points' weights, so that nearly equal points share theirs.
 RIDGE = 1e-2

@@ -21,7 +21,7 @@ from efld_tf.cli import common
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule, extract_crop
-from efld_tf.runtime.detector import bundled
+from efld_tf.runtime.blazeface import bundled
 from efld_tf.runtime.mesh import MeshPredictor
 
 # The map that goes around, by which the crop rules are compared and the fit is judged.

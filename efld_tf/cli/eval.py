@@ -79,8 +79,8 @@ def _measured(
 def _detected(arguments: argparse.Namespace, predictor: Predictor) -> Iterator[Measured]:
     """Makes the measurements in which a detector has to find the faces."""
     from efld_tf.evaluation import detected
+    from efld_tf.runtime.any_angle import open_detector
     from efld_tf.runtime.boxes import read_boxes
-    from efld_tf.runtime.detector import open_detector
     from efld_tf.runtime.landmarker import FaceLandmarker
 
     finder = open_detector(arguments.detector, min_score=arguments.min_score)

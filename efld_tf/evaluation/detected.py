@@ -23,9 +23,9 @@ from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule
 from efld_tf.progress import Progress
 from efld_tf.runtime.crop_maps import REFERENCE
-from efld_tf.runtime.detector import iou
 from efld_tf.runtime.faces import extent
 from efld_tf.runtime.landmarker import FaceLandmarker
+from efld_tf.runtime.overlap import iou
 from efld_tf.runtime.predictor import Predictor
 
 # A found face matches an annotated one if their boxes overlap by more than this IoU. The boxes are

@@ -12,7 +12,7 @@ import flatbuffers
 from efld_tf import __version__
 from efld_tf.exporting import flatbuffer
 from efld_tf.landmarks import schemas
-from efld_tf.runtime.detector import bundled
+from efld_tf.runtime.blazeface import bundled
 from efld_tf.runtime.metadata import MODEL_FILE, NAMES_FILE, ModelMetadata
 from efld_tf.runtime.model_license import METADATA_NAME
 

@@ -32,7 +32,7 @@ from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.trained import TrainedModel
 from efld_tf.progress import Progress
 from efld_tf.runtime import inputs
-from efld_tf.runtime.detector import open_detector
+from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.landmarker import FaceLandmarker
 
 # Stands for the reader in the source of a manifest; the rest is the folder of the photos.

@@ -1,30 +1,26 @@
-"""Face boxes from a photo: MediaPipe's BlazeFace models, run by LiteRT.
+"""Face boxes from a photo, by MediaPipe's detectors: for the same pixels, MediaPipe's results.
 
-V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019,
-describe a single-shot detector that has anchors of one size and takes the mean of overlapping boxes
-instead of suppressing them. The models are files of the installed mediapipe package; the package
-itself, which takes ten seconds to import, is never imported. For the same pixels, the results are
-MediaPipe's.
+MediaPipe takes the mean of overlapping boxes instead of suppressing them. What it does not do is to
+search parts of the photo, and the photo turned.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib.util
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from efld_tf.arrays import Flags, Floats, Image
-from efld_tf.errors import DataError, EfldError
-from efld_tf.runtime import litert
+from efld_tf.errors import EfldError
+from efld_tf.landmarks.geometry import apply_affine, compose_affines
+from efld_tf.runtime.blazeface import KEYPOINTS, BlazeFace
+from efld_tf.runtime.overlap import weighted_suppression
 from efld_tf.runtime.predictor import check_image
-
-KEYPOINTS = ("right_eye", "left_eye", "nose_tip", "mouth", "right_ear", "left_ear")
 
 # Boxes that overlap by more are the same face (MediaPipe's min_suppression_threshold).
 SAME_FACE_IOU = 0.3
@@ -35,50 +31,6 @@ TILE_OVERLAP = 0.4
 # The smallest face in pixels and as a share of the photo's side. Smaller ones tell a landmark model
 # of 128 pixels little, and looking for them costs time and brings false alarms.
 MIN_FACE, MIN_FACE_SHARE = 40.0, 1 / 50
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A detection model of MediaPipe.
-
-    Attributes:
-      file: its path below the mediapipe package.
-      input_size: side of the input in pixels.
-      grids: cells a side and anchors a cell, in the order of the output.
-      smallest: side of the smallest face that is found reliably, divided by the side of the square
-        that the model looks at.
-      min_score: the score below which MediaPipe itself reports nothing by default.
-      tiled: whether tiles are searched unless the user says otherwise; half of what the short-range
-        model finds in them is no face (benchmarks/detector.py).
-    """
-
-    file: str
-    input_size: int
-    grids: tuple[tuple[int, int], ...]
-    smallest: float
-    min_score: float
-    tiled: bool
-
-    def anchors(self) -> Floats:
-        """Centres [A, 2] of the anchors, in sides of the input."""
-        centres = []
-        for cells, count in self.grids:
-            steps = (np.arange(cells) + 0.5) / cells
-            grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-            centres.append(np.repeat(grid, count, axis=0))
-        return np.concatenate(centres)
-
-
-MODELS = {
-    "short": Architecture(
-        "modules/face_detection/face_detection_short_range.tflite", 128, ((16, 2), (8, 6)), 0.16,
-        0.5, False,
-    ),
-    "full": Architecture(
-        "modules/face_detection/face_detection_full_range_sparse.tflite", 192, ((48, 1),), 0.06,
-        0.6, True,
-    ),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +50,26 @@ class Detection:
     score: float
     detector: str
 
+    @property
+    def angle(self) -> float:
+        """The radians by which the face leans, clockwise as seen, by its eyes."""
+        x, y = self.keypoints[1] - self.keypoints[0]
+        return math.atan2(y, x)
+
+    @property
+    def quarters(self) -> int:
+        """The right angles by which it leans, 0 to 3."""
+        return round(self.angle / (math.pi / 2)) % 4
+
 
 class FaceDetector:
-    """Finds faces in photos.
+    """Finds faces in photos with one model.
 
-    It is not safe to share between threads, because the interpreter holds its tensors.
+    It is not safe to share between threads, like the model.
 
     Attributes:
       name: `short` or `full`; crop rules are fitted for each.
+      model: the model.
       min_score: the lowest score of a detection.
       min_face: side in pixels of the smallest face to look for. Where it is smaller than the model
         can find in the whole photo, tiles of the photo are searched too. None stands for 40 pixels
@@ -136,224 +100,103 @@ class FaceDetector:
             raise EfldError(f"min_score: expected a number between 0 and 1, got {min_score}")
         if min_face is not None and not min_face >= 8:
             raise EfldError(f"min_face: expected at least 8 pixels, got {min_face}")
-        path = bundled(MODELS[model].file) if model in MODELS else Path(model)
-        self._path = path
-        self._interpreter = litert.load(path, threads)
-        self.name, self._architecture = self._recognise(path)
+        self.model = BlazeFace(model, threads)
+        self.name = self.model.name
+        self._architecture = self.model.architecture
         self.min_score = self._architecture.min_score if min_score is None else min_score
         self.min_face = min_face
-        self._anchors = self._architecture.anchors()
 
-    def for_video(self) -> FaceDetector:
-        """A copy that searches no tiles, which take long, unless a `min_face` was asked for."""
+    def without_tiles(self) -> FaceDetector:
+        """A detector with the same model that looks at whole photos only."""
         detector = copy.copy(self)
-        detector.min_face = math.inf if self.min_face is None else self.min_face
+        detector.min_face = math.inf
         return detector
 
-    def _recognise(self, path: Path) -> tuple[str, Architecture]:
-        """Tells which of the models a file is by the shapes of its input and outputs."""
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
-        shapes = [tuple(d["shape"].tolist()) for d in (*inputs, *outputs)]
-        for name, architecture in MODELS.items():
-            size, count = architecture.input_size, sum(n * n * k for n, k in architecture.grids)
-            if sorted(shapes) == sorted([(1, size, size, 3), (1, count, 16), (1, count, 1)]):
-                self._input = inputs[0]["index"]
-                self._boxes, self._scores = (
-                    next(d["index"] for d in outputs if d["shape"][2] == width)
-                    for width in (4 + 2 * len(KEYPOINTS), 1)
-                )
-                return name, architecture
-        raise DataError(path, "expected one of MediaPipe's face detectors (short or full range)")
+    def detect(self, image: Image, quarter_turns: int = 0) -> list[Detection]:
+        """The faces of an image, largest score first.
 
-    def detect(self, image: Image) -> list[Detection]:
-        """The faces of an image [H, W, 3] uint8 RGB, largest score first.
+        Args:
+          image: [H, W, 3] uint8 RGB.
+          quarter_turns: how the image is turned before the model sees it, counterclockwise: faces
+            that lean clockwise by as many right angles are upright then.
 
         Raises:
           EfldError: the image has another form.
         """
         check_image(image)
         block = -(-max(image.shape[:2]) // MOST_PIXELS)
+        small = image if block == 1 else np.ascontiguousarray(image[::block, ::block])
         smallest = None if self.min_face is None else self.min_face / block
-        if block == 1:
-            return self._detect(image, smallest)
-        detections = self._detect(np.ascontiguousarray(image[::block, ::block]), smallest)
-        return [replace(d, box=d.box * block, keypoints=d.keypoints * block) for d in detections]
+        view = _View(small, quarter_turns % 4)
+        return [view.detection(row, self.name, block) for row in self._detect(view, smallest)]
 
-    def _detect(self, image: Image, smallest: float | None) -> list[Detection]:
-        """The faces of an image that is not too large.
+    def _detect(self, view: _View, smallest: float | None) -> Floats:
+        """The faces [F, 17] of an image that is not too large: score, box and keypoints.
 
         Args:
           smallest: side in pixels of the smallest face to look for; None as for `min_face`.
         """
-        detections = self._merged([self._look(image, *self._whole(image))])
-        height, width = image.shape[:2]
+        width, height = view.width, view.height
         longest = max(height, width)
+        whole = (width - longest) / 2, (height - longest) / 2, float(longest)
+        rows = weighted_suppression(self._look(view, *whole), SAME_FACE_IOU)
         if smallest is None:
             smallest = max(MIN_FACE, longest * MIN_FACE_SHARE) if self._architecture.tiled \
                 else longest * self._architecture.smallest
         # Each level halves the squares that are looked at.
         side = longest / 2
         while side * 2 * self._architecture.smallest > smallest:
-            parts = [_rows(detections)]
+            parts = [rows]
             for tile in _tiles(width, height, side):
-                rows = self._look(image, *tile, side)
-                parts.append(rows[_inside(rows, tile, side, width, height)])
-            detections = self._merged(parts)
+                found = self._look(view, *tile, side)
+                parts.append(found[_inside(found, tile, side, width, height)])
+            rows = weighted_suppression(np.concatenate(parts), SAME_FACE_IOU)
             side /= 2
-        return detections
+        return rows
 
-    @staticmethod
-    def _whole(image: Image) -> tuple[float, float, float]:
-        """Left, top and side of the square around an image."""
-        height, width = image.shape[:2]
-        side = max(height, width)
-        return (width - side) / 2, (height - side) / 2, float(side)
-
-    def _look(self, image: Image, left: float, top: float, side: float) -> Floats:
+    def _look(self, view: _View, left: float, top: float, side: float) -> Floats:
         """Raw detections [D, 17] in a square of the image: score, box, keypoints, in pixels."""
-        size = self._architecture.input_size
-        step = side / size
-        # This samples as MediaPipe does: pixel j of the input is taken at j * step, not at the
-        # middle of the pixels that it stands for, and without averaging them.
-        matrix = np.array([[step, 0, left], [0, step, top]])
-        pixels = cv2.warpAffine(
-            image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        )
-        self._interpreter.set_tensor(self._input, (pixels / np.float32(127.5) - 1)[None])
-        litert.invoke(self._interpreter, self._path)
-        logits = np.clip(self._interpreter.get_tensor(self._scores)[0, :, 0], -100, 100)
-        scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
-        chosen = scores >= self.min_score
-        raw = self._interpreter.get_tensor(self._boxes)[0, chosen].astype(np.float64) / size
-        anchors = self._anchors[chosen]
-        centre, half = raw[:, :2] + anchors, raw[:, 2:4] / 2
-        keypoints = raw[:, 4:].reshape(-1, len(KEYPOINTS), 2) + anchors[:, None]
-        places = np.concatenate([(centre - half)[:, None], (centre + half)[:, None], keypoints], 1)
+        step = side / self._architecture.input_size
+        rows = self.model.look(
+            view.sampled(left, top, step, self._architecture.input_size), self.min_score)
         # u of the input is its pixel u * size - 0.5, which was taken at that number times the step.
-        places = places * side - 0.5 * step + [left, top]
-        return np.concatenate([scores[chosen, None], places.reshape(-1, 16)], axis=1)
-
-    def _merged(self, parts: Sequence[Floats]) -> list[Detection]:
-        return [
-            Detection(row[1:5].copy(), row[5:].reshape(-1, 2).copy(), float(row[0]), self.name)
-            for row in weighted_suppression(np.concatenate(parts))
-        ]
+        rows[:, 1:] = rows[:, 1:] * side - 0.5 * step + np.tile([left, top], 2 + len(KEYPOINTS))
+        return rows
 
 
-class TwoRangeDetector:
-    """Searches the whole photo with the short-range model, and photo and tiles with the full-range.
+class _View:
+    """An image that is turned by quarters, which copies no pixels.
 
-    Large faces are found best by the first, all others by the second. A face that both find is
-    taken from the better one.
+    Attributes:
+      width, height: its size, turned.
     """
 
-    def __init__(
-        self,
-        *,
-        threads: int = 1,
-        min_score: float | None = None,
-        min_face: float | None = None,
-    ):
-        """Loads both models; arguments and errors are those of `FaceDetector`.
+    def __init__(self, image: Image, quarter_turns: int):
+        height, width = image.shape[:2]
+        self._image = image
+        self.width, self.height = (height, width) if quarter_turns % 2 else (width, height)
+        cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter_turns]
+        right, bottom = width - 1, height - 1
+        corner = ((0, 0), (right, 0), (right, bottom), (0, bottom))[quarter_turns]
+        # From pixels of the turned image to those of the image.
+        self._matrix = np.array([[cosine, -sine, corner[0]], [sine, cosine, corner[1]]], np.float64)
 
-        Only the full-range model searches tiles.
+    def sampled(self, left: float, top: float, step: float, size: int) -> Image:
+        """A square [size, size, 3] of the turned image, one pixel of every `step`.
+
+        This samples as MediaPipe does: pixel j is taken at j * step, not at the middle of the
+        pixels that it stands for, and without averaging them.
         """
-        self._short = FaceDetector("short", threads=threads, min_score=min_score)
-        self._full = FaceDetector("full", threads=threads, min_score=min_score, min_face=min_face)
+        matrix = compose_affines(self._matrix, np.array([[step, 0, left], [0, step, top]]))
+        sampled: Image = cv2.warpAffine(
+            self._image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        return sampled
 
-    def for_video(self) -> TwoRangeDetector:
-        """A copy for videos; see `FaceDetector.for_video`."""
-        detector = copy.copy(self)
-        detector._full = self._full.for_video()
-        return detector
-
-    def detect(self, image: Image) -> list[Detection]:
-        """The faces of an image [H, W, 3] uint8 RGB, largest score first."""
-        reliable = MODELS["short"].smallest * max(image.shape[:2])
-        short_range = self._short.detect(image)
-        large = [d for d in short_range if max(d.box[2:] - d.box[:2]) >= reliable]
-        small = [d for d in short_range if max(d.box[2:] - d.box[:2]) < reliable]
-        # The detections come in the order in which their boxes can be trusted.
-        merged: list[Detection] = []
-        for detection in (*large, *self._full.detect(image), *small):
-            boxes = np.array([d.box for d in merged]).reshape(-1, 4)
-            if not (iou(detection.box, boxes) > SAME_FACE_IOU).any():
-                merged.append(detection)
-        return sorted(merged, key=lambda d: -d.score)
-
-
-DETECTORS = ("both", *MODELS)
-
-
-def open_detector(
-    name: str | Path = "both",
-    *,
-    threads: int = 1,
-    min_score: float | None = None,
-    min_face: float | None = None,
-) -> FaceDetector | TwoRangeDetector:
-    """The detector that `--detector` names: `both`, `short`, `full` or a model's file.
-
-    Raises:
-      EfldError, DataError: as in `FaceDetector`.
-    """
-    if name == "both":
-        return TwoRangeDetector(threads=threads, min_score=min_score, min_face=min_face)
-    if name not in MODELS and not Path(name).exists():
-        raise DataError(name, f"no such file, nor a detector (both, {', '.join(MODELS)})")
-    return FaceDetector(name, threads=threads, min_score=min_score, min_face=min_face)
-
-
-def bundled(file: str) -> Path:
-    """A model file of the installed mediapipe package, which is not imported.
-
-    Raises:
-      EfldError: the package or the file is missing.
-    """
-    spec = importlib.util.find_spec("mediapipe")
-    if spec is None or spec.origin is None:
-        raise EfldError("mediapipe is not installed: its package holds the detector's model")
-    path = Path(spec.origin).parent / file
-    if not path.is_file():
-        raise EfldError(f"the installed mediapipe has no {file}: 0.10.21 is expected")
-    return path
-
-
-def weighted_suppression(rows: Floats, min_iou: float = SAME_FACE_IOU) -> Floats:
-    """One row for each group of overlapping boxes: the mean by score, with the highest score.
-
-    Args:
-      rows: [D, 5 + K], score, box (x0, y0, x1, y1) and further coordinates.
-      min_iou: rows whose box overlaps the best remaining one's by a larger IoU join its group.
-
-    Returns:
-      [G, 5 + K], highest score first.
-    """
-    rows = rows[np.argsort(-rows[:, 0], kind="stable")]
-    merged = []
-    while len(rows):
-        group = iou(rows[0, 1:5], rows[:, 1:5]) > min_iou
-        group[0] = True  # also where its box is empty
-        weights = rows[group, :1]
-        mean = (weights * rows[group, 1:]).sum(axis=0) / weights.sum()
-        merged.append(np.concatenate([rows[0, :1], mean]))
-        rows = rows[~group]
-    return np.array(merged).reshape(-1, rows.shape[1])
-
-
-def iou(box: Floats, boxes: Floats) -> Floats:
-    """Intersection over union of a box [4] with boxes [B, 4], (x0, y0, x1, y1): [B]."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    common = np.maximum(high - low, 0).prod(axis=1)
-    areas = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
-    union = areas + np.maximum(box[2:] - box[:2], 0).prod() - common
-    return np.divide(common, union, out=np.zeros(len(boxes)), where=union > 0)
-
-
-def _rows(detections: Sequence[Detection]) -> Floats:
-    rows = [np.concatenate([[d.score], d.box, d.keypoints.ravel()]) for d in detections]
-    return np.array(rows).reshape(-1, 17)
+    def detection(self, row: Floats, detector: str, block: int) -> Detection:
+        """A row [17] in pixels of the turned image, as a detection in those of `block` times it."""
+        places = apply_affine(self._matrix, row[1:].reshape(-1, 2)) * block
+        box = np.concatenate([places[:2].min(axis=0), places[:2].max(axis=0)])
+        return Detection(box, places[2:], float(row[0]), detector)
 
 
 def _tiles(width: int, height: int, side: float) -> Iterator[tuple[float, float]]:

@@ -29,7 +29,7 @@ from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
 from efld_tf.progress import Progress
 from efld_tf.runtime import mesh, model_license, views
-from efld_tf.runtime.detector import open_detector
+from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import Photo
 from efld_tf.runtime.landmarker import FaceLandmarker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,11 @@ from efld_tf.arrays import Boxes, Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule
-from efld_tf.runtime.detector import Detection, FaceDetector, TwoRangeDetector, iou
+from efld_tf.runtime.any_angle import AnyAngleDetector
+from efld_tf.runtime.detector import Detection
 from efld_tf.runtime.faces import Face, Faces, extent
 from efld_tf.runtime.model_crops import ModelCrops
+from efld_tf.runtime.overlap import iou
 from efld_tf.runtime.predictor import Predictor, check_boxes, check_image
 from efld_tf.urls import scheme_of
 
@@ -34,6 +37,11 @@ SAME_POINTS_IOU = 0.5
 # Points of a face confirm that it is where the model was told to look: the crop around them is not
 # further away than this share of the side, nor larger or smaller by this factor.
 FARTHEST, LARGEST_CHANGE = 0.4, 1.8
+# Nor is a face upright where the points lean otherwise than the detector's eyes, by more radians.
+FARTHEST_TURN = math.radians(60)
+# A further look tells nothing new if its crop differs by less, in sides and in radians: with this
+# number two looks are enough for most faces, and the error is that of three.
+STILL = 0.02
 
 
 # A file, an address, or pixels [H, W, 3] uint8 RGB.
@@ -41,7 +49,7 @@ Photo = str | os.PathLike[str] | Image
 
 
 class Detector(Protocol):
-    """A finder of face boxes: `FaceDetector`, `TwoRangeDetector`, or your own."""
+    """A finder of face boxes: `AnyAngleDetector`, `FaceDetector`, or your own."""
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of an image [H, W, 3] uint8 RGB."""
@@ -72,8 +80,8 @@ class FaceLandmarker:
         """Combines a model with a detector.
 
         Args:
-          passes: how often the model looks at a detected face, each time at the crop around the
-            points of the last look.
+          passes: how often the model looks at a detected face at most, each time at the crop
+            around the points of the last look.
           min_confidence: faces that are less sure are left out; 0 to 1.
 
         Raises:
@@ -140,7 +148,7 @@ class FaceLandmarker:
         from efld_tf.runtime.tracker import FaceTracker, TrackerOptions  # which imports this module
 
         landmarker = copy.copy(self)
-        if isinstance(self.detector, FaceDetector | TwoRangeDetector):
+        if isinstance(self.detector, AnyAngleDetector):
             landmarker.detector = self.detector.for_video()
         options = options or TrackerOptions(min_confidence=self.min_confidence)
         return FaceTracker(landmarker, options)
@@ -187,10 +195,18 @@ class FaceLandmarker:
     def _looked_at(
         self, image: Image, detections: Sequence[Detection]
     ) -> list[tuple[Face, Crop]]:
-        around = [self.crop_of(detection) for detection in detections]
-        for _ in range(self._passes):
-            crops = around
-            points, confidence, around = self.look(image, crops)
+        crops = [self.crop_of(detection) for detection in detections]
+        points, confidence, around = self.look(image, crops)
+        for _ in range(self._passes - 1):
+            moved = [i for i, crop in enumerate(crops) if not _same(crop, around[i])]
+            looks = self.look(image, [around[i] for i in moved])
+            for i, *look in zip(moved, *looks, strict=True):
+                crops[i] = around[i]
+                points[i], confidence[i], around[i] = look
+        for i, detection in enumerate(detections):
+            turn = math.remainder(crops[i].angle - detection.angle, 2 * math.pi)
+            if abs(turn) > FARTHEST_TURN:
+                confidence[i] = 0
         faces = [Face(p, self.schema, d.box, d.score, float(c))
                  for p, d, c in zip(points, detections, confidence, strict=True)]
         kept = distinct([face for face in faces if face.confidence >= self.min_confidence])
@@ -240,6 +256,16 @@ class FaceLandmarker:
             if crop is not possible[index] or not _consistent(crop, place):
                 confidence[index] = 0
         return points, confidence, around
+
+
+def _same(crop: Crop, around: Crop) -> bool:
+    """Whether a look at `around` would show what one at `crop` did."""
+    return (
+        abs(around.center_x - crop.center_x) < STILL * crop.side
+        and abs(around.center_y - crop.center_y) < STILL * crop.side
+        and abs(around.side / crop.side - 1) < STILL
+        and abs(math.remainder(around.angle - crop.angle, 2 * math.pi)) < STILL
+    )
 
 
 def _consistent(crop: Crop, around: Crop) -> bool:

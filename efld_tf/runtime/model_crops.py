@@ -18,7 +18,8 @@ from efld_tf.landmarks.geometry import REFERENCE_ANCHORS, Crop, CropRule, tight_
 from efld_tf.landmarks.schema import ANCHORS, EYES, MOUTH, LandmarkSchema
 from efld_tf.landmarks.shapes import as_complex
 from efld_tf.runtime import crop_maps
-from efld_tf.runtime.detector import KEYPOINTS, Detection
+from efld_tf.runtime.blazeface import KEYPOINTS
+from efld_tf.runtime.detector import Detection
 
 # The detector's key points whose mean is the middle of a pair of anchors.
 KEYPOINTS_OF = {EYES: ("right_eye", "left_eye"), MOUTH: ("mouth",)}

@@ -11,9 +11,9 @@ from efld_tf.arguments import check_number
 from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import Crop, tight_box
-from efld_tf.runtime.detector import iou
 from efld_tf.runtime.faces import Face, Faces, extent
 from efld_tf.runtime.landmarker import SAME_POINTS_IOU, FaceLandmarker
+from efld_tf.runtime.overlap import iou
 from efld_tf.runtime.predictor import check_image
 from efld_tf.runtime.smoothing import OneEuroFilter
 

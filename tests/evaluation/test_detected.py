@@ -16,7 +16,8 @@ from efld_tf.annotations.synthetic.dataset import write_dataset
 from efld_tf.cli import eval as eval_command
 from efld_tf.evaluation import detected, scenes
 from efld_tf.landmarks.geometry import tight_box
-from efld_tf.runtime.detector import Detection, open_detector
+from efld_tf.runtime.any_angle import open_detector
+from efld_tf.runtime.detector import Detection
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.errors import refuses

@@ -26,7 +26,7 @@ from efld_tf.exporting.report import Bundle
 from efld_tf.landmarks.geometry import Crop, extract_crop
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.trained import TrainedModel
-from efld_tf.runtime.detector import open_detector
+from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor

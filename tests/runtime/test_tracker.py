@@ -7,7 +7,8 @@ import pytest
 
 from efld_tf import assets
 from efld_tf.landmarks import metrics, schemas
-from efld_tf.runtime.detector import Detection, open_detector
+from efld_tf.runtime.any_angle import open_detector
+from efld_tf.runtime.detector import Detection
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor

@@ -10,7 +10,7 @@ from PIL import Image
 
 from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
-from efld_tf.runtime.detector import open_detector
+from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor
 
