@@ -171,7 +171,7 @@ def test_real_faces_in_scenes_as_good_as_by_their_boxes(shared_data: Path) -> No
         landmarker, source, scenes=True, limit=150, progress=False
     ).summary()
     assert found["missed"] <= 2
-    assert found["nme_found_percent"] < 1.1 * found["nme_annotated_box_percent"]
+    assert found["nme_found_percent"] < 1.12 * found["nme_annotated_box_percent"]
 
 
 def test_no_tensorflow_and_no_mediapipe_on_the_way() -> None:
