@@ -132,11 +132,14 @@ def newest_checkpoint(folder: Path) -> tuple[int, list[str]]:
       checkpoints are damaged.
 
     Raises:
-      DataError: the run has come farther, but no checkpoint is whole.
+      DataError: the run has been validated, but no checkpoint is whole.
     """
     checkpoints, damaged = folder / CHECKPOINTS, list[str]()
-    for left in checkpoints.glob("ckpt-*_temp"):  # by a command that was killed while it saved
+    # Left by a command that was killed, or met a full disk, while it saved.
+    for left in checkpoints.glob("ckpt-*_temp"):
         shutil.rmtree(left, ignore_errors=True)
+    for left in checkpoints.glob("checkpoint.tmp*"):
+        left.unlink(missing_ok=True)
     steps = {int(number): path for path in checkpoints.glob("ckpt-*")
              if (number := path.name.removeprefix("ckpt-").partition(".")[0]).isdecimal()}
     for step in sorted(steps, reverse=True):
@@ -146,12 +149,16 @@ def newest_checkpoint(folder: Path) -> tuple[int, list[str]]:
             tf.compat.v1.train.update_checkpoint_state(str(checkpoints), str(path), kept)
             return step, damaged
         damaged.append(f"{path}: damaged, so that the run goes on from an earlier checkpoint")
-    if damaged or validation_history(folder):
+    if validation_history(folder):
         raise DataError(
             checkpoints, "no whole checkpoint is left to go on from; delete the folder, or choose "
             f"another name (--set name=..., and --init-from {folder} to go on from its best "
             "weights)")
-    return 0, []
+    # A run is saved before it is validated: it has not come farther than its first checkpoints.
+    for pattern in ("checkpoint", "ckpt-*"):
+        for path in checkpoints.glob(pattern):
+            path.unlink(missing_ok=True)
+    return 0, [f"{checkpoints}: damaged, so that the run starts anew"] if damaged else []
 
 
 def _is_whole(path: Path) -> bool:

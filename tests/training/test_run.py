@@ -282,6 +282,18 @@ def test_what_is_left_of_a_run_is_never_trained_from_the_start(photos: Path, lef
         run.train(asked, progress=False)
 
 
+def test_a_run_whose_first_checkpoint_is_damaged_starts_anew(left: Path) -> None:
+    (left / "validation.jsonl").unlink()
+    for path in (left / "checkpoints").glob("ckpt-*.index"):
+        path.write_bytes(b"")
+    (left / "checkpoints" / "checkpoint.tmp12ab").write_bytes(b"")
+    step, [told] = run_folder.newest_checkpoint(left)
+    assert step == 0
+    assert_told(told, left / "checkpoints", "damaged", "anew")
+    assert not [*(left / "checkpoints").glob("c*kp*")]
+    assert run_folder.newest_checkpoint(left) == (0, [])
+
+
 def test_steps_and_intervals_may_change_on_resuming(photos: Path, uninterrupted: Path) -> None:
     folder = photos / "runs" / "longer"
     shutil.copytree(uninterrupted, folder)
