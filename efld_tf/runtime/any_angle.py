@@ -188,12 +188,12 @@ class AnyAngleDetector:
             if max(look.score for look in looks) < SURE_TWO:
                 looks += [self._look(image, detection, turn * math.pi / 2) for turn in (-1, 1)]
         best = max(looks, key=lambda look: look.score)
+        if best.score < LEAST_NEAR:
+            return []
         # The full-range model finds faces that the other cannot see, if they are upright.
         if found.turn == 0 and found.upright and best.score < max(SURE_TWO, detection.score) \
                 and best.score - looks[0].score < CLEARLY:
             return [_Face(detection, True)]
-        if best.score < LEAST_NEAR:
-            return []
         near = best.detection(max(best.score, detection.score))
         return [_Face(near, best.score >= SURE_TWO or abs(near.angle) <= UPRIGHT)]
 

@@ -16,6 +16,7 @@ from efld_tf.arrays import Boxes, Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule
+from efld_tf.runtime.agreement import agreement
 from efld_tf.runtime.any_angle import AnyAngleDetector
 from efld_tf.runtime.detector import Detection
 from efld_tf.runtime.faces import Face, Faces, extent
@@ -37,8 +38,8 @@ SAME_POINTS_IOU = 0.5
 # Points of a face confirm that it is where the model was told to look: the crop around them is not
 # further away than this share of the side, nor larger or smaller by this factor.
 FARTHEST, LARGEST_CHANGE = 0.4, 1.8
-# Nor is a face upright where the points lean otherwise than the detector's eyes, by more radians.
-FARTHEST_TURN = math.radians(60)
+# The most that a face's confidence can be if the detector sees its eyes, nose and mouth elsewhere.
+ELSEWHERE = 0.2
 # A further look tells nothing new if its crop differs by less, in sides and in radians: with this
 # number two looks are enough for most faces, and the error is that of three.
 STILL = 0.02
@@ -203,10 +204,10 @@ class FaceLandmarker:
             for i, *look in zip(moved, *looks, strict=True):
                 crops[i] = around[i]
                 points[i], confidence[i], around[i] = look
+        schema = schemas.get(self.schema)
         for i, detection in enumerate(detections):
-            turn = math.remainder(crops[i].angle - detection.angle, 2 * math.pi)
-            if abs(turn) > FARTHEST_TURN:
-                confidence[i] = 0
+            agreed = agreement(points[i], schema, detection)
+            confidence[i] *= ELSEWHERE + (1 - ELSEWHERE) * agreed
         faces = [Face(p, self.schema, d.box, d.score, float(c))
                  for p, d, c in zip(points, detections, confidence, strict=True)]
         kept = distinct([face for face in faces if face.confidence >= self.min_confidence])

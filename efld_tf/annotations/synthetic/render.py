@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -42,7 +42,9 @@ class SyntheticFace:
     attributes: dict[str, float]
 
 
-def render_face(seed: int, index: int, size: int = 256) -> SyntheticFace:
+def render_face(
+    seed: int, index: int, size: int = 256, yaw: float | None = None
+) -> SyntheticFace:
     """Renders face number `index` of the data set `seed`; the same arguments give the same bytes.
 
     The tight box of the 68 points takes 45 to 65 % of the image's side, a little off its centre.
@@ -51,16 +53,23 @@ def render_face(seed: int, index: int, size: int = 256) -> SyntheticFace:
       seed: the data set, not negative.
       index: the face in it, not negative.
       size: side of the image in pixels, 32 to 1024.
+      yaw: the turn of the head in degrees, as in `attributes`, -90 to 90; random if None, and then
+        rarely above 50. Beyond that the points of the far side are hidden.
 
     Raises:
       EfldError: an argument is out of its range.
     """
+    if yaw is not None and not -90 <= yaw <= 90:
+        raise EfldError(f"synthetic faces: yaw must be -90 to 90, got {yaw}")
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise EfldError(f"synthetic faces: size must be {MIN_SIZE} to {MAX_SIZE}, got {size}")
     if seed < 0 or index < 0:
         raise EfldError(f"synthetic faces: seed and index must not be negative: {seed}, {index}")
     rng = np.random.default_rng([seed, index])
-    return compose(sample_parameters(rng), rng, size)
+    face = sample_parameters(rng)
+    if yaw is not None:
+        face = replace(face, pose=replace(face.pose, yaw=yaw))
+    return compose(face, rng, size)
 
 
 def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> SyntheticFace:
