@@ -34,7 +34,6 @@ from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor
 from efld_tf.runtime.stream import run
-from efld_tf.runtime.tracker import FaceTracker
 from efld_tf.runtime.video import Frame, VideoReader, VideoWriter
 
 OUTPUT = Path(__file__).parent / "tracking"
@@ -73,8 +72,7 @@ def film(count: int) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
 
 def toolkit() -> Callable[[np.ndarray, float], list[np.ndarray]]:
     """Follows faces by the shipped model."""
-    detector = open_detector(min_face=math.inf)
-    tracker = FaceTracker(FaceLandmarker(LandmarkPredictor(assets.INT8_MODEL), detector))
+    tracker = FaceLandmarker(LandmarkPredictor(assets.INT8_MODEL), open_detector()).track()
     return lambda image, seconds: [face.points for face in tracker.update(image, seconds)]
 
 

@@ -91,6 +91,12 @@ class Crop:
         x, y = self.from_unit(np.array([inner.center_x, inner.center_y]))
         return Crop(float(x), float(y), self.side * inner.side, self.angle + inner.angle)
 
+    def around(self, inner: Crop) -> Crop:
+        """The crop in whose unit square this one is `inner`: what `within` was called on."""
+        turned = Crop(0.0, 0.0, self.side / inner.side, self.angle - inner.angle)
+        x, y = turned.from_unit(np.array([inner.center_x, inner.center_y]))
+        return replace(turned, center_x=self.center_x - float(x), center_y=self.center_y - float(y))
+
     def affine(self, size: int) -> Floats:
         """The affine [2, 3] from image pixels to the pixels of the crop resized to `size`."""
         linear = self.axes * (size / self.side**2)

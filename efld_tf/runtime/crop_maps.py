@@ -40,6 +40,11 @@ class BoxMap:
     offset_x: float
     offset_y: float
 
+    @property
+    def in_box(self) -> Crop:
+        """The reference crop in the unit square of the box."""
+        return Crop(0.5 + self.offset_x, 0.5 + self.offset_y, self.scale)
+
 
 @dataclass(frozen=True)
 class CropMaps:
@@ -71,12 +76,16 @@ def from_detection(box: Floats, keypoints: Floats, detector: str) -> Crop:
       keypoints: [K, 2] in pixels; the right eye is first and the left one second.
       detector: `short` or `full`.
     """
-    fitted = maps().detectors[detector]
     longest = float(max(box[2] - box[0], box[3] - box[1]))
     (right_x, right_y), (left_x, left_y) = keypoints[:2]
     angle = math.atan2(left_y - right_y, left_x - right_x)
     upright = Crop(float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2, longest, angle)
-    return upright.within(Crop(0.5 + fitted.offset_x, 0.5 + fitted.offset_y, fitted.scale))
+    return upright.within(maps().detectors[detector].in_box)
+
+
+def square_of(reference: Crop, detector: str) -> Crop:
+    """The square that a detector's box of a face is, turned as the face's reference crop is."""
+    return reference.around(maps().detectors[detector].in_box)
 
 
 class CropAround:

@@ -7,6 +7,7 @@ search parts of the photo, and the photo turned.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ SAME_FACE_IOU = 0.3
 # The longest side: OpenCV cannot warp larger images. Larger panoramas are subsampled.
 MOST_PIXELS = 32766
 # Tiles overlap by this share of their side, so that a face up to that size is whole in one of them.
-TILE_OVERLAP = 0.4
+# In videos larger ones do no harm: they are found in the whole frame, too.
+TILE_OVERLAP, VIDEO_OVERLAP = 0.4, 0.2
 # The smallest face in pixels and as a share of the photo's side. Smaller ones tell a landmark model
 # of 128 pixels little, and looking for them costs time and brings false alarms.
 MIN_FACE, MIN_FACE_SHARE = 40.0, 1 / 50
@@ -105,11 +107,24 @@ class FaceDetector:
         self._architecture = self.model.architecture
         self.min_score = self._architecture.min_score if min_score is None else min_score
         self.min_face = min_face
+        self._calls: Iterator[int] | None = None  # of a detector that looks at squares in turn
 
     def without_tiles(self) -> FaceDetector:
         """A detector with the same model that looks at whole photos only."""
         detector = copy.copy(self)
-        detector.min_face = math.inf
+        detector.min_face, detector._calls = math.inf, None
+        return detector
+
+    def for_video(self) -> FaceDetector:
+        """A copy that searches no tiles, which take long, unless a `min_face` was asked for.
+
+        Where tiles would be searched, it looks in turn at squares of the frame that are as large as
+        its shorter side: at one in a call, two of them in 16:9.
+        """
+        detector = copy.copy(self)
+        if self.min_face is None:
+            detector.min_face = math.inf
+            detector._calls = itertools.count() if self._architecture.tiled else None
         return detector
 
     def detect(self, image: Image, quarter_turns: int = 0) -> list[Detection]:
@@ -138,6 +153,11 @@ class FaceDetector:
         """
         width, height = view.width, view.height
         longest = max(height, width)
+        if self._calls is not None:
+            square = min(height, width)
+            places = [*_tiles(width, height, square, VIDEO_OVERLAP)]
+            rows = self._in_tile(view, places[next(self._calls) % len(places)], square)
+            return weighted_suppression(rows, SAME_FACE_IOU)
         whole = (width - longest) / 2, (height - longest) / 2, float(longest)
         rows = weighted_suppression(self._look(view, *whole), SAME_FACE_IOU)
         if smallest is None:
@@ -147,12 +167,15 @@ class FaceDetector:
         side = longest / 2
         while side * 2 * self._architecture.smallest > smallest:
             parts = [rows]
-            for tile in _tiles(width, height, side):
-                found = self._look(view, *tile, side)
-                parts.append(found[_inside(found, tile, side, width, height)])
+            parts += [self._in_tile(view, tile, side) for tile in _tiles(width, height, side)]
             rows = weighted_suppression(np.concatenate(parts), SAME_FACE_IOU)
             side /= 2
         return rows
+
+    def _in_tile(self, view: _View, tile: tuple[float, float], side: float) -> Floats:
+        """What a look at a tile finds as a whole."""
+        found = self._look(view, *tile, side)
+        return found[_inside(found, tile, side, view.width, view.height)]
 
     def _look(self, view: _View, left: float, top: float, side: float) -> Floats:
         """Raw detections [D, 17] in a square of the image: score, box, keypoints, in pixels."""
@@ -199,13 +222,15 @@ class _View:
         return Detection(box, places[2:], float(row[0]), detector)
 
 
-def _tiles(width: int, height: int, side: float) -> Iterator[tuple[float, float]]:
-    """Left and top of squares that cover an image and overlap by `TILE_OVERLAP` at least."""
+def _tiles(
+    width: int, height: int, side: float, overlap: float = TILE_OVERLAP
+) -> Iterator[tuple[float, float]]:
+    """Left and top of squares that cover an image and overlap by so much of their side at least."""
 
     def starts(length: int) -> Floats:
         if length <= side:
             return np.array([(length - side) / 2])
-        count = int(np.ceil((length - side) / (side * (1 - TILE_OVERLAP)))) + 1
+        count = int(np.ceil((length - side) / (side * (1 - overlap)))) + 1
         return np.linspace(0, length - side, count)
 
     for top in starts(height):

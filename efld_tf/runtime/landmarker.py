@@ -18,7 +18,7 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule
 from efld_tf.runtime.agreement import agreement
 from efld_tf.runtime.any_angle import AnyAngleDetector
-from efld_tf.runtime.detector import Detection
+from efld_tf.runtime.detector import SAME_FACE_IOU, Detection
 from efld_tf.runtime.faces import Face, Faces, extent
 from efld_tf.runtime.model_crops import ModelCrops
 from efld_tf.runtime.overlap import iou
@@ -188,6 +188,19 @@ class FaceLandmarker:
         if self.detector is None:
             raise EfldError("boxes: expected, for there is no detector")
         return self._looked_at(image, self.detector.detect(image))
+
+    def newcomers(self, image: Image, crops: Sequence[Crop]) -> list[Face]:
+        """The faces that `find` gives, without those in crops of the model; errors are as there."""
+        check_image(image)
+        if self.detector is None:
+            raise EfldError("boxes: expected, for there is no detector")
+        known = [self._crops.as_detection(crop, "short") for crop in crops]
+        if isinstance(self.detector, AnyAngleDetector):
+            return self.landmarks(image, self.detector.detect(image, known))
+        boxes = np.array([face.box for face in known]).reshape(-1, 4)
+        return self.landmarks(image, [
+            found for found in self.detector.detect(image)
+            if not (iou(found.box, boxes) > SAME_FACE_IOU).any()])
 
     def landmarks(self, image: Image, detections: Sequence[Detection]) -> list[Face]:
         """The faces of an image [H, W, 3] among a detector's boxes, without those that are none."""

@@ -103,6 +103,18 @@ class ModelCrops:
                 return replace(crop, center_x=crop.center_x + x, center_y=crop.center_y + y)
         return crop
 
+    def as_detection(self, crop: Crop, detector: str) -> Detection:
+        """What a detector would find in a crop of the model; errors are as in `check_detector`."""
+        self.check_detector()
+        assert self.shown is not None
+        reference = crop.around(self.shown)
+        square = crop_maps.square_of(reference, detector)
+        middle, half = np.array([square.center_x, square.center_y]), square.side / 2
+        right_eye, left_eye, *mouth = reference.from_unit(REFERENCE_ANCHORS)
+        places = {"right_eye": right_eye, "left_eye": left_eye, "mouth": np.mean(mouth, axis=0)}
+        keypoints = np.array([places.get(name, middle) for name in KEYPOINTS])
+        return Detection(np.concatenate([middle - half, middle + half]), keypoints, 1.0, detector)
+
     def around(self, points: Floats) -> Crop:
         """The crop around landmarks [N, 2] in pixels, turned so that they are upright.
 

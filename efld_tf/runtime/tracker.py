@@ -27,7 +27,8 @@ class TrackerOptions:
 
     Attributes:
       detect_seconds: how often new faces are looked for while some are followed; the detector
-        also runs as soon as a face is lost.
+        also runs as soon as a face is lost. A newcomer is mostly found at the first or second time
+        (benchmarks/tracking.py).
       search_seconds: how often faces are looked for while there is none; 0 for every frame.
       min_confidence: a face with a lower confidence counts as lost; 0 to 1.
       remember_seconds: how long a lost face keeps its number, which it gets back if it is found
@@ -35,7 +36,7 @@ class TrackerOptions:
       smooth: whether the points are filtered (`OneEuroFilter`).
     """
 
-    detect_seconds: float = 0.5
+    detect_seconds: float = 0.15
     search_seconds: float = 0.1
     min_confidence: float = 0.5
     remember_seconds: float = 1.0
@@ -155,9 +156,11 @@ class FaceTracker:
         self._detected = self._seconds
         horizon = self._seconds - self._options.remember_seconds
         self._lost = [track for track in self._lost if track.seen >= horizon]
-        faces = self._landmarker.find(image)
-        if not self._landmarker.has_confidence:
+        if self._landmarker.has_confidence:
+            faces = self._landmarker.newcomers(image, [track.crop for track in self._tracks])
+        else:
             # Nobody but the detector can tell that a face is gone.
+            faces = self._landmarker.find(image)
             gone = [track for track in self._tracks if overlapped(track.face, faces) is None]
             self._lost += gone
             self._tracks = [track for track in self._tracks if track not in gone]
