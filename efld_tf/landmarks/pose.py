@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from efld_tf.arrays import Floats
@@ -14,6 +16,24 @@ MEAN_FACE = np.array([
     [-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [-0.414, -1.07, 0.106], [0.414, -1.07, 0.106],
     [0.0, -0.535, 0.659],
 ])  # fmt: skip
+
+
+def lean(points: Floats, schema: LandmarkSchema) -> float | None:
+    """The degrees by which a face leans, clockwise as seen, -180 to 180: 0 is upright.
+
+    It is the direction from the right eye and corner of the mouth to the left ones, as far as the
+    schema has them.
+
+    Args:
+      points: [N, 2], y down.
+
+    Returns:
+      None if the schema has neither, or if a needed point is missing.
+    """
+    right_eye, left_eye, mouth_right, mouth_left = schema.anchor_points(points.astype(np.float64))
+    ways = [left_eye - right_eye, mouth_left - mouth_right]
+    x, y = sum(way for way in ways if np.isfinite(way).all()) + np.zeros(2)
+    return math.degrees(math.atan2(y, x)) if x or y else None
 
 
 def estimate(points: Floats, schema: LandmarkSchema) -> Floats | None:

@@ -168,7 +168,7 @@ class AnyAngleDetector:
         self, image: Image, found: Sequence[_Found], faces: Sequence[_Face]
     ) -> list[_Face]:
         """Faces, and others that were found, as they lean, largest score first."""
-        known = [face.detection for face in faces if face.score >= SURE_TWO]
+        known = [face.detection for face in faces if face.score >= SURE_NEAR]
         settled = [*faces]
         for one in sorted(found, key=lambda one: -one.detection.score):
             if _apart(one.detection, known):
@@ -190,8 +190,12 @@ class AnyAngleDetector:
         looks = [self._look(image, detection, 0)]
         if looks[0].score < SURE_NEAR or not looks[0].upright:
             looks.append(self._look(image, detection, math.pi))
-            if max(look.score for look in looks) < SURE_TWO:
+            if max(look.score for look in looks) < SURE_NEAR:
                 looks += [self._look(image, detection, turn * math.pi / 2) for turn in (-1, 1)]
+                # Its place may have been rough, too.
+                best = max(looks, key=lambda look: look.score)
+                if best.score >= LEAST_NEAR:
+                    looks += [self._look(image, best.detection(0), turn) for turn in (0, math.pi)]
         best = max(looks, key=lambda look: look.score)
         if best.score < LEAST_NEAR:
             return []

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations.writing.annotated import CONFIDENCE, SCORE, AnnotatedFace
+from efld_tf.annotations.writing.annotated import ANGLE, CONFIDENCE, SCORE, AnnotatedFace
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import pose, schemas
 from efld_tf.landmarks.geometry import squared, tight_box
 from efld_tf.runs import path_of
 
@@ -44,6 +44,14 @@ class Face:
     track: int | None = None
 
     @property
+    def angle(self) -> float | None:
+        """The degrees by which the face leans, clockwise as seen, -180 to 180: 0 is upright.
+
+        None if the schema has neither eyes nor mouth.
+        """
+        return pose.lean(np.asarray(self.points), schemas.get(self.schema))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the points, in their order."""
         return schemas.get(self.schema).names
@@ -55,14 +63,15 @@ class Face:
 
         Args:
           image: the name of the photo or video.
-          extra_attributes: further attributes, added to the score and the confidence.
+          extra_attributes: further attributes, added to the score, the confidence and the angle.
         """
+        angle = {} if self.angle is None else {ANGLE: round(self.angle, 1)}
         return AnnotatedFace(
             points=np.asarray(self.points),
             box=self.box,
             identity=image if self.track is None else f"{image} {self.track}",
             attributes={SCORE: round(self.score, 4), CONFIDENCE: round(self.confidence, 4),
-                        **(extra_attributes or {})},
+                        **angle, **(extra_attributes or {})},
             track=self.track,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,21 @@ def test_what_is_missing_gives_no_pose() -> None:
     points[1, 30] = np.nan
     found = pose.estimate(points, schemas.get("ibug68"))
     assert np.isnan(found).any(axis=1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 179, -135])
+@pytest.mark.parametrize("names", [None, ("right_eye", "left_eye"), ("mouth_right", "mouth_left")])
+def test_the_lean_of_a_face(degrees: float, names: tuple[str, ...] | None) -> None:
+    """By eyes and mouth, or by those that the schema has."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    upright = np.array([[-1.0, 0], [1, 0], [0, 1], [-0.8, 2], [0.8, 2]])
+    points = upright @ np.array([[cosine, sine], [-sine, cosine]])
+    schema = schemas.get("mtfl5")
+    if names:
+        schema = replace(schema, anchors={name: schema.anchors[name] for name in names})
+    assert pose.lean(points, schema) == pytest.approx(degrees)
+    assert pose.lean(np.full((5, 2), np.nan), schema) is None
+    assert pose.lean(points, replace(schema, anchors={})) is None
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -15,7 +15,7 @@ from efld_tf.annotations.record import LICENSE, FaceRecord
 _BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 
 # The attributes of `efld-predict`'s faces, which are columns of a table.
-SCORE, CONFIDENCE = "score", "confidence"
+SCORE, CONFIDENCE, ANGLE = "score", "confidence", "angle"
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ import numpy as np
 
 from efld_tf import files
 from efld_tf.annotations.writing.annotated import (
+    ANGLE,
     CONFIDENCE,
     SCORE,
     AnnotatedFace,
@@ -26,7 +27,8 @@ from efld_tf.landmarks import schemas
 # The columns of `csv_line` before the points.
 COLUMNS = ("image", "frame", "upright", "seconds", "face", "track", SCORE, CONFIDENCE,
            "box_x0", "box_y0", "box_x1", "box_y1")
-# Behind them: the size of the photo, by which a reader knows whether it was resized since.
+# Behind them: the size of the photo, by which a reader knows whether it was resized since, and how
+# the face leans.
 SIZE = ("image_width", "image_height")
 IDENTITY = "identity"
 # The keys of `json_line` that photos and videos have in common.
@@ -78,7 +80,7 @@ def _rounded(values: np.ndarray) -> list[float]:
 def csv_header(schema: str, identity: bool = False) -> str:
     """The columns of `csv_line`."""
     points = [f"{name}_{axis}" for name in schemas.get(schema).names for axis in "xy"]
-    return _cells([*COLUMNS, *SIZE, *([IDENTITY] if identity else []), *points])
+    return _cells([*COLUMNS, *SIZE, ANGLE, *([IDENTITY] if identity else []), *points])
 
 
 def csv_line(
@@ -95,7 +97,7 @@ def csv_line(
     return _cells([
         image.name, image.frame, int(image.frame is None and image.upright), seconds, number,
         face.track, _share(face, SCORE), _share(face, CONFIDENCE), *box,
-        *(image.size or ("", "")),
+        *(image.size or ("", "")), face.attributes.get(ANGLE, ""),
         *([face.identity or image.name] if identity else []),
         *("" if np.isnan(v) else f"{v:.3f}" for v in face.points.ravel()),
     ])  # fmt: skip
