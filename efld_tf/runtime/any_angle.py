@@ -19,24 +19,27 @@ import numpy as np
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import DataError
 from efld_tf.landmarks.geometry import Crop, extract_crop
-from efld_tf.runtime.blazeface import MODELS
+from efld_tf.runtime.blazeface import KEYPOINTS, MODELS
 from efld_tf.runtime.detector import SAME_FACE_IOU, Detection, FaceDetector
 from efld_tf.runtime.overlap import iou
 
 DETECTORS = ("both", *MODELS)
 
-# Up to this lean the short-range model sees a face as it is (98% of them), and from this score on
-# in the whole photo it is never wrong about that: none of 240 faces at 24 angles was.
-UPRIGHT, SURE = math.radians(60), 0.9
+# Up to this lean the short-range model sees a face as it is (98% of them). From this score on it is
+# never wrong about that, and from the second on of large faces, in the photo's longest side: none
+# of 120 faces at 24 angles was.
+UPRIGHT, SURE, SURE_LARGE, LARGE = math.radians(60), 0.9, 0.88, 0.25
 # A face seen from near by fills this share of the square, and its middle is near to that of the
 # square, in its side. From this score on it is upright: 1 of 500 others has it, and 8 of 10 upright
 # ones.
 SHARE, NEAR, SURE_NEAR = 0.5, 0.25, 0.86
 # Below this score, a look from near by says nothing; below the second, the face may lie on its side
 # in a look and in the opposite one.
-LEAST_NEAR, SURE_TWO, CLEARLY = 0.5, 0.8, 0.15
-# A face that is less sure than `SURE_TWO` is a part of another one in whose box it lies so far.
+LEAST_NEAR, SURE_TURNED, CLEARLY = 0.5, 0.8, 0.15
+# A face that is less sure than `SURE_TURNED` is a part of another one in whose box it lies so far.
 MOST_INSIDE = 0.7
+# A face that the short-range model sees in the whole photo alone has at least this score.
+SURE_BORDER = 0.7
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class AnyAngleDetector:
         """
         faces = [_Face(face, True) for face in known]
         faces = self._settled(image, self._found(image, 0), faces)
-        if not faces or faces[0].score < SURE_NEAR or any(face.leans for face in faces):
+        if not faces or faces[0].score < SURE_LARGE or any(face.leans for face in faces):
             flipped = self._short.without_tiles().detect(image, 2)
             faces = self._settled(image, [_Found(d, 2) for d in flipped], faces)
         if not faces:
@@ -161,8 +164,11 @@ class AnyAngleDetector:
 
     def _found(self, image: Image, turn: int, tiles: bool = True) -> list[_Found]:
         """What all models find in an image that is turned by so many quarters."""
-        finders = self._finders if tiles else [f.without_tiles() for f in self._finders]
-        return [_Found(d, turn) for finder in finders for d in finder.detect(image, turn)]
+        found: list[Detection] = []
+        for finder in self._finders if tiles else [f.without_tiles() for f in self._finders]:
+            # Where the short-range model sees large faces well, the other need not.
+            found += finder.detect(image, turn, any(d.score >= SURE_LARGE for d in found))
+        return [_Found(d, turn) for d in found]
 
     def _settled(
         self, image: Image, found: Sequence[_Found], faces: Sequence[_Face]
@@ -178,45 +184,56 @@ class AnyAngleDetector:
         for face in sorted(settled, key=lambda face: -face.score):
             others = [other.detection for other in distinct]
             if _apart(face.detection, others) \
-                    and (face.score >= SURE_TWO or not _inside(face.detection, others)):
+                    and (face.score >= SURE_TURNED or not _inside(face.detection, others)):
                 distinct.append(face)
         return distinct
 
     def _settle(self, image: Image, found: _Found) -> list[_Face]:
         """A face as it leans, if there is one."""
         detection = found.detection
-        if found.upright and detection.detector == "short" and detection.score >= SURE:
+        large = np.ptp(detection.box[::2]) >= LARGE * max(image.shape[:2])
+        sure = SURE_LARGE if large else SURE
+        if found.upright and detection.detector == "short" and detection.score >= sure:
             return [_Face(detection, True)]
-        looks = [self._look(image, detection, 0)]
-        if looks[0].score < SURE_NEAR or not looks[0].upright:
-            looks.append(self._look(image, detection, math.pi))
-            if max(look.score for look in looks) < SURE_NEAR:
-                looks += [self._look(image, detection, turn * math.pi / 2) for turn in (-1, 1)]
-                # Its place may have been rough, too.
-                best = max(looks, key=lambda look: look.score)
-                if best.score >= LEAST_NEAR:
-                    looks += [self._look(image, best.detection(0), turn) for turn in (0, math.pi)]
+        looks = self._looks(image, detection)
         best = max(looks, key=lambda look: look.score)
+        if LEAST_NEAR <= best.score < SURE_NEAR:  # the place may have been rough, too
+            looks += self._looks(image, best.detection(0))
+            best = max(looks, key=lambda look: look.score)
+        upright = found.turn == 0 and found.upright
         if best.score < LEAST_NEAR:
-            return []
-        # The full-range model finds faces that the other cannot see, if they are upright.
-        if found.turn == 0 and found.upright and best.score < max(SURE_TWO, detection.score) \
+            # Those that reach to the borders of the photo are not seen from near by.
+            kept = upright and detection.detector == "short" and detection.score >= SURE_BORDER
+            return [_Face(detection, True)] * kept
+        # The full-range model finds faces that the other hardly sees, if they are upright.
+        if upright and best.score < max(SURE_TURNED, detection.score) \
                 and best.score - looks[0].score < CLEARLY:
             return [_Face(detection, True)]
         near = best.detection(max(best.score, detection.score))
-        return [_Face(near, best.score >= SURE_TWO or abs(near.angle) <= UPRIGHT)]
+        return [_Face(near, best.score >= SURE_TURNED or abs(near.angle) <= UPRIGHT)]
 
-    def _look(self, image: Image, detection: Detection, turn: float) -> _Look:
-        """The best face in the middle of a square around another, turned by an angle."""
+    def _looks(self, image: Image, detection: Detection) -> list[_Look]:
+        """Looks at a face from near by, turned by none to three quarters, by one run of the model.
+
+        It sees all four in a square of two rows.
+        """
         low, high = detection.box[:2], detection.box[2:]
-        x, y = (low + high) / 2
-        crop = Crop(float(x), float(y), float((high - low).max()) / SHARE, detection.angle + turn)
-        model = self._short.model
-        rows = model.look(extract_crop(image, crop, model.architecture.input_size), LEAST_NEAR)
-        middles = (rows[:, 1:3] + rows[:, 3:5]) / 2
-        rows = rows[np.linalg.norm(middles - 0.5, axis=1) < NEAR]
-        best = rows[rows[:, 0].argmax()] if len(rows) else np.zeros(17)
-        return _Look(crop, best)
+        (x, y), side = (low + high) / 2, float((high - low).max()) / SHARE
+        crops = [Crop(float(x), float(y), side, detection.angle + turn * math.pi / 2)
+                 for turn in range(4)]
+        size = self._short.model.architecture.input_size // 2
+        cells = [extract_crop(image, crop, size) for crop in crops]
+        rows = self._short.model.look(
+            np.vstack([np.hstack(cells[:2]), np.hstack(cells[2:])]), LEAST_NEAR)
+        looks = []
+        for crop, corner in zip(crops, ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
+            own = rows.copy()
+            own[:, 1:] = 2 * rows[:, 1:] - np.tile(corner, 2 + len(KEYPOINTS))
+            middles = (own[:, 1:3] + own[:, 3:5]) / 2
+            own = own[np.linalg.norm(middles - 0.5, axis=1) < NEAR]
+            best = own[own[:, 0].argmax()] if len(own) else np.zeros(rows.shape[1])
+            looks.append(_Look(crop, best))
+        return looks
 
 
 def _apart(detection: Detection, others: Sequence[Detection]) -> bool:

@@ -127,13 +127,18 @@ class FaceDetector:
             detector._calls = itertools.count() if self._architecture.tiled else None
         return detector
 
-    def detect(self, image: Image, quarter_turns: int = 0) -> list[Detection]:
+    def detect(
+        self, image: Image, quarter_turns: int = 0, tiles_alone: bool = False
+    ) -> list[Detection]:
         """The faces of an image, largest score first.
 
         Args:
           image: [H, W, 3] uint8 RGB.
           quarter_turns: how the image is turned before the model sees it, counterclockwise: faces
             that lean clockwise by as many right angles are upright then.
+          tiles_alone: whether to spare the look at the whole image where tiles are searched. It is
+            the only one that sees faces of more than 0.4 of the side of the largest tiles, which is
+            half of the image's.
 
         Raises:
           EfldError: the image has another form.
@@ -143,9 +148,10 @@ class FaceDetector:
         small = image if block == 1 else np.ascontiguousarray(image[::block, ::block])
         smallest = None if self.min_face is None else self.min_face / block
         view = _View(small, quarter_turns % 4)
-        return [view.detection(row, self.name, block) for row in self._detect(view, smallest)]
+        rows = self._detect(view, smallest, tiles_alone)
+        return [view.detection(row, self.name, block) for row in rows]
 
-    def _detect(self, view: _View, smallest: float | None) -> Floats:
+    def _detect(self, view: _View, smallest: float | None, tiles_alone: bool) -> Floats:
         """The faces [F, 17] of an image that is not too large: score, box and keypoints.
 
         Args:
@@ -158,11 +164,13 @@ class FaceDetector:
             places = [*_tiles(width, height, square, VIDEO_OVERLAP)]
             rows = self._in_tile(view, places[next(self._calls) % len(places)], square)
             return weighted_suppression(rows, SAME_FACE_IOU)
-        whole = (width - longest) / 2, (height - longest) / 2, float(longest)
-        rows = weighted_suppression(self._look(view, *whole), SAME_FACE_IOU)
         if smallest is None:
             smallest = max(MIN_FACE, longest * MIN_FACE_SHARE) if self._architecture.tiled \
                 else longest * self._architecture.smallest
+        rows = np.zeros((0, 5 + 2 * len(KEYPOINTS)))
+        if not tiles_alone or longest * self._architecture.smallest <= smallest:
+            whole = (width - longest) / 2, (height - longest) / 2, float(longest)
+            rows = weighted_suppression(self._look(view, *whole), SAME_FACE_IOU)
         # Each level halves the squares that are looked at.
         side = longest / 2
         while side * 2 * self._architecture.smallest > smallest:
