@@ -1,12 +1,15 @@
-"""Pastes faces into larger scenes, so that a detector has to find them."""
+"""Pastes faces into larger scenes, and turns photos, so that a detector has to find them."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from efld_tf.landmarks.geometry import apply_affine
 
 # Share of the scene's shorter side that the face's longest side takes, at random.
 FACE_SHARES = (0.15, 0.6)
@@ -60,3 +63,53 @@ def paste(image: np.ndarray, points: np.ndarray, key: str, seed: int = 0) -> Sce
     cv2.warpAffine(small, matrix, SIZE, dst=canvas, flags=cv2.INTER_LINEAR,
                    borderMode=cv2.BORDER_TRANSPARENT)
     return Scene(canvas, factor, origin)
+
+
+def turned(image: np.ndarray, points: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """A photo turned clockwise, whole, with black corners.
+
+    Args:
+      image: [H, W, 3] uint8 RGB.
+      points: [N, 2] in pixels of the image.
+
+    Returns:
+      The photo [H', W', 3], and the points in it.
+    """
+    height, width = image.shape[:2]
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    size = (math.ceil(abs(width * cosine) + abs(height * sine)),
+            math.ceil(abs(width * sine) + abs(height * cosine)))
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    shift = (np.array(size) - 1) / 2 - linear @ (np.array([width, height]) - 1) / 2
+    matrix = np.column_stack([linear, shift])
+    whole = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
+    return whole, apply_affine(matrix, points)
+
+
+def place(
+    canvas: np.ndarray, image: np.ndarray, points: np.ndarray, size: float, middle: np.ndarray
+) -> np.ndarray:
+    """Draws a photo onto a canvas, so that the tight box of a face's points has a size and place.
+
+    Args:
+      canvas: [H, W, 3] uint8 RGB, which is drawn on.
+      image: [h, w, 3] uint8 RGB.
+      points: [N, 2] of the face in pixels of the image.
+      size: the longest side of the box on the canvas in pixels.
+      middle: [2] its middle there.
+
+    Returns:
+      The points on the canvas.
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    factor = size / float((high - low).max())
+    block = max(1, int(1 / factor))  # pixels are averaged before they are left out
+    small = cv2.resize(image, None, fx=1 / block, fy=1 / block, interpolation=cv2.INTER_AREA) \
+        if block > 1 else image
+    own = factor * np.array(image.shape[1::-1]) / small.shape[1::-1]
+    shift = middle - factor * (low + high) / 2
+    matrix = np.array([[own[0], 0, shift[0] + (own[0] - factor) / 2],
+                       [0, own[1], shift[1] + (own[1] - factor) / 2]])
+    cv2.warpAffine(small, matrix, canvas.shape[1::-1], dst=canvas, flags=cv2.INTER_LINEAR,
+                   borderMode=cv2.BORDER_TRANSPARENT)
+    return points * factor + shift

@@ -33,6 +33,7 @@ UPRIGHT, SURE, SURE_LARGE, LARGE = math.radians(60), 0.9, 0.88, 0.25
 # square, in its side. From this score on it is upright: 1 of 500 others has it, and 8 of 10 upright
 # ones.
 SHARE, NEAR, SURE_NEAR = 0.5, 0.25, 0.86
+CELLS = 4  # squares that the model sees at once
 # Below this score, a look from near by says nothing; below the second, the face may lie on its side
 # in a look and in the opposite one.
 LEAST_NEAR, SURE_TURNED, CLEARLY = 0.5, 0.8, 0.15
@@ -40,6 +41,9 @@ LEAST_NEAR, SURE_TURNED, CLEARLY = 0.5, 0.8, 0.15
 MOST_INSIDE = 0.7
 # A face that the short-range model sees in the whole photo alone has at least this score.
 SURE_BORDER = 0.7
+# A detection below the least score, but not below this share of it, is a face if it is a sure and
+# an upright one from near by.
+DOUBTFUL = 0.5
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,10 @@ class AnyAngleDetector:
         else:
             self._finders = [FaceDetector(
                 name, threads=threads, min_score=min_score, min_face=min_face)]
+        for finder in self._finders:
+            finder.doubtful_score = DOUBTFUL * finder.min_score
+        self._min_scores = {finder.name: finder.min_score
+                            for finder in (self._short, *self._finders)}
 
     def for_video(self) -> AnyAngleDetector:
         """A copy that is quicker; see `FaceDetector.for_video`."""
@@ -175,11 +183,16 @@ class AnyAngleDetector:
     ) -> list[_Face]:
         """Faces, and others that were found, as they lean, largest score first."""
         known = [face.detection for face in faces if face.score >= SURE_NEAR]
-        settled = [*faces]
+        settled, doubtful = [*faces], []
         for one in sorted(found, key=lambda one: -one.detection.score):
-            if _apart(one.detection, known):
-                known.append(one.detection)
+            if not _apart(one.detection, known):
+                continue
+            known.append(one.detection)
+            if one.detection.score >= self._min_scores[one.detection.detector]:
                 settled += self._settle(image, one)
+            elif one.turn == 0:
+                doubtful.append(one.detection)
+        settled += self._confirmed(image, doubtful)
         distinct: list[_Face] = []
         for face in sorted(settled, key=lambda face: -face.score):
             others = [other.detection for other in distinct]
@@ -212,21 +225,33 @@ class AnyAngleDetector:
         near = best.detection(max(best.score, detection.score))
         return [_Face(near, best.score >= SURE_TURNED or abs(near.angle) <= UPRIGHT)]
 
-    def _looks(self, image: Image, detection: Detection) -> list[_Look]:
-        """Looks at a face from near by, turned by none to three quarters, by one run of the model.
+    def _confirmed(self, image: Image, doubtful: Sequence[Detection]) -> list[_Face]:
+        """Those of doubtful detections that are upright faces from near by."""
+        faces = []
+        for start in range(0, len(doubtful), CELLS):
+            crops = [_around(one) for one in doubtful[start : start + CELLS]]
+            for look in self._looks_in(image, crops):
+                if look.score >= SURE_TURNED:
+                    turned = self._looks(image, look.detection(look.score))
+                    best = max(turned, key=lambda look: look.score)
+                    if best is turned[0] and best.score >= SURE_TURNED:
+                        faces.append(_Face(best.detection(best.score), True))
+        return faces
 
-        It sees all four in a square of two rows.
-        """
-        low, high = detection.box[:2], detection.box[2:]
-        (x, y), side = (low + high) / 2, float((high - low).max()) / SHARE
-        crops = [Crop(float(x), float(y), side, detection.angle + turn * math.pi / 2)
-                 for turn in range(4)]
+    def _looks(self, image: Image, detection: Detection) -> list[_Look]:
+        """Looks at a face from near by, turned by none to three quarters."""
+        return self._looks_in(
+            image, [_around(detection, turn * math.pi / 2) for turn in range(CELLS)])
+
+    def _looks_in(self, image: Image, crops: Sequence[Crop]) -> list[_Look]:
+        """Looks at up to four squares by one run of the model, which sees them in two rows."""
         size = self._short.model.architecture.input_size // 2
         cells = [extract_crop(image, crop, size) for crop in crops]
+        cells += [np.zeros_like(cells[0])] * (CELLS - len(cells))
         rows = self._short.model.look(
             np.vstack([np.hstack(cells[:2]), np.hstack(cells[2:])]), LEAST_NEAR)
         looks = []
-        for crop, corner in zip(crops, ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
+        for crop, corner in zip(crops, ((0, 0), (1, 0), (0, 1), (1, 1)), strict=False):
             own = rows.copy()
             own[:, 1:] = 2 * rows[:, 1:] - np.tile(corner, 2 + len(KEYPOINTS))
             middles = (own[:, 1:3] + own[:, 3:5]) / 2
@@ -234,6 +259,13 @@ class AnyAngleDetector:
             best = own[own[:, 0].argmax()] if len(own) else np.zeros(rows.shape[1])
             looks.append(_Look(crop, best))
         return looks
+
+
+def _around(detection: Detection, turn: float = 0.0) -> Crop:
+    """The square around a face in which it is looked at from near by, turned by an angle."""
+    low, high = detection.box[:2], detection.box[2:]
+    x, y = (low + high) / 2
+    return Crop(float(x), float(y), float((high - low).max()) / SHARE, detection.angle + turn)
 
 
 def _apart(detection: Detection, others: Sequence[Detection]) -> bool:

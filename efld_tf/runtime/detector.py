@@ -20,7 +20,7 @@ from efld_tf.arrays import Flags, Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import apply_affine, compose_affines
 from efld_tf.runtime.blazeface import KEYPOINTS, BlazeFace
-from efld_tf.runtime.overlap import weighted_suppression
+from efld_tf.runtime.overlap import iou, weighted_suppression
 from efld_tf.runtime.predictor import check_image
 
 # Boxes that overlap by more are the same face (MediaPipe's min_suppression_threshold).
@@ -77,6 +77,8 @@ class FaceDetector:
         can find in the whole photo, tiles of the photo are searched too. None stands for 40 pixels
         or 1/50 of the photo's longest side, whichever is more, and with `short` for 0.16 of that
         side, which needs no tiles.
+      doubtful_score: detections with a score from this one to `min_score` are given, too, if they
+        are of no face with a higher one.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class FaceDetector:
         self.name = self.model.name
         self._architecture = self.model.architecture
         self.min_score = self._architecture.min_score if min_score is None else min_score
+        self.doubtful_score = self.min_score
         self.min_face = min_face
         self._calls: Iterator[int] | None = None  # of a detector that looks at squares in turn
 
@@ -163,22 +166,32 @@ class FaceDetector:
             square = min(height, width)
             places = [*_tiles(width, height, square, VIDEO_OVERLAP)]
             rows = self._in_tile(view, places[next(self._calls) % len(places)], square)
-            return weighted_suppression(rows, SAME_FACE_IOU)
+            return self._merged(rows)
         if smallest is None:
             smallest = max(MIN_FACE, longest * MIN_FACE_SHARE) if self._architecture.tiled \
                 else longest * self._architecture.smallest
         rows = np.zeros((0, 5 + 2 * len(KEYPOINTS)))
         if not tiles_alone or longest * self._architecture.smallest <= smallest:
             whole = (width - longest) / 2, (height - longest) / 2, float(longest)
-            rows = weighted_suppression(self._look(view, *whole), SAME_FACE_IOU)
+            rows = self._merged(self._look(view, *whole))
         # Each level halves the squares that are looked at.
         side = longest / 2
         while side * 2 * self._architecture.smallest > smallest:
             parts = [rows]
             parts += [self._in_tile(view, tile, side) for tile in _tiles(width, height, side)]
-            rows = weighted_suppression(np.concatenate(parts), SAME_FACE_IOU)
+            rows = self._merged(np.concatenate(parts))
             side /= 2
         return rows
+
+    def _merged(self, rows: Floats) -> Floats:
+        """One row for each face; doubtful ones do not change the boxes of others."""
+        sure = rows[:, 0] >= self.min_score
+        merged = weighted_suppression(rows[sure], SAME_FACE_IOU)
+        if sure.all():
+            return merged
+        doubtful = [row for row in weighted_suppression(rows[~sure], SAME_FACE_IOU)
+                    if not (iou(row[1:5], merged[:, 1:5]) > SAME_FACE_IOU).any()]
+        return np.concatenate([merged, np.array(doubtful).reshape(-1, rows.shape[1])])
 
     def _in_tile(self, view: _View, tile: tuple[float, float], side: float) -> Floats:
         """What a look at a tile finds as a whole."""
@@ -189,7 +202,8 @@ class FaceDetector:
         """Raw detections [D, 17] in a square of the image: score, box, keypoints, in pixels."""
         step = side / self._architecture.input_size
         rows = self.model.look(
-            view.sampled(left, top, step, self._architecture.input_size), self.min_score)
+            view.sampled(left, top, step, self._architecture.input_size),
+            min(self.doubtful_score, self.min_score))
         # u of the input is its pixel u * size - 0.5, which was taken at that number times the step.
         rows[:, 1:] = rows[:, 1:] * side - 0.5 * step + np.tile([left, top], 2 + len(KEYPOINTS))
         return rows

@@ -11,13 +11,13 @@ import pytest
 from efld_tf import assets
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image
+from efld_tf.evaluation.scenes import turned
 from efld_tf.landmarks import schemas
 from efld_tf.runtime.any_angle import AnyAngleDetector, open_detector
 from efld_tf.runtime.detector import Detection, FaceDetector
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.overlap import iou
 from efld_tf.runtime.predictor import LandmarkPredictor
-from tests.runtime.turned import turned
 
 SCHEMA = schemas.get("ibug51")
 INNER = list(schemas.get("ibug68").subset_indices("ibug51"))
@@ -102,7 +102,9 @@ def test_a_wrong_box_does_not_hide_the_right_one(faces: list[Face]) -> None:
     class Wrong:
         name, min_face = "short", None
 
-        def detect(self, image: np.ndarray, quarter_turns: int = 0) -> list[Detection]:
+        def detect(
+            self, image: np.ndarray, quarter_turns: int = 0, tiles_alone: bool = False
+        ) -> list[Detection]:
             moved = np.array([0.3, 0.25]) * side
             return [Detection(right.box + np.tile(moved, 2), right.keypoints + moved, 0.57,
                               "short")] * (not quarter_turns)

@@ -92,7 +92,7 @@ def test_json_lines_have_the_agreed_form(tmp_path: Path) -> None:
                            "image_size"]
     assert first["image_size"] == [160, 120]
     assert (first["image"], first["identity"], first["upright"]) == ("a.png", "a.png", True)
-    assert first["attributes"] == {"score": 0.9123, "confidence": 0.75}
+    assert first["attributes"] == {"score": 0.9123, "confidence": 0.75, "angle": 0.0}
     face = _face(track=3).annotated("v/clip.mp4")
     video = json_line(AnnotatedImage("v/clip.mp4", "x", [face], frame=7), face)
     assert json.loads(video)["identity"] == "v/clip.mp4 3" and json.loads(video)["frame"] == 7
@@ -219,7 +219,8 @@ def test_the_table_has_a_column_for_each_coordinate(tmp_path: Path) -> None:
         ["image", "frame", "upright", "seconds", "face", "track", "score", "confidence"]
     names = schemas.get("ibug51").names
     assert (first["image_width"], first["image_height"]) == ("160", "120")
-    assert list(first)[14:] == [f"{name}_{axis}" for name in names for axis in "xy"]
+    assert abs(float(first["angle"]) - result.faces[0].angle) <= 0.05
+    assert list(first)[15:] == [f"{name}_{axis}" for name in names for axis in "xy"]
     assert (second["face"], second["frame"], second["track"], second["seconds"]) == \
         ("1", "", "", "")
     _close(float(first[f"{names[9]}_y"]), result.faces[0].points[9, 1])
