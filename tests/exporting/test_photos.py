@@ -68,7 +68,7 @@ def rendered(tmp_path: Path) -> Path:
     folder = tmp_path / "rendered"
     folder.mkdir()
     for index in range(plain.FEWEST_FACES):
-        Image.fromarray(render_face(5, index, 160).image).save(folder / f"{index}.png")
+        Image.fromarray(render_face(9, index, 160).image).save(folder / f"{index}.png")
     return folder
 
 
@@ -195,7 +195,7 @@ def test_no_more_photos_are_looked_at_than_are_needed(
     rendered: Path, research: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for index in range(4):
-        Image.fromarray(render_face(6, index, 160).image).save(rendered / f"more{index}.png")
+        Image.fromarray(render_face(10, index, 160).image).save(rendered / f"more{index}.png")
     monkeypatch.setattr(plain, "DEFAULT_FACES", plain.FEWEST_FACES)
     found = plain.load(research, [str(rendered)])
     assert len(found.faces) == len(found.manifest.images) == plain.FEWEST_FACES
@@ -238,7 +238,7 @@ def test_refusals_are_one_line_and_exit_2(
     for name in ("few", "empty"):
         Path(name).mkdir()
     for index in range(3):
-        Image.fromarray(render_face(5, index, 160).image).save(f"few/{index}.png")
+        Image.fromarray(render_face(9, index, 160).image).save(f"few/{index}.png")
     Image.fromarray(np.full((90, 120, 3), 128, np.uint8)).save("few/wall.png")
     for name in ("broken.jpg", "broken.json"):
         Path("few", name).write_text("hello")
