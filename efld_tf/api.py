@@ -57,8 +57,8 @@ def load(
       min_face: side in pixels of the smallest face to look for; None for 40 or 1/50 of a photo's
         longer side, whichever is more, and 1/16 of a video's; with `short` for 1/6 of both.
       min_score: least score of a detection, between 0 and 1; None for the detector's own.
-      min_confidence: how sure the model must be of a face, from 0 to 1; None for 0.5. It cannot be
-        given for models without a confidence.
+      min_confidence: how sure it must be that the points lie on a face, from 0 to 1; None for 0.5.
+        With 0.1, faces such as profiles are found, too, whose points mostly do not.
       threads: number of threads of each model.
 
     Raises:
@@ -74,8 +74,6 @@ def load(
     from efld_tf.runtime.any_angle import open_detector
     from efld_tf.runtime.landmarker import MIN_CONFIDENCE, FaceLandmarker
 
-    if min_confidence is not None and not loaded_predictor.has_confidence:
-        raise EfldError(f"min_confidence: {os.fspath(model)} has no confidence")
     finder = None
     if detector is not None:
         detector_name = detector if isinstance(detector, str) else Path(detector)

@@ -185,8 +185,6 @@ def test_wrong_arguments(folder: Path, tmp_path: Path) -> None:
         landmarker(tmp_path / "none.jpg")
     with refuses("'int7'", *modes.MODES):
         efld_tf.export("research", "int7")
-    with refuses("min_confidence", "synthetic"):
-        efld_tf.load("synthetic", min_confidence=0.5)
     with refuses("both", "short", "full", path="sonar"):
         efld_tf.load("research", detector="sonar")
     with refuses("source", "READER:PATH", None):

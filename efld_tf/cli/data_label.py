@@ -9,7 +9,6 @@ from pathlib import Path
 from efld_tf import assets
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.cli import common
-from efld_tf.errors import EfldError
 from efld_tf.text import say
 
 
@@ -66,8 +65,6 @@ def _label(arguments: argparse.Namespace) -> None:
         views=arguments.views,
         **({} if min_confidence is None else {"min_confidence": min_confidence}),
     )
-    if min_confidence is not None and not labeller.has_confidence:
-        raise EfldError(f"--min-confidence: {arguments.model} has no confidence")
     summary = labels.write(
         labeller, photos, all_inputs.root, arguments.output, save=arguments.save,
         workers=arguments.workers, force=arguments.force, progress=not arguments.quiet,

@@ -118,8 +118,8 @@ def _parser() -> argparse.ArgumentParser:
                         "40 or 1/50 of a photo's longer side, whichever is more, and 1/16 of a "
                         "video's; with --detector short 1/6 of both)")
     parser.add_argument("--min-confidence", type=common.number_within(0, 1), metavar="SHARE",
-                        help="how sure the model must be of a face, from 0 to 1; not for models "
-                        "without a confidence, like synthetic (default: 0.5)")
+                        help="how sure it must be that the points lie on a face, from 0 to 1; with "
+                        "0.1 there are profiles, too, where they mostly do not (default: 0.5)")
     parser.add_argument("--min-score", type=common.number_within(0, 1, ends=False),
                         metavar="SCORE",
                         help="of the detector, between 0 and 1 (default: the detector's own)")

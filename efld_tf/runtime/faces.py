@@ -31,8 +31,9 @@ class Face:
         was given; in videos, for which the detector does not run in every frame, the tight box of
         the points.
       score: the detector's score, 0 to 1; 1 for a box that was given.
-      confidence: 0 to 1, how sure it is that the points lie on a face. For a model that does not
-        tell, it is 1, or 0 where the points are far from where the model looked.
+      confidence: 0 to 1, how sure it is that the points lie on a face: by the model, if it tells,
+        and by what the detector saw (`agreement`). For boxes that were given, and of a model that
+        does not tell, it is 1, or 0 where the points are far from where the model looked.
       track: the number of the person in a video, from 0 on; None in photos.
     """
 

@@ -74,11 +74,6 @@ class Labeller:
         return target
 
     @property
-    def has_confidence(self) -> bool:
-        """Whether the model says how sure it is; errors as in `schema`."""
-        return _models(self.model, self.detector)[0].has_confidence
-
-    @property
     def license(self) -> str:
         """The licence of the model's weights; "" if it does not tell.
 

@@ -41,9 +41,9 @@ def mean(
       count: number of views.
 
     Returns:
-      The faces, with the views' mean confidence where the model has one, and the spread of the
-      views of each: the mean distance of their points from the mean points, in percent of the
-      schema's own normaliser.
+      The faces, with the views' mean confidence where the model has one and it is lower, and the
+      spread of the views of each: the mean distance of their points from the mean points, in
+      percent of the schema's own normaliser.
     """
     schema = schemas.get(predictor.schema)
     averaged, spreads = [], []
@@ -56,7 +56,9 @@ def mean(
         distance = np.linalg.norm(points - centre, axis=-1).mean()
         # No face has eyes that are less than a pixel apart.
         spreads.append(100 * float(distance / max(schema.normaliser.distance(centre), 1)))
-        face_confidence = face.confidence if confidence is None else float(confidence.mean())
+        face_confidence = face.confidence
+        if confidence is not None:  # that of the views may only lower what the detector agrees to
+            face_confidence = min(face_confidence, float(confidence.mean()))
         averaged.append(replace(face, points=centre.astype(np.float32), confidence=face_confidence))
     return averaged, spreads
 

@@ -231,7 +231,6 @@ def test_a_killed_run_leaves_nothing_and_the_next_the_whole_file(
         (["in", "--output", "wrong.csv", "--save", "json", "csv"], ["wrong.csv", "json", "csv"]),
         (["in", "--output", "in/broken.jpg/l.jsonl"], ["in/broken.jpg"]),
         (["0"], ["no photo"]),
-        (["in", "--model", "synthetic", "--min-confidence", "0.9"], ["synthetic", "confidence"]),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(

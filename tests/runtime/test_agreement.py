@@ -61,8 +61,10 @@ def _surest(faces: list[Face]) -> float:
     return max((face.confidence for face in faces), default=0.0)
 
 
-def test_rendered_heads(landmarker: FaceLandmarker) -> None:
-    """Up to 30 degrees of yaw all are sure, and of profiles few."""
+@pytest.mark.parametrize("model", ["research", "synthetic"])
+def test_rendered_heads(model: str) -> None:
+    """Up to 30 degrees of yaw all are sure, and of profiles few; also without presence."""
+    landmarker = FaceLandmarker(LandmarkPredictor(model), open_detector())
     sure = {yaw: np.mean([_surest(landmarker.find(render_face(31, index, 256, sign * yaw).image))
                           >= 0.5 for index in range(8) for sign in (-1, 1)])
             for yaw in (0, 30, 80)}

@@ -190,7 +190,6 @@ def test_an_odd_corpus(folder: Path, faces: list[np.ndarray]) -> None:
         (["a.png", "--model", "empty"], ["empty", "trained", ".h5"]),
         (["a.png", "--model", "a.png"], ["a.png", "model"]),
         (["a.png", "--detector", "missing.tflite"], ["missing.tflite", "no such file", "detector"]),
-        (["a.png", "--model", "synthetic", "--min-confidence", "0.3"], ["synthetic", "confidence"]),
         (["a.png", "--boxes", "missing.json"], ["missing.json", "No such file"]),
         (["a.png", "--boxes", "b.json", "--min-confidence", "1"], ["--boxes", "--min-confidence"]),
         (["a.png", "--box-format", "xywh"], ["--box-format", "--boxes"]),
