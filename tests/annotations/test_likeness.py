@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def five(request: pytest.FixtureRequest, shared_data: Path) -> np.ndarray:
     return _five(request.param, shared_data)
 
 
+@functools.cache
 def _five(source: str, shared_data: Path) -> np.ndarray:
     """Eyes, nose and corners of the mouth [F, 5, 2] of real faces."""
     reader, path = source.split(":")
