@@ -14,8 +14,6 @@ import argparse
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from efld_tf import files
 from efld_tf.annotations.synthetic.render import render_face
@@ -28,6 +26,7 @@ from efld_tf.runtime.detector import SAME_FACE_IOU
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.overlap import iou
 from efld_tf.runtime.predictor import LandmarkPredictor
+from efld_tf.training.presence import logistic
 
 HEADS, SEED, OTHER_SEED = 1000, 7, 8
 SIZE, MOST_YAW = 256, 90.0
@@ -35,7 +34,7 @@ RIGHT, WRONG = 0.08, 0.11
 # Of the heads whose points are right, so many have a confidence of 0.5 and more. The others are
 # turned, too.
 RECALL = 0.98
-PENALTY = 1e-3
+PENALTY = 2e-3
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -83,16 +82,9 @@ def looked_at(landmarker: FaceLandmarker, seed: int) -> tuple[np.ndarray, np.nda
 def fitted(x: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
     """Kernel [2] and bias of a logistic regression, in which right and wrong faces weigh alike."""
     mean, spread = x.mean(axis=0), x.std(axis=0)
-    z = np.column_stack([(x - mean) / spread, np.ones(len(x))])
-    sign, weight = np.where(right, 1, -1), 0.5 / np.where(right, right.sum(), (~right).sum())
-
-    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
-        odds = sign * (z @ values)
-        slope = -(weight * sign * expit(-odds)) @ z
-        ridge = PENALTY * np.append(values[:-1], 0)
-        return float(weight @ np.logaddexp(0, -odds) + ridge @ values), slope + 2 * ridge
-
-    kernel = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B").x[:-1] / spread
+    z = (x - mean) / spread
+    weight = 1 / np.where(right, right.sum(), (~right).sum())
+    kernel = logistic(z, right, weight, PENALTY)[0] / spread
     return kernel, -float(np.quantile(x[right] @ kernel, 1 - RECALL))
 
 

@@ -54,15 +54,20 @@ def paste(image: np.ndarray, points: np.ndarray, key: str, seed: int = 0) -> Sce
     origin = rng.uniform(0, 1, 2) * room - low * factor
     coarse = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
     canvas = cv2.resize(coarse, SIZE, interpolation=cv2.INTER_CUBIC)
-    block = max(1, int(1 / factor))
+    _draw(canvas, image, factor, origin)
+    return Scene(canvas, factor, origin)
+
+
+def _draw(canvas: np.ndarray, image: np.ndarray, factor: float, origin: np.ndarray) -> None:
+    """Draws an image onto a canvas, `factor` times as large and its first pixel at `origin`."""
+    block = max(1, int(1 / factor))  # pixels are averaged before they are left out
     small = cv2.resize(image, None, fx=1 / block, fy=1 / block, interpolation=cv2.INTER_AREA) \
         if block > 1 else image
     scale = np.array(image.shape[1::-1]) / small.shape[1::-1]
     shift = origin + factor * (scale - 1) / 2
     matrix = np.array([[factor * scale[0], 0, shift[0]], [0, factor * scale[1], shift[1]]])
-    cv2.warpAffine(small, matrix, SIZE, dst=canvas, flags=cv2.INTER_LINEAR,
+    cv2.warpAffine(small, matrix, canvas.shape[1::-1], dst=canvas, flags=cv2.INTER_LINEAR,
                    borderMode=cv2.BORDER_TRANSPARENT)
-    return Scene(canvas, factor, origin)
 
 
 def turned(image: np.ndarray, points: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
@@ -103,13 +108,6 @@ def place(
     """
     low, high = points.min(axis=0), points.max(axis=0)
     factor = size / float((high - low).max())
-    block = max(1, int(1 / factor))  # pixels are averaged before they are left out
-    small = cv2.resize(image, None, fx=1 / block, fy=1 / block, interpolation=cv2.INTER_AREA) \
-        if block > 1 else image
-    own = factor * np.array(image.shape[1::-1]) / small.shape[1::-1]
-    shift = middle - factor * (low + high) / 2
-    matrix = np.array([[own[0], 0, shift[0] + (own[0] - factor) / 2],
-                       [0, own[1], shift[1] + (own[1] - factor) / 2]])
-    cv2.warpAffine(small, matrix, canvas.shape[1::-1], dst=canvas, flags=cv2.INTER_LINEAR,
-                   borderMode=cv2.BORDER_TRANSPARENT)
-    return points * factor + shift
+    origin = middle - factor * (low + high) / 2
+    _draw(canvas, image, factor, origin)
+    return points * factor + origin

@@ -28,7 +28,7 @@ SAME_FACE_IOU = 0.3
 # The longest side: OpenCV cannot warp larger images. Larger panoramas are subsampled.
 MOST_PIXELS = 32766
 # Tiles overlap by this share of their side, so that a face up to that size is whole in one of them.
-# In videos larger ones do no harm: they are found in the whole frame, too.
+# In videos larger ones are found in the whole frame.
 TILE_OVERLAP, VIDEO_OVERLAP = 0.4, 0.2
 # The smallest face in pixels and as a share of the photo's side. Smaller ones tell a landmark model
 # of 128 pixels little, and looking for them costs time and brings false alarms.
@@ -122,7 +122,7 @@ class FaceDetector:
         """A copy that searches no tiles, which take long, unless a `min_face` was asked for.
 
         Where tiles would be searched, it looks in turn at squares of the frame that are as large as
-        its shorter side: at one in a call, two of them in 16:9.
+        its shorter side, two of them in 16:9, and at the whole frame: at one in a call.
         """
         detector = copy.copy(self)
         if self.min_face is None:
@@ -139,9 +139,9 @@ class FaceDetector:
           image: [H, W, 3] uint8 RGB.
           quarter_turns: how the image is turned before the model sees it, counterclockwise: faces
             that lean clockwise by as many right angles are upright then.
-          tiles_alone: whether to spare the look at the whole image where tiles are searched. It is
-            the only one that sees faces of more than 0.4 of the side of the largest tiles, which is
-            half of the image's.
+          tiles_alone: whether to spare the look at the whole image where parts of it are searched.
+            It is the only one that sees every face of more than 0.4 of the side of the largest
+            tiles, which is half of the image's.
 
         Raises:
           EfldError: the image has another form.
@@ -162,18 +162,18 @@ class FaceDetector:
         """
         width, height = view.width, view.height
         longest = max(height, width)
+        whole = (width - longest) / 2, (height - longest) / 2
         if self._calls is not None:
             square = min(height, width)
-            places = [*_tiles(width, height, square, VIDEO_OVERLAP)]
-            rows = self._in_tile(view, places[next(self._calls) % len(places)], square)
-            return self._merged(rows)
+            places = [(tile, square) for tile in _tiles(width, height, square, VIDEO_OVERLAP)]
+            places += [(whole, longest)] * (not tiles_alone and square < longest)
+            return self._merged(self._in_tile(view, *places[next(self._calls) % len(places)]))
         if smallest is None:
             smallest = max(MIN_FACE, longest * MIN_FACE_SHARE) if self._architecture.tiled \
                 else longest * self._architecture.smallest
         rows = np.zeros((0, 5 + 2 * len(KEYPOINTS)))
         if not tiles_alone or longest * self._architecture.smallest <= smallest:
-            whole = (width - longest) / 2, (height - longest) / 2, float(longest)
-            rows = self._merged(self._look(view, *whole))
+            rows = self._merged(self._look(view, *whole, float(longest)))
         # Each level halves the squares that are looked at.
         side = longest / 2
         while side * 2 * self._architecture.smallest > smallest:

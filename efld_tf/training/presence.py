@@ -93,11 +93,11 @@ def fit(
         held_out = np.zeros(len(x))
         for index in range(FOLDS):
             fitted = fold != index
-            kernel, bias = _logistic(z[fitted], face[fitted], weight[fitted], penalty)
+            kernel, bias = logistic(z[fitted], face[fitted], weight[fitted], penalty)
             held_out[~fitted] = z[~fitted] @ kernel + bias
         trials.append((_loss(held_out, face, weight), penalty, held_out))
     _, penalty, held_out = min(trials, key=lambda trial: trial[0])
-    kernel, bias = _logistic(z, face, weight, penalty)
+    kernel, bias = logistic(z, face, weight, penalty)
     shift = -quantile(held_out[face], weight[face], 1 - RECALL)
     kernel = kernel / spread
     return Layer(kernel, float(bias + shift - mean @ kernel), penalty, held_out + shift)
@@ -128,10 +128,19 @@ def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
     return float(values[order][min(int(np.searchsorted(below, share)), len(order) - 1)])
 
 
-def _logistic(
+def logistic(
     z: np.ndarray, face: np.ndarray, weight: np.ndarray, penalty: float
 ) -> tuple[np.ndarray, float]:
-    """Kernel and bias that minimise the weighted mean log loss + penalty / 2 |kernel|^2."""
+    """A logistic regression with an L2 penalty.
+
+    Args:
+      z: [F, C] features.
+      face: [F] bool, what is told.
+      weight: [F], the weight of each example.
+
+    Returns:
+      Kernel [C] and bias that minimise the weighted mean log loss + penalty / 2 |kernel|^2.
+    """
     share = weight / weight.sum()
 
     def objective(values: np.ndarray) -> tuple[float, np.ndarray]:

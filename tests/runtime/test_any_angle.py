@@ -92,6 +92,15 @@ def test_a_search_of_the_turned_photo_is_one_of_a_turned_copy(
         assert np.isclose(np.ptp(one.box[::2]), np.ptp(other.box[quarters % 2 :: 2]), atol=0.01)
 
 
+def test_a_large_face_in_the_middle_of_a_film(faces: list[Face]) -> None:
+    """It is whole in none of the squares at which a detector looks by turns."""
+    frame = np.full((720, 1280, 3), 110, np.uint8)
+    frame[40:680, 320:960] = cv2.resize(faces[0][0], (640, 640))
+    for name in ("full", "both"):
+        detector = open_detector(name).for_video()
+        assert any(detector.detect(frame) for _ in range(3))
+
+
 def test_a_wrong_box_does_not_hide_the_right_one(faces: list[Face]) -> None:
     """Whichever detector found it: the surer one is taken."""
     image = faces[0][0]
