@@ -57,7 +57,7 @@ def boxes() -> list[dict[str, Any]]:
         if hashlib.sha256(name.encode()).digest()[-1] % 2
     }
     predictor, rows = LandmarkPredictor(assets.INT8_MODEL), []
-    finders = {**{name: open_detector(name) for name in DETECTORS},
+    finders = {**{name: open_detector(name, threads=1) for name in DETECTORS},
                "short, tiles": FaceDetector("short", min_face=64),
                "full, no tiles": FaceDetector("full")}
     for name, finder in finders.items():

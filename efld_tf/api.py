@@ -44,7 +44,7 @@ def load(
     min_face: float | None = None,
     min_score: float | None = None,
     min_confidence: float | None = None,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> FaceLandmarker:
     """Loads a landmarker, which finds faces and their landmarks in photos and videos.
 
@@ -59,7 +59,8 @@ def load(
       min_score: least score of a detection, between 0 and 1; None for the detector's own.
       min_confidence: how sure it must be that the points lie on a face, from 0 to 1; None for 0.5.
         With 0.1, faces such as profiles are found, too, whose points mostly do not.
-      threads: number of threads of each model.
+      threads: number of threads of each model; None for one of the landmark model, which is small,
+        and as many of the detector as there are cores, up to four.
 
     Raises:
       EfldError: there is no such model or detector, or a value is out of range.
@@ -69,8 +70,9 @@ def load(
     for name, (value, low, high) in limits.items():
         if value is not None:
             check_number(value, name, low, high)
-    check_number(threads, "threads", 1, whole=True)
-    loaded_predictor = predictor(model, head=head, threads=threads)
+    if threads is not None:
+        check_number(threads, "threads", 1, whole=True)
+    loaded_predictor = predictor(model, head=head, threads=threads or 1)
     from efld_tf.runtime.any_angle import open_detector
     from efld_tf.runtime.landmarker import MIN_CONFIDENCE, FaceLandmarker
 

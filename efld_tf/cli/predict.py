@@ -136,8 +136,9 @@ def _parser() -> argparse.ArgumentParser:
                         "next photo")
     parser.add_argument("--no-smooth", action="store_true",
                         help="do not smooth the points of videos over time")
-    parser.add_argument("--threads", type=common.whole_from(1, common.MOST_THREADS), default=1,
-                        help="of each model (default: %(default)s)")
+    parser.add_argument("--threads", type=common.whole_from(1, common.MOST_THREADS),
+                        help="of each model (default: 1 of the landmark model, and as many of the "
+                        "detector as there are cores, up to 4)")
     parser.add_argument("--quiet", action="store_true", help="only say what went wrong")
     return parser
 

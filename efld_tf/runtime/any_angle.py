@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from efld_tf.runtime.detector import SAME_FACE_IOU, Detection, FaceDetector
 from efld_tf.runtime.overlap import iou
 
 DETECTORS = ("both", *MODELS)
+# The models have too little work for more threads.
+MOST_THREADS = 4
 
 # These numbers were chosen on photos of HELEN's and LFPW's training sets, turned by 24 angles.
 # Up to this lean the short-range model sees a face as it is, if its score is the first one or more,
@@ -34,15 +37,16 @@ UPRIGHT, SURE, SURE_LARGE, LARGE = math.radians(60), 0.9, 0.88, 0.25
 SHARE, NEAR, SURE_NEAR = 0.5, 0.25, 0.86
 CELLS = 4  # squares that the model sees at once
 # Below this score, a look from near by says nothing; from the second on it tells that a face leans,
-# and below that only if it is better by the third than the look by the first detection's lean.
-LEAST_NEAR, SURE_TURNED, CLEARLY = 0.5, 0.8, 0.15
+# and below that only if it is better by the third than the look by the first detection's lean. That
+# one is preferred to others that are better by less than the fourth.
+LEAST_NEAR, SURE_TURNED, CLEARLY, HARDLY = 0.5, 0.8, 0.15, 0.05
 # A face that is less sure than `SURE_TURNED` is a part of another one in whose box it lies so far.
 MOST_INSIDE = 0.7
 # A face that the short-range model sees in the whole photo alone has at least this score.
 SURE_BORDER = 0.7
-# A detection below the least score, but not below this share of it, is a face if it is a sure and
-# an upright one from near by.
-DOUBTFUL = 0.5
+# A detection below the least score, but not below this share of it, is a face if it is upright from
+# near by, and both scores are this much together, of which the second look has the other at least.
+DOUBTFUL, BOTH_LOOKS, SECOND_LOOK = 0.5, 1.15, 0.7
 
 
 @dataclass(frozen=True)
@@ -164,12 +168,28 @@ class AnyAngleDetector:
         return [face.detection for face in faces
                 if face.certain and not any(face.detection is other for other in known)]
 
+    def seen_again(self, image: Image, faces: Sequence[Detection]) -> list[Detection | None]:
+        """Faces whose places are known, as the short-range model sees them from near by.
+
+        Args:
+          image: [H, W, 3] uint8 RGB.
+          faces: of these, box and lean are used.
+
+        Returns:
+          One for each; None where it sees none.
+        """
+        seen: list[Detection | None] = []
+        for start in range(0, len(faces), CELLS):
+            crops = [_around(face) for face in faces[start : start + CELLS]]
+            seen += [look.detection(look.score) if look.score >= LEAST_NEAR else None
+                     for look in self._looks_in(image, crops)]
+        return seen
+
     def _found(self, image: Image, turn: int, tiles: bool = True) -> list[_Found]:
         """What all models find in an image that is turned by so many quarters."""
         found: list[Detection] = []
         for finder in self._finders if tiles else [f.without_tiles() for f in self._finders]:
-            # Where the short-range model sees large faces well, the other need not.
-            found += finder.detect(image, turn, any(d.score >= SURE_LARGE for d in found))
+            found += finder.detect(image, turn)
         return [_Found(d, turn) for d in found]
 
     def _settled(
@@ -203,10 +223,10 @@ class AnyAngleDetector:
         if found.upright and detection.detector == "short" and detection.score >= sure:
             return [_Face(detection, True)]
         looks = self._looks(image, detection)
-        best = max(looks, key=lambda look: look.score)
+        best = _upright(looks)
         if LEAST_NEAR <= best.score < SURE_NEAR:  # the place may have been rough, too
             looks += self._looks(image, best.detection(0))
-            best = max(looks, key=lambda look: look.score)
+            best = max(best, _upright(looks[CELLS:]), key=lambda look: look.score)
         upright = found.turn == 0 and found.upright
         if best.score < LEAST_NEAR:
             # Those that reach to the borders of the photo are not seen from near by.
@@ -223,12 +243,14 @@ class AnyAngleDetector:
         """Those of doubtful detections that are upright faces from near by."""
         faces = []
         for start in range(0, len(doubtful), CELLS):
-            crops = [_around(one) for one in doubtful[start : start + CELLS]]
-            for look in self._looks_in(image, crops):
-                if look.score >= SURE_TURNED:
+            ones = doubtful[start : start + CELLS]
+            looks = self._looks_in(image, [_around(one) for one in ones])
+            for one, look in zip(ones, looks, strict=True):
+                least = max(SECOND_LOOK, BOTH_LOOKS - one.score)
+                if look.score >= least:
                     turned = self._looks(image, look.detection(look.score))
-                    best = max(turned, key=lambda look: look.score)
-                    if best is turned[0] and best.score >= SURE_TURNED:
+                    best = _upright(turned)
+                    if best is turned[0] and best.score >= least:
                         faces.append(_Face(best.detection(best.score), True))
         return faces
 
@@ -255,6 +277,13 @@ class AnyAngleDetector:
         return looks
 
 
+def _upright(looks: Sequence[_Look]) -> _Look:
+    """The one of four looks, each turned by a quarter, in which the face is upright."""
+    best = max(looks, key=lambda look: look.score)
+    first = looks[0]
+    return first if first.score >= max(SURE_TURNED, best.score - HARDLY) else best
+
+
 def _around(detection: Detection, turn: float = 0.0) -> Crop:
     """The square around a face in which it is looked at from near by, turned by an angle."""
     low, high = detection.box[:2], detection.box[2:]
@@ -279,15 +308,20 @@ def _inside(detection: Detection, others: Sequence[Detection]) -> bool:
 def open_detector(
     name: str | Path = "both",
     *,
-    threads: int = 1,
+    threads: int | None = None,
     min_score: float | None = None,
     min_face: float | None = None,
 ) -> AnyAngleDetector:
     """The detector that `--detector` names: `both`, `short`, `full` or a model's file.
+
+    Args:
+      threads: None for as many as the machine has cores, up to four.
 
     Raises:
       EfldError, DataError: as in `FaceDetector`.
     """
     if name not in DETECTORS and not Path(name).exists():
         raise DataError(name, f"no such file, nor a detector ({', '.join(DETECTORS)})")
+    if threads is None:
+        threads = min(os.cpu_count() or 1, MOST_THREADS)
     return AnyAngleDetector(name, threads=threads, min_score=min_score, min_face=min_face)

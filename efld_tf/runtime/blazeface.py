@@ -58,7 +58,7 @@ MODELS = {
         0.5, False,
     ),
     "full": Architecture(
-        "modules/face_detection/face_detection_full_range_sparse.tflite", 192, ((48, 1),), 0.06,
+        "modules/face_detection/face_detection_full_range_sparse.tflite", 192, ((48, 1),), 0.1,
         0.6, True,
     ),
 }

@@ -28,8 +28,9 @@ SAME_FACE_IOU = 0.3
 # The longest side: OpenCV cannot warp larger images. Larger panoramas are subsampled.
 MOST_PIXELS = 32766
 # Tiles overlap by this share of their side, so that a face up to that size is whole in one of them.
-# In videos larger ones are found in the whole frame.
-TILE_OVERLAP, VIDEO_OVERLAP = 0.4, 0.2
+# Those of the next level are larger by the factor; none is larger than this share of the photo.
+TILE_OVERLAP, TILE_FACTOR, LARGEST_TILE = 0.25, 3.0, 0.75
+VIDEO_OVERLAP = 0.2  # larger faces are found in the whole frame
 # The smallest face in pixels and as a share of the photo's side. Smaller ones tell a landmark model
 # of 128 pixels little, and looking for them costs time and brings false alarms.
 MIN_FACE, MIN_FACE_SHARE = 40.0, 1 / 50
@@ -130,18 +131,13 @@ class FaceDetector:
             detector._calls = itertools.count() if self._architecture.tiled else None
         return detector
 
-    def detect(
-        self, image: Image, quarter_turns: int = 0, tiles_alone: bool = False
-    ) -> list[Detection]:
+    def detect(self, image: Image, quarter_turns: int = 0) -> list[Detection]:
         """The faces of an image, largest score first.
 
         Args:
           image: [H, W, 3] uint8 RGB.
           quarter_turns: how the image is turned before the model sees it, counterclockwise: faces
             that lean clockwise by as many right angles are upright then.
-          tiles_alone: whether to spare the look at the whole image where parts of it are searched.
-            It is the only one that sees every face of more than 0.4 of the side of the largest
-            tiles, which is half of the image's.
 
         Raises:
           EfldError: the image has another form.
@@ -151,10 +147,10 @@ class FaceDetector:
         small = image if block == 1 else np.ascontiguousarray(image[::block, ::block])
         smallest = None if self.min_face is None else self.min_face / block
         view = _View(small, quarter_turns % 4)
-        rows = self._detect(view, smallest, tiles_alone)
+        rows = self._detect(view, smallest)
         return [view.detection(row, self.name, block) for row in rows]
 
-    def _detect(self, view: _View, smallest: float | None, tiles_alone: bool) -> Floats:
+    def _detect(self, view: _View, smallest: float | None) -> Floats:
         """The faces [F, 17] of an image that is not too large: score, box and keypoints.
 
         Args:
@@ -166,22 +162,17 @@ class FaceDetector:
         if self._calls is not None:
             square = min(height, width)
             places = [(tile, square) for tile in _tiles(width, height, square, VIDEO_OVERLAP)]
-            places += [(whole, longest)] * (not tiles_alone and square < longest)
+            places += [(whole, longest)] * (square < longest)
             return self._merged(self._in_tile(view, *places[next(self._calls) % len(places)]))
         if smallest is None:
             smallest = max(MIN_FACE, longest * MIN_FACE_SHARE) if self._architecture.tiled \
                 else longest * self._architecture.smallest
-        rows = np.zeros((0, 5 + 2 * len(KEYPOINTS)))
-        if not tiles_alone or longest * self._architecture.smallest <= smallest:
-            rows = self._merged(self._look(view, *whole, float(longest)))
-        # Each level halves the squares that are looked at.
-        side = longest / 2
-        while side * 2 * self._architecture.smallest > smallest:
-            parts = [rows]
+        parts = [self._look(view, *whole, float(longest))]
+        side = smallest / self._architecture.smallest
+        while side < LARGEST_TILE * longest:
             parts += [self._in_tile(view, tile, side) for tile in _tiles(width, height, side)]
-            rows = self._merged(np.concatenate(parts))
-            side /= 2
-        return rows
+            side *= TILE_FACTOR
+        return self._merged(np.concatenate(parts))
 
     def _merged(self, rows: Floats) -> Floats:
         """One row for each face; doubtful ones do not change the boxes of others."""

@@ -295,4 +295,5 @@ def _license(model: str) -> str:
 def _models(model: str, detector: str) -> tuple[LandmarkPredictor, FaceLandmarker]:
     """The models that a process needs, loaded once."""
     predictor = mesh.MeshPredictor() if model == MESH else LandmarkPredictor(model)
-    return predictor, FaceLandmarker(predictor, open_detector(detector), min_confidence=0)
+    finder = open_detector(detector, threads=1)  # there are as many processes as cores
+    return predictor, FaceLandmarker(predictor, finder, min_confidence=0)

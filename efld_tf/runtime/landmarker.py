@@ -202,6 +202,22 @@ class FaceLandmarker:
             found for found in self.detector.detect(image)
             if not (iou(found.box, boxes) > SAME_FACE_IOU).any()])
 
+    def agreements(
+        self, image: Image, crops: Sequence[Crop], points: Sequence[Floats]
+    ) -> list[float | None]:
+        """How well points [N, 2] of faces in crops agree with what a detector sees there.
+
+        Returns:
+          The `agreement` of each; None where no detector sees a face.
+        """
+        if not isinstance(self.detector, AnyAngleDetector):
+            return [None] * len(crops)
+        seen = self.detector.seen_again(
+            image, [self._crops.as_detection(crop, "short") for crop in crops])
+        schema = schemas.get(self.schema)
+        return [None if one is None else agreement(place, schema, one)
+                for place, one in zip(points, seen, strict=True)]
+
     def landmarks(self, image: Image, detections: Sequence[Detection]) -> list[Face]:
         """The faces of an image [H, W, 3] among a detector's boxes, without those that are none."""
         return [face for face, _ in self._looked_at(image, detections)]
@@ -219,8 +235,7 @@ class FaceLandmarker:
                 points[i], confidence[i], around[i] = look
         schema = schemas.get(self.schema)
         for i, detection in enumerate(detections):
-            agreed = agreement(points[i], schema, detection)
-            confidence[i] *= ELSEWHERE + (1 - ELSEWHERE) * agreed
+            confidence[i] *= weight(agreement(points[i], schema, detection))
         faces = [Face(p, self.schema, d.box, d.score, float(c))
                  for p, d, c in zip(points, detections, confidence, strict=True)]
         kept = distinct([face for face in faces if face.confidence >= self.min_confidence])
@@ -270,6 +285,16 @@ class FaceLandmarker:
             if crop is not possible[index] or not _consistent(crop, place):
                 confidence[index] = 0
         return points, confidence, around
+
+
+def weight(agreed: float) -> float:
+    """The factor of a face's confidence whose points agree so far with what a detector sees."""
+    return ELSEWHERE + (1 - ELSEWHERE) * agreed
+
+
+def agreement_in(confidence: float) -> float:
+    """The least agreement of a face with this confidence: the inverse of `weight`, from 0 on."""
+    return max(0.0, (confidence - ELSEWHERE) / (1 - ELSEWHERE))
 
 
 def _same(crop: Crop, around: Crop) -> bool:

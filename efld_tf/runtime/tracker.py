@@ -12,13 +12,20 @@ from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import Crop, tight_box
 from efld_tf.runtime.faces import Face, Faces, extent
-from efld_tf.runtime.landmarker import SAME_POINTS_IOU, FaceLandmarker
+from efld_tf.runtime.landmarker import (
+    SAME_POINTS_IOU,
+    FaceLandmarker,
+    agreement_in,
+    weight,
+)
 from efld_tf.runtime.overlap import iou
 from efld_tf.runtime.predictor import check_image
 from efld_tf.runtime.smoothing import OneEuroFilter
 
 # A face whose points' box overlaps that of a track by more than this IoU is the same person.
 SAME_PLACE_IOU = 0.2
+# Times of frames are rounded: what comes so many seconds early is in time.
+EARLY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class TrackerOptions:
       smooth: whether the points are filtered (`OneEuroFilter`).
     """
 
-    detect_seconds: float = 0.15
+    detect_seconds: float = 0.1
     search_seconds: float = 0.1
     min_confidence: float = 0.5
     remember_seconds: float = 1.0
@@ -55,12 +62,14 @@ class _Track:
     Attributes:
       face: the last face, as the model saw it.
       crop: where to look for it in the next frame.
+      agreed: how well its points agreed with what the detector saw the last times.
       seen: the time of the last face in seconds.
       filter: what smooths its points.
     """
 
     face: Face
     crop: Crop
+    agreed: float
     seen: float
     filter: OneEuroFilter = field(default_factory=OneEuroFilter)
 
@@ -124,7 +133,7 @@ class FaceTracker:
         self._seconds = seconds
         lost = self._follow(image)
         wait = self._options.detect_seconds if self._tracks else self._options.search_seconds
-        if lost or seconds - self._detected >= wait:
+        if lost or seconds - self._detected >= wait - EARLY:
             self._detect(image)
         return [track.shown(self._options.smooth) for track in sorted(self._tracks, key=_number)]
 
@@ -132,6 +141,7 @@ class FaceTracker:
         """Moves every track to its place in this frame and returns whether one was lost."""
         points, confidence, crops = self._landmarker.look(
             image, [track.crop for track in self._tracks])
+        confidence = confidence * [weight(track.agreed) for track in self._tracks]
         followed: list[_Track] = []
         # If two tracks end on one face, the surer one keeps it.
         for index in np.argsort(-confidence, kind="stable"):
@@ -156,6 +166,12 @@ class FaceTracker:
         self._detected = self._seconds
         horizon = self._seconds - self._options.remember_seconds
         self._lost = [track for track in self._lost if track.seen >= horizon]
+        # Heads turn: the mean with the last times, because a single look may err.
+        for track, agreed in zip(self._tracks, self._landmarker.agreements(
+                image, [track.crop for track in self._tracks],
+                [track.face.points for track in self._tracks]), strict=True):
+            if agreed is not None:
+                track.agreed = (track.agreed + agreed) / 2
         if self._landmarker.has_confidence:
             faces = self._landmarker.newcomers(image, [track.crop for track in self._tracks])
         else:
@@ -174,7 +190,8 @@ class FaceTracker:
             else:
                 number = _number(self._lost.pop(lost_index))
             crop = self._landmarker.crop_around(face.points)
-            self._tracks.append(_Track(replace(face, track=number), crop, self._seconds))
+            agreed = agreement_in(face.confidence)
+            self._tracks.append(_Track(replace(face, track=number), crop, agreed, self._seconds))
 
 
 def overlapped(face: Face, others: Sequence[Face]) -> int | None:

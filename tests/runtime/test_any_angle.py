@@ -11,7 +11,7 @@ import pytest
 from efld_tf import assets
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image
-from efld_tf.evaluation.scenes import turned
+from efld_tf.evaluation.scenes import place, turned
 from efld_tf.landmarks import schemas
 from efld_tf.runtime.any_angle import AnyAngleDetector, open_detector
 from efld_tf.runtime.detector import Detection, FaceDetector
@@ -92,6 +92,20 @@ def test_a_search_of_the_turned_photo_is_one_of_a_turned_copy(
         assert np.isclose(np.ptp(one.box[::2]), np.ptp(other.box[quarters % 2 :: 2]), atol=0.01)
 
 
+def test_small_frontal_faces_of_a_scene(faces: list[Face], landmarker: FaceLandmarker) -> None:
+    """All of 48 and 64 pixels are found by default, wherever they are."""
+    rng = np.random.default_rng(0)
+    scene = cv2.resize(rng.integers(40, 216, (6, 8, 3)).astype(np.uint8), (1280, 960),
+                       interpolation=cv2.INTER_CUBIC)
+    places = [place(scene, image, points, size, np.array([x, y])) for (image, points), size, x, y
+              in zip(faces, [48, 64] * 4, [60, 390, 720, 1200] * 2, [90] * 4 + [600] * 4,
+                     strict=True)]
+    found = landmarker.find(scene)
+    assert len(found) == len(places)
+    for truth in places:
+        assert min(_error(face.points, truth) for face in found) < 0.2
+
+
 def test_a_large_face_in_the_middle_of_a_film(faces: list[Face]) -> None:
     """It is whole in none of the squares at which a detector looks by turns."""
     frame = np.full((720, 1280, 3), 110, np.uint8)
@@ -111,9 +125,7 @@ def test_a_wrong_box_does_not_hide_the_right_one(faces: list[Face]) -> None:
     class Wrong:
         name, min_face = "short", None
 
-        def detect(
-            self, image: np.ndarray, quarter_turns: int = 0, tiles_alone: bool = False
-        ) -> list[Detection]:
+        def detect(self, image: np.ndarray, quarter_turns: int = 0) -> list[Detection]:
             moved = np.array([0.3, 0.25]) * side
             return [Detection(right.box + np.tile(moved, 2), right.keypoints + moved, 0.57,
                               "short")] * (not quarter_turns)

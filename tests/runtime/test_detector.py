@@ -173,6 +173,19 @@ def test_the_same_pixels_give_the_same_faces(photos: list[Path]) -> None:
         assert one.score == two.score and np.array_equal(one.box, two.box)
 
 
+def test_threads_change_nothing(photos: list[Path]) -> None:
+    one, four = open_detector(threads=1), open_detector(threads=4)
+    faces = 0
+    for path in photos[-3:]:
+        image = read_photo(path, upright=True)
+        found = one.detect(image)
+        for mine, other in zip(found, four.detect(image), strict=True):
+            assert mine.score == other.score and np.array_equal(mine.box, other.box)
+            assert np.array_equal(mine.keypoints, other.keypoints)
+            faces += 1
+    assert faces
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 400), (400, 1), (2, 3)])
 def test_tiny_and_thin_images(shape: tuple[int, int]) -> None:
     assert open_detector(min_face=8).detect(np.zeros((*shape, 3), np.uint8)) == []
