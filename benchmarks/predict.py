@@ -1,17 +1,20 @@
 """`efld-predict` from start to finish, as a person waits for it.
 
-    python benchmarks/predict.py
+    python benchmarks/predict.py --against /path/to/a/checkout/of/another/commit
 
-A rendered face in a photo of 1 and of 12 megapixels, each in a fresh process that writes the
-annotated picture and the table; files are in the page cache. A folder of 200 photos of half a
-megapixel shows the rate. Writes benchmarks/predict/: results.json, table.md, and faces.jpg, the
-annotated picture of some rendered people.
+Without `--against` this commit alone is measured, else both by turns. A rendered face in a photo of
+1 and of 12 megapixels, and seven people in one, each in a fresh process that writes the annotated
+picture and the table; files are in the page cache. A folder of 200 photos of half a megapixel shows
+the rate. Writes benchmarks/predict/: results.json, table.md, and faces.jpg, the annotated picture
+of the seven people.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +30,7 @@ from efld_tf.benchmarking.latency import current_conditions
 
 OUTPUT = Path(__file__).parent / "predict"
 PROGRAM = str(Path(sys.executable).parent / "efld-predict")
-RUNS = 10
+RUNS, FOLDER_RUNS = 10, 5
 PHOTOS = 200
 SIZES = {"12 megapixels": (4000, 3000), "1 megapixel": (1200, 900)}
 FOLDER_SIZE = (840, 630)
@@ -78,45 +81,72 @@ def draw(folder: Path) -> None:
     cv2.imwrite(str(OUTPUT / "faces.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
-def run(folder: Path, *arguments: str) -> float:
-    """Seconds from start to end of the command; it must find a face in most photos."""
+def run(folder: Path, arguments: tuple[str, ...], checkout: Path | None = None) -> float:
+    """Seconds from start to end of the command; it must find faces in most photos."""
+    environment = dict(os.environ)
+    if checkout is not None:
+        environment["PYTHONPATH"] = str(checkout)
     begin = time.perf_counter()
     done = subprocess.run([PROGRAM, *arguments], cwd=folder, check=True, capture_output=True,
-                          text=True)
+                          text=True, env=environment)
     seconds = time.perf_counter() - begin
     told = [line for line in done.stdout.splitlines() if not line.startswith("note: ")]
-    found = [line for line in told if line.endswith(": 1 face")]
+    found = [line for line in told if re.search(r": [1-9]\d* faces?$", line)]
     if len(found) < 0.9 * (len(told) - 1):
-        raise SystemExit(f"expected one face in 9 of 10 photos:\n{done.stdout}")
+        raise SystemExit(f"expected faces in 9 of 10 photos:\n{done.stdout}")
     return seconds
 
 
-def measured(folder: Path, name: str, arguments: tuple[str, ...], photos: int) -> dict:
+def measured(
+    folder: Path, name: str, arguments: tuple[str, ...], photos: int, other: Path | None
+) -> dict:
     """A row of the results."""
-    run(folder, *arguments)  # fills the page cache
-    seconds = sorted(run(folder, *arguments) for _ in range(RUNS if photos == 1 else 3))
-    median = float(np.median(seconds))
-    return {"name": name, "arguments": list(arguments), "seconds_median": median,
-            "seconds_lowest": seconds[0], "seconds_highest": seconds[-1], "photos": photos,
-            "photos_per_second": photos / median}
+    checkouts = [None] if other is None else [None, other]
+    times: list[list[float]] = [[] for _ in checkouts]
+    for turn in range((RUNS if photos == 1 else FOLDER_RUNS) + 1):
+        for seconds, checkout in zip(times, checkouts, strict=True):
+            took = run(folder, arguments, checkout)
+            if turn:  # the first fills the page cache
+                seconds.append(took)
+    median = float(np.median(times[0]))
+    row = {"name": name, "arguments": list(arguments), "seconds_median": median,
+           "seconds_lowest": min(times[0]), "seconds_highest": max(times[0]), "photos": photos,
+           "photos_per_second": photos / median}
+    if other is not None:
+        row["seconds_median_of_the_other"] = float(np.median(times[1]))
+    return row
+
+
+def commit_of(checkout: Path) -> str:
+    """The commit of a checkout."""
+    done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=checkout, check=True,
+                          capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def table(found: dict) -> str:
     """The results as Markdown."""
-    conditions = found["conditions"]
+    conditions, other = found["conditions"], found["against"]
     lines = [f"`efld-predict` with the shipped model in a fresh process, {conditions['device']}, "
-             f"{found['cores']} cores, median of {RUNS} runs (of 3 for folders).", "",
-             "| what | start to finish (lowest to highest) | photos/s |", "|---|---|---|"]
+             f"{found['cores']} cores, median of {RUNS} runs (of {FOLDER_RUNS} for folders)"
+             + (f", by turns with {other}." if other else "."), "",
+             "| what | start to finish (lowest to highest) | photos/s |"
+             + (f" time by that of {other} |" if other else ""),
+             "|---|---|---|" + "---|" * bool(other)]
     for row in found["rows"]:
         rate = f"{row['photos_per_second']:.0f}" if row["photos"] > 1 else ""
+        ratio = row["seconds_median"] / row["seconds_median_of_the_other"] if other else 0
         lines.append(
             f"| {row['name']} | {row['seconds_median']:.2f} s ({row['seconds_lowest']:.2f} to "
-            f"{row['seconds_highest']:.2f}) | {rate} |")
+            f"{row['seconds_highest']:.2f}) | {rate} |" + f" {ratio:.2f} |" * bool(other))
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Measures and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", type=Path, help="a checkout of another commit")
+    other = parser.parse_args().against
     OUTPUT.mkdir(exist_ok=True)
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -126,17 +156,18 @@ def main() -> None:
         for title, size in SIZES.items():
             file = f"{size[0]}.jpg"
             photo(folder / file, size, 0)
-            rows.append(measured(folder, f"one photo of {title}", (file,), 1))
+            rows.append(measured(folder, f"one photo of {title}", (file,), 1, other))
             rows.append(measured(folder, f"the same, only the table (`--save json`), {title}",
-                                 (file, "--save", "json"), 1))
+                                 (file, "--save", "json"), 1, other))
+        rows.append(measured(folder, "one photo of seven people", ("group.jpg",), 1, other))
         for index in range(PHOTOS):
             photo(folder / "photos" / f"{index}.jpg", FOLDER_SIZE, index)
         size = "x".join(map(str, FOLDER_SIZE))
         for title, more in (("pictures and table", ()), ("only the table", ("--save", "json"))):
             rows.append(measured(folder, f"{PHOTOS} photos of {size}, {title}",
-                                 ("photos", *more), PHOTOS))
+                                 ("photos", *more), PHOTOS, other))
     found = {"conditions": asdict(current_conditions()), "cores": os.cpu_count(), "runs": RUNS,
-             "rows": rows}
+             "against": None if other is None else commit_of(other), "rows": rows}
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     (OUTPUT / "table.md").write_text(table(found))
     print((OUTPUT / "table.md").read_text())
