@@ -7,6 +7,7 @@ of turned heads, and of newcomers in videos.
 - 200 scenes of 1280 x 960 with six people each: frontal faces of HELEN's test set, and rendered
   heads that are turned, of several sizes, some of them at the scene's border.
 - Rendered heads of 0 to 90 degrees of yaw, and the photos of AFLW2000, whose yaw is known.
+- Rendered heads that turn to profile and back in a video, in three seconds.
 - Newcomers in videos of 1280 x 720 at 30 frames a second, while another person is followed.
 
 Points are wrong if their mean error is more than 20% of the distance between the eyes; of turned
@@ -50,6 +51,7 @@ SIZES = (32, 40, 48, 64, 96, 128, 192, 256)
 FRONTAL = 15.0  # degrees of yaw and of pitch, at most
 HEAD_YAWS, HEADS = tuple(range(0, 91, 15)), 40
 YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 60), (60, 75), (75, 90))
+TURNING_HEADS, TURN_FRAMES = 12, 90
 NEWCOMERS, NEWCOMER_SIZES, WAITED = 60, (80, 100, 133, 200), 60
 WRONG, WRONG_HEAD = 0.2, 0.1
 Photo = tuple[np.ndarray, np.ndarray]
@@ -239,6 +241,21 @@ def photographed_heads(landmarker: FaceLandmarker) -> Iterator[tuple[float, list
         yield head["yaw_degrees"], errors
 
 
+def turning_heads(landmarker: FaceLandmarker) -> Iterator[tuple[float, list[float]]]:
+    """As `rendered_heads`, of heads that are followed while they turn."""
+    for index in range(TURNING_HEADS):
+        tracker = landmarker.track()
+        for number in range(TURN_FRAMES):
+            yaw = 90 * float(np.sin(np.pi * number / TURN_FRAMES))
+            head = render_face(53, index, 320, yaw if index % 2 else -yaw)
+            frame = np.full((720, 1280, 3), 120, np.uint8)
+            frame[200:520, 480:800] = head.image
+            truth = head.points["ibug51"] + np.array([480, 200])
+            size = np.sqrt(np.prod(np.ptp(truth, axis=0)))
+            yield yaw, [float(np.linalg.norm(face.points - truth, axis=1).mean() / size)
+                        for face in at(tracker(frame, number / 30), truth)]
+
+
 def newcomers(landmarker: FaceLandmarker, photos: list[Photo], size: int) -> dict[str, Any]:
     """How many frames pass until a newcomer is shown, the first one counted."""
     host = render_face(101, 0, 320)
@@ -326,6 +343,13 @@ def table(found: dict[str, Any]) -> str:
                   f"{row['sure_percent']:.0f}%" for row in rows) + " |",
               "| and wrong | " + " | ".join(
                   f"{row['wrong_of_all_percent']:.1f}%" for row in rows) + " |"]
+    rows = found["heads"]["followed"]
+    lines += ["", "| | " + " | ".join(f"{a:g} to {b:g}" for a, b in YAW_BINS) + " |",
+              "|---" * (len(YAW_BINS) + 1) + "|",
+              "| in a video, reported | " + " | ".join(
+                  f"{row['sure_percent']:.0f}%" for row in rows) + " |",
+              "| and wrong | " + " | ".join(
+                  f"{row['wrong_of_all_percent']:.1f}%" for row in rows) + " |"]
     lines += ["", f"{NEWCOMERS} newcomers in videos of 1280 x 720, 30 frames a second.", "",
               "| face, px | median wait, frames | within 10 frames | not in 60 |",
               "|---|---|---|---|"]
@@ -346,7 +370,8 @@ def main() -> None:
         "heads": {
             "rendered": of_heads(landmarker, rendered_heads(landmarker),
                                  [(yaw, yaw) for yaw in HEAD_YAWS]),
-            "photographed": of_heads(landmarker, photographed_heads(landmarker), [*YAW_BINS])},
+            "photographed": of_heads(landmarker, photographed_heads(landmarker), [*YAW_BINS]),
+            "followed": of_heads(landmarker, turning_heads(landmarker), [*YAW_BINS])},
         "newcomers": [newcomers(landmarker, photos, size) for size in NEWCOMER_SIZES],
     }
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=2) + "\n")

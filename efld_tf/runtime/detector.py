@@ -93,7 +93,7 @@ class FaceDetector:
         """Loads a detector.
 
         Args:
-          model: `short` (for faces from 1/6 of the photo on, the fastest), `full` (from 1/16 on),
+          model: `short` (for faces from 1/6 of the photo on, the fastest), `full` (from 1/10 on),
             or a file of one of these two models.
           min_score: None for the model's own, which is 0.5 or 0.6.
 
