@@ -197,7 +197,7 @@ def is_frontal(points: np.ndarray) -> bool:
     return bool((abs(estimated[0, :2]) <= FRONTAL).all())
 
 
-def of_heads(landmarker: FaceLandmarker, heads: Iterator[tuple[float, list[float]]],
+def of_heads(heads: Iterator[tuple[float, list[float]]],
              bins: list[tuple[float, float]]) -> list[dict[str, Any]]:
     """Of heads with their yaw and the errors of sure faces, the shares that are sure and wrong."""
     found = list(heads)
@@ -368,10 +368,10 @@ def main() -> None:
         "turned": {name: at_angles(landmarkers[name], photos) for name in MODELS},
         "scenes": in_scenes(landmarker, photos),
         "heads": {
-            "rendered": of_heads(landmarker, rendered_heads(landmarker),
+            "rendered": of_heads(rendered_heads(landmarker),
                                  [(yaw, yaw) for yaw in HEAD_YAWS]),
-            "photographed": of_heads(landmarker, photographed_heads(landmarker), [*YAW_BINS]),
-            "followed": of_heads(landmarker, turning_heads(landmarker), [*YAW_BINS])},
+            "photographed": of_heads(photographed_heads(landmarker), [*YAW_BINS]),
+            "followed": of_heads(turning_heads(landmarker), [*YAW_BINS])},
         "newcomers": [newcomers(landmarker, photos, size) for size in NEWCOMER_SIZES],
     }
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=2) + "\n")

@@ -55,7 +55,8 @@ def load(
       detector: the face detector: `both`, `short` (the fastest, for large faces), `full`, or a
         model file of one of them; None where boxes are always given.
       min_face: side in pixels of the smallest face to look for; None for 40 or 1/50 of a photo's
-        longer side, whichever is more, and 1/16 of a video's; with `short` for 1/6 of both.
+        longer side, whichever is more, and 1/10 of a video's shorter side; with `short` for 1/6 of
+        the longer side of both.
       min_score: least score of a detection, between 0 and 1; None for the detector's own.
       min_confidence: how sure it must be that the points lie on a face, from 0 to 1; None for 0.5.
         With 0.1, faces such as profiles are found, too, whose points mostly do not.
@@ -65,7 +66,7 @@ def load(
     Raises:
       EfldError: there is no such model or detector, or a value is out of range.
     """
-    limits = {"min_face": (min_face, 1, math.inf), "min_score": (min_score, 0, 1),
+    limits = {"min_face": (min_face, 8, math.inf), "min_score": (min_score, 0, 1),
               "min_confidence": (min_confidence, 0, 1)}
     for name, (value, low, high) in limits.items():
         if value is not None:

@@ -115,8 +115,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="of --boxes (default: xyxy)")
     parser.add_argument("--min-face", type=common.number_within(8, math.inf), metavar="PIXELS",
                         help="the smallest face to look for; smaller ones take longer (default: "
-                        "40 or 1/50 of a photo's longer side, whichever is more, and 1/16 of a "
-                        "video's; with --detector short 1/6 of both)")
+                        "40 or 1/50 of a photo's longer side, whichever is more, and 1/10 of a "
+                        "video's shorter side; with --detector short 1/6 of the longer one)")
     parser.add_argument("--min-confidence", type=common.number_within(0, 1), metavar="SHARE",
                         help="how sure it must be that the points lie on a face, from 0 to 1; with "
                         "0.1 there are profiles, too, where they mostly do not (default: 0.5)")

@@ -161,8 +161,8 @@ def _found(landmarker: FaceLandmarker, photo: _Photo) -> list[_Face]:
         raise DataError(photo.path, "no manifest can have a photo of that name: rename it")
     image = images.read_photo(photo.path, upright=True)
     size = landmarker.predictor.input_size
-    return [_Face(photo, crop, extract_crop(image, crop, size))
-            for _, crop in landmarker.find_in_crops(image)]
+    return [_Face(photo, found.crop, extract_crop(image, found.crop, size))
+            for found in landmarker.find_in_crops(image)]
 
 
 def _as_faces(

@@ -2,8 +2,8 @@
 
 A detector finds many faces that stand on their head, but takes their chin for the forehead, as
 surely as it finds upright ones. So each face that is not very sure is looked at once more from near
-by, at four angles: its score is highest where it is upright. Where that finds no sure upright face,
-the photo is looked at upside down, too.
+by, at four angles: its score is highest where it is upright. Where no face is very sure, or one
+leans far, the photo is looked at upside down, too; where one leans far, also as it lies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import DataError
-from efld_tf.landmarks.geometry import Crop, extract_crop
+from efld_tf.landmarks.geometry import LARGEST, Crop, extract_crop
 from efld_tf.runtime.blazeface import KEYPOINTS, MODELS
 from efld_tf.runtime.detector import SAME_FACE_IOU, Detection, FaceDetector
 from efld_tf.runtime.overlap import iou
@@ -30,7 +30,8 @@ MOST_THREADS = 4
 
 # These numbers were chosen on photos of HELEN's and LFPW's training sets, turned by 24 angles.
 # Up to this lean the short-range model sees a face as it is, if its score is the first one or more,
-# and the second for faces of so large a share of the photo's longest side.
+# and the second for faces of so large a share of the photo's longest side. Where it sees none with
+# the second score, faces may stand on their heads.
 UPRIGHT, SURE, SURE_LARGE, LARGE = math.radians(60), 0.9, 0.88, 0.25
 # A face seen from near by fills this share of the square, and its middle is near to that of the
 # square, in its side. From this score on it is upright; most upright ones have it.
@@ -125,14 +126,18 @@ class AnyAngleDetector:
         Args:
           name: `both`, of which only the full-range model searches tiles, or one of them.
         """
-        self._short = FaceDetector(
-            "short", threads=threads, min_score=min_score,
-            min_face=min_face if name == "short" else math.inf)
-        self._finders = [self._short] if name in ("both", "short") else []
-        if name != "short":
+        self._min_score = min_score
+        self._finders: list[FaceDetector] = []
+        if name != "both":
             self._finders.append(FaceDetector(
-                "full" if name == "both" else name, threads=threads, min_score=min_score,
-                min_face=min_face))
+                name, threads=threads, min_score=min_score, min_face=min_face))
+        if name != "both" and self._finders[0].name == "short":
+            self._short = self._finders[0]
+        else:
+            self._short = FaceDetector("short", threads=threads, min_score=min_score)
+        if name == "both":
+            self._finders += [self._short, FaceDetector(
+                "full", threads=threads, min_score=min_score, min_face=min_face)]
         for finder in self._finders:
             finder.doubtful_score = DOUBTFUL * finder.min_score
         self._min_scores = {finder.name: finder.min_score
@@ -155,7 +160,7 @@ class AnyAngleDetector:
           EfldError: the image has another form.
         """
         faces = [_Face(face, True) for face in known]
-        faces = self._settled(image, self._found(image, 0), faces)
+        faces = self._settled(image, self._found(image, 0), faces, doubtful=True)
         if not faces or faces[0].score < SURE_LARGE or any(face.leans for face in faces):
             flipped = self._short.without_tiles().detect(image, 2)
             faces = self._settled(image, [_Found(d, 2) for d in flipped], faces)
@@ -164,9 +169,10 @@ class AnyAngleDetector:
                                           for found in self._found(image, turn, tiles=False)], [])
         # Where one face lies on its side, others do that only the turned search finds.
         for turn in {face.detection.quarters for face in faces if face.leans} - {0}:
-            faces = self._settled(image, self._found(image, turn), faces)
+            faces = self._settled(image, self._found(image, turn), faces, doubtful=True)
         return [face.detection for face in faces
-                if face.certain and not any(face.detection is other for other in known)]
+                if face.certain and (self._min_score is None or face.score >= self._min_score)
+                and not any(face.detection is other for other in known)]
 
     def seen_again(self, image: Image, faces: Sequence[Detection]) -> list[Detection | None]:
         """Faces whose places are known, as the short-range model sees them from near by.
@@ -193,27 +199,34 @@ class AnyAngleDetector:
         return [_Found(d, turn) for d in found]
 
     def _settled(
-        self, image: Image, found: Sequence[_Found], faces: Sequence[_Face]
+        self, image: Image, found: Sequence[_Found], faces: Sequence[_Face], doubtful: bool = False
     ) -> list[_Face]:
-        """Faces, and others that were found, as they lean, largest score first."""
+        """Faces, and others that were found, as they lean, largest score first.
+
+        Args:
+          doubtful: whether to look again at those below the least score, too.
+        """
         known = [face.detection for face in faces if face.score >= SURE_NEAR]
-        settled, doubtful = [*faces], []
-        for one in sorted(found, key=lambda one: -one.detection.score):
-            if not _apart(one.detection, known):
-                continue
-            known.append(one.detection)
-            if one.detection.score >= self._min_scores[one.detection.detector]:
+        settled = [*faces]
+        by_score = sorted(found, key=lambda one: -one.detection.score)
+        for one in by_score:
+            if self._reaches_least(one) and apart(one.detection, known):
+                known.append(one.detection)
                 settled += self._settle(image, one)
-            elif one.turn == 0:
-                doubtful.append(one.detection)
-        settled += self._confirmed(image, doubtful)
+        if doubtful:
+            settled += self._confirmed(image, [
+                one.detection for one in by_score
+                if not self._reaches_least(one) and apart(one.detection, known)])
         distinct: list[_Face] = []
         for face in sorted(settled, key=lambda face: -face.score):
             others = [other.detection for other in distinct]
-            if _apart(face.detection, others) \
-                    and (face.score >= SURE_TURNED or not _inside(face.detection, others)):
+            if apart(face.detection, others) \
+                    and (face.score >= SURE_TURNED or not _is_part(face.detection, others)):
                 distinct.append(face)
         return distinct
+
+    def _reaches_least(self, found: _Found) -> bool:
+        return found.detection.score >= self._min_scores[found.detection.detector]
 
     def _settle(self, image: Image, found: _Found) -> list[_Face]:
         """A face as it leans, if there is one."""
@@ -262,7 +275,9 @@ class AnyAngleDetector:
     def _looks_in(self, image: Image, crops: Sequence[Crop]) -> list[_Look]:
         """Looks at up to four squares by one run of the model, which sees them in two rows."""
         size = self._short.model.architecture.input_size // 2
-        cells = [extract_crop(image, crop, size) for crop in crops]
+        limit = LARGEST * max(image.shape[:2])  # no face of the image has a larger square
+        cells = [extract_crop(image, crop if crop.side < limit else Crop(0.0, 0.0, 1.0), size)
+                 for crop in crops]
         cells += [np.zeros_like(cells[0])] * (CELLS - len(cells))
         rows = self._short.model.look(
             np.vstack([np.hstack(cells[:2]), np.hstack(cells[2:])]), LEAST_NEAR)
@@ -291,13 +306,13 @@ def _around(detection: Detection, turn: float = 0.0) -> Crop:
     return Crop(float(x), float(y), float((high - low).max()) / SHARE, detection.angle + turn)
 
 
-def _apart(detection: Detection, others: Sequence[Detection]) -> bool:
+def apart(detection: Detection, others: Sequence[Detection]) -> bool:
     """Whether a face is none of the others."""
     boxes = np.array([other.box for other in others]).reshape(-1, 4)
     return not (iou(detection.box, boxes) > SAME_FACE_IOU).any()
 
 
-def _inside(detection: Detection, others: Sequence[Detection]) -> bool:
+def _is_part(detection: Detection, others: Sequence[Detection]) -> bool:
     """Whether most of a face's box lies in that of one of the others."""
     low, high = detection.box[:2], detection.box[2:]
     return any(

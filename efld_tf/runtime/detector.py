@@ -7,7 +7,6 @@ search parts of the photo, and the photo turned.
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,9 +27,11 @@ SAME_FACE_IOU = 0.3
 # The longest side: OpenCV cannot warp larger images. Larger panoramas are subsampled.
 MOST_PIXELS = 32766
 # Tiles overlap by this share of their side, so that a face up to that size is whole in one of them.
-# Those of the next level are larger by the factor; none is larger than this share of the photo.
-TILE_OVERLAP, TILE_FACTOR, LARGEST_TILE = 0.25, 3.0, 0.75
-VIDEO_OVERLAP = 0.2  # larger faces are found in the whole frame
+# It is `Architecture.smallest` times the factor between levels of tiles: faces from there on are
+# seen well in larger tiles. In videos they are found in the whole frame.
+TILE_OVERLAP, TILE_FACTOR, VIDEO_OVERLAP = 0.25, 2.5, 0.2
+# The smallest tiles are worth their time up to this share of the photo's side.
+WORTHWHILE = 0.75
 # The smallest face in pixels and as a share of the photo's side. Smaller ones tell a landmark model
 # of 128 pixels little, and looking for them costs time and brings false alarms.
 MIN_FACE, MIN_FACE_SHARE = 40.0, 1 / 50
@@ -111,7 +112,7 @@ class FaceDetector:
         self.min_score = self._architecture.min_score if min_score is None else min_score
         self.doubtful_score = self.min_score
         self.min_face = min_face
-        self._calls: Iterator[int] | None = None  # of a detector that looks at squares in turn
+        self._calls: int | None = None  # of a detector that looks at squares in turn
 
     def without_tiles(self) -> FaceDetector:
         """A detector with the same model that looks at whole photos only."""
@@ -123,12 +124,13 @@ class FaceDetector:
         """A copy that searches no tiles, which take long, unless a `min_face` was asked for.
 
         Where tiles would be searched, it looks in turn at squares of the frame that are as large as
-        its shorter side, two of them in 16:9, and at the whole frame: at one in a call.
+        its shorter side, two of them in 16:9, and at the whole frame: at one in a call, and where
+        the call is for the same frame turned, at the one whose turn it is.
         """
         detector = copy.copy(self)
         if self.min_face is None:
             detector.min_face = math.inf
-            detector._calls = itertools.count() if self._architecture.tiled else None
+            detector._calls = -1 if self._architecture.tiled else None
         return detector
 
     def detect(self, image: Image, quarter_turns: int = 0) -> list[Detection]:
@@ -147,6 +149,8 @@ class FaceDetector:
         small = image if block == 1 else np.ascontiguousarray(image[::block, ::block])
         smallest = None if self.min_face is None else self.min_face / block
         view = _View(small, quarter_turns % 4)
+        if self._calls is not None and view.upright:
+            self._calls += 1
         rows = self._detect(view, smallest)
         return [view.detection(row, self.name, block) for row in rows]
 
@@ -163,15 +167,16 @@ class FaceDetector:
             square = min(height, width)
             places = [(tile, square) for tile in _tiles(width, height, square, VIDEO_OVERLAP)]
             places += [(whole, longest)] * (square < longest)
-            return self._merged(self._in_tile(view, *places[next(self._calls) % len(places)]))
+            return self._merged(self._in_tile(view, *places[self._calls % len(places)]))
         if smallest is None:
             smallest = max(MIN_FACE, longest * MIN_FACE_SHARE) if self._architecture.tiled \
                 else longest * self._architecture.smallest
         parts = [self._look(view, *whole, float(longest))]
         side = smallest / self._architecture.smallest
-        while side < LARGEST_TILE * longest:
-            parts += [self._in_tile(view, tile, side) for tile in _tiles(width, height, side)]
-            side *= TILE_FACTOR
+        if side < WORTHWHILE * longest:
+            while side < longest:
+                parts += [self._in_tile(view, tile, side) for tile in _tiles(width, height, side)]
+                side *= TILE_FACTOR
         return self._merged(np.concatenate(parts))
 
     def _merged(self, rows: Floats) -> Floats:
@@ -187,7 +192,7 @@ class FaceDetector:
     def _in_tile(self, view: _View, tile: tuple[float, float], side: float) -> Floats:
         """What a look at a tile finds as a whole."""
         found = self._look(view, *tile, side)
-        return found[_inside(found, tile, side, view.width, view.height)]
+        return found[_whole(found, tile, side, view.width, view.height)]
 
     def _look(self, view: _View, left: float, top: float, side: float) -> Floats:
         """Raw detections [D, 17] in a square of the image: score, box, keypoints, in pixels."""
@@ -205,9 +210,11 @@ class _View:
 
     Attributes:
       width, height: its size, turned.
+      upright: whether it is not turned.
     """
 
     def __init__(self, image: Image, quarter_turns: int):
+        self.upright = quarter_turns == 0
         height, width = image.shape[:2]
         self._image = image
         self.width, self.height = (height, width) if quarter_turns % 2 else (width, height)
@@ -251,7 +258,7 @@ def _tiles(
             yield float(left), float(top)
 
 
-def _inside(
+def _whole(
     rows: Floats, tile: tuple[float, float], side: float, width: int, height: int
 ) -> Flags:
     """Which rows are whole faces, not cut by a border of the tile inside the image: [D] bool."""

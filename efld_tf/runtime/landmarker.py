@@ -6,6 +6,7 @@ import copy
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
@@ -17,8 +18,8 @@ from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import LARGEST, Crop, CropRule
 from efld_tf.runtime.agreement import agreement
-from efld_tf.runtime.any_angle import AnyAngleDetector
-from efld_tf.runtime.detector import SAME_FACE_IOU, Detection
+from efld_tf.runtime.any_angle import AnyAngleDetector, apart
+from efld_tf.runtime.detector import Detection, FaceDetector
 from efld_tf.runtime.faces import Face, Faces, extent
 from efld_tf.runtime.model_crops import ModelCrops
 from efld_tf.runtime.overlap import iou
@@ -47,6 +48,21 @@ STILL = 0.02
 
 # A file, an address, or pixels [H, W, 3] uint8 RGB.
 Photo = str | os.PathLike[str] | Image
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A face that a detector found.
+
+    Attributes:
+      face: the face.
+      crop: the square in which its points lie, that of the model's last look.
+      agreed: its `agreement`.
+    """
+
+    face: Face
+    crop: Crop
+    agreed: float
 
 
 class Detector(Protocol):
@@ -149,7 +165,7 @@ class FaceLandmarker:
         from efld_tf.runtime.tracker import FaceTracker, TrackerOptions  # which imports this module
 
         landmarker = copy.copy(self)
-        if isinstance(self.detector, AnyAngleDetector):
+        if isinstance(self.detector, AnyAngleDetector | FaceDetector):
             landmarker.detector = self.detector.for_video()
         options = options or TrackerOptions(min_confidence=self.min_confidence)
         return FaceTracker(landmarker, options)
@@ -177,54 +193,62 @@ class FaceLandmarker:
             points, confidence, _ = self.look(image, crops)
             return [Face(p, self.schema, np.asarray(box, np.float64), 1.0, float(c))
                     for p, box, c in zip(points, boxes, confidence, strict=True)]
-        return [face for face, _ in self.find_in_crops(image)]
+        return [found.face for found in self.find_in_crops(image)]
 
-    def find_in_crops(self, image: Image) -> list[tuple[Face, Crop]]:
-        """The detected faces that `find` gives, each with the square in which its points lie.
-
-        That square is the one of the model's last look. Errors are those of `find`.
-        """
+    def find_in_crops(self, image: Image) -> list[Found]:
+        """The detected faces that `find` gives, with what else is known; errors are as there."""
         check_image(image)
-        if self.detector is None:
-            raise EfldError("boxes: expected, for there is no detector")
-        return self._looked_at(image, self.detector.detect(image))
+        return self._looked_at(image, self._detector.detect(image))
 
-    def newcomers(self, image: Image, crops: Sequence[Crop]) -> list[Face]:
-        """The faces that `find` gives, without those in crops of the model; errors are as there."""
-        check_image(image)
-        if self.detector is None:
-            raise EfldError("boxes: expected, for there is no detector")
-        known = [self._crops.as_detection(crop, "short") for crop in crops]
-        if isinstance(self.detector, AnyAngleDetector):
-            return self.landmarks(image, self.detector.detect(image, known))
-        boxes = np.array([face.box for face in known]).reshape(-1, 4)
-        return self.landmarks(image, [
-            found for found in self.detector.detect(image)
-            if not (iou(found.box, boxes) > SAME_FACE_IOU).any()])
-
-    def agreements(
+    def look_out(
         self, image: Image, crops: Sequence[Crop], points: Sequence[Floats]
-    ) -> list[float | None]:
-        """How well points [N, 2] of faces in crops agree with what a detector sees there.
+    ) -> tuple[list[Found], list[float | None]]:
+        """The faces that `find` gives, but for known ones, and how well the points of those agree.
+
+        Args:
+          image: [H, W, 3] uint8 RGB.
+          crops: the model's crops of the known faces.
+          points: their points [N, 2].
 
         Returns:
-          The `agreement` of each; None where no detector sees a face.
+          The others, and for each known face the `agreement` of its points with what the detector
+          sees there: 0 where it should see a face and does not, None where it may not have looked.
+
+        Raises:
+          EfldError: the image has another form, or there is no detector.
         """
-        if not isinstance(self.detector, AnyAngleDetector):
-            return [None] * len(crops)
-        seen = self.detector.seen_again(
-            image, [self._crops.as_detection(crop, "short") for crop in crops])
+        check_image(image)
+        known = [self._crops.as_detection(crop, "short") for crop in crops]
         schema = schemas.get(self.schema)
-        return [None if one is None else agreement(place, schema, one)
-                for place, one in zip(points, seen, strict=True)]
+        detector = self._detector
+        if isinstance(detector, AnyAngleDetector):
+            others = detector.detect(image, known)
+            seen = detector.seen_again(image, known)
+        else:
+            all_faces = detector.detect(image)
+            others = [found for found in all_faces if apart(found, known)]
+            seen = [next((found for found in all_faces if not apart(found, [face])), None)
+                    for face in known]
+        agreed: list[float | None] = []
+        for place, face, one in zip(points, known, seen, strict=True):
+            if one is not None:
+                agreed.append(agreement(place, schema, one))
+            else:  # those at the border are not seen from near by
+                looked = isinstance(detector, AnyAngleDetector) and _is_inside(face.box, image)
+                agreed.append(0.0 if looked else None)
+        return self._looked_at(image, others), agreed
 
     def landmarks(self, image: Image, detections: Sequence[Detection]) -> list[Face]:
         """The faces of an image [H, W, 3] among a detector's boxes, without those that are none."""
-        return [face for face, _ in self._looked_at(image, detections)]
+        return [found.face for found in self._looked_at(image, detections)]
 
-    def _looked_at(
-        self, image: Image, detections: Sequence[Detection]
-    ) -> list[tuple[Face, Crop]]:
+    @property
+    def _detector(self) -> Detector:
+        if self.detector is None:
+            raise EfldError("boxes: expected, for there is no detector")
+        return self.detector
+
+    def _looked_at(self, image: Image, detections: Sequence[Detection]) -> list[Found]:
         crops = [self.crop_of(detection) for detection in detections]
         points, confidence, around = self.look(image, crops)
         for _ in range(self._passes - 1):
@@ -234,13 +258,16 @@ class FaceLandmarker:
                 crops[i] = around[i]
                 points[i], confidence[i], around[i] = look
         schema = schemas.get(self.schema)
-        for i, detection in enumerate(detections):
-            confidence[i] *= weight(agreement(points[i], schema, detection))
-        faces = [Face(p, self.schema, d.box, d.score, float(c))
-                 for p, d, c in zip(points, detections, confidence, strict=True)]
-        kept = distinct([face for face in faces if face.confidence >= self.min_confidence])
-        return [(face, crop) for face, crop in zip(faces, crops, strict=True)
-                if any(face is other for other in kept)]
+        found = []
+        for place, detection, crop, shown in zip(
+                points, detections, crops, confidence, strict=True):
+            agreed = agreement(place, schema, detection)
+            face = Face(place, self.schema, detection.box, detection.score,
+                        float(shown) * weight(agreed))
+            found.append(Found(face, crop, agreed))
+        sure = [one.face for one in found if one.face.confidence >= self.min_confidence]
+        kept = distinct(sure)
+        return [one for one in found if any(one.face is face for face in kept)]
 
     @property
     def shown(self) -> Crop | None:
@@ -292,9 +319,10 @@ def weight(agreed: float) -> float:
     return ELSEWHERE + (1 - ELSEWHERE) * agreed
 
 
-def agreement_in(confidence: float) -> float:
-    """The least agreement of a face with this confidence: the inverse of `weight`, from 0 on."""
-    return max(0.0, (confidence - ELSEWHERE) / (1 - ELSEWHERE))
+def _is_inside(box: Floats, image: Image) -> bool:
+    """Whether a box (x0, y0, x1, y1) lies in an image."""
+    height, width = image.shape[:2]
+    return bool((box >= 0).all() and (box[2:] <= (width, height)).all())
 
 
 def _same(crop: Crop, around: Crop) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,6 @@ from efld_tf.runtime.faces import Face, Faces, extent
 from efld_tf.runtime.landmarker import (
     SAME_POINTS_IOU,
     FaceLandmarker,
-    agreement_in,
     weight,
 )
 from efld_tf.runtime.overlap import iou
@@ -24,6 +24,8 @@ from efld_tf.runtime.smoothing import OneEuroFilter
 
 # A face whose points' box overlaps that of a track by more than this IoU is the same person.
 SAME_PLACE_IOU = 0.2
+# With less confidence nobody is there any more, however little is asked for.
+NOBODY = 0.05
 # Times of frames are rounded: what comes so many seconds early is in time.
 EARLY = 1e-3
 
@@ -34,8 +36,8 @@ class TrackerOptions:
 
     Attributes:
       detect_seconds: how often new faces are looked for while some are followed; the detector
-        also runs as soon as a face is lost. A newcomer is mostly found at the first or second time
-        (benchmarks/tracking.py).
+        also runs as soon as a face is lost. A newcomer is mostly found at the first to third time
+        (benchmarks/clear_faces.py).
       search_seconds: how often faces are looked for while there is none; 0 for every frame.
       min_confidence: a face with a lower confidence counts as lost; 0 to 1.
       remember_seconds: how long a lost face keeps its number, which it gets back if it is found
@@ -100,8 +102,9 @@ class FaceTracker:
         """
         if landmarker.detector is None:
             raise EfldError("a tracker needs a detector")
-        self._landmarker = landmarker
         self._options = options or TrackerOptions()
+        self._landmarker = copy.copy(landmarker)
+        self._landmarker.min_confidence = self._options.min_confidence
         self._tracks: list[_Track] = []
         self._lost: list[_Track] = []
         self._next = 0
@@ -149,7 +152,7 @@ class FaceTracker:
             schema = track.face.schema
             others = np.array(
                 [extent(other.face.points, schema) for other in followed]).reshape(-1, 4)
-            if confidence[index] < self._options.min_confidence \
+            if confidence[index] < max(self._options.min_confidence, NOBODY) \
                     or (iou(extent(points[index], schema), others) > SAME_POINTS_IOU).any():
                 self._lost.append(track)
                 continue
@@ -164,25 +167,29 @@ class FaceTracker:
     def _detect(self, image: Image) -> None:
         """Looks for faces that are not followed, and gives them numbers."""
         self._detected = self._seconds
+        agreed: Sequence[float | None]
         horizon = self._seconds - self._options.remember_seconds
         self._lost = [track for track in self._lost if track.seen >= horizon]
-        # Heads turn: the mean with the last times, because a single look may err.
-        for track, agreed in zip(self._tracks, self._landmarker.agreements(
-                image, [track.crop for track in self._tracks],
-                [track.face.points for track in self._tracks]), strict=True):
-            if agreed is not None:
-                track.agreed = (track.agreed + agreed) / 2
         if self._landmarker.has_confidence:
-            faces = self._landmarker.newcomers(image, [track.crop for track in self._tracks])
+            newcomers, agreed = self._landmarker.look_out(
+                image, [track.crop for track in self._tracks],
+                [track.face.points for track in self._tracks])
         else:
             # Nobody but the detector can tell that a face is gone.
-            faces = self._landmarker.find(image)
-            gone = [track for track in self._tracks if overlapped(track.face, faces) is None]
-            self._lost += gone
-            self._tracks = [track for track in self._tracks if track not in gone]
-        for face in faces:
-            if face.confidence < self._options.min_confidence \
-                    or overlapped(face, [track.face for track in self._tracks]) is not None:
+            newcomers = self._landmarker.find_in_crops(image)
+            faces = [found.face for found in newcomers]
+            places = [overlapped(track.face, faces) for track in self._tracks]
+            seen = [(track, newcomers[place].agreed) for track, place
+                    in zip(self._tracks, places, strict=True) if place is not None]
+            self._lost += [track for track, place in zip(self._tracks, places, strict=True)
+                           if place is None]
+            self._tracks, agreed = [track for track, _ in seen], [value for _, value in seen]
+        for track, value in zip(self._tracks, agreed, strict=True):
+            if value is not None:  # heads turn; the mean with the last times, for a look may err
+                track.agreed = (track.agreed + value) / 2
+        for found in newcomers:
+            face = found.face
+            if overlapped(face, [track.face for track in self._tracks]) is not None:
                 continue
             lost_index = overlapped(face, [track.face for track in self._lost])
             if lost_index is None:
@@ -190,8 +197,8 @@ class FaceTracker:
             else:
                 number = _number(self._lost.pop(lost_index))
             crop = self._landmarker.crop_around(face.points)
-            agreed = agreement_in(face.confidence)
-            self._tracks.append(_Track(replace(face, track=number), crop, agreed, self._seconds))
+            self._tracks.append(
+                _Track(replace(face, track=number), crop, found.agreed, self._seconds))
 
 
 def overlapped(face: Face, others: Sequence[Face]) -> int | None:

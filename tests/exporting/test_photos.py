@@ -142,7 +142,8 @@ def test_an_exported_model_is_given_the_pixels_of_the_crop(shared_data: Path) ->
     predictor = LandmarkPredictor(assets.INT8_MODEL)
     landmarker = FaceLandmarker(predictor, open_detector())
     photo = read_photo(shared_data / "ibug/helen/testset/296814969_3.jpg", upright=True)
-    for face, crop in landmarker.find_in_crops(photo):
+    for found in landmarker.find_in_crops(photo):
+        face, crop = found.face, found.crop
         pixels = extract_crop(photo, crop, predictor.input_size)
         unit = predictor.predict_crops(pixels[None])[0]
         np.testing.assert_array_equal(face.points, crop.from_unit(unit).astype(np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image
 from efld_tf.evaluation.scenes import place, turned
 from efld_tf.landmarks import schemas
+from efld_tf.runtime import any_angle
 from efld_tf.runtime.any_angle import AnyAngleDetector, open_detector
 from efld_tf.runtime.detector import Detection, FaceDetector
 from efld_tf.runtime.landmarker import FaceLandmarker
@@ -106,6 +108,37 @@ def test_small_frontal_faces_of_a_scene(faces: list[Face], landmarker: FaceLandm
         assert min(_error(face.points, truth) for face in found) < 0.2
 
 
+@pytest.mark.parametrize("size", [(1280, 720), (1280, 536), (720, 1280)])
+def test_a_film_in_which_people_lean_is_searched_everywhere(
+    faces: list[Face], size: tuple[int, int]
+) -> None:
+    """The same frame turned is another call of a detector, not another turn of the squares."""
+    width, height = size
+    finder = FaceDetector("full", min_face=None).for_video()
+    places: list[set[tuple[float, float]]] = [set(), set(), set()]
+    look = finder._look
+    frame = np.full((height, width, 3), 110, np.uint8)
+    for _ in range(4):
+        for calls, turn in zip(places, (0, 1, 3), strict=True):
+            finder._look = lambda view, left, top, side, calls=calls: (  # type: ignore
+                calls.add((left, top)), look(view, left, top, side))[1]
+            finder.detect(frame, turn)
+    assert len({len(calls) for calls in places}) == 1
+    squares = 2 if max(size) < 2 * min(size) else 3
+    assert len(places[0]) == squares + 1
+
+
+def test_faces_at_the_corners_of_tiles(faces: list[Face], landmarker: FaceLandmarker) -> None:
+    """Those that no small tile shows whole are seen in a larger one."""
+    missed = 0
+    for size in (100, 130, 160):
+        for image, points in faces:
+            scene = np.full((1200, 1600, 3), 110, np.uint8)
+            truth = place(scene, image, points, size, np.array([350.0, 350.0]))
+            missed += not any(_error(face.points, truth) < 0.2 for face in landmarker.find(scene))
+    assert missed == 0
+
+
 def test_a_large_face_in_the_middle_of_a_film(faces: list[Face]) -> None:
     """It is whole in none of the squares at which a detector looks by turns."""
     frame = np.full((720, 1280, 3), 110, np.uint8)
@@ -140,10 +173,62 @@ def test_known_faces_are_left_out(faces: list[Face], landmarker: FaceLandmarker)
     image = np.hstack([cv2.resize(photo, (400, 400)) for photo, _ in faces[:3]])
     found = landmarker.find_in_crops(image)
     assert len(found) == 3
-    (_, crop), *others = found
-    newcomers = landmarker.newcomers(image, [crop])
-    assert sorted(face.box[0] for face in newcomers) == sorted(face.box[0] for face, _ in others)
-    assert landmarker.newcomers(image, [crop for _, crop in found]) == []
+    first, *others = found
+    newcomers, [agreed] = landmarker.look_out(image, [first.crop], [first.face.points])
+    assert sorted(one.face.box[0] for one in newcomers) == sorted(o.face.box[0] for o in others)
+    assert agreed is not None and agreed > 0.8
+    crops, points = [one.crop for one in found], [one.face.points for one in found]
+    nobody, agreements = landmarker.look_out(image, crops, points)
+    assert nobody == [] and min(value or 0 for value in agreements) > 0.8
+    # Where there is no face, and where a face would reach out of the picture.
+    empty = np.full_like(image, 120)
+    outside = replace(first.crop, center_x=0.0)
+    assert landmarker.look_out(empty, [first.crop, outside], points[:2]) == ([], [0.0, None])
+
+
+def test_own_detectors_tell_whether_points_agree(faces: list[Face]) -> None:
+    image = faces[0][0]
+    for detector in (FaceDetector("short"), FaceDetector("full")):
+        landmarker = FaceLandmarker(LandmarkPredictor(assets.INT8_MODEL), detector)
+        [found] = landmarker.find_in_crops(image)
+        points = found.face.points
+        [], [right] = landmarker.look_out(image, [found.crop], [points])
+        [], [wrong] = landmarker.look_out(image, [found.crop], [points + 0.5 * np.ptp(points)])
+        assert right is not None and wrong is not None and wrong < 0.1 < 0.8 < right
+
+
+def test_the_least_score_holds_for_faces_from_near_by(faces: list[Face]) -> None:
+    scores = []
+    for image, _ in faces:
+        scores += [found.score for found in open_detector(min_score=0.93).detect(image)]
+    assert 0 < len(scores) < len(faces) and min(scores) >= 0.93
+
+
+def test_a_doubtful_detection_does_not_hide_a_sure_one(faces: list[Face]) -> None:
+    image = faces[0][0]
+    detector = AnyAngleDetector()
+    [right] = detector.detect(image)
+
+    class Fixed:
+        min_face = None
+
+        def __init__(self, name: str, score: float):
+            self.name, self.score = name, score
+
+        def detect(self, image: np.ndarray, quarter_turns: int = 0) -> list[Detection]:
+            return [replace(right, score=self.score, detector=self.name)] * (not quarter_turns)
+
+    settled: list[float] = []
+    settle = detector._settle
+
+    def spied(image: np.ndarray, found: any_angle._Found) -> list[any_angle._Face]:
+        settled.append(found.detection.score)
+        return settle(image, found)
+
+    detector._settle = spied  # type: ignore[method-assign]
+    detector._finders = [Fixed("full", 0.59), Fixed("short", 0.51)]  # type: ignore[list-item]
+    assert len(detector.detect(image)) == 1
+    assert settled[0] == 0.51
 
 
 def test_nothing_is_found_in_patterns(landmarker: FaceLandmarker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -278,6 +279,20 @@ def test_suppression_leaves_no_overlap_of_leaders_and_loses_no_box(rows: list) -
 def test_iou_by_hand() -> None:
     boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6], [1, 1, 1, 1.0]])
     assert np.allclose(iou(np.array([0, 0, 2, 2.0]), boxes), [1, 1 / 7, 0, 0])
+
+
+@pytest.mark.parametrize("longest", [300, 520, 1024, 1280, 1600, 4000])
+def test_every_level_of_tiles_begins_where_the_last_one_ends(
+    monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    model, sides = FaceDetector("full", min_face=None), set()
+    monkeypatch.setattr(model, "_look", lambda view, left, top, side: (
+        sides.add(side), np.zeros((0, 17)))[1])
+    model.detect(np.zeros((longest * 3 // 4, longest, 3), np.uint8))
+    share = MODELS["full"].smallest
+    assert max(sides) == longest
+    for small, large in itertools.pairwise(sorted(sides)):
+        assert share * large <= detector.TILE_OVERLAP * small * 1.01
 
 
 @given(st.floats(2, 300), st.floats(2, 300), st.floats(1, 200))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -47,7 +48,7 @@ def nme(face: Face, truth: np.ndarray) -> float:
     return float(metrics.nme(face.points[None], truth[None, INNER], schema)[0])
 
 
-def test_two_people_cross_and_keep_their_numbers(people: list[moving.Person]) -> None:
+def test_two_people_pass_each_other_and_keep_their_numbers(people: list[moving.Person]) -> None:
     detector = Counting()
     following = tracker(detector, smooth=False)
     numbers: dict[int, set[int]] = {0: set(), 1: set()}
@@ -123,10 +124,42 @@ def test_a_head_that_turns_to_profile_goes_and_comes_back() -> None:
         if yaw in reported:
             reported[yaw].append(len(faces))
             assert all(face.track == 0 for face in faces)
-        for face in unsure.update(frame, index * STEP):
-            assert 0.1 <= face.confidence <= 1
+        unsure_faces = unsure.update(frame, index * STEP)
+        assert unsure_faces and all(0.1 <= face.confidence <= 1 for face in unsure_faces)
+        assert yaw != 90 or index < yaws.index(90) + 7 or unsure_faces[0].confidence < 0.5
     assert reported[0][0] == 1 and reported[0][-3:] == [1] * 3
     assert reported[90][-3:] == [0] * 3
+
+
+def test_a_face_of_little_confidence_is_followed_with_it() -> None:
+    """It is not found anew in every frame, and keeps its number."""
+    landmarker = FaceLandmarker(LandmarkPredictor(assets.INT8_MODEL), open_detector())
+    head = cv2.GaussianBlur(render_face(77, 1, 300, 45.0).image, (0, 0), 4)
+    frame = np.full((480, 640, 3), 120, np.uint8)
+    frame[90:390, 170:470] = head
+    [found] = landmarker.find(frame)
+    assert 0.5 < found.confidence < 0.7
+    following = landmarker.track()
+    for index in range(12):
+        [face] = following.update(frame, index * STEP)
+        assert face.track == 0 and abs(face.confidence - found.confidence) < 0.1
+
+
+def test_a_face_that_is_gone_is_gone_whatever_the_confidence(people: list[moving.Person]) -> None:
+    following = tracker(Counting(), min_confidence=0)
+    image, _ = moving.frame([(people[0], 300, 100)])
+    empty, _ = moving.frame([])
+    assert len(following.update(image, 0.0)) == 1
+    counts = [len(following.update(empty, 0.1 + index * STEP)) for index in range(30)]
+    assert counts[-1] == 0
+
+
+@pytest.mark.parametrize("model", ["research", "synthetic"])
+def test_frames_may_change_their_size(people: list[moving.Person], model: str) -> None:
+    following = FaceLandmarker(LandmarkPredictor(model), open_detector()).track()
+    image, _ = moving.frame([(people[0], 300, 100)])
+    assert len(following.update(image, 0.0)) == 1
+    assert following.update(np.zeros((4, 4, 3), np.uint8), 0.2) == []
 
 
 def test_smoothing_calms_a_still_face(people: list[moving.Person]) -> None:
