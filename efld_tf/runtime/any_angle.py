@@ -41,12 +41,14 @@ CELLS = 4  # squares that the model sees at once
 # and below that only if it is better by the third than the look by the first detection's lean. That
 # one is preferred to others that are better by less than the fourth.
 LEAST_NEAR, SURE_TURNED, CLEARLY, HARDLY = 0.5, 0.8, 0.15, 0.05
-# A face that is less sure than `SURE_TURNED` is a part of another one in whose box it lies so far.
+# A face that is less sure than `SURE_TURNED` is no other one if so much of its box lies in that of
+# another, or so much of another's in its own.
 MOST_INSIDE = 0.7
 # A face that the short-range model sees in the whole photo alone has at least this score.
 SURE_BORDER = 0.7
-# A detection below the least score, but not below this share of it, is a face if it is upright from
-# near by, and both scores are this much together, of which the second look has the other at least.
+# A detection of the full-range model below the least score, but not below this share of it, is a
+# face if it is upright from near by, and both scores are this much together, of which the second
+# look has the other at least.
 DOUBTFUL, BOTH_LOOKS, SECOND_LOOK = 0.5, 1.15, 0.7
 
 
@@ -139,7 +141,8 @@ class AnyAngleDetector:
             self._finders += [self._short, FaceDetector(
                 "full", threads=threads, min_score=min_score, min_face=min_face)]
         for finder in self._finders:
-            finder.doubtful_score = DOUBTFUL * finder.min_score
+            if finder is not self._short:  # of whose doubtful detections hardly any is a face
+                finder.doubtful_score = DOUBTFUL * finder.min_score
         self._min_scores = {finder.name: finder.min_score
                             for finder in (self._short, *self._finders)}
 
@@ -210,18 +213,16 @@ class AnyAngleDetector:
         settled = [*faces]
         by_score = sorted(found, key=lambda one: -one.detection.score)
         for one in by_score:
-            if self._reaches_least(one) and apart(one.detection, known):
+            if self._reaches_least(one) and _is_another(one.detection, known):
                 known.append(one.detection)
                 settled += self._settle(image, one)
         if doubtful:
             settled += self._confirmed(image, [
                 one.detection for one in by_score
-                if not self._reaches_least(one) and apart(one.detection, known)])
+                if not self._reaches_least(one) and _is_another(one.detection, known)])
         distinct: list[_Face] = []
         for face in sorted(settled, key=lambda face: -face.score):
-            others = [other.detection for other in distinct]
-            if apart(face.detection, others) \
-                    and (face.score >= SURE_TURNED or not _is_part(face.detection, others)):
+            if _is_another(face.detection, [other.detection for other in distinct]):
                 distinct.append(face)
         return distinct
 
@@ -312,12 +313,19 @@ def apart(detection: Detection, others: Sequence[Detection]) -> bool:
     return not (iou(detection.box, boxes) > SAME_FACE_IOU).any()
 
 
-def _is_part(detection: Detection, others: Sequence[Detection]) -> bool:
-    """Whether most of a face's box lies in that of one of the others."""
+def _is_another(detection: Detection, others: Sequence[Detection]) -> bool:
+    """Whether a detection is of a face that is none of others, which are surer."""
+    if not apart(detection, others):
+        return False
+    if detection.score >= SURE_TURNED:
+        return True
     low, high = detection.box[:2], detection.box[2:]
-    return any(
-        np.maximum(np.minimum(high, other.box[2:]) - np.maximum(low, other.box[:2]), 0).prod()
-        > MOST_INSIDE * (high - low).prod() for other in others)
+    for other in others:
+        common = np.minimum(high, other.box[2:]) - np.maximum(low, other.box[:2])
+        smaller = min((high - low).prod(), (other.box[2:] - other.box[:2]).prod())
+        if np.maximum(common, 0).prod() > MOST_INSIDE * smaller:
+            return False
+    return True
 
 
 def open_detector(
