@@ -46,9 +46,8 @@ LEAST_NEAR, SURE_TURNED, CLEARLY, HARDLY = 0.5, 0.8, 0.15, 0.05
 MOST_INSIDE = 0.7
 # A face that the short-range model sees in the whole photo alone has at least this score.
 SURE_BORDER = 0.7
-# A detection of the full-range model below the least score, but not below this share of it, is a
-# face if it is upright from near by, and both scores are this much together, of which the second
-# look has the other at least.
+# A detection below the least score, but not below this share of it, is a face if it is upright from
+# near by, and both scores are this much together, of which the second look has the other at least.
 DOUBTFUL, BOTH_LOOKS, SECOND_LOOK = 0.5, 1.15, 0.7
 
 
@@ -141,7 +140,8 @@ class AnyAngleDetector:
             self._finders += [self._short, FaceDetector(
                 "full", threads=threads, min_score=min_score, min_face=min_face)]
         for finder in self._finders:
-            if finder is not self._short:  # of whose doubtful detections hardly any is a face
+            # Beside the other model, hardly any of the short-range one's doubtful ones is a face.
+            if name != "both" or finder is not self._short:
                 finder.doubtful_score = DOUBTFUL * finder.min_score
         self._min_scores = {finder.name: finder.min_score
                             for finder in (self._short, *self._finders)}
