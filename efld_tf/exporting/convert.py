@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -113,6 +114,7 @@ def lowered(
     flatbuffer.take_pixels(tree, "image")
     flatbuffer.shorten_names(tree)
     flatbuffer.remove_metadata(tree, b"CONVERSION_METADATA")
+    flatbuffer.remove_metadata(tree, quantise.RAW, with_buffer=True)
     flatbuffer.state_versions(tree)
     return flatbuffer.write(tree), observed
 
@@ -120,16 +122,23 @@ def lowered(
 def to_float(trained: TrainedModel, half: bool = False) -> bytes:
     """The network and its decoding in float, for a float image in [0, 1].
 
+    The metadata `quantise.RAW` names the tensors of the head, which the decoding takes.
+
     Args:
       half: whether to store the weights as float16.
     """
+    layer_names = [output.node.layer.name for output in tf.nest.flatten(
+        trained.network.output[POINTS])]
+    raw_names = [f"raw{index}" for index, _ in enumerate(layer_names)]
     # The batch is fixed to 1: a free one would add shape arithmetic and split the delegate's
     # partition.
     shape = [1, trained.input_size, trained.input_size, 3]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def landmarks(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return trained.decoded(image)
+        raw = trained.network(image, training=False)
+        maps = tf.nest.flatten(raw[POINTS])
+        return {**trained.decode(raw), **dict(zip(raw_names, maps, strict=True))}
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [landmarks.get_concrete_function()], trained.network
@@ -140,5 +149,10 @@ def to_float(trained: TrainedModel, half: bool = False) -> bytes:
     with silenced_stderr():
         tree = flatbuffer.read(converter.convert())
     flatbuffer.order_outputs(tree, (POINTS, PRESENCE))
+    raw = flatbuffer.take_outputs(tree, raw_names)
+    for index, name in zip(raw, layer_names, strict=True):
+        tree.subgraphs[0].tensors[index].name = name.encode()
     flatbuffer.shorten_names(tree)
+    names = [tree.subgraphs[0].tensors[index].name.decode() for index in raw]
+    flatbuffer.add_metadata(tree, quantise.RAW, json.dumps(names).encode())
     return flatbuffer.write(tree)

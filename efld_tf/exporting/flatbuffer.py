@@ -83,6 +83,16 @@ def order_outputs(tree: schema.ModelT, names: Sequence[str]) -> None:
     tree.subgraphs[0].outputs = np.array(order, np.int32)
 
 
+def take_outputs(tree: schema.ModelT, names: Sequence[str]) -> list[int]:
+    """Makes outputs of these names ones no longer; returns their tensors, which stay."""
+    tensors: dict[str, int] = {}
+    for signature in tree.signatureDefs or []:
+        named = {entry.name.decode(): entry for entry in signature.outputs}
+        tensors |= {name: named.pop(name).tensorIndex for name in names if name in named}
+        signature.outputs = list(named.values())
+    return [tensors[name] for name in names if name in tensors]
+
+
 def shorten_names(tree: schema.ModelT) -> None:
     """Gives each tensor the name of its layer, made unique, and each constant a number.
 
@@ -170,12 +180,30 @@ def state_versions(tree: schema.ModelT) -> None:
     add_metadata(tree, graph.MINIMUM_RUNTIME, release.ljust(MINIMUM_RUNTIME_BYTES, b"\0"))
 
 
-def remove_metadata(tree: schema.ModelT, name: bytes) -> None:
-    """Empties a named metadata buffer and removes its entry."""
+def remove_metadata(tree: schema.ModelT, name: bytes, with_buffer: bool = False) -> None:
+    """Empties a named metadata buffer and removes its entry.
+
+    Args:
+      with_buffer: whether to remove the buffer, too, as if it had never been there.
+    """
+    removed = [entry.buffer for entry in tree.metadata or [] if entry.name == name]
+    tree.metadata = [entry for entry in tree.metadata or [] if entry.name != name]
+    for index in sorted(removed, reverse=True):
+        tree.buffers[index].data = None
+        if with_buffer:
+            del tree.buffers[index]
+            tensors = [tensor for subgraph in tree.subgraphs for tensor in subgraph.tensors]
+            for user in (*tensors, *tree.metadata):
+                user.buffer -= user.buffer > index
+
+
+def metadata(model: bytes, name: bytes) -> bytes | None:
+    """The content of a model's named metadata buffer; None if there is none."""
+    tree = read(model)
     for entry in tree.metadata or []:
         if entry.name == name:
-            tree.buffers[entry.buffer].data = None
-    tree.metadata = [entry for entry in tree.metadata or [] if entry.name != name]
+            return bytes(tree.buffers[entry.buffer].data)
+    return None
 
 
 def add_metadata(tree: schema.ModelT, name: str | bytes, content: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 from collections.abc import Callable
 
@@ -12,12 +13,15 @@ from ai_edge_quantizer import qtyping, quantizer
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
 from efld_tf.errors import EfldError
-from efld_tf.exporting import ranges
+from efld_tf.exporting import flatbuffer, ranges
 from efld_tf.exporting.modes import DYNAMIC, INT8, INT16X8, MODES, Mode, Steps
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
 Ranges = dict[str, tuple[float, float]]
+
+# The metadata of a float model that names, as JSON, the tensors of its head, before the decoding.
+RAW = b"efld_tf_raw"
 
 _ALL = qtyping.TFLOperationName.ALL_SUPPORTED
 _KNOWN = frozenset(name.value for name in qtyping.TFLOperationName)
@@ -82,10 +86,10 @@ def register(mode: Mode, quantiser: Quantiser) -> None:
 def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bool) -> bytes:
     """A model with integer weights and activations, up to the float tail.
 
-    The tail is all that comes after the last operator with weights on the way to an output. If that
-    operator gives the points as a vector, it belongs to the tail: it computes float points from
-    int8 weights, so that they do not lie on the 255 steps of an output grid. Its input is quantised
-    again, by its range in the present image.
+    The tail is the decoding of what the network gives (`RAW`). If the last operator with weights
+    gives the points as a vector, it and what follows belong to the tail: it computes float points
+    from int8 weights, so that they do not lie on the 255 steps of an output grid. Its input is
+    quantised again, by its range in the present image.
 
     Args:
       content: the float model.
@@ -106,13 +110,13 @@ def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bo
                 qtyping.QuantGranularity.TENSORWISE,
             )
     of_points = graph.leading_to(model_graph, model_graph.outputs[:1])
-    for operator in _after_weights(model_graph):
+    for operator in _tail(model_graph, content):
         if operator.name not in _KNOWN:
             continue  # the quantizer leaves it in float anyway
         name = qtyping.TFLOperationName(operator.name)
         if operator.name not in _WEIGHTED:
             _leave(engine, _scope(operator), name)
-        elif graph.gives_vector(operator) and operator.index in of_points and float_last:
+        elif operator.index in of_points and float_last:
             engine.add_dynamic_config(_scope(operator), name, 8)
     return run(engine, {
         name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
@@ -120,11 +124,19 @@ def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bo
     })
 
 
-def _after_weights(model_graph: graph.Graph) -> list[graph.Operator]:
-    """The operators on which none with weights depends, including the last ones with weights."""
+def _tail(model_graph: graph.Graph, content: bytes) -> list[graph.Operator]:
+    """The operators of the decoding, and those after the last weights if these give a vector.
+
+    Those last operators with weights are included.
+    """
     weighted = [t for op in model_graph.operators if op.name in _WEIGHTED for t in op.inputs if t]
-    before = graph.leading_to(model_graph, weighted)
-    return [operator for operator in model_graph.operators if operator.index not in before]
+    before_weights = graph.leading_to(model_graph, weighted)
+    last = [op for op in model_graph.operators if op.name in _WEIGHTED
+            and op.index not in before_weights and graph.gives_vector(op)]
+    names = json.loads(flatbuffer.metadata(content, RAW) or b"[]")
+    raw = [tensor for tensor in model_graph.tensors if tensor.name in names]
+    after = graph.depending_on(model_graph, [*raw, *(t for op in last for t in op.outputs)])
+    return [op for op in model_graph.operators if op in last or op.index in after]
 
 
 def _leave(engine: quantizer.Quantizer, scope: str, name: qtyping.TFLOperationName) -> None:

@@ -7,6 +7,8 @@ that only the loss reads.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -123,21 +125,36 @@ class PIPCodec:
         return coarse.encode(points, tf.ones_like(points[..., 0]))["scores"]
 
 
+DECODERS = ("centroid", "quarter")
+# What maps hold: the height of the Gaussians, or its log-odds.
+MAPS = ("values", "log_odds")
+# The window of a centroid reaches so many standard deviations from the highest pixel.
+WINDOW = 3
+# Keeps a centroid finite where all of its window is 0.
+NOTHING = 1e-6
+
+
 class HeatmapCodec:
     """Points as Gaussians on maps of G x G pixels, one map a point: raw [B, G, G, N].
 
-    The point lies a quarter of a pixel from the highest pixel towards its higher neighbour (B. Xiao
-    et al., "Simple Baselines for Human Pose Estimation and Tracking", ECCV 2018; PIPNet, Section
-    4.3.1).
+    Two decoders start from the highest pixel: `centroid` takes the mean place in a window around
+    it, weighted by the map, and `quarter` goes a quarter of a pixel towards the higher neighbour
+    (B. Xiao et al., "Simple Baselines for Human Pose Estimation and Tracking", ECCV 2018; PIPNet,
+    Section 4.3.1).
 
     Attributes:
       size: G.
       sigma: the standard deviation of the Gaussians, in pixels of the map.
+      decoder: one of `DECODERS`.
+      maps: one of `MAPS`: what `raw` holds. Targets are always values.
       precision: as in `MeanResidualCodec`; it is half a pixel of the map.
     """
 
-    def __init__(self, points: int, size: int, sigma: float):
+    def __init__(
+        self, points: int, size: int, sigma: float, decoder: str = "quarter", maps: str = "values"
+    ):
         self._count, self.size, self.sigma = points, size, sigma
+        self.decoder, self.maps = decoder, maps
         self.precision = 0.5 / size
 
     def encode(self, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -150,15 +167,56 @@ class HeatmapCodec:
     def decode(self, raw: tf.Tensor) -> tf.Tensor:
         """Raw maps [B, G, G, N] -> points [B, N, 2] in the crop's unit square."""
         size, cell = self.size, best_cells(raw)
-        coordinates = []
-        for place, step in ((cell % size, 1), (cell // size, size)):
-            # The point moves towards the higher neighbour; at the map's border it stays.
+        row, column = cell // size, cell % size
+        offsets = self._centroid(raw, row, column) if self.decoder == "centroid" \
+            else self._quarter(raw, row, column)
+        return tf.stack([(tf.cast(place, tf.float32) + 0.5 + offset) * (1 / size)
+                         for place, offset in zip((column, row), offsets, strict=True)], axis=-1)
+
+    def _centroid(
+        self, raw: tf.Tensor, row: tf.Tensor, column: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """x and y [B, N] of the mean place in a window, from the highest pixel, in pixels.
+
+        The window is moved into the map. Near a border, only what is as far on the other side of
+        the highest pixel counts, since the Gaussian is cut off there.
+        """
+        count, reach = self._count, min(math.ceil(WINDOW * self.sigma), (self.size - 1) // 2)
+        side = 2 * reach + 1
+        rows, columns = (tf.minimum(tf.maximum(place - reach, 0), self.size - side)
+                         for place in (row, column))  # the first ones of the window
+        steps = np.arange(side, dtype=np.int32)
+        places = (steps[:, None] * self.size + steps).ravel()
+        cells = tf.expand_dims(rows * self.size + columns, -1) + places  # [B, N, side^2]
+        flat = tf.reshape(raw, [-1, self.size**2 * count])
+        index = cells * count + np.arange(count, dtype=np.int32)[:, None]
+        weights = tf.gather(flat, index, axis=1, batch_dims=1)
+        weights = tf.sigmoid(weights) if self.maps == "log_odds" else tf.maximum(weights, 0.0)
+        window = tf.reshape(weights, [-1, count, side, side])
+        means = []
+        for place, start, other_axis in ((column, columns, 2), (row, rows, 3)):
+            along = tf.reduce_sum(window, axis=other_axis)
+            ahead = steps - tf.expand_dims(place - start, -1)
+            inside = tf.expand_dims(tf.minimum(place, self.size - 1 - place), -1)
+            # 1 where |ahead| <= inside, else 0, of whole numbers.
+            counted = tf.minimum(tf.maximum(inside + 1 - tf.maximum(ahead, 0 - ahead), 0), 1)
+            along *= tf.cast(counted, tf.float32)
+            moved = tf.reduce_sum(along * tf.cast(ahead, tf.float32), axis=-1)
+            means.append(moved / (tf.reduce_sum(along, axis=-1) + NOTHING))
+        return means[0], means[1]
+
+    def _quarter(
+        self, raw: tf.Tensor, row: tf.Tensor, column: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """A quarter pixel towards the higher neighbour, in x and y; at the map's border 0."""
+        size, offsets = self.size, []
+        for place, step in ((column, 1), (row, size)):
             inside = tf.minimum(tf.minimum(place, size - 1 - place), 1)
+            cell = row * size + column
             after = at_cells(raw, cell + inside * step)
             before = at_cells(raw, cell - inside * step)
-            quarter = 0.25 * tf.squeeze(tf.sign(after - before), -1)
-            coordinates.append((tf.cast(place, tf.float32) + 0.5 + quarter) * (1 / size))
-        return tf.stack(coordinates, axis=-1)
+            offsets.append(0.25 * tf.squeeze(tf.sign(after - before), -1))
+        return offsets[0], offsets[1]
 
     def encode_coarse(self, points: tf.Tensor, level: int) -> tf.Tensor:
         """Target maps [B, G', G', N] of pixels 2^level times as long; sigma is in these pixels."""

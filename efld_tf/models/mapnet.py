@@ -18,25 +18,29 @@ from efld_tf.errors import EfldError
 from efld_tf.models import on_backbone
 from efld_tf.models.blocks import near_zero
 from efld_tf.models.codecs import HeatmapCodec
+from efld_tf.models.heatmaps import HeatmapOptions
 
 # The Gaussian's radius in pixels of the map, by stride (Section 4.3.1).
 SIGMAS = {4: 1.0, 2: 2.0, 1: 4.0}
 
 
 @dataclass(frozen=True)
-class MapNetOptions(on_backbone.BackboneOptions):
-    """What can be varied in the family.
+class MapNetOptions(HeatmapOptions, on_backbone.BackboneOptions):
+    """What can be varied in the family, beside the options of its two bases.
 
     Attributes:
+      decoder: as in the paper, `quarter`; `centroid` is more exact.
       stride: side of the input / side of the heatmaps: 4, 2 or 1.
       channels: of every transposed convolution; the paper's 512 take most of the time.
     """
 
+    decoder: str = "quarter"
     stride: int = 4
     channels: int = 512
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        on_backbone.BackboneOptions.__post_init__(self)
+        HeatmapOptions.__post_init__(self)
         if self.stride not in SIGMAS:
             raise EfldError(f"stride: expected one of {tuple(SIGMAS)}, got {self.stride}")
         on_backbone.check_channels(self.channels)
@@ -75,7 +79,10 @@ def build(options: MapNetOptions, input_size: int, heads: Mapping[str, int]) -> 
 
 def codec(options: MapNetOptions, input_size: int, mean_shape: np.ndarray) -> HeatmapCodec:
     """The codec of a head."""
-    return HeatmapCodec(len(mean_shape), grid(options, input_size), SIGMAS[options.stride])
+    return HeatmapCodec(
+        len(mean_shape), grid(options, input_size), options.sigma or SIGMAS[options.stride],
+        options.decoder, options.maps,
+    )
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:

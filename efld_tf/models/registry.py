@@ -14,7 +14,7 @@ import tf_keras
 from efld_tf import trees
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import LARGEST_CROP
-from efld_tf.models import coordnet, efld, mapnet, on_backbone, pipnet
+from efld_tf.models import coordnet, efld, heatmaps, mapnet, on_backbone, pipnet
 from efld_tf.models.codecs import HeatmapCodec, PIPCodec
 
 # A head's prediction: a tensor, or several by name, as its family and its codec agree.
@@ -85,6 +85,7 @@ class Family(Generic[Options]):
       grid: the grid of its heads; None if they have none.
       load_backbone: (model, options, file) copies ImageNet weights into the backbone; None for a
         family that has none to load.
+      fits: (options, loss) -> whether one of the losses fits with these options; None where all do.
     """
 
     options: type[Options]
@@ -95,6 +96,7 @@ class Family(Generic[Options]):
     features: Callable[[tf_keras.Model], tf.Tensor] | None = None
     grid: Grid[Options] | None = None
     load_backbone: Callable[[tf_keras.Model, Options, Path], None] | None = None
+    fits: Callable[[Options, str], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,13 @@ class Architecture:
     family: Family[Any]
     options: Any
     input_size: int
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The names of the losses that fit, the default first."""
+        fits = self.family.fits
+        return tuple(loss for loss in self.family.losses
+                     if fits is None or fits(self.options, loss))
 
     def build(self, heads: Mapping[str, int], presence: bool = False) -> tf_keras.Model:
         """Builds the model with fresh weights.
@@ -195,9 +204,10 @@ FAMILIES: dict[str, Family[Any]] = {
         ("l1", "nme", "wing"), coordnet.features, load_backbone=on_backbone.load_backbone,
     ),
     "mapnet": Family(
-        mapnet.MapNetOptions, on_backbone.check_size, mapnet.build, mapnet.codec, ("heatmap",),
-        mapnet.features, Grid(mapnet.grid, on_backbone.coarse_scores, HeatmapCodec.encode_coarse),
-        on_backbone.load_backbone,
+        mapnet.MapNetOptions, on_backbone.check_size, mapnet.build, mapnet.codec,
+        ("heatmap", "heatmap_bce"), mapnet.features,
+        Grid(mapnet.grid, on_backbone.coarse_scores, HeatmapCodec.encode_coarse),
+        on_backbone.load_backbone, heatmaps.fits,
     ),
 }
 

@@ -13,7 +13,7 @@ import tf_keras
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint
 from efld_tf.models.checkpoint import HeadSpec, ModelSpec
-from efld_tf.models.registry import PRESENCE, Codec
+from efld_tf.models.registry import PRESENCE, Codec, Raw
 
 # The output of the head, beside `PRESENCE` where the model has one.
 POINTS = "points"
@@ -86,7 +86,10 @@ class TrainedModel:
           `POINTS`: [B, N, 2] in the unit square of each image; and, if the model has it,
           `PRESENCE`: [B, 1], how sure it is that there is a face, from 0 to 1.
         """
-        raw = self.network(images, training=False)
+        return self.decode(self.network(images, training=False))
+
+    def decode(self, raw: dict[str, Raw]) -> dict[str, tf.Tensor]:
+        """What `decoded` gives, from the network's outputs."""
         outputs = {POINTS: self.codec.decode(raw[POINTS])}
         if PRESENCE in raw:
             outputs[PRESENCE] = tf.sigmoid(raw[PRESENCE])

@@ -166,19 +166,25 @@ def leading_to(model_graph: Graph, tensors: Sequence[Tensor]) -> set[int]:
     return result
 
 
+def depending_on(model_graph: Graph, tensors: Sequence[Tensor]) -> set[int]:
+    """The indices of the operators that take these tensors, or what is computed from them."""
+    reached = {tensor.index for tensor in tensors}
+    result = set()
+    for operator in model_graph.operators:  # they stand in the order of execution
+        if reached.intersection(tensor.index for tensor in operator.inputs if tensor):
+            result.add(operator.index)
+            reached.update(tensor.index for tensor in operator.outputs)
+    return result
+
+
 def after_search(model_graph: Graph) -> list[Operator]:
     """The operators that search for the best score, and all that depend on them.
 
     XNNPACK does not have the search.
     """
-    result: list[Operator] = []
-    dependent: set[int] = set()
-    for operator in model_graph.operators:
-        input_indices = {tensor.index for tensor in operator.inputs if tensor}
-        if operator.name == "ARG_MAX" or input_indices & dependent:
-            result.append(operator)
-            dependent |= {tensor.index for tensor in operator.outputs}
-    return result
+    searches = [operator for operator in model_graph.operators if operator.name == "ARG_MAX"]
+    dependent = depending_on(model_graph, [t for op in searches for t in op.outputs])
+    return [op for op in model_graph.operators if op in searches or op.index in dependent]
 
 
 def gives_vector(operator: Operator) -> bool:

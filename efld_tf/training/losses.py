@@ -103,6 +103,23 @@ def heatmap(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.T
     return _mean(tf.reduce_mean(tf.square(raw - target), axis=(1, 2)), mask)
 
 
+def heatmap_bce(
+    raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor
+) -> tf.Tensor:
+    """Mean binary cross-entropy of maps [B, G, G, N] (Lite-HRNet Plus, Section 4.2).
+
+    Args:
+      raw: the maps' log-odds.
+      target: the maps, from 0 to 1.
+      mask, normaliser: as in `nme`; the normaliser is not used.
+
+    Returns:
+      [B]: mean over all cells of the annotated points; 0 for a face without any.
+    """
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=raw)
+    return _mean(tf.reduce_mean(entropy, axis=(1, 2)), mask)
+
+
 def pip(
     raw: Mapping[str, tf.Tensor],
     target: Mapping[str, tf.Tensor],
@@ -169,7 +186,7 @@ def _mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 LOSSES: dict[str, Callable[..., tf.Tensor]] = {
-    "nme": nme, "wing": wing, "l1": l1, "heatmap": heatmap, "pip": pip,
+    "nme": nme, "wing": wing, "l1": l1, "heatmap": heatmap, "heatmap_bce": heatmap_bce, "pip": pip,
 }
 
 

@@ -308,7 +308,7 @@ def _best(recipe: Recipe) -> tuple[int, float]:
 def _check_model(recipe: Recipe) -> None:
     """Refuses impossible models and weights before the data are packed."""
     model_architecture, training = architecture(recipe), recipe.training
-    fitting = model_architecture.family.losses
+    fitting = model_architecture.losses
     losses.get(training.loss or fitting[0], training.loss_options)
     if training.loss not in (None, *fitting):
         raise EfldError(

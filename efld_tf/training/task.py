@@ -62,7 +62,7 @@ class LandmarkTask(base_task.Task):
         self.sources = packed_sources(self.recipe)
         self.spec = model_spec(self.recipe, self.sources)
         training = self.recipe.training
-        fitting = self.spec.architecture.family.losses
+        fitting = self.spec.architecture.losses
         self._loss = losses.get(training.loss or fitting[0], training.loss_options)
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
         self._levels = sorted({source.level for source in self.sources} - {0})

@@ -107,6 +107,15 @@ def test_fine_tuning_keeps_the_backbone_and_shared_heads(family: str, tmp_path) 
     assert_equal(model(image)["ibug51"], source(image)["ibug51"])
 
 
+def test_a_loss_that_does_not_fit_what_maps_hold_is_not_offered() -> None:
+    for maps, loss in (("values", "heatmap"), ("log_odds", "heatmap_bce")):
+        assert registry.architecture("mapnet", {"maps": maps}, SIZE).losses == (loss,)
+    for options, fact in (({"maps": "logits"}, "maps"), ({"decoder": "mean"}, "decoder"),
+                          ({"sigma": 0.0}, "sigma")):
+        with refuses(f"model.options.{fact}", str(options[fact])):
+            registry.architecture("mapnet", options, SIZE)
+
+
 def presence_of(spec: checkpoint.ModelSpec, model):
     """The same model with a presence output that says something."""
     whole = spec.architecture.with_presence(model)

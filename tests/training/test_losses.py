@@ -124,6 +124,17 @@ def test_heatmap_by_hand() -> None:
     assert losses.heatmap(raw, target, tf.zeros([2, 2]), UNUSED).numpy().tolist() == [0, 0]
 
 
+def test_heatmap_bce_by_hand() -> None:
+    """Of log-odds 0 it is ln 2, whatever the target; of the target's own its entropy."""
+    target = np.full((1, 2, 2, 2), 0.25, np.float32)
+    raw = np.zeros_like(target)
+    raw[..., 1] = np.log(0.25 / 0.75)
+    entropy = -0.25 * np.log(0.25) - 0.75 * np.log(0.75)
+    for mask, expected in (([1, 1], (np.log(2) + entropy) / 2), ([1, 0], np.log(2)), ([0, 0], 0)):
+        found = losses.heatmap_bce(raw, target, tf.constant([mask], tf.float32), UNUSED)
+        assert found.numpy() == pytest.approx([expected], abs=1e-6)
+
+
 def pip_case() -> tuple[PIPCodec, tf.Tensor, dict[str, tf.Tensor]]:
     """2 x 2 cells and two points, each the other's neighbour: codec, points and raw maps.
 
@@ -217,7 +228,7 @@ def test_faces_without_annotation_have_no_gradient(name: str) -> None:
         target = codec.encode(points, mask)
         raw = {key: tf.Variable(rng.random((2, 2, 2, 2)), dtype=tf.float32) for key in raw}
     else:
-        shape = (2, 3, 3, 2) if name == "heatmap" else (2, 2, 2)
+        shape = (2, 3, 3, 2) if name.startswith("heatmap") else (2, 2, 2)
         target = tf.zeros(shape)
         raw = tf.Variable(rng.random(shape), dtype=tf.float32)
     with tf.GradientTape() as tape:

@@ -1,0 +1,41 @@
+"""The common options of families whose heads predict heatmaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from efld_tf.errors import EfldError
+from efld_tf.models.codecs import DECODERS, MAPS
+
+# The loss that fits what maps hold; see `training.losses`.
+LOSSES = {"values": "heatmap", "log_odds": "heatmap_bce"}
+
+
+@dataclass(frozen=True)
+class HeatmapOptions:
+    """What can be varied in every such family.
+
+    Attributes:
+      maps: what the heads predict: `values` of the Gaussians, which the loss `heatmap` compares, or
+        their `log_odds`, for `heatmap_bce`.
+      decoder: how a point is read from its map, one of `codecs.DECODERS`.
+      sigma: the standard deviation of the Gaussians in pixels of the map; None for the family's.
+    """
+
+    maps: str = "values"
+    decoder: str = "centroid"
+    sigma: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("maps", self.maps, MAPS), ("decoder", self.decoder, DECODERS)
+        ):
+            if value not in allowed:
+                raise EfldError(f"{name}: expected one of {allowed}, got {value!r}")
+        if self.sigma is not None and not self.sigma > 0:
+            raise EfldError(f"sigma: expected a number above 0, got {self.sigma}")
+
+
+def fits(options: HeatmapOptions, loss: str) -> bool:
+    """Whether a loss fits what the maps hold."""
+    return loss not in LOSSES.values() or loss == LOSSES[options.maps]
