@@ -28,7 +28,10 @@ STEPS = 60
 # input, which is a rendered face.
 STEPS_OF, RENDERED_OF = {"mapnet": 120}, {"mapnet": 40}
 # The paper's width would take most of the tests' time; dropout must leave no trace in an export.
-OPTIONS = {"mapnet": {"channels": 16}, "efld": {"dropout": 0.1}}
+OPTIONS = {
+    "mapnet": {"channels": 16, "decoder": "centroid", "maps": "log_odds"},
+    "efld": {"dropout": 0.1},
+}
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +41,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def learn(spec: checkpoint.ModelSpec, model: tf_keras.Model, crops, shapes) -> None:
     """Trains until scores have their peaks and residuals are those of faces."""
-    loss = losses.get(registry.get(spec.family).losses[0])
+    loss = losses.get(spec.architecture.losses[0])
     optimizer = tf_keras.optimizers.Adam(3e-3)
     images, mask = tf.constant(crops / np.float32(255)), tf.ones([len(crops), 68])
     points = {"ibug51": shapes[:, 17:], "ibug68": shapes}
