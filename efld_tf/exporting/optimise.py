@@ -31,7 +31,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.errors import EfldError, UnsupportedMode
-from efld_tf.models.blocks import HardSwish
+from efld_tf.models.blocks import Channels, HardSwish
 
 # Channels of a plane; 4 int8 values are one 32-bit element, which XNNPACK transposes fast.
 PLANE = 4
@@ -304,23 +304,6 @@ def _siblings(layer: layers.Layer) -> list[layers.Conv2D]:
         return []
     readers = consumers(layer.inbound_nodes[0].inbound_layers)
     return [reader for reader in readers if key(reader) == layer_key]
-
-
-@tf_keras.utils.register_keras_serializable("efld_tf")
-class Channels(layers.Layer):
-    """Takes some of a tensor's channels: [B, H, W, C] -> [B, H, W, count]."""
-
-    def __init__(self, start: int, count: int, **options: object):
-        super().__init__(**options)
-        self.start, self.count = start, count
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The channels from `start` on."""
-        return inputs[..., self.start : self.start + self.count]
-
-    def get_config(self) -> dict[str, object]:
-        """The configuration of the layer, for Keras."""
-        return {**super().get_config(), "start": self.start, "count": self.count}
 
 
 def interleave_as_planes(model: tf_keras.Model) -> tf_keras.Model:

@@ -31,6 +31,43 @@ class HardSwish(tf_keras.layers.Layer):
         return inputs * tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
 
 
+@tf_keras.utils.register_keras_serializable("efld_tf")
+class Channels(tf_keras.layers.Layer):
+    """Takes some of a tensor's channels: [B, H, W, C] -> [B, H, W, count]."""
+
+    def __init__(self, start: int, count: int, **options: object):
+        super().__init__(**options)
+        self.start, self.count = start, count
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The channels from `start` on."""
+        return inputs[..., self.start : self.start + self.count]
+
+    def get_config(self) -> dict[str, object]:
+        """The configuration of the layer, for Keras."""
+        return {**super().get_config(), "start": self.start, "count": self.count}
+
+
+@tf_keras.utils.register_keras_serializable("efld_tf")
+class ChannelShuffle(tf_keras.layers.Layer):
+    """Interleaves the two halves of the channels (X. Zhang et al., "ShuffleNet", CVPR 2018)."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[B, H, W, C] -> [B, H, W, C]: channels 0, C / 2, 1, C / 2 + 1, ..."""
+        _, height, width, channels = inputs.shape
+        halves = tf.reshape(inputs, [-1, height, width, 2, channels // 2])
+        return tf.reshape(tf.transpose(halves, [0, 1, 2, 4, 3]), [-1, height, width, channels])
+
+
+@tf_keras.utils.register_keras_serializable("efld_tf")
+class ChannelMean(tf_keras.layers.Layer):
+    """The mean of the channels: [B, H, W, C] -> [B, H, W, 1]."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[B, H, W, C] -> [B, H, W, 1]."""
+        return tf.reduce_mean(inputs, axis=-1, keepdims=True)
+
+
 def near_zero() -> tf_keras.initializers.Initializer:
     """The initialiser of a head's last weights: it starts from the mean face or an even grid."""
     return tf_keras.initializers.RandomNormal(stddev=1e-3)
@@ -64,11 +101,12 @@ class Blocks:
     def conv(
         self, x: tf.Tensor, filters: int, kernel: int, *, stride: int = 1, name: str,
         padding: str = "same", activation: str | None = None, batch_norm: bool = True,
+        groups: int = 1,
     ) -> tf.Tensor:
         """Convolution block: [B, H, W, C] -> [B, H / stride, W / stride, filters]."""
         x, padding = _padded(x, kernel, stride, padding, name)
         x = tf_keras.layers.Conv2D(
-            filters, kernel, stride, padding, use_bias=not batch_norm,
+            filters, kernel, stride, padding, groups=groups, use_bias=not batch_norm,
             kernel_initializer="he_normal", name=f"{name}_conv",
         )(x)
         return self._finish(x, name, activation, batch_norm)

@@ -14,7 +14,15 @@ import tf_keras
 from efld_tf import trees
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import LARGEST_CROP
-from efld_tf.models import coordnet, efld, heatmaps, mapnet, on_backbone, pipnet
+from efld_tf.models import (
+    coordnet,
+    efld,
+    heatmaps,
+    lite_hrnet_plus,
+    mapnet,
+    on_backbone,
+    pipnet,
+)
 from efld_tf.models.codecs import HeatmapCodec, PIPCodec
 
 # A head's prediction: a tensor, or several by name, as its family and its codec agree.
@@ -208,6 +216,11 @@ FAMILIES: dict[str, Family[Any]] = {
         ("heatmap", "heatmap_bce"), mapnet.features,
         Grid(mapnet.grid, on_backbone.coarse_scores, HeatmapCodec.encode_coarse),
         on_backbone.load_backbone, heatmaps.fits,
+    ),
+    "lite_hrnet_plus": Family(
+        lite_hrnet_plus.LiteHRNetPlusOptions, lite_hrnet_plus.check_size, lite_hrnet_plus.build,
+        lite_hrnet_plus.codec, ("heatmap_bce", "heatmap"), lite_hrnet_plus.features,
+        fits=heatmaps.fits,
     ),
 }
 
