@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.errors import EfldError
-from efld_tf.exporting import equalise, flatbuffer, optimise, quantise, ranges, rounding
+from efld_tf.exporting import equalise, flatbuffer, optimise, quantise, ranges, resampling, rounding
 from efld_tf.exporting.modes import Mode, Steps
 from efld_tf.models.registry import PRESENCE
 from efld_tf.models.trained import POINTS, TrainedModel
@@ -50,6 +50,8 @@ def rewritten(
     steps = mode.steps
     with Progress("rewriting the network", 3, "step", shown=progress) as bar:
         network = optimise.fold_batch_norms(trained.network)
+        if steps.resample:
+            network = resampling.resample(network)
         if steps.equalise:
             network = equalise.equalise(network, crops)
         bar.update()

@@ -22,6 +22,7 @@ class Steps:
     Attributes:
       split, merge, planes: steps of `optimise`, in their order; planes need merged siblings.
       equalise: the steps of `equalise`.
+      resample: see `resampling`.
       round: see `rounding.round_weights`.
       dense_as_convolutions: the step of `optimise` of that name.
       float_last: see `quantise.to_int8`.
@@ -32,6 +33,7 @@ class Steps:
     merge: bool = False
     planes: bool = False
     equalise: bool = False
+    resample: bool = False
     round: bool = False
     dense_as_convolutions: bool = False
     float_last: bool = False
@@ -82,7 +84,7 @@ class Mode:
         return {"int8": 8, "int16": 16}.get(self.activations)
 
 
-_INT8 = Steps(split=True, merge=True, planes=True, equalise=True, round=True,
+_INT8 = Steps(split=True, merge=True, planes=True, equalise=True, resample=True, round=True,
               dense_as_convolutions=True, float_last=True)
 
 MODES: dict[str, Mode] = {}

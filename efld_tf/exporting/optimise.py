@@ -36,7 +36,7 @@ from efld_tf.models.blocks import Channels, HardSwish
 # Channels of a plane; 4 int8 values are one 32-bit element, which XNNPACK transposes fast.
 PLANE = 4
 # From this many channels on, copying a pixel's channels is as fast as transposing them.
-LARGEST_PIECE = 16
+LARGEST_PIECE = 12
 # The most taps of XNNPACK's depthwise kernels.
 MOST_TAPS = 25
 

@@ -28,13 +28,20 @@ HEADROOM = 1.35
 HEADROOM_16_BITS = 2.0
 
 
+# XNNPACK refuses an operator whose products lie on a grid 256 times as coarse as its results, as
+# those of a unit would that is hardly ever above 0. This is half of what it takes.
+LARGEST_RATIO = 128.0
+WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"})
+
+
 @dataclass(frozen=True)
 class Observed:
     """The observed values of tensors, crop by crop.
 
     Attributes:
       model_graph: the model's graph.
-      lowest, highest: [F, T], the extremes of each tensor by its index; NaN for constants.
+      lowest, highest: [F, T], the extremes of each tensor by its index; those of constants, too, if
+        they are float, else NaN.
     """
 
     model_graph: graph.Graph
@@ -71,6 +78,10 @@ def observe(content: bytes, crops: np.ndarray, *, progress: bool = False) -> Obs
                 values = interpreter.get_tensor(index)
                 lowest[face, index], highest[face, index] = values.min(), values.max()
     lowest[:, image], highest[:, image] = 0, 1  # the pixels' grid, whatever the photos show
+    for tensor in model_graph.tensors:
+        if tensor.constant and tensor.dtype == "float32":
+            values = interpreter.get_tensor(tensor.index)
+            lowest[:, tensor.index], highest[:, tensor.index] = values.min(), values.max()
     return Observed(model_graph, lowest, highest)
 
 
@@ -80,7 +91,8 @@ def choose(
     """Chooses a range that contains 0 for each tensor, by name; tensors of one grid share it.
 
     A concatenation and its inputs share a grid, as do the two ends of an operator that moves
-    values. The range of an output's log-odds is `LARGEST_LOG_ODDS`.
+    values. The range of an output's log-odds is `LARGEST_LOG_ODDS`. A tensor of nothing but zeros
+    has one up to 1, and no layer's is so narrow that XNNPACK would refuse it.
 
     Args:
       bits: the bits of the grid, 8 or 16.
@@ -103,12 +115,29 @@ def choose(
             min(0.0, room * float(np.percentile(low, 100 - percentile))),
             max(0.0, room * float(np.percentile(high, percentile))),
         )
+        if ranges[index] == (0.0, 0.0):
+            ranges[index] = 0.0, 1.0
+    for operator in model_graph.operators:
+        source, kernel = (*operator.inputs, None)[:2]
+        if operator.name in WEIGHTED and source and kernel and source.index in groups:
+            output = groups[operator.outputs[0].index]
+            low, high = ranges[output]
+            least = _least_width(observed, kernel, ranges[groups[source.index]])
+            ranges[output] = low, max(high, low + least)
     ends = {groups[tensor.index] for tensor in model_graph.outputs}
     for operator in model_graph.operators:
         log_odds = operator.inputs[0] if operator.name == "LOGISTIC" else None
         if log_odds is not None and groups[operator.outputs[0].index] in ends:
             ranges[groups[log_odds.index]] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
     return {model_graph.tensors[member].name: ranges[group] for member, group in groups.items()}
+
+
+def _least_width(
+    observed: Observed, kernel: graph.Tensor, of_input: tuple[float, float]
+) -> float:
+    """How wide the range of the results of a layer with weights has to be, see `LARGEST_RATIO`."""
+    weight = max(-observed.lowest[0, kernel.index], observed.highest[0, kernel.index])
+    return (of_input[1] - of_input[0]) * weight / (127 * LARGEST_RATIO)
 
 
 def spread_at_concatenations(observed: Observed) -> list[dict[str, object]]:

@@ -18,6 +18,7 @@ from efld_tf.landmarks.geometry import CropRule, extract_crop
 from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses
 from tests import faces
+from tests.families import SMALL
 from tests.once import once
 from tests.trained import export_as
 
@@ -26,9 +27,11 @@ RULE = CropRule("points", "ibug68", 1.25)
 STEPS = 60
 # Heatmaps need more, and rendered faces too, until they have a clear peak a point on the golden
 # input, which is a rendered face.
-STEPS_OF, RENDERED_OF = {"mapnet": 120}, {"mapnet": 40}
+STEPS_OF = {"mapnet": 120, "lite_hrnet_plus": 120}
+RENDERED_OF = {"mapnet": 40, "lite_hrnet_plus": 40}
 # The paper's width would take most of the tests' time; dropout must leave no trace in an export.
 OPTIONS = {
+    **SMALL,
     "mapnet": {"channels": 16, "decoder": "centroid", "maps": "log_odds"},
     "efld": {"dropout": 0.1},
 }
@@ -75,7 +78,7 @@ def rendered_faces(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 # What takes longest; coordnet and pipnet have parts of it.
-LONG = {"mapnet": pytest.mark.long}
+LONG = {"mapnet": pytest.mark.long, "lite_hrnet_plus": pytest.mark.long}
 
 
 @pytest.fixture(scope="session", params=[

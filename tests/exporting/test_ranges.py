@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tf_keras
+from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
-from efld_tf.exporting import ranges
+from efld_tf.exporting import modes, quantise, ranges
 from tests import tiny_models
 
 
@@ -24,3 +26,24 @@ def test_sixteen_bits_leave_room_for_other_faces() -> None:
     assert others
     for name in others:
         assert sixteen[name] == tuple(2 * value for value in eight[name]) != (0.0, 0.0)
+
+
+@pytest.mark.parametrize("dying", [0.0, 1e-7])
+def test_units_that_hardly_live_are_computed(dying: float) -> None:
+    """Their range alone would give a grid that XNNPACK refuses, and LiteRT crashes then."""
+    crops = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    image = layers.Input((16, 16, 3), name="image")
+    x = layers.Conv2D(1, 1, activation="relu", name="dead")(image)
+    x = layers.Conv2D(4, 1, activation="sigmoid", name="gate")(x)
+    model = tf_keras.Model(image, x)
+    model.get_layer("dead").set_weights([-np.ones((1, 1, 3, 1)), np.array([dying])])
+    content = tiny_models.convert(model, [[1, 16, 16, 3]])
+    chosen = ranges.choose(ranges.observe(content, crops), 8)
+    integer = quantise.to_int8(content, chosen, modes.INT8.steps)
+    interpreter = Interpreter(model_content=integer, num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(0, np.zeros((1, 16, 16, 3), np.float32))
+    interpreter.invoke()
+    bias = model.get_layer("gate").get_weights()[1]
+    result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(result[0, 0, 0], 1 / (1 + np.exp(-bias)), atol=0.01)
