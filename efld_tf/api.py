@@ -249,6 +249,7 @@ def evaluate(
     split: str | None = None,
     on_error: str = "stop",
     thresholds_percent: Iterable[float] = (),
+    normaliser: str | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Measures a model on annotated faces, which are cropped by the boxes of their annotation.
@@ -260,6 +261,9 @@ def evaluate(
       split: the part of a packed source: `train` or `validation`, the default.
       on_error: `stop` at a face that cannot be used, or `skip` it.
       thresholds_percent: NME thresholds of failure rates and CED-AUCs, beside 10.
+      normaliser: what errors are divided by: a distance of the schema's (None for its first), or
+        `box_diagonal` or `box_size` of the box of all annotated points, or `image_size`, the
+        longest side of the box in the annotation's file.
       progress: whether to show how far it is.
 
     Raises:
@@ -278,9 +282,10 @@ def evaluate(
 
     evaluation_faces = faces.load(
         source, loaded_predictor.crop_rule, loaded_predictor.input_size, on_error=on_error,
-        split=split, predicted=loaded_predictor.schema, progress=progress)
+        split=split, predicted=loaded_predictor.schema, normaliser=normaliser, progress=progress)
     return evaluating.evaluate(
-        loaded_predictor, evaluation_faces, thresholds_percent, progress=progress)
+        loaded_predictor, evaluation_faces, thresholds_percent, normaliser=normaliser,
+        progress=progress)
 
 
 def benchmark(

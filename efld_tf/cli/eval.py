@@ -54,7 +54,8 @@ def _measured(
     if arguments.source:
         evaluation = api.evaluate(
             predictor, arguments.source, split=arguments.split, on_error=arguments.on_error,
-            thresholds_percent=arguments.threshold, progress=progress,
+            thresholds_percent=arguments.threshold, normaliser=arguments.normaliser,
+            progress=progress,
         )
         yield evaluation
         if arguments.slices:
@@ -136,8 +137,10 @@ def _check(arguments: argparse.Namespace, exported: bool) -> None:
     if arguments.source is None:
         if not arguments.prior and not arguments.detector:
             raise EfldError("--source: expected READER:PATH of annotated faces")
-        if arguments.slices or arguments.robustness or arguments.split or arguments.threshold:
-            raise EfldError("--slices, --robustness, --split and --threshold go with --source")
+        if arguments.slices or arguments.robustness or arguments.split or arguments.threshold \
+                or arguments.normaliser:
+            raise EfldError("--slices, --robustness, --split, --threshold and --normaliser go with "
+                            "--source")
         if arguments.plots and not arguments.prior:
             raise EfldError("--plots goes with --source or --prior")
 
@@ -168,6 +171,9 @@ def _check_detector(arguments: argparse.Namespace, exported: bool) -> None:
         if arguments.boxes and not arguments.prior:
             raise EfldError("--boxes goes with --detector or --prior")
         return
+    if arguments.normaliser:
+        raise EfldError(f"--normaliser {arguments.normaliser}: --detector measures by the schema's "
+                        "own first normaliser alone; leave out one of the two")
     if not exported:
         raise EfldError("--detector goes with an exported model (.tflite)")
     if arguments.source is None and arguments.boxes is None:
@@ -221,6 +227,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threshold", type=_percent, nargs="+", default=[], metavar="PERCENT",
         help="further NME thresholds of failure rate and CED-AUC, beside 10",
+    )
+    parser.add_argument(
+        "--normaliser", metavar="NAME",
+        help="what errors are divided by: a normaliser of the schema (default: its first), "
+        "box_diagonal or box_size (sqrt of width x height) of the tight box of all annotated "
+        "points, or image_size, the longest side of the box in the annotation's file",
     )
     parser.add_argument(
         "--split", choices=("train", "validation"),

@@ -11,7 +11,8 @@ import numpy as np
 
 from efld_tf.evaluation.faces import EvaluationFaces, common_points
 from efld_tf.evaluation.measured import Measured
-from efld_tf.landmarks import metrics, regions, schemas
+from efld_tf.landmarks import metrics, normalisers, regions, schemas
+from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.progress import Progress
 from efld_tf.runtime.predictor import Predictor
@@ -36,7 +37,7 @@ class Evaluation(Measured):
       faces: the faces that it was measured on.
       schema: the schema in which predictions and truth are compared.
       predicted, truth: [F, N, 2] in the crops' unit squares.
-      normaliser: name of the distance that `nme` is divided by.
+      normaliser: name of the distance that errors are divided by (`landmarks.normalisers`).
       nme: [F] normalised mean error of each face, as a fraction.
       thresholds_percent: NME thresholds of the failure rates and CED-AUCs in the summary.
     """
@@ -78,12 +79,14 @@ class Evaluation(Measured):
             "crop_scale": self.faces.crop_rule.scale,
             "crop_rule_from": self.faces.crop_rule_from,
             "normaliser": self.normaliser,
+            "normaliser_is": normalisers.title(self.schema, self.normaliser),
+            f"nme_{self.normaliser}_percent": self.nme_percent,
         }
-        for normaliser in self.schema.normalisers:
-            # All faces have the schema's own distance; points of others may not be annotated.
-            if (normaliser.distance(self.truth) > 0).all():
-                nme = self._nme(normaliser.name)
-                result[f"nme_{normaliser.name}_percent"] = percent(nme.mean())
+        for other in self.schema.normalisers:
+            # All faces have the distance of the chosen one; points of others may not be annotated.
+            if other.name != self.normaliser and (other.distance(self.truth) > 0).all():
+                nme = metrics.nme(self.predicted, self.truth, self.schema, other.name)
+                result[f"nme_{other.name}_percent"] = percent(nme.mean())
         for threshold in self.thresholds_percent:
             result[f"failure_rate_{threshold:g}_percent"] = percent(
                 metrics.failure_rate(self.nme, threshold / 100)
@@ -92,7 +95,9 @@ class Evaluation(Measured):
                 metrics.ced_auc(self.nme, threshold / 100)
             )
         result["accuracy_5px_percent"] = self.accuracy_percent
-        shift, variance = metrics.point_variance(self.predicted, self.truth, self.schema)
+        shift, variance = metrics.point_variance(
+            self.predicted, self.truth, self.schema, self.normaliser,
+            boxes=true_boxes(self.faces, self.schema, self.normaliser))
         result["mean_shift_percent"] = percent(shift.mean())
         result["point_variance_percent2"] = round(1e4 * float(variance.mean()), 4)
         result["nme_by_region_percent"] = {
@@ -150,8 +155,12 @@ class Evaluation(Measured):
 
     def point_errors(self) -> np.ndarray:
         """Errors [F, N] as fractions of the normalising distance; NaN where not annotated."""
-        distance = self.schema.normaliser.distance(self.truth)
-        return metrics.point_errors(self.predicted, self.truth) / distance[:, None]
+        return metrics.point_errors(self.predicted, self.truth) / self.distances()[:, None]
+
+    def distances(self) -> np.ndarray:
+        """The distance [F] that each face's errors are divided by, in sides of its crop."""
+        return metrics.normalising(self.truth, self.schema, self.normaliser,
+                                   true_boxes(self.faces, self.schema, self.normaliser))
 
     def nme_by_region(self) -> dict[str, np.ndarray]:
         """The mean error [F] of each face's points in each region (`landmarks.regions`).
@@ -167,9 +176,6 @@ class Evaluation(Measured):
                 mean = np.nansum(region_errors, axis=1) / np.maximum(counts, 1)
                 result[name] = np.where(counts > 0, mean, np.nan)
         return result
-
-    def _nme(self, normaliser: str) -> np.ndarray:
-        return metrics.nme(self.predicted, self.truth, self.schema, normaliser)
 
     def _by_point(self) -> Mapping[str, float]:
         columns = zip(self.schema.names, self.point_errors().T, strict=True)
@@ -193,19 +199,23 @@ class Evaluation(Measured):
 
 def evaluate(
     predictor: Predictor, faces: EvaluationFaces, thresholds_percent: Iterable[float] = (), *,
-    progress: bool = False,
+    normaliser: str | None = None, progress: bool = False,
 ) -> Evaluation:  # fmt: skip
     """Runs a predictor on faces.
 
     Args:
       thresholds_percent: NME thresholds for failure rates and CED-AUCs, beside 10.
+      normaliser: what errors are divided by: one of the normalisers of the schema in which they are
+        compared, or of `BOX_NORMALISERS`; None for the schema's default.
       progress: whether to show how far it is.
 
     Raises:
-      EfldError: the schemas cannot be compared, or a face's normalising distance is zero.
+      EfldError: the schemas cannot be compared, there is no such normaliser, or a face's
+        normalising distance is zero.
     """
     name, predicted_indices, truth_indices = common_points(predictor.schema, faces.schema)
     schema = schemas.get(name)
+    normaliser = normalisers.find(schema, normaliser).name
     with Progress("predicting", len(faces), "face", shown=progress) as bar:
         predicted = in_batches(predictor.predict_crops, faces.crops, bar)
     predicted = predicted[:, list(predicted_indices)]
@@ -216,10 +226,19 @@ def evaluate(
         schema=schema,
         predicted=predicted,
         truth=truth,
-        normaliser=schema.normaliser.name,
-        nme=metrics.nme(predicted, truth, schema),
+        normaliser=normaliser,
+        nme=metrics.nme(predicted, truth, schema, normaliser,
+                        boxes=true_boxes(faces, schema, normaliser)),
         thresholds_percent=tuple(sorted({10.0, *thresholds_percent})),
     )
+
+
+def true_boxes(
+    faces: EvaluationFaces, schema: LandmarkSchema, normaliser: str
+) -> np.ndarray | None:
+    """The boxes [F, 4] that a normaliser measures; None if it measures none."""
+    chosen = normalisers.find(schema, normaliser)
+    return faces.true_boxes(chosen.box) if isinstance(chosen, BoxNormaliser) else None
 
 
 def in_batches(

@@ -18,8 +18,9 @@ from efld_tf.data.crop_fit import alike, rule_like
 from efld_tf.data.manifest import open_packed
 from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
-from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
+from efld_tf.landmarks import normalisers, schemas
+from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, tight_box
+from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.progress import Progress
 
 LEAVE_OUT = "; on-error skip leaves such faces out"
@@ -50,6 +51,9 @@ class EvaluationFaces:
         fastest for faces in their order, since neighbours share a photo.
       reach: side of the largest square around a face's crop that `view` has pixels for, in sides
         of the crop; infinite for photos.
+      file_boxes: [F, 4] the boxes (x0, y0, x1, y1) in the annotations' files, in the crops' unit
+        squares; NaN for faces without. Of packed faces it is the square with the box's middle and
+        its longest side. None if no face has one.
     """
 
     source: str
@@ -65,6 +69,7 @@ class EvaluationFaces:
     skipped: list[str]
     view: Callable[[int, Crop, int], np.ndarray]
     reach: float
+    file_boxes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -73,13 +78,31 @@ class EvaluationFaces:
         """A face's crop [size, size, 3] at its best resolution."""
         return self.view(index, WHOLE, size)
 
-    def measurable(self, predicted: str | None = None) -> EvaluationFaces:
+    def true_boxes(self, kind: str) -> np.ndarray:
+        """The faces' boxes [F, 4] in the crops' unit squares; NaN for faces without.
+
+        Args:
+          kind: as in `FaceRecord.source_box`.
+        """
+        if kind == "file":
+            none = np.full((len(self), 4), np.nan)
+            return none if self.file_boxes is None else self.file_boxes
+        annotated = [points[np.isfinite(points).all(axis=-1)] for points in self.points]
+        return np.array([tight_box(points) if len(points) else np.full(4, np.nan)
+                         for points in annotated]).reshape(-1, 4)
+
+    def measurable(
+        self, predicted: str | None = None, normaliser: str | None = None
+    ) -> EvaluationFaces:
         """The faces whose errors can be normalised; the others are among the skipped.
 
         Args:
           predicted: the schema of the predictions; None for that of the annotations.
+          normaliser: as in `evaluate.evaluate`.
         """
-        reasons = [unmeasurable(self.schema, points, predicted) for points in self.points]
+        boxes = self.true_boxes("file")
+        reasons = [unmeasurable(self.schema, points, box, predicted, normaliser)
+                   for points, box in zip(self.points, boxes, strict=True)]
         faces = self.ordered([i for i, reason in enumerate(reasons) if reason is None])
         lines = [f"{name}: {reason}" for name, reason in zip(self.names, reasons, strict=True)
                  if reason is not None]
@@ -96,6 +119,7 @@ class EvaluationFaces:
             people=[self.people[i] for i in indices],
             attributes=[self.attributes[i] for i in indices],
             view=lambda index, square, size: self.view(indices[index], square, size),
+            file_boxes=None if self.file_boxes is None else self.file_boxes[indices],
         )
 
 
@@ -109,6 +133,7 @@ def load(
     keep: Callable[[FaceRecord], bool] | None = None,
     measured: bool = True,
     predicted: str | None = None,
+    normaliser: str | None = None,
     progress: bool = True,
 ) -> EvaluationFaces:
     """Reads and crops the faces of `reader:path` or of the packed folder `packed:path`.
@@ -121,8 +146,9 @@ def load(
       split: the split of a packed source; None for `validation`.
       keep: whether to use a record of an unpacked source; None for all.
       measured: whether errors are to be normalised, so that a face that lacks points of the
-        normaliser is a bad sample.
+        normaliser, or its box, is a bad sample.
       predicted: the schema of the predictions; None for that of the annotations.
+      normaliser: as in `evaluate.evaluate`.
       progress: whether to show how far it is.
 
     Raises:
@@ -131,7 +157,8 @@ def load(
     parsed = sources.parse(source, extra_readers=(sources.PACKED,))
     if parsed.reader == sources.PACKED:
         packed = _from_packed(source, parsed, rule, size, split or "validation")
-        return _measurable(packed, parsed.path, predicted, on_error) if measured else packed
+        return _measurable(packed, parsed.path, predicted, normaliser, on_error) \
+            if measured else packed
     if split is not None:
         raise EfldError(f"source {source}: only packed sources have splits")
     annotations = sources.read(parsed, on_error, progress=progress)
@@ -148,7 +175,7 @@ def load(
         for record in bar.over(records):
             try:
                 if measured:
-                    check_normaliser(record, predicted, on_error)
+                    check_normaliser(record, predicted, normaliser, on_error)
                 samples.append((record, *_crop(images, record, rule, size)))
             except DataError as error:
                 if on_error == "stop":
@@ -161,6 +188,8 @@ def load(
         record, crop, _ = samples[index]
         return extract_crop(images.read(record), crop.within(square), side)
 
+    file_boxes = [np.full(4, np.nan) if r.box is None
+                  else crop.to_unit(r.box.reshape(2, 2)).ravel() for r, crop, _ in samples]
     return EvaluationFaces(
         source=source,
         schema=annotations.schema,
@@ -175,49 +204,68 @@ def load(
         skipped=skipped,
         view=view,
         reach=math.inf,
+        file_boxes=np.array(file_boxes),
     )
 
 
 def check_normaliser(
-    record: FaceRecord, predicted: str | None = None, on_error: str = "stop"
-) -> None:
+    record: FaceRecord, predicted: str | None = None, normaliser: str | None = None,
+    on_error: str = "stop",
+) -> None:  # fmt: skip
     """Refuses a face whose errors cannot be normalised.
 
     Args:
-      predicted: as in `load`.
+      predicted, normaliser: as in `load`.
       on_error: `stop` says in the message how to go on.
 
     Raises:
-      DataError: points that the normaliser needs are not annotated, or coincide.
+      DataError: points that the normaliser needs are not annotated or coincide, or there is no box.
     """
-    if reason := unmeasurable(record.schema, record.points, predicted):
+    if reason := unmeasurable(record.schema, record.points, record.box, predicted, normaliser):
         raise DataError(record.image, reason + (LEAVE_OUT if on_error == "stop" else ""))
 
 
-def unmeasurable(schema: str, points: np.ndarray, predicted: str | None = None) -> str | None:
+def unmeasurable(
+    schema: str, points: np.ndarray, file_box: np.ndarray | None, predicted: str | None = None,
+    normaliser: str | None = None,
+) -> str | None:  # fmt: skip
     """Why the errors of a face cannot be normalised; None if they can.
 
     Args:
       schema, points: its annotation, [N, 2].
+      file_box: the box in its file; None or NaN if there is none.
       predicted: the schema of the predictions, which are compared in what both schemas have; None
         for that of the annotation.
+      normaliser: as in `evaluate.evaluate`.
+
+    Raises:
+      EfldError: there is no such normaliser.
     """
     compared = schemas.get((predicted and comparable(predicted, schema)) or schema)
+    chosen = normalisers.find(compared, normaliser)
+    if isinstance(chosen, BoxNormaliser):
+        annotated = points[np.isfinite(points).all(axis=-1)]
+        box = file_box if chosen.box == "file" else tight_box(annotated) if len(annotated) else None
+        if box is None or not np.isfinite(box).all():
+            return f"no box in its file, which the normaliser {chosen.name} needs" \
+                if chosen.box == "file" else "no point is annotated"
+        return None if chosen.distance(box) > 0 else \
+            f"the box of the normaliser {chosen.name} is empty"
     points = points[list(schemas.get(schema).subset_indices(compared.name))]
-    normaliser = compared.normaliser
-    if normaliser.distance(points) > 0:
+    if chosen.distance(points) > 0:
         return None
-    missing = [compared.names[i] for i in sorted({*normaliser.right, *normaliser.left})
+    missing = [compared.names[i] for i in sorted({*chosen.right, *chosen.left})
                if not np.isfinite(points[i]).all()]
     if not missing:
-        return f"the points of the normaliser {normaliser.name} coincide"
-    return f"not annotated: {', '.join(missing)}, which the normaliser {normaliser.name} needs"
+        return f"the points of the normaliser {chosen.name} coincide"
+    return f"not annotated: {', '.join(missing)}, which the normaliser {chosen.name} needs"
 
 
 def _measurable(
-    packed: EvaluationFaces, path: Path, predicted: str | None, on_error: str
-) -> EvaluationFaces:
-    faces = packed.measurable(predicted)
+    packed: EvaluationFaces, path: Path, predicted: str | None, normaliser: str | None,
+    on_error: str,
+) -> EvaluationFaces:  # fmt: skip
+    faces = packed.measurable(predicted, normaliser)
     unmeasured = faces.skipped[len(packed.skipped):]
     if unmeasured and on_error == "stop":
         raise DataError(path, unmeasured[0] + LEAVE_OUT)
@@ -270,6 +318,11 @@ def _from_packed(
         crop = whole.crop(np.array([-0.5, -0.5, image.shape[1] - 0.5, image.shape[0] - 0.5]))
         return extract_crop(image, crop.within(square), side)
 
+    file_boxes, own = None, manifest.crop_rule
+    if own.box == "file":  # The crop is `scale` times the box's longest side, moved by the offsets.
+        middle = 0.5 - np.array([own.offset_x, own.offset_y]) / own.scale
+        box = np.concatenate([middle - 0.5 / own.scale, middle + 0.5 / own.scale])
+        file_boxes = np.tile(box, (len(stored), 1))
     points = np.stack([face["points"] for face in stored])
     names = [face["name"].decode() for face in stored]
     return EvaluationFaces(
@@ -286,6 +339,7 @@ def _from_packed(
         skipped=manifest.skipped,
         view=view,
         reach=margin,
+        file_boxes=file_boxes,
     )
 
 

@@ -177,6 +177,7 @@ def _about_faces(evaluation: Evaluation) -> dict[str, markup.Cell]:
         "left out": len(faces.skipped),
         "annotated in": faces.schema,
         "compared in": f"{evaluation.schema.name}, {evaluation.schema.num_points} points",
+        "errors divided by": evaluation.summary()["normaliser_is"],
         "crop rule": f"{faces.crop_rule.name}, scale {faces.crop_rule.scale:g}",
         "crop rule from": faces.crop_rule_from,
     }

@@ -171,7 +171,7 @@ def measure(
     plan = [(corruption, level)
             for corruption in chosen for level in fitting_levels[corruption.name]]
     _, predicted_indices, _ = common_points(predictor.schema, faces.schema)
-    errors = np.empty((len(plan), len(faces)))
+    errors, distances = np.empty((len(plan), len(faces))), evaluation.distances()
     with Progress("robustness", len(faces), "face", shown=progress) as bar:
         for index in bar.over(range(len(faces))):
             subject = Subject(faces, index)
@@ -182,7 +182,8 @@ def measure(
                 square.from_unit(at) for (_, square), at in zip(looks, points, strict=True)
             ])
             truth = np.broadcast_to(evaluation.truth[index], predicted.shape)
-            errors[:, index] = metrics.nme(predicted, truth, evaluation.schema)
+            wrong = np.nanmean(metrics.point_errors(predicted, truth), axis=1)
+            errors[:, index] = wrong / distances[index]
     curves = []
     for corruption in chosen:
         rows = [row for row, (planned, _) in enumerate(plan) if planned is corruption]

@@ -14,6 +14,8 @@ import numpy as np
 
 from efld_tf.arrays import Flags, Floats, Ints
 from efld_tf.errors import EfldError
+from efld_tf.landmarks import normalisers
+from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.landmarks.schema import LandmarkSchema
 
 
@@ -57,24 +59,28 @@ def nme(
     schema: LandmarkSchema,
     normaliser: str | None = None,
     mask: Flags | None = None,
+    boxes: Floats | None = None,
 ) -> Floats:
     """The normalised mean error [F] of each face, as a fraction (x 100 for percent).
 
         NME = mean over points |predicted - true| / d,
 
-    where d is the distance of the normaliser in the true annotation.
+    where d is the distance of the normaliser in the true annotation, or that size of the true box.
 
     Args:
       predicted, truth: [F, N, 2], where N is that of `schema`.
-      normaliser: one of the schema's normalisers; None for its default.
+      normaliser: one of the schema's normalisers or of `BOX_NORMALISERS`; None for the schema's
+        default.
       mask: [F, N] bool, True where a point counts; it does not apply to the normaliser.
+      boxes: [F, 4] (x0, y0, x1, y1) in the points' unit, the true boxes for one of
+        `BOX_NORMALISERS`; NaN where a face has none.
 
     Raises:
       EfldError: as in `point_errors`; or a face has no point that counts, or its normaliser's
         distance is zero or not annotated. The message names the face's index.
     """
     errors = point_errors(predicted, truth, mask)
-    distance = _normalising(truth, schema, normaliser)
+    distance = normalising(truth, schema, normaliser, boxes)
     total: Floats = np.nansum(errors, axis=1)
     return total / _counted(errors) / distance
 
@@ -85,6 +91,7 @@ def point_variance(
     schema: LandmarkSchema,
     normaliser: str | None = None,
     mask: Flags | None = None,
+    boxes: Floats | None = None,
 ) -> tuple[Floats, Floats]:
     """How far each face's points are shifted together, and how much they vary about that.
 
@@ -97,7 +104,7 @@ def point_variance(
     predictions for each test image", of which the paper states neither unit nor normaliser.
 
     Args:
-      predicted, truth, normaliser, mask: as in `nme`, with the same d.
+      predicted, truth, normaliser, mask, boxes: as in `nme`, with the same d.
 
     Returns:
       The shift [F] as a fraction of d (x 100 for percent), and the variance [F] as a fraction of
@@ -107,7 +114,7 @@ def point_variance(
       EfldError: as in `nme`.
     """
     errors = point_errors(predicted, truth, mask)
-    distance = _normalising(truth, schema, normaliser)
+    distance = normalising(truth, schema, normaliser, boxes)
     counted = _counted(errors)
     counts = np.isfinite(errors)[..., None]
     difference = np.asarray(predicted, np.float64) - np.asarray(truth, np.float64)
@@ -115,6 +122,34 @@ def point_variance(
     mean = difference.sum(axis=1) / counted[:, None]
     deviation = np.where(counts, difference - mean[:, None], 0)
     return np.linalg.norm(mean, axis=1), (deviation**2).sum(axis=(1, 2)) / counted
+
+
+def normalising(
+    truth: Floats, schema: LandmarkSchema, normaliser: str | None, boxes: Floats | None = None
+) -> Floats:
+    """The distance [F] by which the errors of each face are divided; arguments as in `nme`.
+
+    Raises:
+      EfldError: a face's distance is zero or not annotated. The message names the face's index.
+    """
+    if (count := np.shape(truth)[1]) != schema.num_points:
+        raise EfldError(f"schema {schema.name} has {schema.num_points} points, got {count}")
+    chosen = normalisers.find(schema, normaliser)
+    if isinstance(chosen, BoxNormaliser):
+        expected = [len(truth), 4]
+        if boxes is None or list(np.shape(boxes)) != expected:
+            got = None if boxes is None else list(np.shape(boxes))
+            raise EfldError(
+                f"boxes: expected {expected} for the normaliser {chosen.name}, got {got}")
+        distance = chosen.distance(boxes)
+    else:
+        distance = chosen.distance(np.asarray(truth, np.float64))
+    if not (usable := distance > 0).all():  # also False for NaN
+        face = int(np.argmin(usable))
+        raise EfldError(
+            f"face {face}: the normaliser {chosen.name} has the distance {distance[face]:g}"
+        )
+    return distance
 
 
 def failure_rate(face_nme: Floats, threshold: float) -> float:
@@ -177,20 +212,6 @@ def _checked(face_nme: Floats, threshold: float) -> Floats:
     if not threshold > 0:
         raise EfldError(f"threshold: expected a positive fraction, got {threshold}")
     return face_nme
-
-
-def _normalising(truth: Floats, schema: LandmarkSchema, normaliser: str | None) -> Floats:
-    """The distance [F] by which the errors of each face are divided; it raises as `nme` does."""
-    if (count := np.shape(truth)[1]) != schema.num_points:
-        raise EfldError(f"schema {schema.name} has {schema.num_points} points, got {count}")
-    chosen = schema.find_normaliser(normaliser)
-    distance = chosen.distance(np.asarray(truth, np.float64))
-    if not (usable := distance > 0).all():  # also False for NaN
-        face = int(np.argmin(usable))
-        raise EfldError(
-            f"face {face}: the normaliser {chosen.name} has the distance {distance[face]:g}"
-        )
-    return distance
 
 
 def _counted(errors: Floats) -> Ints:

@@ -8,6 +8,7 @@ from typing import Any
 
 from efld_tf import trees
 from efld_tf.errors import EfldError
+from efld_tf.landmarks.normalisers import BOX_NORMALISERS
 from efld_tf.landmarks.schema import (
     ANCHORS,
     EYES,
@@ -302,6 +303,9 @@ def _check_anchors(schema: LandmarkSchema) -> None:
 
 def _check_groups(schema: LandmarkSchema) -> None:
     for normaliser in schema.normalisers:
+        if normaliser.name in BOX_NORMALISERS:
+            raise EfldError(f"normalisers.{normaliser.name}: this is the name of a size of the "
+                            "box, which every schema has; choose another")
         if {*normaliser.right} & {*normaliser.left}:
             raise EfldError(f"normalisers.{normaliser.name}: its ends have a point in common")
     groups = {f"anchors.{name}": group for name, group in schema.anchors.items()}

@@ -26,7 +26,8 @@ All of them are optional. So are `name` and the sections with details, which the
 `box_detection` (`efld-eval --detector`) and `benchmark` (`efld-bench`). Keys of a section that are
 listed in `SECTIONS` have the type given there; others may hold any JSON without NaN and infinity.
 
-The errors of `evaluation` are in percent of the distance of the section's `normaliser`:
+The errors of `evaluation` are in percent of the distance of the section's `normaliser`, of which
+`normaliser_is` says what it is:
 
 - `nme_*_percent`: mean error by that normaliser. `nme_by_point_percent` has it for each point, and
   `nme_by_region_percent` for each region of the schema (cheeks, eyebrows, eyes, nose, mouth, chin
@@ -94,6 +95,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "skipped": int,
         "schema": str,
         "normaliser": str,
+        "normaliser_is": str,
         "nme_by_region_percent": dict[str, Any],
         "nme_by_point_percent": dict[str, Any],
         "by_attribute": dict[str, Any],

@@ -123,6 +123,14 @@ def test_several_files_make_a_sorted_leaderboard(write, capsys):
     assert_told("\n".join(lines), unknown, "no score")
 
 
+def test_results_by_other_normalisers_are_not_ranked(write, capsys):
+    files = [write(f"{name}.json", evaluation={"source": "menpo:test", "normaliser": name})
+             for name in ("interocular", "box_diagonal")]
+    assert _run(*files) == 2
+    assert_error_line(
+        capsys.readouterr().err, "evaluation.normaliser", "interocular", "box_diagonal")
+
+
 def test_the_paper_s_table_alone(capsys):
     assert _run("--reference") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -36,3 +36,26 @@ def test_they_need_a_source(capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(assets.INT8_MODEL), "--prior", "--slices"]
     assert common.run(eval.main, words) == common.EXIT_BAD_INPUT
     assert_error_line(capsys.readouterr().err, "--slices", "--source")
+
+
+def test_errors_by_a_size_of_the_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, "data", "synth", "test", "--count", 4, "--seed", 5, "--quiet")
+    words = ["eval", assets.INT8_MODEL, "--source", "ibug:test", "--quiet", "--normaliser"]
+    run(tmp_path, *words, "box_size", "--slices", "--output", "r.json", "--report", "page")
+    found = results.read(tmp_path / "r.json")
+    for section in ("evaluation", "slices"):
+        assert found[section]["normaliser"] == "box_size"
+    assert found["evaluation"]["nme_box_size_percent"] \
+        < found["evaluation"]["nme_interocular_percent"]
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert found["evaluation"]["normaliser_is"].split(" (")[0] in page and "box_size" in page
+    for arguments, facts in (
+        (["--source", f"ibug:{tmp_path / 'test'}", "--normaliser", "eyes"],
+         ["eyes", "interocular", "box_diagonal"]),
+        (["--prior", "--normaliser", "box_size"], ["--normaliser", "--source"]),
+        (["--source", "ibug:test", "--normaliser", "box_size", "--detector", "short"],
+         ["--normaliser", "--detector"]),
+    ):
+        words = [str(assets.INT8_MODEL), *arguments, "--quiet"]
+        assert common.run(eval.main, words) == common.EXIT_BAD_INPUT
+        assert_error_line(capsys.readouterr().err.splitlines()[-1] + "\n", *facts)

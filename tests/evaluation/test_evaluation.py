@@ -13,8 +13,8 @@ import yaml
 
 from efld_tf.annotations import sources
 from efld_tf.data import pack
-from efld_tf.data.options import PackOptions, SourceOptions
-from efld_tf.evaluation import evaluate, plots
+from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
+from efld_tf.evaluation import evaluate, plots, robustness, slices
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import CropRule
@@ -37,6 +37,13 @@ class Shifted(Fixed):
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         return self.points
+
+
+class Blind(Shifted):
+    """Predicts the same for each crop of one face, whatever it shows."""
+
+    def predict_crops(self, crops: np.ndarray) -> np.ndarray:
+        return np.repeat(self.points, len(crops), axis=0)
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +218,87 @@ def test_ced_auc_is_the_area_under_the_drawn_curve(found) -> None:
     errors, shares = metrics.ced_curve(nme, 0.1, 20001)
     area = ((shares[1:] + shares[:-1]) / 2 * np.diff(errors)).sum() / 0.1
     assert metrics.ced_auc(nme, 0.1) == pytest.approx(area, abs=1e-3)
+
+
+def boxed(folder: Path, count: int, unboxed: tuple[int, ...] = ()) -> str:
+    """A source of 68 points whose faces have boxes of 50 x 80 pixels in their file."""
+    faces.write_ibug(folder, count)
+    lines = []
+    for index, record in enumerate(sources.read(f"ibug:{folder}").records):
+        face = {"image": record.image.name, "points": record.points.round(3).tolist()}
+        if index not in unboxed:
+            face["box"] = [10, 5, 60, 85]
+        lines.append(json.dumps(face))
+    (folder / "faces.jsonl").write_text("\n".join(lines))
+    return f"json:{folder / 'faces.jsonl'}?schema=ibug68"
+
+
+@pytest.mark.parametrize("name", ["box_diagonal", "box_size", "image_size"])
+def test_errors_are_divided_by_sizes_of_the_true_box(tmp_path: Path, name: str) -> None:
+    """51 points are compared, but the box is of all 68, or of the file; alike in all sections."""
+    source = boxed(tmp_path, 6)
+    found = faces_of.load(source, RULE, SIZE, predicted="ibug51", normaliser=name, progress=False)
+    result = evaluate.evaluate(Shifted(found, 3.0), found, normaliser=name)
+    width, height = np.array([np.ptp(r.points, axis=0) for r in sources.read(source).records]).T
+    expected = {"box_diagonal": np.sqrt(width**2 + height**2), "box_size": np.sqrt(width * height),
+                "image_size": np.full(6, 80.0)}[name]
+    np.testing.assert_allclose(result.nme, 3 / expected, rtol=1e-4)
+    np.testing.assert_allclose(result.point_errors(), np.tile(result.nme[:, None], 51), rtol=1e-4)
+    summary = result.summary()
+    mean = 100 * float(result.nme.mean())
+    assert summary["normaliser"] == name and "box" in summary["normaliser_is"]
+    assert summary[f"nme_{name}_percent"] == pytest.approx(mean, abs=1e-3)
+    assert summary["mean_shift_percent"] == pytest.approx(mean, abs=1e-3)
+    assert summary["nme_by_region_percent"]["nose"] == pytest.approx(mean, abs=1e-3)
+    assert {"nme_interocular_percent", "nme_interpupil_percent"} <= set(summary)
+    divided = slices.measure(result).summary()
+    assert divided["normaliser"] == name
+    group = divided["attributes"]["brightness"]["groups"][0]
+    assert f"nme_{name}_percent" in group
+    noise = next(c for c in robustness.CORRUPTIONS if isinstance(c, robustness.Changed))
+    one = found.ordered([0])
+    blind = Blind(one, 3.0)
+    worse = robustness.measure(
+        blind, evaluate.evaluate(blind, one, normaliser=name), [noise], progress=False)
+    assert worse.summary()["normaliser"] == name
+    np.testing.assert_allclose(worse.curves[0].nme, 3 / expected[0], rtol=1e-4)
+
+
+def test_packed_faces_know_the_longest_side_of_the_file_s_box(tmp_path: Path) -> None:
+    source = boxed(tmp_path / "photos", 5)
+    for kind in ("file", "points"):
+        crop = CropOptions(scale=1.5, offset_x=0.1, offset_y=-0.2, box=kind)
+        pack.pack(SourceOptions(source, "p", ["ibug68"], crop=crop), tmp_path / kind,
+                  PackOptions(size=96), progress=False)
+    folder = tmp_path / "file"
+    found = faces_of.load(f"packed:{folder}", RULE, SIZE, split="train", normaliser="image_size")
+    np.testing.assert_allclose(evaluate.evaluate(
+        Shifted(found, 4.0), found, normaliser="image_size").nme, 4 / 80, rtol=1e-4)
+    photo = faces_of.load(source, found.crop_rule, SIZE, progress=False)
+    middle = photo.true_boxes("file").reshape(-1, 2, 2).mean(axis=1)
+    np.testing.assert_allclose(
+        found.true_boxes("file").reshape(-1, 2, 2).mean(axis=1), middle, atol=1e-6)
+    with refuses("image_size", "box", path=tmp_path / "points"):
+        faces_of.load(f"packed:{tmp_path / 'points'}", RULE, SIZE, split="train",
+                      normaliser="image_size")
+
+
+def test_faces_without_a_box_in_their_file_are_told_or_counted(tmp_path: Path) -> None:
+    source = boxed(tmp_path, 4, unboxed=(2,))
+    with refuses("image_size", "on-error skip", path=tmp_path / "face_002x.png"):
+        faces_of.load(source, RULE, SIZE, normaliser="image_size", progress=False)
+    found = faces_of.load(
+        source, RULE, SIZE, normaliser="image_size", on_error="skip", progress=False)
+    assert len(found) == 3 and len(found.skipped) == 1
+    assert len(faces_of.load(source, RULE, SIZE, normaliser="box_size", progress=False)) == 4
+
+
+def test_a_box_measures_faces_that_lack_points_of_the_eyes(tmp_path: Path) -> None:
+    source = boxed(tmp_path, 3)
+    path = tmp_path / "faces.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[1]["points"][36] = None
+    path.write_text("\n".join(map(json.dumps, lines)))
+    found = faces_of.load(source, RULE, SIZE, normaliser="box_diagonal", progress=False)
+    summary = evaluate.evaluate(Shifted(found, 1.0), found, normaliser="box_diagonal").summary()
+    assert "nme_interocular_percent" not in summary and summary["faces"] == 3

@@ -1,0 +1,80 @@
+"""What errors are divided by: a schema's own distances, or sizes of the true box of a face.
+
+Sizes of a box are for faces in any pose, of which no two points keep their distance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from efld_tf.arrays import Floats
+from efld_tf.errors import EfldError
+from efld_tf.landmarks.schema import LandmarkSchema, Normaliser
+
+
+@dataclass(frozen=True)
+class BoxNormaliser:
+    """A size of the true box of a face.
+
+    Attributes:
+      name: the name of the normaliser.
+      box: which box it is of: `points`, the tight box of all points of the source's annotation that
+        are annotated, also where fewer points are compared; or `file`, the annotation's own box.
+      title: what it is, in words.
+      size: widths and heights [...] -> sizes [...], in their unit.
+    """
+
+    name: str
+    box: str
+    title: str
+    size: Callable[[Floats, Floats], Floats]
+
+    def distance(self, boxes: Floats) -> Floats:
+        """The sizes [...] of boxes [..., 4] (x0, y0, x1, y1), in their unit; NaN where unknown."""
+        boxes = np.asarray(boxes, np.float64)
+        return self.size(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
+
+
+# Every schema has these beside its own. The first two are S. Zafeiriou et al., "The Menpo Facial
+# Landmark Localisation Challenge", CVPRW 2017, and X. Zhu et al., "Face Alignment Across Large
+# Poses: A 3D Solution", CVPR 2016 (AFLW2000-3D). PIPNet (Section 4.1.3) divides AFLW's errors by
+# the size of the image, which its code cuts out by the annotation's box as it is.
+BOX_NORMALISERS = {
+    normaliser.name: normaliser for normaliser in (
+        BoxNormaliser("box_diagonal", "points",
+                      "diagonal of the tight box of all annotated points", np.hypot),
+        BoxNormaliser("box_size", "points",
+                      "sqrt(width * height) of the tight box of all annotated points",
+                      lambda width, height: np.sqrt(width * height)),
+        BoxNormaliser("image_size", "file",
+                      "longest side of the face's box in its file, which is the image's side where "
+                      "images are cut out by that box", np.maximum),
+    )
+}
+
+
+def find(schema: LandmarkSchema, name: str | None = None) -> Normaliser | BoxNormaliser:
+    """The normaliser of that name, or the schema's default for None.
+
+    Raises:
+      EfldError: it is neither the schema's own nor of a box.
+    """
+    if name in BOX_NORMALISERS:
+        return BOX_NORMALISERS[name]
+    try:
+        return schema.find_normaliser(name)
+    except EfldError as error:
+        raise EfldError(f"{error}, {', '.join(BOX_NORMALISERS)}") from error
+
+
+def title(schema: LandmarkSchema, name: str) -> str:
+    """What a normaliser is, in words; errors as in `find`."""
+    chosen = find(schema, name)
+    if isinstance(chosen, BoxNormaliser):
+        return chosen.title
+    right, left = (", ".join(schema.names[point] for point in end)
+                   for end in (chosen.right, chosen.left))
+    return f"distance of {right} and {left}"
