@@ -50,6 +50,9 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("folder", type=Path, help="where to write")
     parser.add_argument("--validation-fraction", type=float, default=0.0,
                         help="share of identities to hold out (default: %(default)s)")
+    parser.add_argument("--every", type=common.whole_from(1), default=1, metavar="N",
+                        help="of videos, train on every N-th frame alone; held-out frames are all "
+                        "kept (default: %(default)s)")
     parser.add_argument("--on-error", choices=("stop", "skip"), default="stop")
     parser.add_argument("--exclude", metavar="FILE",
                         help="leave out the faces on this list of efld-data check")
@@ -80,6 +83,7 @@ def _pack(arguments: argparse.Namespace) -> None:
         on_error=arguments.on_error,
         crop=CropOptions(scale=arguments.crop_scale, box=arguments.crop_box),
         exclude=arguments.exclude,
+        every=arguments.every,
     )
     pack_options = PackOptions(size=arguments.size, margin=arguments.margin, zoom=arguments.zoom)
     quiet.quiet_tensorflow()

@@ -54,6 +54,8 @@ class SourceOptions:
       validation_fraction: share of its identities (or photos) held out for validation.
       on_error: `stop` at a bad sample, or `skip` and count.
       crop: the crop rule.
+      every: trains on every so many frames of a video, from the first one on, since neighbours
+        differ little (PIPNet, Section 4.1.1: 5 for 300-VW); all held-out frames are kept.
       exclude: the list of faces to leave out that `efld-data check` wrote; `${NAME}` as in source.
       level: 0 where everything about its points is to be learnt; k where only the scores are, on a
         grid of cells 2^k times as long as the family's (labels that are roughly right).
@@ -68,6 +70,7 @@ class SourceOptions:
     crop: CropOptions = field(default_factory=CropOptions)
     exclude: str | None = None
     level: int = 0
+    every: int = 1
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
@@ -85,9 +88,22 @@ class SourceOptions:
             raise EfldError(f"level: expected 0 or more, got {self.level}")
         if self.level and self.validation_fraction:
             raise EfldError("level: nothing is held out of labels that are only roughly right")
+        if not 1 <= self.every < 10**6:
+            raise EfldError(f"every: expected a number of frames from 1 on, got {self.every}")
+        self._check_held_out_frames()
+        if self.packed and self.every > 1:
+            raise EfldError(f"source: every of {self.source} is as packed")
         if self.packed and (self.validation_fraction or self.exclude or self.crop != CropOptions()):
             raise EfldError(
                 f"source: crop, validation_fraction and exclude of {self.source} are as packed")
+
+    def _check_held_out_frames(self) -> None:
+        thinned = re.search(r"[?&](every=0*(?:[2-9]|1\d)\d*)(?:&|$)", self.source, re.ASCII)
+        if thinned and self.validation_fraction:
+            raise EfldError(
+                f"source: {thinned[1]} leaves frames out of the held-out faces, too; leave it out "
+                f"and say {thinned[1].replace('=', ': ')} of the recipe's source instead, which "
+                "is of the training faces alone")
 
     @property
     def packed(self) -> Path | None:

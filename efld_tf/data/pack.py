@@ -15,7 +15,8 @@ import numpy as np
 
 from efld_tf import folders, licenses
 from efld_tf.annotations import sources
-from efld_tf.annotations.record import LICENSE
+from efld_tf.annotations.images import VIDEO_SUFFIXES
+from efld_tf.annotations.record import LICENSE, FaceRecord
 from efld_tf.data import crop_fit, shard_check, shards
 from efld_tf.data.check import exclusions
 from efld_tf.data.crops import cropped
@@ -60,6 +61,7 @@ def pack(
     """
     folder = Path(folder)
     annotations, excluded = _read_source(options, progress)
+    annotations = _thinned(annotations, options)
     rule = crop_fit.crop_rule(annotations.records, options.crop, storage.zoom)
     fingerprint = _fingerprint(annotations, rule, options, storage, excluded)
     terms = {licenses.checked(record.attributes.get(LICENSE, "")) for record in annotations.records}
@@ -130,6 +132,27 @@ def _read_source(
              for key, reason in reasons.items() if key in excluded_keys]
     unknown = exclusions.unknown(reasons, excluded_keys, options.exclude)
     return annotations, [*lines, *([unknown] if unknown else [])]
+
+
+def _thinned(annotations: sources.Annotations, options: SourceOptions) -> sources.Annotations:
+    """The faces without those frames of videos that `every` leaves out of training."""
+    if options.every == 1:
+        return annotations
+    if not any(map(_of_video, annotations.records)):
+        raise EfldError(f"every: {options.every} is of frames of videos, but source "
+                        f"{options.source} has none; leave it out")
+    held_out = [in_validation(r, options.validation_fraction) for r in annotations.records]
+    records = [record for record, held in zip(annotations.records, held_out, strict=True)
+               if held or not _of_video(record) or (record.frame or 0) % options.every == 0]
+    trained = len(records) - sum(held_out)
+    of_training = len(annotations.records) - sum(held_out)
+    note = (f"every {options.every}: {trained} of {of_training} faces are trained on; "
+            f"all {sum(held_out)} held-out ones are kept")
+    return replace(annotations, records=records, notes=[*annotations.notes, note])
+
+
+def _of_video(record: FaceRecord) -> bool:
+    return record.frame is not None and record.image.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _crop_notes(schema: str, options: SourceOptions) -> list[str]:

@@ -45,8 +45,9 @@ def test_the_official_split() -> None:
     assert all(list(split) == sorted(split) for split in vw300.SPLITS.values())
 
 
-def test_every_fifth_frame_is_read(root: Path) -> None:
-    found = sources.read(f"300vw:{root}")
+def test_every_frame_is_read_unless_the_source_says_so(root: Path) -> None:
+    assert len(sources.read(f"300vw:{root}?split=all").records) == 4 * FRAMES
+    found = sources.read(f"300vw:{root}?every=5")
     assert [record.key for record in found.records[:4]] == [
         "001/vid.avi#0", "001/vid.avi#5", "001/vid.avi#10", "114/vid.avi#0",
     ]  # fmt: skip
@@ -92,7 +93,8 @@ def test_bad_files_are_one_error_each(root: Path) -> None:
     (annotations / "x.pts").write_text("")
     (annotations / "000000.pts").write_text("")
     (root / "203" / "vid.avi").unlink()
-    items = [item for item in vw300.read(root) if root / "001" not in item_path(item).parents]
+    items = [item for item in vw300.read(root, every="5")
+             if root / "001" not in item_path(item).parents]
     errors = {item.path: item for item in items if isinstance(item, DataError)}
     for path, facts in {
         annotations / "x.pts": ["number", "frame"],
