@@ -75,6 +75,7 @@ class BatchOptions:
       cache: whether to keep decoded crops in memory (P * P * 3 bytes a face) instead of decoding
         them each time.
       parallel_calls: number of batches that are augmented at the same time; None for one a core.
+      black: whether all images are black, whatever the faces.
       portable: whether to augment without Python, for other processes, which is slower.
     """
 
@@ -86,6 +87,7 @@ class BatchOptions:
     cache: bool = True
     parallel_calls: int | None = None
     portable: bool = False
+    black: bool = False
 
 
 def training_batches(
@@ -294,4 +296,5 @@ def _augmented(
         head: tf.where(mirrored[:, None], tf.gather(value, flips[head], axis=1), value)
         for head, value in batch["mask"].items()
     }
+    image = tf.zeros_like(image) if options.black else image
     return {"image": image, "points": points, "mask": mask, "level": batch["level"]}

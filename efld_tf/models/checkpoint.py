@@ -49,6 +49,8 @@ class HeadSpec:
       source: its first training source, for calibration and reports.
       validation_fraction, excluded: the share of the source's faces that was held out, and the keys
         of faces that were not used at all.
+      order: [N, N - 1] for each point the others, by falling correlation in the training faces;
+        None where the family does not need it.
     """
 
     mean_shape: list[list[float]]
@@ -56,9 +58,16 @@ class HeadSpec:
     source: str = ""
     validation_fraction: float = 0.0
     excluded: list[str] = field(default_factory=list)
+    order: list[list[int]] | None = None
 
     def __post_init__(self) -> None:
         check_fraction(self.validation_fraction)
+        count = len(self.mean_shape)
+        for point, others in enumerate(self.order or []):
+            if sorted([point, *others]) != [*range(count)]:
+                raise EfldError(f"order.{point}: expected each other one of {count} points once")
+        if self.order is not None and len(self.order) != count:
+            raise EfldError(f"order: expected {count} rows, got {len(self.order)}")
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,9 @@ class ModelSpec:
 
     def codec(self, head: str) -> registry.Codec:
         """The codec of a head."""
-        return self.architecture.codec(np.array(self.heads[head].mean_shape))
+        about = self.heads[head]
+        order = None if about.order is None else np.array(about.order)
+        return self.architecture.codec(np.array(about.mean_shape), order)
 
 
 def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:

@@ -52,15 +52,26 @@ class PIPCodec:
 
     Attributes:
       grid: G.
-      neighbours: [N, C] indices of the points nearest to each in the mean shape, nearest first.
+      neighbours: [N, C] indices of the neighbours of each: the points nearest to it in the mean
+        shape, nearest first, or the first ones of the given order.
       precision: as in `MeanResidualCodec`.
     """
 
     precision = 1e-5
 
-    def __init__(self, mean_shape: np.ndarray, grid: int, neighbours: int):
+    def __init__(
+        self, mean_shape: np.ndarray, grid: int, neighbours: int, order: np.ndarray | None = None
+    ):
+        """Makes the codec of a mean shape [N, 2].
+
+        Args:
+          neighbours: C, of each point.
+          order: [N, N - 1] for each point the others, those first that are its neighbours first;
+            None for the order of their distances.
+        """
         self.grid = grid
-        self.neighbours = nearest_points(mean_shape, neighbours)
+        self.neighbours = nearest_points(mean_shape, neighbours) if order is None \
+            else np.asarray(order)[:, :neighbours]
         count = len(mean_shape)
         # For each point, its places among N rows that predict themselves and C neighbours.
         columns = np.concatenate([np.arange(count)[:, None], self.neighbours], axis=1)

@@ -22,6 +22,9 @@ from efld_tf.models.blocks import Blocks, near_zero
 from efld_tf.models.codecs import PIPCodec
 
 STRIDES = (16, 32, 64, 128)
+# How neighbours are chosen: by distance in the mean shape, or by correlation of the points' places
+# in the training faces (Section 3.2).
+NEIGHBOURS_BY = ("distance", "correlation")
 # Channels of the convolutions that bring a backbone to another stride (Section 4.2.1).
 CHANNELS = 512
 
@@ -34,11 +37,13 @@ class PIPNetOptions(on_backbone.BackboneOptions):
       stride: side of the input / side of the grid: 16, 32, 64 or 128; None for the backbone's
         own. The paper's best grid has 8 x 8 cells (Table 1).
       neighbours: C, of each point; 0 leaves out neighbour regression. 10 is the paper's best.
+      neighbours_by: `distance` in the mean shape, or `correlation` of places in training faces.
       channels: of the convolutions that bring the backbone to another stride.
     """
 
     stride: int | None = None
     neighbours: int = 10
+    neighbours_by: str = "distance"
     channels: int = CHANNELS
 
     def __post_init__(self) -> None:
@@ -47,6 +52,9 @@ class PIPNetOptions(on_backbone.BackboneOptions):
             raise EfldError(f"stride: expected one of {STRIDES} or null, got {self.stride}")
         if self.neighbours < 0:
             raise EfldError(f"neighbours: expected 0 or more, got {self.neighbours}")
+        if self.neighbours_by not in NEIGHBOURS_BY:
+            raise EfldError(f"neighbours_by: expected one of {', '.join(NEIGHBOURS_BY)}, got "
+                            f"{self.neighbours_by!r}")
         on_backbone.check_channels(self.channels)
 
     @property
@@ -113,9 +121,26 @@ def build(options: PIPNetOptions, input_size: int, heads: Mapping[str, int]) -> 
     return tf_keras.Model(image, outputs, name="pipnet")
 
 
-def codec(options: PIPNetOptions, input_size: int, mean_shape: np.ndarray) -> PIPCodec:
-    """The codec of a head."""
-    return PIPCodec(mean_shape, grid(options, input_size), options.neighbours)
+def codec(
+    options: PIPNetOptions, input_size: int, mean_shape: np.ndarray,
+    order: np.ndarray | None = None,
+) -> PIPCodec:  # fmt: skip
+    """The codec of a head.
+
+    Args:
+      order: as in `PIPCodec`, for neighbours that the training faces have chosen.
+
+    Raises:
+      EfldError: the options need an order.
+    """
+    if order is None and by_correlation(options):
+        raise EfldError("neighbours_by: correlation needs the order of the training faces")
+    return PIPCodec(mean_shape, grid(options, input_size), options.neighbours, order)
+
+
+def by_correlation(options: PIPNetOptions) -> bool:
+    """Whether neighbours are chosen by correlation."""
+    return options.neighbours_by == "correlation"
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:

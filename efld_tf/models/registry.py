@@ -93,18 +93,21 @@ class Family(Generic[Options]):
       grid: the grid of its heads; None if they have none.
       load_backbone: (model, options, file) copies ImageNet weights into the backbone; None for a
         family that has none to load.
+      by_correlation: (options) -> whether the codec also takes an order of the points, from the
+        training faces (`PIPCodec`); None where it never does.
       fits: (options, loss) -> whether one of the losses fits with these options; None where all do.
     """
 
     options: type[Options]
     check_size: Callable[[Options, int], None]
     build: Callable[[Options, int, Mapping[str, int]], tf_keras.Model]
-    codec: Callable[[Options, int, np.ndarray], Codec]
+    codec: Callable[..., Codec]
     losses: tuple[str, ...]
     features: Callable[[tf_keras.Model], tf.Tensor] | None = None
     grid: Grid[Options] | None = None
     load_backbone: Callable[[tf_keras.Model, Options, Path], None] | None = None
     fits: Callable[[Options, str], bool] | None = None
+    by_correlation: Callable[[Options], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,20 @@ class Architecture:
         model = self.family.build(self.options, self.input_size, heads)
         return self.with_presence(model) if presence else model
 
-    def codec(self, mean_shape: np.ndarray) -> Codec:
-        """The codec of a head with this mean shape [N, 2]."""
+    @property
+    def by_correlation(self) -> bool:
+        """Whether codecs need an order of the points."""
+        family = self.family
+        return family.by_correlation is not None and family.by_correlation(self.options)
+
+    def codec(self, mean_shape: np.ndarray, order: np.ndarray | None = None) -> Codec:
+        """The codec of a head with this mean shape [N, 2].
+
+        Args:
+          order: [N, N - 1] as in `PIPCodec`, where `by_correlation`.
+        """
+        if self.by_correlation:
+            return self.family.codec(self.options, self.input_size, mean_shape, order)
         return self.family.codec(self.options, self.input_size, mean_shape)
 
     def with_presence(self, model: tf_keras.Model) -> tf_keras.Model:
@@ -205,7 +220,7 @@ FAMILIES: dict[str, Family[Any]] = {
     "pipnet": Family(
         pipnet.PIPNetOptions, pipnet.check_size, pipnet.build, pipnet.codec, ("pip",),
         pipnet.features, Grid(pipnet.grid, on_backbone.coarse_scores, PIPCodec.encode_coarse),
-        on_backbone.load_backbone,
+        on_backbone.load_backbone, by_correlation=pipnet.by_correlation,
     ),
     "coordnet": Family(
         coordnet.CoordNetOptions, on_backbone.check_size, coordnet.build, coordnet.codec,

@@ -69,6 +69,8 @@ class DataRecipe:
       pack: how crops are stored.
       augment: random changes of training crops.
       cache_decoded: keep all decoded crops in memory.
+      black: replace all pixels by black, in validation too: what is learnt then are the places of
+        points alone (PIPNet, Section 3.4).
       service: let a `tf.data` service on other hosts decode and augment.
     """
 
@@ -78,6 +80,7 @@ class DataRecipe:
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     cache_decoded: bool = True
     service: ServiceOptions | None = None
+    black: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from official.core import config_definitions as cfg
 from official.modeling import optimization
 
 from efld_tf import config, licenses, runs
-from efld_tf.data import pipeline, shard_check
+from efld_tf.data import correlation, pipeline, shard_check
 from efld_tf.data.crop_fit import alike
 from efld_tf.data.manifest import open_packed
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.schema import Normaliser
-from efld_tf.models import checkpoint
+from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses
 from efld_tf.training.recipe import Recipe, TrainingRecipe
 
@@ -101,6 +101,7 @@ class LandmarkTask(base_task.Task):
             augment=data.augment,
             seed=training.seed,
             cache=data.cache_decoded,
+            black=data.black,
         )
         if params.is_training:
             # A step takes one batch for each replica.
@@ -230,7 +231,9 @@ def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
 
 def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoint.ModelSpec:
     """The spec of a recipe's model, with mean shapes over all faces and the first source's rule."""
-    heads = {}
+    heads, model = {}, recipe.model
+    by_correlation = registry.architecture(
+        model.family, model.options, model.input_size).by_correlation
     for head in recipe.heads:
         supervising = [source for source in sources if head in source.heads]
         counts = [source.manifest.faces("train") for source in supervising]
@@ -245,8 +248,10 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
             source=first_manifest.source,
             validation_fraction=first_manifest.validation_fraction,
             excluded=first_manifest.excluded,
+            order=correlation.order_of(
+                (source.folder, source.manifest, source.heads[head]) for source in supervising
+            ).tolist() if by_correlation else None,
         )
-    model = recipe.model
     schema_names = {*heads, *(head.crop_rule.schema for head in heads.values())}
     declared = {name: schemas.declared_fields(name) for name in sorted(schema_names)}
     return checkpoint.ModelSpec(

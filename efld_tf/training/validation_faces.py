@@ -29,7 +29,7 @@ class ValidationFaces:
         self._task, self._head = task, recipe.training.target_head
         options = pipeline.BatchOptions(
             heads=tuple(recipe.heads), size=recipe.model.input_size,
-            batch_size=recipe.training.tensorboard_faces,
+            batch_size=recipe.training.tensorboard_faces, black=recipe.data.black,
         )
         sources = [s for s in task.sources
                    if self._head in s.heads and s.manifest.faces("validation")]

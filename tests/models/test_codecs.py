@@ -158,6 +158,19 @@ def test_nearest_points_of_a_square() -> None:
         np.testing.assert_array_equal(codecs.nearest_points(square, count), expected)
 
 
+def test_neighbours_by_a_given_order() -> None:
+    shape = np.array([[0.2, 0.5], [0.3, 0.5], [0.0, 0.5]])
+    order = np.array([[2, 1], [2, 0], [1, 0]])
+    assert PIPCodec(shape, 4, 1, order).neighbours.tolist() == [[2], [2], [1]]
+    assert PIPCodec(shape, 4, 9, order).neighbours.tolist() == order.tolist()
+    points = tf.constant([[[0.2, 0.5], [0.3, 0.6], [0.9, 0.1]]])
+    codec = PIPCodec(shape, 4, 2, order)
+    targets = codec.encode(points, tf.ones([1, 3]))
+    raw = {name: tf.broadcast_to(value, [1, 4, 4, value.shape[-1]])
+           for name, value in targets.items() if name != "neighbours_known"}
+    np.testing.assert_allclose(codec.decode(raw), points, atol=1e-6)
+
+
 def test_points_that_coincide_are_neighbours_but_not_their_own() -> None:
     shape = np.array([[0.5, 0.5], [0.9, 0.9], [0.5, 0.5]])
     assert codecs.nearest_points(shape, 2).tolist() == [[2, 1], [0, 2], [0, 1]]

@@ -246,6 +246,7 @@ def test_coarse_scores_are_the_same_convolution_after_pooling(family: str) -> No
     [
         ("pipnet", {"stride": 8}, ["stride", 16, 32, 64, 128, "null", 8]),
         ("pipnet", {"stride": 0}, ["stride", 16, 32, 64, 128, "null", 0]),
+        ("pipnet", {"neighbours_by": "size"}, ["neighbours_by", "distance", "correlation", "size"]),
         ("pipnet", {"neighbours": -1}, ["neighbours", 0, -1]),
         ("pipnet", {"channels": 0}, ["channels", 1, 0]),
         ("pipnet", {"neighbors": 5}, ["neighbors", "backbone", "stride", "neighbours"]),
