@@ -4,9 +4,10 @@
 
 Trains every row of the tables (hours on 2 cores; what RUNS, default runs/pipnet, has already is not
 trained again) and measures each on HELEN's test set and on the people of youtube_faces that no
-training face shows; then what heads predict where no face is (Section 3.4). Exports EFLD+PIP as
-int8 and times it beside EFLD. Writes benchmarks/pipnet/: results.json, table.md, heads.png and
-rounds.png.
+training face shows; then what heads predict where no face is, and what they learn from black images
+(Section 3.4 and Figure 9), neighbours by correlation instead of distance (Section 3.2), and how
+often the cell of a grid is right (Figure 7). Exports EFLD+PIP as int8 and times it beside EFLD.
+Writes benchmarks/pipnet/: results.json, table.md, heads.png and rounds.png.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import matplotlib
 import numpy as np
 from common import HELEN_TEST, YOUTUBE_TEST, command
 
-from efld_tf import assets
+from efld_tf import assets, runs
 from efld_tf.benchmarking import compare
 from efld_tf.runtime import graph
 from efld_tf.training import rounds, run_folder
@@ -42,6 +43,14 @@ HEADS = {
     "PIP": ("pipnet/efld_pip", ["model.options.neighbours=0"]),
     "PIP + NRM": ("pipnet/efld_pip", []),
 }
+# Section 3.2's other neighbours.
+CORRELATED = ("pipnet/efld_pip", ["model.options.neighbours_by=correlation"])
+# Figure 7's larger strides; PIP has 8 x 8 cells.
+WIDER = ["model.options.neighbours=0", "model.options.channels=64"]
+GRIDS = {"4 x 4": ("pipnet/efld_pip", [*WIDER, "model.options.stride=32"]),
+         "2 x 2": ("pipnet/efld_pip", [*WIDER, "model.options.stride=64"])}
+# Figure 9a's heads.
+BLACK = ("CoordNet", "MapNet, stride 4", "PIP + NRM")
 # Section 4.5's paradigms.
 PARADIGMS = {
     "UDA, self-training": "uda_self_training",
@@ -57,24 +66,27 @@ LATENCY_RUNS = 2000
 
 def main() -> None:
     """Trains, measures and writes."""
-    runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/pipnet")
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/pipnet")
     OUTPUT.mkdir(exist_ok=True)
     heads = {
-        title: [measured(trained(runs, config, [*options, f"training.seed={seed}"],
+        title: [measured(trained(folder, config, [*options, f"training.seed={seed}"],
                                  f"{slug(title)}_{seed}")) for seed in SEEDS]
         for title, (config, options) in HEADS.items()
     }
+    correlated = [measured(trained(folder, CORRELATED[0], [*CORRELATED[1], f"training.seed={seed}"],
+                                   f"pip_nrm_correlated_{seed}")) for seed in SEEDS]
     paradigms = {}
     for title, config in PARADIGMS.items():
-        folder = trained(runs, f"pipnet/{config}", [], config)
-        paradigms[title] = [measured(folder / entry["round"]) for entry in rounds.history(folder)]
-    prior = {title: [prior_of(runs / f"{slug(title)}_{seed}") for seed in SEEDS]
+        run = trained(folder, f"pipnet/{config}", [], config)
+        paradigms[title] = [measured(run / entry["round"]) for entry in rounds.history(run)]
+    prior = {title: [prior_of(folder / f"{slug(title)}_{seed}") for seed in SEEDS]
              for title in HEADS}
-    prior["EFLD int8, as shipped"] = [prior_of(assets.INT8_MODEL, runs / "efld_prior.json")]
-    last = runs / f"{slug('PIP + NRM')}_{SEEDS[0]}"
+    prior["EFLD int8, as shipped"] = [prior_of(assets.INT8_MODEL, folder / "efld_prior.json")]
+    last = folder / f"{slug('PIP + NRM')}_{SEEDS[0]}"
     faces = json.loads((last / run_folder.DATA_FILE).read_text())["helen"]["train"]
-    found = {"faces": faces, "heads": heads, "paradigms": paradigms, "prior": prior,
-             "exported": exported(last)}
+    found = {"faces": faces, "heads": heads, "correlated": correlated, "paradigms": paradigms,
+             "prior": prior, "black": black(folder), "exported": exported(last),
+             "grids": grids(folder)}  # the last, since TensorFlow's threads would disturb the times
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     (OUTPUT / "table.md").write_text(tables(found))
     draw_heads(found)
@@ -87,12 +99,12 @@ def slug(title: str) -> str:
     return title.lower().replace(" + ", "_").replace(", ", "_").replace(" ", "")
 
 
-def trained(runs: Path, config: str, options: list[str], name: str) -> Path:
+def trained(folder: Path, config: str, options: list[str], name: str) -> Path:
     """The folder of a run; nothing is trained where that is done."""
-    settings = [*options, f"name={name}", f"output_dir={runs}"]
+    settings = [*options, f"name={name}", f"output_dir={folder}"]
     command("efld-train", CONFIGS / f"{config}.yaml",
             *(word for setting in settings for word in ("--set", setting)))
-    return runs / name
+    return folder / name
 
 
 def measured(folder: Path) -> dict[str, Any]:
@@ -116,6 +128,48 @@ def prior_of(model: Path, path: Path | None = None) -> dict[str, Any]:
     kinds = json.loads(path.read_text())["implicit_prior"]["kinds"]
     keys = ("variation_crop_percent", "residual_interocular_percent")
     return {kind: {key: row[key] for key in keys if key in row} for kind, row in kinds.items()}
+
+
+def black(folder: Path) -> dict[str, dict[str, Any]]:
+    """What a black image makes of heads that have learnt from photos, and from black images."""
+    result = {}
+    for title in BLACK:
+        config, options = HEADS[title]
+        photos = folder / f"{slug(title)}_{SEEDS[0]}"
+        run = trained(folder, config, [*options, f"training.seed={SEEDS[0]}", "data.black=true"],
+                      f"{slug(title)}_black_{SEEDS[0]}")
+        prior_of(run)
+        kinds = {taught: json.loads((model / "prior.json").read_text())["implicit_prior"]["kinds"]
+                 for taught, model in (("photos", photos), ("black", run))}
+        result[title] = {taught: kind["black"] for taught, kind in kinds.items()}
+    return result
+
+
+def grids(folder: Path) -> dict[str, dict[str, float]]:
+    """The accuracy of the classification on grids, in percent by test set; measured once."""
+    folders = {"8 x 8": folder / f"pip_{SEEDS[0]}"}
+    for title, (config, options) in GRIDS.items():
+        name = f"pip_{title.replace(' ', '')}_{SEEDS[0]}"
+        folders[title] = trained(folder, config, [*options, f"training.seed={SEEDS[0]}"], name)
+    return {title: grid_accuracy(run) for title, run in folders.items()}
+
+
+def grid_accuracy(folder: Path) -> dict[str, float]:
+    """The share of points whose cell has their highest score, in percent by test set."""
+    path = folder / "grid.json"
+    if not path.exists():
+        from efld_tf.evaluation import faces, grid
+        from efld_tf.models.trained import TrainedModel
+
+        model = TrainedModel.load(runs.trained_model(folder))
+        shares = {
+            name: 100 * grid.accuracy(model, faces.load(
+                source, model.crop_rule, model.input_size, predicted=model.head, progress=False))
+            for name, source in TESTS.items()
+        }
+        path.write_text(json.dumps(shares) + "\n")
+    shares = json.loads(path.read_text())
+    return {name: shares[name] for name in TESTS}
 
 
 def exported(folder: Path) -> dict[str, Any]:
@@ -171,8 +225,53 @@ def tables(found: dict[str, Any]) -> str:
         steps = ", ".join(f"{value:.2f}" for value in nme["youtube_faces"])
         lines.append(f"| {title} | {len(rows) - 1} | {change['helen']} "
                      f"| {change['youtube_faces']} | {steps} |")
-    lines += ["", *prior_table(found["prior"]), "", *conclusions(found), "", exported_table(found)]
+    lines += ["", *correlated_table(found), "", *grid_table(found["grids"]), "",
+              *prior_table(found["prior"]), "", *black_table(found["black"]), "",
+              *conclusions(found), "", exported_table(found)]
     return "\n".join(lines) + "\n"
+
+
+def correlated_table(found: dict[str, Any]) -> list[str]:
+    """Neighbours by distance and by correlation."""
+    nme = "nme_interocular_percent"
+    rows = {"distance in the mean face": found["heads"]["PIP + NRM"],
+            "correlation in the training faces": found["correlated"]}
+    lines = ["PIP + NRM with neighbours by distance and by correlation, which the paper finds "
+             "similar (Section 3.2).", "",
+             "| neighbours by | HELEN NME | YouTube Faces NME |", "|---|---|---|"]
+    for title, seeds in rows.items():
+        cells = ["{:.2f} ± {:.2f}".format(*spread(seeds, test, nme)) for test in TESTS]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    near, far = ([[row[test][nme] for row in seeds] for test in TESTS] for seeds in rows.values())
+    lower = [verdict(*pair, 0.0) for pair in zip(near, far, strict=True)]
+    return [*lines, f"| distance is lower | {' | '.join(lower)} |"]
+
+
+def grid_table(grids: dict[str, dict[str, float]]) -> list[str]:
+    """Coarser grids, which Section 3.3 says to be easier."""
+    return [
+        "How often the cell of a point has its highest score, in percent of the points: PIP "
+        "without NRM on grids of larger strides (Figure 7), one seed.", "",
+        "| cells | HELEN | YouTube Faces |", "|---|---|---|",
+        *(f"| {title} | " + " | ".join(f"{shares[test]:.1f}" for test in TESTS) + " |"
+          for title, shares in grids.items()),
+    ]
+
+
+def black_table(black: dict[str, dict[str, Any]]) -> list[str]:
+    """How near to the mean face a prediction for a black image is."""
+    keys = ("from_reference_crop_percent", "residual_interocular_percent")
+    lines = [
+        "What is predicted for a black image after training on photos, and on black images alone "
+        "(Figure 9a), one seed: the distance to HELEN's mean face in percent of the crop, and what "
+        "is left of it after a similarity, in percent of the outer eye distance.", "",
+        "| head | photos: distance | shape | black images: distance | shape |",
+        "|---|---|---|---|---|",
+    ]
+    for title, row in black.items():
+        cells = [f"{row[taught][key]:.1f}" for taught in ("photos", "black") for key in keys]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
 
 
 def prior_table(prior: dict[str, list[dict[str, Any]]]) -> list[str]:
