@@ -124,7 +124,7 @@ def build(options: PIPNetOptions, input_size: int, heads: Mapping[str, int]) -> 
 def codec(
     options: PIPNetOptions, input_size: int, mean_shape: np.ndarray,
     order: np.ndarray | None = None,
-) -> PIPCodec:  # fmt: skip
+) -> PIPCodec:
     """The codec of a head.
 
     Args:
