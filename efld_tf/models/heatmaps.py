@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from efld_tf.errors import EfldError
@@ -34,6 +35,19 @@ class HeatmapOptions:
                 raise EfldError(f"{name}: expected one of {allowed}, got {value!r}")
         if self.sigma is not None and not self.sigma > 0:
             raise EfldError(f"sigma: expected a number above 0, got {self.sigma}")
+
+
+def first_bias(options: HeatmapOptions, sigma: float, size: int) -> float:
+    """The bias with which a head's maps of size x size pixels start.
+
+    Log-odds start from the mean of a Gaussian over its map, 2 pi sigma^2 / size^2. From 0, the
+    first thousand steps would go into telling the many pixels without a point from the few with
+    one (T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, Section 3.3).
+    """
+    if options.maps == "values":
+        return 0.0
+    mean = min(0.5, 2 * math.pi * sigma**2 / size**2)
+    return math.log(mean / (1 - mean))
 
 
 def fits(options: HeatmapOptions, loss: str) -> bool:

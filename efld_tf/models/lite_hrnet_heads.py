@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import tensorflow as tf
+import tf_keras
 from tf_keras import layers
 
 from efld_tf.models.blocks import LINEAR, Blocks, near_zero
@@ -21,15 +22,18 @@ class Head:
 
     Attributes:
       shared: (branches, blocks) -> tensors that the maps of every head are computed from.
-      maps: (those tensors, points N, the head's schema) -> heatmaps.
+      maps: (those tensors, points N, the bias to start from, the head's schema) -> heatmaps.
     """
 
     shared: Callable[[list[tf.Tensor], Blocks], list[tf.Tensor]]
-    maps: Callable[[list[tf.Tensor], int, str], tf.Tensor]
+    maps: Callable[[list[tf.Tensor], int, float, str], tf.Tensor]
 
 
-def _scores(x: tf.Tensor, points: int, name: str) -> tf.Tensor:
-    return layers.Conv2D(points, 1, kernel_initializer=near_zero(), name=name)(x)
+def _scores(x: tf.Tensor, points: int, bias: float, name: str) -> tf.Tensor:
+    return layers.Conv2D(
+        points, 1, kernel_initializer=near_zero(),
+        bias_initializer=tf_keras.initializers.Constant(bias), name=name,
+    )(x)
 
 
 def _up(x: tf.Tensor, times: int, name: str) -> tf.Tensor:
@@ -38,17 +42,19 @@ def _up(x: tf.Tensor, times: int, name: str) -> tf.Tensor:
     return layers.UpSampling2D(times, interpolation="bilinear", name=name)(x)
 
 
-def _one_map(tensors: list[tf.Tensor], points: int, schema: str) -> tf.Tensor:
+def _one_map(tensors: list[tf.Tensor], points: int, bias: float, schema: str) -> tf.Tensor:
     """Heatmaps by one point-wise convolution of the only tensor."""
-    return _scores(tensors[0], points, f"{schema}_scores")
+    return _scores(tensors[0], points, bias, f"{schema}_scores")
 
 
-def _of_all_resolutions(tensors: list[tf.Tensor], points: int, schema: str) -> tf.Tensor:
+def _of_all_resolutions(
+    tensors: list[tf.Tensor], points: int, bias: float, schema: str
+) -> tf.Tensor:
     """The sum of each branch's own heatmaps (Section 3.2, Figure 4)."""
-    maps = [
-        _up(_scores(x, points, f"{schema}_scores{i + 1}"), 2**i, f"{schema}_up{i + 1}")
-        for i, x in enumerate(tensors)
-    ]
+    maps = []
+    for i, x in enumerate(tensors):
+        scores = _scores(x, points, 0.0 if i else bias, f"{schema}_scores{i + 1}")
+        maps.append(_up(scores, 2**i, f"{schema}_up{i + 1}"))
     return layers.Add(name=f"{schema}_sum")(maps)
 
 

@@ -17,7 +17,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.errors import EfldError
-from efld_tf.models import lite_hrnet_fusion, lite_hrnet_heads
+from efld_tf.models import heatmaps, lite_hrnet_fusion, lite_hrnet_heads
 from efld_tf.models.blocks import LINEAR, RELUS, Blocks, Channels, ChannelShuffle
 from efld_tf.models.codecs import HeatmapCodec
 from efld_tf.models.heatmaps import HeatmapOptions
@@ -220,7 +220,10 @@ def build(
             branches = fuse(branches, options.reduction, blocks, f"{name}_fusion")
     head = lite_hrnet_heads.HEADS[options.head]
     shared = head.shared(branches, blocks)
-    outputs = {schema: head.maps(shared, points, schema) for schema, points in heads.items()}
+    bias = heatmaps.first_bias(options, options.sigma or SIGMA, input_size // STRIDE)
+    outputs = {
+        schema: head.maps(shared, points, bias, schema) for schema, points in heads.items()
+    }
     return tf_keras.Model(image, outputs, name="lite_hrnet_plus")
 
 

@@ -15,7 +15,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.errors import EfldError
-from efld_tf.models import on_backbone
+from efld_tf.models import heatmaps, on_backbone
 from efld_tf.models.blocks import near_zero
 from efld_tf.models.codecs import HeatmapCodec
 from efld_tf.models.heatmaps import HeatmapOptions
@@ -68,9 +68,12 @@ def build(options: MapNetOptions, input_size: int, heads: Mapping[str, int]) -> 
     while x.shape[1] < grid(options, input_size):
         x = options.blocks.deconv(x, options.channels, 4, name=f"up{step}")
         step += 1
+    bias = heatmaps.first_bias(
+        options, options.sigma or SIGMAS[options.stride], grid(options, input_size))
     outputs = {
         schema: layers.Conv2D(
-            points, 1, kernel_initializer=near_zero(), name=f"{schema}_scores"
+            points, 1, kernel_initializer=near_zero(),
+            bias_initializer=tf_keras.initializers.Constant(bias), name=f"{schema}_scores"
         )(x)
         for schema, points in heads.items()
     }

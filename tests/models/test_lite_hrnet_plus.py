@@ -160,6 +160,15 @@ def test_channels_by_hand() -> None:
     assert ChannelMean()(pixel).numpy().ravel().tolist() == [2.5]
 
 
+def test_log_odds_start_from_the_share_of_a_point() -> None:
+    for head in lite_hrnet_heads.HEADS:
+        for maps, expected in (("values", 0.0), ("log_odds", 2 * math.pi / 16**2)):
+            model = build(small(head=head, maps=maps), size=64, points=5)
+            raw = model(tf.random.uniform([2, 64, 64, 3]))["ibug68"]
+            started = raw if maps == "values" else tf.sigmoid(raw)
+            np.testing.assert_allclose(tf.reduce_mean(started), expected, atol=2e-3)
+
+
 def test_stepped_attention_by_hand() -> None:
     """A branch gets the mean of the other, halved by weights of sigmoid(0)."""
     high, low = np.ones((1, 4, 4, 4), np.float32), np.zeros((1, 2, 2, 8), np.float32)
