@@ -86,6 +86,7 @@ class Mode:
 
 _INT8 = Steps(split=True, merge=True, planes=True, equalise=True, resample=True, round=True,
               dense_as_convolutions=True, float_last=True)
+_FLOAT = Steps(split=True, merge=True, resample=True)
 
 MODES: dict[str, Mode] = {}
 
@@ -131,11 +132,11 @@ DYNAMIC = register(Mode(
 ))
 FLOAT16 = register(Mode(
     "float16", "float with weights of half the size",
-    "float32", "float16", one_partition=True, steps=Steps(split=True, merge=True),
+    "float32", "float16", one_partition=True, steps=_FLOAT,
 ))
 FLOAT32 = register(Mode(
     "float32", "float throughout",
-    "float32", "float32", one_partition=True, steps=Steps(split=True, merge=True),
+    "float32", "float32", one_partition=True, steps=_FLOAT,
 ))
 INT16X8 = register(Mode(
     "int16x8", "int8 weights, 16-bit activations; slow, without XNNPACK",

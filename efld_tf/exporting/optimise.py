@@ -278,8 +278,8 @@ def merge_siblings(model: tf_keras.Model) -> tf_keras.Model:
         x = copied(activations[0], name=f"{name}_act")(x)
         starts = np.cumsum([0, *filters])
         for activation, start, count in zip(activations, starts, filters, strict=False):
-            channels = Channels(start=int(start), count=count, name=f"{activation.name}_part")(x)
-            new.put(activation.output, channels)
+            part = SiblingChannels(int(start), count, name=f"{activation.name}_part")
+            new.put(activation.output, part(x))
         for sibling in siblings:
             new.put(sibling.output, x)
         return True
@@ -306,12 +306,17 @@ def _siblings(layer: layers.Layer) -> list[layers.Conv2D]:
     return [reader for reader in readers if key(reader) == layer_key]
 
 
+@tf_keras.utils.register_keras_serializable("efld_tf")
+class SiblingChannels(Channels):
+    """The channels of one of merged siblings, a multiple of `PLANE`."""
+
+
 def interleave_as_planes(model: tf_keras.Model) -> tf_keras.Model:
     """Computes concatenations of few channels, and parts of siblings, by transposed planes."""
     planes: dict[int, tf.Tensor] = {}  # the planes [B, C / 4, H * W, 4] of old tensors
 
     def interleave(layer: layers.Layer, new: Rebuild) -> bool:
-        if isinstance(layer, Channels):
+        if isinstance(layer, SiblingChannels):
             merged = layer.input
             if id(merged) not in planes:
                 planes[id(merged)] = _planes(new.value(merged), layer.input.name.split("/")[0])

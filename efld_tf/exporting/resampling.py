@@ -1,6 +1,6 @@
-"""Rewrites average pooling, nearest upsampling and channel shuffles for XNNPACK's integers.
+"""Rewrites average pooling, nearest upsampling and channel shuffles for XNNPACK.
 
-It has neither of the first two in int8: each would end its partition. Average pooling by k becomes
+It has no average pooling in int8 and no nearest upsampling: each would end its partition. Average pooling by k becomes
 depthwise convolutions of constant weights, by factors of k in turn; nearest upsampling by k becomes
 copies of each pixel side by side, and of each row below one another, which are concatenations of
 reshaped tensors. A channel shuffle would transpose single bytes; a point-wise convolution by a

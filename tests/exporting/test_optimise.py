@@ -12,7 +12,6 @@ from tf_keras import layers
 
 from efld_tf.exporting import convert, optimise
 from efld_tf.models import efld
-from efld_tf.models.blocks import Channels
 from tests import faces
 from tests.errors import refuses
 
@@ -72,7 +71,7 @@ def test_what_each_step_leaves(network: tf_keras.Model) -> None:
     convolutions = [la for la in merged.layers if type(la) is layers.Conv2D]
     assert convolutions[0].filters == 12  # 8 low-level and 4 of the OSA branch
     planes = optimise.interleave_as_planes(merged)
-    assert not [la for la in planes.layers if isinstance(la, Channels)]
+    assert not [la for la in planes.layers if isinstance(la, optimise.SiblingChannels)]
     for layer in planes.layers:
         if isinstance(layer, layers.Concatenate) and len(layer.output.shape) == 4:
             pieces = [tensor.shape[-1] for tensor in layer.input]
