@@ -87,15 +87,29 @@ def _random_affine(
     random: _Random, options: AugmentOptions, mirrored: tf.Tensor, margin: float
 ) -> tf.Tensor:
     """Affines [B, 2, 3] from the unit square of the result to that of the stored crop."""
-    angle = random.normal(math.radians(options.rotation))
-    zoom = tf.pow(2.0, random.normal(options.scale))
-    shift = tf.stack([random.normal(options.translation), random.normal(options.translation)], -1)
+    (angle,) = _moves("rotation", math.radians(options.rotation), 1, random, options)
+    (log_zoom,) = _moves("scale", options.scale, 1, random, options)
+    shift = tf.stack(_moves("translation", options.translation, 2, random, options), -1)
+    zoom = tf.pow(2.0, log_zoom)
     side = tf.where(mirrored, -1.0, 1.0)
     cos, sin = tf.cos(angle) / (zoom * margin), tf.sin(angle) / (zoom * margin)
     linear = tf.stack([tf.stack([cos * side, -sin], -1), tf.stack([sin * side, cos], -1)], -2)
     centre = tf.constant([0.5, 0.5])
     offset = centre + shift / margin - tf.linalg.matvec(linear, centre)
     return tf.concat([linear, offset[..., None]], axis=-1)
+
+
+def _moves(
+    name: str, size: float, count: int, random: _Random, options: AugmentOptions
+) -> list[tf.Tensor]:
+    """`count` random numbers [B] of that size, of one of `AugmentOptions.MOVES`."""
+    even = name in options.uniform
+    moves = [random.uniform(-size, size) if even else random.normal(size) for _ in range(count)]
+    probability = options.probability.get(name, 1.0)
+    if probability < 1:
+        happens = random.chance(probability)
+        moves = [tf.where(happens, move, 0.0) for move in moves]
+    return moves
 
 
 def _warp(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> tf.Tensor:
@@ -165,7 +179,7 @@ class _Look(NamedTuple):
     """
 
     blur: tuple[tf.Tensor, tf.Tensor] | None
-    colour: tuple[tf.Tensor, tf.Tensor]
+    colour: tuple[tf.Tensor, tf.Tensor] | None
     noise: tuple[tf.Tensor, tf.Tensor] | None
     cover: tuple[tf.Tensor, tf.Tensor, tf.Tensor] | None
 
@@ -177,8 +191,9 @@ def _drawn_look(crops: tf.Tensor, random: _Random, options: AugmentOptions) -> _
     """
     return _Look(
         blur=_blur(crops, random, options) if options.blur and options.blur_sigma else None,
-        colour=_colour(random, options),
-        noise=_noise(crops.shape[1], random, options) if options.noise else None,
+        colour=_colour(random, options) if options.colours else None,
+        noise=_noise(crops.shape[1], random, options)
+        if options.colours and options.noise else None,
         cover=_cover(random, options) if options.occlusion else None,
     )
 
@@ -195,13 +210,16 @@ def _looking(crops: tf.Tensor, look: _Look) -> tf.Tensor:
         sharp, others = crops[: tf.shape(weight)[0]], crops[tf.shape(weight)[0] :]
         mixed = sharp + weight[:, None, None, None] * (blurred - sharp)
         crops = tf.concat([mixed, others], axis=0)
-    # This goes channel by channel, since a matrix product of three by three numbers takes longer.
+    # Channel by channel, since a matrix product of three by three numbers takes longer.
     red, green, blue = (crops[..., i] / 255.0 for i in range(3))
-    matrix, offset = (value[:, None, None] for value in look.colour)
-    crops = offset + tf.stack([
-        red * matrix[..., 0, o] + green * matrix[..., 1, o] + blue * matrix[..., 2, o]
-        for o in range(3)
-    ], axis=-1)
+    if look.colour:
+        matrix, offset = (value[:, None, None] for value in look.colour)
+        crops = offset + tf.stack([
+            red * matrix[..., 0, o] + green * matrix[..., 1, o] + blue * matrix[..., 2, o]
+            for o in range(3)
+        ], axis=-1)
+    else:
+        crops = tf.stack([red, green, blue], axis=-1)
     if look.noise:
         noise, strength = look.noise
         crops += strength[:, None, None, None] * noise
@@ -220,27 +238,45 @@ def _blur(
     """Gaussian blurs for the share `blur` of the faces, at least one, and the weights of the blurs.
 
     They are the first faces of the batch, whose order is random. All share one kernel, and each
-    mixes in the blur with a weight of its own.
+    mixes in the blur with a weight of its own; or each has a kernel of its own, and weight 1.
     """
     batch = tf.cast(random.batch, tf.float32)
     count = tf.cast(tf.maximum(tf.round(options.blur * batch), 1.0), tf.int32)
-    rows = _smoothed(crops[:count], 1, options.blur_sigma)
-    return _smoothed(rows, 2, options.blur_sigma), random.uniform(0.0, 1.0)[:count]
+    weight, sigma = random.uniform(0.0, 1.0)[:count], options.blur_sigma
+    if "blur_sigma" not in options.uniform:
+        return _smoothed(_smoothed(crops[:count], 1, sigma), 2, sigma), weight
+    # A width of 0.1 pixels is none: the next pixel's share is e^-50.
+    widths = tf.maximum(weight * sigma, 0.1)
+    rows = _smoothed(crops[:count], 1, sigma, widths)
+    return _smoothed(rows, 2, sigma, widths), tf.ones_like(weight)
 
 
 @tf.function(jit_compile=True)
-def _smoothed(crops: tf.Tensor, axis: int, sigma: float) -> tf.Tensor:
+def _smoothed(
+    crops: tf.Tensor, axis: int, sigma: float, widths: tf.Tensor | None = None
+) -> tf.Tensor:
     """A Gaussian blur of [K, S, S, 3] along axis 1 or 2, as float32.
 
     Both axes at once take longer: XLA would compute the first anew for each tap of the second.
+
+    Args:
+      sigma: the width in pixels.
+      widths: [K] widths of each picture up to `sigma`, instead of that for all.
     """
     radius = math.ceil(2 * sigma)
-    kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    squares = np.arange(-radius, radius + 1) ** 2
     borders = [[radius, radius] if i == axis else [0, 0] for i in range(4)]
     padded = tf.pad(tf.cast(crops, tf.float32), borders, "SYMMETRIC")
-    ends = [slice(k, k + crops.shape[axis]) for k in range(len(kernel))]
+    ends = [slice(k, k + crops.shape[axis]) for k in range(len(squares))]
     taps = [padded[:, end] if axis == 1 else padded[:, :, end] for end in ends]
-    return sum(float(share) * tap for share, tap in zip(kernel / kernel.sum(), taps, strict=True))
+    if widths is None:
+        kernel = np.exp(-squares / (2 * sigma**2))
+        shares = [float(share) for share in kernel / kernel.sum()]
+    else:
+        kernels = tf.exp(-squares.astype(np.float32) / (2 * widths[:, None] ** 2))
+        kernels /= tf.reduce_sum(kernels, axis=-1, keepdims=True)
+        shares = tf.unstack(kernels[:, :, None, None, None], axis=1)
+    return sum(share * tap for share, tap in zip(shares, taps, strict=True))
 
 
 def _colour(random: _Random, options: AugmentOptions) -> tuple[tf.Tensor, tf.Tensor]:

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from efld_tf import config
 from efld_tf.annotations.sources import ON_ERROR, PACKED
@@ -148,20 +148,28 @@ class PackOptions:
 class AugmentOptions:
     """Random changes of a training crop. Probabilities are a face, ranges are symmetric.
 
-    All are from 0 up to 1, but for `rotation` (90) and `blur_sigma` (half the model's input).
+    Numbers are from 0 up to 1, but for `rotation` (90) and `blur_sigma` (half the model's input).
 
     Attributes:
       flip: probability of mirroring (with the flip permutation of each head).
       rotation: standard deviation of the angle, degrees (cut off at two of them).
       scale: standard deviation of log2 of the zoom (cut off at two of them).
-      translation: standard deviation of the shift, crop sides (cut off at two of them).
+      translation: standard deviation of the shift in x and in y, crop sides (cut off at two of
+        them).
+      uniform: which of `rotation`, `scale` and `translation` are drawn evenly from 0 up to what is
+        their largest change then, either way, and with `blur_sigma` whether each blurred face has
+        a width of its own, from 0 up to it.
+      probability: how often `rotation`, `scale` or `translation` happen, such as
+        `{rotation: 0.5}`; always where nothing is said.
+      colours: false for photos as they are: `brightness`, `contrast`, `saturation`,
+        `channel_gain`, `grey` and `noise` are off.
       brightness: largest shift of all channels, of the full range.
       contrast: largest change of the contrast factor.
       saturation: largest change of the saturation factor.
       channel_gain: largest change of each channel's gain (colour temperature).
       grey: probability of a grey image.
-      blur: share of a batch that gets a Gaussian blur with up to `blur_sigma` pixels.
-      blur_sigma: largest blur, pixels of the model's input.
+      blur: share of a batch that gets a Gaussian blur: a picture blurred by `blur_sigma`, mixed in.
+      blur_sigma: standard deviation of the blur, pixels of the model's input.
       noise: largest standard deviation of pixel noise, of the full range.
       occlusion: probability of a filled rectangle over the face.
       occlusion_size: largest side of that rectangle, crop sides.
@@ -171,6 +179,9 @@ class AugmentOptions:
     rotation: float = 12.0
     scale: float = 0.08
     translation: float = 0.03
+    uniform: list[str] = field(default_factory=list)
+    probability: dict[str, float] = field(default_factory=dict)
+    colours: bool = True
     brightness: float = 0.2
     contrast: float = 0.3
     saturation: float = 0.4
@@ -183,17 +194,39 @@ class AugmentOptions:
     occlusion_size: float = 0.4
 
     LARGEST: ClassVar[dict[str, float]] = {"rotation": 90.0, "blur_sigma": math.inf}
+    MOVES: ClassVar[tuple[str, ...]] = ("rotation", "scale", "translation")
+    COLOURS: ClassVar[tuple[str, ...]] = (
+        "brightness", "contrast", "saturation", "channel_gain", "grey", "noise")
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            value, most = getattr(self, option.name), self.LARGEST.get(option.name, 1.0)
+        for name in self._numbers():
+            value, most = getattr(self, name), self.LARGEST.get(name, 1.0)
             if not 0 <= value <= most:
-                raise EfldError(f"{option.name}: expected 0 up to {most:g}, got {value}")
+                raise EfldError(f"{name}: expected 0 up to {most:g}, got {value}")
+        even = (*self.MOVES, "blur_sigma")
+        for name in self.uniform:
+            if name not in even:
+                raise EfldError(f"uniform: expected some of {', '.join(even)}, got {name!r}")
+        for name, value in self.probability.items():
+            if name not in self.MOVES:
+                raise EfldError(f"probability.{name}: unknown key; known: {', '.join(self.MOVES)}")
+            if not 0 <= value <= 1:
+                raise EfldError(f"probability.{name}: expected 0 up to 1, got {value}")
+        usual = {option.name: option.default for option in fields(self)}
+        for name in () if self.colours else self.COLOURS:
+            if getattr(self, name) not in (0.0, usual[name]):
+                raise EfldError(f"colours: they are off, but {name} is {getattr(self, name)}")
+
+    @classmethod
+    def _numbers(cls) -> list[str]:
+        """The options that are numbers."""
+        return [option.name for option in fields(cls) if isinstance(option.default, float)]
 
     @classmethod
     def none(cls) -> AugmentOptions:
         """No change at all: the crop as the model sees it in an evaluation."""
-        return cls(**{option.name: 0.0 for option in fields(cls)})
+        zeros: dict[str, Any] = dict.fromkeys(cls._numbers(), 0.0)
+        return cls(**zeros)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from efld_tf.data.augment import augment
 from efld_tf.data.options import AugmentOptions
 from efld_tf.landmarks import schemas
+from tests.errors import refuses
 
 STORED, SIZE, MARGIN, BATCH = 96, 64, 1.5, 16
 NONE = AugmentOptions.none()
@@ -65,6 +66,89 @@ def test_a_drawn_marker_moves_with_its_point(name: str, inside_dataset: bool) ->
     for image, face in zip(images, points, strict=True):
         for point in face:
             assert np.abs(dot_centre(image, point) - point).max() * SIZE < 0.3
+
+
+def affines(options: AugmentOptions, count: int = 4000) -> tuple[np.ndarray, ...]:
+    """The angle in degrees, log2 of the zoom and the shift [B, 2] of faces without a flip."""
+    corners = np.broadcast_to(np.array([[0.5, 0.5], [0.6, 0.5]], np.float32), (count, 2, 2))
+    _, moved, _ = augment(
+        tf.zeros([count, 4, 4, 3], tf.uint8), {"a": tf.constant(corners)}, flips={"a": (0, 1)},
+        margin=1.0, size=4, options=options, seed=tf.constant([1, 7], tf.int64),
+    )
+    centre, side = moved["a"][:, 0].numpy(), np.diff(moved["a"].numpy(), axis=1)[:, 0]
+    zoom = np.hypot(*side.T) / 0.1
+    angle = -np.arctan2(side[:, 1], side[:, 0])
+    # The crop's centre is moved by the shift, then all is turned and enlarged about it.
+    back = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shift = np.einsum("ijb,bj->bi", back, 0.5 - centre) / zoom[:, None]
+    return np.degrees(angle), np.log2(zoom), shift
+
+
+def moved(name: str, options: AugmentOptions) -> np.ndarray:
+    angle, log_zoom, shift = affines(options)
+    return {"rotation": angle, "scale": log_zoom, "translation": shift[:, 0]}[name]
+
+
+@pytest.mark.parametrize(("name", "size"), [("rotation", 90.0), ("scale", 0.3),
+                                            ("translation", 0.117)])
+def test_moves_are_normal_or_even(name: str, size: float) -> None:
+    """A normal variable that is cut off at two deviations has 0.88 of one."""
+    normal = moved(name, replace(NONE, **{name: size / 2}))
+    even = moved(name, replace(NONE, **{name: size}, uniform=[name]))
+    for values, deviation in ((normal, 0.88 * size / 2), (even, size / np.sqrt(3))):
+        assert 0.95 * size < np.abs(values).max() < 1.001 * size
+        assert values.mean() == pytest.approx(0, abs=0.04 * size)
+        assert values.std() == pytest.approx(deviation, rel=0.03)
+    share = np.histogram(even, 4, (-size, size))[0] / len(even)
+    np.testing.assert_allclose(share, 0.25, atol=0.03)
+
+
+@pytest.mark.parametrize("name", AugmentOptions.MOVES)
+def test_moves_happen_with_their_probability(name: str) -> None:
+    options = replace(NONE, rotation=30.0, scale=0.2, translation=0.1,
+                      uniform=list(AugmentOptions.MOVES), probability={name: 0.3})
+    for other in AugmentOptions.MOVES:
+        share = (np.abs(moved(other, options)) > 1e-4).mean()
+        assert share == pytest.approx(0.3 if other == name else 1.0, abs=0.03)
+    *_, shift = affines(replace(options, probability={"translation": 0.3}))
+    moves = np.abs(shift) > 1e-4
+    assert (moves[:, 0] == moves[:, 1]).mean() > 0.99  # in x and y or not at all
+
+
+def test_the_random_stream_of_older_versions() -> None:
+    """What the defaults give was computed before there were other distributions."""
+    images, points = run(AugmentOptions(), False)
+    np.testing.assert_allclose(points[:2, [0, 4]], [
+        [[0.31821841, 0.30041918], [0.73983270, 0.37960660]],
+        [[0.34298322, 0.49465939], [0.75588286, 0.35328075]],
+    ], atol=1e-6)
+    np.testing.assert_allclose(images.mean(axis=(1, 2, 3))[:8], [
+        0.18641430, 0.00516988, 0.00216597, 0.12023342, 0.25508001, 0.16266091, 0.20057535,
+        0.24994338], atol=1e-5)
+    every = replace(AugmentOptions(), probability=dict.fromkeys(AugmentOptions.MOVES, 1.0))
+    np.testing.assert_array_equal(run(every, False)[0], images)
+
+
+def test_photos_keep_their_colours() -> None:
+    options = replace(AugmentOptions(), colours=False, occlusion=0.0, blur=0.0)
+    images, points = run(options, False)
+    still = {name: 0.0 for name in AugmentOptions.COLOURS}
+    plain, unmoved = run(replace(options, colours=True, **still), False)
+    np.testing.assert_array_equal(points, unmoved)
+    np.testing.assert_allclose(images, plain, atol=1e-6)
+    np.testing.assert_allclose(grey_crops(replace(options, flip=0.5, rotation=0.0, scale=0.0,
+                                                  translation=0.0)), 128 / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(("key", "value", "facts"), [
+    ("uniform", ["flip"], ["uniform", *AugmentOptions.MOVES, "blur_sigma", "'flip'"]),
+    ("probability", {"flip": 0.5}, ["probability.flip", *AugmentOptions.MOVES]),
+    ("probability", {"scale": 1.5}, ["probability.scale", 0, 1, 1.5]),
+    ("colours", False, ["colours", "noise", 0.1]),
+])
+def test_mistakes_are_told(key: str, value: object, facts: list[object]) -> None:
+    with refuses(*facts):
+        AugmentOptions(noise=0.1, **{key: value})
 
 
 def test_flip_reorders_the_points() -> None:
@@ -137,6 +221,27 @@ def test_blur_is_gaussian_and_of_a_share_of_the_faces() -> None:
         weight = ((images[i] - plain[i]) * difference).sum() / (difference**2).sum()
         assert 0 < weight < 1
         np.testing.assert_allclose(images[i], plain[i] + weight * difference, atol=1e-5)
+
+
+def test_blurs_of_any_width() -> None:
+    """Of each blurred face the width is found that it must have had; they are even."""
+    sigma, widths = 5.0, np.linspace(0.1, 5, 99)
+    options = replace(NONE, blur=1.0, blur_sigma=sigma, uniform=["blur_sigma"])
+    edges = np.zeros((200, STORED, STORED, 3), np.uint8)
+    edges[:, :, STORED // 2 :] = 255
+    blurred = augment(
+        tf.constant(edges), {}, flips={}, margin=MARGIN, size=SIZE, options=options,
+        seed=tf.constant([1, 7], tf.int64),
+    )[0].numpy()[:, SIZE // 2, :, 0]
+    taps = np.exp(-(np.arange(-10, 11) ** 2) / (2 * widths[:, None] ** 2))
+    taps /= taps.sum(axis=1, keepdims=True)
+    edge = np.pad((np.arange(SIZE) >= SIZE // 2).astype(float), 10, "symmetric")
+    candidates = np.array([np.convolve(edge, tap, "valid") for tap in taps])
+    apart = np.abs(candidates[None] - blurred[:, None]).max(axis=-1)
+    assert apart.min(axis=1).max() < 0.02
+    found = widths[apart.argmin(axis=1)]
+    assert found.mean() == pytest.approx(2.5, abs=0.3) and found.std() == pytest.approx(
+        5 / np.sqrt(12), abs=0.15)
 
 
 def test_a_blur_of_no_width_changes_nothing() -> None:
