@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,7 @@ from efld_tf.data.options import (
 )
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
-
-PRECISIONS = ("float32", "bfloat16", "float16")
-MAX_SEED = 2**31  # NumPy takes 32 bits; each round of self-training has the next one
-MOST_FACES = 64  # that TensorBoard shows
+from efld_tf.training.learning import TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -83,106 +79,6 @@ class DataRecipe:
     black: bool = False
 
 
-@dataclass(frozen=True)
-class TrainingRecipe:
-    """How long and how fast to learn.
-
-    Attributes:
-      steps: optimiser steps.
-      batch_size: faces a step.
-      learning_rate: at its highest; a cosine brings it to 0 at the last step.
-      learning_rate_drops: shares of the steps at which the rate falls to a tenth instead of
-        following a cosine.
-      warmup_steps: linear rise from 0.
-      weight_decay: AdamW's, on kernels only.
-      gradient_clip_norm: largest global norm of the gradient, or None for no clipping.
-      weight_average: validate and keep the weights' exponential moving average instead of them; the
-        share of the old average that a step keeps, such as 0.999, or 0 for none. It is updated
-        every `log_interval` steps.
-      loss: one that fits the family; None for its own.
-      loss_options: numbers that the loss takes, such as `alpha` and `beta` of `pip`.
-      target_head: the head whose validation NME decides which weights are best.
-      validation_interval: steps between validations.
-      checkpoint_interval: steps between checkpoints that a killed run resumes from.
-      checkpoint_seconds: the longest time between them, if `log_interval` steps take less.
-      log_interval: steps between updates of the progress line and of TensorBoard.
-      tensorboard_faces: held-out faces of the target head that TensorBoard shows after each
-        validation, with what is annotated and predicted; 0 for none.
-      seed: of weights, order and augmentation; from 0 up to 2^31.
-      devices: GPUs to train on, each with its share of every batch; None for all. Without a GPU,
-        logical devices of the CPU.
-      precision: `float32`, `bfloat16` or `float16`, in which activations are computed; weights are
-        float32.
-      deterministic: bit-equal results on equal hardware, at some cost in speed.
-      init_from: a run's folder or model file to start from; heads and layers that it lacks start
-        anew.
-      backbone_weights: a file of public ImageNet weights for the backbone: of torchvision or timm
-        (`.safetensors`) for ResNets, of tf_keras.applications (`.h5`) for MobileNets.
-    """
-
-    steps: int
-    target_head: str
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    learning_rate_drops: list[float] = field(default_factory=list)
-    warmup_steps: int = 0
-    weight_decay: float = 1e-4
-    gradient_clip_norm: float | None = None
-    weight_average: float = 0.0
-    loss: str | None = None
-    loss_options: dict[str, float] = field(default_factory=dict)
-    validation_interval: int = 500
-    checkpoint_interval: int = 500
-    checkpoint_seconds: float = 60.0
-    log_interval: int = 20
-    tensorboard_faces: int = 8
-    seed: int = 1
-    devices: int | None = None
-    precision: str = "float32"
-    deterministic: bool = False
-    init_from: str | None = None
-    backbone_weights: str | None = None
-
-    def __post_init__(self) -> None:
-        positive = ("steps", "batch_size", "learning_rate", "validation_interval",
-                    "checkpoint_interval", "checkpoint_seconds", "log_interval")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise EfldError(f"{name}: expected a positive number, got {getattr(self, name)}")
-        if not 0 <= self.tensorboard_faces <= MOST_FACES:
-            raise EfldError(f"tensorboard_faces: expected 0 up to {MOST_FACES}, got "
-                            f"{self.tensorboard_faces}")
-        if not 0 <= self.seed <= MAX_SEED:
-            raise EfldError(f"seed: expected 0 up to {MAX_SEED}, got {self.seed}")
-        if not 0 <= self.warmup_steps < self.steps:
-            raise EfldError(
-                f"warmup_steps: expected fewer than steps ({self.steps}), got {self.warmup_steps}"
-            )
-        if not 0 <= self.weight_average < 1:
-            raise EfldError(
-                f"weight_average: expected 0 up to, not including, 1, got {self.weight_average}"
-            )
-        if self.weight_decay < 0:
-            raise EfldError(f"weight_decay: expected 0 or more, got {self.weight_decay}")
-        if self.precision not in PRECISIONS:
-            raise EfldError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
-        if self.devices is not None and (self.devices < 1 or self.batch_size % self.devices):
-            raise EfldError(
-                f"devices: expected a number that divides batch_size ({self.batch_size}), "
-                f"got {self.devices}"
-            )
-        if self.init_from and self.backbone_weights:
-            raise EfldError("init_from, backbone_weights: expected one of them, got both")
-        drops = [0.0, *self.learning_rate_drops, 1.0]
-        if any(first >= second for first, second in pairwise(drops)):
-            raise EfldError(
-                "learning_rate_drops: expected rising fractions between 0 and 1, got "
-                f"{self.learning_rate_drops}"
-            )
-        if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
-            raise EfldError("gradient_clip_norm: expected a positive number or null")
-
-
 def pseudo_names(source: SourceOptions) -> dict[str, str]:
     """The names of an unlabelled source with its pseudo-labels, by head."""
     return {head: f"{source.name}-{head}" for head in source.heads}
@@ -202,15 +98,20 @@ class SelfTrainingRecipe:
       levels: of each round but round 0, what its pseudo-labels are used for; see
         `data.sources.N.level`. None for PIPNet's curriculum, [2, 1, 0, 0, 0], where the family has
         scores on a grid, else for standard self-training, [0, 0, 0]; with a teacher [0].
-      steps: of each round but round 0; None for those of `training`. More faces need more.
+      steps: of each round but round 0. More faces need more.
+      epochs: of each round but round 0, through its labelled and pseudo-labelled faces; where
+        neither this nor `steps` is given, that of `training` which is given there.
     """
 
     unlabelled: list[SourceOptions]
     teacher: str | None = None
     levels: list[int] | None = None
     steps: int | None = None
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
+        if self.steps is not None and self.epochs is not None:
+            raise EfldError("steps, epochs: expected one of them at most, got both")
         if not self.unlabelled:
             raise EfldError("unlabelled: at least one source is needed")
         for source in self.unlabelled:
@@ -223,6 +124,16 @@ class SelfTrainingRecipe:
             raise EfldError("unlabelled: two sources have the same name and head")
         if self.levels is not None and (not self.levels or min(self.levels) < 0):
             raise EfldError(f"levels: expected numbers of 0 or more, got {self.levels}")
+
+    def length(self, training: TrainingRecipe) -> TrainingRecipe:
+        """That `training` for as long as a round after the first lasts.
+
+        Raises:
+          EfldError: it cannot last that long.
+        """
+        if self.steps is None and self.epochs is None:
+            return training
+        return replace(training, steps=self.steps, epochs=self.epochs)
 
 
 @dataclass(frozen=True)
@@ -347,11 +258,10 @@ class Recipe:
 
     def _check_unlabelled(self, self_training: SelfTrainingRecipe) -> None:
         """Refuses unlabelled sources that do not fit the heads or the labelled ones."""
-        if self_training.steps is not None:
-            try:
-                replace(self.training, steps=self_training.steps)
-            except EfldError as error:
-                raise EfldError(f"self_training.steps: {error}") from error
+        try:
+            self_training.length(self.training)
+        except EfldError as error:
+            raise EfldError(f"self_training.{error}") from error
         if self.data.service:
             raise EfldError("data.service: it cannot be combined with self_training")
         names = {source.name for source in self.data.sources}
@@ -363,6 +273,30 @@ class Recipe:
                     f"self_training.unlabelled: {source.name}: a source of data.sources has that "
                     "name, or the one it gets with its head"
                 )
+
+    def faces(self) -> float:
+        """The training faces of an epoch: those of all sources, which are packed, times `repeat`.
+
+        Raises:
+          DataError: a source is not packed.
+        """
+        sizes = [(open_packed(self.pack_folder(s)).faces("train"), s) for s in self.data.sources]
+        return sum(count * source.repeat for count, source in sizes)
+
+    def in_steps(self) -> Recipe:
+        """The recipe with `training.steps` in place of `training.epochs`.
+
+        Raises:
+          EfldError: a source is not packed, or the epochs are shorter than the warm-up.
+        """
+        if self.training.epochs is None:
+            return self
+        try:
+            return replace(self, training=self.training.in_steps(self.faces()))
+        except DataError:
+            raise
+        except EfldError as error:
+            raise EfldError(f"training.{error}") from error
 
     @property
     def folder(self) -> Path:
@@ -386,13 +320,26 @@ class Recipe:
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe and checks it, also for mistakes that only files show.
 
+    Of `steps` and `epochs`, the one that is overridden replaces the other of the file.
+
     Raises:
       EfldError: as in `config.load`.
       DataError: as in `Recipe.check_sources`.
     """
-    recipe = config.load(path, Recipe, overrides)
+    recipe = config.load(path, Recipe, [*overrides, *_replaced_lengths(overrides)])
     try:
         recipe.check_sources()
     except EfldError as error:
         raise DataError(path, str(error)) from error
     return recipe
+
+
+def _replaced_lengths(overrides: Sequence[str]) -> list[str]:
+    """Overrides that take away what an override of `steps` or `epochs` replaces."""
+    values = {key: value for key, _, value in (text.partition("=") for text in overrides)}
+    lengths = [(f"{part}.steps", f"{part}.epochs") for part in ("training", "self_training")]
+    return [
+        f"{other}=null" for steps, epochs in lengths
+        for key, other in ((steps, epochs), (epochs, steps))
+        if values.get(key, "null") not in ("null", "~", "") and other not in values
+    ]

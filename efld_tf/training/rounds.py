@@ -164,14 +164,14 @@ def _round(
     recipe: Recipe, self_training: SelfTrainingRecipe, number: int, labels: list[SourceOptions]
 ) -> Recipe:
     """The recipe of a round, whose seed differs from those of earlier rounds."""
-    steps = (self_training.steps if number else None) or recipe.training.steps
+    training = self_training.length(recipe.training) if number else recipe.training
     return replace(
         recipe,
         name=f"round_{number}",
         output_dir=_folder(recipe),
         self_training=None,
         data=replace(recipe.data, sources=[*recipe.data.sources, *labels]),
-        training=replace(recipe.training, seed=recipe.training.seed + number, steps=steps),
+        training=replace(training, seed=training.seed + number),
     )
 
 

@@ -49,16 +49,17 @@ def train(recipe: Recipe, *, progress: bool = True) -> Run:
 
 def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
     """Does the same as `train` for a recipe that is checked and whose sources are packed."""
+    recipe = _in_steps(recipe, progress)
     run_folder.check(recipe)
     is_new = not recipe.folder.exists()
     training = recipe.training
     with run_folder.held(recipe.folder):
         run_folder.claim(recipe, recipe.data.sources)
         history = validation_history(recipe.folder)
-        if history and (step := history[-1]["step"]) >= training.steps:
+        if history and (step := history[-1]["step"]) >= training.last_step:
             if progress:
                 say(f"{recipe.folder}: trained to step {step} already; a larger training.steps "
-                    "goes on from there", sys.stderr)
+                    "or training.epochs goes on from there", sys.stderr)
             return Run(recipe.folder, training.target_head, *_best(recipe))
         devices.quiet_xla()
         with (
@@ -74,6 +75,15 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
                     shutil.rmtree(recipe.folder, ignore_errors=True)
                 raise
             return trainer.run()
+
+
+def _in_steps(recipe: Recipe, progress: bool) -> Recipe:
+    """The recipe with its epochs counted in steps, which is told."""
+    counted, epochs = recipe.in_steps(), recipe.training.epochs
+    if progress and epochs is not None:
+        say(f"{recipe.name}: {epochs} epochs of {recipe.faces():g} faces are "
+            f"{counted.training.last_step} steps of {recipe.training.batch_size}", sys.stderr)
+    return counted
 
 
 def prepare(recipe: Recipe, *, progress: bool = True) -> None:
@@ -120,7 +130,7 @@ class _Trainer:
         self.task = task.LandmarkTask(params.task)
         self.loss: float | None = None  # until the first steps of this process
         self.bar = stack.enter_context(Progress(
-            f"training {recipe.name}", training.steps, "step", begun=self.start_step,
+            f"training {recipe.name}", training.last_step, "step", begun=self.start_step,
             shown=progress, kept=True, details=self._details))
         for text in damaged:
             self._say(text)
@@ -158,7 +168,8 @@ class _Trainer:
     def run(self) -> Run:
         """Trains to the last step, validating at multiples of the interval and at the end."""
         training, controller = self.recipe.training, self.runner.controller
-        step, interval = self.start_step, self.recipe.training.validation_interval
+        step, last_step = self.start_step, training.last_step
+        interval = training.validation_interval
         if self.task.started_anew:
             parts = ", ".join(_parts(self.task.started_anew, self.recipe.heads))
             self._say(f"{training.init_from} has no weights for: {parts}")
@@ -166,12 +177,12 @@ class _Trainer:
             self._compare_zoom(training.init_from)
         if self.task.spec.license != self.recipe.license:
             self._say(f"license of the weights: {self.task.spec.license}")
-        if step and (step % interval == 0 or step == training.steps) and not self._validated(step):
+        if step and (step % interval == 0 or step == last_step) and not self._validated(step):
             self._validate(step)  # killed between a checkpoint and its validation
-        if self.progress and step < training.steps:
+        if self.progress and step < last_step:
             self._say("compiling the graph, which the first step waits for")
-        while step < training.steps:
-            step = self.until = min((step // interval + 1) * interval, training.steps)
+        while step < last_step:
+            step = self.until = min((step // interval + 1) * interval, last_step)
             try:
                 # The checkpoint comes before the validation, so that a resumed run never goes
                 # back behind weights that it has already called the best.

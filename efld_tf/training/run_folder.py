@@ -24,11 +24,11 @@ MOST_BYTES = 1 << 26  # of that file
 CHECKPOINTS = "checkpoints"
 
 DIFFERENCES = 3  # the most differences of two recipes that a message lists
-# What may differ when a run goes on; with self-training, later rounds build on the steps.
+# What may differ when a run goes on; with self-training, later rounds build on its length.
 MAY_CHANGE = frozenset({"training.validation_interval", "training.checkpoint_interval",
                         "training.checkpoint_seconds", "training.log_interval",
                         "training.devices", "training.tensorboard_faces"})
-STEPS = "training.steps"
+LENGTH = frozenset({"training.steps", "training.epochs"})
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def check(recipe: Recipe) -> None:
     path = recipe.folder / RECIPE_FILE
     if not path.exists():
         return
-    may_change = MAY_CHANGE if recipe.self_training else MAY_CHANGE | {STEPS}
+    may_change = MAY_CHANGE if recipe.self_training else MAY_CHANGE | LENGTH
     try:
         # An older version did not know every field.
         differences = [text for text in config.differences(config.load(path, Recipe), recipe)

@@ -13,7 +13,6 @@ import tensorflow as tf
 import tf_keras
 from official.core import base_task, exp_factory, task_factory
 from official.core import config_definitions as cfg
-from official.modeling import optimization
 
 from efld_tf import config, licenses, runs
 from efld_tf.data import correlation, pipeline, shard_check
@@ -23,14 +22,11 @@ from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.schema import Normaliser
 from efld_tf.models import checkpoint, registry
-from efld_tf.training import losses
-from efld_tf.training.recipe import Recipe, TrainingRecipe
+from efld_tf.training import losses, optimizers
+from efld_tf.training.recipe import Recipe
 
 # `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B]}`.
 Labels = Mapping[str, Any]
-
-# Batch norm and biases are not decayed, since that would change the function, not its complexity.
-NOT_DECAYED = (r"/bias\b", r"/beta\b", r"/gamma\b")
 
 # How many times as large the points of one head may be in the crops of another source, where these
 # are not fitted: augmentation varies sizes by about as much.
@@ -304,7 +300,7 @@ def default_experiment() -> cfg.ExperimentConfig:
             validation_data=cfg.DataConfig(is_training=False),
         ),
         trainer=cfg.TrainerConfig(
-            optimizer_config=optimization.OptimizationConfig(
+            optimizer_config=optimizers.OptimizationConfig(
                 {"optimizer": {"type": "adamw"}, "learning_rate": {"type": "cosine"}}
             ),
             preemption_on_demand_checkpoint=False,
@@ -317,24 +313,6 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
     """The Model Garden experiment of a recipe."""
     training = recipe.training
     params = exp_factory.get_exp_config("efld_landmarks")
-    optimizer = {
-        "optimizer": {
-            "adamw": {
-                "weight_decay_rate": training.weight_decay,
-                "exclude_from_weight_decay": list(NOT_DECAYED),
-                # Its own clipping, on by default, would come before the replicas' gradients are
-                # summed.
-                "gradient_clip_norm": 0.0,
-                "global_clipnorm": training.gradient_clip_norm,
-            }
-        },
-        "learning_rate": _learning_rate(training),
-    }
-    if training.warmup_steps:
-        optimizer["warmup"] = {
-            "type": "linear",
-            "linear": {"warmup_steps": training.warmup_steps, "warmup_learning_rate": 0.0},
-        }
     batch = {"global_batch_size": training.batch_size}
     params.override({
         "runtime": {"mixed_precision_dtype": training.precision},
@@ -345,8 +323,8 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
             "validation_data": batch,
         },
         "trainer": {
-            "optimizer_config": optimizer,
-            "train_steps": training.steps,
+            "optimizer_config": optimizers.config(training),
+            "train_steps": training.last_step,
             "steps_per_loop": training.log_interval,
             "summary_interval": training.log_interval,
             "checkpoint_interval": training.checkpoint_interval,
@@ -354,13 +332,3 @@ def experiment(recipe: Recipe, start_step: int) -> cfg.ExperimentConfig:
         },
     }, is_strict=False)
     return params
-
-
-def _learning_rate(training: TrainingRecipe) -> dict[str, Any]:
-    """Model Garden's schedule: a cosine to 0, or drops to a tenth."""
-    if not training.learning_rate_drops:
-        cosine = {"initial_learning_rate": training.learning_rate, "decay_steps": training.steps}
-        return {"type": "cosine", "cosine": cosine}
-    steps = [round(share * training.steps) for share in training.learning_rate_drops]
-    values = [training.learning_rate / 10**drop for drop in range(len(steps) + 1)]
-    return {"type": "stepwise", "stepwise": {"boundaries": steps, "values": values}}

@@ -1,4 +1,4 @@
-"""The optimizer that a recipe asks for: what it decays and clips."""
+"""The optimizer that a recipe asks for: how it moves, what it decays and clips."""
 
 from __future__ import annotations
 
@@ -67,6 +67,57 @@ def test_adam_by_hand(norm: float | None, scaled: bool) -> None:
         rate = 0.1 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
         value -= rate * moment / (np.sqrt(second) + 1e-7)
     np.testing.assert_allclose(variable, value, rtol=1e-4)
+
+
+def moved(name: str, gradients: list[np.ndarray], rate: float) -> np.ndarray:
+    """Where an optimizer without decay brings a variable that was 0, by its paper's formulas."""
+    mean, square, value, product = np.zeros(2), np.zeros(2), np.zeros(2), 1.0
+    for step, gradient in enumerate(gradients, start=1):
+        mean = 0.9 * mean + (1.0 if name == "sgd" else 0.1) * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        momentum, following = (0.9 * (1 - 0.5 * 0.96**t) for t in (step, step + 1))
+        product *= momentum
+        ahead = {
+            "sgd": mean,
+            "adam": mean / (1 - 0.9**step),
+            "nadam": following * mean / (1 - product * following)
+            + (1 - momentum) * gradient / (1 - product),
+        }[name]
+        width = 1.0 if name == "sgd" else np.sqrt(square / (1 - 0.999**step)) + 1e-7
+        value = value - rate * ahead / width
+    return value
+
+
+@pytest.mark.parametrize("scaled", [False, True], ids=["float32", "float16"])
+@pytest.mark.parametrize("norm", [None, 5.0])
+@pytest.mark.parametrize("name", ["sgd", "adam", "nadam"])
+def test_other_optimizers_by_hand(name: str, norm: float | None, scaled: bool) -> None:
+    """Kernels do not decay, and variables of one compiled step do not disturb each other."""
+    variables = [tf.Variable([0.0, 0.0], name=f"{layer}/kernel") for layer in "ab"]
+    applied = optimizer(replace(TRAINING, optimizer=name, weight_decay=0.0, steps=10**9,
+                                gradient_clip_norm=norm), scaled)
+
+    @tf.function
+    def step(gradient: tf.Tensor) -> None:
+        applied.apply_gradients([(gradient, variable) for variable in variables])
+
+    raw = [np.array(pair) for pair in ([30.0, 40.0], [0.3, -0.4], [0.2, 0.1])]
+    for gradient in raw:
+        step(tf.constant(gradient, tf.float32))
+    clipped = [g / max(1.0, np.sqrt(2) * np.linalg.norm(g) / norm) if norm else g for g in raw]
+    for variable in variables:
+        np.testing.assert_allclose(variable, moved(name, clipped, 0.1), rtol=1e-4)
+
+
+def test_nadam_after_many_steps() -> None:
+    variable = tf.Variable([0.0, 0.0], name="a/kernel")
+    applied = optimizer(replace(TRAINING, optimizer="nadam", weight_decay=0.0, steps=10**9))
+    gradient = tf.constant([0.5, -0.1])
+    step = tf.function(lambda: applied.apply_gradients([(gradient, variable)]))
+    for _ in range(1100):
+        step()
+    expected = moved("nadam", [gradient.numpy().astype(float)] * 1100, 0.1)
+    np.testing.assert_allclose(variable, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("norm", [None, 1.0])

@@ -12,7 +12,7 @@ import pytest
 from official.modeling import optimization
 from safetensors.numpy import save_file
 
-from efld_tf.training import devices, losses, recipe, run, task
+from efld_tf.training import devices, learning, losses, recipe, run, task
 from tests.errors import refuses
 from tests.training.test_run import write_recipe
 
@@ -40,6 +40,14 @@ def test_one_drop(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, [0.02, 0.02, 0.002, 0.002], rtol=1e-5)
 
 
+def test_drops_to_another_share(tmp_path: Path) -> None:
+    """Lite-HRNet Plus: 0.002, and "by 0.01" after 170 and 200 of 210 epochs."""
+    path = write_recipe(tmp_path, learning_rate=0.002, learning_rate_drop_factor=0.01,
+                        learning_rate_drops=[170 / 210, 200 / 210])
+    found = rates(path, [0, 4856, 4858, 5713, 5715])
+    np.testing.assert_allclose(found, [2e-3, 2e-3, 2e-5, 2e-5, 2e-7], rtol=1e-5)
+
+
 def test_without_drops_it_is_a_cosine(tmp_path: Path) -> None:
     path = write_recipe(tmp_path, learning_rate=0.02)
     found = rates(path, [0, STEPS // 3, STEPS // 2, STEPS])
@@ -62,10 +70,13 @@ def test_a_warm_up_comes_before_the_drops(tmp_path: Path) -> None:
                         "[0.5, 0.5]")),
         ("learning_rate_drops=0.5", ["list", 0.5]),
         ("weight_average=1", [0, 1, 1.0]),
+        ("learning_rate_drop_factor=1", [0, 1, 1.0]),
+        ("optimizer=adamax", [*map(repr, learning.OPTIMIZERS), "'adamax'"]),
+        ("weight_decay=-0.1", [0, -0.1]),
         ("tensorboard_faces=65", [0, 64, 65]),
         ("tensorboard_faces=-1", [0, 64, -1]),
         ("weight_average=-0.1", [0, 1, -0.1]),
-        ("precision=int8", [*map(repr, recipe.PRECISIONS), "'int8'"]),
+        ("precision=int8", [*map(repr, learning.PRECISIONS), "'int8'"]),
         ("devices=0", ["batch_size", 8, 0]),
         ("devices=3", ["batch_size", 8, 3]),
     ],
@@ -77,6 +88,14 @@ def test_how_it_is_trained_is_checked(
     key = f"training.{setting.partition('=')[0]}"
     with refuses(key, *facts, path=path):
         recipe.load(path, [f"training.{setting}"])
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "sgd"])
+def test_what_has_no_decay_is_not_given_one(tmp_path: Path, name: str) -> None:
+    path = write_recipe(tmp_path)
+    with refuses("training.weight_decay", name, 0, 0.0001, path=path):
+        recipe.load(path, [f"training.optimizer={name}"])
+    recipe.load(path, [f"training.optimizer={name}", "training.weight_decay=0"])
 
 
 def test_all_gpus_must_share_a_batch_equally(monkeypatch: pytest.MonkeyPatch) -> None:
