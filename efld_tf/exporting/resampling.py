@@ -1,10 +1,10 @@
 """Rewrites average pooling, nearest upsampling and channel shuffles for XNNPACK.
 
-It has no average pooling in int8 and no nearest upsampling: each would end its partition. Average pooling by k becomes
-depthwise convolutions of constant weights, by factors of k in turn; nearest upsampling by k becomes
-copies of each pixel side by side, and of each row below one another, which are concatenations of
-reshaped tensors. A channel shuffle would transpose single bytes; a point-wise convolution by a
-permutation takes a third to a fifth of the time. All compute the same.
+It has no average pooling in int8 and no nearest upsampling: each would end its partition. Average
+pooling by k becomes depthwise convolutions of constant weights, by factors of k in turn; nearest
+upsampling by k becomes copies of each pixel side by side, and of each row below one another, which
+are concatenations of reshaped tensors. A channel shuffle would transpose single bytes; a point-wise
+convolution by a permutation is faster. All compute the same.
 """
 
 from __future__ import annotations
