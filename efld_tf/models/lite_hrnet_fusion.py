@@ -25,29 +25,35 @@ def scaf(
 
     Branch i becomes ReLU(X_i + sum over j of R(mean_j) a_ij): the channel mean of every other
     branch at the resolution of i, weighted for each channel by an attention from the averages of
-    X_i.
+    X_i. What comes from lower resolutions is summed on its way up, one resolution after the other.
     """
     means = [ChannelMean(name=f"{name}_mean{j + 1}")(x) for j, x in enumerate(branches)]
     result = []
     for i, x in enumerate(branches):
         pooled = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pooled{i + 1}")(x)
-        terms = [x]
-        for j, mean in enumerate(means):
-            if j == i:
-                continue
-            part, channels = f"{name}_{j + 1}to{i + 1}", x.shape[-1]
-            weights = layers.Conv2D(max(1, channels // reduction), 1, activation="relu",
-                                    name=f"{part}_squeeze")(pooled)
-            weights = layers.Conv2D(channels, 1, activation="sigmoid",
-                                    name=f"{part}_excite")(weights)
-            if j < i:
-                mean = layers.AveragePooling2D(2 ** (i - j), name=f"{part}_down")(mean)
-            term = layers.Multiply(name=f"{part}_weighted")([mean, weights])
-            if j > i:
-                term = layers.UpSampling2D(2 ** (j - i), name=f"{part}_up")(term)
-            terms.append(term)
+        terms, below = [x], None
+        for j in reversed(range(i + 1, len(branches))):
+            part = f"{name}_{j + 1}to{i + 1}"
+            term = _attended(means[j], pooled, reduction, part)
+            if below is not None:
+                term = layers.Add(name=f"{part}_sum")([term, below])
+            below = layers.UpSampling2D(2, name=f"{part}_up")(term)
+        if below is not None:
+            terms.append(below)
+        for j in range(i):
+            means[j] = layers.AveragePooling2D(2, name=f"{name}_{j + 1}to{i + 1}_down")(means[j])
+            terms.append(_attended(means[j], pooled, reduction, f"{name}_{j + 1}to{i + 1}"))
         result.append(_sum(terms, blocks, f"{name}_branch{i + 1}"))
     return result
+
+
+def _attended(mean: tf.Tensor, pooled: tf.Tensor, reduction: int, name: str) -> tf.Tensor:
+    """A mean [B, H, W, 1], weighted for each channel by an attention from averages [B, 1, 1, C]."""
+    channels = pooled.shape[-1]
+    weights = layers.Conv2D(max(1, channels // reduction), 1, activation="relu",
+                            name=f"{name}_squeeze")(pooled)
+    weights = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_excite")(weights)
+    return layers.Multiply(name=f"{name}_weighted")([mean, weights])
 
 
 def pointwise(

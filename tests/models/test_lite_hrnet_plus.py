@@ -18,7 +18,7 @@ from efld_tf.models import (
     lite_hrnet_plus,
     registry,
 )
-from efld_tf.models.blocks import ChannelMean, Channels, ChannelShuffle
+from efld_tf.models.blocks import Blocks, ChannelMean, Channels, ChannelShuffle
 from efld_tf.training import losses
 from tests import faces
 from tests.errors import refuses
@@ -170,18 +170,31 @@ def test_log_odds_start_from_the_share_of_a_point() -> None:
 
 
 def test_stepped_attention_by_hand() -> None:
-    """A branch gets the mean of the other, halved by weights of sigmoid(0)."""
-    high, low = np.ones((1, 4, 4, 4), np.float32), np.zeros((1, 2, 2, 8), np.float32)
-    high[0, :2, :2, 0], low[0, 1, 1] = 13.0, 6.0  # channel means 4 and 6
-    inputs = [tf_keras.Input(x.shape[1:]) for x in (high, low)]
-    blocks = lite_hrnet_plus.Blocks("relu")
-    model = tf_keras.Model(inputs, lite_hrnet_fusion.scaf(inputs, 2, blocks, "f"))
+    """As the formula has it, every branch with every other one by itself."""
+    rng = np.random.default_rng(0)
+    branches = [rng.normal(size=(1, 8 >> i, 8 >> i, 4 << i)).astype(np.float32) for i in range(3)]
+    inputs = [tf_keras.Input(x.shape[1:]) for x in branches]
+    model = tf_keras.Model(inputs, lite_hrnet_fusion.scaf(inputs, 2, Blocks("relu"), "f"))
     for weight in model.weights:
-        weight.assign(tf.zeros_like(weight))
-    to_high, to_low = model([high, low])
-    expected = 1 + 3 * np.kron([[0, 0], [0, 1]], np.ones((2, 2)))
-    np.testing.assert_allclose(to_high[0, ..., 1], expected)
-    np.testing.assert_allclose(to_low[0, ..., 0], [[2, 0.5], [0.5, 6.5]])
+        weight.assign(rng.normal(size=weight.shape))
+    for i, found in enumerate(model(branches)):
+        expected = branches[i][0].astype(np.float64)
+        for j, other in enumerate(branches):
+            if j == i:
+                continue
+            vector = branches[i][0].mean(axis=(0, 1))
+            for name, activation in (("squeeze", lambda v: np.maximum(v, 0)),
+                                     ("excite", lambda v: 1 / (1 + np.exp(-v)))):
+                kernel, bias = model.get_layer(f"f_{j + 1}to{i + 1}_{name}").get_weights()
+                vector = activation(vector @ kernel[0, 0] + bias)
+            mean = other[0].mean(axis=-1)
+            side = len(expected)
+            if j > i:
+                mean = np.kron(mean, np.ones((2 ** (j - i),) * 2))
+            else:
+                mean = mean.reshape(side, 2 ** (i - j), side, -1).mean(axis=(1, 3))
+            expected += mean[..., None] * vector
+        np.testing.assert_allclose(found[0], np.maximum(expected, 0), atol=1e-5)
 
 
 @pytest.mark.parametrize(("options", "facts"), [
