@@ -80,7 +80,7 @@ def _print_manifest(folder: Path) -> None:
     rule = manifest.crop_rule
     say(f"packed from {manifest.source}: {manifest.faces('train')} train, "
         f"{manifest.faces('validation')} validation, {len(manifest.skipped)} skipped")
-    say(f"crop rule   {rule.name}: scale {rule.scale}, offset {rule.offset_x}, {rule.offset_y}, "
+    say(f"crop rule   {rule.name}: {rule.scale_text}, offset {rule.offset_x}, {rule.offset_y}, "
         f"zoom {rule.zoom:g}")
     print(f"stored as   {manifest.pack.size} px, margin {manifest.pack.margin}")
     say(f"content     {manifest.content_sha256}")

@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         runs.trained_model(arguments.model)
     _check(arguments, exported)
     predictor = api.predictor(arguments.model, head=arguments.head)
+    for option in ("detector", "robustness", "prior"):
+        if getattr(arguments, option):
+            predictor.crop_rule.need_scale(f"--{option}")
     if arguments.output:  # Another model's file is refused before the work.
         results.existing(arguments.output, results.describe_model(predictor.model))
     if arguments.report:  # So is a damaged history of the run.

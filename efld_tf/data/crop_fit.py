@@ -6,6 +6,8 @@ That takes a schema with eyes and mouth. Points of a part of the face get a crop
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from efld_tf.annotations.record import FaceRecord
@@ -41,12 +43,10 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
     schema = schemas.get(records[0].schema)
     box = options.box or schema.box
     zoom_crop = zoomed(zoom)
-    if options.scale is not None:
-        x, y = options.offset_x, options.offset_y
-        if not schema.missing_anchors:
-            x += options.scale * (zoom_crop.center_x - 0.5)
-            y += options.scale * (zoom_crop.center_y - 0.5)
-        return CropRule(box, schema.name, options.scale * zoom_crop.side, float(x), float(y), zoom)
+    if not options.fitted:
+        given = CropRule(box, schema.name, options.scale, options.offset_x, options.offset_y, zoom,
+                         options.scale_x, options.scale_y)
+        return _zoomed(given, about_eyes=not schema.missing_anchors)
     fitted = []
     boxed = [record for record in records if box != "file" or record.box is not None]
     for record in boxed or records[:1]:
@@ -71,6 +71,18 @@ def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0
     x, y = mean_anchors.mean(axis=0) - scale * target.mean(axis=0)
     scale, x, y = (round(float(v), 4) for v in (scale, x, y))
     return CropRule(box, schema.name, scale, x, y, zoom)
+
+
+def _zoomed(rule: CropRule, about_eyes: bool) -> CropRule:
+    """A rule whose scales are those at zoom 1, with its zoom applied to them and the offsets."""
+    part, (scale_x, scale_y) = zoomed(rule.zoom), rule.scales
+    x, y = rule.offset_x, rule.offset_y
+    if about_eyes:
+        x += scale_x * (part.center_x - 0.5)
+        y += scale_y * (part.center_y - 0.5)
+    scales = {name: value * part.side for name, value in rule.fields().items()
+              if name in ("scale", "scale_x", "scale_y")}
+    return replace(rule, offset_x=float(x), offset_y=float(y), **scales)
 
 
 def _check_part(anchors: Float64s, schema: LandmarkSchema, zoom: float) -> None:
@@ -106,8 +118,11 @@ def note(schema: LandmarkSchema) -> str | None:
 def alike(first: CropRule, second: CropRule) -> bool:
     """Whether crops by two rules show the same part of a face.
 
-    They do if both are of one schema, or fitted by eyes and mouth.
+    They do if both are of one schema, or fitted by eyes and mouth. Stretched ones do if both are
+    stretched from one kind of box.
     """
+    if first.stretched or second.stretched:
+        return first.stretched and second.stretched and first.name == second.name
     rules = {first.schema, second.schema}
     return len(rules) == 1 or not any(map(_of_part, rules))
 
@@ -116,10 +131,11 @@ def rule_like(rule: CropRule, records: list[FaceRecord]) -> CropRule:
     """The rule by which faces of another schema are cropped as a model's own rule crops its own.
 
     Raises:
-      EfldError: one of the schemas lacks anchors, so that there is no such rule; or as in
-        `crop_rule`.
+      EfldError: one of the schemas lacks anchors, or the model's crops are stretched, so that there
+        is no such rule; or as in `crop_rule`.
     """
     name = records[0].schema
+    rule.need_scale(f"faces of {name} for a model of {rule.schema}")
     if parts := [part for part in (rule.schema, name) if _of_part(part)]:
         raise EfldError(f"faces of {name} cannot be cropped like those of {rule.schema}: "
                         f"{lacking(schemas.get(parts[0]))}; use faces of {rule.schema}")

@@ -35,14 +35,16 @@ class PackedFace:
     Attributes:
       jpeg: the crop with its margin, RGB.
       points: [N, 2] float32 in the unit square of the stored crop; NaN where not annotated.
-      side: the side of the stored crop, in pixels of the photo.
+      side: the side of the stored crop, in pixels of the photo; of a stretched one, its width.
       name: the record's key: the image's path relative to the source, for reports.
+      aspect: height / width of what is stretched into the stored crop; 1 for a square.
     """
 
     jpeg: bytes
     points: Floats
     side: float
     name: str
+    aspect: float = 1.0
 
 
 def decoded(jpeg: bytes, folder: Path) -> Image:
@@ -127,6 +129,7 @@ def _crop_face(
         points=crop.to_unit(record.points).astype(np.float32),
         side=crop.side,
         name=record.key or os.path.relpath(record.image, folder),
+        aspect=crop.aspect,
     )
 
 

@@ -104,11 +104,21 @@ def _packed_faces(folder: Path, manifest: Manifest, split: str) -> Iterator[Face
     size = manifest.pack.size
     for face in shards.load(folder, manifest, split):
         name = face["name"].decode()
+        # A crop that was stretched into a square gets its height back.
+        height = max(1, round(size * float(face["side_y"] / face["side"])))
         record = FaceRecord(
-            folder, face["points"] * size - 0.5, manifest.schema, key=name
+            folder, face["points"] * np.array([size, height], np.float32) - 0.5, manifest.schema,
+            key=name,
         )
-        pixels = partial(crops.decoded, face["jpeg"], folder)
+        pixels = partial(_of_height, face["jpeg"], folder, height)
         yield Face(record, pixels, float(face["side"]) / size, packed=True)
+
+
+def _of_height(jpeg: bytes, folder: Path, height: int) -> np.ndarray:
+    image = crops.decoded(jpeg, folder)
+    if height == len(image):
+        return image
+    return cv2.resize(image, (image.shape[1], height), interpolation=cv2.INTER_LINEAR)
 
 
 def sample(items: Iterable[Item], count: int, seed: int = 0) -> list[Item]:

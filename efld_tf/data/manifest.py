@@ -114,7 +114,8 @@ class Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes the manifest of a packed folder."""
-    content = {"format_version": FORMAT_VERSION, **asdict(manifest)}
+    content = {"format_version": FORMAT_VERSION, **asdict(manifest),
+               "crop_rule": manifest.crop_rule.fields()}
     content["content_sha256"] = manifest.content_sha256
     files.write_json(folder / MANIFEST, content)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from efld_tf import config
 from efld_tf.annotations.sources import ON_ERROR, PACKED
 from efld_tf.data.splits import check_fraction
 from efld_tf.errors import EfldError
-from efld_tf.landmarks.geometry import LARGEST_CROP, check_zoom
+from efld_tf.landmarks.geometry import LARGEST_CROP, check_scales, check_zoom
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,41 @@ class CropOptions:
       scale: side of the crop / longest side of the box, at `data.pack.zoom` 1; above 0, or None to
         fit it and the offsets (1.25 and 0 for points without eyes or mouth, which give no fit).
       offset_x, offset_y: crop centre minus box centre, / longest side of the box; where a scale is
-        given.
+        given. With `scale_x` and `scale_y`: / the box's width and / its height.
       box: `points`, the tight box of all points, or `file`, the annotation's own; None for the one
         that the schema names.
+      scale_x, scale_y: width and height of the crop / those of the box, in place of `scale`: the
+        box is stretched into the square, as in PIPNet's code (but black outside of the image, to
+        which that clips the box). Faces are augmented, turned too, in the stretched square. The
+        model is then for annotated boxes alone: without a detector, `efld-eval --robustness` and
+        `--prior`.
     """
 
     scale: float | None = None
     offset_x: float = 0.0
     offset_y: float = 0.0
     box: str | None = None
+    scale_x: float | None = None
+    scale_y: float | None = None
 
     def __post_init__(self) -> None:
         if self.box not in (None, "points", "file"):
             raise EfldError(f"box: expected 'points' or 'file', got {self.box!r}")
-        if self.scale is None and (self.offset_x or self.offset_y):
+        if self.fitted and (self.offset_x or self.offset_y):
             raise EfldError("offset_x, offset_y: expected with a scale; without one all are fitted")
-        if self.scale is not None and not 0 < self.scale < math.inf:
-            raise EfldError(f"scale: expected a positive number, got {self.scale}")
+        check_scales(self.scale, self.scale_x, self.scale_y, math.inf)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the rule is fitted to the source's faces."""
+        return self.scale is None and self.scale_x is None
+
+    def settings(self) -> dict[str, Any]:
+        """The options for a hash, which those of a square crop had before others could be had."""
+        settings = asdict(self)
+        if self.scale_x is None:
+            del settings["scale_x"], settings["scale_y"]
+        return settings
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def _of_video(record: FaceRecord) -> bool:
 
 def _crop_notes(schema: str, options: SourceOptions) -> list[str]:
     """What the user should know of the crops."""
-    note = crop_fit.note(schemas.get(schema)) if options.crop.scale is None else None
+    note = crop_fit.note(schemas.get(schema)) if options.crop.fitted else None
     return [] if note is None else [note]
 
 
@@ -222,7 +222,7 @@ def _fingerprint(
     """
     settings = [
         FORMAT_VERSION, options.source, options.validation_fraction, options.on_error,
-        asdict(rule), asdict(storage), excluded, schemas.declared_fields(annotations.schema),
+        rule.fields(), asdict(storage), excluded, schemas.declared_fields(annotations.schema),
     ]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for record in annotations.records:

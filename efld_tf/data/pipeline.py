@@ -103,8 +103,10 @@ def training_batches(
 
     Returns:
       Elements `{"image": [B, S, S, 3] float32 in [0, 1], "points": {head: [B, N, 2]},
-      "mask": {head: [B, N] float32}, "level": [B] int32}`. Points are in the image's unit square;
-      the mask is 0 where a face has no annotation in that format; the level is its source's.
+      "mask": {head: [B, N] float32}, "level": [B] int32, "aspect": [B] float32}`. Points are in the
+      image's unit square; the mask is 0 where a face has no annotation in that format; the level is
+      its source's; the aspect is height / width of what is stretched into the image, before it is
+      augmented in the stretched square. It is 1 for square crops.
 
     Raises:
       EfldError: there is no source, or they were packed with different sizes or margins.
@@ -269,7 +271,8 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
             else:
                 count = schemas.get(head).num_points
                 points[head], mask[head] = tf.zeros([count, 2]), tf.zeros([count])
-        return {"jpeg": face["jpeg"], "points": points, "mask": mask, "level": source.level}
+        return {"jpeg": face["jpeg"], "points": points, "mask": mask, "level": source.level,
+                "aspect": face["side_y"] / face["side"]}
 
     return shards.read(source.folder, source.manifest, split).map(supervise)
 
@@ -277,7 +280,8 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
 def _decoded(faces: tf.data.Dataset, size: int, calls: int = CORES) -> tf.data.Dataset:
     def decode(face: dict[str, Any]) -> dict[str, Any]:
         image = tf.ensure_shape(tf.io.decode_jpeg(face["jpeg"], channels=3), [size, size, 3])
-        return {**{name: face[name] for name in ("points", "mask", "level")}, "image": image}
+        kept = {name: face[name] for name in ("points", "mask", "level", "aspect")}
+        return {**kept, "image": image}
 
     return faces.map(decode, num_parallel_calls=calls, deterministic=True)
 
@@ -297,4 +301,5 @@ def _augmented(
         for head, value in batch["mask"].items()
     }
     image = tf.zeros_like(image) if options.black else image
-    return {"image": image, "points": points, "mask": mask, "level": batch["level"]}
+    return {"image": image, "points": points, "mask": mask, "level": batch["level"],
+            "aspect": batch["aspect"]}

@@ -22,6 +22,7 @@ from efld_tf.data.manifest import Manifest, Shard
 from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import MOST_ASPECT
 
 # What a record may have beside its JPEG, and a JPEG beside what it would take without compression.
 ROOM = 1 << 16
@@ -117,14 +118,22 @@ def _check_face(record: bytes, side: int, points: int) -> None:
     except DecodeError as error:
         raise EfldError("not an example of TensorFlow") from error
     kinds = {"jpeg": "bytes_list", "name": "bytes_list", "points": "float_list",
-             "side": "float_list"}
+             "side": "float_list", "side_y": "float_list"}
     values = {name: list(getattr(features[name], kind).value) if name in features else []
               for name, kind in kinds.items()}
     for name, expected in {"jpeg": 1, "name": 1, "points": 2 * points, "side": 1}.items():
         if len(values[name]) != expected:
             raise EfldError(f"{name}: expected {expected} values, got {len(values[name])}")
-    if not 0 < values["side"][0] < math.inf:
-        raise EfldError(f"side: expected a positive number of pixels, got {values['side'][0]}")
+    if len(values["side_y"]) > 1:  # squares have none
+        raise EfldError(f"side_y: expected one value at most, got {len(values['side_y'])}")
+    for name in ("side", "side_y"):
+        for pixels in values[name]:
+            if not 0 < pixels < math.inf:
+                raise EfldError(f"{name}: expected a positive number of pixels, got {pixels}")
+            stretch = max(pixels / values["side"][0], values["side"][0] / pixels)
+            if stretch > 1.001 * MOST_ASPECT:  # up to rounding
+                raise EfldError(f"{name}: expected at most {MOST_ASPECT:g} times side or a part of "
+                                f"it, got {stretch:g}")
     far = np.abs(np.array(values["points"])) > MOST_SIDES  # NaN is a point that is not annotated
     if far.any():
         raise EfldError(f"points: expected at most {MOST_SIDES:g} crop sides, got "

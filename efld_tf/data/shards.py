@@ -42,6 +42,9 @@ class ShardWriter:
             ),
             "side": tf.train.Feature(float_list=tf.train.FloatList(value=[face.side])),
         }
+        if face.aspect != 1:
+            feature["side_y"] = tf.train.Feature(
+                float_list=tf.train.FloatList(value=[face.side * face.aspect]))
         example = tf.train.Example(features=tf.train.Features(feature=feature))
         with _errors_of_the_system():
             self._writer.write(example.SerializeToString())
@@ -123,8 +126,9 @@ def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
     """The faces of a split in their packed order.
 
     Returns:
-      Elements `{"jpeg": string, "name": string, "points": [N, 2] float32, "side": float32}`, with
-      points in the unit square of the stored crop and its side in pixels of the photo.
+      Elements `{"jpeg": string, "name": string, "points": [N, 2] float32, "side": float32,
+      "side_y": float32}`, with points in the unit square of the stored crop and its width and
+      height in pixels of the photo, which are equal unless the crop is stretched.
 
     Raises:
       DataError: as in `shard_check.check`.
@@ -136,7 +140,14 @@ def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
         "name": tf.io.FixedLenFeature([], tf.string),
         "points": tf.io.FixedLenFeature([points, 2], tf.float32),
         "side": tf.io.FixedLenFeature([], tf.float32),
+        "side_y": tf.io.FixedLenFeature([], tf.float32, default_value=0.0),  # of squares: none
     }
     paths = [str(Path(folder) / shard.file) for shard in manifest.shards[split]]
     dataset = tf.data.TFRecordDataset(paths) if paths else tf.data.TFRecordDataset([])
-    return dataset.map(lambda record: tf.io.parse_single_example(record, feature))
+
+    def parsed(record: tf.Tensor) -> dict[str, tf.Tensor]:
+        face = tf.io.parse_single_example(record, feature)
+        height = tf.where(face["side_y"] > 0, face["side_y"], face["side"])
+        return {**face, "side_y": height}
+
+    return dataset.map(parsed)

@@ -95,10 +95,13 @@ class Changed(Corruption):
 
 
 def unit_box(rule: CropRule) -> Crop:
-    """The box's square in the unit square of the crop that the rule makes of it."""
-    return Crop(
-        0.5 - rule.offset_x / rule.scale, 0.5 - rule.offset_y / rule.scale, 1 / rule.scale
-    )
+    """The box's square in the unit square of the crop that the rule makes of it.
+
+    Raises:
+      EfldError: the rule stretches.
+    """
+    scale = rule.need_scale("robustness")
+    return Crop(0.5 - rule.offset_x / scale, 0.5 - rule.offset_y / scale, 1 / scale)
 
 
 def generator(face: str, corruption: str, level: float) -> np.random.Generator:

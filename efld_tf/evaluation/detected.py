@@ -22,7 +22,7 @@ from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule
 from efld_tf.progress import Progress
-from efld_tf.runtime.crop_maps import REFERENCE
+from efld_tf.runtime.crop_maps import REFERENCE_SCALE
 from efld_tf.runtime.faces import extent
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.overlap import iou
@@ -33,7 +33,7 @@ from efld_tf.runtime.predictor import Predictor
 # too much for the customary 0.5.
 MATCH_IOU = 0.3
 # Where the box of a face lies in its reference crop.
-FACE_CORNERS = 0.5 + np.array([[-0.5, -0.5], [0.5, 0.5]]) / REFERENCE.scale
+FACE_CORNERS = 0.5 + np.array([[-0.5, -0.5], [0.5, 0.5]]) / REFERENCE_SCALE
 # The lower ends of the groups of annotated faces by their longest side in pixels.
 SIZES = (0, 16, 32, 64, 128)
 

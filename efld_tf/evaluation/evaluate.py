@@ -12,6 +12,7 @@ import numpy as np
 from efld_tf.evaluation.faces import EvaluationFaces, common_points
 from efld_tf.evaluation.measured import Measured
 from efld_tf.landmarks import metrics, normalisers, regions, schemas
+from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.progress import Progress
@@ -76,16 +77,17 @@ class Evaluation(Measured):
             "skipped": len(self.faces.skipped),
             "schema": self.schema.name,
             "crop_rule": self.faces.crop_rule.name,
-            "crop_scale": self.faces.crop_rule.scale,
+            **crop_scales(self.faces.crop_rule),
             "crop_rule_from": self.faces.crop_rule_from,
             "normaliser": self.normaliser,
             "normaliser_is": normalisers.title(self.schema, self.normaliser),
             f"nme_{self.normaliser}_percent": self.nme_percent,
         }
+        predicted, truth = self.faces.in_photo(self.predicted), self.faces.in_photo(self.truth)
         for other in self.schema.normalisers:
             # All faces have the distance of the chosen one; points of others may not be annotated.
-            if other.name != self.normaliser and (other.distance(self.truth) > 0).all():
-                nme = metrics.nme(self.predicted, self.truth, self.schema, other.name)
+            if other.name != self.normaliser and (other.distance(truth) > 0).all():
+                nme = metrics.nme(predicted, truth, self.schema, other.name)
                 result[f"nme_{other.name}_percent"] = percent(nme.mean())
         for threshold in self.thresholds_percent:
             result[f"failure_rate_{threshold:g}_percent"] = percent(
@@ -96,7 +98,7 @@ class Evaluation(Measured):
             )
         result["accuracy_5px_percent"] = self.accuracy_percent
         shift, variance = metrics.point_variance(
-            self.predicted, self.truth, self.schema, self.normaliser,
+            predicted, truth, self.schema, self.normaliser,
             boxes=true_boxes(self.faces, self.schema, self.normaliser))
         result["mean_shift_percent"] = percent(shift.mean())
         result["point_variance_percent2"] = round(1e4 * float(variance.mean()), 4)
@@ -148,18 +150,19 @@ class Evaluation(Measured):
     @property
     def accuracy_percent(self) -> float:
         """Share of points within 5 pixels of the truth, in pixels of the photo."""
-        scale = self.faces.sides[:, None, None]
         return percent(metrics.accuracy_within(
-            self.predicted * scale, self.truth * scale, ACCURACY_PIXELS
+            self.faces.in_photo(self.predicted), self.faces.in_photo(self.truth), ACCURACY_PIXELS
         ))
 
     def point_errors(self) -> np.ndarray:
         """Errors [F, N] as fractions of the normalising distance; NaN where not annotated."""
-        return metrics.point_errors(self.predicted, self.truth) / self.distances()[:, None]
+        errors = metrics.point_errors(
+            self.faces.in_photo(self.predicted), self.faces.in_photo(self.truth))
+        return errors / self.distances()[:, None]
 
     def distances(self) -> np.ndarray:
-        """The distance [F] that each face's errors are divided by, in sides of its crop."""
-        return metrics.normalising(self.truth, self.schema, self.normaliser,
+        """The distance [F] that each face's errors are divided by, in pixels of the photo."""
+        return metrics.normalising(self.faces.in_photo(self.truth), self.schema, self.normaliser,
                                    true_boxes(self.faces, self.schema, self.normaliser))
 
     def nme_by_region(self) -> dict[str, np.ndarray]:
@@ -227,7 +230,7 @@ def evaluate(
         predicted=predicted,
         truth=truth,
         normaliser=normaliser,
-        nme=metrics.nme(predicted, truth, schema, normaliser,
+        nme=metrics.nme(faces.in_photo(predicted), faces.in_photo(truth), schema, normaliser,
                         boxes=true_boxes(faces, schema, normaliser)),
         thresholds_percent=tuple(sorted({10.0, *thresholds_percent})),
     )
@@ -236,9 +239,18 @@ def evaluate(
 def true_boxes(
     faces: EvaluationFaces, schema: LandmarkSchema, normaliser: str
 ) -> np.ndarray | None:
-    """The boxes [F, 4] that a normaliser measures; None if it measures none."""
+    """The boxes [F, 4] that a normaliser measures, as in `in_photo`; None if it measures none."""
     chosen = normalisers.find(schema, normaliser)
-    return faces.true_boxes(chosen.box) if isinstance(chosen, BoxNormaliser) else None
+    if not isinstance(chosen, BoxNormaliser):
+        return None
+    return faces.in_photo(faces.true_boxes(chosen.box).reshape(-1, 2, 2)).reshape(-1, 4)
+
+
+def crop_scales(rule: CropRule) -> dict[str, float]:
+    """The scale of a crop rule by its keys in `results.json`; a stretched one has two."""
+    if rule.stretched:
+        return dict(zip(("crop_scale_x", "crop_scale_y"), rule.scales, strict=True))
+    return {"crop_scale": rule.scales[0]}
 
 
 def in_batches(

@@ -41,7 +41,8 @@ class EvaluationFaces:
         as they were packed.
       crops: [F, S, S, 3] uint8 RGB.
       points: [F, N, 2] in the crops' unit squares; NaN where not annotated.
-      sides: [F] sides of the crops in pixels of the photos.
+      sides: [F, 2] widths and heights of the crops in pixels of the photos; they differ where crops
+        are stretched.
       names: the faces' keys in their source.
       people: the person of each face; the face's key if the source does not tell.
       attributes: the attributes in the annotations.
@@ -52,8 +53,8 @@ class EvaluationFaces:
       reach: side of the largest square around a face's crop that `view` has pixels for, in sides
         of the crop; infinite for photos.
       file_boxes: [F, 4] the boxes (x0, y0, x1, y1) in the annotations' files, in the crops' unit
-        squares; NaN for faces without. Of packed faces it is the square with the box's middle and
-        its longest side. None if no face has one.
+        squares; NaN for faces without. Of packed faces whose crops are square, it is the square
+        with the box's middle and its longest side. None if no face has one.
     """
 
     source: str
@@ -73,6 +74,14 @@ class EvaluationFaces:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def in_photo(self, points: np.ndarray) -> np.ndarray:
+        """Points [F, ..., 2] in the crops' unit squares, in pixels of the photos.
+
+        They are counted from each crop's corner. Errors are measured in them, since crops may be
+        stretched.
+        """
+        return points * self.sides.reshape(len(self), *[1] * (points.ndim - 2), 2)
 
     def picture(self, index: int, size: int) -> np.ndarray:
         """A face's crop [size, size, 3] at its best resolution."""
@@ -197,7 +206,7 @@ def load(
         crop_rule_from=origin,
         crops=np.stack([pixels for _, _, pixels in samples]),
         points=np.stack([crop.to_unit(r.points) for r, crop, _ in samples]).astype(np.float32),
-        sides=np.array([crop.side for _, crop, _ in samples]),
+        sides=np.array([crop.sides for _, crop, _ in samples]),
         names=[record.key for record, _, _ in samples],
         people=[record.identity or record.key for record, _, _ in samples],
         attributes=[record.attributes for record, _, _ in samples],
@@ -294,6 +303,10 @@ def _from_packed(
     manifest = open_packed(parsed.path)
     if parsed.options or split not in SPLITS:
         raise EfldError(f"source {source}: expected packed:FOLDER and a split of {SPLITS}")
+    if manifest.crop_rule.stretched != rule.stretched:
+        one, other = ("stretched", "square") if rule.stretched else ("square", "stretched")
+        raise EfldError(f"source {source}: its crops are {other}, but the model's are {one}; "
+                        "evaluate the source it was packed from")
     if not alike(manifest.crop_rule, rule):
         raise EfldError(f"source {source}: its crops show other parts of faces than the model's: "
                         f"they are of {manifest.crop_rule.schema}, and the model's of "
@@ -319,9 +332,10 @@ def _from_packed(
         return extract_crop(image, crop.within(square), side)
 
     file_boxes, own = None, manifest.crop_rule
-    if own.box == "file":  # The crop is `scale` times the box's longest side, moved by the offsets.
-        middle = 0.5 - np.array([own.offset_x, own.offset_y]) / own.scale
-        box = np.concatenate([middle - 0.5 / own.scale, middle + 0.5 / own.scale])
+    if own.box == "file":  # The crop is `scales` times the box's sides, moved by the offsets.
+        scales = np.array(own.scales)
+        middle = 0.5 - np.array([own.offset_x, own.offset_y]) / scales
+        box = np.concatenate([middle - 0.5 / scales, middle + 0.5 / scales])
         file_boxes = np.tile(box, (len(stored), 1))
     points = np.stack([face["points"] for face in stored])
     names = [face["name"].decode() for face in stored]
@@ -332,7 +346,7 @@ def _from_packed(
         crop_rule_from="model" if manifest.crop_rule == rule else "packed",
         crops=np.stack([view(i, WHOLE, size) for i in range(len(stored))]),
         points=(points - 0.5) * margin + 0.5,
-        sides=np.array([face["side"] for face in stored]) / margin,
+        sides=np.array([[face["side"], face["side_y"]] for face in stored]) / margin,
         names=names,
         people=names,
         attributes=[{} for _ in stored],

@@ -25,7 +25,7 @@ def model_facts(measured: Measured) -> dict[str, Cell]:
         "size": f"{section['size_bytes']:,} bytes",
         "points": f"{schema.num_points}, {schema.name}",
         "input": f"{predictor.input_size} x {predictor.input_size} pixels",
-        "crop": f"{rule.name}, scale {rule.scale:g}, zoom {rule.zoom:g}",
+        "crop": f"{rule.name}, {rule.scale_text}, zoom {rule.zoom:g}",
         "says how sure it is": predictor.has_confidence,
     }
     if isinstance(predictor, LandmarkPredictor):

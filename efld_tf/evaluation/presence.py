@@ -202,6 +202,7 @@ def add_scenes(
     """
     schema, mean_shape = schemas.get(predictor.schema), predictor.mean_shape
     schema.need_anchors(f"{predictor.model}: crops of whole faces")
+    predictor.crop_rule.need_scale(f"{predictor.model}: crops of whole faces")
     if mean_shape is not None and needs_mean_shape(schema, predictor.crop_rule, mean_shape):
         raise EfldError(f"{predictor.model}: its crops have a crop.scale of their own; those with "
                         "and without faces are made for fitted crops")
@@ -273,7 +274,7 @@ def worsened(
         return pixels
     size = pixels.shape[0]
     x, y = size * zoomed(zoom).to_unit(np.array([0.5, 0.5]))  # the middle of the usual crop
-    box = Crop(x, y, size * zoom / crop_maps.REFERENCE.scale)
+    box = Crop(x, y, size * zoom / crop_maps.REFERENCE_SCALE)
     for change, low, high, chance in (
         (corruptions.covered, 5.0, 30.0, 0.25), (corruptions.coarse, 20.0, 80.0, 0.35),
         (corruptions.blurred, 0.5, 2.5, 0.25), (corruptions.darkened, 0.5, 4.0, 0.35),

@@ -196,7 +196,7 @@ class Prior(Measured):
             "schema": schema.name,
             "normaliser": schema.normaliser.name,
             "crop_rule": self.crop_rule.name,
-            "crop_scale": self.crop_rule.scale,
+            "crop_scale": self.crop_rule.need_scale("implicit prior"),
             "reference": self.reference.origin,
             "residual_without_shape_percent": percent(self.reference.without_shape),
             "kinds": {look.kind: look.summary(self.reference) for look in self.looks},
@@ -264,9 +264,10 @@ def measure(
 
     Raises:
       EfldError: there is no mean face, no scene has a place without a face, a prediction is not
-        finite, or rendered faces cannot be cropped for the model.
+        finite, rendered faces cannot be cropped for the model, or its crops are stretched.
       DataError: a photo cannot be read, with `stop`.
     """
+    predictor.crop_rule.need_scale("implicit prior")
     size = predictor.input_size
     random = np.random.default_rng(SEED)
     if evaluation is None:

@@ -178,7 +178,7 @@ def _about_faces(evaluation: Evaluation) -> dict[str, markup.Cell]:
         "annotated in": faces.schema,
         "compared in": f"{evaluation.schema.name}, {evaluation.schema.num_points} points",
         "errors divided by": evaluation.summary()["normaliser_is"],
-        "crop rule": f"{faces.crop_rule.name}, scale {faces.crop_rule.scale:g}",
+        "crop rule": f"{faces.crop_rule.name}, {faces.crop_rule.scale_text}",
         "crop rule from": faces.crop_rule_from,
     }
 

@@ -12,7 +12,8 @@ from efld_tf.evaluation.markup import Row, words
 
 # What is said elsewhere on the page, in words or as a chart.
 _SAID = frozenset({"source", "faces", "skipped", "schema", "crop_rule", "crop_scale",
-                   "crop_rule_from", "normaliser", "normaliser_is", "nme_by_point_percent"})
+                   "crop_scale_x", "crop_scale_y", "crop_rule_from", "normaliser",
+                   "normaliser_is", "nme_by_point_percent"})
 
 
 def tables(section: str, summary: Mapping[str, Any]) -> list[Markup]:

@@ -63,7 +63,7 @@ class Robustness(Measured):
             "faces": len(faces),
             "schema": self.evaluation.schema.name,
             "crop_rule": faces.crop_rule.name,
-            "crop_scale": faces.crop_rule.scale,
+            "crop_scale": faces.crop_rule.need_scale("robustness"),
             "normaliser": normaliser,
             "face_px": FACE_PIXELS,
             "corruptions": {
@@ -162,6 +162,7 @@ def measure(
 
     Raises:
       DataError: a photo cannot be read any more.
+      EfldError: the crops are stretched.
     """
     faces = evaluation.faces
     box = corruptions.unit_box(faces.crop_rule)
@@ -182,7 +183,8 @@ def measure(
                 square.from_unit(at) for (_, square), at in zip(looks, points, strict=True)
             ])
             truth = np.broadcast_to(evaluation.truth[index], predicted.shape)
-            wrong = np.nanmean(metrics.point_errors(predicted, truth), axis=1)
+            sides = faces.sides[index]
+            wrong = np.nanmean(metrics.point_errors(predicted * sides, truth * sides), axis=1)
             errors[:, index] = wrong / distances[index]
     curves = []
     for corruption in chosen:

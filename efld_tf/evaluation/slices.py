@@ -185,7 +185,7 @@ def _pose(axis: int, signed: bool) -> Callable[[EvaluationFaces], np.ndarray | N
     """A function that measures one angle of `pose.estimate`."""
 
     def angle(faces: EvaluationFaces) -> np.ndarray | None:
-        angles = pose.estimate(faces.points, schemas.get(faces.schema))
+        angles = pose.estimate(faces.in_photo(faces.points), schemas.get(faces.schema))
         if angles is None:
             return None
         return angles[:, axis] if signed else np.abs(angles[:, axis])
@@ -214,13 +214,16 @@ def mouth_opening(faces: EvaluationFaces) -> np.ndarray | None:
     if not points or upright is None or not _has_eyes(schema):
         return None
     height = np.ptp(upright[:, list(points[0]), 1], axis=1)
-    return height / schema.normaliser.distance(faces.points)
+    return height / schema.normaliser.distance(faces.in_photo(faces.points))
 
 
 def face_size(faces: EvaluationFaces) -> np.ndarray | None:
     """The normalising distance in pixels of the photo, in a schema with eyes: [F]."""
     schema = schemas.get(faces.schema)
-    return schema.normaliser.distance(faces.points) * faces.sides if _has_eyes(schema) else None
+    if not _has_eyes(schema):
+        return None
+    distance: np.ndarray = schema.normaliser.distance(faces.in_photo(faces.points))
+    return distance
 
 
 def brightness(faces: EvaluationFaces) -> np.ndarray:
@@ -275,17 +278,19 @@ def _has_eyes(schema: LandmarkSchema) -> bool:
 
 
 def _upright(faces: EvaluationFaces) -> np.ndarray | None:
-    """The points [F, N, 2] turned so that the line between the eyes, or else the mouth, is level.
+    """The points [F, N, 2] in the photo, turned so that the line between the eyes, or else the
+    mouth, is level.
 
     None if the schema has neither.
     """
-    across = schemas.get(faces.schema).across(faces.points)
+    points = faces.in_photo(faces.points)
+    across = schemas.get(faces.schema).across(points)
     if across is None:
         return None
     angle = np.arctan2(across[:, 1], across[:, 0])
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
-    return np.einsum("fij,fnj->fni", turn, faces.points)
+    return np.einsum("fij,fnj->fni", turn, points)
 
 
 def _inside(faces: EvaluationFaces) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -125,10 +125,13 @@ def _noisy(image: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _part(trained: TrainedModel) -> Crop:
-    """The part of the reference crop that a model sees, as far as it is known."""
+    """The part of the reference crop that a model sees, as far as it is known.
+
+    Of a stretched crop it is a square nevertheless: a golden input need not look natural.
+    """
     schema, mean_shape = schemas.get(trained.head), np.array(trained.head_spec.mean_shape)
     usual = zoomed(trained.crop_rule.zoom)
-    if not needs_mean_shape(schema, trained.crop_rule, mean_shape):
+    if trained.crop_rule.stretched or not needs_mean_shape(schema, trained.crop_rule, mean_shape):
         return usual
     return ModelCrops(schema, trained.crop_rule, mean_shape).shown or usual
 

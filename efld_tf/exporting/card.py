@@ -8,6 +8,7 @@ from efld_tf import __version__
 from efld_tf.exporting import modes
 from efld_tf.exporting.report import ExportReport
 from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models.checkpoint import ModelSpec
 from efld_tf.runtime import golden
 from efld_tf.runtime.landmarker import MIN_CONFIDENCE
@@ -17,6 +18,22 @@ def _stated(key: str, value: Any) -> str:
     if isinstance(value, dict):
         value = ", ".join(f"{name} {number}" for name, number in value.items())
     return f"{key.replace('_', ' ')}: {value}"
+
+
+def _crop(rule: CropRule) -> str:
+    """What of a photo goes into the model."""
+    box = "the file's own box" if rule.box == "file" else "the tight box of all points"
+    scale_x, scale_y = rule.scales
+    if rule.stretched:
+        form = f"a rectangle of {scale_x:g} times the width and {scale_y:g} times the height of " \
+            f"{box} ({rule.schema}), stretched into a square"
+        units = "widths", "heights"
+    else:
+        form = f"a square of {scale_x:g} times the longest side of {box} ({rule.schema})"
+        units = "", "longest sides"
+    x, y = (f"{value + 0:g} {unit}".strip()
+            for value, unit in zip((rule.offset_x, rule.offset_y), units, strict=True))
+    return f"{form}, its centre moved by {x} and {y} to the right and down"
 
 
 def _presence(spec: ModelSpec) -> list[str]:
@@ -39,7 +56,6 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
     rule = spec.heads[report.head].crop_rule
     size, points = spec.input_size, schema.num_points
     training = ", ".join(_stated(*item) for item in spec.training.items()) or "not recorded"
-    box = "the file's own box" if rule.box == "file" else "the tight box of all points"
     compared = report.comparison
     lines = [
         f"# {spec.family}, {schema.title}",
@@ -49,9 +65,7 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
         "",
         f"**License of the weights.** {spec.license or 'not stated'}.",
         "",
-        f"**Input.** `uint8` RGB `[1, {size}, {size}, 3]`, pixels as they are: a square of "
-        f"{rule.scale:g} times the longest side of {box} ({rule.schema}), its centre moved by "
-        f"{rule.offset_x + 0:g} and {rule.offset_y + 0:g} longest sides to the right and down.",
+        f"**Input.** `uint8` RGB `[1, {size}, {size}, 3]`, pixels as they are: {_crop(rule)}.",
         "",
         f"**Output.** `float32` `[1, {points}, 2]`: points (x, y) in the unit square of the crop, "
         f"pixel j of W at (j + 0.5) / W, in the order of `schema.yaml`.",

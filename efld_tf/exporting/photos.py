@@ -120,6 +120,7 @@ def _calibration(
     strict: bool, progress: bool,
 ) -> Calibration:  # fmt: skip
     """The faces of photos; those that cannot be read are an error (`strict`) or skipped."""
+    trained.crop_rule.need_scale(f"calibration {source}, on photos without annotation")
     landmarker = FaceLandmarker(FloatPredictor(trained), open_detector())
     found: list[_Face] = []
     looked_at = without_face = not_needed = 0
@@ -184,7 +185,7 @@ def _as_faces(
         crop_rule_from="model",
         crops=np.stack([face.pixels for face in found]),
         points=np.full((len(found), schemas.get(trained.head).num_points, 2), np.nan, np.float32),
-        sides=np.array([face.crop.side for face in found]),
+        sides=np.array([face.crop.sides for face in found]),
         names=names,
         people=names,
         attributes=[{} for _ in found],

@@ -137,8 +137,10 @@ def save(path: str | Path, spec: ModelSpec, model: tf_keras.Model) -> None:
     with h5py.File("model", "w", libver="latest", driver="core", backing_store=False) as file:
         file.attrs["efld_format"] = FORMAT_VERSION
         # The file gets all options, so that its model stays the same when a default changes.
-        options = asdict(spec.architecture.options)
-        file.attrs["spec"] = json.dumps({**asdict(spec), "options": options})
+        tree = {**asdict(spec), "options": asdict(spec.architecture.options)}
+        for name, head in spec.heads.items():
+            tree["heads"][name]["crop_rule"] = head.crop_rule.fields()
+        file.attrs["spec"] = json.dumps(tree)
         for weight in model.weights:
             file.create_dataset(weight.name, data=weight.numpy())
         file.flush()

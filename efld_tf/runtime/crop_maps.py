@@ -23,7 +23,8 @@ from efld_tf.landmarks.schema import LandmarkSchema
 
 FILE = Path(__file__).with_name("crop_maps.json")
 
-REFERENCE = CropRule("points", "ibug68", 1.25)
+REFERENCE_SCALE = 1.25
+REFERENCE = CropRule("points", "ibug68", REFERENCE_SCALE)
 WHOLE = Crop(0.5, 0.5, 1.0)
 
 
@@ -149,12 +150,16 @@ def shown(rule: CropRule) -> Crop:
 
     A rule for the 68 iBUG points says how its crop differs from the reference. A rule for other
     annotations was fitted to these points, so that its crop differs by its zoom alone.
+
+    Raises:
+      EfldError: the rule stretches.
     """
+    scale = rule.need_scale("where a detector's faces would be in the crop")
     if rule.name != REFERENCE.name:
         return zoomed(rule.zoom)
     # The rule's offsets and scale are in units of the box, of which the reference is `scale` times.
     return Crop(
-        0.5 + (rule.offset_x - REFERENCE.offset_x) / REFERENCE.scale,
-        0.5 + (rule.offset_y - REFERENCE.offset_y) / REFERENCE.scale,
-        rule.scale / REFERENCE.scale,
+        0.5 + (rule.offset_x - REFERENCE.offset_x) / REFERENCE_SCALE,
+        0.5 + (rule.offset_y - REFERENCE.offset_y) / REFERENCE_SCALE,
+        scale / REFERENCE_SCALE,
     )

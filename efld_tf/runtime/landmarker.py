@@ -102,8 +102,9 @@ class FaceLandmarker:
           min_confidence: faces that are less sure are left out; 0 to 1.
 
         Raises:
-          EfldError: a value is out of range, or the model's points have neither eyes nor mouth,
-            without which a detector's faces give no crops.
+          EfldError: a value is out of range, the model's points have neither eyes nor mouth,
+            without which a detector's faces give no crops, or its crops are stretched: the model is
+            then for annotated boxes, by its own `predict`.
         """
         if passes < 1 or not 0 <= min_confidence <= 1:
             raise EfldError("expected passes from 1 on and a min_confidence from 0 to 1")

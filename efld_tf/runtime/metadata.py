@@ -52,7 +52,7 @@ class ModelMetadata:
 
     def json(self) -> str:
         """The content of `MODEL_FILE`."""
-        fields = asdict(self)
+        fields = {**asdict(self), "crop_rule": self.crop_rule.fields()}
         del fields["names"], fields["license"]
         for name in ("schema_fields", "mean_shape"):
             if fields[name] is None:

@@ -44,8 +44,9 @@ class ModelCrops:
           mean_shape: [N, 2] in the unit square of its crop; None if it does not need one.
 
         Raises:
-          EfldError: the schema lacks anchors, and there is no mean shape.
+          EfldError: the schema lacks anchors, and there is no mean shape; or the rule stretches.
         """
+        rule.need_scale("finding or following faces")
         self._schema, self._rule = schema, rule
         self.shown: Crop | None = crop_maps.shown(rule)
         if mean_shape is not None and needs_mean_shape(schema, rule, mean_shape) \
@@ -147,7 +148,7 @@ def needs_mean_shape(schema: LandmarkSchema, rule: CropRule, mean_shape: Floats)
     """
     if schema.missing_anchors:
         return True
-    if rule.name == crop_maps.REFERENCE.name:
+    if rule.stretched or rule.name == crop_maps.REFERENCE.name:
         return False
     usual, own = crop_maps.shown(rule), shown_by(schema, mean_shape)
     return own is None or not (

@@ -84,6 +84,10 @@ def check_crops(packed: Path, rule: CropRule) -> None:
       DataError: the folder is not a packed one, or its crops show another part of faces.
     """
     own = open_packed(packed).crop_rule
+    if own.stretched != rule.stretched:
+        one, other = ("stretched", "square") if own.stretched else ("square", "stretched")
+        raise DataError(packed, f"its crops are {one}, but those of the model from whose labels it "
+                        f"would learn are {other}; give both crop.scale_x and scale_y, or none")
     if not crop_fit.alike(own, rule):
         raise DataError(packed, f"cropped by its points of {own.schema}, it shows other parts of "
                         f"faces than {rule.schema} does, from whose crops its labels would come")
@@ -107,6 +111,7 @@ def _labelled(
                     points=((points - 0.5) / margin + 0.5).astype(np.float32),
                     side=float(face["side"]),
                     name=face["name"].decode(),
+                    aspect=float(face["side_y"] / face["side"]),
                 )
     except tf.errors.OpError as error:
         raise shards.damaged(packed, error) from error

@@ -312,7 +312,7 @@ class Recipe:
         if options.packed:
             return options.packed
         settings = [options.source, options.validation_fraction, options.on_error,
-                    asdict(options.crop), asdict(self.data.pack)]
+                    options.crop.settings(), asdict(self.data.pack)]
         digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
         return Path(config.expand(self.data.cache_dir)) / f"{options.name}-{digest[:8]}"
 

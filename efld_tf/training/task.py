@@ -25,7 +25,7 @@ from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses, optimizers
 from efld_tf.training.recipe import Recipe
 
-# `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B]}`.
+# `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B], "aspect": [B]}`.
 Labels = Mapping[str, Any]
 
 # How many times as large the points of one head may be in the crops of another source, where these
@@ -116,6 +116,19 @@ class LandmarkTask(base_task.Task):
         usual = normaliser.distance(np.array(self.spec.heads[head].mean_shape))
         return normalising_distance(points, mask, normaliser, float(usual))
 
+    def nme(
+        self, head: str, predicted: tf.Tensor, points: tf.Tensor, mask: tf.Tensor,
+        aspect: tf.Tensor,
+    ) -> tf.Tensor:
+        """The NME [B] of predictions [B, N, 2], measured in the proportions of the photo.
+
+        Args:
+          points, mask, aspect: as in `Labels`.
+        """
+        photo = tf.stack([tf.ones_like(aspect), aspect], axis=-1)[:, None]
+        points = points * photo
+        return losses.nme(predicted * photo, points, mask, self.distance(head, points, mask))
+
     def build_losses(
         self,
         labels: Labels,
@@ -166,12 +179,15 @@ class LandmarkTask(base_task.Task):
         model_outputs: Mapping[str, tf.Tensor],
         **kwargs: object,
     ) -> None:
-        """Updates each head's NME with the faces that are annotated in its format."""
+        """Updates each head's NME with the faces that are annotated in its format.
+
+        It is one in the photo, also where crops are stretched, up to the turns of augmentation.
+        """
         for metric in metrics:
             head = metric.name.removeprefix("nme_")
             points, mask = labels["points"][head], labels["mask"][head]
             predicted = self.predictions(head, model_outputs)
-            nme = losses.nme(predicted, points, mask, self.distance(head, points, mask))
+            nme = self.nme(head, predicted, points, mask, labels["aspect"])
             metric.update_state(100.0 * nme, sample_weight=tf.reduce_max(mask, axis=-1))
 
 
@@ -271,6 +287,10 @@ def _check_sizes(
     first, *others = (source.manifest for source in sources)
     distance = schemas.get(head).normaliser.distance
     for manifest, shape in zip(others, shapes[1:], strict=True):
+        if manifest.crop_rule.stretched != first.crop_rule.stretched:
+            raise EfldError(
+                f"head {head}: one of the crops of {manifest.source} and {first.source} is "
+                "stretched, and the other is not; give crop.scale_x and scale_y to both or none")
         ratio = float(distance(shape) / distance(shapes[0]))
         if not alike(first.crop_rule, manifest.crop_rule) \
                 and not 1 / MOST_SIZE < ratio < MOST_SIZE:

@@ -9,7 +9,6 @@ import tf_keras
 from efld_tf.arrays import Image
 from efld_tf.data import pipeline
 from efld_tf.landmarks import drawing, schemas
-from efld_tf.training import losses
 from efld_tf.training.task import LandmarkTask
 
 COLUMNS = 4
@@ -37,6 +36,7 @@ class ValidationFaces:
         self._images: np.ndarray = batch["image"]
         self._points: np.ndarray = batch["points"][self._head]
         self._mask: np.ndarray = batch["mask"][self._head]
+        self._aspect: np.ndarray = batch["aspect"]
 
     def sheet(self, model: tf_keras.Model) -> Image:
         """Draws the truth in green and predictions in orange, with the NME of each face.
@@ -49,8 +49,8 @@ class ValidationFaces:
         """
         schema = schemas.get(self._head)
         predicted = self._task.predictions(self._head, model(self._images, training=False))
-        distance = self._task.distance(self._head, self._points, self._mask)
-        nme = losses.nme(predicted, self._points, self._mask, distance).numpy()
+        nme = self._task.nme(
+            self._head, predicted, self._points, self._mask, self._aspect).numpy()
         truth = np.where(self._mask[..., None] > 0, self._points, np.nan)
         tiles = [
             drawing.draw_comparison(

@@ -33,7 +33,7 @@ class Shifted(Fixed):
 
     def __init__(self, truth: faces_of.EvaluationFaces, pixels: float):
         points = truth.points[:, 17:] if truth.schema == "ibug68" else truth.points
-        self.points = points + np.stack([pixels / truth.sides, 0 * truth.sides], -1)[:, None]
+        self.points = points + (np.array([pixels, 0]) / truth.sides)[:, None]
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         return self.points

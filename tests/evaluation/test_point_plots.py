@@ -29,7 +29,7 @@ def evaluation(name: str, offset: np.ndarray) -> evaluate.Evaluation:
     predicted = truth + offset
     found = faces_of.EvaluationFaces(
         "test", name, CropRule("points", name, 1.0), "model", np.zeros((FACES, 8, 8, 3), np.uint8),
-        truth, np.full(FACES, 100.0), [f"face {i}" for i in range(FACES)],
+        truth, np.full((FACES, 2), 100.0), [f"face {i}" for i in range(FACES)],
         [f"face {i}" for i in range(FACES)], [{}] * FACES, [],
         lambda index, square, size: np.zeros((size, size, 3), np.uint8), 1.0,
     )

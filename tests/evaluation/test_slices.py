@@ -30,7 +30,7 @@ def of(
     return faces_of.EvaluationFaces(
         source="made", schema=schema, crop_rule=CropRule("points", schema, 1.2, 0.0, 0.0),
         crop_rule_from="model", crops=crops, points=points.astype(np.float32),
-        sides=np.full(count, side), names=[str(i) for i in range(count)],
+        sides=np.full((count, 2), side), names=[str(i) for i in range(count)],
         people=[str(i) for i in range(count)],
         attributes=[{}] * count, skipped=[], view=lambda index, square, size: crops[index],
         reach=1.0,
@@ -158,7 +158,7 @@ def test_the_figures_of_groups() -> None:
     points = np.stack([faces.mean_shape("ibug68")] * 5)
     points[4, 30] = np.nan  # no tip of the nose: no pose
     found = of(points)
-    found.sides[:] = [100, 100, 400, 400, 400]
+    found.sides[:] = np.array([100, 100, 400, 400, 400])[:, None]
     summary = slices.measure(evaluated(found, np.array([0.02, 0.04, 0.03, 0.13, 0.05]))).summary()
     distance = np.linalg.norm(points[0, 36] - points[0, 45])
     assert 100 * distance < 64 <= 128 <= 400 * distance

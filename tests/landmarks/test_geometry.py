@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from efld_tf import trees
 from efld_tf.landmarks import geometry, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule
 from tests.errors import refuses
@@ -14,16 +18,18 @@ from tests.landmarks.blobs import blob_image, centroid
 coordinates = st.floats(-1000, 1000)
 crops = st.builds(Crop, coordinates, coordinates, st.floats(1, 2000),
                   st.just(0.0) | st.floats(-np.pi, np.pi))
+rectangles = st.builds(Crop, coordinates, coordinates, st.floats(1, 2000), st.just(0.0),
+                       st.floats(0.1, 10))
 points = arrays(np.float64, (7, 2), elements=coordinates)
 affines = arrays(np.float64, (2, 3), elements=st.floats(-10, 10))
 
 
-@given(crops, points)
+@given(crops | rectangles, points)
 def test_unit_round_trip(crop: Crop, xy: np.ndarray) -> None:
     np.testing.assert_allclose(crop.from_unit(crop.to_unit(xy)), xy, atol=1e-6)
 
 
-@given(crops, points, st.integers(1, 512))
+@given(crops | rectangles, points, st.integers(1, 512))
 def test_affine_agrees_with_the_unit_square(crop: Crop, xy: np.ndarray, size: int) -> None:
     # Pixel j of the crop has its centre at u = (j + 0.5) / size.
     pixels = geometry.apply_affine(crop.affine(size), xy)
@@ -41,6 +47,58 @@ def test_a_turned_crop_by_hand() -> None:
     shrunk = geometry.extract_crop(image, Crop(23.5, 23.5, 48, np.pi / 2), 12)
     upright = geometry.extract_crop(image, Crop(23.5, 23.5, 48), 12)
     assert np.abs(shrunk.astype(int) - np.rot90(upright)).max() <= 1
+
+
+def test_a_rectangle_by_hand() -> None:
+    """8 wide and 16 high about (10, 20)."""
+    crop = Crop(10.0, 20.0, 8.0, aspect=2.0)
+    np.testing.assert_array_equal(crop.sides, [8, 16])
+    np.testing.assert_array_equal(crop.origin, [6, 12])
+    np.testing.assert_array_equal(crop.axes, [[8, 0], [0, 16]])
+    here = np.array([[6.0, 12], [14, 28], [8, 20]])
+    there = np.array([[0.0, 0], [1, 1], [0.25, 0.5]])
+    np.testing.assert_array_equal(crop.to_unit(here), there)
+    np.testing.assert_array_equal(crop.from_unit(there), here)
+    # Pixels of 32: 4 a pixel in x, 2 in y; the corner is half a pixel before the first centre.
+    np.testing.assert_array_equal(crop.affine(32), [[4, 0, -24.5], [0, 2, -24.5]])
+    assert crop.scaled(1.5) == Crop(10, 20, 12, aspect=2)
+    assert crop.within(Crop(0.5, 0.25, 0.5)) == Crop(10, 16, 4, aspect=2)
+    assert Crop(10, 20, 8).within(Crop(0.5, 0.25, 0.5, aspect=2)) == Crop(10, 18, 4, aspect=2)
+
+
+def test_pixels_are_stretched() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (24, 48, 3), np.uint8)
+    crop = Crop(23.5, 11.5, 48, aspect=0.5)
+    shrunk = geometry.extract_crop(image, crop, 24)  # in x alone
+    pairs = image.reshape(24, 24, 2, 3).astype(float).mean(axis=2)
+    assert np.abs(shrunk - pairs).max() <= 0.5
+    wide = geometry.extract_crop(image, crop, 48)
+    enlarged = cv2.resize(image, (48, 48), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(wide[2:-2].astype(int) - enlarged[2:-2]).max() <= 4  # in y alone
+    # Beyond the image it is black, not cut off.
+    low = geometry.extract_crop(image, Crop(23.5, 23.5, 48, aspect=1.0), 48)
+    lower = geometry.extract_crop(image, Crop(23.5, 23.5, 48, aspect=0.5), 48)
+    assert not low[25:].any() and not lower[26:].any() and lower[:22].any()
+
+
+@given(rectangles, st.floats(-np.pi, np.pi))
+def test_only_squares_are_turned(crop: Crop, angle: float) -> None:
+    assume(crop.aspect != 1 and angle != 0)
+    for turn in (
+        lambda: Crop(0, 0, 1, angle, crop.aspect),
+        lambda: crop.within(Crop(0.5, 0.5, 1, angle)),
+        lambda: Crop(0, 0, 1, angle).within(crop),
+        lambda: crop.around(Crop(0.5, 0.5, 1)),
+        lambda: Crop(0, 0, 1).around(crop),
+    ):
+        with refuses("squares", f"{crop.aspect:g}"):
+            turn()
+
+
+def test_only_similarities_are_crops() -> None:
+    for matrix in ([[2, 0, 0], [0, 1, 0]], [[1, 0.5, 0], [0, 1, 0]], [[1, 0, 0], [0, -1, 0]]):
+        with refuses("similarity"):
+            Crop.of_similarity(np.array(matrix, float), 32)
 
 
 @given(crops, crops, points)
@@ -168,6 +226,58 @@ def test_crop_rule() -> None:
 def test_crop_rule_refuses_bad_boxes(box: list[float]) -> None:
     with refuses("face box", np.array(box, float).tolist()):
         CropRule("points", "ibug68", 1.5).crop(np.array(box, float))
+
+
+STRETCHED = CropRule("points", "ibug68", None, 0.25, 0.1, 1.0, scale_x=1.5, scale_y=0.8)
+
+
+def test_a_rule_that_stretches() -> None:
+    """A box of 20 x 40 gives a crop of 30 x 32, moved by a quarter of 20 and a tenth of 40."""
+    crop = STRETCHED.crop(np.array([10, 20, 30, 60]))
+    assert crop == Crop(20 + 5, 40 + 4, 30, aspect=32 / 30)
+    np.testing.assert_allclose(crop.sides, [30, 32])
+    assert STRETCHED.scales == (1.5, 0.8) and STRETCHED.stretched
+    with refuses("tracking", "ibug68-points", "scale_x"):
+        STRETCHED.need_scale("tracking")
+    for box in ([5, 5, 5, 20], [5, 5, 20, 5], [0, 0, 1, 20]):
+        with refuses("face box"):
+            STRETCHED.crop(np.array(box, float))
+
+
+def test_the_top_of_a_box_can_be_left_out() -> None:
+    """A box without the upper fifth is one of 0.8 times the height, a tenth further down."""
+    rule = CropRule("file", "ibug68", None, 0.0, 0.1, scale_x=1.0, scale_y=0.8)
+    np.testing.assert_allclose(
+        rule.crop(np.array([10, 100, 60, 200])).from_unit(np.array([[0.0, 0], [1, 1]])),
+        [[10, 120], [60, 200]])
+
+
+def test_files_of_rules() -> None:
+    """Squares are written as ever; of the others, no reader can take one scale for both."""
+    square = CropRule("points", "ibug68", 1.5, 0.1, -0.2, 1.3)
+    assert list(square.fields().items()) == [
+        ("box", "points"), ("schema", "ibug68"), ("scale", 1.5), ("offset_x", 0.1),
+        ("offset_y", -0.2), ("zoom", 1.3)]
+    assert "scale" not in STRETCHED.fields()
+    for rule in (square, STRETCHED):
+        assert trees.from_tree(rule.fields(), CropRule) == rule
+    older = dataclasses.make_dataclass("Older", [
+        ("box", str), ("schema", str), ("scale", float), ("offset_x", float, 0.0),
+        ("offset_y", float, 0.0), ("zoom", float, 1.0)], frozen=True)
+    assert trees.from_tree(square.fields(), older)
+    with refuses("scale_x"):
+        trees.from_tree(STRETCHED.fields(), older)
+
+
+def test_crop_rule_checks_its_scales() -> None:
+    for scales, told in [
+        ({}, "scale"), ({"scale_x": 1.0}, "scale_y"), ({"scale_y": 1.0}, "scale_x"),
+        ({"scale": 1.0, "scale_x": 1.0, "scale_y": 1.0}, "scale_x"),
+        ({"scale_x": 1.0, "scale_y": 0.0}, "scale_y"),
+        ({"scale_x": 1e3, "scale_y": 1.0}, "scale_x"),
+    ]:
+        with refuses(told):
+            CropRule("points", "ibug68", **scales)
 
 
 def test_crop_rule_checks_its_fields() -> None:
