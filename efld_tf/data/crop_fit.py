@@ -127,6 +127,11 @@ def alike(first: CropRule, second: CropRule) -> bool:
     return len(rules) == 1 or not any(map(_of_part, rules))
 
 
+def made_from(rule: CropRule) -> str:
+    """What two rules that are not `alike` differ in, for a message."""
+    return rule.name if rule.stretched else rule.schema
+
+
 def rule_like(rule: CropRule, records: list[FaceRecord]) -> CropRule:
     """The rule by which faces of another schema are cropped as a model's own rule crops its own.
 

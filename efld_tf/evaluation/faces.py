@@ -14,7 +14,7 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data import crops
-from efld_tf.data.crop_fit import alike, rule_like
+from efld_tf.data.crop_fit import alike, made_from, rule_like
 from efld_tf.data.manifest import open_packed
 from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
@@ -309,8 +309,8 @@ def _from_packed(
                         "evaluate the source it was packed from")
     if not alike(manifest.crop_rule, rule):
         raise EfldError(f"source {source}: its crops show other parts of faces than the model's: "
-                        f"they are of {manifest.crop_rule.schema}, and the model's of "
-                        f"{rule.schema}")
+                        f"they are of {made_from(manifest.crop_rule)}, and the model's of "
+                        f"{made_from(rule)}")
     if manifest.crop_rule.zoom != rule.zoom:
         raise EfldError(
             f"source {source}: packed with zoom {manifest.crop_rule.zoom:g}, but the model's crops "

@@ -89,8 +89,9 @@ def check_crops(packed: Path, rule: CropRule) -> None:
         raise DataError(packed, f"its crops are {one}, but those of the model from whose labels it "
                         f"would learn are {other}; give both crop.scale_x and scale_y, or none")
     if not crop_fit.alike(own, rule):
-        raise DataError(packed, f"cropped by its points of {own.schema}, it shows other parts of "
-                        f"faces than {rule.schema} does, from whose crops its labels would come")
+        own_from, other = crop_fit.made_from(own), crop_fit.made_from(rule)
+        raise DataError(packed, f"cropped by its points of {own_from}, it shows other parts of "
+                        f"faces than {other} does, from whose crops its labels would come")
 
 
 def _labelled(

@@ -212,8 +212,12 @@ def test_square_and_stretched_are_not_mixed(packed: Path, square: Path) -> None:
         with refuses("square", "stretched", "crop.scale_x", path=folder):
             pseudo_labels.check_crops(folder, rule)
     pseudo_labels.check_crops(packed, RULE)
-    with refuses("ibug68", "ibug51", path=packed):
-        pseudo_labels.check_crops(packed, dataclasses.replace(RULE, schema="ibug51"))
+    for other in ({"schema": "ibug51"}, {"box": "file"}):
+        rule = dataclasses.replace(RULE, **other)
+        with refuses("ibug68-points", rule.name, path=packed):
+            pseudo_labels.check_crops(packed, rule)
+        with refuses("ibug68-points", rule.name):
+            faces_of.load(f"packed:{packed}", rule, SIZE, split="train")
 
 
 def test_what_is_alike() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 
 from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
-from efld_tf.landmarks.geometry import extract_crop, tight_box
+from efld_tf.landmarks.geometry import CropRule, extract_crop, tight_box
+from efld_tf.runtime import metadata
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.errors import assert_told
 
@@ -73,6 +75,26 @@ def test_a_model_without_metadata_is_refused(classes: Path, tmp_path: Path) -> N
     )
     assert done.returncode == 1
     assert_told(done.stderr, "efld-export")
+
+
+@pytest.mark.parametrize("rule", [
+    CropRule("points", "ibug51", 1.25),
+    CropRule("points", "ibug51", None, scale_x=1.25, scale_y=1.25),
+])
+def test_a_stretched_crop_is_refused(classes: Path, tmp_path: Path, rule: CropRule) -> None:
+    """Its metadata is not taken for those of a square; a square's are read."""
+    model = tmp_path / "made.tflite"
+    model.write_bytes(b"TFL3" * 100)
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.writestr(metadata.NAMES_FILE, "a")
+        archive.writestr(metadata.MODEL_FILE, metadata.ModelMetadata("f", "ibug51", rule).json())
+    done = subprocess.run(
+        ["java", "-cp", str(classes), "efld.landmarks.LogicTest", str(model)],
+        capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == int(rule.stretched), done.stderr
+    if rule.stretched:
+        assert_told(done.stderr, "efld.json", "scale")
 
 
 def test_every_file_of_the_app_is_there() -> None:
