@@ -213,7 +213,7 @@ def test_a_head_of_no_schema_is_named() -> None:
         ("data.augment.flip=2", ["data.augment.flip", 0, 1, 2.0]),
         ("data.augment.rotation=91", ["data.augment.rotation", 0, 90, 91.0]),
         ("data.augment.scale=200", ["data.augment.scale", 0, 1, 200.0]),
-        ("data.sources.0.crop.scale=-2", ["data.sources.0.crop.scale", "positive", -2.0]),
+        ("data.sources.0.crop.scale=-2", ["data.sources.0.crop.scale", -2.0]),
         ("data.sources.0.crop.offset_y=0.3", ["data.sources.0.crop.offset_x", "offset_y", "scale"]),
         ("training.seed=-5", ["training.seed", 0, 2147483648, -5]),
         ("training.seed=4611686018427387904", ["training.seed", 0, 2147483648, 2**62]),
