@@ -170,7 +170,7 @@ def check_scales(
     """
     for name, value in (("scale", scale), ("scale_x", scale_x), ("scale_y", scale_y)):
         if value is not None and not 0 < value < largest:
-            limit = f" and below {largest:g}" if largest < math.inf else ""
+            limit = f" and below {largest:g}" if largest < math.inf else ", and finite"
             raise EfldError(f"{name}: expected a number above 0{limit}, got {value}")
     if (scale_x is None) != (scale_y is None):
         raise EfldError(f"scale_x, scale_y: expected both or none, got {scale_x} and {scale_y}")

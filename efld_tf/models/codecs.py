@@ -257,7 +257,7 @@ def best_cells(scores: tf.Tensor) -> tf.Tensor:
     """
     _, rows, columns, points = scores.shape
     flat = tf.reshape(scores, [-1, rows * columns, points])
-    # LiteRT's search is three times as fast where the cells of a point are side by side.
+    # LiteRT's search is faster where the cells of a point are side by side.
     return tf.argmax(tf.transpose(flat, [0, 2, 1]), axis=2, output_type=tf.int32)
 
 

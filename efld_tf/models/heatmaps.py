@@ -40,8 +40,8 @@ class HeatmapOptions:
 def first_bias(options: HeatmapOptions, sigma: float, size: int) -> float:
     """The bias with which a head's maps of size x size pixels start.
 
-    Log-odds start from the mean of a Gaussian over its map, 2 pi sigma^2 / size^2. From 0, the
-    first thousand steps would go into telling the many pixels without a point from the few with
+    Log-odds start from the mean of a Gaussian over its map, 2 pi sigma^2 / size^2. From 0, many
+    steps would go into telling the many pixels without a point from the few with
     one (T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, Section 3.3).
     """
     if options.maps == "values":
