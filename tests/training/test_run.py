@@ -89,9 +89,9 @@ def weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def newest_checkpoint(folder: Path) -> int:
-    """The step of the newest complete checkpoint, 0 without one."""
-    found = (folder / "checkpoints").glob("ckpt-*.index")
-    return max((int(path.stem.rpartition("-")[2]) for path in found), default=0)
+    """The step of the newest checkpoint whose saving has ended, 0 without one."""
+    newest = tf.train.latest_checkpoint(str(folder / "checkpoints"))  # named once all is written
+    return int(newest.rpartition("-")[2]) if newest else 0
 
 
 def test_progress_is_shown_and_libraries_are_quiet(photos: Path) -> None:
