@@ -25,10 +25,10 @@ from efld_tf import assets
 from efld_tf.benchmarking import compare, mode_table
 from efld_tf.evaluation import faces
 from efld_tf.evaluation.evaluate import evaluate
-from efld_tf.exporting import calibration, comparison, convert, flatbuffer, metadata, optimise
+from efld_tf.exporting import calibration, comparison, convert, flatbuffer, metadata
 from efld_tf.exporting.modes import INT8, Steps
 from efld_tf.landmarks import schemas
-from efld_tf.models import checkpoint
+from efld_tf.models import checkpoint, rebuild
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.registry import PRESENCE
 from efld_tf.models.trained import POINTS, TrainedModel
@@ -113,7 +113,7 @@ def with_folded_columns(network: tf_keras.Model, stride: int) -> tf_keras.Model:
     Fewer padded channels in each tap, but zeros among the weights.
     """
 
-    def fold(layer: layers.Layer, new: optimise.Rebuild) -> bool:
+    def fold(layer: layers.Layer, new: rebuild.Rebuild) -> bool:
         wanted = type(layer) is layers.Conv2D and layer.strides == (stride, stride)
         if not wanted or layer.kernel_size != (3, 3) or layer.input.shape[-1] > 4:
             return False
@@ -128,11 +128,11 @@ def with_folded_columns(network: tf_keras.Model, stride: int) -> tf_keras.Model:
                        column * layer.filters : (column + 1) * layer.filters] += kernel[:, tap]
         x = layers.Reshape((height, width // 2, 2 * channels))(new.value(layer.input))
         conv = layers.Conv2D(wide * layer.filters, (3, 4 - stride), (stride, 1), "same")
-        x = optimise.call(conv, x, [folded, np.tile(bias, wide)])
+        x = rebuild.call(conv, x, [folded, np.tile(bias, wide)])
         new.put(layer.output, layers.Reshape(layer.output.shape[1:])(x))
         return True
 
-    return optimise.rebuilt(network, fold)
+    return rebuild.rebuilt(network, fold)
 
 
 def large_convolution(side: int, channels: int, kernel: int) -> bytes:

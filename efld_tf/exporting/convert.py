@@ -50,6 +50,9 @@ def rewritten(
     steps = mode.steps
     with Progress("rewriting the network", 3, "step", shown=progress) as bar:
         network = optimise.fold_batch_norms(trained.network)
+        deploy = trained.spec.architecture.family.deploy
+        if steps.deploy and deploy is not None:
+            network = deploy(network)
         if steps.resample:
             network = resampling.resample(network)
         if steps.equalise:

@@ -20,6 +20,7 @@ class Steps:
     """The steps that are applied to a network on its way to a `.tflite`.
 
     Attributes:
+      deploy: whether the family's own form for exports is taken (`registry.Family.deploy`).
       split, merge, planes: steps of `optimise`, in their order; planes need merged siblings.
       equalise: the steps of `equalise`.
       resample: see `resampling`.
@@ -29,6 +30,7 @@ class Steps:
       clip_percentile: see `ranges.choose`.
     """
 
+    deploy: bool = False
     split: bool = False
     merge: bool = False
     planes: bool = False
@@ -84,9 +86,9 @@ class Mode:
         return {"int8": 8, "int16": 16}.get(self.activations)
 
 
-_INT8 = Steps(split=True, merge=True, planes=True, equalise=True, resample=True, round=True,
-              dense_as_convolutions=True, float_last=True)
-_FLOAT = Steps(split=True, merge=True, resample=True)
+_INT8 = Steps(deploy=True, split=True, merge=True, planes=True, equalise=True, resample=True,
+              round=True, dense_as_convolutions=True, float_last=True)
+_FLOAT = Steps(deploy=True, split=True, merge=True, resample=True)
 
 MODES: dict[str, Mode] = {}
 

@@ -9,13 +9,15 @@ convolution by a permutation is faster. All compute the same.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.exporting.optimise import Rebuild, call, rebuilt
 from efld_tf.models.blocks import ChannelShuffle
+from efld_tf.models.rebuild import Rebuild, call, rebuilt
 
 # Depthwise convolutions by more than 5 x 5 pixels are computed channel by channel, and XNNPACK
 # concatenates up to five tensors.
@@ -36,12 +38,9 @@ def resample(model: tf_keras.Model) -> tf_keras.Model:
         factors = _factors(times) if times > 1 else None
         if factors is None:
             return False
-        x = new.value(layer.input)
-        for step, factor in enumerate(factors):
-            name = f"{layer.name}_by{factor}_{step + 1}"
-            pooled = isinstance(layer, layers.AveragePooling2D)
-            x = _pool(x, factor, name) if pooled else _repeat(x, factor, name)
-        new.put(layer.output, x)
+        pooled = isinstance(layer, layers.AveragePooling2D)
+        change = _pooled if pooled else _repeated
+        new.put(layer.output, change(new.value(layer.input), factors, layer.name))
         return True
 
     return rebuilt(model, replace)
@@ -80,18 +79,26 @@ def _factors(times: int) -> list[int] | None:
     return factors
 
 
-def _pool(x: tf.Tensor, factor: int, name: str) -> tf.Tensor:
-    """Means of squares: [B, H, W, C] -> [B, H / factor, W / factor, C]."""
-    mean = layers.DepthwiseConv2D(factor, factor, use_bias=False, name=name)
-    weights = np.full((factor, factor, x.shape[-1], 1), 1 / factor**2, np.float32)
-    return call(mean, x, [weights])
+def _pooled(x: tf.Tensor, factors: list[int], name: str) -> tf.Tensor:
+    """Means of squares: [B, H, W, C] -> [B, H / k, W / k, C], k being the factors' product."""
+    for step, factor in enumerate(factors):
+        mean = layers.DepthwiseConv2D(factor, factor, use_bias=False, name=f"{name}_{step + 1}")
+        weights = np.full((factor, factor, x.shape[-1], 1), 1 / factor**2, np.float32)
+        x = call(mean, x, [weights])
+    return x
 
 
-def _repeat(x: tf.Tensor, factor: int, name: str) -> tf.Tensor:
-    """Pixels repeated: [B, H, W, C] -> [B, H * factor, W * factor, C]."""
+def _repeated(x: tf.Tensor, factors: list[int], name: str) -> tf.Tensor:
+    """Pixels repeated: [B, H, W, C] -> [B, H * k, W * k, C], k being the factors' product."""
     _, height, width, channels = x.shape
-    x = layers.Reshape((height * width, 1, channels), name=f"{name}_columns")(x)
-    x = layers.Concatenate(axis=2, name=f"{name}_wide")([x] * factor)
-    x = layers.Reshape((height, 1, width * factor * channels), name=f"{name}_rows")(x)
-    x = layers.Concatenate(axis=2, name=f"{name}_high")([x] * factor)
-    return layers.Reshape((height * factor, width * factor, channels), name=name)(x)
+    times = math.prod(factors)
+    # Pixels first, while there are few: they take a copy each, and so do rows.
+    for step, factor in enumerate(factors):
+        pixels = x.shape[1] * x.shape[2] * x.shape[3] // channels
+        x = layers.Reshape((pixels, 1, channels), name=f"{name}_pixels_{step + 1}")(x)
+        x = layers.Concatenate(axis=2, name=f"{name}_wide_{step + 1}")([x] * factor)
+    for step, factor in enumerate(factors):
+        rows = height * math.prod(factors[:step])
+        x = layers.Reshape((rows, 1, width * times * channels), name=f"{name}_rows_{step + 1}")(x)
+        x = layers.Concatenate(axis=2, name=f"{name}_high_{step + 1}")([x] * factor)
+    return layers.Reshape((height * times, width * times, channels), name=name)(x)

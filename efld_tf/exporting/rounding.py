@@ -102,15 +102,17 @@ def _direct(layer: layers.Layer, patches: np.ndarray) -> list[np.ndarray]:
     if depthwise:
         patches = patches.transpose(2, 0, 1)  # each channel is a problem of its own
         columns = kernel[..., 0].reshape(-1, kernel.shape[2]).T[..., None]
-    else:
-        patches = patches.reshape(1, len(patches), -1)
-        columns = kernel.reshape(1, -1, kernel.shape[-1])
+    else:  # and so is each group
+        groups = getattr(layer, "groups", 1)
+        rows, taps, channels = patches.shape
+        patches = patches.reshape(rows, taps, groups, channels // groups)
+        patches = patches.transpose(2, 0, 1, 3).reshape(groups, rows, -1)
+        columns = kernel.reshape(patches.shape[-1], groups, -1).transpose(1, 0, 2)
     step = np.abs(columns).max(axis=1, keepdims=True) / LEVELS
     if is_split(layer):  # the kernel has a single scale, see `quantise`
         step = np.full_like(step, step.max())
     columns, bias = round_columns(patches, columns, bias.reshape(len(columns), -1), step)
-    if depthwise:
-        columns = columns[..., 0].T
+    columns = columns[..., 0].T if depthwise else columns.transpose(1, 0, 2)
     return [columns.reshape(kernel.shape), bias.reshape(-1)]
 
 

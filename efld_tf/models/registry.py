@@ -18,6 +18,7 @@ from efld_tf.models import (
     coordnet,
     efld,
     heatmaps,
+    lite_hrnet_deploy,
     lite_hrnet_plus,
     mapnet,
     on_backbone,
@@ -96,6 +97,8 @@ class Family(Generic[Options]):
       by_correlation: (options) -> whether the codec also takes an order of the points, from the
         training faces (`PIPCodec`); None where it never does.
       fits: (options, loss) -> whether one of the losses fits with these options; None where all do.
+      deploy: (network without batch norms) -> one of the same function and outputs that has fewer
+        or faster operators, for exports; None where the trained form is the fastest.
     """
 
     options: type[Options]
@@ -108,6 +111,7 @@ class Family(Generic[Options]):
     load_backbone: Callable[[tf_keras.Model, Options, Path], None] | None = None
     fits: Callable[[Options, str], bool] | None = None
     by_correlation: Callable[[Options], bool] | None = None
+    deploy: Callable[[tf_keras.Model], tf_keras.Model] | None = None
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,7 @@ FAMILIES: dict[str, Family[Any]] = {
     "lite_hrnet_plus": Family(
         lite_hrnet_plus.LiteHRNetPlusOptions, lite_hrnet_plus.check_size, lite_hrnet_plus.build,
         lite_hrnet_plus.codec, ("heatmap_bce", "heatmap"), lite_hrnet_plus.features,
-        fits=heatmaps.fits,
+        fits=heatmaps.fits, deploy=lite_hrnet_deploy.deploy,
     ),
 }
 

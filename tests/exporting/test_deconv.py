@@ -8,6 +8,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.exporting import equalise, modes, optimise, quantise, ranges, rounding
+from efld_tf.models import rebuild
 from efld_tf.models.blocks import Blocks
 from efld_tf.runtime import graph
 from efld_tf.runtime.litert import Interpreter
@@ -100,7 +101,7 @@ def test_rounded_kernels_have_a_grid_and_lose_less(
     np.testing.assert_allclose(whole, np.round(whole), atol=1e-3)
     np.testing.assert_allclose(np.abs(whole).max(axis=(0, 1, 3)), 127, atol=1e-3)
     error = outputs(found, crops) - expected
-    nearest = optimise.rebuilt(model, lambda layer, new: False)
+    nearest = rebuild.rebuilt(model, lambda layer, new: False)
     nearest.get_layer("up").set_weights([np.round(kernel / step) * step, bias])
     assert np.square(error).mean() < ratio * np.square(outputs(nearest, crops) - expected).mean()
     assert np.abs(error.mean(axis=(0, 1, 2))).max() < 1e-3 * expected.std()

@@ -123,6 +123,17 @@ def test_any_network_of_such_layers_keeps_its_function(data) -> None:
     np.testing.assert_allclose(model(values).numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_grouped_convolutions_are_not_merged() -> None:
+    """Each output channel reads the channels of its own group alone."""
+    image = layers.Input((8, 8, 8))
+    x = layers.Concatenate()([
+        layers.ReLU()(layers.Conv2D(4, 1, groups=2, name=name)(image)) for name in "ab"])
+    model = tf_keras.Model(image, x)
+    merged = optimise.merge_siblings(model)
+    values = tf.random.normal([2, 8, 8, 8], seed=0)
+    np.testing.assert_allclose(merged(values), model(values), atol=1e-6)
+
+
 def test_a_model_is_not_changed_by_its_copies() -> None:
     model = shaken(efld.build(efld.EFLDOptions(), SIZE, {"ibug51": 51}), 3)
     single = tf_keras.Model(model.input, model.output["ibug51"])

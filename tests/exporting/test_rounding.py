@@ -47,6 +47,7 @@ def test_a_network_keeps_its_mean_and_gets_a_grid() -> None:
     image = layers.Input((16, 16, 3))
     x = layers.ReLU(6.0)(layers.Conv2D(8, 3, 2, "same", name="conv")(image))
     x = layers.ReLU(6.0)(layers.DepthwiseConv2D(3, 1, "same", name="depthwise")(x))
+    x = layers.ReLU(6.0)(layers.Conv2D(8, 3, 2, groups=4, name="grouped")(x))
     x = layers.Dense(4, name="dense")(layers.Flatten()(x))
     model = tf_keras.Model(image, x)
     crops = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), np.uint8)
@@ -55,7 +56,9 @@ def test_a_network_keeps_its_mean_and_gets_a_grid() -> None:
     before, after = model(values).numpy(), rounded(values).numpy()
     assert np.abs((before - after).mean(axis=0)).max() < 1e-3
     assert np.abs(before - after).max() < 0.05 * before.std()
-    for name, axes in (("conv", (0, 1, 2)), ("depthwise", (0, 1, 3)), ("dense", (0,))):
+    for name, axes in (
+        ("conv", (0, 1, 2)), ("grouped", (0, 1, 2)), ("depthwise", (0, 1, 3)), ("dense", (0,)),
+    ):
         kernel = rounded.get_layer(name).get_weights()[0]
         steps = kernel / (np.abs(kernel).max(axis=axes, keepdims=True) / 127)
         np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)

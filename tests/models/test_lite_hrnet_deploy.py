@@ -1,0 +1,69 @@
+"""The form of Lite-HRNet Plus for phones computes what the trained network does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from efld_tf.exporting import optimise
+from efld_tf.models import lite_hrnet_deploy, lite_hrnet_fusion, lite_hrnet_heads, registry
+from efld_tf.models.blocks import Channels, ChannelShuffle
+from tests.exporting.test_optimise import shaken
+from tests.families import small_options
+
+FAMILY = "lite_hrnet_plus"
+
+
+def trained(presence: bool = False, **options: object) -> tf_keras.Model:
+    """A network with two heads whose weights and biases all do something."""
+    architecture = registry.architecture(FAMILY, {**small_options(FAMILY), **options}, 64)
+    tf_keras.utils.set_random_seed(0)
+    network = shaken(architecture.build({"mtfl5": 5, "ibug51": 51}, presence), 1)
+    rng = np.random.default_rng(2)
+    for layer in network.layers:
+        if getattr(layer, "use_bias", False):
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel + rng.normal(0, 0.1, kernel.shape),
+                               rng.normal(0, 0.3, bias.shape)])
+    return optimise.fold_batch_norms(network)
+
+
+OTHERS = [
+    {"activation": "relu6"},
+    *({"fusion": fusion} for fusion in lite_hrnet_fusion.FUSIONS if fusion != "scaf"),
+    *({"head": head} for head in lite_hrnet_heads.HEADS if head != "mr"),
+]
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"presence": True, "modules": [1, 2, 1]},
+    *(pytest.param(options, marks=pytest.mark.long) for options in OTHERS)], ids=str)
+def test_outputs_are_the_same(options: dict) -> None:
+    network = trained(**options)
+    deployed = lite_hrnet_deploy.deploy(network)
+    images = tf.random.uniform([3, 64, 64, 3], seed=3)
+    expected, found = network(images), deployed(images)
+    assert found.keys() == expected.keys() and deployed.name == network.name
+    for name in expected:
+        scale = np.abs(expected[name]).max()
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-5 * scale)
+        assert np.std(expected[name], axis=0).max() > 0.001 * scale  # it depends on the image
+    assert not [layer for layer in deployed.layers if isinstance(layer, ChannelShuffle)]
+    assert len(deployed.layers) < len(network.layers)
+
+
+def test_channels_are_taken_out_of_weights_alone() -> None:
+    deployed = lite_hrnet_deploy.deploy(trained())
+    for layer in deployed.layers:
+        if isinstance(layer, Channels):  # of gates, at the lowest resolution of their stage
+            assert layer.input.shape[1] <= 8
+
+
+def test_what_is_kept_is_weighted_by_the_largest_sigmoid_in_int8() -> None:
+    step = 20 / 255  # of log-odds from -10 to 10, rounded either way
+    for log_odds in lite_hrnet_deploy.KEPT_LOG_ODDS + np.array([-step, step]) / 2:
+        assert round(256 / (1 + np.exp(-log_odds))) == 255
+    assert 1 / (1 + np.exp(-lite_hrnet_deploy.KEPT_LOG_ODDS)) \
+        == pytest.approx(lite_hrnet_deploy.KEPT, abs=1e-12)
