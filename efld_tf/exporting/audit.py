@@ -32,10 +32,11 @@ def check(path: str | Path, mode: Mode) -> graph.Graph:
       - a uint8 image as input, float32 points as output, and perhaps a float32 confidence;
       - DEQUANTIZE, which divides the pixels by 255, as its first operator;
       - results and weights of the mode's types, except in the tail of an integer model
-        (`FLOAT_TAIL`) and for int32 places of best scores;
+        (`FLOAT_TAIL`), and for the search of best scores and their int32 places;
       - versions and a minimum runtime, so that older runtimes refuse what they cannot compute;
-      - one partition of XNNPACK, if the mode promises that, for all but the search of those places
-        and what depends on it.
+      - one partition of XNNPACK, if the mode promises that, for all before the search of those
+        places; and one for the layers with weights that follow a search, if a network has such a
+        further stage, and for what is between them.
 
     Returns:
       The graph of the model.
@@ -49,10 +50,7 @@ def check(path: str | Path, mode: Mode) -> graph.Graph:
     _check_types(model_graph, path, mode)
     _check_versions(model_graph, path)
     if mode.one_partition:
-        searched = graph.after_search(model_graph)
-        outside = [op for op in outside_xnnpack(path, model_graph) if op not in searched]
-        if outside:
-            raise DataError(path, f"outside XNNPACK's partition: {_listed(outside)}")
+        _check_partitions(model_graph, path)
     return model_graph
 
 
@@ -65,10 +63,50 @@ def tail_of(model_graph: graph.Graph) -> list[graph.Operator]:
     return [op for op in model_graph.operators if integers and op.index in needed - before]
 
 
-def outside_xnnpack(path: str | Path, model_graph: graph.Graph) -> list[graph.Operator]:
-    """The operators outside XNNPACK's largest partition.
+def stages(model_graph: graph.Graph) -> list[set[int]]:
+    """The operators that XNNPACK should have, by their indices: those of a partition each.
 
-    XNNPACK leaves them to the built-in kernels, or has them in further partitions.
+    The first stage is all before a search of the best scores. A further one is the layers with
+    weights after as many searches, and what is between them: how a search's results are used
+    before the first of them, and after the last, is not for XNNPACK.
+    """
+    searches = _searches_before(model_graph)
+    found = [{index for index, count in searches.items() if not count}]
+    for count in range(1, max(searches.values(), default=0) + 1):
+        weighted = [op for op in model_graph.operators
+                    if op.name in WEIGHTED and searches.get(op.index) == count]
+        after = graph.depending_on(model_graph, [t for op in weighted for t in op.outputs])
+        before = graph.leading_to(model_graph, [t for op in weighted for t in op.inputs if t])
+        between = {index for index in after & before if searches[index] == count}
+        if weighted:
+            found.append(between | {op.index for op in weighted})
+    return found
+
+
+def _searches_before(model_graph: graph.Graph) -> dict[int, int]:
+    """How many searches in turn lead to each operator, itself included, by its index."""
+    counts: dict[int, int] = {}
+    of_tensors: dict[int, int] = {}
+    for operator in model_graph.operators:  # they stand in the order of execution
+        count = max((of_tensors.get(t.index, 0) for t in operator.inputs if t), default=0)
+        counts[operator.index] = count + (operator.name == "ARG_MAX")
+        of_tensors.update({t.index: counts[operator.index] for t in operator.outputs})
+    return counts
+
+
+def _check_partitions(model_graph: graph.Graph, path: str | Path) -> None:
+    found = partitions(path, model_graph)
+    for stage in stages(model_graph):
+        most = max(found, key=lambda inside: len(inside & stage), default=set[int]())
+        outside = [op for op in model_graph.operators if op.index in stage - most]
+        if outside:
+            raise DataError(path, f"outside XNNPACK's partition: {_listed(outside)}")
+
+
+def partitions(path: str | Path, model_graph: graph.Graph) -> list[set[int]]:
+    """XNNPACK's partitions: the indices of the operators in each.
+
+    The others are left to the built-in kernels.
 
     Raises:
       DataError: the runtime cannot load the model.
@@ -81,23 +119,24 @@ def outside_xnnpack(path: str | Path, model_graph: graph.Graph) -> list[graph.Op
             nodes = interpreter._get_ops_details()
     except (ValueError, RuntimeError) as error:
         raise DataError(path, f"LiteRT cannot load it: {error}") from error
-    partitions = [node for node in nodes if node["op_name"] == "DELEGATE"]
-    if not partitions:
-        return list(model_graph.operators)
-    largest = max(partitions, key=lambda node: len(node["inputs"]))
     available = {tensor.index for tensor in model_graph.tensors if tensor.constant}
     available |= {tensor.index for tensor in model_graph.inputs}
     producers = {t.index: op for op in model_graph.operators for t in op.outputs}
-    inside: set[int] = set()
-    pending = [int(index) for index in largest["outputs"]]
-    borders = {int(index) for index in largest["inputs"]} - available
-    while pending:
-        index = pending.pop()
-        if index in borders or index not in producers or producers[index].index in inside:
+    result = []
+    for node in nodes:
+        if node["op_name"] != "DELEGATE":
             continue
-        inside.add(producers[index].index)
-        pending += [tensor.index for tensor in producers[index].inputs if tensor]
-    return [operator for operator in model_graph.operators if operator.index not in inside]
+        inside: set[int] = set()
+        pending = [int(index) for index in node["outputs"]]
+        borders = {int(index) for index in node["inputs"]} - available
+        while pending:
+            index = pending.pop()
+            if index in borders or index not in producers or producers[index].index in inside:
+                continue
+            inside.add(producers[index].index)
+            pending += [tensor.index for tensor in producers[index].inputs if tensor]
+        result.append(inside)
+    return result
 
 
 def operator_counts(model_graph: graph.Graph) -> dict[str, int]:
@@ -144,6 +183,11 @@ def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None
         raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
     integer = mode.calibrated
     places = [op for op in graph.after_search(model_graph) if op.output_dtypes == ("int32",)]
+    # The quantiser leaves the search itself in float, also where a further stage follows.
+    searches = [op for op in model_graph.operators if op.name == "ARG_MAX"]
+    searched = {tensor.index for op in searches for tensor in op.inputs if tensor}
+    places += [op for op in model_graph.operators
+               if op.name == "DEQUANTIZE" and searched.issuperset(t.index for t in op.outputs)]
     tail = tail_of(model_graph) if integer else []
     computed = {t.index for operator in tail for t in operator.outputs}
     ended = all(output.index in computed for output in model_graph.outputs)

@@ -127,7 +127,8 @@ def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bo
 def _tail(model_graph: graph.Graph, content: bytes) -> list[graph.Operator]:
     """The operators of the decoding, and those after the last weights if these give a vector.
 
-    Those last operators with weights are included.
+    Those last operators with weights are included. The decoding may read what a further stage of
+    the network reads as well, such as scores; that stage is not part of it.
     """
     weighted = [t for op in model_graph.operators if op.name in _WEIGHTED for t in op.inputs if t]
     before_weights = graph.leading_to(model_graph, weighted)
@@ -135,7 +136,8 @@ def _tail(model_graph: graph.Graph, content: bytes) -> list[graph.Operator]:
             and op.index not in before_weights and graph.gives_vector(op)]
     names = json.loads(flatbuffer.metadata(content, RAW) or b"[]")
     raw = [tensor for tensor in model_graph.tensors if tensor.name in names]
-    after = graph.depending_on(model_graph, [*raw, *(t for op in last for t in op.outputs)])
+    after = graph.depending_on(model_graph, raw) - graph.leading_to(model_graph, raw)
+    after |= graph.depending_on(model_graph, [t for op in last for t in op.outputs])
     return [op for op in model_graph.operators if op in last or op.index in after]
 
 

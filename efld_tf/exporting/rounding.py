@@ -16,7 +16,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.exporting.equalise import BATCH, batches_of, clone, is_split
+from efld_tf.exporting.equalise import BATCH, clone, is_split
+from efld_tf.exporting.walk import Walk
 from efld_tf.models.registry import PRESENCE_LAYER
 from efld_tf.progress import Progress
 
@@ -41,6 +42,7 @@ def round_weights(
       progress: whether to show how far it is.
     """
     rounded = clone(model)
+    walk = Walk(rounded, crops)
     random = np.random.default_rng(0)
     # Calibration crops are faces and say nothing about a presence output without a face.
     chosen = [
@@ -50,7 +52,7 @@ def round_weights(
     ]
     with Progress("rounding weights", len(chosen), "layer", shown=progress) as bar:
         for layer in bar.over(chosen):
-            patches = _patches(rounded, layer, crops, random)  # [R, taps, C]
+            patches = _patches(walk, layer, len(crops), random)  # [R, taps, C]
             if isinstance(layer, layers.Conv2DTranspose):
                 layer.set_weights(_transposed(layer, patches))
             else:
@@ -168,13 +170,12 @@ def _shifts(phases: list[list[tuple[int, int]]]) -> list[int]:
 
 
 def _patches(
-    model: tf_keras.Model, layer: layers.Layer, crops: np.ndarray, random: np.random.Generator
+    walk: Walk, layer: layers.Layer, faces: int, random: np.random.Generator
 ) -> np.ndarray:
     """Samples of the patches that a layer's kernel is applied to: [rows, taps, input channels]."""
     samples = []
-    per_batch = max(1, ROWS * min(BATCH, len(crops)) // len(crops))
-    before = layer.inbound_nodes[0].inbound_layers
-    for (x,) in batches_of(model, [before], crops):
+    per_batch = max(1, ROWS * min(BATCH, faces) // faces)
+    for x in walk.inputs(layer):
         x = _windows(layer, x)
         if len(x) > per_batch:
             x = x[random.choice(len(x), per_batch, replace=False)]

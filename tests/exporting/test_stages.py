@@ -1,0 +1,129 @@
+"""A family of two stages: integers after a search, in a partition of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+from efld_tf.exporting import audit, convert, metadata, modes
+from efld_tf.landmarks import schemas
+from efld_tf.landmarks.geometry import CropRule
+from efld_tf.models import checkpoint, registry
+from efld_tf.models.codecs import best_cells
+from efld_tf.models.trained import TrainedModel
+from efld_tf.runtime import graph
+from efld_tf.runtime.metadata import ModelMetadata
+from efld_tf.runtime.predictor import LandmarkPredictor
+from tests import faces
+from tests.errors import refuses
+
+FAMILY, HEAD, SIZE, CELLS = "two_stages", "mtfl5", 32, 8
+
+
+@tf_keras.utils.register_keras_serializable("tests")
+class AtBest(layers.Layer):
+    """Features of the cells with the highest scores: [B, G, G, C], [B, G, G, N] -> [B, N, 1, C]."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        features, scores = inputs
+        channels = features.shape[-1]
+        cells = tf.reshape(features, [-1, CELLS * CELLS, channels])
+        chosen = tf.gather(cells, best_cells(scores), axis=1, batch_dims=1)
+        return tf.reshape(chosen, [-1, scores.shape[-1], 1, channels])
+
+
+@dataclass(frozen=True)
+class Options:
+    """Whether the second stage has an operator that XNNPACK has not in int8."""
+
+    average: bool = False
+
+
+def build(options: Options, input_size: int, heads: Mapping[str, int]) -> tf_keras.Model:
+    image = tf_keras.Input((input_size, input_size, 3))
+    x = layers.Conv2D(16, 3, 4, "same", activation="relu", name="first")(image)
+    outputs = {}
+    for head, points in heads.items():
+        scores = layers.Conv2D(points, 1, name=f"{head}_scores")(x)
+        y = AtBest(name=f"{head}_best")([x, scores])
+        y = layers.Conv2D(12, 1, activation="relu", name=f"{head}_second")(y)
+        if options.average:
+            y = layers.AveragePooling2D((1, 1), name=f"{head}_average")(y)
+        offsets = layers.Conv2D(2, 1, name=f"{head}_offsets")(y)
+        outputs[head] = {"offsets": offsets, "scores": scores}
+    return tf_keras.Model(image, outputs)
+
+
+class Codec:
+    """Points as cells and offsets from them, in crop sides."""
+
+    precision = 1.0
+
+    def encode(self, points: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        raise NotImplementedError
+
+    def decode(self, raw: dict[str, tf.Tensor]) -> tf.Tensor:
+        cell = best_cells(raw["scores"])
+        corner = tf.stack([cell % CELLS, cell // CELLS], axis=-1)
+        return tf.cast(corner, tf.float32) / CELLS + tf.squeeze(raw["offsets"], 2)
+
+
+@pytest.fixture
+def family(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(registry, "FAMILIES", dict(registry.FAMILIES))
+    registry.register(FAMILY, registry.Family(
+        Options, lambda options, size: None, build, lambda options, size, shape: Codec(), ("l1",)))
+    yield FAMILY
+
+
+def exported(path: Path, mode: modes.Mode, **options: bool) -> tuple[TrainedModel, np.ndarray]:
+    """A file of the mode, the model and the crops for its ranges."""
+    tf_keras.utils.set_random_seed(0)
+    rule = CropRule("points", HEAD, 1.2)
+    mean = faces.mean_shape(HEAD)
+    spec = checkpoint.ModelSpec(FAMILY, SIZE, options, {
+        HEAD: checkpoint.HeadSpec(mean.tolist(), rule)})
+    trained = TrainedModel.of(Path("model.h5"), spec, spec.build(), HEAD)
+    crops = np.random.default_rng(0).integers(0, 256, (16, SIZE, SIZE, 3), np.uint8)
+    about = ModelMetadata(FAMILY, HEAD, rule, schemas.get(HEAD).names)
+    path.write_bytes(metadata.add(convert.convert(trained, mode, crops), about))
+    return trained, crops
+
+
+@pytest.mark.parametrize("name", ["int8", "float32"])
+def test_both_stages_are_audited(family: str, tmp_path: Path, name: str) -> None:
+    path, mode = tmp_path / "model.tflite", modes.get(name)
+    trained, crops = exported(path, mode)
+    found = audit.check(path, mode)
+    stages = audit.stages(found)
+    weighted = [op for op in found.operators if op.name in audit.WEIGHTED]
+    assert [sum(op.index in stage for op in weighted) for stage in stages] == [2, 2]
+    if name == "int8":
+        assert all(op.output_dtypes == ("int8",) for op in weighted)
+    searches = [op for op in found.operators if op.name == "ARG_MAX"]
+    assert len(searches) == 1  # of the network and of the decoding together
+    points = trained.decoded(tf.constant(crops / np.float32(255)))["points"].numpy()
+    predictor = LandmarkPredictor(path)
+    error = np.abs(predictor.predict_crops(crops) - points).max(axis=-1)
+    assert np.median(error) < (0.02 if name == "int8" else 1e-5)
+
+
+def test_a_second_stage_outside_of_xnnpack_is_refused(family: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    exported(path, modes.INT8, average=True)
+    with refuses("AVERAGE_POOL_2D", path=path):
+        audit.check(path, modes.INT8)
+
+
+def test_one_stage_without_a_search() -> None:
+    from efld_tf import assets
+
+    model_graph = graph.read(assets.INT8_MODEL)
+    assert audit.stages(model_graph) == [{op.index for op in model_graph.operators}]
