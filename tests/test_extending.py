@@ -20,8 +20,9 @@ from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import EfldError
 from efld_tf.exporting import modes, quantise
-from efld_tf.models import registry
+from efld_tf.models import checkpoint, registry
 from efld_tf.models.codecs import MeanResidualCodec
+from efld_tf.models.trained import TrainedModel
 from tests import faces
 from tests.errors import refuses
 
@@ -32,9 +33,11 @@ class ToyOptions:
 
     Attributes:
       width: channels.
+      stages: predictions of each head, one after the other.
     """
 
     width: int = 8
+    stages: int = 1
 
 
 def check_size(options: ToyOptions, input_size: int) -> None:
@@ -48,8 +51,10 @@ def build(options: ToyOptions, input_size: int, heads: Mapping[str, int]) -> tf_
     x = layers.Flatten(name="flatten")(x)
     outputs = {}
     for schema, points in heads.items():
-        flat = layers.Dense(2 * points, name=f"{schema}_points")(x)
-        outputs[schema] = layers.Reshape((points, 2), name=f"{schema}_residual")(flat)
+        flats = [layers.Dense(2 * points, name=f"{schema}_points{stage + 1}")(x)
+                 for stage in range(options.stages)]
+        residuals = [layers.Reshape((points, 2))(flat) for flat in flats]
+        outputs[schema] = residuals if options.stages > 1 else residuals[0]
     return tf_keras.Model(image, outputs, name="toy")
 
 
@@ -98,6 +103,22 @@ def test_a_family_and_a_mode_from_outside(own: None) -> None:
     assert abs(100 * result.nme.mean() - bundle.report.comparison["exported_nme_percent"]) < 1e-3
     table = efld_tf.api.compare_modes(run, faces="ibug:photos", notify=lambda line: None)
     assert {"small", "int8", "float32"} <= {row["mode"] for row in table.rows}
+
+
+def test_all_stages_learn_and_the_last_one_is_kept(own: None) -> None:
+    run = efld_tf.train("toy.yaml", overrides={"model.options.stages": 3}, progress=False)
+    _, network = checkpoint.load(run.folder / "best.h5")
+    biases = [network.get_layer(f"ibug51_points{stage}").get_weights()[1] for stage in (1, 2, 3)]
+    assert min(np.abs(bias).max() for bias in biases) > 1e-3  # they started from 0
+    trained = TrainedModel.load(run.folder / "best.h5")
+    names = [layer.name for layer in trained.network.layers]
+    assert [name for name in names if "points" in name] == ["ibug51_points3"]
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    np.testing.assert_allclose(
+        trained.decoded(images)["points"],
+        trained.codec.decode(network(images)["ibug51"][-1]), atol=1e-6)
+    bundle = efld_tf.export(run, "float32", faces="ibug:photos")
+    assert bundle.report.comparison["point_difference_px_median"] < 1e-3
 
 
 def test_a_network_that_cannot_be_built_takes_no_name(own: None) -> None:

@@ -26,7 +26,8 @@ from efld_tf.models import (
 )
 from efld_tf.models.codecs import HeatmapCodec, PIPCodec
 
-# A head's prediction: a tensor, or several by name, as its family and its codec agree.
+# A head's prediction: a tensor, or several by name, as its family and its codec agree. A list of
+# these is of one stage after the other, see `predictions`.
 Raw: TypeAlias = Any
 
 # The output that says whether there is a face, beside those of the heads.
@@ -34,6 +35,14 @@ PRESENCE = "presence"
 # The name of its layer, and so of its weights in a file. Change it together with the features that
 # a family's presence reads, so that weights for other features are refused.
 PRESENCE_LAYER = "presence_logit"
+
+
+def predictions(raw: Raw) -> list[Raw]:
+    """What the stages of a head predict: a list as it is, anything else as the only one.
+
+    All stages learn the same targets (intermediate supervision); the last one's are the points.
+    """
+    return list(raw) if isinstance(raw, list | tuple) else [raw]
 
 
 class Codec(Protocol):
@@ -86,7 +95,7 @@ class Family(Generic[Options]):
       options: the dataclass of what can be varied.
       check_size: (options, input size) raises EfldError for a size that does not fit the options.
       build: (options, input size, points by head) -> model from images [B, S, S, 3] in [0, 1] to
-        {head: raw output}.
+        {head: raw output}, or a list of raw outputs, of one stage after the other (`predictions`).
       codec: (options, input size, mean shape [N, 2]) -> the codec of a head.
       losses: the names of `training.losses` that fit what its heads predict, the default first.
       features: model -> features [B, C] of the crop, from which one dense layer tells whether it

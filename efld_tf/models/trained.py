@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.landmarks.geometry import CropRule
-from efld_tf.models import checkpoint
+from efld_tf.models import checkpoint, registry
 from efld_tf.models.checkpoint import HeadSpec, ModelSpec
 from efld_tf.models.registry import PRESENCE, Codec, Raw
 
@@ -58,7 +58,7 @@ class TrainedModel:
         Args:
           network: the network with all heads; the other arguments are as the attributes.
         """
-        outputs = {POINTS: network.output[head]}
+        outputs = {POINTS: registry.predictions(network.output[head])[-1]}
         if PRESENCE in network.output:
             outputs[PRESENCE] = network.output[PRESENCE]
         single = tf_keras.Model(network.input, outputs)

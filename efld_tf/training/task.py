@@ -145,7 +145,9 @@ class LandmarkTask(base_task.Task):
         for head, recipe in self.recipe.heads.items():
             points, mask, codec = labels["points"][head], labels["mask"][head], self._codecs[head]
             distance = self.distance(head, points, mask)
-            loss = self._loss(model_outputs[head], codec.encode(points, mask), mask, distance)
+            target = codec.encode(points, mask)
+            loss = tf.add_n([self._loss(raw, target, mask, distance)
+                             for raw in registry.predictions(model_outputs[head])])
             for level in self._levels:
                 target = self.spec.architecture.grid(level).encode(codec, points, level)
                 coarse = losses.heatmap(
@@ -170,7 +172,7 @@ class LandmarkTask(base_task.Task):
 
     def predictions(self, head: str, outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The points [B, N, 2] of a head, in the image's unit square, from a model's outputs."""
-        return self._codecs[head].decode(_float32(outputs)[head])
+        return self._codecs[head].decode(registry.predictions(_float32(outputs)[head])[-1])
 
     def process_metrics(
         self,
