@@ -93,6 +93,21 @@ def take_outputs(tree: schema.ModelT, names: Sequence[str]) -> list[int]:
     return [tensors[name] for name in names if name in tensors]
 
 
+def constant(tree: schema.ModelT, index: int) -> np.ndarray:
+    """The values of a float32 constant of the main graph, in its shape."""
+    tensor = tree.subgraphs[0].tensors[index]
+    data = bytes(tree.buffers[tensor.buffer].data)
+    return np.frombuffer(data, "<f4").reshape(tensor.shape)
+
+
+def set_constant(tree: schema.ModelT, index: int, values: np.ndarray) -> None:
+    """Gives a float32 constant of the main graph other values, of the same shape."""
+    buffer = schema.BufferT()  # equal constants may share theirs
+    buffer.data = np.frombuffer(np.ascontiguousarray(values, "<f4").tobytes(), np.uint8)
+    tree.subgraphs[0].tensors[index].buffer = len(tree.buffers)
+    tree.buffers.append(buffer)
+
+
 def shorten_names(tree: schema.ModelT) -> None:
     """Gives each tensor the name of its layer, made unique, and each constant a number.
 

@@ -25,6 +25,8 @@ RAW = b"efld_tf_raw"
 
 _ALL = qtyping.TFLOperationName.ALL_SUPPORTED
 _KNOWN = frozenset(name.value for name in qtyping.TFLOperationName)
+# The largest bias in steps of its grid, with room for what is added to it.
+LARGEST_BIAS = 2**30
 _WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
@@ -97,6 +99,8 @@ def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bo
       activation_bits: 8 or 16.
       float_last: False leaves that last operator among the integers, for comparisons.
     """
+    if activation_bits == 8:
+        content = _with_room_for_biases(content, chosen)
     model_graph = graph.parse(content)
     engine = quantizer.Quantizer(content)
     engine.add_static_config(".*", _ALL, activation_bits, 8)
@@ -122,6 +126,36 @@ def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bo
         name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
         for name, (low, high) in chosen.items()
     })
+
+
+def _with_room_for_biases(content: bytes, chosen: Ranges) -> bytes:
+    """A model in which each filter with a bias has a weight that is large enough for it.
+
+    The step of an int32 bias is that of its layer's input times that of its filter's weights. Where
+    these are next to nothing, as in a filter that has died, the bias would not fit and would be cut
+    off without a word. There one weight becomes as large as it has to be, which changes the result
+    by less than a ten thousandth of the bias.
+    """
+    tree, changed = flatbuffer.read(content), False
+    for operator in graph.parse(content).operators:
+        source, kernel, bias, *_ = *operator.inputs, None, None
+        if operator.name == "TRANSPOSE_CONV":  # it takes the shape of its result first
+            _, kernel, source, bias, *_ = *operator.inputs, None
+        if operator.name not in _WEIGHTED or not (source and kernel and bias):
+            continue
+        low, high = chosen[source.name]
+        biases = flatbuffer.constant(tree, bias.index)
+        least = 127 * np.abs(biases) / (LARGEST_BIAS * (high - low) / 255)
+        axis = 3 if operator.name == "DEPTHWISE_CONV_2D" else 0
+        filters = np.moveaxis(flatbuffer.constant(tree, kernel.index), axis, 0)
+        weights = filters.reshape(len(biases), -1).copy()
+        small = np.abs(weights).max(axis=1) < least
+        if small.any():
+            weights[small, 0] = least[small]
+            filters = np.moveaxis(weights.reshape(filters.shape), 0, axis)
+            flatbuffer.set_constant(tree, kernel.index, filters)
+            changed = True
+    return flatbuffer.write(tree) if changed else content
 
 
 def _tail(model_graph: graph.Graph, content: bytes) -> list[graph.Operator]:
