@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from efld_tf.models import efld, registry
+from efld_tf.models import costs, efld, registry
 from tests.errors import refuses
 
 # Rows of the architecture table: name of the layers, output shape, MACs.
@@ -28,18 +28,10 @@ PARAMETERS = 132_618  # the decoder has 256 biases, not 4 x 256 numbers of a bat
 def macs(model: tf_keras.Model) -> dict[str, int]:
     """MACs by the first word of each layer's name."""
     result: dict[str, int] = {}
-    for layer in model.layers:
-        kind = type(layer).__name__
-        if kind == "Conv2D":
-            count = np.prod(layer.output_shape[1:]) * np.prod(layer.kernel.shape[:3])
-        elif kind == "DepthwiseConv2D":
-            count = np.prod(layer.output_shape[1:]) * np.prod(layer.depthwise_kernel.shape[:2])
-        elif kind == "Dense":
-            count = np.prod(layer.kernel.shape)
-        else:
-            continue
-        name = re.match(r"[a-z]+\d*", layer.name)[0]
-        result[name] = result.get(name, 0) + int(count)
+    for layer, cost in costs.by_layer(model).items():
+        if cost.macs:
+            name = re.match(r"[a-z]+\d*", layer)[0]
+            result[name] = result.get(name, 0) + cost.macs
     return result
 
 
