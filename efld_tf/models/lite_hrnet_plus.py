@@ -3,7 +3,7 @@
 S. Kato et al., "Lite-HRNet Plus: Fast and Accurate Facial Landmark Detection", ICIP 2023, on the
 network of C. Yu et al., "Lite-HRNet: A Lightweight High-Resolution Network", CVPR 2021. The first
 paper gives neither the widths nor the reduction; those of `VARIANTS` were searched for its sizes
-(`benchmarks/lite_hrnet_plus.py widths`).
+(`python benchmarks/lite_hrnet_costs.py`).
 """
 
 from __future__ import annotations
