@@ -31,6 +31,8 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     EFLD: ("efld", {}),
     PIP: ("pipnet", {"backbone": "efld", "stride": 16, "neighbours": 10}),
     "MapNet on EFLD's backbone": ("mapnet", {"backbone": "efld", "stride": 4, "channels": 64}),
+    "MapNet, centroid": (
+        "mapnet", {"backbone": "efld", "stride": 4, "channels": 64, "decoder": "centroid"}),
     SMALL: (FAMILY, {}),
     MSE: (FAMILY, {"maps": "values"}),
     V1: (FAMILY, {"head": "hrnet_v1"}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tf_keras
@@ -47,3 +49,38 @@ def test_units_that_hardly_live_are_computed(dying: float) -> None:
     bias = model.get_layer("gate").get_weights()[1]
     result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(result[0, 0, 0], 1 / (1 + np.exp(-bias)), atol=0.01)
+
+
+KINDS = {
+    "convolution": lambda: layers.Conv2D(4, 1, name="layer"),
+    "depthwise": lambda: layers.DepthwiseConv2D(3, name="layer"),
+    "transposed": lambda: layers.Conv2DTranspose(4, 2, 2, name="layer"),
+    "dense": lambda: layers.Dense(4, name="layer"),
+}
+
+
+@pytest.mark.parametrize("dying", [0.0, 1e-9])
+@pytest.mark.parametrize("kind", KINDS)
+def test_filters_of_no_weights_keep_their_bias(kind: str, dying: float) -> None:
+    """Its grid would be that of their weights, on which it does not fit into 32 bits."""
+    crops = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    tf_keras.utils.set_random_seed(1)
+    image = layers.Input((16, 16, 3), name="image")
+    x = layers.Conv2D(4, 1, activation="relu", name="before")(image)
+    x = layers.Flatten()(x) if kind == "dense" else x
+    model = tf_keras.Model(image, layers.ReLU(6.0)(KINDS[kind]()(x)))
+    layer = model.get_layer("layer")
+    kernel = layer.get_weights()[0]
+    axis = {"depthwise": 2, "transposed": 2}.get(kind, kernel.ndim - 1)
+    np.moveaxis(kernel, axis, 0)[1] *= dying / 0.1
+    layer.set_weights([kernel, np.array([0.5, 5.5, 1.0, 2.0])])
+    content = tiny_models.convert(model, [[1, 16, 16, 3]])
+    chosen = ranges.choose(ranges.observe(content, crops), 8)
+    integer = quantise.to_int8(content, chosen, replace(modes.INT8.steps, float_last=False))
+    interpreter = Interpreter(model_content=integer, num_threads=1)
+    interpreter.allocate_tensors()
+    pixels = crops[:1] / np.float32(255)
+    interpreter.set_tensor(0, pixels)
+    interpreter.invoke()
+    result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(result, model(pixels), atol=0.1)

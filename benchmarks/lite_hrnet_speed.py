@@ -1,0 +1,117 @@
+"""What Lite-HRNet Plus takes on this machine beside the other families, and what it is spent on.
+
+    EFLD_DATA=/path/to/data python benchmarks/lite_hrnet_speed.py [RUNS]
+
+Exports the runs of the first seed that benchmarks/lite_hrnet_plus.py has trained (in RUNS, by
+default runs/lite_hrnet_plus) as int8, the small network also in float and in the form that it is
+trained in, checks each by efld-verify, measures their loss on HELEN's test set and their latency
+side by side on one core, and the operators of the small network one by one. Nothing else should
+run on the machine. Writes benchmarks/lite_hrnet_speed/: results.json and table.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from common import HELEN_TEST, command
+from lite_hrnet_plus import EFLD, LARGE, NME, PIP, ROWS, SMALL, slug
+from trainings import evaluate
+
+from efld_tf import files
+from efld_tf.benchmarking import compare, profile
+from efld_tf.exporting import convert, modes
+from efld_tf.models.trained import TrainedModel
+from efld_tf.runtime import graph
+
+OUTPUT = Path(__file__).parent / "lite_hrnet_speed"
+TITLES = (EFLD, PIP, "MapNet on EFLD's backbone", SMALL, LARGE)
+FLOAT, AS_TRAINED = "small, float32", "small, float32, as it is trained"
+
+
+def main() -> None:
+    """Exports, measures and writes."""
+    runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/lite_hrnet_plus")
+    rows, models = [], []
+    for title in TITLES:
+        row, model = exported(runs, title)
+        rows.append(row)
+        models.append(model)
+    models += in_float(runs / f"{slug(SMALL)}_1")
+    rows += [{"network": title} for title in (FLOAT, AS_TRAINED)]
+    measured = compare.measure(models)
+    for row, model, latency in zip(rows, models, measured.rows, strict=True):
+        model_graph = graph.read(model)
+        row |= {
+            "bytes": model.stat().st_size, "mmacs": round(model_graph.total_macs / 1e6, 2),
+            "operators": len(model_graph.operators), "microseconds": 1000 * latency.latency_ms_p50,
+            "times_efld": round(1 / latency.speedup, 2),
+        }
+    operators = [asdict(cost) for cost in profile.measure(models[TITLES.index(SMALL)])]
+    files.write_json(OUTPUT / "results.json", {
+        "conditions": asdict(measured.conditions), "runs": measured.runs, "networks": rows,
+        "operators_of_small": operators})
+    (OUTPUT / "table.md").write_text(table(rows, operators))
+    print(table(rows, operators))
+
+
+def exported(runs: Path, title: str) -> tuple[dict[str, Any], Path]:
+    """A run's int8 export, verified, and what it loses on HELEN's test set."""
+    run = runs / f"{slug(title)}_1"
+    folder = run / "speed_int8"
+    if not (folder / "report.json").exists():
+        command("efld-export", run, "--int8", "--quiet", "--output", folder)
+    command("efld-verify", folder)
+    (model,) = folder.glob("*.tflite")
+    errors = [
+        evaluate(source, HELEN_TEST, run / f"speed_{name}.json")["evaluation"][NME]
+        for name, source in (("float", run), ("int8", folder))]
+    return {"network": title, "family": ROWS[title][0], "float_nme_percent": errors[0],
+            "int8_nme_percent": errors[1]}, model
+
+
+def in_float(run: Path) -> list[Path]:
+    """The small network in float, in its form for phones and in the trained one."""
+    trained = TrainedModel.load(run / "best.h5")
+    paths = []
+    for name, deploy in (("deployed", True), ("trained", False)):
+        path = run / f"speed_float_{name}.tflite"
+        steps = replace(modes.FLOAT32.steps, deploy=deploy)
+        path.write_bytes(convert.convert(trained, modes.FLOAT32, steps=steps))
+        paths.append(path)
+    return paths
+
+
+def table(rows: list[dict[str, Any]], operators: list[dict[str, Any]]) -> str:
+    """The results as Markdown."""
+    lines = [
+        "51 points at 96 x 96 pixels, one thread, XNNPACK, in turns on one core; NME on HELEN's "
+        "test set in percent of the distance between the outer eye corners.", "",
+        "| network | MMACs | kB | operators | us | times EFLD | float NME | int8 NME |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        errors = [f"{row[key]:.2f}" if key in row else ""
+                  for key in ("float_nme_percent", "int8_nme_percent")]
+        lines.append(
+            f"| {row['network']} | {row['mmacs']} | {row['bytes'] / 1000:.0f} | {row['operators']} "
+            f"| {row['microseconds']:.0f} | {row['times_efld']:.2f} | {' | '.join(errors)} |")
+    total = sum(operator["microseconds"] for operator in operators)
+    lines += ["", f"The small network in int8 by its operators, {total:.0f} us in this "
+              "measurement (that of `efld-bench --profile`).", "",
+              "| operator | number | us | percent |", "|---|---|---|---|"]
+    times, counts = defaultdict[str, float](float), defaultdict[str, int](int)
+    for operator in operators:
+        times[operator["name"]] += operator["microseconds"]
+        counts[operator["name"]] += 1
+    for name, time in sorted(times.items(), key=lambda item: -item[1]):
+        if time > 0.01 * total:
+            lines.append(f"| {name} | {counts[name]} | {time:.0f} | {100 * time / total:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
