@@ -65,6 +65,13 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
                         "sees (default: %(default)s)")
     parser.add_argument("--crop-scale", type=float,
                         help="crop side / longest side of the box (default: fitted)")
+    for axis, what in (("x", "width"), ("y", "height")):
+        parser.add_argument(f"--crop-scale-{axis}", type=float, metavar="SCALE",
+                            help=f"crop {what} / the box's, in place of --crop-scale: both give a "
+                            "rectangle, which is stretched into the stored square")
+        parser.add_argument(f"--crop-offset-{axis}", type=float, default=0.0, metavar="OFFSET",
+                            help=f"crop centre minus box centre / longest side of the box, or / "
+                            f"its {what} in a stretched crop (default: %(default)s)")
     parser.add_argument("--crop-box", choices=("points", "file"),
                         help="crop around all points, or the file's own box (default: what the "
                         "schema says)")
@@ -81,7 +88,8 @@ def _pack(arguments: argparse.Namespace) -> None:
         heads=["-"],
         validation_fraction=arguments.validation_fraction,
         on_error=arguments.on_error,
-        crop=CropOptions(scale=arguments.crop_scale, box=arguments.crop_box),
+        crop=CropOptions(arguments.crop_scale, arguments.crop_offset_x, arguments.crop_offset_y,
+                         arguments.crop_box, arguments.crop_scale_x, arguments.crop_scale_y),
         exclude=arguments.exclude,
         every=arguments.every,
     )

@@ -135,6 +135,27 @@ def test_what_finds_or_follows_faces_refuses(
     assert_error_line(capsys.readouterr().err, "calibration", "ibug68-points", "scale_x")
 
 
+def test_packing_by_hand_stretches_alike(folder: Path, tmp_path: Path) -> None:
+    pack = ["pack", f"ibug:{folder / 'photos'}", tmp_path / "p", "--size", 96, "--quiet"]
+    assert command("data", *pack, "--crop-scale-x", 1.3, "--crop-scale-y", 2,
+                   "--crop-offset-y", -0.1) == 0
+    assert read_manifest(tmp_path / "p").crop_rule == RULE
+
+
+@pytest.mark.parametrize(("flags", "facts"), [
+    (["--crop-scale-x", 1.3], ["scale_x", "scale_y", 1.3]),
+    (["--crop-scale", 1.2, "--crop-scale-x", 1.3, "--crop-scale-y", 2], ["scale", "scale_x"]),
+    (["--crop-offset-y", 0.1], ["offset_y", "scale"]),
+])
+def test_packing_by_hand_refuses_what_recipes_do(
+    folder: Path, tmp_path: Path, flags: list[object], facts: list[object],
+    capsys: pytest.CaptureFixture,
+) -> None:
+    assert command("data", "pack", f"ibug:{folder / 'photos'}", tmp_path / "p", *flags) == 2
+    assert_error_line(capsys.readouterr().err, *facts)
+    assert not (tmp_path / "p").exists()
+
+
 def test_a_head_does_not_learn_from_both(folder: Path) -> None:
     found = recipes.load(recipe(folder, CROP, {"scale": 1.4}), ["name=both"])
     training.prepare(found, progress=False)
