@@ -11,7 +11,7 @@ from efld_tf.landmarks import schemas
 
 
 def mean_shape(schema: str) -> np.ndarray:
-    """A rough symmetric face [N, 2] in the unit square: parts on ellipses and arcs."""
+    """A rough face [N, 2] in the unit square, symmetric but for profiles: ellipses and arcs."""
     found = schemas.get(schema)
     shape = np.full((found.num_points, 2), 0.5)
     centres = {
@@ -36,6 +36,8 @@ def mean_shape(schema: str) -> np.ndarray:
             angle = np.pi - np.pi * np.arange(count) / max(count - 1, 1)
         offset = np.stack([np.cos(angle), np.sin(angle)], -1) * radius
         shape[list(part.points)] = centre + (offset if count > 1 else 0)
+    if found.flip == tuple(range(found.num_points)):  # a profile: no point has a partner
+        return shape
     mirrored = shape[list(found.flip)] * [-1, 1] + [1, 0]
     return (shape + mirrored) / 2
 

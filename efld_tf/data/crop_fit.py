@@ -6,6 +6,7 @@ That takes a schema with eyes and mouth. Points of a part of the face get a crop
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,9 @@ from efld_tf.landmarks.schema import ANCHORS, EYES, MOUTH, LandmarkSchema
 # Side of the crop of points that lack eyes or mouth, divided by the longest side of their box: as
 # the reference crop is to the box of the 68 iBUG points.
 PART_SCALE = 1.25
+# How many times as large faces may be in the crops of one source as in those of another, where
+# these are not fitted: augmentation varies sizes by about as much.
+MOST_SIZE = 1.3
 
 
 def crop_rule(records: list[FaceRecord], options: CropOptions, zoom: float = 1.0) -> CropRule:
@@ -115,20 +119,46 @@ def note(schema: LandmarkSchema) -> str | None:
             "whatever part of the face that is")
 
 
-def alike(first: CropRule, second: CropRule) -> bool:
-    """Whether crops by two rules show the same part of a face.
+def same_kind(first: CropRule, second: CropRule) -> bool:
+    """Whether two rules both stretch or neither does, and are of one schema or of whole faces."""
+    schemas_of_both = {first.schema, second.schema}
+    return first.stretched == second.stretched \
+        and (len(schemas_of_both) == 1 or not any(map(_of_part, schemas_of_both)))
 
-    They do if both are of one schema, or fitted by eyes and mouth. Stretched ones do if both are
-    stretched from one kind of box.
+
+def alike(first: CropRule, second: CropRule) -> bool:
+    """Whether crops by two rules show the same part of a face, as far as the rules tell.
+
+    Squares do if they are of one schema or of whole faces, which are fitted by eyes and mouth;
+    stretched ones if they are stretched from one kind of box.
     """
-    if first.stretched or second.stretched:
-        return first.stretched and second.stretched and first.name == second.name
-    rules = {first.schema, second.schema}
-    return len(rules) == 1 or not any(map(_of_part, rules))
+    return same_kind(first, second) and (not first.stretched or first.name == second.name)
+
+
+def times_as_large(
+    shape: Sequence[Sequence[float]], schema: str, other: Sequence[Sequence[float]],
+    other_schema: str,
+) -> Float64s | None:
+    """How many times as wide and as high eyes and mouth of one mean face are as those of another.
+
+    Args:
+      shape, other: [N, 2] of each schema, in unit squares of crops.
+
+    Returns:
+      [2], or None if a schema lacks eyes or mouth, or has them in one line, as of a profile.
+    """
+    spans = list[Float64s]()
+    for points, name in ((shape, schema), (other, other_schema)):
+        anchors = schemas.get(name).anchor_points(np.array(points))
+        span: Float64s = np.ptp(anchors, axis=0)
+        if not (span > 0).all():  # also NaN, of what is lacking
+            return None
+        spans.append(span)
+    return spans[0] / spans[1]
 
 
 def made_from(rule: CropRule) -> str:
-    """What two rules that are not `alike` differ in, for a message."""
+    """What two rules that are not of the `same_kind` or not `alike` differ in, for a message."""
     return rule.name if rule.stretched else rule.schema
 
 

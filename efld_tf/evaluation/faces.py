@@ -14,7 +14,7 @@ from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.data import crops
-from efld_tf.data.crop_fit import alike, made_from, rule_like
+from efld_tf.data.crop_fit import made_from, rule_like, same_kind
 from efld_tf.data.manifest import open_packed
 from efld_tf.data.splits import SPLITS
 from efld_tf.errors import DataError, EfldError
@@ -307,7 +307,7 @@ def _from_packed(
         one, other = ("stretched", "square") if rule.stretched else ("square", "stretched")
         raise EfldError(f"source {source}: its crops are {other}, but the model's are {one}; "
                         "evaluate the source it was packed from")
-    if not alike(manifest.crop_rule, rule):
+    if not same_kind(manifest.crop_rule, rule):
         raise EfldError(f"source {source}: its crops show other parts of faces than the model's: "
                         f"they are of {made_from(manifest.crop_rule)}, and the model's of "
                         f"{made_from(rule)}")

@@ -15,8 +15,8 @@ from efld_tf.data import crop_fit, crops, pipeline, shards
 from efld_tf.data.manifest import MANIFEST, Manifest, open_packed, read_manifest, write_manifest
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint
+from efld_tf.models.checkpoint import HeadSpec
 from efld_tf.models.trained import POINTS, TrainedModel
 from efld_tf.progress import Progress
 
@@ -47,7 +47,7 @@ def write(
     manifest = open_packed(packed)
     spec = checkpoint.read_spec(model)
     checkpoint.chosen_head(model, spec, head)
-    check_crops(packed, spec.heads[head].crop_rule)
+    check_crops(packed, head, spec.heads[head])
     # The manifest's fingerprint is not used, since it changes with the time stamps of the photos.
     faces = f"{manifest.content_sha256} {manifest.pack}"
     identity = f"{faces} {files.sha256(model)} {head}"
@@ -74,24 +74,35 @@ def write(
     return labelled
 
 
-def check_crops(packed: Path, rule: CropRule) -> None:
-    """Checks that packed faces are cropped as the faces of a model.
+def check_crops(packed: Path, head: str, spec: HeadSpec) -> None:
+    """Checks that packed faces are cropped as the faces of a model's head.
 
-    Args:
-      rule: the model's crop rule.
+    Points are labelled in the crops themselves, whichever rule made these, so that the rules may
+    differ. What they show must be what the model knows: stretched crops or squares, and eyes and
+    mouth of about its size. Squares of whole faces have that by their fit.
 
     Raises:
       DataError: the folder is not a packed one, or its crops show another part of faces.
     """
-    own = open_packed(packed).crop_rule
+    manifest = open_packed(packed)
+    own, rule = manifest.crop_rule, spec.crop_rule
     if own.stretched != rule.stretched:
         one, other = ("stretched", "square") if own.stretched else ("square", "stretched")
         raise DataError(packed, f"its crops are {one}, but those of the model from whose labels it "
                         f"would learn are {other}; give both crop.scale_x and scale_y, or none")
-    if not crop_fit.alike(own, rule):
+    if crop_fit.alike(own, rule):
+        return
+    times = crop_fit.times_as_large(manifest.mean_shape, manifest.schema, spec.mean_shape, head)
+    if times is None or not crop_fit.same_kind(own, rule):
         own_from, other = crop_fit.made_from(own), crop_fit.made_from(rule)
         raise DataError(packed, f"cropped by its points of {own_from}, it shows other parts of "
                         f"faces than {other} does, from whose crops its labels would come")
+    if max(*times, *(1 / times)) > crop_fit.MOST_SIZE:
+        raise DataError(
+            packed, f"eyes and mouth are {times[0]:.2f} times as wide and {times[1]:.2f} times as "
+            "high in its crops as in those of the model from whose labels it would learn, expected "
+            f"1 up to a factor of {crop_fit.MOST_SIZE:g}; multiply crop.scale_x and scale_y by "
+            "these numbers")
 
 
 def _labelled(

@@ -157,7 +157,7 @@ def _check_crops(recipe: Recipe, unlabelled: list[SourceOptions], teacher: Path 
         spec = checkpoint.read_spec(teacher)
     for source in unlabelled:
         for head in source.heads:
-            pseudo_labels.check_crops(recipe.pack_folder(source), spec.heads[head].crop_rule)
+            pseudo_labels.check_crops(recipe.pack_folder(source), head, spec.heads[head])
 
 
 def _round(

@@ -16,7 +16,7 @@ from official.core import config_definitions as cfg
 
 from efld_tf import config, licenses, runs
 from efld_tf.data import correlation, pipeline, shard_check
-from efld_tf.data.crop_fit import alike
+from efld_tf.data.crop_fit import MOST_SIZE, alike
 from efld_tf.data.manifest import open_packed
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import schemas
@@ -27,10 +27,6 @@ from efld_tf.training.recipe import Recipe
 
 # `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B], "aspect": [B]}`.
 Labels = Mapping[str, Any]
-
-# How many times as large the points of one head may be in the crops of another source, where these
-# are not fitted: augmentation varies sizes by about as much.
-MOST_SIZE = 1.3
 
 
 @dataclasses.dataclass

@@ -16,17 +16,22 @@ import efld_tf
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_photo
 from efld_tf.cli import common
+from efld_tf.data import pack
 from efld_tf.data.manifest import read_manifest
+from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
+from efld_tf.evaluation import faces as faces_of
+from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule, tight_box
 from efld_tf.models import checkpoint
 from efld_tf.runs import Run
 from efld_tf.runtime import metadata
 from efld_tf.runtime.predictor import LandmarkPredictor
+from efld_tf.training import pseudo_labels, task
 from efld_tf.training import recipe as recipes
 from efld_tf.training import run as training
-from efld_tf.training import task
 from tests import faces
 from tests.errors import assert_error_line, assert_told, refuses
+from tests.trained import float_predictor
 
 CROP = {"scale_x": 1.3, "scale_y": 2.0, "offset_y": -0.1}
 RULE = CropRule("points", "ibug68", None, 0.0, -0.1, scale_x=1.3, scale_y=2.0)
@@ -154,6 +159,31 @@ def test_packing_by_hand_refuses_what_recipes_do(
     assert command("data", "pack", f"ibug:{folder / 'photos'}", tmp_path / "p", *flags) == 2
     assert_error_line(capsys.readouterr().err, *facts)
     assert not (tmp_path / "p").exists()
+
+
+def test_pseudo_labels_of_other_stretched_crops_are_points_of_the_photo(
+    run: Run, tmp_path: Path
+) -> None:
+    """Faces with five points, in crops of another box: the labels' eyes are where theirs are."""
+    options = SourceOptions(
+        f"mtfl:{faces.write_five_points(tmp_path / 'five', 12)}", "five", ["ibug68"],
+        crop=CropOptions(scale_x=1.2, scale_y=1.6, box="file"))
+    pack.pack(options, tmp_path / "p", PackOptions(size=96), progress=False)
+    labelled = pseudo_labels.write(
+        tmp_path / "p", tmp_path / "labels", run.folder / "best.h5", "ibug68", progress=False)
+    assert labelled.crop_rule == read_manifest(tmp_path / "p").crop_rule
+    rule = labelled.crop_rule
+    found, truth = (faces_of.load(f"packed:{tmp_path / name}", rule, 64, split="train")
+                    for name in ("labels", "p"))
+    np.testing.assert_array_equal(found.sides, truth.sides)
+    assert (abs(truth.sides[:, 1] / truth.sides[:, 0] - 1) > 0.05).all()
+    predictor = float_predictor(run.folder / "best.h5")
+    assert np.median(np.abs(predictor.predict_crops(found.crops) - found.points)) < 0.005
+    anchors, true = (schemas.get(name).anchor_points(faces_.in_photo(faces_.points))
+                     for name, faces_ in (("ibug68", found), ("mtfl5", truth)))
+    distance = np.linalg.norm(true[:, 1] - true[:, 0], axis=-1)
+    errors = np.linalg.norm(anchors - true, axis=-1).mean(axis=1) / distance
+    assert errors.mean() < 0.2
 
 
 def test_a_head_does_not_learn_from_both(folder: Path) -> None:

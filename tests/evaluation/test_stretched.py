@@ -17,6 +17,7 @@ from efld_tf.evaluation import evaluate, presence, prior, robustness, slices
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import pose, schemas
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.models import checkpoint
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.training import pseudo_labels
 from tests import faces
@@ -205,24 +206,56 @@ def test_only_annotated_boxes_give_such_crops(found, photos: Path, tmp_path: Pat
             use()
 
 
+def of_head(packed: Path, rule: CropRule) -> checkpoint.HeadSpec:
+    """A head of `ibug68` whose mean face is that of packed faces."""
+    return checkpoint.HeadSpec(read_manifest(packed).mean_shape, rule)
+
+
 def test_square_and_stretched_are_not_mixed(packed: Path, square: Path) -> None:
     for folder, rule in ((packed, SQUARE), (square, RULE)):
         with refuses("square", "stretched", f"packed:{folder}"):
             faces_of.load(f"packed:{folder}", rule, SIZE, split="train")
         with refuses("square", "stretched", "crop.scale_x", path=folder):
-            pseudo_labels.check_crops(folder, rule)
-    pseudo_labels.check_crops(packed, RULE)
-    for other in ({"schema": "ibug51"}, {"box": "file"}):
-        rule = dataclasses.replace(RULE, **other)
-        with refuses("ibug68-points", rule.name, path=packed):
-            pseudo_labels.check_crops(packed, rule)
-        with refuses("ibug68-points", rule.name):
-            faces_of.load(f"packed:{packed}", rule, SIZE, split="train")
+            pseudo_labels.check_crops(folder, "ibug68", of_head(folder, rule))
+
+
+OTHERS = [dataclasses.replace(RULE, schema="ibug51"), dataclasses.replace(RULE, box="file")]
+
+
+@pytest.mark.parametrize("rule", OTHERS, ids=lambda rule: rule.name)
+def test_crops_of_other_boxes_are_labelled_where_faces_look_alike(
+    packed: Path, rule: CropRule
+) -> None:
+    spec = of_head(packed, rule)
+    pseudo_labels.check_crops(packed, "ibug68", spec)
+    for factors, told in (((1.25, 1.0), None), ((1.0, 0.8), None), ((1.4, 1.0), ("1.40", "1.00")),
+                          ((1.0, 0.7), ("1.00", "0.70"))):
+        shape = (np.array(spec.mean_shape) / factors).tolist()
+        changed = dataclasses.replace(spec, mean_shape=shape)
+        if told is None:
+            pseudo_labels.check_crops(packed, "ibug68", changed)
+            continue
+        with refuses(*told, "crop.scale_x", path=packed):
+            pseudo_labels.check_crops(packed, "ibug68", changed)
+    # Those of one rule are not compared: it is the same photo in the same crop.
+    own = dataclasses.replace(spec, crop_rule=RULE, mean_shape=shape)
+    pseudo_labels.check_crops(packed, "ibug68", own)
+    # What is packed is evaluated as it was packed.
+    found = faces_of.load(f"packed:{packed}", rule, SIZE, split="train")
+    assert (found.crop_rule, found.crop_rule_from) == (RULE, "packed")
 
 
 def test_what_is_alike() -> None:
-    others = [SQUARE, dataclasses.replace(RULE, schema="ibug51"),
-              dataclasses.replace(RULE, box="file")]
-    for other in others:
+    for other in [SQUARE, *OTHERS]:
         assert not crop_fit.alike(RULE, other) and not crop_fit.alike(other, RULE)
+        assert crop_fit.same_kind(RULE, other) == (other is not SQUARE)
     assert crop_fit.alike(RULE, dataclasses.replace(RULE, scale_x=1.3))
+
+
+def test_how_much_larger_a_face_looks() -> None:
+    shape = faces.mean_shape("ibug68")
+    wider = 0.5 + (faces.mean_shape("wflw98") - 0.5) * [1.5, 0.5]
+    times = crop_fit.times_as_large(wider.tolist(), "wflw98", shape.tolist(), "ibug68")
+    np.testing.assert_allclose(times, [1.5, 0.5], rtol=0.05)
+    assert crop_fit.times_as_large(
+        shape.tolist(), "ibug68", (shape * [0, 1]).tolist(), "ibug68") is None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from efld_tf.data.manifest import read_manifest
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.models import checkpoint
 from efld_tf.training import pseudo_labels, recipe, rounds, run, task
 from tests.errors import refuses
 from tests.parts import EYES, Part
@@ -63,11 +66,33 @@ def test_labels_come_from_crops_of_the_same_part(folder: Path) -> None:
     found = recipe.load(folder / "mixed.yaml")
     run.prepare(found, progress=False)
     own, whole = (found.pack_folder(source) for source in found.data.sources)
-    pseudo_labels.check_crops(own, CropRule("points", "eyes12", 2.0))
-    pseudo_labels.check_crops(whole, CropRule("points", "ibug68", 1.25))
+    spec = spec_of(folder, "data.sources.0.crop.scale=2.1").heads["eyes12"]
+
+    def check(packed: Path, schema: str, scale: float) -> None:
+        rule = CropRule("points", schema, scale)
+        pseudo_labels.check_crops(packed, "eyes12", replace(spec, crop_rule=rule))
+
+    check(own, "eyes12", 2.0)
+    check(whole, "ibug68", 1.25)
     for packed, schema, other in ((whole, "eyes12", "inner51"), (own, "ibug68", "eyes12")):
         with refuses("other parts", schema, other, path=packed):
-            pseudo_labels.check_crops(packed, CropRule("points", schema, 1.25))
+            check(packed, schema, 1.25)
+
+
+def test_labels_of_stretched_parts_come_from_crops_of_the_same_box(folder: Path) -> None:
+    """Nothing tells how large eyes look that have no mouth below them."""
+    found = recipe.load(folder / "mixed.yaml",
+                        ["data.sources.0.crop={scale_x: 2.0, scale_y: 3.0}"])
+    run.pack_sources(found, found.data.sources[:1], progress=False)
+    packed = found.pack_folder(found.data.sources[0])
+    manifest = read_manifest(packed)
+    rule = CropRule("points", "eyes12", None, scale_x=2.0, scale_y=3.0)
+    assert manifest.crop_rule == rule
+    spec = checkpoint.HeadSpec(manifest.mean_shape, rule)
+    pseudo_labels.check_crops(packed, "eyes12", spec)
+    with refuses("eyes12-points", "eyes12-file", path=packed):
+        pseudo_labels.check_crops(
+            packed, "eyes12", replace(spec, crop_rule=replace(rule, box="file")))
 
 
 def test_unlabelled_faces_of_other_crops_stop_before_training(folder: Path) -> None:
