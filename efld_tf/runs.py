@@ -27,14 +27,16 @@ class Run(os.PathLike[str]):
     Attributes:
       folder: holds the recipe, checkpoints, best weights, validation history and log.
       head: the head whose validation NME decided which weights are best.
-      step: training step of the best weights.
-      nme_percent: their validation NME for that head.
+      step: training step of the best weights; of the last ones if nothing was held out.
+      nme_percent: their validation NME for that head; None if nothing was held out.
+      normaliser: the name of the distance that it is in; "" if there is none.
     """
 
     folder: Path
     head: str
     step: int
-    nme_percent: float
+    nme_percent: float | None
+    normaliser: str = ""
 
     def __fspath__(self) -> str:
         return str(self.folder)
@@ -48,8 +50,10 @@ class Run(os.PathLike[str]):
 def history(folder: Path) -> list[dict[str, Any]]:
     """The validations of a run in order: step, training loss and NME of every head, in percent.
 
-    A run with self-training has those of all its rounds, each with its `round`; the list is empty
-    before the first validation, and for a folder that is no run.
+    `normaliser` has the name of the distance that each NME is in, but for runs of older versions;
+    where nothing was held out, there is no NME. A run with self-training has the validations of all
+    its rounds, each with its `round`; the list is empty before the first one, and for a folder that
+    is no run.
 
     Raises:
       DataError: a line is damaged.
@@ -83,6 +87,8 @@ def validation_history(folder: Path) -> list[dict[str, Any]]:
                 "step": step,
                 "training_loss": None if loss is None else float(loss),
                 "nme_percent": {head: float(nme) for head, nme in entry["nme_percent"].items()},
+                "normaliser": {
+                    head: str(name) for head, name in entry.get("normaliser", {}).items()},
             })
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError,
                 RecursionError) as error:

@@ -208,7 +208,7 @@ def test_a_head_of_no_schema_is_named() -> None:
         ("heads.scut86={}", ["heads.scut86", "no source"]),
         ("data.sources.0.heads=[scut86]", ["data.sources", "scut86", "heads"]),
         ("data.sources.0.name=wflw98", ["data.sources", "same name"]),
-        ("data.sources.0.validation_fraction=0.0", ["training.target_head", "validation_fraction"]),
+        ("training.target_head=wflw98", ["training.target_head", "validation_fraction"]),
         ("data.sources.0.repeat=0", ["data.sources.0.repeat", "positive", 0.0]),
         ("data.augment.flip=2", ["data.augment.flip", 0, 1, 2.0]),
         ("data.augment.rotation=91", ["data.augment.rotation", 0, 90, 91.0]),

@@ -62,6 +62,7 @@ def test_rounds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("entry", [
     '{"step": 5}', '{"step": 5, "nme_percent": 3}', '{"step": 5, "nme_percent": {"ibug51": "x"}}',
     '{"step": 5, "nme_percent": {}, "training_loss": []}', '{"step": -1, "nme_percent": {}}',
+    '{"step": 5, "nme_percent": {}, "normaliser": 3}',
     '{"step": 1e300, "nme_percent": {}}', "[]",
 ])
 def test_validations_are_numbers(tmp_path: Path, entry: str) -> None:

@@ -38,8 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         arguments.config, init_from=arguments.init_from, overrides=arguments.overrides,
         progress=not arguments.quiet,
     )
-    say(f"{run.folder}: best validation NME {run.nme_percent:.2f}% ({run.head}) at step "
-        f"{run.step}")
+    if run.nme_percent is None:
+        say(f"{run.folder}: trained to step {run.step}; no face was held out to validate it")
+    else:
+        say(f"{run.folder}: best validation NME {run.nme_percent:.2f}% ({run.head}, "
+            f"{run.normaliser}) at step {run.step}")
     return None
 
 

@@ -69,7 +69,8 @@ class SourceOptions:
       name: folder of its packed shards and its name in tables.
       heads: the heads it supervises: its own schema, or true subsets of it.
       repeat: how often a face is drawn for each time a face of a `repeat: 1` source is.
-      validation_fraction: share of its identities (or photos) held out for validation.
+      validation_fraction: share of its identities (or photos) held out for validation. Where it
+        is 0 for all sources, nothing is validated, and the last weights are kept as the best.
       on_error: `stop` at a bad sample, or `skip` and count.
       crop: the crop rule.
       every: trains on every so many frames of a video, from the first one on, since neighbours

@@ -103,10 +103,14 @@ def training_batches(
 
     Returns:
       Elements `{"image": [B, S, S, 3] float32 in [0, 1], "points": {head: [B, N, 2]},
-      "mask": {head: [B, N] float32}, "level": [B] int32, "aspect": [B] float32}`. Points are in the
+      "mask": {head: [B, N] float32}, "level": [B] int32, "aspect": [B] float32,
+      "boxes": {"points": [B, 2] float32, "file": [B, 2] float32}}`. Points are in the
       image's unit square; the mask is 0 where a face has no annotation in that format; the level is
       its source's; the aspect is height / width of what is stretched into the image, before it is
-      augmented in the stretched square. It is 1 for square crops.
+      augmented in the stretched square. It is 1 for square crops. Boxes are the widths and heights
+      of the true boxes that `landmarks.normalisers` has, in widths of the crop and the photo's
+      proportions, before augmentation; NaN where they are not known. That of the file is known
+      where crops are made of it; of square crops, its longest side, which is given twice.
 
     Raises:
       EfldError: there is no source, or they were packed with different sizes or margins.
@@ -259,6 +263,8 @@ def _common_pack(sources: Sequence[PackedSource]) -> PackOptions:
 
 def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.Dataset:
     """The faces of one source, still encoded, with the points and the mask of every head."""
+    rule, margin = source.manifest.crop_rule, source.manifest.pack.margin
+    file_box = 1 / np.array(rule.scales) if rule.box == "file" else np.full(2, np.nan)
 
     def supervise(face: dict[str, tf.Tensor]) -> dict[str, Any]:
         points, mask = {}, {}
@@ -271,16 +277,27 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
             else:
                 count = schemas.get(head).num_points
                 points[head], mask[head] = tf.zeros([count, 2]), tf.zeros([count])
+        aspect = face["side_y"] / face["side"]
+        photo = tf.stack([1.0, aspect])
+        boxes = {"points": _span(face["points"]) * margin * photo,
+                 "file": tf.constant(file_box, tf.float32) * photo}
         return {"jpeg": face["jpeg"], "points": points, "mask": mask, "level": source.level,
-                "aspect": face["side_y"] / face["side"]}
+                "aspect": aspect, "boxes": boxes}
 
     return shards.read(source.folder, source.manifest, split).map(supervise)
+
+
+def _span(points: tf.Tensor) -> tf.Tensor:
+    """Width and height [2] of the tight box of those points [N, 2] that are finite, else NaN."""
+    known = tf.boolean_mask(points, tf.reduce_all(tf.math.is_finite(points), axis=-1))
+    span = tf.reduce_max(known, axis=0) - tf.reduce_min(known, axis=0)
+    return tf.where(tf.math.is_finite(span), span, np.nan)
 
 
 def _decoded(faces: tf.data.Dataset, size: int, calls: int = CORES) -> tf.data.Dataset:
     def decode(face: dict[str, Any]) -> dict[str, Any]:
         image = tf.ensure_shape(tf.io.decode_jpeg(face["jpeg"], channels=3), [size, size, 3])
-        kept = {name: face[name] for name in ("points", "mask", "level", "aspect")}
+        kept = {name: face[name] for name in ("points", "mask", "level", "aspect", "boxes")}
         return {**kept, "image": image}
 
     return faces.map(decode, num_parallel_calls=calls, deterministic=True)
@@ -302,4 +319,4 @@ def _augmented(
     }
     image = tf.zeros_like(image) if options.black else image
     return {"image": image, "points": points, "mask": mask, "level": batch["level"],
-            "aspect": batch["aspect"]}
+            "aspect": batch["aspect"], "boxes": batch["boxes"]}

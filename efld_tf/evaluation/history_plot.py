@@ -36,7 +36,9 @@ def learning_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     )
     for head in heads:
         nme = np.array([entry["nme_percent"].get(head, np.nan) for entry in history])
-        _draw_head(grid[0, 0], steps, nme, text.label(text.shown(head, 40)))
+        names = dict.fromkeys(entry.get("normaliser", {}).get(head, "") for entry in history)
+        title = text.shown(", ".join(filter(None, [head, *names])), 60)
+        _draw_head(grid[0, 0], steps, nme, text.label(title))
     grid[0, 0].set(xlabel="step", ylabel="NME, %", title="Validation")
     if grid[0, 0].lines:
         grid[0, 0].legend(fontsize="small")

@@ -210,7 +210,8 @@ def _pictures(evaluation: Evaluation, indices: Sequence[int]) -> Markup:
 def _learning_curve(run: Path, history: Sequence[Mapping[str, Any]], drawn: Path) -> Markup:
     path = drawn / "history.png"
     history_plot.learning_curve(path, history)
-    caption = f"Run {run.resolve().name}, {counted(len(history), 'validation')}; a circle marks " \
+    validations = sum(bool(entry["nme_percent"]) for entry in history)
+    caption = f"Run {run.resolve().name}, {counted(validations, 'validation')}; a circle marks " \
         "the least error of a head."
     return markup.section("Learning curve", markup.chart(path, caption))
 

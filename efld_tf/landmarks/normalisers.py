@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,18 +25,19 @@ class BoxNormaliser:
       box: which box it is of: `points`, the tight box of all points of the source's annotation that
         are annotated, also where fewer points are compared; or `file`, the annotation's own box.
       title: what it is, in words.
-      size: widths and heights [...] -> sizes [...], in their unit.
+      size: widths and heights [...] -> sizes [...], in their unit; arrays or tensors.
     """
 
     name: str
     box: str
     title: str
-    size: Callable[[Floats, Floats], Floats]
+    size: Callable[[Any, Any], Any]
 
     def distance(self, boxes: Floats) -> Floats:
         """The sizes [...] of boxes [..., 4] (x0, y0, x1, y1), in their unit; NaN where unknown."""
         boxes = np.asarray(boxes, np.float64)
-        return self.size(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
+        sizes: Floats = self.size(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
+        return sizes
 
 
 # Every schema has these beside its own. The first two are S. Zafeiriou et al., "The Menpo Facial
@@ -45,13 +47,15 @@ class BoxNormaliser:
 BOX_NORMALISERS = {
     normaliser.name: normaliser for normaliser in (
         BoxNormaliser("box_diagonal", "points",
-                      "diagonal of the tight box of all annotated points", np.hypot),
+                      "diagonal of the tight box of all annotated points",
+                      lambda width, height: (width**2 + height**2) ** 0.5),
         BoxNormaliser("box_size", "points",
                       "sqrt(width * height) of the tight box of all annotated points",
-                      lambda width, height: np.sqrt(width * height)),
+                      lambda width, height: (width * height) ** 0.5),
         BoxNormaliser("image_size", "file",
                       "longest side of the face's box in its file, which is the image's side where "
-                      "images are cut out by that box", np.maximum),
+                      "images are cut out by that box",
+                      lambda width, height: (width + height + abs(width - height)) / 2),
     )
 }
 

@@ -21,7 +21,7 @@ from efld_tf.data.options import (
     check_service_repeat,
 )
 from efld_tf.errors import DataError, EfldError
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import normalisers, schemas
 from efld_tf.training.learning import TrainingRecipe
 
 
@@ -46,9 +46,13 @@ class HeadRecipe:
 
     Attributes:
       weight: of its loss.
+      normaliser: what its validation NME is divided by, as of `efld-eval --normaliser`: one of the
+        schema's own, or `box_diagonal`, `box_size` or `image_size`, which needs crops that are made
+        of the file's box; None for the schema's first. Losses divide by the schema's first alone.
     """
 
     weight: float = 1.0
+    normaliser: str | None = None
 
     def __post_init__(self) -> None:
         if self.weight < 0:
@@ -187,14 +191,15 @@ class Recipe:
         self._check_held_out()
         if self.self_training:
             self._check_unlabelled(self.self_training)
-        if not any(
+        if any(source.validation_fraction for source in self.data.sources) and not any(
             (source.validation_fraction or source.packed)
             and self.training.target_head in source.heads
             for source in self.data.sources
         ):
             raise EfldError(
                 "data.sources: one that supervises training.target_head needs a "
-                "validation_fraction, to choose the best weights by"
+                "validation_fraction, to choose the best weights by, or all must have 0, to train "
+                "on all faces"
             )
 
     @property
@@ -206,7 +211,7 @@ class Recipe:
 
         Raises:
           EfldError: a schema file or packed folder cannot be read, a packed source does not fit
-            the recipe, or the schema of a head is not known.
+            the recipe, or the schema of a head or its normaliser is not known.
         """
         for options in [*self.data.sources, *self._unlabelled]:
             if options.packed:
@@ -219,6 +224,10 @@ class Recipe:
                     f"heads.{head}: no landmark schema of that name; expected one of "
                     f"{', '.join(schemas.names())}, or of a source with ?schema=FILE.yaml"
                 )
+            try:
+                normalisers.find(schemas.get(head), self.heads[head].normaliser)
+            except EfldError as error:
+                raise EfldError(f"heads.{head}.normaliser: {error}") from error
 
     def _check_packed(self, source: str, folder: Path) -> None:
         """Refuses a packed source whose crops are of another size than the recipe's."""

@@ -22,7 +22,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL, Run, trained_model
 from efld_tf.text import say
-from efld_tf.training import pseudo_labels, run, run_folder, task
+from efld_tf.training import checks, pseudo_labels, run, run_folder, task
 from efld_tf.training.recipe import Recipe, SelfTrainingRecipe, pseudo_names
 
 ROUNDS = "rounds.json"
@@ -37,9 +37,10 @@ def train(recipe: Recipe, *, progress: bool = True) -> Run:
     """Trains a recipe: one run, or with `self_training` its rounds, each of which is a run.
 
     Round 0 learns from the labelled sources. Each further round labels the unlabelled sources with
-    the best weights of the last round and learns from both. It starts from the recipe's initial
-    weights again (new ones, `backbone_weights` or `init_from`). With a teacher there is no round 0,
-    and round 1 learns from the teacher's labels. A killed training goes on in the same round.
+    the best weights of the last round (its last ones, if nothing is held out) and learns from both.
+    It starts from the recipe's initial weights again (new ones, `backbone_weights` or `init_from`).
+    With a teacher there is no round 0, and round 1 learns from the teacher's labels. A killed
+    training goes on in the same round.
 
     The folder gets `round_K/`, the folder of an ordinary run, `pseudo_K/`, which has the unlabelled
     faces packed again with their pseudo-labels, `rounds.json` and the last round's best weights.
@@ -100,7 +101,7 @@ def levels_of(recipe: Recipe, self_training: SelfTrainingRecipe) -> tuple[int, .
         levels = DISTILLATION
     else:
         levels = CURRICULUM if registry.get(recipe.model.family).grid else STANDARD
-    run.check_levels(run.architecture(recipe), levels)
+    checks.check_levels(checks.architecture(recipe), levels)
     return tuple(levels)
 
 

@@ -22,11 +22,11 @@ from efld_tf import config, files, quiet, runs, stopping
 from efld_tf.data import pack
 from efld_tf.data.options import SourceOptions
 from efld_tf.errors import DataError, EfldError
-from efld_tf.models import checkpoint, registry
+from efld_tf.models import checkpoint
 from efld_tf.progress import Progress
 from efld_tf.runs import Run, validation_history
 from efld_tf.text import say
-from efld_tf.training import averaging, devices, losses, run_folder, task
+from efld_tf.training import averaging, checks, devices, run_folder, task
 from efld_tf.training.recipe import Recipe
 from efld_tf.training.validation_faces import ValidationFaces
 
@@ -60,7 +60,7 @@ def train_prepared(recipe: Recipe, *, progress: bool = True) -> Run:
             if progress:
                 say(f"{recipe.folder}: trained to step {step} already; a larger training.steps "
                     "or training.epochs goes on from there", sys.stderr)
-            return Run(recipe.folder, training.target_head, *_best(recipe))
+            return _found(recipe)
         devices.quiet_xla()
         with (
             _logs_to(recipe.folder / "train.log"),
@@ -90,21 +90,18 @@ def prepare(recipe: Recipe, *, progress: bool = True) -> None:
     """Checks the recipe before the run has a folder, and packs the data; errors as in `train`."""
     recipe.check_sources()
     devices.claim(recipe.training.devices, recipe.training.batch_size)
-    _check_model(recipe)
+    checks.check_model(recipe)
     run_folder.check(recipe)
     pack_sources(recipe, recipe.data.sources, progress=progress)
-    sources = task.packed_sources(recipe)
-    if recipe.training.target_head not in task.validated_heads(sources):
-        raise EfldError(
-            f"no face of {recipe.training.target_head} is held out to choose the best weights by: "
-            f"raise validation_fraction of a source that supervises it"
-        )
+    if not checks.is_validated(recipe, task.packed_sources(recipe)):
+        say("note: no face is held out (validation_fraction): nothing is validated, and the last "
+            "weights are kept", sys.stderr)
 
 
 def pack_sources(recipe: Recipe, sources: list[SourceOptions], *, progress: bool) -> None:
     """Packs the sources that are not packed yet, and says what should be known of their faces.
 
-    Errors are those of `pack.pack`.
+    Errors are those of `pack.pack` and `checks.check_boxes`.
     """
     for source in sources:
         if not source.packed:
@@ -114,6 +111,7 @@ def pack_sources(recipe: Recipe, sources: list[SourceOptions], *, progress: bool
                 if manifest.skipped else []
             for note in [*manifest.notes, *skipped]:
                 say(f"note: {source.name}: {note}", sys.stderr)
+        checks.check_boxes(recipe, source)
 
 
 class _Trainer:
@@ -128,6 +126,7 @@ class _Trainer:
         run_folder.forget_later_validations(self.folder, self.start_step)
         params = task.experiment(recipe, self.start_step)
         self.task = task.LandmarkTask(params.task)
+        self.validates = training.target_head in task.validated_heads(self.task.sources)
         self.loss: float | None = None  # until the first steps of this process
         self.bar = stack.enter_context(Progress(
             f"training {recipe.name}", training.last_step, "step", begun=self.start_step,
@@ -145,7 +144,7 @@ class _Trainer:
         self.runner = train_lib.OrbitExperimentRunner(
             distribution_strategy=strategy,
             task=self.task,
-            mode="train_and_eval",
+            mode="train_and_eval" if self.validates else "train",
             params=params,
             model_dir=str(self.folder / run_folder.CHECKPOINTS),
             train_actions=[self._average_weights, self._show_progress, self._save_or_stop],
@@ -166,7 +165,7 @@ class _Trainer:
             self._say(f"{init_from} was trained with data.pack.zoom {listed}; here it is {zoom:g}")
 
     def run(self) -> Run:
-        """Trains to the last step, validating at multiples of the interval and at the end."""
+        """Trains to the last step; at multiples of the interval and at the end `_validate`s."""
         training, controller = self.recipe.training, self.runner.controller
         step, last_step = self.start_step, training.last_step
         interval = training.validation_interval
@@ -191,7 +190,7 @@ class _Trainer:
             except (RuntimeError, tf.errors.OpError) as error:
                 raise self._stopped(error) from error
             self._validate(step)
-        return Run(self.folder, training.target_head, *_best(self.recipe))
+        return _found(self.recipe)
 
     def _save_or_stop(self, output: dict[str, Any]) -> None:
         """Saves a checkpoint if the last one is old; saves and ends if somebody asked to stop."""
@@ -240,14 +239,13 @@ class _Trainer:
         return f"{rate * self.recipe.training.batch_size:.0f} images/s{loss}"
 
     def _validate(self, step: int) -> None:
-        """Measures all heads, and saves the weights if they are the best so far."""
-        try:
-            output = self.runner.controller.evaluate()
-        except (RuntimeError, tf.errors.OpError) as error:
-            raise self._stopped(error) from error
-        names = [f"nme_{head}" for head in self.recipe.heads]
-        nme = {n.removeprefix("nme_"): round(float(output[n]), 4) for n in names if n in output}
-        if nme[self.recipe.training.target_head] < _best(self.recipe)[1]:
+        """Measures all heads, and saves the weights if they are the best so far.
+
+        If nothing is held out, it saves them.
+        """
+        nme = self._measured() if self.validates else {}
+        best = _best(self.recipe)[1]
+        if not nme or best is None or nme[self.recipe.training.target_head] < best:
             training = {"recipe": self.recipe.name, "step": step, "validation_nme_percent": nme}
             if self.recipe.training.init_from:
                 training["started_from"] = self.recipe.training.init_from
@@ -255,12 +253,24 @@ class _Trainer:
             model = self.task.average or self.runner.trainer.model
             checkpoint.save(self.folder / runs.BEST_MODEL, spec, model)
         loss = None if self.loss is None else round(self.loss, 5)
-        entry = {"step": step, "training_loss": loss, "nme_percent": nme}
+        names = {head: self.task.normalisers[head].name for head in nme}
+        entry = {"step": step, "training_loss": loss, "nme_percent": nme, "normaliser": names}
         run_folder.write_history(self.folder, [*validation_history(self.folder), entry])
-        summary = ", ".join(f"{head} {value:.2f}%" for head, value in nme.items())
+        if not nme:
+            return
+        summary = ", ".join(f"{head} {nme[head]:.2f}% ({names[head]})" for head in nme)
         self._say(f"step {step}: validation NME {summary}")
         if self.recipe.training.tensorboard_faces:
             self._show_faces(step)
+
+    def _measured(self) -> dict[str, float]:
+        """The NME in percent of every head with held-out faces."""
+        try:
+            output = self.runner.controller.evaluate()
+        except (RuntimeError, tf.errors.OpError) as error:
+            raise self._stopped(error) from error
+        names = [f"nme_{head}" for head in self.recipe.heads]
+        return {n.removeprefix("nme_"): round(float(output[n]), 4) for n in names if n in output}
 
     def _show_faces(self, step: int) -> None:
         """Shows TensorBoard what the validated weights predict for a few held-out faces."""
@@ -299,60 +309,31 @@ def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
                    for layer in layers})
 
 
-def _best(recipe: Recipe) -> tuple[int, float]:
+def _found(recipe: Recipe) -> Run:
+    """What has come of a run; errors as in `_best`."""
+    target, (step, nme) = recipe.training.target_head, _best(recipe)
+    normaliser = "" if nme is None else task.normalisers_of(recipe)[target].name
+    return Run(recipe.folder, target, step, nme, normaliser)
+
+
+def _best(recipe: Recipe) -> tuple[int, float | None]:
     """The step of a run's best weights so far, and their validation NME of the target head.
+
+    The NME is None if there are no weights yet, or nothing is held out to measure it.
 
     Raises:
       DataError: the weights are not those of a run with this head.
     """
     path = recipe.folder / runs.BEST_MODEL
     if not path.exists():
-        return 0, float("inf")
+        return 0, None
     training, head = checkpoint.read_spec(path).training, recipe.training.target_head
     try:
-        return int(training["step"]), float(training["validation_nme_percent"][head])
+        nme = training["validation_nme_percent"]
+        return int(training["step"]), None if nme == {} else float(nme[head])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(path, f"does not say its step and its validation NME of {head}: not the "
                               "weights of this run; delete it or choose another name") from error
-
-
-def _check_model(recipe: Recipe) -> None:
-    """Refuses impossible models and weights before the data are packed."""
-    model_architecture, training = architecture(recipe), recipe.training
-    fitting = model_architecture.losses
-    losses.get(training.loss or fitting[0], training.loss_options)
-    if training.loss not in (None, *fitting):
-        raise EfldError(
-            f"training.loss: what the heads of {model_architecture.name} predict can be trained by "
-            f"{' or '.join(fitting)}, not by {training.loss}"
-        )
-    check_levels(model_architecture, [source.level for source in recipe.data.sources])
-    if training.init_from:
-        checkpoint.read_spec(runs.trained_model(config.expand(training.init_from)))
-    if training.backbone_weights:
-        path = config.expand(training.backbone_weights)
-        # Only the network tells whether the file fits the backbone.
-        model_architecture.load_backbone(model_architecture.build({"mtfl5": 5}), path)
-
-
-def architecture(recipe: Recipe) -> registry.Architecture:
-    """The recipe's architecture; no model is built.
-
-    Raises:
-      EfldError: its family, options or input size do not exist or do not fit each other.
-    """
-    model = recipe.model
-    return registry.architecture(model.family, model.options, model.input_size)
-
-
-def check_levels(model_architecture: registry.Architecture, levels: Iterable[int]) -> None:
-    """Refuses levels of labels that a model cannot learn.
-
-    Raises:
-      EfldError: the heads have no grid, or one that cannot be that coarse.
-    """
-    for level in sorted({*levels} - {0}):
-        model_architecture.grid(level)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -19,13 +19,16 @@ from efld_tf.data import correlation, pipeline, shard_check
 from efld_tf.data.crop_fit import MOST_SIZE, alike
 from efld_tf.data.manifest import open_packed
 from efld_tf.errors import EfldError
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import normalisers, schemas
+from efld_tf.landmarks.geometry import tight_box
+from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.landmarks.schema import Normaliser
 from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses, optimizers
 from efld_tf.training.recipe import Recipe
 
-# `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B], "aspect": [B]}`.
+# `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B], "aspect": [B],
+# "boxes": {kind: [B, 2]}}`, as in `pipeline.training_batches`.
 Labels = Mapping[str, Any]
 
 
@@ -57,6 +60,7 @@ class LandmarkTask(base_task.Task):
         fitting = self.spec.architecture.losses
         self._loss = losses.get(training.loss or fitting[0], training.loss_options)
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
+        self.normalisers = normalisers_of(self.recipe)
         self._levels = sorted({source.level for source in self.sources} - {0})
         self.started_anew: list[str] = []  # weights that `init_from` did not supply
         self.average: tf_keras.Model | None = None  # the average of the weights, to validate
@@ -107,23 +111,26 @@ class LandmarkTask(base_task.Task):
         return batches.map(lambda batch: (batch.pop("image"), batch))
 
     def distance(self, head: str, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """The normalising distance [B] of a head's faces, or the mean face's if it is unknown."""
+        """The distance [B] of a head's faces for losses, or the mean face's if it is unknown."""
         normaliser = schemas.get(head).normaliser
         usual = normaliser.distance(np.array(self.spec.heads[head].mean_shape))
         return normalising_distance(points, mask, normaliser, float(usual))
 
-    def nme(
-        self, head: str, predicted: tf.Tensor, points: tf.Tensor, mask: tf.Tensor,
-        aspect: tf.Tensor,
-    ) -> tf.Tensor:
-        """The NME [B] of predictions [B, N, 2], measured in the proportions of the photo.
-
-        Args:
-          points, mask, aspect: as in `Labels`.
-        """
+    def nme(self, head: str, predicted: tf.Tensor, labels: Labels) -> tf.Tensor:
+        """The NME [B] of predictions [B, N, 2] in the head's normaliser, measured in the photo."""
+        aspect, mask = labels["aspect"], labels["mask"][head]
         photo = tf.stack([tf.ones_like(aspect), aspect], axis=-1)[:, None]
-        points = points * photo
-        return losses.nme(predicted * photo, points, mask, self.distance(head, points, mask))
+        points = labels["points"][head] * photo
+        chosen = self.normalisers[head]
+        mean_shape = np.array(self.spec.heads[head].mean_shape)
+        if isinstance(chosen, BoxNormaliser):
+            usual = float(chosen.distance(tight_box(mean_shape)))
+            size = chosen.size(*tf.unstack(labels["boxes"][chosen.box], axis=-1))
+            distance = tf.where(size > 0, size, usual)  # NaN is not, either
+        else:
+            usual = float(chosen.distance(mean_shape))
+            distance = normalising_distance(points, mask, chosen, usual)
+        return losses.nme(predicted * photo, points, mask, distance)
 
     def build_losses(
         self,
@@ -179,14 +186,13 @@ class LandmarkTask(base_task.Task):
     ) -> None:
         """Updates each head's NME with the faces that are annotated in its format.
 
-        It is one in the photo, also where crops are stretched, up to the turns of augmentation.
+        It is one in the photo, also where crops are stretched, up to what augmentation changes.
         """
         for metric in metrics:
             head = metric.name.removeprefix("nme_")
-            points, mask = labels["points"][head], labels["mask"][head]
-            predicted = self.predictions(head, model_outputs)
-            nme = self.nme(head, predicted, points, mask, labels["aspect"])
-            metric.update_state(100.0 * nme, sample_weight=tf.reduce_max(mask, axis=-1))
+            nme = self.nme(head, self.predictions(head, model_outputs), labels)
+            annotated = tf.reduce_max(labels["mask"][head], axis=-1)
+            metric.update_state(100.0 * nme, sample_weight=annotated)
 
 
 def _float32(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -216,7 +222,13 @@ def normalising_distance(
     return tf.where(tf.reduce_min(needed, axis=1) > 0, tf.norm(right - left, axis=-1), usual)
 
 
-def validated_heads(sources: list[pipeline.PackedSource]) -> set[str]:
+def normalisers_of(recipe: Recipe) -> dict[str, Normaliser | BoxNormaliser]:
+    """What the errors of each head are divided by in validation; errors as in `check_sources`."""
+    return {head: normalisers.find(schemas.get(head), options.normaliser)
+            for head, options in recipe.heads.items()}
+
+
+def validated_heads(sources: Sequence[pipeline.PackedSource]) -> set[str]:
     """The heads for which some held-out faces are annotated."""
     return {head for s in sources if s.manifest.faces("validation") for head in s.heads}
 

@@ -32,11 +32,8 @@ class ValidationFaces:
         )
         sources = [s for s in task.sources
                    if self._head in s.heads and s.manifest.faces("validation")]
-        batch = pipeline.sample_batch(sources, options)
-        self._images: np.ndarray = batch["image"]
-        self._points: np.ndarray = batch["points"][self._head]
-        self._mask: np.ndarray = batch["mask"][self._head]
-        self._aspect: np.ndarray = batch["aspect"]
+        self._labels = pipeline.sample_batch(sources, options)
+        self._images: np.ndarray = self._labels["image"]
 
     def sheet(self, model: tf_keras.Model) -> Image:
         """Draws the truth in green and predictions in orange, with the NME of each face.
@@ -49,9 +46,9 @@ class ValidationFaces:
         """
         schema = schemas.get(self._head)
         predicted = self._task.predictions(self._head, model(self._images, training=False))
-        nme = self._task.nme(
-            self._head, predicted, self._points, self._mask, self._aspect).numpy()
-        truth = np.where(self._mask[..., None] > 0, self._points, np.nan)
+        nme = self._task.nme(self._head, predicted, self._labels).numpy()
+        points, mask = (self._labels[part][self._head] for part in ("points", "mask"))
+        truth = np.where(mask[..., None] > 0, points, np.nan)
         tiles = [
             drawing.draw_comparison(
                 cv2.resize(np.rint(255 * image).astype(np.uint8), (TILE, TILE)),
