@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from efld_tf.annotations import sources
+from efld_tf.data import crop_fit
 from efld_tf.data.manifest import open_packed
 from efld_tf.models import registry
-from efld_tf.training import recipe, rounds, run
+from efld_tf.training import recipe, rounds, run, task
 from tests import native
 
 ROOT = Path(__file__).parents[2] / "configs"
@@ -67,6 +70,49 @@ def test_it_finds_its_faces(path: Path, folder: Path) -> None:
         assert np.min(manifest.mean_shape) > 0 and np.max(manifest.mean_shape) < 1
     epoch = -(-found.faces() // asked.batch_size)
     assert found.in_steps().training.last_step == asked.epochs * epoch
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=stem)
+def test_what_its_head_offers_is_understood(path: Path, folder: Path) -> None:
+    """Every `--set KEY=VALUE` there, each alone."""
+    head = path.read_text().partition("\nname: ")[0].replace("\n# ", " ")
+    offered = [(quoted or plain).rstrip(".,;:)") for quoted, plain in
+               re.findall(r'--set (?:"([^"]+)"|(\S+))', head)]
+    assert "data.sources.0.validation_fraction=0" in offered or path.stem == "paper_efld"
+    plain = recipe.load(path)
+    for setting in offered:
+        assert recipe.load(path, [setting]) != plain
+
+
+def test_boxes_are_stretched_as_by_the_authors(folder: Path) -> None:
+    """WFLW-68: 1.2 times the file's box, but for 20% of its height that are cut off at the top."""
+    found = recipe.load(ROOT / "pipnet" / "paper_pipnet_uda.yaml")
+    assert found.self_training
+    _, wflw = found.self_training.unlabelled
+    records = sources.read(wflw.source).records
+    whole = sources.read(wflw.source.replace("&box_top=0.2", "")).records
+    rule = crop_fit.crop_rule(records, wflw.crop)
+    for record, uncut in zip(records, whole, strict=True):
+        x0, y0, x1, y1 = uncut.source_box("file")
+        width, height = x1 - x0, y1 - y0
+        crop = rule.crop(record.source_box("file"))
+        corners = crop.from_unit(np.array([[0.0, 0.0], [1.0, 1.0]]))
+        np.testing.assert_allclose(corners, [[x0 - 0.1 * width, y0 + 0.1 * height],
+                                             [x1 + 0.1 * width, y1 + 0.1 * height]])
+    for path in RECIPES:
+        crops = [source.crop for source in recipe.load(path).data.sources]
+        assert {crop.scale_x is not None for crop in crops} == {"pipnet" in path.stem}
+
+
+@pytest.mark.parametrize(("name", "head", "normaliser"), [
+    ("aflw", "aflw19", "image_size"), ("menpo", "ibug68", "box_diagonal"),
+    ("menpo_profile", "menpo39", "box_diagonal"), ("300w", "ibug68", "interocular"),
+])
+def test_it_is_validated_by_the_paper_s_distance(
+    folder: Path, name: str, head: str, normaliser: str
+) -> None:
+    found = recipe.load(ROOT / "pipnet" / f"paper_pipnet_{name}.yaml")
+    assert task.normalisers_of(found)[head].name == normaliser
 
 
 QUICKEST = "paper_pipnet_300w"
