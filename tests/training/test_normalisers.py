@@ -86,6 +86,9 @@ def test_it_is_what_an_evaluation_divides_by(
         found.in_photo(truth + WRONG), found.in_photo(truth), schema, normaliser,
         boxes=evaluate.true_boxes(found, schema, normaliser))
     assert len(nme) > 2
+    of_file = landmark_task.spec.heads[head].crop_rule.box == "file"
+    assert np.isfinite(labels["boxes"]["file"]).all() == of_file
+    assert np.isfinite(labels["boxes"]["points"]).all()
     np.testing.assert_allclose(nme, expected, rtol=1e-4)
 
 
