@@ -245,7 +245,8 @@ class _Trainer:
         """
         nme = self._measured() if self.validates else {}
         best = _best(self.recipe)[1]
-        if not nme or best is None or nme[self.recipe.training.target_head] < best:
+        least = float("inf") if best is None else best
+        if not nme or nme[self.recipe.training.target_head] < least:
             training = {"recipe": self.recipe.name, "step": step, "validation_nme_percent": nme}
             if self.recipe.training.init_from:
                 training["started_from"] = self.recipe.training.init_from
