@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from efld_tf.landmarks.geometry import tight_box
 from tests import faces
 from tests.annotations import writers
 
@@ -25,6 +26,15 @@ def _box(points: np.ndarray) -> tuple[float, float, float, float]:
     x0, y0 = points.min(axis=0) - MARGIN
     x1, y1 = points.max(axis=0) + MARGIN
     return float(x0), float(y0), float(x1), float(y1)
+
+
+def _whole_box(schema: str, points: np.ndarray) -> tuple[float, float, float, float]:
+    """About the tight box of the drawn face's 68 points, as COFW's are, which has no jaw."""
+    ones = np.ones((len(points), 1))
+    fitted = np.linalg.lstsq(np.hstack([faces.mean_shape(schema), ones]), points, rcond=None)[0]
+    whole = np.hstack([faces.mean_shape("ibug68"), np.ones((68, 1))]) @ fitted
+    x0, y0, x1, y1 = (float(v) for v in tight_box(np.vstack([whole, points])))
+    return x0 - 1, y0 - 1, x1 + 1, y1 + 1
 
 
 def _write(path: Path, image: np.ndarray) -> None:
@@ -55,7 +65,7 @@ def write_cofw(root: Path) -> None:
     drawn = _drawn("cofw29", 20)
     rows = [[*(points + 1).T.ravel(), *[0.0] * 29] for _, points in drawn]
     boxes = [(x0 + 1, y0 + 1, x1 - x0, y1 - y0) for x0, y0, x1, y1 in
-             (_box(points) for _, points in drawn)]
+             (_whole_box("cofw29", points) for _, points in drawn)]
     writers.write_cofw(root / "COFW_train_color.mat", [image for image, _ in drawn],
                        np.array(rows), np.array(boxes))
 
