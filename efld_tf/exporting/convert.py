@@ -114,7 +114,8 @@ def lowered(
         bar.update()
     if mode.calibrated:
         observed = ranges.observe(content, crops, progress=progress)
-    content = quantise.quantised(content, mode, observed)
+    clip = min(mode.steps.clip_percentile, trained.spec.architecture.family.clip_percentile)
+    content = quantise.quantised(content, mode, observed, clip)
     tree = flatbuffer.read(content)
     flatbuffer.take_pixels(tree, "image")
     flatbuffer.shorten_names(tree)

@@ -30,16 +30,20 @@ LARGEST_BIAS = 2**30
 _WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
-def quantised(content: bytes, mode: Mode, observed: ranges.Observed | None) -> bytes:
+def quantised(
+    content: bytes, mode: Mode, observed: ranges.Observed | None, clip_percentile: float = 100.0
+) -> bytes:
     """A float model in the numbers of a mode.
 
     Args:
       content: the model; for the float16 mode, its weights are float16 already.
       observed: the observed values of its tensors; None for a mode that is not calibrated.
+      clip_percentile: see `ranges.choose`; for 8 bits.
     """
     chosen: Ranges = {}
     if observed is not None and mode.activation_bits is not None:
-        chosen = ranges.choose(observed, mode.activation_bits, mode.steps.clip_percentile)
+        clip = clip_percentile if mode.activation_bits == 8 else 100.0
+        chosen = ranges.choose(observed, mode.activation_bits, clip)
     quantiser = QUANTISERS.get(mode.name) or QUANTISERS.get(mode.stored_as)
     return content if quantiser is None else quantiser(content, chosen, mode.steps)
 
