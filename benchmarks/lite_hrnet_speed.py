@@ -6,7 +6,9 @@ Exports the runs of the first seed that benchmarks/lite_hrnet_plus.py has traine
 default runs/lite_hrnet_plus) as int8, the small network also in float and in the form that it is
 trained in, checks each by efld-verify, measures their loss on HELEN's test set and their latency
 side by side on one core, and the operators of the small network one by one. Nothing else should
-run on the machine. Writes benchmarks/lite_hrnet_speed/: results.json and table.md.
+run on the machine. Also compares how much of the calibration's extremes the int8 ranges of the
+small network hold, on LFPW's training photos. Writes benchmarks/lite_hrnet_speed/: results.json
+and table.md.
 """
 
 from __future__ import annotations
@@ -17,18 +19,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 from common import HELEN_TEST, command
 from lite_hrnet_plus import EFLD, LARGE, NME, PIP, ROWS, SMALL, slug
 from trainings import evaluate
 
 from efld_tf import files
 from efld_tf.benchmarking import compare, profile
-from efld_tf.exporting import convert, modes
+from efld_tf.evaluation import faces
+from efld_tf.exporting import convert, export, modes, quantise, ranges
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import graph
 
 OUTPUT = Path(__file__).parent / "lite_hrnet_speed"
 TITLES = (EFLD, PIP, "MapNet on EFLD's backbone", SMALL, LARGE)
+LFPW_TRAIN = "ibug:${EFLD_DATA}/lfpw/trainset"
+PERCENTILES = (100, 98, 95, 90, 80, 65, 50)
 FLOAT, AS_TRAINED = "small, float32", "small, float32, as it is trained"
 
 
@@ -50,12 +57,13 @@ def main() -> None:
             "operators": len(model_graph.operators), "microseconds": 1000 * latency.latency_ms_p50,
             "times_efld": round(1 / latency.speedup, 2),
         }
+    clips = clipped(runs / f"{slug(SMALL)}_1")
     operators = [asdict(cost) for cost in profile.measure(models[TITLES.index(SMALL)])]
     files.write_json(OUTPUT / "results.json", {
         "conditions": asdict(measured.conditions), "runs": measured.runs, "networks": rows,
-        "operators_of_small": operators})
-    (OUTPUT / "table.md").write_text(table(rows, operators))
-    print(table(rows, operators))
+        "clip_percentiles": clips, "operators_of_small": operators})
+    (OUTPUT / "table.md").write_text(table(rows, clips, operators))
+    print(table(rows, clips, operators))
 
 
 def exported(runs: Path, title: str) -> tuple[dict[str, Any], Path]:
@@ -85,7 +93,43 @@ def in_float(run: Path) -> list[Path]:
     return paths
 
 
-def table(rows: list[dict[str, Any]], operators: list[dict[str, Any]]) -> str:
+def clipped(run: Path) -> list[dict[str, float]]:
+    """How far int8 points are from the float ones, by the percentile of the calibration's crops."""
+    trained = TrainedModel.load(run / "best.h5")
+    crops = export.calibrated(trained, None).faces.crops
+    others = faces.load(LFPW_TRAIN, trained.crop_rule, trained.input_size, on_error="skip",
+                        predicted=trained.head)
+    rewritten = convert.rewritten(trained, modes.INT8, crops)
+    content = convert.to_float(rewritten)
+    observed = ranges.observe(content, crops)
+    expected = run_model(content, others.crops / np.float32(255))
+    rows = []
+    for percentile in PERCENTILES:
+        integer = quantise.quantised(content, modes.INT8, observed, percentile)
+        found = run_model(integer, others.crops / np.float32(255))
+        distance = np.linalg.norm(found - expected, axis=-1) * trained.input_size
+        rows.append({"percentile": percentile, "mean_px": round(float(distance.mean()), 4),
+                     "p99_px": round(float(np.percentile(distance, 99)), 3)})
+    return rows
+
+
+def run_model(content: bytes, images: np.ndarray) -> np.ndarray:
+    """The points [F, N, 2] of a model that takes float images [F, S, S, 3] in [0, 1]."""
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    image, points = (details()[0]["index"] for details in (
+        interpreter.get_input_details, interpreter.get_output_details))
+    results = []
+    for pixels in images:
+        interpreter.set_tensor(image, pixels[None])
+        interpreter.invoke()
+        results.append(interpreter.get_tensor(points)[0])
+    return np.stack(results)
+
+
+def table(
+    rows: list[dict[str, Any]], clips: list[dict[str, float]], operators: list[dict[str, Any]]
+) -> str:
     """The results as Markdown."""
     lines = [
         "51 points at 96 x 96 pixels, one thread, XNNPACK, in turns on one core; NME on HELEN's "
@@ -99,6 +143,12 @@ def table(rows: list[dict[str, Any]], operators: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {row['network']} | {row['mmacs']} | {row['bytes'] / 1000:.0f} | {row['operators']} "
             f"| {row['microseconds']:.0f} | {row['times_efld']:.2f} | {' | '.join(errors)} |")
+    lines += ["", "The points of the small network's int8 form against its float ones on LFPW's "
+              "training photos, by the percentile of the calibration's crops (HELEN's training "
+              "photos) that its ranges hold; the family's is 95.", "",
+              "| percentile | mean, pixels of 96 | 99th percentile |", "|---|---|---|"]
+    lines += [f"| {row['percentile']} | {row['mean_px']:.3f} | {row['p99_px']:.2f} |"
+              for row in clips]
     total = sum(operator["microseconds"] for operator in operators)
     lines += ["", f"The small network in int8 by its operators, {total:.0f} us in this "
               "measurement (that of `efld-bench --profile`).", "",

@@ -108,8 +108,8 @@ class Family(Generic[Options]):
       fits: (options, loss) -> whether one of the losses fits with these options; None where all do.
       deploy: (network without batch norms) -> one of the same function and outputs that has fewer
         or faster operators, for exports; None where the trained form is the fastest.
-      clip_percentile: in percent of the calibration crops, for the ranges of int8; below 100 where a
-        few faces drive activations without a bound much further than the others (`ranges.choose`).
+      clip_percentile: in percent of the calibration crops, for the ranges of int8
+        (`ranges.choose`); below 100 where a few faces drive unbounded activations much further.
     """
 
     options: type[Options]
