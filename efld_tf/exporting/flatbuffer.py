@@ -102,10 +102,12 @@ def constant(tree: schema.ModelT, index: int) -> np.ndarray:
 
 def set_constant(tree: schema.ModelT, index: int, values: np.ndarray) -> None:
     """Gives a float32 constant of the main graph other values, of the same shape."""
-    buffer = schema.BufferT()  # equal constants may share theirs
+    tensors = tree.subgraphs[0].tensors
+    if sum(tensor.buffer == tensors[index].buffer for tensor in tensors) > 1:
+        tensors[index].buffer = len(tree.buffers)  # equal constants share theirs
+        tree.buffers.append(schema.BufferT())
+    buffer = tree.buffers[tensors[index].buffer]
     buffer.data = np.frombuffer(np.ascontiguousarray(values, "<f4").tobytes(), np.uint8)
-    tree.subgraphs[0].tensors[index].buffer = len(tree.buffers)
-    tree.buffers.append(buffer)
 
 
 def shorten_names(tree: schema.ModelT) -> None:

@@ -10,7 +10,7 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
-from efld_tf.exporting import modes, quantise, ranges
+from efld_tf.exporting import flatbuffer, modes, quantise, ranges
 from tests import tiny_models
 
 
@@ -84,3 +84,23 @@ def test_filters_of_no_weights_keep_their_bias(kind: str, dying: float) -> None:
     interpreter.invoke()
     result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(result, model(pixels), atol=0.1)
+
+
+def test_a_changed_constant_takes_the_place_of_the_old_one() -> None:
+    image = layers.Input((16, 16, 3), name="image")
+    x = layers.Conv2D(4, 1, name="one")(image)
+    x = layers.Conv2D(4, 1, name="two")(layers.ReLU()(x))
+    model = tf_keras.Model(image, layers.Conv2D(4, 1, name="three")(layers.ReLU()(x)))
+    for name in ("two", "three"):  # whose equal kernels the converter stores once
+        model.get_layer(name).set_weights([np.eye(4)[None, None], np.zeros(4)])
+    tree = flatbuffer.read(tiny_models.convert(model, [[1, 16, 16, 3]]))
+    kernels = [op.inputs[1] for op in tree.subgraphs[0].operators]
+    before = [flatbuffer.constant(tree, index).copy() for index in kernels]
+    size = sum(len(buffer.data) for buffer in tree.buffers if buffer.data is not None)
+    shared = len({tree.subgraphs[0].tensors[index].buffer for index in kernels}) < 3
+    for count, index in enumerate(kernels):
+        flatbuffer.set_constant(tree, index, before[count] + count + 1)
+    for count, index in enumerate(kernels):
+        np.testing.assert_array_equal(flatbuffer.constant(tree, index), before[count] + count + 1)
+    grown = sum(len(buffer.data) for buffer in tree.buffers if buffer.data is not None) - size
+    assert grown == (64 if shared and len(set(kernels)) == 3 else 0)
