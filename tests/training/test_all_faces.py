@@ -64,6 +64,7 @@ def test_its_best_weights_are_the_last_average(whole: Path) -> None:
         == {("a", 24, 0), ("b", 12, 0)}
 
 
+@pytest.mark.long
 def test_killed_it_resumes_to_the_same_weights(photos: Path, whole: Path) -> None:
     path = write_recipe(photos)
     words = ("--set", "name=killed", "--set", ALL, "--quiet")
@@ -96,6 +97,7 @@ def test_later_commands_take_it(photos: Path, whole: Path, tmp_path: Path) -> No
     assert efld_tf.evaluate(bundle, f"ibug:{photos / 'a'}", progress=False).nme_percent > 0
 
 
+@pytest.mark.long
 def test_rounds_hand_on_the_last_weights(photos: Path, tmp_path: Path) -> None:
     faces.write_ibug(tmp_path / "labelled", 10)
     faces.write_ibug(tmp_path / "photos", 6, seed=1)
