@@ -182,12 +182,12 @@ def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None
     if first.name != "DEQUANTIZE" or first.output_dtypes != ("float32",):
         raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
     integer = mode.calibrated
-    places = [op for op in graph.after_search(model_graph) if op.output_dtypes == ("int32",)]
+    of_search = [op for op in graph.after_search(model_graph) if op.output_dtypes == ("int32",)]
     # The quantiser leaves the search itself in float, also where a further stage follows.
     searches = [op for op in model_graph.operators if op.name == "ARG_MAX"]
     searched = {tensor.index for op in searches for tensor in op.inputs if tensor}
-    places += [op for op in model_graph.operators
-               if op.name == "DEQUANTIZE" and searched.issuperset(t.index for t in op.outputs)]
+    of_search += [op for op in model_graph.operators
+                  if op.name == "DEQUANTIZE" and searched.issuperset(t.index for t in op.outputs)]
     tail = tail_of(model_graph) if integer else []
     computed = {t.index for operator in tail for t in operator.outputs}
     ended = all(output.index in computed for output in model_graph.outputs)
@@ -204,7 +204,7 @@ def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None
         if in_tail and operator.name not in FLOAT_TAIL and not graph.gives_vector(operator):
             raise DataError(
                 path, f"{mode.name}: {_listed([operator])} does not belong to a float tail")
-        if operator in places:
+        if operator in of_search:
             continue
         expected = "float32" if in_tail else mode.activations
         for dtype in operator.output_dtypes:

@@ -114,7 +114,9 @@ def lowered(
         bar.update()
     if mode.calibrated:
         observed = ranges.observe(content, crops, progress=progress)
-    clip = min(mode.steps.clip_percentile, trained.spec.architecture.family.clip_percentile)
+    clip = mode.steps.clip_percentile
+    if mode.activation_bits == 8:  # 16 have room
+        clip = min(clip, trained.spec.architecture.family.clip_percentile)
     content = quantise.quantised(content, mode, observed, clip)
     tree = flatbuffer.read(content)
     flatbuffer.take_pixels(tree, "image")

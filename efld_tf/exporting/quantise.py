@@ -38,12 +38,11 @@ def quantised(
     Args:
       content: the model; for the float16 mode, its weights are float16 already.
       observed: the observed values of its tensors; None for a mode that is not calibrated.
-      clip_percentile: see `ranges.choose`; for 8 bits.
+      clip_percentile: see `ranges.choose`.
     """
     chosen: Ranges = {}
     if observed is not None and mode.activation_bits is not None:
-        clip = clip_percentile if mode.activation_bits == 8 else 100.0
-        chosen = ranges.choose(observed, mode.activation_bits, clip)
+        chosen = ranges.choose(observed, mode.activation_bits, clip_percentile)
     quantiser = QUANTISERS.get(mode.name) or QUANTISERS.get(mode.stored_as)
     return content if quantiser is None else quantiser(content, chosen, mode.steps)
 
