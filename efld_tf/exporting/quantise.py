@@ -125,10 +125,14 @@ def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bo
             _leave(engine, _scope(operator), name)
         elif operator.index in of_points and float_last:
             engine.add_dynamic_config(_scope(operator), name, 8)
-    return run(engine, {
-        name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
-        for name, (low, high) in chosen.items()
-    })
+    return run(engine, {name: _statistics(*ends) for name, ends in chosen.items()})
+
+
+def _statistics(low: float, high: float) -> dict[str, np.ndarray]:
+    """A range as the engine takes it."""
+    # Its own grid of a sigmoid has no dimensions, and it takes one that has for another grid.
+    shape = () if (low, high) == ranges.OF_SIGMOIDS else (1, 1)
+    return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
 
 
 def _with_room_for_biases(content: bytes, chosen: Ranges) -> bytes:

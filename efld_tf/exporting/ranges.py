@@ -20,6 +20,9 @@ MOVING = frozenset({"RESHAPE", "TRANSPOSE", "STRIDED_SLICE", "SLICE"})
 # faces, so the log-odds that they reach say nothing about crops without a face.
 LARGEST_LOG_ODDS = 8.0
 
+# The range of a sigmoid's results in int8, whose kernels have one grid for them.
+OF_SIGMOIDS = 0.0, 255 / 256
+
 # Partial sums are balanced on the calibration crops (`equalise.balance_parts`), where all of their
 # channels reach the end of the grid; some go further on other faces.
 HEADROOM = 1.35
@@ -91,8 +94,10 @@ def choose(
     """Chooses a range that contains 0 for each tensor, by name; tensors of one grid share it.
 
     A concatenation and its inputs share a grid, as do the two ends of an operator that moves
-    values. The range of an output's log-odds is `LARGEST_LOG_ODDS`. A tensor of nothing but zeros
-    has one up to 1, and no layer's is so narrow that XNNPACK would refuse it.
+    values. A sigmoid's and what only moves its results have the grid that int8 kernels give them,
+    so that none has to be changed into another. The range of an output's log-odds is
+    `LARGEST_LOG_ODDS`. A tensor of nothing but zeros has one up to 1, and no layer's is so narrow
+    that XNNPACK would refuse it.
 
     Args:
       bits: the bits of the grid, 8 or 16.
@@ -127,8 +132,13 @@ def choose(
     ends = {groups[tensor.index] for tensor in model_graph.outputs}
     for operator in model_graph.operators:
         log_odds = operator.inputs[0] if operator.name == "LOGISTIC" else None
-        if log_odds is not None and groups[operator.outputs[0].index] in ends:
+        if log_odds is None:
+            continue
+        group = groups[operator.outputs[0].index]
+        if group in ends:
             ranges[groups[log_odds.index]] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
+        if bits == 8 and ranges[group][0] == 0 and ranges[group][1] <= 1:
+            ranges[group] = OF_SIGMOIDS
     return {model_graph.tensors[member].name: ranges[group] for member, group in groups.items()}
 
 

@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
 from efld_tf.exporting import flatbuffer, modes, quantise, ranges
+from efld_tf.runtime import graph
 from tests import tiny_models
 
 
@@ -49,6 +50,22 @@ def test_units_that_hardly_live_are_computed(dying: float) -> None:
     bias = model.get_layer("gate").get_weights()[1]
     result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(result[0, 0, 0], 1 / (1 + np.exp(-bias)), atol=0.01)
+
+
+def test_what_moves_the_results_of_a_sigmoid_keeps_their_grid() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    image = layers.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(4, 3, activation="sigmoid")(image)
+    x = layers.Concatenate()([x, layers.Reshape((6, 6, 4))(x)])
+    x = layers.Conv2D(2, 1)(x)
+    content = tiny_models.convert(tf_keras.Model(image, x), [[1, 8, 8, 3]])
+    chosen = ranges.choose(ranges.observe(content, crops), 8)
+    operators = graph.parse(quantise.to_int8(content, chosen, modes.INT8.steps)).operators
+    names = [operator.name for operator in operators]
+    assert names.count("QUANTIZE") == 1  # the image
+    (sigmoid,) = (op for op in operators if op.name == "LOGISTIC")
+    (moved,) = (op for op in operators if op.name == "CONCATENATION")
+    assert sigmoid.outputs[0].scales == moved.outputs[0].scales == (1 / 256,)
 
 
 KINDS = {
