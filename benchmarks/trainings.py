@@ -172,13 +172,15 @@ def train(recipe: Recipe) -> Path:
     return folder
 
 
-def held_out(folder: Path, name: str, head: str = "ibug51") -> float:
+def held_out(
+    folder: Path, name: str, head: str = "ibug51", base: Path = CROSS_FORMAT
+) -> float:
     """NME, in percent, of a run's head on the faces of that source that it held out.
 
     As the base recipe reads them; they must have been packed so.
     """
     recipe = config.load(folder / "recipe.yaml", training_recipe.Recipe)
-    read = source(yaml.safe_load(CROSS_FORMAT.read_text()), name)["source"]
+    read = source(yaml.safe_load(base.read_text()), name)["source"]
     used = next(s for s in recipe.data.sources if s.name == name)
     packed = recipe.pack_folder(replace(used, source=read))
     found = evaluate(folder, f"packed:{packed}", folder / f"held_out_{name}_{head}.json",
