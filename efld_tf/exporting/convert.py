@@ -12,7 +12,7 @@ import tf_keras
 from efld_tf.errors import EfldError
 from efld_tf.exporting import equalise, flatbuffer, optimise, quantise, ranges, resampling, rounding
 from efld_tf.exporting.modes import Mode, Steps
-from efld_tf.models.registry import PRESENCE
+from efld_tf.models.registry import PRESENCE, Family
 from efld_tf.models.trained import POINTS, TrainedModel
 from efld_tf.progress import Progress
 from efld_tf.quiet import silenced_stderr
@@ -114,9 +114,7 @@ def lowered(
         bar.update()
     if mode.calibrated:
         observed = ranges.observe(content, crops, progress=progress)
-    clip = mode.steps.clip_percentile
-    if mode.activation_bits == 8:  # 16 have room
-        clip = min(clip, trained.spec.architecture.family.clip_percentile)
+    clip = clip_percentile(mode, trained.spec.architecture.family)
     content = quantise.quantised(content, mode, observed, clip)
     tree = flatbuffer.read(content)
     flatbuffer.take_pixels(tree, "image")
@@ -125,6 +123,15 @@ def lowered(
     flatbuffer.remove_metadata(tree, quantise.RAW, with_buffer=True)
     flatbuffer.state_versions(tree)
     return flatbuffer.write(tree), observed
+
+
+def clip_percentile(mode: Mode, family: Family) -> float:
+    """How much of the observed values a grid holds, see `ranges.choose`.
+
+    A family's wish is for grids of 8 bits, since those of 16 have room.
+    """
+    own = mode.steps.clip_percentile
+    return min(own, family.clip_percentile) if mode.activation_bits == 8 else own
 
 
 def to_float(trained: TrainedModel, half: bool = False) -> bytes:

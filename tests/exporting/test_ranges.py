@@ -10,7 +10,8 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
-from efld_tf.exporting import flatbuffer, modes, quantise, ranges
+from efld_tf.exporting import convert, flatbuffer, modes, quantise, ranges
+from efld_tf.models import registry
 from efld_tf.runtime import graph
 from tests import tiny_models
 
@@ -29,6 +30,19 @@ def test_sixteen_bits_leave_room_for_other_faces() -> None:
     assert others
     for name in others:
         assert sixteen[name] == tuple(2 * value for value in eight[name]) != (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "mode, own, expected",
+    [(modes.INT8, 100.0, 95.0), (modes.INT8, 90.0, 90.0), (modes.INT16X8, 100.0, 100.0),
+     (modes.INT16X8, 90.0, 90.0)],
+)
+def test_sixteen_bits_need_no_clipping_of_the_family(
+    mode: modes.Mode, own: float, expected: float
+) -> None:
+    mode = replace(mode, steps=replace(mode.steps, clip_percentile=own))
+    family = replace(registry.get("efld"), clip_percentile=95.0)
+    assert convert.clip_percentile(mode, family) == expected
 
 
 @pytest.mark.parametrize("dying", [0.0, 1e-7])
