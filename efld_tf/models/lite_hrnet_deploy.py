@@ -80,7 +80,8 @@ class _Deployment:
     def finished(self) -> tf_keras.Model:
         """The whole network."""
         tensors, places = self._stem()
-        for stage in self._numbered("stage"):
+        stages = self._numbered("stage", "_module1")
+        for stage in stages:
             tensors, places = self._transition(tensors, places, stage)
             for module in self._numbered(f"{stage}_module"):
                 pooled = _pooled(tensors, f"{module}_pooled")
@@ -89,8 +90,10 @@ class _Deployment:
                     branches = self._weighting(branches, block)
                 tensors, places = self._fused(branches, module, block)
         self._end(tensors, places, module)
+        # The layers of a head may begin like these: they have the name of its schema.
+        written_anew = tuple(f"{stage}_{part}" for stage in stages for part in ("branch", "module"))
         for layer in self._old.layers:
-            if not (layer.name.startswith("stage") or self._new.is_replaced(layer)):
+            if not (layer.name.startswith(written_anew) or self._new.is_replaced(layer)):
                 self._new.copy(layer)
         return self._new.finish()
 
@@ -104,10 +107,14 @@ class _Deployment:
         """The new tensor in place of that layer's output."""
         return self._new.value(self._old.get_layer(name).output)
 
-    def _numbered(self, start: str) -> list[str]:
-        """The parts of the network whose names are this and a number from 1 up."""
+    def _numbered(self, start: str, following: str = "") -> list[str]:
+        """The parts of the network whose names are this and a number from 1 up.
+
+        Args:
+          following: what has to follow in the name of one of a part's layers.
+        """
         found = list[str]()
-        while any(name.startswith(f"{start}{len(found) + 1}_") for name in self._names):
+        while any(name.startswith(f"{start}{len(found) + 1}{following}_") for name in self._names):
             found.append(f"{start}{len(found) + 1}")
         return found
 
