@@ -11,6 +11,9 @@ from efld_tf.models.codecs import DECODERS, MAPS
 # The loss that fits what maps hold; see `training.losses`.
 LOSSES = {"values": "heatmap", "log_odds": "heatmap_bce"}
 
+# The bounds of sigma. Of a narrower Gaussian between four pixels, less than 0.02 is left on each.
+LEAST_SIGMA, MOST_SIGMA = 0.25, 100.0
+
 
 @dataclass(frozen=True)
 class HeatmapOptions:
@@ -20,7 +23,8 @@ class HeatmapOptions:
       maps: what the heads predict: `values` of the Gaussians, which the loss `heatmap` compares, or
         their `log_odds`, for `heatmap_bce`.
       decoder: how a point is read from its map, one of `codecs.DECODERS`.
-      sigma: the standard deviation of the Gaussians in pixels of the map; None for the family's.
+      sigma: the standard deviation of the Gaussians in pixels of the map, from 0.25 to 100; None
+        for the family's.
     """
 
     maps: str = "values"
@@ -33,8 +37,9 @@ class HeatmapOptions:
         ):
             if value not in allowed:
                 raise EfldError(f"{name}: expected one of {allowed}, got {value!r}")
-        if self.sigma is not None and not self.sigma > 0:
-            raise EfldError(f"sigma: expected a number above 0, got {self.sigma}")
+        if self.sigma is not None and not LEAST_SIGMA <= self.sigma <= MOST_SIGMA:
+            raise EfldError(f"sigma: expected a number from {LEAST_SIGMA} to {MOST_SIGMA}, got "
+                            f"{self.sigma}")
 
 
 def first_bias(options: HeatmapOptions, sigma: float, size: int) -> float:
@@ -50,6 +55,11 @@ def first_bias(options: HeatmapOptions, sigma: float, size: int) -> float:
     return math.log(mean / (1 - mean))
 
 
-def fits(options: HeatmapOptions, loss: str) -> bool:
-    """Whether a loss fits what the maps hold."""
-    return loss not in LOSSES.values() or loss == LOSSES[options.maps]
+def loss(options: HeatmapOptions) -> str:
+    """The name of the loss for what the maps hold."""
+    return LOSSES[options.maps]
+
+
+def fits(options: HeatmapOptions, name: str) -> bool:
+    """Whether the loss of that name fits what the maps hold."""
+    return name not in LOSSES.values() or name == loss(options)

@@ -21,11 +21,13 @@ from efld_tf.models import heatmaps, lite_hrnet_fusion, lite_hrnet_heads
 from efld_tf.models.blocks import LINEAR, RELUS, Blocks, Channels, ChannelShuffle
 from efld_tf.models.codecs import HeatmapCodec
 from efld_tf.models.heatmaps import HeatmapOptions
+from efld_tf.models.on_backbone import MOST_CHANNELS
 
 # Side of the input / side of the heatmaps and the first branch, and the halvings of the last one.
 STRIDE, BRANCHES = 4, 4
 # Reductions of the two gates of a conditional channel weighting (Lite-HRNet, Section 3.2).
 ACROSS_RESOLUTIONS, OVER_SPACE = 8, 4
+MOST_MODULES = 32  # of a stage; the papers have up to 8
 # Pixels of the heatmap, where neither this nor a paper's recipe says otherwise.
 SIGMA = 1.0
 
@@ -79,15 +81,17 @@ class LiteHRNetPlusOptions(HeatmapOptions):
         ):
             if value not in allowed:
                 raise EfldError(f"{name}: expected one of {allowed}, got {value!r}")
-        for name, width in (("stem", self.stem), ("channels", self.channels)):
-            if width < 4 or width % 2:
-                raise EfldError(f"{name}: expected an even number from 4 up, got {width}")
+        for name, width, most in (("stem", self.stem, MOST_CHANNELS),
+                                  ("channels", self.channels, MOST_CHANNELS >> BRANCHES - 1)):
+            if not 4 <= width <= most or width % 2:
+                raise EfldError(f"{name}: expected an even number from 4 to {most}, got {width}")
         if self.fusion == "group" and self.channels % lite_hrnet_fusion.GROUPS:
             raise EfldError(f"channels: the fusion group needs a multiple of "
                             f"{lite_hrnet_fusion.GROUPS}, got {self.channels}")
-        if len(self.modules) != BRANCHES - 1 or min(self.modules) < 1:
-            raise EfldError(f"modules: expected {BRANCHES - 1} numbers of 1 or more, got "
-                            f"{self.modules}")
+        if len(self.modules) != BRANCHES - 1 \
+                or not 1 <= min(self.modules) <= max(self.modules) <= MOST_MODULES:
+            raise EfldError(f"modules: expected {BRANCHES - 1} numbers from 1 to {MOST_MODULES}, "
+                            f"got {self.modules}")
         if self.reduction < 1:
             raise EfldError(f"reduction: expected 1 or more, got {self.reduction}")
         if not 0 < self.batch_norm_momentum < 1:
@@ -180,7 +184,7 @@ def _across_resolutions(parts: list[tf.Tensor], blocks: Blocks, name: str) -> li
     ]
     x = layers.Concatenate(name=f"{name}_concat")(pooled)
     total = x.shape[-1]
-    x = blocks.conv(x, total // ACROSS_RESOLUTIONS, 1, name=f"{name}_squeeze")
+    x = blocks.conv(x, max(1, total // ACROSS_RESOLUTIONS), 1, name=f"{name}_squeeze")
     x = blocks.conv(x, total, 1, name=f"{name}_excite", activation=LINEAR)
     x = layers.Activation("sigmoid", name=f"{name}_sigmoid")(x)
     gates, start = [], 0

@@ -93,6 +93,11 @@ def test_all_resolutions_cost_less_than_twice_the_highest() -> None:
     assert cost["hrnet_v2"] > cost["mr"] and cost["iterative"] > cost["hrnet_v1"]
 
 
+def test_the_narrowest_network_can_be_built() -> None:
+    model = build(small(stem=4, channels=4), size=32)
+    assert model.output["ibug68"].shape == (None, 8, 8, 68)
+
+
 def test_branches_keep_their_shapes() -> None:
     model = build(small())
     for branch, (side, channels) in enumerate([(24, 8), (12, 16), (6, 32), (3, 64)]):
@@ -188,10 +193,15 @@ def test_stepped_attention_by_hand() -> None:
     ({"head": "fpn"}, ["model.options.head", "mr", "'fpn'"]),
     ({"activation": "gelu"}, ["model.options.activation", "'gelu'"]),
     ({"stem": 7}, ["model.options.stem", 7]),
+    ({"stem": 4098}, ["model.options.stem", 4096, 4098]),
     ({"channels": 2}, ["model.options.channels", 2]),
+    ({"channels": 514}, ["model.options.channels", 512, 514]),
     ({"channels": 30, "fusion": "group"}, ["model.options.channels", 4, 30]),
     ({"modules": [1, 2]}, ["model.options.modules", "[1, 2]"]),
     ({"modules": [1, 0, 1]}, ["model.options.modules", "[1, 0, 1]"]),
+    ({"modules": [1, 1, 33]}, ["model.options.modules", 32, "[1, 1, 33]"]),
+    *(({"sigma": sigma}, ["model.options.sigma", 0.25, 100.0, sigma])
+      for sigma in (-1.0, 0.0, 0.2, 101.0)),
     ({"reduction": 0}, ["model.options.reduction", 0]),
     ({"batch_norm_momentum": 1.0}, ["model.options.batch_norm_momentum", 1.0]),
 ])
