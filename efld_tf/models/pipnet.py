@@ -79,6 +79,11 @@ def grid(options: PIPNetOptions, input_size: int) -> int:
     return input_size // options.cell
 
 
+def coarse_loss(options: PIPNetOptions) -> str:
+    """The loss of scores without offsets (PIPNet, Section 3.3)."""
+    return "heatmap"
+
+
 def at_grid(x: tf.Tensor, cells: int, blocks: Blocks, channels: int) -> tf.Tensor:
     """Halves or doubles features [B, G', G', C] up to the grid: [B, G, G, C or channels]."""
     step = 1

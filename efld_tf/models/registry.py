@@ -80,11 +80,13 @@ class Grid(Generic[Options]):
         by the same weights.
       encode: (codec, points [B, N, 2], level) -> target scores on such a grid, for self-training
         with curriculum.
+      loss: (options) -> the name of the loss by which such scores learn those targets.
     """
 
     cells: Callable[[Options, int], int]
     coarse: Callable[[tf_keras.Model, str, int], tf.Tensor]
     encode: Callable[[Any, tf.Tensor, int], tf.Tensor]
+    loss: Callable[[Options], str]
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,8 @@ FAMILIES: dict[str, Family[Any]] = {
     ),
     "pipnet": Family(
         pipnet.PIPNetOptions, pipnet.check_size, pipnet.build, pipnet.codec, ("pip",),
-        pipnet.features, Grid(pipnet.grid, on_backbone.coarse_scores, PIPCodec.encode_coarse),
+        pipnet.features,
+        Grid(pipnet.grid, on_backbone.coarse_scores, PIPCodec.encode_coarse, pipnet.coarse_loss),
         on_backbone.load_backbone, by_correlation=pipnet.by_correlation,
     ),
     "coordnet": Family(
@@ -245,7 +248,7 @@ FAMILIES: dict[str, Family[Any]] = {
     "mapnet": Family(
         mapnet.MapNetOptions, on_backbone.check_size, mapnet.build, mapnet.codec,
         ("heatmap", "heatmap_bce"), mapnet.features,
-        Grid(mapnet.grid, on_backbone.coarse_scores, HeatmapCodec.encode_coarse),
+        Grid(mapnet.grid, on_backbone.coarse_scores, HeatmapCodec.encode_coarse, heatmaps.loss),
         on_backbone.load_backbone, heatmaps.fits,
     ),
     "lite_hrnet_plus": Family(

@@ -152,8 +152,9 @@ class LandmarkTask(base_task.Task):
             loss = tf.add_n([self._loss(raw, target, mask, distance)
                              for raw in registry.predictions(model_outputs[head])])
             for level in self._levels:
-                target = self.spec.architecture.grid(level).encode(codec, points, level)
-                coarse = losses.heatmap(
+                grid = self.spec.architecture.grid(level)
+                target = grid.encode(codec, points, level)
+                coarse = losses.get(grid.loss(self.spec.architecture.options))(
                     model_outputs[_coarse_output(head, level)], target, mask, distance)
                 loss = tf.where(labels["level"] == level, coarse, loss)
             # One of several replicas may get no face of the last batch of a validation.

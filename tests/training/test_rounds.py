@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import signal
 import time
@@ -178,6 +179,21 @@ def test_pseudo_labelled_faces_train_the_coarser_scores_alone(photos: Path, whol
     assert batch["level"].numpy().tolist() == [1] * 8
     assert gradient(1)[:2] == [0, 0] and min(gradient(1)[2:]) > 0
     assert min(gradient(0)) > 0
+
+
+def test_coarser_maps_learn_what_the_maps_hold(whole: Path) -> None:
+    """Log-odds of 0 cost ln 2 whatever the target; values of 0 cost the target's mean square."""
+    recipe_1 = recipe.load(whole / "round_1" / "recipe.yaml")
+    for maps in ("log_odds", "values"):
+        model = recipe.ModelRecipe("mapnet", 64, {"channels": 8, "maps": maps})
+        a_task = task.LandmarkTask(task.experiment(replace(recipe_1, model=model), 0).task)
+        points = tf.constant([[[0.3, 0.6]] * 51])
+        labels = {"points": {HEAD: points}, "mask": {HEAD: tf.ones([1, 51])},
+                  "level": tf.constant([1])}
+        outputs = {HEAD: tf.zeros([1, 16, 16, 51]), f"{HEAD}_level1": tf.zeros([1, 8, 8, 51])}
+        target = a_task.spec.codec(HEAD).encode_coarse(points, 1)
+        expected = math.log(2) if maps == "log_odds" else np.mean(np.square(target))
+        assert float(a_task.build_losses(labels, outputs)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("family", "options", "teacher", "levels", "expected"), [
