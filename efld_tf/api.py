@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from efld_tf import quiet
 from efld_tf.arguments import check_number, numbers_of
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.runs import exported_model, is_exported, path_of, trained_model
 
 if TYPE_CHECKING:
@@ -146,13 +146,20 @@ def train(
     override_values |= {} if init_from is None else {
         "training.init_from": os.fspath(path_of(init_from, "init_from"))}
     texts += [f"{key}={json.dumps(value)}" for key, value in override_values.items()]
+    path = None
     if not isinstance(recipe, recipes.Recipe):
-        recipe = recipes.load(path_of(recipe, "recipe"), texts)
+        path = path_of(recipe, "recipe")
+        recipe = recipes.load(path, texts)
     elif texts:
         raise EfldError("overrides: only of a recipe's file; use dataclasses.replace")
     quiet.quiet_tensorflow()
-    from efld_tf.training import rounds
+    from efld_tf.training import checks, rounds
 
+    if path is not None:
+        try:
+            checks.check_options(recipe)
+        except EfldError as error:  # It names the key; the file is not known there.
+            raise DataError(path, str(error)) from error
     return rounds.train(recipe, progress=progress)
 
 

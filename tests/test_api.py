@@ -191,6 +191,8 @@ def test_wrong_arguments(folder: Path, tmp_path: Path) -> None:
         efld_tf.evaluate("research", None)
     with refuses("training.stepps", "steps", path=folder / "recipe.yaml"):
         efld_tf.train(folder / "recipe.yaml", overrides={"training.stepps": 3})
+    with refuses("model.input_size", 16, 50, path=folder / "recipe.yaml"):
+        efld_tf.train(folder / "recipe.yaml", overrides={"model.input_size": 50})
 
 
 def test_scores_are_of_one_model(

@@ -170,7 +170,7 @@ def test_mistakes_of_an_extension(own: None) -> None:
         modes.register(TOY_MODE)
     with refuses("mode 'small'", "quantiser"):
         quantise.register(TOY_MODE, small)
-    with refuses("input_size", 4, 30):
+    with refuses("model.input_size", 4, 30):
         registry.architecture("toy", {}, 30)
     with refuses("model.options.wide", "width"):
         registry.architecture("toy", {"wide": 3}, 32)

@@ -95,7 +95,8 @@ class Family(Generic[Options]):
 
     Attributes:
       options: the dataclass of what can be varied.
-      check_size: (options, input size) raises EfldError for a size that does not fit the options.
+      check_size: (options, input size) raises EfldError, which begins with `input_size`, for a size
+        that does not fit the options.
       build: (options, input size, points by head) -> model from images [B, S, S, 3] in [0, 1] to
         {head: raw output}, or a list of raw outputs, of one stage after the other (`predictions`).
       codec: (options, input size, mean shape [N, 2]) -> the codec of a head.
@@ -286,11 +287,18 @@ def architecture(family: str, options: Mapping[str, Any], input_size: int) -> Ar
     """A family with the options of a config; no model is built.
 
     Raises:
-      EfldError: the family is unknown, or does not accept the options or the size.
+      EfldError: the family is unknown, or does not accept the options or the size; the message
+        begins with the key in a recipe.
     """
-    definition = get(family)
+    try:
+        definition = get(family)
+    except EfldError as error:
+        raise EfldError(f"model.family: {error}") from error
     parsed = trees.from_tree(dict(options), definition.options, "model.options")
-    definition.check_size(parsed, input_size)
-    if input_size > LARGEST_CROP:
-        raise EfldError(f"input_size: expected at most {LARGEST_CROP} pixels, got {input_size}")
+    try:
+        definition.check_size(parsed, input_size)
+        if input_size > LARGEST_CROP:
+            raise EfldError(f"input_size: expected at most {LARGEST_CROP} pixels, got {input_size}")
+    except EfldError as error:
+        raise EfldError(f"model.{error}") from error
     return Architecture(family, definition, parsed, input_size)

@@ -19,8 +19,24 @@ def check_model(recipe: Recipe) -> None:
     """Refuses impossible models and weights before the data are packed.
 
     Raises:
-      EfldError: the model cannot be built, its loss does not fit it, or weights that the recipe
-        names cannot be read or do not fit.
+      EfldError: as in `check_options`, or weights that the recipe names cannot be read or do not
+        fit.
+    """
+    check_options(recipe)
+    model_architecture, training = architecture(recipe), recipe.training
+    if training.init_from:
+        checkpoint.read_spec(runs.trained_model(config.expand(training.init_from)))
+    if training.backbone_weights:
+        path = config.expand(training.backbone_weights)
+        # Only the network tells whether the file fits the backbone.
+        model_architecture.load_backbone(model_architecture.build({"mtfl5": 5}), path)
+
+
+def check_options(recipe: Recipe) -> None:
+    """Refuses families, sizes, options, losses and levels that do not exist or fit each other.
+
+    Raises:
+      EfldError: they do not; the message names the key.
     """
     model_architecture, training = architecture(recipe), recipe.training
     fitting = model_architecture.losses
@@ -31,12 +47,6 @@ def check_model(recipe: Recipe) -> None:
             f"{' or '.join(fitting)}, not by {training.loss}"
         )
     check_levels(model_architecture, [source.level for source in recipe.data.sources])
-    if training.init_from:
-        checkpoint.read_spec(runs.trained_model(config.expand(training.init_from)))
-    if training.backbone_weights:
-        path = config.expand(training.backbone_weights)
-        # Only the network tells whether the file fits the backbone.
-        model_architecture.load_backbone(model_architecture.build({"mtfl5": 5}), path)
 
 
 def architecture(recipe: Recipe) -> registry.Architecture:

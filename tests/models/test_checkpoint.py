@@ -45,9 +45,9 @@ def head(**changes: object) -> Callable[[dict], None]:
 @pytest.mark.parametrize(
     ("change", "facts"),
     [
-        (lambda tree: tree.update(input_size=1_000_000), ["input_size", 2048, 1_000_000]),
-        (lambda tree: tree.update(input_size=16 * 10**16), ["input_size", 2048, 16 * 10**16]),
-        (lambda tree: tree.update(input_size=-64), ["input_size", 16, -64]),
+        (lambda tree: tree.update(input_size=1_000_000), ["model.input_size", 2048, 1_000_000]),
+        (lambda tree: tree.update(input_size=16 * 10**16), ["model.input_size", 2048, 16 * 10**16]),
+        (lambda tree: tree.update(input_size=-64), ["model.input_size", 16, -64]),
         (family("mapnet", channels=10**9), ["model.options.channels", 4096, 10**9]),
         (family("pipnet", channels=10**18), ["model.options.channels", 4096, 10**18]),
         # More weights than the file has bytes: 44 million, and 37 million in one layer.

@@ -247,8 +247,8 @@ def test_strange_files_are_refused(tmp_path) -> None:
         ({"heads": {"nose3": {"mean_shape": [[0, 0]] * 3, "crop_rule": "same"}}},
          ["'nose3'", "ibug68"]),
         ({"options": {"activation": 3}}, ["model.options.activation", 3]),
-        ({"input_size": 50}, ["input_size", 16, 50]),
-        ({"family": "other"}, ["'other'", *registry.FAMILIES]),
+        ({"input_size": 50}, ["model.input_size", 16, 50]),
+        ({"family": "other"}, ["model.family", "'other'", *registry.FAMILIES]),
     ],
 )
 def test_descriptions_that_do_not_fit_are_refused(

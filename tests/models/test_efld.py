@@ -161,7 +161,7 @@ def test_relu6_bounds_what_calibration_can_see() -> None:
 
 @pytest.mark.parametrize("size", [0, -16, 120])
 def test_a_size_that_does_not_divide_is_refused(size: int) -> None:
-    with refuses("input_size", 16, size):
+    with refuses("model.input_size", 16, size):
         registry.architecture("efld", {}, size)
 
 

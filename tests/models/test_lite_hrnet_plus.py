@@ -211,5 +211,5 @@ def test_wrong_options_are_named(options: dict, facts: list[object]) -> None:
 
 
 def test_sizes_that_cannot_be_halved_are_named() -> None:
-    with refuses("input_size", 32, 80):
+    with refuses("model.input_size", 32, 80):
         registry.architecture(FAMILY, {}, 80)

@@ -277,12 +277,12 @@ def test_wrong_options_of_the_backbone_are_told(
 @pytest.mark.parametrize("family", ["pipnet", "coordnet", "mapnet"])
 @pytest.mark.parametrize("size", [0, -32, 48])
 def test_sizes_that_the_backbone_does_not_divide_are_told(family: str, size: int) -> None:
-    with refuses("input_size", 32, "resnet18", size):
+    with refuses("model.input_size", 32, "resnet18", size):
         build(family, {"backbone": "resnet18"}, size)
 
 
 def test_sizes_that_the_grid_does_not_divide_are_told() -> None:
-    with refuses("input_size", 128, 192):
+    with refuses("model.input_size", 128, 192):
         registry.architecture("pipnet", {"stride": 128}, 192)
 
 
