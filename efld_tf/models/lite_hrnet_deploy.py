@@ -234,7 +234,8 @@ class _Deployment:
         self, branches: _Branches, module: str, block: str
     ) -> tuple[list[tf.Tensor], list[np.ndarray]]:
         """The branches after a module's fusion."""
-        tensors, with_attention = [], f"{module}_fusion_mean1" in self._names
+        # A last module may be left with its first branch alone, which reads the second's mean.
+        tensors, with_attention = [], f"{module}_fusion_mean2" in self._names
         for index, (x, places) in enumerate(zip(branches.tensors, branches.places, strict=True)):
             part = f"{block}_branch{index + 1}"
             weight = Channels(branches.starts[index], len(places), name=f"{part}_excite")(

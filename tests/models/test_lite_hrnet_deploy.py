@@ -66,6 +66,17 @@ def test_channels_are_taken_out_of_weights_alone() -> None:
             assert layer.input.shape[1] <= 8
 
 
+@pytest.mark.parametrize("head", ["mr", "hrnet_v1"])
+def test_nothing_is_put_in_order_between_attention_and_scores(head: str) -> None:
+    network = trained(head=head)
+    deployed = lite_hrnet_deploy.deploy(network)
+    assert not [layer.name for layer in deployed.layers if layer.name.endswith("in_order")]
+    images = tf.random.uniform([2, 64, 64, 3], seed=3)
+    for name, expected in network(images).items():
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(deployed(images)[name], expected, atol=1e-5 * scale)
+
+
 def test_what_is_kept_is_weighted_by_the_largest_sigmoid_in_int8() -> None:
     step = 20 / 255  # of log-odds from -10 to 10, rounded either way
     for log_odds in lite_hrnet_deploy.KEPT_LOG_ODDS + np.array([-step, step]) / 2:
