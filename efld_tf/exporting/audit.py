@@ -17,7 +17,8 @@ from efld_tf.runtime import graph, versions
 # layer of int8 weights that gives the points as a vector, without an output grid, may be there too.
 DECODING = frozenset({
     "ADD", "ARG_MAX", "CAST", "CONCATENATION", "DIV", "FLOOR_DIV", "FLOOR_MOD", "GATHER",
-    "MAXIMUM", "MINIMUM", "MUL", "PACK", "RESHAPE", "SIGN", "SOFTMAX", "SUB", "SUM", "TRANSPOSE",
+    "MAXIMUM", "MINIMUM", "MUL", "PACK", "RELU", "RESHAPE", "SIGN", "SOFTMAX", "SUB", "SUM",
+    "TRANSPOSE",
 })
 MOST_LISTED = 5  # operators that a message names
 FLOAT_TAIL = DECODING | {"DEQUANTIZE", "LOGISTIC"}
