@@ -52,7 +52,7 @@ def rewritten(
         network = optimise.fold_batch_norms(trained.network)
         deploy = trained.spec.architecture.family.deploy
         if steps.deploy and deploy is not None:
-            network = deploy(network)
+            network = deploy(network, crops if steps.equalise else NO_CROPS)
         if steps.resample:
             network = resampling.resample(network)
         if steps.equalise:

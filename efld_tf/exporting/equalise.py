@@ -20,8 +20,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.exporting.optimise import ends_in_dense, scaled
-
-BATCH = 32
+from efld_tf.models import probe
 
 # HEADROOM is how much further than on the calibration crops a channel may go before a bounded
 # activation cuts it off; LARGEST_STRETCH limits channels that hardly ever fire.
@@ -61,7 +60,7 @@ def equalise(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """
     copy = clone(model)
     pairs = list(_pairs(copy, layers.ReLU))
-    extremes = extremes_of(copy, [pair.between for pair in pairs], crops)
+    extremes = probe.extremes_of(copy, [pair.between for pair in pairs], crops)
     for pair, (_, highest) in zip(pairs, extremes, strict=True):
         _stretch(pair, highest.reshape(-1, highest.shape[-1]).max(axis=0))
     return copy
@@ -81,7 +80,7 @@ def balance_parts(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """
     copy = clone(model)
     pairs = list(_pairs(copy, layers.Reshape))
-    extremes = extremes_of(copy, [pair.between for pair in pairs], crops)
+    extremes = probe.extremes_of(copy, [pair.between for pair in pairs], crops)
     for pair, ends in zip(pairs, extremes, strict=True):
         lowest, highest = (end[:, 0].astype(np.float64) for end in ends)  # [parts, C]
         parts, channels = lowest.shape
@@ -119,7 +118,7 @@ def equalise_features(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Mode
         if not isinstance(layer, layers.DepthwiseConv2D) or not ends_in_dense(layer):
             continue
         readers = list(_dense_readers(copy, layer))
-        ((lowest, highest),) = extremes_of(copy, [layer], crops)
+        ((lowest, highest),) = probe.extremes_of(copy, [layer], crops)
         kernel, *bias = layer.get_weights()
         shift = bias[0] if bias else 0.0
         reached = np.maximum(np.abs(lowest - shift), np.abs(highest - shift)).reshape(-1)
@@ -161,30 +160,6 @@ def clone(model: tf_keras.Model) -> tf_keras.Model:
     copy = tf_keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def batches_of(
-    model: tf_keras.Model, chosen: list[layers.Layer], crops: np.ndarray
-) -> Iterator[list[np.ndarray]]:
-    """Yields the outputs of layers for uint8 crops [F, S, S, 3], `BATCH` crops at a time."""
-    probe = tf_keras.Model(model.input, [layer.output for layer in chosen])
-    for start in range(0, len(crops), BATCH):
-        pixels = crops[start : start + BATCH].astype(np.float32) / 255.0
-        yield [np.asarray(x) for x in tf.nest.flatten(probe(pixels, training=False))]
-
-
-def extremes_of(
-    model: tf_keras.Model, chosen: list[layers.Layer], crops: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The lowest and the highest value of every element of each layer's output over all crops."""
-    extremes: list[tuple[np.ndarray, np.ndarray]] = []
-    for batch in batches_of(model, chosen, crops) if chosen else ():
-        ends = [(values.min(axis=0), values.max(axis=0)) for values in batch]
-        extremes = [
-            (np.minimum(low, lowest), np.maximum(high, highest))
-            for (low, high), (lowest, highest) in zip(ends, extremes or ends, strict=True)
-        ]
-    return extremes
 
 
 def _pairs(model: tf_keras.Model, kind: type[layers.Layer]) -> Iterator[_Pair]:

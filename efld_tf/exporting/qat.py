@@ -15,6 +15,7 @@ from tensorflow_model_optimization.quantization.keras import quantize_model
 
 from efld_tf.errors import UnsupportedMode
 from efld_tf.exporting import equalise, optimise
+from efld_tf.models import probe
 from efld_tf.models.trained import POINTS
 from efld_tf.progress import Progress
 
@@ -90,7 +91,7 @@ def _set_ranges(simulated: tf_keras.Model, network: tf_keras.Model, crops: np.nd
     for wrapper in simulated.layers:
         ends = {weight.name.split("/")[-1]: weight for weight in wrapper.weights}
         layer = wrapper.layer if hasattr(wrapper, "layer") else network.layers[0]
-        ((lowest, highest),) = equalise.extremes_of(
+        ((lowest, highest),) = probe.extremes_of(
             network, [network.get_layer(layer.name)], crops
         )
         for name, weight in ends.items():

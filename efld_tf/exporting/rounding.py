@@ -16,8 +16,9 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.exporting.equalise import BATCH, clone, is_split
+from efld_tf.exporting.equalise import clone, is_split
 from efld_tf.exporting.walk import Walk
+from efld_tf.models.probe import BATCH
 from efld_tf.models.registry import PRESENCE_LAYER
 from efld_tf.progress import Progress
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.exporting.equalise import BATCH
+from efld_tf.models.probe import BATCH
 
 # Bytes up to which what later layers read is kept in memory.
 LARGEST_CUT = 2 << 30

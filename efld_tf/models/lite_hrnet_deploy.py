@@ -12,84 +12,90 @@ filtering them. So a conditional channel weighting is computed on all channels:
 
 A sigmoid in int8 gives at most 255 / 256. This is what kept channels are weighted by here, and
 their filter makes up for it.
+
+For integers, the channels that a block has filtered or a module has fused are stretched to the
+range of the widest one (as in `exporting.equalise`): they share a grid, by whose steps they are
+rounded again and again. Whatever reads them has smaller weights for them; where they are fused,
+constants make up for it.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+import re
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.models.blocks import ChannelMean, Channels
+from efld_tf.models import probe
+from efld_tf.models.blocks import Channels
+from efld_tf.models.lite_hrnet_branches import (
+    KEPT,
+    Branch,
+    Branches,
+    diagonal,
+    in_order,
+    log_odds,
+    mean,
+    placed,
+    pointwise,
+    pooled,
+    shuffled,
+)
 from efld_tf.models.rebuild import Rebuild, call, consumers, copied
 
-# The largest sigmoid in int8, and its log-odds.
-KEPT = 255 / 256
-KEPT_LOG_ODDS = math.log(255)
+# The layers, by their names, whose channels are stretched for integers, and how far at most, since
+# the channels' weights share a grid, too.
+STRETCHED = r"stage\d+_module\d+_(ccw\d+_branch\d+_depthwise_dwconv|fusion_branch\d+_act)"
+LARGEST_STRETCH = 3.0
 
 
-@dataclass(frozen=True)
-class _Branches:
-    """All branches, from the highest resolution down.
-
-    Attributes:
-      tensors: [B, S_i, S_i, C_i] each.
-      places: [C_i] each: where each channel of the trained network lies in these tensors.
-      pooled: [B, S, S, T], all of them at the lowest resolution, side by side; T is the sum of C_i.
-      weights: [B, 1, 1, T], by which all this is still to be multiplied; None for 1.
-    """
-
-    tensors: list[tf.Tensor]
-    places: list[np.ndarray]
-    pooled: tf.Tensor
-    weights: tf.Tensor | None = None
-
-    @property
-    def starts(self) -> np.ndarray:
-        """Where each branch starts among the channels of all."""
-        return np.cumsum([0, *(len(places) for places in self.places)])
-
-    def changed(self) -> list[np.ndarray]:
-        """Where the half of each branch that a block changes lies among the channels of all."""
-        return [start + places[len(places) // 2 :]
-                for start, places in zip(self.starts, self.places, strict=False)]
-
-
-def deploy(model: tf_keras.Model) -> tf_keras.Model:
+def deploy(model: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
     """A network with the outputs of a trained one, in fewer operators.
 
     Args:
       model: as `lite_hrnet_plus.build` makes it, perhaps with a presence output, and with its batch
         norms folded.
+      crops: [F, S, S, 3] uint8, the calibration crops; none for a network that stays in float.
     """
-    return _Deployment(model).finished()
+    network = _Deployment(model, {}).finished()
+    return _Deployment(model, _stretches(network, crops)).finished() if len(crops) else network
+
+
+def _stretches(network: tf_keras.Model, crops: np.ndarray) -> dict[str, np.ndarray]:
+    """What to stretch the channels of filtered and fused branches by, by the name of the layer."""
+    chosen = [layer for layer in network.layers if re.fullmatch(STRETCHED, layer.name)]
+    extremes = probe.extremes_of(network, chosen, crops)
+    reached = [np.abs(ends).max(axis=(0, 1, 2)) for ends in extremes]
+    return {
+        layer.name: np.clip(values.max() / np.maximum(values, 1e-6), 1.0, LARGEST_STRETCH)
+        for layer, values in zip(chosen, reached, strict=True)
+    }
 
 
 class _Deployment:
     """Copies a network, and writes its conditional channel weightings and attention anew."""
 
-    def __init__(self, model: tf_keras.Model):
+    def __init__(self, model: tf_keras.Model, stretches: dict[str, np.ndarray]):
         self._old = model
+        self._stretches = stretches
         self._new = Rebuild(model)
         self._names = {layer.name for layer in model.layers}
 
     def finished(self) -> tf_keras.Model:
         """The whole network."""
-        tensors, places = self._stem()
+        each = [self._stem()]
         stages = self._numbered("stage", "_module1")
         for stage in stages:
-            tensors, places = self._transition(tensors, places, stage)
+            each = self._transition(each, stage)
             for module in self._numbered(f"{stage}_module"):
-                pooled = _pooled(tensors, f"{module}_pooled")
-                branches = _Branches(tensors, places, pooled)
+                branches = Branches(each, pooled(each, f"{module}_pooled"))
                 for block in self._numbered(f"{module}_ccw"):
                     branches = self._weighting(branches, block)
-                tensors, places = self._fused(branches, module, block)
-        self._end(tensors, places, module)
+                each = self._fused(branches, module, block)
+        self._end(each, module)
         # The layers of a head may begin like these: they have the name of its schema.
         written_anew = tuple(f"{stage}_{part}" for stage in stages for part in ("branch", "module"))
         for layer in self._old.layers:
@@ -127,7 +133,11 @@ class _Deployment:
         """The activation of a block of that name."""
         return copied(self._old.get_layer(f"{name}_act"))(x)
 
-    def _stem(self) -> tuple[list[tf.Tensor], list[np.ndarray]]:
+    def _stretch(self, name: str, channels: int) -> np.ndarray:
+        """What the channels of a layer of that name are multiplied by."""
+        return self._stretches.get(name, np.ones(channels))
+
+    def _stem(self) -> Branch:
         """See `lite_hrnet_plus.stem`."""
         self._copy("stem_first")
         x = self._value("stem_first_act")
@@ -135,68 +145,68 @@ class _Deployment:
         halves = np.split(np.arange(channels), 2)
         kept = self._filtered(x, halves[0], "stem_kept_depthwise_dwconv", others=0)
         kernel, bias = self._matrix("stem_kept_pointwise_conv")
-        kept = _pointwise(kept, _placed(kernel, channels, halves[0]), bias,
+        kept = pointwise(kept, placed(kernel, channels, halves[0]), bias,
                           "stem_kept_pointwise_conv")
         kept = self._activated(kept, "stem_kept_pointwise")
         kernel, bias = self._matrix("stem_wide_expand_conv")
-        wide = _pointwise(x, _placed(kernel, channels, halves[1]), bias, "stem_wide_expand_conv")
+        wide = pointwise(x, placed(kernel, channels, halves[1]), bias, "stem_wide_expand_conv")
         self._new.put(self._old.get_layer("stem_wide_expand_conv").output, wide)
         self._copy("stem_wide_expand_act")
         self._copy("stem_wide_depthwise")
         self._copy("stem_wide_pointwise")
         x = layers.Concatenate(name="stem_concat")([kept, self._value("stem_wide_pointwise_act")])
-        return [x], [_shuffled(np.arange(channels))]
+        return Branch(x, shuffled(np.arange(channels)), np.ones(channels))
 
-    def _transition(
-        self, tensors: list[tf.Tensor], places: list[np.ndarray], stage: str
-    ) -> tuple[list[tf.Tensor], list[np.ndarray]]:
+    def _transition(self, each: list[Branch], stage: str) -> list[Branch]:
         """See `lite_hrnet_plus.transition`."""
-        result, result_places = [], []
+        result = []
         for index, _ in enumerate(self._numbered(f"{stage}_module1_ccw1_branch")):
-            source, part = min(index, len(tensors) - 1), f"{stage}_branch{index + 1}"
-            x, place = tensors[source], places[source]
+            branch, part = each[min(index, len(each) - 1)], f"{stage}_branch{index + 1}"
             if f"{part}_depthwise_dwconv" in self._names:
                 depthwise = self._old.get_layer(f"{part}_depthwise_dwconv")
                 kernel, bias = depthwise.get_weights()
-                inverse = np.argsort(place)
-                x = call(copied(depthwise), x, [kernel[:, :, inverse], bias[inverse]])
+                inverse = np.argsort(branch.places)
+                x = call(copied(depthwise), branch.x, [
+                    kernel[:, :, inverse] / branch.scale[:, None], bias[inverse]])
                 kernel, bias = self._matrix(f"{part}_pointwise_conv")
-                x = _pointwise(x, kernel[inverse], bias, f"{part}_pointwise_conv")
-                x, place = self._activated(x, f"{part}_pointwise"), np.arange(x.shape[-1])
-            result.append(x)
-            result_places.append(place)
-        return result, result_places
+                x = pointwise(x, kernel[inverse], bias, f"{part}_pointwise_conv")
+                branch = Branch.as_trained(self._activated(x, f"{part}_pointwise"))
+            result.append(branch)
+        return result
 
-    def _weighting(self, branches: _Branches, name: str) -> _Branches:
+    def _weighting(self, branches: Branches, name: str) -> Branches:
         """See `lite_hrnet_plus.weighting`."""
         weights = self._across(branches, f"{name}_across")
-        tensors = []
-        for index, (x, places) in enumerate(zip(branches.tensors, branches.places, strict=True)):
-            part, channels = f"{name}_branch{index + 1}", len(places)
+        each = []
+        for index, branch in enumerate(branches.each):
+            part, x, channels = f"{name}_branch{index + 1}", branch.x, len(branch.places)
             weight = Channels(branches.starts[index], channels, name=f"{part}_weight")(weights)
             if x.shape[1] > weight.shape[1]:
                 up = layers.UpSampling2D(x.shape[1] // weight.shape[1], name=f"{part}_up")
                 weight = up(weight)
             x = layers.Multiply(name=f"{part}_weighted")([x, weight])
+            filters = f"{part}_depthwise_dwconv"
+            scale = self._stretch(filters, channels)
             # They are weighted twice, across resolutions and by averages.
-            tensors.append(self._filtered(
-                x, places[channels // 2 :], f"{part}_depthwise_dwconv", others=1 / KEPT**2))
-        pooled = _pooled(tensors, f"{name}_pooled")
-        return _Branches(
-            tensors, [_shuffled(places) for places in branches.places], pooled,
-            self._excited(pooled, branches, name))
+            x = self._filtered(
+                x, branch.changed, filters, others=1 / KEPT**2, before=branch.scale, after=scale)
+            each.append(Branch(x, branch.places, scale))
+        filtered = Branches(each, pooled(each, f"{name}_pooled"))
+        return Branches(
+            [replace(branch, places=shuffled(branch.places)) for branch in each], filtered.pooled,
+            self._excited(filtered, name))
 
-    def _across(self, branches: _Branches, name: str) -> tf.Tensor:
+    def _across(self, branches: Branches, name: str) -> tf.Tensor:
         """The weights of all branches at the lowest resolution: [B, S, S, T]."""
         pooled, before = branches.pooled, branches.weights
         if before is not None:
             pooled = layers.Multiply(name=f"{name}_pooled")([pooled, before])
         changed = np.concatenate(branches.changed())
         kernel, bias = self._matrix(f"{name}_squeeze_conv")
-        x = _pointwise(pooled, _placed(kernel, pooled.shape[-1], changed), bias,
-                       f"{name}_squeeze_conv")
+        kernel = (placed(kernel, pooled.shape[-1], changed).T / branches.scale).T
+        x = pointwise(pooled, kernel, bias, f"{name}_squeeze_conv")
         x = self._activated(x, f"{name}_squeeze")
-        x = _log_odds(x, *self._matrix(f"{name}_excite_conv"), changed, pooled.shape[-1],
+        x = log_odds(x, *self._matrix(f"{name}_excite_conv"), changed, pooled.shape[-1],
                       f"{name}_excite_conv")
         x = layers.Activation("sigmoid", name=f"{name}_sigmoid")(x)
         if before is None:
@@ -204,9 +214,14 @@ class _Deployment:
         return layers.Multiply(name=f"{name}_and_before")([x, before])
 
     def _filtered(
-        self, x: tf.Tensor, changed: np.ndarray, name: str, others: float
+        self, x: tf.Tensor, changed: np.ndarray, name: str, others: float,
+        before: np.ndarray | float = 1.0, after: np.ndarray | float = 1.0,
     ) -> tf.Tensor:
-        """A depthwise convolution of some channels, which multiplies the others by a number."""
+        """A depthwise convolution of some channels, which multiplies the others by a number.
+
+        Args:
+          before, after: [C], the scales of the channels of `x` and of the result.
+        """
         depthwise = self._old.get_layer(name)
         kernel, bias = depthwise.get_weights()
         height, width = kernel.shape[:2]
@@ -214,67 +229,74 @@ class _Deployment:
         all_kernels[height // 2, width // 2] = others
         all_kernels[:, :, changed], all_biases = kernel, np.zeros(x.shape[-1])
         all_biases[changed] = bias
-        return call(copied(depthwise), x, [all_kernels, all_biases])
+        all_kernels = (all_kernels.swapaxes(2, 3) * (after / before)).swapaxes(2, 3)
+        return call(copied(depthwise), x, [all_kernels, all_biases * after])
 
-    def _excited(self, pooled: tf.Tensor, branches: _Branches, name: str) -> tf.Tensor:
+    def _excited(self, branches: Branches, name: str) -> tf.Tensor:
         """The weights of all branches by their averages: [B, 1, 1, T]."""
-        total, changed = pooled.shape[-1], branches.changed()
+        pooled, changed = branches.pooled, branches.changed()
+        total = pooled.shape[-1]
         parts = [f"{name}_branch{index + 1}" for index, _ in enumerate(changed)]
         squeeze = [self._matrix(f"{part}_squeeze") for part in parts]
         excite = [self._matrix(f"{part}_excite") for part in parts]
         x = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_average")(pooled)
-        kernel = _placed(_diagonal([k for k, _ in squeeze]), total, np.concatenate(changed))
-        x = _pointwise(x, kernel, np.concatenate([b for _, b in squeeze]), f"{name}_squeeze")
+        kernel = placed(diagonal([k for k, _ in squeeze]), total, np.concatenate(changed))
+        kernel = (kernel.T / branches.scale).T
+        x = pointwise(x, kernel, np.concatenate([b for _, b in squeeze]), f"{name}_squeeze")
         x = layers.ReLU(name=f"{name}_squeeze_act")(x)
-        x = _log_odds(x, _diagonal([k for k, _ in excite]), np.concatenate([b for _, b in excite]),
+        x = log_odds(x, diagonal([k for k, _ in excite]), np.concatenate([b for _, b in excite]),
                       np.concatenate(changed), total, f"{name}_excite")
         return layers.Activation("sigmoid", name=f"{name}_sigmoid")(x)
 
-    def _fused(
-        self, branches: _Branches, module: str, block: str
-    ) -> tuple[list[tf.Tensor], list[np.ndarray]]:
+    def _fused(self, branches: Branches, module: str, block: str) -> list[Branch]:
         """The branches after a module's fusion."""
         # A last module may be left with its first branch alone, which reads the second's mean.
-        tensors, with_attention = [], f"{module}_fusion_mean2" in self._names
-        for index, (x, places) in enumerate(zip(branches.tensors, branches.places, strict=True)):
+        each, with_attention = [], f"{module}_fusion_mean2" in self._names
+        scales = [
+            self._stretch(f"{module}_fusion_branch{index + 1}_act", len(branch.places))
+            if with_attention else np.ones(len(branch.places))
+            for index, branch in enumerate(branches.each)]
+        weights = self._multiplied(
+            branches.weights, np.concatenate(scales) / branches.scale, f"{module}_scaled")
+        for index, (branch, scale) in enumerate(zip(branches.each, scales, strict=True)):
             part = f"{block}_branch{index + 1}"
-            weight = Channels(branches.starts[index], len(places), name=f"{part}_excite")(
-                branches.weights)
-            x = layers.Multiply(name=f"{part}_excited")([x, weight])
-            tensors.append(x)
+            weight = Channels(branches.starts[index], len(scale), name=f"{part}_excite")(weights)
+            x = layers.Multiply(name=f"{part}_excited")([branch.x, weight])
+            each.append(Branch(x, branch.places, scale))
             old = self._old.get_layer(f"{part}_shuffle")
             if not with_attention or _readers_outside(old, module):
-                self._new.put(old.output, _in_order(x, places, f"{old.name}_in_order"))
+                self._new.put(old.output, in_order(each[-1], f"{old.name}_in_order"))
         if with_attention:
             averages = layers.GlobalAveragePooling2D(keepdims=True, name=f"{module}_average")(
                 branches.pooled)
-            averages = layers.Multiply(name=f"{module}_average_weighted")(
-                [averages, branches.weights])
-            return self._scaf(tensors, branches, averages, f"{module}_fusion"), branches.places
+            averages = layers.Multiply(name=f"{module}_average_weighted")([averages, weights])
+            return self._scaf(each, branches.starts, averages, f"{module}_fusion")
         self._copy(f"{module}_fusion")
-        fused = [self._value(f"{branch}_act")
-                 for branch in self._numbered(f"{module}_fusion_branch")]
-        return fused, [np.arange(x.shape[-1]) for x in fused]
+        return [Branch.as_trained(self._value(f"{branch}_act"))
+                for branch in self._numbered(f"{module}_fusion_branch")]
+
+    def _multiplied(self, x: tf.Tensor, by: np.ndarray, name: str) -> tf.Tensor:
+        """Each channel of `x` times a number, where channels are stretched."""
+        if not self._stretches:
+            return x
+        each = layers.DepthwiseConv2D(1, use_bias=False, name=name)
+        return call(each, x, [by[None, None, :, None]])
 
     def _scaf(
-        self, tensors: list[tf.Tensor], branches: _Branches, averages: tf.Tensor, name: str
-    ) -> list[tf.Tensor]:
+        self, each: list[Branch], starts: np.ndarray, averages: tf.Tensor, name: str
+    ) -> list[Branch]:
         """See `lite_hrnet_fusion.scaf`."""
-        count = len(tensors)
-        # Nothing reads the first mean but at half its resolution.
-        halved = layers.Conv2D(1, 2, 2, use_bias=False, name=f"{name}_1to2_down")
-        weights = np.full((2, 2, tensors[0].shape[-1], 1), 0.25 / tensors[0].shape[-1], np.float32)
-        means = {0: call(halved, tensors[0], [weights])}
+        means: dict[int, tf.Tensor] = {}
         result = []
         for i, _ in enumerate(self._numbered(f"{name}_branch")):
-            x = tensors[i]
-            average = Channels(branches.starts[i], x.shape[-1], name=f"{name}_average{i + 1}")(
+            branch = each[i]
+            average = Channels(starts[i], len(branch.places), name=f"{name}_average{i + 1}")(
                 averages)
-            attention = self._attention(average, branches.places[i], i, count, name)
-            terms, below = [x], None
-            for j in reversed(range(i + 1, count)):
+            attention = self._attention(replace(branch, x=average), i, len(each), name)
+            terms, below = [branch.x], None
+            for j in reversed(range(i + 1, len(each))):
                 if j not in means:
-                    means[j] = ChannelMean(name=f"{name}_mean{j + 1}")(tensors[j])
+                    means[j] = mean(each[j], f"{name}_mean{j + 1}")
                 part = f"{name}_{j + 1}to{i + 1}"
                 term = layers.Multiply(name=f"{part}_weighted")([means[j], attention[j]])
                 if below is not None:
@@ -284,22 +306,24 @@ class _Deployment:
                 terms.append(below)
             for j in range(i):
                 part = f"{name}_{j + 1}to{i + 1}"
-                if (j, i) != (0, 1):
+                if (j, i) == (0, 1):  # nothing reads the first mean but at half its resolution
+                    means[j] = mean(each[j], f"{part}_down", step=2)
+                else:
                     means[j] = layers.AveragePooling2D(2, name=f"{part}_down")(means[j])
                 terms.append(layers.Multiply(name=f"{part}_weighted")([means[j], attention[j]]))
             x = layers.Add(name=f"{name}_branch{i + 1}_sum")(terms)
-            result.append(self._activated(x, f"{name}_branch{i + 1}"))
+            result.append(replace(branch, x=self._activated(x, f"{name}_branch{i + 1}")))
         return result
 
     def _attention(
-        self, average: tf.Tensor, places: np.ndarray, i: int, count: int, name: str
+        self, average: Branch, i: int, count: int, name: str
     ) -> dict[int, tf.Tensor]:
-        """The attention [B, 1, 1, C] of branch i for every other branch."""
-        others, channels = [j for j in range(count) if j != i], len(places)
-        inverse = np.argsort(places)
+        """The attention [B, 1, 1, C] of branch i, of which these are the averages, for others."""
+        others, channels = [j for j in range(count) if j != i], len(average.places)
+        inverse = np.argsort(average.places)
         squeeze = [self._matrix(f"{name}_{j + 1}to{i + 1}_squeeze") for j in others]
         excite = [self._matrix(f"{name}_{j + 1}to{i + 1}_excite") for j in others]
-        x = _pointwise(average, np.concatenate([k[inverse] for k, _ in squeeze], axis=1),
+        x = pointwise(average.x, average.rows(np.concatenate([k for k, _ in squeeze], axis=1)),
                        np.concatenate([b for _, b in squeeze]), f"{name}_squeeze{i + 1}")
         x = layers.ReLU(name=f"{name}_squeeze{i + 1}_act")(x)
         grouped = layers.Conv2D(len(others) * channels, 1, groups=len(others),
@@ -308,22 +332,23 @@ class _Deployment:
             np.concatenate([k[:, inverse] for k, _ in excite], axis=1)[None, None],
             np.concatenate([b[inverse] for _, b in excite])])
         x = layers.Activation("sigmoid", name=f"{name}_sigmoid{i + 1}")(x)
+        x = self._multiplied(x, np.tile(average.scale, len(others)), f"{name}_scaled{i + 1}")
         return {j: Channels(index * channels, channels, name=f"{name}_{j + 1}to{i + 1}_weight")(x)
                 for index, j in enumerate(others)}
 
-    def _end(self, tensors: list[tf.Tensor], places: list[np.ndarray], module: str) -> None:
+    def _end(self, each: list[Branch], module: str) -> None:
         """Hands the last branches over to the point-wise convolutions of a head, or to others."""
         # A head need not read all of them.
-        for index, (x, place) in enumerate(zip(tensors, places, strict=False)):
+        for index, branch in enumerate(each):
             old = self._old.get_layer(f"{module}_fusion_branch{index + 1}_act")
             readers = consumers(old)
             if not all(_is_pointwise(reader) for reader in readers):
-                self._new.put(old.output, _in_order(x, place, f"{old.name}_in_order"))
+                self._new.put(old.output, in_order(branch, f"{old.name}_in_order"))
                 continue
             for reader in readers:
                 kernel, bias = self._matrix(reader.name)
-                self._new.put(reader.output, _pointwise(
-                    x, kernel[np.argsort(place)], bias, reader.name))
+                self._new.put(reader.output, pointwise(
+                    branch.x, branch.rows(kernel), bias, reader.name))
 
 
 def _readers_outside(layer: layers.Layer, module: str) -> list[layers.Layer]:
@@ -334,56 +359,3 @@ def _readers_outside(layer: layers.Layer, module: str) -> list[layers.Layer]:
 def _is_pointwise(layer: layers.Layer) -> bool:
     return type(layer) is layers.Conv2D and layer.kernel_size == (1, 1) and layer.use_bias \
         and layer.activation is tf_keras.activations.linear
-
-
-def _pointwise(x: tf.Tensor, kernel: np.ndarray, bias: np.ndarray, name: str) -> tf.Tensor:
-    """A point-wise convolution by a kernel [inputs, outputs]."""
-    return call(layers.Conv2D(len(bias), 1, name=name), x, [kernel[None, None], bias])
-
-
-def _placed(kernel: np.ndarray, inputs: int, rows: np.ndarray) -> np.ndarray:
-    """A kernel [R, outputs] for more inputs, of which it reads those at `rows` [R]."""
-    result = np.zeros((inputs, kernel.shape[1]), np.float32)
-    result[rows] = kernel
-    return result
-
-
-def _log_odds(
-    x: tf.Tensor, kernel: np.ndarray, bias: np.ndarray, places: np.ndarray, total: int, name: str
-) -> tf.Tensor:
-    """Log-odds of `total` weights: a kernel's at some places, those of KEPT at the others."""
-    all_biases = np.full(total, KEPT_LOG_ODDS, np.float32)
-    all_biases[places] = bias
-    return _pointwise(x, _placed(kernel.T, total, places).T, all_biases, name)
-
-
-def _diagonal(kernels: list[np.ndarray]) -> np.ndarray:
-    """One kernel with these along its diagonal."""
-    result = np.zeros(np.sum([kernel.shape for kernel in kernels], axis=0), np.float32)
-    row = column = 0
-    for kernel in kernels:
-        rows, columns = kernel.shape
-        result[row : row + rows, column : column + columns] = kernel
-        row, column = row + rows, column + columns
-    return result
-
-
-def _pooled(tensors: list[tf.Tensor], name: str) -> tf.Tensor:
-    """All tensors at the lowest resolution, side by side: [B, S, S, T]."""
-    lowest = tensors[-1].shape[1]
-    pooled = [
-        layers.AveragePooling2D(x.shape[1] // lowest, name=f"{name}{index + 1}")(x)
-        if x.shape[1] > lowest else x for index, x in enumerate(tensors)
-    ]
-    return layers.Concatenate(name=name)(pooled)
-
-
-def _shuffled(places: np.ndarray) -> np.ndarray:
-    """The places after a shuffle of the channels."""
-    return places.reshape(2, -1).T.ravel()
-
-
-def _in_order(x: tf.Tensor, places: np.ndarray, name: str) -> tf.Tensor:
-    """The channels in the order of the trained network."""
-    kernel = np.eye(len(places), dtype=np.float32)[:, places]
-    return _pointwise(x, kernel, np.zeros(len(places)), name)

@@ -109,8 +109,9 @@ class Family(Generic[Options]):
       by_correlation: (options) -> whether the codec also takes an order of the points, from the
         training faces (`PIPCodec`); None where it never does.
       fits: (options, loss) -> whether one of the losses fits with these options; None where all do.
-      deploy: (network without batch norms) -> one of the same function and outputs that has fewer
-        or faster operators, for exports; None where the trained form is the fastest.
+      deploy: (network without batch norms, calibration crops [F, S, S, 3], none for floats) -> one
+        of the same function and outputs that has fewer or faster operators, for exports; None where
+        the trained form is the fastest.
       clip_percentile: in percent of the calibration crops, for the ranges of int8
         (`ranges.choose`); below 100 where a few faces drive unbounded activations much further.
     """
@@ -125,7 +126,7 @@ class Family(Generic[Options]):
     load_backbone: Callable[[tf_keras.Model, Options, Path], None] | None = None
     fits: Callable[[Options, str], bool] | None = None
     by_correlation: Callable[[Options], bool] | None = None
-    deploy: Callable[[tf_keras.Model], tf_keras.Model] | None = None
+    deploy: Callable[[tf_keras.Model, np.ndarray], tf_keras.Model] | None = None
     clip_percentile: float = 100.0
 
 

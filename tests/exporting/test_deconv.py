@@ -8,7 +8,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.exporting import equalise, modes, optimise, quantise, ranges, rounding
-from efld_tf.models import rebuild
+from efld_tf.models import probe, rebuild
 from efld_tf.models.blocks import Blocks
 from efld_tf.runtime import graph
 from efld_tf.runtime.litert import Interpreter
@@ -76,7 +76,7 @@ def test_channels_before_a_depthwise_convolution_are_stretched(crops: np.ndarray
     )
     highest = []
     for model in (folded, equalised):
-        ((_, high),) = equalise.extremes_of(model, [model.get_layer("up_act")], crops)
+        ((_, high),) = probe.extremes_of(model, [model.get_layer("up_act")], crops)
         highest.append(high.max(axis=(0, 1)))
     assert highest[0].min() < 0.2 * highest[0].max()
     np.testing.assert_allclose(highest[1], highest[1].max(), rtol=1e-3)

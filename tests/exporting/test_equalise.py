@@ -8,6 +8,7 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.exporting import equalise, optimise
+from efld_tf.models import probe
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_balanced_parts_are_centred_and_exact_in_int8(crops: np.ndarray) -> None
     pixels = crops.astype(np.float32) / 255.0
     np.testing.assert_allclose(balanced(pixels), plain(pixels), rtol=1e-4, atol=1e-5)
     parts = balanced.get_layer("whole_parts")
-    ((lowest, highest),) = equalise.extremes_of(balanced, [parts], crops)
+    ((lowest, highest),) = probe.extremes_of(balanced, [parts], crops)
     np.testing.assert_allclose(highest, -lowest, atol=1e-5)
     assert highest.max() <= 1 + 1e-5  # the scale of the largest is in the sum's kernel
     kernel = balanced.get_layer("whole_sum").get_weights()[0][:, 0, :, 0]
@@ -122,7 +123,7 @@ def test_features_share_the_ranges_of_the_dense_kernels(crops: np.ndarray) -> No
     balanced = equalise.equalise_features(plain, crops)
     pixels = crops.astype(np.float32) / 255.0
     np.testing.assert_allclose(balanced(pixels), plain(pixels), rtol=1e-4, atol=1e-5)
-    ((lowest, highest),) = equalise.extremes_of(balanced, [balanced.get_layer("features")], crops)
+    ((lowest, highest),) = probe.extremes_of(balanced, [balanced.get_layer("features")], crops)
     bias = balanced.get_layer("features").get_weights()[1]  # which is lifted away later
     reached = np.maximum(bias - lowest, highest - bias).reshape(-1)
     rows = [balanced.get_layer(name).get_weights()[0] for name in ("hidden", "points")]

@@ -7,7 +7,8 @@ import pytest
 import tf_keras
 from tf_keras import layers
 
-from efld_tf.exporting import equalise, walk
+from efld_tf.exporting import walk
+from efld_tf.models import probe
 
 CROPS = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)  # more than a batch
 
@@ -38,7 +39,7 @@ def test_inputs_are_those_of_the_network(largest: int, monkeypatch: pytest.Monke
         if isinstance(before, layers.InputLayer):
             np.testing.assert_array_equal(found, CROPS / np.float32(255))
         else:
-            expected = [x for (x,) in equalise.batches_of(model, [before], CROPS)]
+            expected = [x for (x,) in probe.batches_of(model, [before], CROPS)]
             np.testing.assert_array_equal(found, np.concatenate(expected))
         kernel, bias = layer.get_weights()  # those after it see the new weights
         layer.set_weights([kernel + rng.normal(0, 0.1, kernel.shape), bias])

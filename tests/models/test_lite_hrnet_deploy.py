@@ -10,12 +10,21 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.exporting import optimise
-from efld_tf.models import lite_hrnet_deploy, lite_hrnet_fusion, lite_hrnet_heads, registry
+from efld_tf.exporting.convert import NO_CROPS
+from efld_tf.models import (
+    lite_hrnet_branches,
+    lite_hrnet_deploy,
+    lite_hrnet_fusion,
+    lite_hrnet_heads,
+    probe,
+    registry,
+)
 from efld_tf.models.blocks import Channels, ChannelShuffle
 from tests.exporting.test_optimise import shaken
 from tests.families import small_options
 
 FAMILY = "lite_hrnet_plus"
+CROPS = np.random.default_rng(4).integers(0, 256, (5, 64, 64, 3), np.uint8)
 
 
 def trained(
@@ -42,12 +51,13 @@ OTHERS = [
 ]
 
 
+@pytest.mark.parametrize("crops", [NO_CROPS, CROPS], ids=["float", "stretched"])
 @pytest.mark.parametrize("options", [
     {"presence": True, "heads": ("stage", "stage4")},  # a schema may be called so
     *(pytest.param(options, marks=pytest.mark.long) for options in OTHERS)], ids=str)
-def test_outputs_are_the_same(options: dict) -> None:
+def test_outputs_are_the_same(options: dict, crops: np.ndarray) -> None:
     network = trained(**options)
-    deployed = lite_hrnet_deploy.deploy(network)
+    deployed = lite_hrnet_deploy.deploy(network, crops)
     images = tf.random.uniform([3, 64, 64, 3], seed=3)
     expected, found = network(images), deployed(images)
     assert found.keys() == expected.keys() and deployed.name == network.name
@@ -60,7 +70,7 @@ def test_outputs_are_the_same(options: dict) -> None:
 
 
 def test_channels_are_taken_out_of_weights_alone() -> None:
-    deployed = lite_hrnet_deploy.deploy(trained())
+    deployed = lite_hrnet_deploy.deploy(trained(), NO_CROPS)
     for layer in deployed.layers:
         if isinstance(layer, Channels):  # of gates, at the lowest resolution of their stage
             assert layer.input.shape[1] <= 8
@@ -69,7 +79,7 @@ def test_channels_are_taken_out_of_weights_alone() -> None:
 @pytest.mark.parametrize("head", ["mr", "hrnet_v1"])
 def test_nothing_is_put_in_order_between_attention_and_scores(head: str) -> None:
     network = trained(head=head)
-    deployed = lite_hrnet_deploy.deploy(network)
+    deployed = lite_hrnet_deploy.deploy(network, NO_CROPS)
     assert not [layer.name for layer in deployed.layers if layer.name.endswith("in_order")]
     images = tf.random.uniform([2, 64, 64, 3], seed=3)
     for name, expected in network(images).items():
@@ -77,9 +87,22 @@ def test_nothing_is_put_in_order_between_attention_and_scores(head: str) -> None
         np.testing.assert_allclose(deployed(images)[name], expected, atol=1e-5 * scale)
 
 
+def test_channels_fill_their_range() -> None:
+    network = trained()
+    plain, stretched = (lite_hrnet_deploy.deploy(network, crops) for crops in (NO_CROPS, CROPS))
+    module = "stage2_module1"
+    for name in (f"{module}_ccw1_branch2_depthwise_dwconv", f"{module}_fusion_branch1_act"):
+        before, after = (
+            np.abs(probe.extremes_of(model, [model.get_layer(name)], CROPS)).max(axis=(0, 1, 2, 3))
+            for model in (plain, stretched))
+        expected = np.minimum(before.max(), before * lite_hrnet_deploy.LARGEST_STRETCH)
+        np.testing.assert_allclose(after, expected, rtol=1e-3)
+        assert before.min() < 0.9 * before.max()
+
+
 def test_what_is_kept_is_weighted_by_the_largest_sigmoid_in_int8() -> None:
     step = 20 / 255  # of log-odds from -10 to 10, rounded either way
-    for log_odds in lite_hrnet_deploy.KEPT_LOG_ODDS + np.array([-step, step]) / 2:
+    for log_odds in lite_hrnet_branches.KEPT_LOG_ODDS + np.array([-step, step]) / 2:
         assert round(256 / (1 + np.exp(-log_odds))) == 255
-    assert 1 / (1 + np.exp(-lite_hrnet_deploy.KEPT_LOG_ODDS)) \
-        == pytest.approx(lite_hrnet_deploy.KEPT, abs=1e-12)
+    assert 1 / (1 + np.exp(-lite_hrnet_branches.KEPT_LOG_ODDS)) \
+        == pytest.approx(lite_hrnet_branches.KEPT, abs=1e-12)
