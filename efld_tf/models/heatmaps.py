@@ -22,7 +22,8 @@ class HeatmapOptions:
     Attributes:
       maps: what the heads predict: `values` of the Gaussians, which the loss `heatmap` compares, or
         their `log_odds`, for `heatmap_bce`.
-      decoder: how a point is read from its map, one of `codecs.DECODERS`.
+      decoder: how a point is read from its map: `centroid`, the mean place around the highest
+        pixel, or `quarter`, a quarter of a pixel from it towards the higher neighbour.
       sigma: the standard deviation of the Gaussians in pixels of the map, from 0.25 to 100; None
         for the family's.
     """
