@@ -57,7 +57,8 @@ def learn(spec: checkpoint.ModelSpec, model: tf_keras.Model, crops, shapes) -> N
             for head, truth in points.items():
                 known = mask[:, : truth.shape[1]]
                 target = spec.codec(head).encode(tf.constant(truth), known)
-                total += tf.reduce_mean(loss(raw[head], target, known, tf.ones([len(crops)])))
+                for stage in registry.predictions(raw[head]):
+                    total += tf.reduce_mean(loss(stage, target, known, tf.ones([len(crops)])))
         weights = [w for w in model.trainable_weights if not w.name.startswith("presence")]
         optimizer.apply_gradients(zip(tape.gradient(total, weights), weights, strict=True))
 
