@@ -227,7 +227,8 @@ def stream(
             )
     if not source.path.exists():
         raise EfldError(
-            f"source {source}: {source.path} does not exist{files.whence(source.path)}")
+            f"source {source}: {source.path} does not exist{files.whence(source.path)}; "
+            f"expected {format.path}: {format.layout}")
     if source.path.is_dir() and "FOLDER" not in format.path:
         route = routes.nearest(source.path, "")
         raise EfldError(f"source {source}: expected {format.path}, got a folder"

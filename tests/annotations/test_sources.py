@@ -208,6 +208,11 @@ def test_every_format_says_what_it_is() -> None:
     ]  # fmt: skip
 
 
+def test_a_missing_folder_is_told_with_what_it_should_hold(tmp_path: Path) -> None:
+    with refuses(tmp_path / "300w", "FOLDER", sources.FORMATS["300w"].layout):
+        sources.read(f"300w:{tmp_path}/300w?split=train")
+
+
 def test_on_error_is_checked(folder: Path) -> None:
     with refuses("on_error", "ignore", "stop", "skip"):
         sources.read(f"ibug:{folder}", on_error="ignore")
