@@ -113,9 +113,10 @@ class Evaluation(Measured):
 
     def report(self) -> str:
         """The summary for a terminal."""
-        origin = self.faces.crop_rule_from
-        note = f"\nnote: the faces are cropped by a rule {origin}, not the model's"
-        return super().report() + (note if origin != "model" else "")
+        rules = {"fitted": "a rule fitted to these faces", "packed": "that of their packed folder"}
+        rule = rules.get(self.faces.crop_rule_from)
+        note = f"\nnote: the faces are cropped by {rule}, not by the model's" if rule else ""
+        return super().report() + note
 
     def draw(self, folder: Path) -> list[Path]:
         """Draws the cumulative error distribution, errors by point, worst and typical faces."""
