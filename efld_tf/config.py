@@ -192,7 +192,8 @@ def expand(text: str) -> str:
     """
     def value(match: re.Match[str]) -> str:
         if (setting := os.environ.get(match[1])) is None:
-            raise EfldError(f"{text!r}: the environment variable {match[1]} is not set")
+            raise EfldError(f"{text!r}: the environment variable {match[1]} is not set; "
+                            f"give it a value, as in {match[1]}=/folder before the command")
         return setting
 
     return re.sub(r"\$\{(\w+)\}", value, text)
@@ -221,13 +222,20 @@ def _apply_override(tree: Any, override: str) -> None:
         elif isinstance(node, list) and (index := _index(key)) < len(node):
             node = node[index]
         else:
-            raise EfldError(f"--set {override!r}: there is no {key!r} to set something in")
+            raise EfldError(f"--set {override!r}: there is no {key!r} to set something in"
+                            f"{_items(node)}")
     if isinstance(node, dict):
         node[last_key] = value
     elif isinstance(node, list) and (index := _index(last_key)) < len(node):
         node[index] = value
     else:
-        raise EfldError(f"--set {override!r}: there is no {last_key!r} to set")
+        raise EfldError(f"--set {override!r}: there is no {last_key!r} to set{_items(node)}")
+
+
+def _items(node: Any) -> str:
+    """What can be named of a list, to tell of a key that it does not have; empty for no list."""
+    return f"; expected the number of an item, 0 to {len(node) - 1}" \
+        if isinstance(node, list) and node else ""
 
 
 def _index(key: str) -> int:

@@ -143,6 +143,13 @@ def test_bad_overrides(tmp_path: Path, override: str, fact: str) -> None:
         load(tmp_path, "steps: 3\nitems: []", override)
 
 
+@pytest.mark.parametrize("override", ["free.4=1", "free.wflw.repeat=1"])
+def test_an_item_that_a_list_has_not(tmp_path: Path, override: str) -> None:
+    key = override.split("=")[0].split(".")[1]
+    with refuses(f"--set {override!r}", repr(key), 0, 1):
+        load(tmp_path, "steps: 3\nfree: [5, 6]", override)
+
+
 def test_an_override_of_the_wrong_type_is_named(tmp_path: Path) -> None:
     with refuses("steps", "whole", "'many'", path=tmp_path / "c.yaml"):
         load(tmp_path, "steps: 3", "steps=many")
@@ -168,7 +175,7 @@ def test_dump_is_read_back(tmp_path: Path) -> None:
 def test_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACES", "/data")
     assert config.expand("ibug:${FACES}/helen") == "ibug:/data/helen"
-    with refuses("ibug:${NO_SUCH}", "environment variable NO_SUCH"):
+    with refuses("ibug:${NO_SUCH}", "environment variable NO_SUCH", "NO_SUCH=/folder"):
         config.expand("ibug:${NO_SUCH}")
 
 
@@ -203,10 +210,10 @@ def test_a_head_of_no_schema_is_named() -> None:
 @pytest.mark.parametrize(
     ("override", "facts"),
     [
-        ("training.target_head=scut86", ["training.target_head", "scut86", "heads"]),
+        ("training.target_head=scut86", ["training.target_head", "scut86", "heads", "ibug68"]),
         ("heads.nose3={}", ["heads.nose3", "no source"]),
         ("heads.scut86={}", ["heads.scut86", "no source"]),
-        ("data.sources.0.heads=[scut86]", ["data.sources", "scut86", "heads"]),
+        ("data.sources.0.heads=[scut86]", ["data.sources", "ibug68", "scut86", "heads", "wflw98"]),
         ("data.sources.0.name=wflw98", ["data.sources", "same name"]),
         ("training.target_head=wflw98", ["training.target_head", "validation_fraction"]),
         ("data.sources.0.repeat=0", ["data.sources.0.repeat", "positive", 0.0]),

@@ -8,7 +8,7 @@ from efld_tf import config, runs
 from efld_tf.data.manifest import open_packed
 from efld_tf.data.options import SourceOptions
 from efld_tf.data.pipeline import PackedSource
-from efld_tf.errors import EfldError
+from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses, task
@@ -25,11 +25,19 @@ def check_model(recipe: Recipe) -> None:
     check_options(recipe)
     model_architecture, training = architecture(recipe), recipe.training
     if training.init_from:
-        checkpoint.read_spec(runs.trained_model(config.expand(training.init_from)))
+        try:
+            checkpoint.read_spec(runs.trained_model(config.expand(training.init_from)))
+        except EfldError as error:
+            raise EfldError(f"training.init_from: {error}") from error
     if training.backbone_weights:
         path = config.expand(training.backbone_weights)
         # Only the network tells whether the file fits the backbone.
-        model_architecture.load_backbone(model_architecture.build({"mtfl5": 5}), path)
+        model = model_architecture.build({"mtfl5": 5})
+        try:
+            model_architecture.load_backbone(model, path)
+        except DataError as error:
+            raise EfldError(f"training.backbone_weights: {error}; null starts from random "
+                            "weights") from error
 
 
 def check_options(recipe: Recipe) -> None:

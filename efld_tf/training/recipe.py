@@ -169,7 +169,8 @@ class Recipe:
             raise EfldError(f"name: expected letters, digits, '_', '.' or '-', got {self.name!r}")
         licenses.checked(self.license)
         if self.training.target_head not in self.heads:
-            raise EfldError(f"training.target_head: {self.training.target_head!r} is not in heads")
+            raise EfldError(f"training.target_head: {self.training.target_head!r} is not in heads; "
+                            f"known: {', '.join(self.heads)}")
         stored, needed = self.data.pack.size, self.model.input_size * self.data.pack.margin
         if stored < needed:
             raise EfldError(
@@ -246,12 +247,19 @@ class Recipe:
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
             raise EfldError("data.sources: two sources have the same name")
-        for head in {head for source in sources for head in source.heads} - set(self.heads):
-            raise EfldError(f"data.sources: the head {head!r} is not in heads")
+        for source in sources:
+            self._check_known(f"data.sources: {source.name}", source.heads)
         for head in set(self.heads) - {h for s in sources if not s.level for h in s.heads}:
             coarsely = any(head in source.heads for source in sources)
             remark = ", but for those of a level above 0" if coarsely else ""
             raise EfldError(f"heads.{head}: no source supervises it{remark}")
+
+    def _check_known(self, key: str, heads: Sequence[str]) -> None:
+        """Refuses heads of a source, named by its key, that the recipe does not have."""
+        for head in heads:
+            if head not in self.heads:
+                raise EfldError(f"{key}: the head {head!r} is not in heads; known: "
+                                f"{', '.join(self.heads)}")
 
     def _check_held_out(self) -> None:
         """Refuses faces that are held out of one source and trained on by another."""
@@ -275,8 +283,7 @@ class Recipe:
             raise EfldError("data.service: it cannot be combined with self_training")
         names = {source.name for source in self.data.sources}
         for source in self_training.unlabelled:
-            for head in set(source.heads) - set(self.heads):
-                raise EfldError(f"self_training.unlabelled: the head {head!r} is not in heads")
+            self._check_known(f"self_training.unlabelled: {source.name}", source.heads)
             if names & {source.name, *pseudo_names(source).values()}:
                 raise EfldError(
                     f"self_training.unlabelled: {source.name}: a source of data.sources has that "

@@ -123,7 +123,7 @@ RESNET = ("model.family=coordnet", "model.options.backbone=resnet18")
         (["training.backbone_weights=w.h5", "model.family=pipnet"],
          ["training.backbone_weights", "backbone 'efld'"]),
         (["training.backbone_weights=/nowhere.safetensors", *RESNET],
-         ["safetensors", "No such file", "/nowhere.safetensors"]),
+         ["training.backbone_weights", "/nowhere.safetensors", "No such file", "null"]),
         (["training.backbone_weights=${NO_SUCH}/w.h5", *RESNET],
          ["${NO_SUCH}/w.h5", "environment variable NO_SUCH"]),
         (["training.loss=wingg"], ["training.loss", "'wingg'", *losses.LOSSES]),
@@ -150,7 +150,7 @@ def test_a_file_that_is_not_the_backbone_s_is_told(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     save_file({"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)}, weights)
     path = write_recipe(tmp_path, backbone_weights=str(weights))
-    with refuses("bn1.weight", "missing", path=weights):
+    with refuses("training.backbone_weights", weights, "bn1.weight", "missing"):
         run.train(recipe.load(path, RESNET), progress=False)
 
 

@@ -572,7 +572,8 @@ def test_changed_data_are_noticed_when_a_run_goes_on(photos: Path, tmp_path: Pat
     ("override", "path", "facts"),
     [
         ("data.sources.0.source=ibug:/nowhere", None, ["source ibug:/nowhere", "exist"]),
-        ("training.init_from=/nowhere.h5", "/nowhere.h5", ["research", "synthetic"]),
+        ("training.init_from=/nowhere.h5", None,
+         ["training.init_from", "/nowhere.h5", "research", "synthetic"]),
         ("data.sources.0.validation_fraction=1e-9", None, ["ibug51", "validation_fraction"]),
     ],
 )
