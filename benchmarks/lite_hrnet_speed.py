@@ -33,7 +33,7 @@ from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import graph
 
 OUTPUT = Path(__file__).parent / "lite_hrnet_speed"
-TITLES = (EFLD, PIP, "MapNet on EFLD's backbone", SMALL, LARGE)
+TITLES = (EFLD, PIP, "MapNet on EFLD's backbone", "MapNet, centroid", SMALL, LARGE)
 LFPW_TRAIN = "ibug:${EFLD_DATA}/lfpw/trainset"
 PERCENTILES = (100, 98, 95, 90, 80, 65, 50)
 SHIPPED = "EFLD as it is shipped, 128 pixels"
