@@ -114,7 +114,7 @@ def mean(branch: Branch, name: str, step: int = 1) -> tf.Tensor:
     return call(convolution, branch.x, [kernel / kernel[..., 0].size])
 
 
-def pooled(each: list[Branch], name: str) -> tf.Tensor:
+def side_by_side(each: list[Branch], name: str) -> tf.Tensor:
     """All branches at the lowest resolution, side by side: [B, S, S, T]."""
     tensors = [branch.x for branch in each]
     lowest = tensors[-1].shape[1]

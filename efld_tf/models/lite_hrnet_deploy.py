@@ -41,8 +41,8 @@ from efld_tf.models.lite_hrnet_branches import (
     mean,
     placed,
     pointwise,
-    pooled,
     shuffled,
+    side_by_side,
 )
 from efld_tf.models.rebuild import Rebuild, call, consumers, copied
 
@@ -91,7 +91,7 @@ class _Deployment:
         for stage in stages:
             each = self._transition(each, stage)
             for module in self._numbered(f"{stage}_module"):
-                branches = Branches(each, pooled(each, f"{module}_pooled"))
+                branches = Branches(each, side_by_side(each, f"{module}_pooled"))
                 for block in self._numbered(f"{module}_ccw"):
                     branches = self._weighting(branches, block)
                 each = self._fused(branches, module, block)
@@ -191,7 +191,7 @@ class _Deployment:
             x = self._filtered(
                 x, branch.changed, filters, others=1 / KEPT**2, before=branch.scale, after=scale)
             each.append(Branch(x, branch.places, scale))
-        filtered = Branches(each, pooled(each, f"{name}_pooled"))
+        filtered = Branches(each, side_by_side(each, f"{name}_pooled"))
         return Branches(
             [replace(branch, places=shuffled(branch.places)) for branch in each], filtered.pooled,
             self._excited(filtered, name))

@@ -51,7 +51,9 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("crops", [NO_CROPS, CROPS], ids=["float", "stretched"])
+@pytest.mark.parametrize("crops", [
+    pytest.param(CROPS, id="stretched"),
+    pytest.param(NO_CROPS, id="float", marks=pytest.mark.long)])
 @pytest.mark.parametrize("options", [
     {"presence": True, "heads": ("stage", "stage4")},  # a schema may be called so
     *(pytest.param(options, marks=pytest.mark.long) for options in OTHERS)], ids=str)
@@ -76,7 +78,7 @@ def test_channels_are_taken_out_of_weights_alone() -> None:
             assert layer.input.shape[1] <= 8
 
 
-@pytest.mark.parametrize("head", ["mr", "hrnet_v1"])
+@pytest.mark.parametrize("head", [pytest.param("mr", marks=pytest.mark.long), "hrnet_v1"])
 def test_nothing_is_put_in_order_between_attention_and_scores(head: str) -> None:
     network = trained(head=head)
     deployed = lite_hrnet_deploy.deploy(network, NO_CROPS)
