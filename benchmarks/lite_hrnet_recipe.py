@@ -12,14 +12,15 @@ benchmarks/lite_hrnet_recipe/: results.json and table.md. What stands in results
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from lite_hrnet_plus import RECIPE
 from trainings import (
+    Attempt,
     Change,
     Recipe,
     augment,
+    chain,
     check_names,
     held_out,
     known,
@@ -42,21 +43,6 @@ OTHERS = (
     ("scut", "scut:${EFLD_DATA}/scut_fbp5500", "scut86"),
     ("net7876", "mtfl:${EFLD_DATA}/net7876/trainImageList.txt", "mtfl5"),
 )
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Something tried.
-
-    Attributes:
-      title: what it is.
-      against: the attempt that it changes, or None.
-      change: of that.
-    """
-
-    title: str
-    against: str | None
-    change: Change
 
 
 def repeat(times: float) -> Change:
@@ -102,19 +88,13 @@ ATTEMPTS = {
 }
 
 
-def chain(name: str) -> list[Attempt]:
-    """What an attempt was added to, from the base on, and itself."""
-    attempt = ATTEMPTS[name]
-    return [*(chain(attempt.against) if attempt.against else ()), attempt]
-
-
 def main() -> None:
     """Trains, compares and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/lite_hrnet_recipe")
     asked = sys.argv[2:] or [name for name in ATTEMPTS if name not in known(RESULTS)]
     check_names(asked, ATTEMPTS)
     for name in asked:
-        changes = [attempt.change for attempt in chain(name)]
+        changes = [attempt.change for attempt in chain(ATTEMPTS, name)]
         folder = train(variant(name, runs, *changes, base=RECIPE))
         remember(RESULTS, name, {
             source: held_out(folder, source, base=RECIPE) for source in ANNOTATED})

@@ -11,15 +11,16 @@ or RUNS (default runs/recipe_search) is not trained again.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from trainings import (
+    Attempt,
     Change,
     Recipe,
     Teacher,
     augment,
     best_validation,
+    chain,
     check_names,
     held_out,
     known,
@@ -36,27 +37,6 @@ OUTPUT = Path(__file__).parent / "recipe_search"
 RESULTS = OUTPUT / "results.json"
 TARGETS = ("helen_51", "youtube_faces_51")
 FACES = 256_000  # drawn in training, whatever the batch
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Something tried.
-
-    Attributes:
-      title: what it is.
-      against: the attempt that it changes, or None.
-      change: of that.
-      faces: drawn in training; None for those of `against`.
-      made: whose labels it learns from.
-      needs: the attempt whose model it starts from or is taught by.
-    """
-
-    title: str
-    against: str | None
-    change: Change
-    faces: int | None = None
-    made: tuple[Teacher, ...] = ()
-    needs: str | None = None
 
 
 def zoom(factor: float) -> Change:
@@ -190,25 +170,19 @@ ATTEMPTS = {
 }
 
 
-def chain(name: str) -> list[Attempt]:
-    """What an attempt was added to, from the base on, and itself."""
-    attempt = ATTEMPTS[name]
-    return [*(chain(attempt.against) if attempt.against else ()), attempt]
-
-
 def own_faces(name: str) -> int:
     """How many faces an attempt's training draws."""
-    return next(attempt.faces for attempt in reversed(chain(name)) if attempt.faces)
+    return next(attempt.faces for attempt in reversed(chain(ATTEMPTS, name)) if attempt.faces)
 
 
 def drawn(name: str) -> int:
     """The same with the trainings of what it needs."""
-    return own_faces(name) + sum(map(drawn, {a.needs for a in chain(name) if a.needs}))
+    return own_faces(name) + sum(map(drawn, {a.needs for a in chain(ATTEMPTS, name) if a.needs}))
 
 
 def recipe_of(name: str, runs: Path) -> Recipe:
     """An attempt's recipe; its steps follow from the number of faces and the batch."""
-    steps = chain(name)
+    steps = chain(ATTEMPTS, name)
     recipe = variant(name, runs, *(attempt.change for attempt in steps))
     source(recipe, "helen")["validation_fraction"] = 0.2
     number = own_faces(name) // recipe["training"]["batch_size"]
@@ -219,7 +193,7 @@ def recipe_of(name: str, runs: Path) -> Recipe:
 
 def trained(name: str, runs: Path) -> Path:
     """The folder of an attempt's run, after everything that it needs."""
-    for attempt in chain(name):
+    for attempt in chain(ATTEMPTS, name):
         if attempt.needs:
             trained(attempt.needs, runs)
         for maker in attempt.made:
@@ -262,7 +236,7 @@ def table(found: dict[str, dict[str, float]]) -> str:
         for target in TARGETS:
             cells.append(f"{nme[target]:.2f}")
             cells.append(f"{before[target] - nme[target]:+.2f}" if before else "")
-        labelled = any(step.made for step in chain(name))
+        labelled = any(step.made for step in chain(ATTEMPTS, name))
         cells += [f"{nme[head]:.2f}" if head == "ibug68" or not labelled else ""
                   for head in ("ibug68", "scut86", "mtfl5")]
         lines.append(f"| {' | '.join(cells)} |")

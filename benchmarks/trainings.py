@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,34 @@ class Rendered:
                 {"name": self.name, "source": where, "heads": [head]})
 
         return change
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Something tried.
+
+    Attributes:
+      title: what it is.
+      against: the attempt that it changes, or None.
+      change: of that.
+      faces: drawn in training; None for those of `against`.
+      made: whose labels it learns from.
+      needs: the attempt whose model it starts from or is taught by.
+    """
+
+    title: str
+    against: str | None
+    change: Change
+    faces: int | None = None
+    made: tuple[Teacher, ...] = ()
+    needs: str | None = None
+
+
+def chain(attempts: Mapping[str, Attempt], name: str) -> list[Attempt]:
+    """What an attempt was added to, from the first on, and itself."""
+    attempt = attempts[name]
+    before = chain(attempts, attempt.against) if attempt.against else []
+    return [*before, attempt]
 
 
 def variant(name: str, runs: Path, *changes: Change, base: Path = CROSS_FORMAT) -> Recipe:
