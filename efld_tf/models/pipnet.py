@@ -36,7 +36,8 @@ class PIPNetOptions(on_backbone.BackboneOptions):
     Attributes:
       stride: side of the input / side of the grid: 16, 32, 64 or 128; None for the backbone's
         own. The paper's best grid has 8 x 8 cells (Table 1).
-      neighbours: C, of each point; 0 leaves out neighbour regression. 10 is the paper's best.
+      neighbours: C, of each point, at most all others of its head; 0 leaves out neighbour
+        regression. 10 is the paper's best.
       neighbours_by: `distance` in the mean shape, or `correlation` of places in training faces.
       channels: of the convolutions that bring the backbone to another stride.
     """
