@@ -4,9 +4,8 @@
 
 Trains every attempt (or those named; hours on 2 cores) from configs/lite_hrnet_plus/small.yaml, all
 in as many steps, and compares them on the tenth of HELEN's and LFPW's training faces that is held
-out; test sets are not touched. What won is configs/lite_hrnet_plus/large_taught.yaml. Writes
-benchmarks/lite_hrnet_recipe/: results.json and table.md. What stands in results.json or RUNS
-(default runs/lite_hrnet_recipe) is not trained again.
+out; test sets are not touched. Writes benchmarks/lite_hrnet_recipe/: results.json and table.md.
+What stands in results.json or RUNS (default runs/lite_hrnet_recipe) is not trained again.
 """
 
 from __future__ import annotations
