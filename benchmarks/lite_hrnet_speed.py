@@ -14,7 +14,6 @@ and table.md.
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def main() -> None:
             "times_efld": round(1 / latency.speedup, 2),
         }
     clips = clipped(runs / f"{slug(SMALL)}_1")
-    operators = [asdict(cost) for cost in profile.measure(models[TITLES.index(SMALL)])]
+    operators = by_kind(profile.measure(models[TITLES.index(SMALL)]))
     files.write_json(OUTPUT / "results.json", {
         "conditions": asdict(measured.conditions), "runs": measured.runs, "networks": rows,
         "clip_percentiles": clips, "operators_of_small": operators})
@@ -128,6 +127,16 @@ def run_model(content: bytes, images: np.ndarray) -> np.ndarray:
     return np.stack(results)
 
 
+def by_kind(costs: list[profile.Cost]) -> list[dict[str, Any]]:
+    """Number and time of the operators of each kind, the most expensive first."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for cost in costs:
+        kind = kinds.setdefault(cost.name, {"name": cost.name, "number": 0, "microseconds": 0.0})
+        kind["number"] += 1
+        kind["microseconds"] += cost.microseconds
+    return sorted(kinds.values(), key=lambda kind: -kind["microseconds"])
+
+
 def table(
     rows: list[dict[str, Any]], clips: list[dict[str, float]], operators: list[dict[str, Any]]
 ) -> str:
@@ -154,13 +163,11 @@ def table(
     lines += ["", f"The small network in int8 by its operators, {total:.0f} us in this "
               "measurement (that of `efld-bench --profile`).", "",
               "| operator | number | us | percent |", "|---|---|---|---|"]
-    times, counts = defaultdict[str, float](float), defaultdict[str, int](int)
     for operator in operators:
-        times[operator["name"]] += operator["microseconds"]
-        counts[operator["name"]] += 1
-    for name, time in sorted(times.items(), key=lambda item: -item[1]):
+        time = operator["microseconds"]
         if time > 0.01 * total:
-            lines.append(f"| {name} | {counts[name]} | {time:.0f} | {100 * time / total:.0f} |")
+            lines.append(f"| {operator['name']} | {operator['number']} | {time:.0f} "
+                         f"| {100 * time / total:.0f} |")
     return "\n".join(lines) + "\n"
 
 
