@@ -96,15 +96,16 @@ class _Comparison:
             return [axes.refusal(self._order)] * len(points)
         faces = shapes.as_complex(points)
         reasons = [""] * len(faces)
-        enough = len(self._right) + len(faces) >= FEWEST
+        shown = np.isfinite(faces).any(axis=1)
+        enough = len(self._right) + shown.sum() >= FEWEST
         if enough and (few or not np.isfinite(faces).all()):
-            mean = self._mean_with(faces)
+            mean = self._mean_with(faces[shown])
             distances = _distances(faces, mean)
             for i in np.flatnonzero(distances > FAR_PLACES):
                 reasons[i] = _other_places(faces[i], mean, distances[i], self._names)
                 if few and not reasons[i] and distances[i] > FAR:
                     reasons[i] = _other_order(points[i], mean, distances[i])
-        right = faces[[not reason for reason in reasons]]
+        right = faces[shown & [not reason for reason in reasons]]
         self._right = np.concatenate([self._right, right])[:MOST]
         return reasons
 
@@ -186,8 +187,10 @@ def _mean(faces: Shapes) -> Shapes:
 
 
 def _distances(faces: Shapes, mean: Shapes) -> Floats:
-    """The RMS distance [F] of each face's points [F, N] from the mean face."""
-    return np.sqrt(np.nanmean(abs(_aligned(faces, mean) - mean) ** 2, axis=1))
+    """The RMS distance [F] of each face's points [F, N] from the mean face; NaN without a point."""
+    annotated = np.isfinite(faces).sum(axis=1)
+    squares = np.nansum(abs(_aligned(faces, mean) - mean) ** 2, axis=1)
+    return np.sqrt(squares / np.where(annotated, annotated, np.nan))
 
 
 def _aligned(faces: Shapes, mean: Shapes) -> Shapes:

@@ -339,9 +339,11 @@ def extract_crop(image: Image, crop: Crop, size: int, out: Image | None = None) 
     a stretched crop, x and y shrink each by its own factor.
 
     Raises:
-      EfldError: the crop is absurdly larger than the image.
+      EfldError: the crop has no size, or is absurdly larger than the image.
     """
     height, width = image.shape[:2]
+    if not crop.sides.min() > 0:
+        raise EfldError(f"a crop of {crop.sides.min():g} px")
     if (longest := crop.sides.max()) > LARGEST * max(height, width):
         raise EfldError(f"a crop of {longest:.0f} px in an image of {width} x {height}")
     # A factor of 1.9999999 is 2 but for rounding.

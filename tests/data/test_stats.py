@@ -185,6 +185,7 @@ def test_faces_without_an_eye_have_a_shape(hidden: range, tmp_path: Path) -> Non
     stats_plot.draw(tmp_path / "stats.png", [found])
     if len(shown) == 1:
         assert not len(found.values["residual"])  # it has no size
+        assert not len(found.values["brightness"])
         return
     side = np.ptp(MEAN[shown], axis=0).max()
     spread = np.sqrt((found.deviation[shown] ** 2).mean())

@@ -20,6 +20,7 @@ from efld_tf.cli import common, predict
 from efld_tf.runtime import pictures
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.video import VideoReader
+from efld_tf.text import counted
 from tests import servers
 from tests.cli.predict.command import PROGRAM, film, lines, run
 from tests.cli.predict.test_live import _wait_for
@@ -134,7 +135,7 @@ def test_ctrl_c_ends_a_stream_that_stalls(
         out, err = process.communicate(timeout=15)
     assert process.returncode == 130 and err == "interrupted\n"
     count = len(lines(folder / "predictions/faces.jsonl"))
-    assert out == f"{camera.address}/stream: {count} frames, 1 face\n" and count > 0
+    assert out == f"{camera.address}/stream: {counted(count, 'frame')}, 1 face\n" and count > 0
     assert len(list(VideoReader(written / "127.0.0.1_stream.mp4"))) == count
     assert not list(folder.rglob(".*"))
 
