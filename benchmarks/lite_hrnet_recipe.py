@@ -74,6 +74,15 @@ def formats(recipe: Recipe) -> None:
         recipe["data"]["sources"].append(_other(name, where, head))
 
 
+def continued(name: str) -> Change:
+    """Another 3,000 steps, from the best weights of an attempt."""
+
+    def change(recipe: Recipe) -> None:
+        recipe["training"]["init_from"] = f"{recipe['output_dir']}/{name}/best.h5"
+
+    return change
+
+
 ATTEMPTS = {
     "base": Attempt("small.yaml", None, together()),
     "zoom": Attempt("zoom 1.3", "base", lambda recipe: recipe["data"].update(pack={"zoom": 1.3})),
@@ -82,8 +91,10 @@ ATTEMPTS = {
     "rate_006": Attempt("learning rate 0.006", "zoom", training(learning_rate=0.006)),
     "taught": Attempt("the shipped EFLD labels YouTube Faces, SCUT and CUHK, and the annotated "
                       "faces are drawn 4 times as often", "zoom", together(taught, repeat(4))),
-    "taught_10": Attempt("10 times as often", "taught", repeat(10)),
-    "formats": Attempt("these photos' own points, too", "taught_10", formats),
+    "twice": Attempt("another 3,000 steps from there", "light", continued("light")),
+    "twice_taught": Attempt("the second time with these labels of the shipped EFLD", "twice",
+                            together(taught, repeat(4))),
+    "twice_formats": Attempt("and with those photos' own points", "twice_taught", formats),
 }
 
 

@@ -51,7 +51,7 @@ class TrainingRecipe:
         float32.
       deterministic: bit-equal results on equal hardware, at some cost in speed.
       init_from: a run's folder or model file to start from; heads and layers that it lacks start
-        anew.
+        anew, and options of the family that are not the same are told.
       backbone_weights: a file of public ImageNet weights for the backbone: of torchvision or timm
         (`.safetensors`) for ResNets, of tf_keras.applications (`.h5`) for MobileNets.
     """

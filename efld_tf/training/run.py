@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +156,14 @@ class _Trainer:
         if training.weight_average:
             self._begin_average()
 
-    def _compare_zoom(self, init_from: str) -> None:
-        """Says if the weights have learnt from faces of another size in the crop."""
+    def _compare_start(self, init_from: str) -> None:
+        """Says if the weights are of other options, or of faces of another size in the crop."""
         spec = checkpoint.read_spec(runs.trained_model(config.expand(init_from)))
+        theirs = asdict(spec.architecture.options)
+        for name, value in asdict(self.task.spec.architecture.options).items():
+            if name in theirs and theirs[name] != value:
+                self._say(f"{init_from} was trained with model.options.{name} "
+                          f"{theirs[name]}; here it is {value}")
         zooms = {head.crop_rule.zoom for head in spec.heads.values()}
         if zooms != {zoom := self.recipe.data.pack.zoom}:
             listed = " and ".join(f"{value:g}" for value in sorted(zooms))
@@ -173,7 +178,7 @@ class _Trainer:
             parts = ", ".join(_parts(self.task.started_anew, self.recipe.heads))
             self._say(f"{training.init_from} has no weights for: {parts}")
         if training.init_from and not step:
-            self._compare_zoom(training.init_from)
+            self._compare_start(training.init_from)
         if self.task.spec.license != self.recipe.license:
             self._say(f"license of the weights: {self.task.spec.license}")
         if step and (step % interval == 0 or step == last_step) and not self._validated(step):

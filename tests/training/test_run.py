@@ -539,6 +539,7 @@ def test_fine_tuning_says_which_heads_start_anew(
     overrides = [
         "name=more", f"training.init_from={uninterrupted}",
         "heads={mtfl5: {}, ibug51: {}, ibug68: {}, face_synthetics70: {}}", "data.pack.zoom=1.3",
+        "model.options.activation=relu",
         f"data.sources=[{{name: a, source: 'ibug:{photos / 'a'}', heads: [ibug51, ibug68], "
         f"validation_fraction: 0.25}}, {{name: b, source: 'mtfl:{photos / 'b' / 'list.txt'}', "
         f"heads: [mtfl5]}}, {{name: c, source: '{source}', heads: [face_synthetics70]}}]",
@@ -549,6 +550,7 @@ def test_fine_tuning_says_which_heads_start_anew(
     err = capfd.readouterr().err
     assert told in err
     assert_told(err, uninterrupted, "data.pack.zoom 1; here it is 1.3")
+    assert_told(err, uninterrupted, "model.options.activation relu6; here it is relu")
 
 
 def test_another_recipe_does_not_overwrite_a_run(photos: Path, uninterrupted: Path) -> None:
