@@ -30,13 +30,14 @@ SEEDS = (1, 2, 3)
 FAMILY, SIZE, HEAD = "lite_hrnet_plus", 96, "ibug51"
 EFLD = "EFLD"
 PIP, SMALL, LARGE = "PIP + NRM on EFLD's backbone", "small", "large"
+MAPNET = "MapNet, centroid"
 MSE, V1, POINTWISE = "small, MSE", "small, HRNetV1's head", "point-wise, at small's cost"
 # Title -> family and its options.
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     EFLD: ("efld", {}),
     PIP: ("pipnet", {"backbone": "efld", "stride": 16, "neighbours": 10}),
     "MapNet on EFLD's backbone": ("mapnet", {"backbone": "efld", "stride": 4, "channels": 64}),
-    "MapNet, centroid": (
+    MAPNET: (
         "mapnet", {"backbone": "efld", "stride": 4, "channels": 64, "decoder": "centroid"}),
     SMALL: (FAMILY, {}),
     MSE: (FAMILY, {"maps": "values"}),

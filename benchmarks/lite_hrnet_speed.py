@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from common import HELEN_TEST, command
-from lite_hrnet_plus import EFLD, LARGE, NME, PIP, ROWS, SMALL, slug
+from lite_hrnet_plus import EFLD, LARGE, MAPNET, NME, PIP, ROWS, SMALL, slug
 from trainings import evaluate
 
 from efld_tf import assets, files
@@ -32,7 +32,7 @@ from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import graph
 
 OUTPUT = Path(__file__).parent / "lite_hrnet_speed"
-TITLES = (EFLD, PIP, "MapNet on EFLD's backbone", "MapNet, centroid", SMALL, LARGE)
+TITLES = (EFLD, PIP, "MapNet on EFLD's backbone", MAPNET, SMALL, LARGE)
 LFPW_TRAIN = "ibug:${EFLD_DATA}/lfpw/trainset"
 PERCENTILES = (100, 98, 95, 90, 80, 65, 50)
 SHIPPED = "EFLD as it is shipped, 128 pixels"
