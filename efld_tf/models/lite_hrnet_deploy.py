@@ -263,17 +263,30 @@ class _Deployment:
             weight = Channels(branches.starts[index], len(scale), name=f"{part}_excite")(weights)
             x = layers.Multiply(name=f"{part}_excited")([branch.x, weight])
             each.append(Branch(x, branch.places, scale))
-            old = self._old.get_layer(f"{part}_shuffle")
-            if not with_attention or _readers_outside(old, module):
-                self._new.put(old.output, in_order(each[-1], f"{old.name}_in_order"))
+        shuffles = [self._old.get_layer(f"{block}_branch{index + 1}_shuffle")
+                    for index, _ in enumerate(each)]
         if with_attention:
             averages = layers.GlobalAveragePooling2D(keepdims=True, name=f"{module}_average")(
                 branches.pooled)
             averages = layers.Multiply(name=f"{module}_average_weighted")([averages, weights])
+            for branch, old in zip(each, shuffles, strict=True):
+                for reader in _readers_outside(old, module):
+                    self._put_average(branch, reader)
             return self._scaf(each, branches.starts, averages, f"{module}_fusion")
+        for branch, old in zip(each, shuffles, strict=True):
+            self._new.put(old.output, in_order(branch, f"{old.name}_in_order"))
         self._copy(f"{module}_fusion")
         return [Branch.as_trained(self._value(f"{branch}_act"))
                 for branch in self._numbered(f"{module}_fusion_branch")]
+
+    def _put_average(self, branch: Branch, reader: layers.Layer) -> None:
+        """Hands the average of a branch over to a presence output, in place of its own average.
+
+        Not that of all branches side by side: their grid is too coarse for some.
+        """
+        x = layers.GlobalAveragePooling2D(keepdims=True, name=f"{reader.name}_mixed")(branch.x)
+        x = in_order(replace(branch, x=x), f"{reader.name}_in_order")
+        self._new.put(reader.output, layers.Flatten(name=f"{reader.name}_flat")(x))
 
     def _multiplied(self, x: tf.Tensor, by: np.ndarray, name: str) -> tf.Tensor:
         """Each channel of `x` times a number, where channels are stretched."""

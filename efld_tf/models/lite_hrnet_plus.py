@@ -242,6 +242,13 @@ def codec(
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:
-    """The averages of the lowest resolution before the last fusion: [B, 8 C]."""
-    stages = [layer.name for layer in model.layers if layer.name.endswith("ccw2_branch4_shuffle")]
-    return layers.GlobalAveragePooling2D(name="features")(model.get_layer(stages[-1]).output)
+    """The averages of all branches before the last fusion: [B, 15 C]."""
+    lowest = f"_branch{BRANCHES}_shuffle"
+    blocks = [layer.name.removesuffix(lowest) for layer in model.layers
+              if layer.name.endswith(lowest)]
+    averages = [
+        layers.GlobalAveragePooling2D(name=f"presence_average{branch}")(
+            model.get_layer(f"{blocks[-1]}_branch{branch}_shuffle").output)
+        for branch in range(1, BRANCHES + 1)
+    ]
+    return layers.Concatenate(name="presence_features")(averages)

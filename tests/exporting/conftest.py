@@ -17,6 +17,7 @@ from efld_tf.exporting.report import Bundle, ExportReport
 from efld_tf.landmarks.geometry import CropRule, extract_crop
 from efld_tf.models import checkpoint, registry
 from efld_tf.training import losses
+from efld_tf.training import presence as training_presence
 from tests import faces
 from tests.families import SMALL
 from tests.once import once
@@ -106,14 +107,13 @@ def _train(family: str, photos: Path, path: Path) -> None:
     found = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE)
     crops, shapes = rendered_faces(RENDERED_OF.get(spec.family, 0))
     learn(spec, model, np.concatenate([found.crops, crops]), np.concatenate([found.points, shapes]))
-    rng = np.random.default_rng(0)
-    # different for these faces, and on both sides of 0.5
-    presence = model.get_layer(registry.PRESENCE_LAYER)
-    kernel = rng.normal(0, 1, presence.kernel.shape)
-    presence.set_weights([kernel, np.zeros(1)])
-    logit = model(found.crops / np.float32(255))["presence"].numpy()
+    # By what differs most between these faces, and on both sides of 0.5.
+    features = training_presence.features(spec.architecture, model, found.crops)
+    _, _, (kernel, *_) = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
+    logit = features @ kernel
     scale = 2 / logit.std()
-    presence.set_weights([scale * kernel, -scale * np.median(logit, axis=0)])
+    model.get_layer(registry.PRESENCE_LAYER).set_weights(
+        [scale * kernel[:, None], -scale * np.median(logit, keepdims=True)])
     checkpoint.save(path, spec, model)
 
 

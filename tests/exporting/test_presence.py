@@ -94,7 +94,7 @@ def test_the_golden_confidence_is_checked(exported, tmp_path: Path, capsys) -> N
     assert stated["confidence"]["value"] == pytest.approx(value, abs=1e-6)
     assert stated["confidence"]["tolerance"] == bundle.CONFIDENCE_TOLERANCE
     for change, name, facts in (
-        ({"value": abs(value - 0.2), "tolerance": 0.05}, "", ()),
+        ({"value": value + np.copysign(0.2, 0.5 - value), "tolerance": 0.05}, "", ()),
         ({"value": 1.5, "tolerance": 0.05}, "golden.json", ("confidence", 0, 1, 1.5)),
         ({"value": float("nan"), "tolerance": 0.05}, "golden.json", ("confidence.value", "nan")),
         ({"value": value, "tolerance": 0.9}, "golden.json", ("confidence", 0.1, 0.9)),
