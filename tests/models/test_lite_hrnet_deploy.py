@@ -56,7 +56,8 @@ OTHERS = [
     pytest.param(NO_CROPS, id="float", marks=pytest.mark.long)])
 @pytest.mark.parametrize("options", [
     {"presence": True, "heads": ("stage", "stage4")},  # a schema may be called so
-    *(pytest.param(options, marks=pytest.mark.long) for options in OTHERS)], ids=str)
+    *(pytest.param({"presence": True, **options}, marks=pytest.mark.long) for options in OTHERS),
+], ids=str)
 def test_outputs_are_the_same(options: dict, crops: np.ndarray) -> None:
     network = trained(**options)
     deployed = lite_hrnet_deploy.deploy(network, crops)
