@@ -94,17 +94,18 @@ ATTEMPTS = {
     "zoom": Attempt("zoom 1.3", "base", lambda recipe: recipe["data"].update(pack={"zoom": 1.3})),
     "light": Attempt("half the augmentation", "zoom", augment(
         rotation=6.0, scale=0.04, translation=0.015, occlusion=0.1, noise=0.02, blur=0.1)),
-    "rate_006": Attempt("learning rate 0.006", "zoom", training(learning_rate=0.006)),
+    "rate_006": Attempt("learning rate 0.006, all augmentation", "zoom",
+                        training(learning_rate=0.006)),
     "fast": Attempt("learning rate 0.006", "light", training(learning_rate=0.006)),
     "faster": Attempt("learning rate 0.012", "light", training(learning_rate=0.012)),
-    # Whether the other families, too, have more of it.
+    # What the same gives other families.
     "pip": Attempt(PIP, "light", network(PIP)),
     "pip_faster": Attempt("learning rate 0.012", "pip", training(learning_rate=0.012)),
     "mapnet": Attempt(MAPNET, "light", network(MAPNET)),
     "mapnet_faster": Attempt("learning rate 0.012", "mapnet", training(learning_rate=0.012)),
     "taught": Attempt("the shipped EFLD labels YouTube Faces, SCUT and CUHK, and the annotated "
                       "faces are drawn 4 times as often", "zoom", together(taught, repeat(4))),
-    "twice": Attempt("another 3,000 steps from there", "fast", continued("fast")),
+    "twice": Attempt("another 3,000 steps from its weights", "fast", continued("fast")),
     "twice_taught": Attempt("the second time with these labels of the shipped EFLD", "twice",
                             together(taught, repeat(4))),
     "twice_formats": Attempt("and with those photos' own points", "twice_taught", formats),

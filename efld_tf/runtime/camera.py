@@ -15,6 +15,7 @@ from efld_tf.arrays import Image
 from efld_tf.errors import EfldError
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime.video import Frame
+from efld_tf.text import counted
 
 
 class Capture(Protocol):
@@ -84,7 +85,7 @@ class Camera:
             # Frames from the driver's buffer may come within one tick of the clock.
             seconds = max(now - begin, seconds + 0.001) if index else 0.0
             yield Frame(image, index, seconds)
-        error = EfldError(f"{self._name}: lost after {index} frames")
+        error = EfldError(f"{self._name}: lost after {counted(index, 'frame')}")
         if self._on_damage is None:
             raise error
         self._on_damage(error)

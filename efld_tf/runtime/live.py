@@ -13,6 +13,7 @@ import av
 from efld_tf.annotations import media
 from efld_tf.errors import DataError
 from efld_tf.runtime.video import Frame
+from efld_tf.text import counted
 from efld_tf.urls import SCHEMES, Url
 
 # How often a waiting thread checks whether it is to end, in seconds.
@@ -139,7 +140,7 @@ class LiveStream:
             damage.others.append("nothing more comes")
         if not str(damage):
             return None
-        return DataError(str(self._url), f"ended after {count} frames: {damage}")
+        return DataError(str(self._url), f"ended after {counted(count, 'frame')}: {damage}")
 
 
 class _Clock:

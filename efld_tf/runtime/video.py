@@ -21,6 +21,7 @@ from efld_tf.arrays import Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.files import atomic_path
 from efld_tf.runtime.audio import AudioCopy
+from efld_tf.text import counted
 from efld_tf.urls import Url
 
 # The time base if there is no source to take one from; it is fine enough for any clock.
@@ -129,8 +130,9 @@ class VideoReader:
                     damage.times += 1
                 image = media.upright_rgb(self.path, decoded)
                 if image.shape[:2] != (self.height, self.width):
-                    damage.others.append(f"the size changes to {image.shape[1]} x "
-                                         f"{image.shape[0]} after {index} frames, where it ends")
+                    damage.others.append(
+                        f"the size changes to {image.shape[1]} x {image.shape[0]} after "
+                        f"{counted(index, 'frame')}, where it ends")
                     break
                 yield Frame(image, index, float(seconds))
                 index, last_seconds = index + 1, seconds
@@ -138,7 +140,8 @@ class VideoReader:
                 damage.check_end(container)
         self.finished = True
         if reason := str(damage):
-            error = DataError(str(self.path), f"damaged: {reason} ({index} frames were decoded)")
+            error = DataError(
+                str(self.path), f"damaged: {reason} ({counted(index, 'frame')} decoded)")
             if self._on_damage is None:
                 raise error
             self._on_damage(error)

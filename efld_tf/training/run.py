@@ -159,11 +159,11 @@ class _Trainer:
     def _compare_start(self, init_from: str) -> None:
         """Says if the weights are of other options, or of faces of another size in the crop."""
         spec = checkpoint.read_spec(runs.trained_model(config.expand(init_from)))
-        theirs = asdict(spec.architecture.options)
-        for name, value in asdict(self.task.spec.architecture.options).items():
-            if name in theirs and theirs[name] != value:
-                self._say(f"{init_from} was trained with model.options.{name} "
-                          f"{theirs[name]}; here it is {value}")
+        options = asdict(self.task.spec.architecture.options)
+        for name, theirs in spec.options.items():  # which may be another family's
+            if name in options and options[name] != theirs:
+                self._say(f"{init_from} was trained with model.options.{name} {theirs}; "
+                          f"here it is {options[name]}")
         zooms = {head.crop_rule.zoom for head in spec.heads.values()}
         if zooms != {zoom := self.recipe.data.pack.zoom}:
             listed = " and ".join(f"{value:g}" for value in sorted(zooms))

@@ -112,6 +112,20 @@ def test_a_lost_point(five: np.ndarray, index: int) -> None:
     assert np.count_nonzero(reasons) == np.count_nonzero(reasons[3::5])
 
 
+@pytest.mark.parametrize("count", [7, 100])
+def test_faces_without_a_point_change_nothing(five: np.ndarray, count: int) -> None:
+    """Whether there are enough others to compare, or too few."""
+    points = five[:count].copy()
+    points[3::5] = _lost(five[3:count:5], 1)
+    alone = _reasons(points)
+    for start in (0, 1):
+        among = np.full((2 * count, 5, 2), np.nan)
+        among[start::2] = points
+        reasons = _reasons(among)
+        np.testing.assert_array_equal(reasons[start::2], alone)
+        assert not reasons[1 - start :: 2].any()
+
+
 def test_lines_of_a_table(shared_data: Path, tmp_path: Path) -> None:
     faces = sources.read(f"mtfl:{shared_data}/mtfl_aflw/training.txt", on_error="skip").records
     points = np.stack([4 * face.points for face in faces[:12]])

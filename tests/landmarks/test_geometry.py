@@ -297,6 +297,9 @@ def test_an_absurd_crop_is_refused_and_a_distant_one_is_black() -> None:
     image = np.full((20, 30, 3), 200, np.uint8)
     with refuses("crop", "1000000 px", "30 x 20"):
         geometry.extract_crop(image, geometry.Crop(10, 10, 1e6), 64)
+    for size in (0.0, float("nan")):
+        with refuses("crop", f"{size:g} px"):
+            geometry.extract_crop(image, geometry.Crop(10, 10, size), 64)
     assert not geometry.extract_crop(image, geometry.Crop(1e5, 10, 50), 64).any()
 
 

@@ -54,7 +54,7 @@ def test_frames_of_a_camera() -> None:
 def test_a_camera_that_is_lost_is_an_error() -> None:
     iterator = iter(Camera(1, capture=FakeCapture(2)))
     assert next(iterator).index == 0
-    with refuses("camera 1", "1 frames"):
+    with refuses("camera 1", "1 frame"):
         next(iterator)
 
 
