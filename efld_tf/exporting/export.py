@@ -67,6 +67,10 @@ def export(
     """
     folder = Path(folder)
     bundle.check_replaceable(folder)
+    if mode.calibrated:
+        _check_integers(trained.network)
+    if mode.fine_tuned:
+        qat.check(trained.network)
     chosen = calibrated(trained, calibrate_on, progress=progress) if mode.calibrated else None
     comparison_faces = _comparison_faces(trained, compare_on, chosen, progress)
     crops = chosen.faces.crops if chosen else convert.NO_CROPS

@@ -40,7 +40,7 @@ def fine_tuned(
       A model with the same outputs, without batch norms.
 
     Raises:
-      EfldError: tfmot does not know one of its layers.
+      UnsupportedMode: tfmot does not know one of its layers.
     """
     tf_keras.utils.set_random_seed(SEED)
     complete = equalise.equalise(optimise.fold_batch_norms(network), crops)
@@ -68,6 +68,16 @@ def fine_tuned(
             names = [weight.name.split("/")[-1] for weight in layer.weights]
             layer.set_weights([weights[name].numpy() for name in names])
     return complete
+
+
+def check(network: tf_keras.Model) -> None:
+    """Refuses a network that cannot be trained under simulated int8, before any work is done.
+
+    Raises:
+      UnsupportedMode: tfmot does not know one of its layers; the message names it.
+    """
+    complete = optimise.fold_batch_norms(network)
+    _simulated(tf_keras.Model(complete.input, complete.output[POINTS]))
 
 
 def _simulated(network: tf_keras.Model) -> tf_keras.Model:

@@ -15,7 +15,6 @@ import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
@@ -26,18 +25,19 @@ from efld_tf.benchmarking import mode_table
 from efld_tf.data import pack, shards
 from efld_tf.data.manifest import read_manifest, write_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
-from efld_tf.exporting import audit, bundle, calibration, convert, flatbuffer, modes, qat
+from efld_tf.exporting import audit, bundle, calibration, convert, flatbuffer, modes
 from efld_tf.exporting.report import Bundle
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint, registry
-from efld_tf.models.trained import POINTS, TrainedModel
+from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph, metadata, model_license
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
 from tests.annotations import writers
 from tests.errors import refuses
 from tests.exporting.conftest import RULE, SIZE
+from tests.families import small_options
 from tests.screens import Terminal
 from tests.tiny_models import edited
 from tests.trained import export_as, float_predictor
@@ -430,12 +430,13 @@ def test_metadata_of_strange_files(exported, tmp_path: Path) -> None:
             metadata.read(tmp_path / f"{name}.tflite")
 
 
-def test_layers_that_qat_does_not_know_are_named() -> None:
-    options = {"backbone": "mobilenet_v3_large"}
-    model = registry.architecture("pipnet", options, 32).build({"mtfl5": 5})
-    network = tf_keras.Model(model.input, {POINTS: model.output["mtfl5"]})
-    with refuses("stem_act", "efld_tf.models.blocks.HardSwish", "--int8"):
-        qat.fine_tuned(network, np.zeros((2, 32, 32, 3), np.uint8), 1)
+def test_layers_that_qat_does_not_know_are_named_before_the_work(tmp_path: Path) -> None:
+    about = checkpoint.HeadSpec(faces.mean_shape("ibug51").tolist(), RULE, f"ibug:{tmp_path}")
+    spec = checkpoint.ModelSpec(
+        "lite_hrnet_plus", 32, small_options("lite_hrnet_plus"), {"ibug51": about})
+    checkpoint.save(tmp_path / "m.h5", spec, spec.build())
+    with refuses("stem_wide", "efld_tf.models.blocks.Channels", "--int8"):
+        export_as(tmp_path / "m.h5", tmp_path / "e", "qat", calibrate_on=f"ibug:{tmp_path}/none")
 
 
 def test_a_full_folder_for_temporary_files_is_told() -> None:
