@@ -36,12 +36,12 @@ from efld_tf import assets
 OUTPUT = Path(__file__).parent / "lite_hrnet_recipe"
 RESULTS = OUTPUT / "results.json"
 ANNOTATED = ("helen", "lfpw")
-# The other photos of configs/efld/best.yaml: name, source, and their own format's head.
-OTHERS = (
-    ("youtube_faces", "youtube_faces:${EFLD_DATA}/youtube_faces?identities=train", "ibug68"),
-    ("scut", "scut:${EFLD_DATA}/scut_fbp5500", "scut86"),
-    ("net7876", "mtfl:${EFLD_DATA}/net7876/trainImageList.txt", "mtfl5"),
-)
+# The other photos of configs/efld/best.yaml.
+OTHERS = {
+    "youtube_faces": "youtube_faces:${EFLD_DATA}/youtube_faces?identities=train",
+    "scut": "scut:${EFLD_DATA}/scut_fbp5500",
+    "net7876": "mtfl:${EFLD_DATA}/net7876/trainImageList.txt",
+}
 
 
 def repeat(times: float) -> Change:
@@ -54,24 +54,12 @@ def repeat(times: float) -> Change:
     return change
 
 
-def _other(name: str, where: str, head: str) -> Recipe:
-    # One annotation of SCUT's original distribution is truncated.
-    return {"name": name, "source": where, "heads": [head], "validation_fraction": 0.05,
-            "on_error": "skip"}
-
-
 def taught(recipe: Recipe) -> None:
     """The shipped EFLD labels other photos."""
-    recipe["self_training"] = {
-        "teacher": str(assets.FLOAT_MODEL),
-        "unlabelled": [_other(f"{name}_taught", where, "ibug51") for name, where, _ in OTHERS]}
-
-
-def formats(recipe: Recipe) -> None:
-    """Those photos with the points that they are annotated with, a head for each format."""
-    for name, where, head in OTHERS:
-        recipe["heads"][head] = {"weight": 0.25}
-        recipe["data"]["sources"].append(_other(name, where, head))
+    recipe["self_training"] = {"teacher": str(assets.FLOAT_MODEL), "unlabelled": [
+        # One annotation of SCUT's original distribution is truncated.
+        {"name": f"{name}_taught", "source": where, "heads": ["ibug51"],
+         "validation_fraction": 0.05, "on_error": "skip"} for name, where in OTHERS.items()]}
 
 
 def continued(name: str) -> Change:
@@ -105,10 +93,10 @@ ATTEMPTS = {
     "mapnet_faster": Attempt("learning rate 0.012", "mapnet", training(learning_rate=0.012)),
     "taught": Attempt("the shipped EFLD labels YouTube Faces, SCUT and CUHK, and the annotated "
                       "faces are drawn 4 times as often", "zoom", together(taught, repeat(4))),
-    "twice": Attempt("another 3,000 steps from its weights", "fast", continued("fast")),
+    "twice": Attempt("another 3,000 steps from its weights", "fast", continued("fast"),
+                     needs="fast"),
     "twice_taught": Attempt("the second time with these labels of the shipped EFLD", "twice",
                             together(taught, repeat(4))),
-    "twice_formats": Attempt("and with those photos' own points", "twice_taught", formats),
 }
 
 
@@ -118,12 +106,20 @@ def main() -> None:
     asked = sys.argv[2:] or [name for name in ATTEMPTS if name not in known(RESULTS)]
     check_names(asked, ATTEMPTS)
     for name in asked:
-        changes = [attempt.change for attempt in chain(ATTEMPTS, name)]
-        folder = train(variant(name, runs, *changes, base=RECIPE))
+        folder = trained(name, runs)
         remember(RESULTS, name, {
             source: held_out(folder, source, base=RECIPE) for source in ANNOTATED})
         (OUTPUT / "table.md").write_text(table(known(RESULTS)))
     print((OUTPUT / "table.md").read_text())
+
+
+def trained(name: str, runs: Path) -> Path:
+    """The folder of an attempt's run, after the one that it starts from."""
+    attempts = chain(ATTEMPTS, name)
+    for attempt in attempts:
+        if attempt.needs:
+            trained(attempt.needs, runs)
+    return train(variant(name, runs, *(attempt.change for attempt in attempts), base=RECIPE))
 
 
 def table(found: dict[str, dict[str, float]]) -> str:

@@ -89,7 +89,7 @@ def measure(
         low, high = interval(medians[index])
         ratios = medians[0] / medians[index]
         times = [round(float(v), 6) for v in (np.median(medians[index]), low, high)]
-        speedups = [round(float(v), 3) for v in (np.median(ratios), *interval(ratios))]
+        speedups = [round(float(v), 6) for v in (np.median(ratios), *interval(ratios))]
         rows.append(Row(path, times[0], times[1], times[2], speedups[0], speedups[1], speedups[2],
                         energy.of_one_run(path, core)))
     return Comparison(conditions, core, runs, warmup, tuple(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -329,7 +330,8 @@ def test_its_processes_end_with_it_and_say_nothing(tmp_path, number):
         (os.kill if number == signal.SIGKILL else os.killpg)(process.pid, number)
         said, _ = process.communicate(timeout=60)  # to the end of all that hold the pipe
     except BaseException:  # it would go on for hours
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         raise
     told = {signal.SIGINT: ["interrupted"], signal.SIGHUP: ["stopped by SIGHUP"]}
     assert [line for line in said.splitlines() if "resource_tracker" not in line] \
