@@ -67,7 +67,7 @@ def export(
     """
     folder = Path(folder)
     bundle.check_replaceable(folder)
-    if mode.calibrated:
+    if mode.calibrated:  # first, since the way out of `qat.check`, int8, would not help
         _check_integers(trained.network)
     if mode.fine_tuned:
         qat.check(trained.network)
