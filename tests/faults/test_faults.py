@@ -28,8 +28,9 @@ MODULES = ("efld_tf.cli.data", "efld_tf.data.pack", "efld_tf.cli.predict", "efld
            "efld_tf.exporting.export")
 # What the libraries note of a run may be missing; nothing depends on it.
 NOTES = re.compile(r"/(train\.log|events\.out\.tfevents\.[^/]*)$")
-# What training says before it fails.
-TOLD = re.compile(r"(step \d+: validation NME |resuming from step |runs/small/checkpoints/ckpt-)")
+# What commands say before they fail: training, and whatever takes long.
+TOLD = re.compile(r"(step \d+: validation NME |resuming from step |runs/small/checkpoints/ckpt-"
+                  r"|[a-z ]+: +\d+% )")
 TEMPORARY = re.compile(r"\..*|.*_temp.*|.*\.tmp.*|.*\.tempstate.*")
 
 Check = Callable[[Path], None]
