@@ -43,9 +43,18 @@ def _write(path: Path, image: np.ndarray) -> None:
 
 
 def write_300w(root: Path) -> None:
-    """The training folders of 300-W."""
-    for seed, part in enumerate(("afw", "helen/trainset", "lfpw/trainset")):
+    """The training folders of 300-W, and its challenging photos."""
+    for seed, part in enumerate(("afw", "helen/trainset", "lfpw/trainset", "ibug")):
         faces.write_ibug(root / part, COUNT, seed=seed)
+
+
+def write_helen194(root: Path) -> None:
+    """HELEN's photos and its own annotations."""
+    (root / "annotation").mkdir()
+    for index, (image, points) in enumerate(_drawn("helen194", 70), start=1):
+        _write(root / "helen_1" / f"{index}_1.jpg", image)
+        rows = "".join(f"{x:.2f} , {y:.2f}\n" for x, y in points)
+        (root / "annotation" / f"{index}.txt").write_text(f"{index}_1\n{rows}")
 
 
 def write_wflw(root: Path) -> None:
@@ -115,7 +124,7 @@ def write(root: Path) -> Path:
     """All of them, each in the folder that the papers' recipes expect below `EFLD_DATA`."""
     for name, part in (("300w", write_300w), ("wflw", write_wflw), ("cofw", write_cofw),
                        ("aflw", write_aflw), ("menpo", write_menpo), ("ivsfd", write_ivsfd),
-                       ("celeba", write_celeba)):
+                       ("celeba", write_celeba), ("helen194", write_helen194)):
         (root / name).mkdir(parents=True)
         part(root / name)
     return root

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from efld_tf.annotations import axes, image_paths, likeness
 from efld_tf.annotations.copies import Copies
 from efld_tf.annotations.format import Note
@@ -40,6 +42,9 @@ def faces(
         copies.add(item)
         if convert is not None:
             item = _converted(item, convert, notes)
+            if not np.isfinite(item.points).any():
+                yield DataError(folder / item.key, f"none of its points is one of {convert}")
+                continue
         schema = schemas.get(item.schema)
         if schema.normaliser.distance(item.points) == 0:
             yield DataError(folder / item.key, "the points of its normaliser "

@@ -136,8 +136,8 @@ def alike(first: CropRule, second: CropRule) -> bool:
 
 
 def times_as_large(
-    shape: Sequence[Sequence[float]], schema: str, other: Sequence[Sequence[float]],
-    other_schema: str,
+    shape: Sequence[Sequence[float]] | Float64s, schema: str,
+    other: Sequence[Sequence[float]] | Float64s, other_schema: str,
 ) -> Float64s | None:
     """How many times as wide and as high eyes and mouth of one mean face are as those of another.
 

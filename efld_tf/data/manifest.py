@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from efld_tf import files, licenses, trees
 from efld_tf.annotations import json_values, parsing
@@ -20,6 +23,9 @@ MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 # Of a million skipped faces, the lines take about 100 MB.
 MAX_BYTES = 1 << 28
+
+# Points [N, 2]; both numbers of a point are None where it is not known.
+MeanShape: TypeAlias = list[list[float | None]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Manifest:
       crop_rule: how a face's crop follows from its box.
       pack: how crops are stored.
       shards: the shards of each split, `train` and `validation`.
-      mean_shape: [N, 2] mean of the training faces' points in the unit square of the model's crop.
+      mean_shape: [N, 2] mean of the training faces' points in the unit square of the model's crop;
+        None for points that none of them is annotated with.
       skipped: one line for each sample that could not be used.
       fingerprint: a hash of all inputs; if it is equal, packing again changes nothing.
       notes: what the user should know of the source.
@@ -72,7 +79,7 @@ class Manifest:
     crop_rule: CropRule
     pack: PackOptions
     shards: dict[str, list[Shard]]
-    mean_shape: list[list[float]]
+    mean_shape: MeanShape
     skipped: list[str]
     fingerprint: str
     notes: list[str] = field(default_factory=list)
@@ -83,7 +90,13 @@ class Manifest:
 
     def __post_init__(self) -> None:
         schema = schemas.resolved(self.schema, self.schema_fields)
-        check_mean_shape(self.mean_shape, schema.num_points, "mean_shape")
+        if len(self.mean_shape) != schema.num_points:
+            raise EfldError(f"mean_shape: expected {schema.num_points} points (x, y)")
+        known = [[math.nan if value is None else value for value in point]
+                 for point in self.mean_shape if point != [None, None]]
+        if not known:
+            raise EfldError("mean_shape: expected a point that is known")
+        check_mean_shape(known, len(known), "mean_shape")
         check_fraction(self.validation_fraction)
         for text in self.licenses:
             licenses.checked(text)
@@ -104,6 +117,11 @@ class Manifest:
     def faces(self, split: str) -> int:
         """The number of faces in a split."""
         return sum(shard.faces for shard in self.shards[split])
+
+    @property
+    def mean_points(self) -> np.ndarray:
+        """The mean shape as an array [N, 2]; NaN for points that no face is annotated with."""
+        return np.array(self.mean_shape, np.float64)
 
     @property
     def content_sha256(self) -> str:

@@ -24,6 +24,7 @@ from efld_tf.data.manifest import (
     FORMAT_VERSION,
     MANIFEST,
     Manifest,
+    MeanShape,
     Shard,
     read_manifest,
     write_manifest,
@@ -169,7 +170,7 @@ def _write_splits(
     folder: Path,
     workers: int | None,
     progress: bool,
-) -> tuple[dict[str, list[Shard]], list[list[float]], list[str]]:
+) -> tuple[dict[str, list[Shard]], MeanShape, list[str]]:
     """Writes the shards of both splits; returns them, the mean shape and the skipped samples."""
     skipped = [str(error) for error in annotations.skipped]
     faces = cropped(annotations, rule, storage, workers)
@@ -203,10 +204,11 @@ def _write_splits(
         raise EfldError(f"source {annotations.source}: no face is left for training")
     with np.errstate(invalid="ignore"):
         mean_shape = total / count
-    if not np.isfinite(mean_shape).all():
-        missing = np.flatnonzero(~np.isfinite(mean_shape).all(axis=-1)).tolist()
-        raise EfldError(f"source {annotations.source}: no face is annotated with points {missing}")
-    return writers.shards, mean_shape.round(6).tolist(), skipped
+    known = np.isfinite(mean_shape).all(axis=-1)
+    rounded: MeanShape = [point if found else [None, None]
+                          for point, found in
+                          zip(mean_shape.round(6).tolist(), known, strict=True)]
+    return writers.shards, rounded, skipped
 
 
 def _fingerprint(

@@ -68,7 +68,8 @@ class Conversion:
     """A conversion of annotations to another schema whose definitions differ.
 
     Attributes:
-      points: for each point of the target, the indices of the points whose mean it is.
+      points: for each point of the target, the indices of the points whose mean it is; none where
+        the target has a point that is not annotated.
       note: how the definitions differ.
     """
 
@@ -87,8 +88,7 @@ class LandmarkSchema:
       parts: runs of points for drawing and per-region figures; together they cover every point.
       flip: `points[flip]`, mirrored in x, is the annotation of the mirrored image (an involution);
         None until it is inferred from the first faces that are read (`with_flip`).
-      normalisers: the distances to normalise by; the first is the default (`interocular` if the
-        schema has the outer eye corners).
+      normalisers: the distances to normalise by; the first is the default.
       anchors: groups of points whose means are the `ANCHORS`: all four, or one pair, or none.
       subsets: for each schema that is a true subset, the indices of its points in this one.
       box: the box that a face's crop is made from: `points`, their tight box, or `file`, the
@@ -229,9 +229,11 @@ class LandmarkSchema:
             available = ", ".join([*self.subsets, *self.conversions]) or "none"
             raise EfldError(
                 f"schema {self.name} cannot be converted to {target}; known: {available}")
-        converted = np.stack([points[list(group)].mean(axis=0) for group in groups])
+        unknown = np.full(2, np.nan)
+        converted = np.stack([
+            points[list(group)].mean(axis=0) if group else unknown for group in groups])
         if visible is not None:
-            visible = np.array([visible[list(group)].all() for group in groups])
+            visible = np.array([bool(group) and visible[list(group)].all() for group in groups])
         return converted.astype(points.dtype), visible
 
     def with_flip(self, mean_shape: Floats) -> LandmarkSchema:

@@ -22,6 +22,8 @@ from efld_tf.text import shown
 
 # Stands for a flip permutation that is inferred from the mean shape of the first faces read.
 INFER = "infer"
+# In a conversion, a point that the source does not have.
+NONE = "none"
 
 # No format has more points. It also bounds the memory for a stranger's `0-999,0-999,...`.
 MAX_POINTS = 1000
@@ -65,7 +67,11 @@ class AnchorFields:
 
 @dataclass(frozen=True)
 class ConversionFields:
-    """A conversion: for each point of the target a group of points, and how definitions differ."""
+    """A conversion: for each point of the target a group of points, and how definitions differ.
+
+    Attributes:
+      points: `none` stands for a point of the target that is not annotated.
+    """
 
     points: list[Any]
     note: str
@@ -144,7 +150,8 @@ def to_fields(schema: LandmarkSchema) -> dict[str, Any]:
         "box": schema.box,
         **({"nose_tip": text(schema.nose_tip)} if schema.nose_tip else {}),
         "conversions": {
-            name: {"points": [text(group) for group in c.points], "note": c.note}
+            name: {"points": [text(group) if group else NONE for group in c.points],
+                   "note": c.note}
             for name, c in schema.conversions.items()
         },
     }
@@ -209,7 +216,8 @@ def _from_fields(fields: SchemaFields) -> LandmarkSchema:
         nose_tip=() if fields.nose_tip is None else _indices(fields.nose_tip, "nose_tip"),
         conversions={
             name: Conversion(
-                tuple(_indices(group, f"conversions.{name}.points") for group in target.points),
+                tuple(() if group == NONE else _indices(group, f"conversions.{name}.points")
+                      for group in target.points),
                 target.note)
             for name, target in fields.conversions.items()
         },

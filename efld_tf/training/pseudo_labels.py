@@ -66,7 +66,8 @@ def write(
                 writers.add("train", face)
         labelled = replace(
             manifest, schema=head, shards=writers.shards, skipped=[], fingerprint=fingerprint,
-            mean_shape=spec.heads[head].mean_shape, notes=["its points are pseudo-labels"],
+            mean_shape=[[*point] for point in spec.heads[head].mean_shape],
+            notes=["its points are pseudo-labels"],
             schema_fields=schemas.declared_fields(head),
             licenses=[spec.license] if spec.license else [],
         )
@@ -92,7 +93,7 @@ def check_crops(packed: Path, head: str, spec: HeadSpec) -> None:
                         f"would learn are {other}; give both crop.scale_x and scale_y, or none")
     if crop_fit.alike(own, rule):
         return
-    times = crop_fit.times_as_large(manifest.mean_shape, manifest.schema, spec.mean_shape, head)
+    times = crop_fit.times_as_large(manifest.mean_points, manifest.schema, spec.mean_shape, head)
     if times is None or not crop_fit.same_kind(own, rule):
         own_from, other = crop_fit.made_from(own), crop_fit.made_from(rule)
         raise DataError(packed, f"cropped by its points of {own_from}, it shows other parts of "

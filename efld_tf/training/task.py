@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -260,13 +258,11 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
     for head in recipe.heads:
         supervising = [source for source in sources if head in source.heads]
         counts = [source.manifest.faces("train") for source in supervising]
-        shapes = [tf.gather(source.manifest.mean_shape, source.heads[head]).numpy()
-                  for source in supervising]
+        shapes = [source.manifest.mean_points[list(source.heads[head])] for source in supervising]
         _check_sizes(head, supervising, shapes)
-        total = reduce(np.add, map(operator.mul, counts, shapes))
         first_manifest = supervising[0].manifest
         heads[head] = checkpoint.HeadSpec(
-            mean_shape=(total / sum(counts)).round(6).tolist(),
+            mean_shape=_mean_of(head, counts, shapes).round(6).tolist(),
             crop_rule=first_manifest.crop_rule,
             source=first_manifest.source,
             validation_fraction=first_manifest.validation_fraction,
@@ -284,6 +280,24 @@ def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoi
     )
 
 
+def _mean_of(head: str, counts: list[int], shapes: list[np.ndarray]) -> np.ndarray:
+    """The mean shape [N, 2] of a head over sources with so many faces, each of its own.
+
+    A point that a source is not annotated with is the mean over the others.
+
+    Raises:
+      EfldError: no source is annotated with a point.
+    """
+    stacked = np.stack(shapes)
+    weights = np.isfinite(stacked) * np.reshape(counts, (-1, 1, 1))
+    total = weights.sum(axis=0)
+    if missing := np.flatnonzero(~total.all(axis=-1)).tolist():
+        raise EfldError(f"head {head}: no face of its sources is annotated with points {missing}; "
+                        "it needs a source that has them")
+    mean: np.ndarray = (weights * np.nan_to_num(stacked)).sum(axis=0) / total
+    return mean
+
+
 def _check_sizes(
     head: str, sources: list[pipeline.PackedSource], shapes: list[np.ndarray]
 ) -> None:
@@ -296,19 +310,39 @@ def _check_sizes(
       EfldError: they have not.
     """
     first, *others = (source.manifest for source in sources)
-    distance = schemas.get(head).normaliser.distance
     for manifest, shape in zip(others, shapes[1:], strict=True):
         if manifest.crop_rule.stretched != first.crop_rule.stretched:
             raise EfldError(
                 f"head {head}: one of the crops of {manifest.source} and {first.source} is "
                 "stretched, and the other is not; give crop.scale_x and scale_y to both or none")
-        ratio = float(distance(shape) / distance(shapes[0]))
-        if not alike(first.crop_rule, manifest.crop_rule) \
-                and not 1 / MOST_SIZE < ratio < MOST_SIZE:
+        if alike(first.crop_rule, manifest.crop_rule):
+            continue
+        ratio = _times_as_large(head, shape, shapes[0])
+        if ratio is None:
+            raise EfldError(
+                f"head {head}: whether the crops of {manifest.source} show it as large as those of "
+                f"{first.source} cannot be told, since they have not two points in common; fit "
+                "both by the same points (crop)")
+        if not 1 / MOST_SIZE < ratio < MOST_SIZE:
             raise EfldError(
                 f"head {head}: the crops of {manifest.source} show it {ratio:.2f} times as large "
                 f"as those of {first.source}, since they are not fitted by eyes and mouth; give "
                 "the sources a crop.scale each")
+
+
+def _times_as_large(head: str, shape: np.ndarray, other: np.ndarray) -> float | None:
+    """How many times as large one mean shape [N, 2] of a head is as another, by common points.
+
+    None where they have fewer than two.
+    """
+    distance = schemas.get(head).normaliser.distance
+    ratio = float(distance(shape) / distance(other))
+    if np.isfinite(ratio):
+        return ratio
+    both = np.isfinite(shape + other).all(axis=-1)
+    if both.sum() < 2:
+        return None
+    return float(shape[both].std(axis=0).sum() / other[both].std(axis=0).sum())
 
 
 def _license(recipe: Recipe, sources: list[pipeline.PackedSource]) -> str:

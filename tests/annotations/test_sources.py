@@ -181,6 +181,24 @@ def test_conversion_says_once_how_it_is_made(shared_data: Path) -> None:
         assert (record.key, record.image) == (source.key, source.image)
 
 
+def test_faces_without_a_point_after_a_conversion_are_skipped(tmp_path: Path) -> None:
+    """iBUG's points 28 and 17 to 19: of the first, `makeup65` has none."""
+    write_image(tmp_path / "a.jpg")
+    points = some_points(68)
+    rows = [[None if index not in known else point for index, point in enumerate(points.tolist())]
+            for known in ({28}, {17, 18, 19, 36, 39, 42, 45})]
+    path = tmp_path / "faces.jsonl"
+    path.write_text("\n".join(
+        json.dumps({"image": "a.jpg", "points": row, "visible": [True] * 68}) for row in rows))
+    error, record = sources.stream(f"json:{path}?schema=ibug68&convert=makeup65")
+    assert isinstance(error, DataError) and isinstance(record, FaceRecord)
+    assert_refusal(error, "makeup65", path=tmp_path / "a.jpg")
+    assert np.isfinite(record.points).all(axis=1).sum() == 7
+    assert record.visible is not None
+    absent = [not group for group in schemas.get("ibug68").conversions["makeup65"].points]
+    assert not record.visible[absent].any()  # a point that is not there is not visible
+
+
 @pytest.mark.parametrize("target", ["wflw98", "nonsense"])
 def test_conversions_that_there_are_not(folder: Path, target: str) -> None:
     with refuses("schema ibug68", target, "ibug51"):

@@ -24,6 +24,7 @@ POINTS = {
     "ibug68": 68,
     "kaggle15": 15,
     "lapa106": 106,
+    "makeup65": 65,
     "mediapipe468": 468,
     "menpo39": 39,
     "mtfl5": 5,
@@ -35,8 +36,10 @@ POINTS = {
 NAMES = list(POINTS)
 
 # The schemas whose own normaliser is not the outer eye corners, which they do not have, or have in
-# few of their faces; in menpo39's half a face nothing is exchanged by a mirror.
-OTHER_NORMALISERS = {"kaggle15": "intereye", "menpo39": "eye_mouth", "mtfl5": "intereye"}
+# few of their faces, or whose paper has another; in menpo39's half a face nothing is exchanged by a
+# mirror.
+OTHER_NORMALISERS = {"kaggle15": "intereye", "makeup65": "interpupil", "menpo39": "eye_mouth",
+                     "mtfl5": "intereye"}
 PROFILES = ["menpo39"]
 
 REAL = ["ibug68", "ibug51", "youtube68", "scut86", "mtfl5", "webmorph189", "face_synthetics70"]
@@ -110,6 +113,16 @@ def test_parts_flip_onto_parts_of_the_other_side(name: str) -> None:
         other = part.name.replace("right_", "LEFT_").replace("left_", "right_")
         expected = by_name[other.replace("LEFT_", "left_")]
         assert {schema.flip[i] for i in part.points} == expected, part.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mirrored_face_is_converted_to_the_mirrored_one(name: str) -> None:
+    schema = schemas.get(name)
+    for target, conversion in schema.conversions.items():
+        groups = [sorted(group) for group in conversion.points]
+        for point, partner in enumerate(schemas.get(target).flip):
+            assert sorted(schema.flip[index] for index in groups[point]) == groups[partner], \
+                (target, point)
 
 
 def _side(name: str, exchanged: bool = False) -> list[str]:
