@@ -22,7 +22,6 @@ DECODING = frozenset({
 })
 MOST_LISTED = 5  # operators that a message names
 FLOAT_TAIL = DECODING | {"DEQUANTIZE", "LOGISTIC"}
-WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
 def check(path: str | Path, mode: Mode) -> graph.Graph:
@@ -33,10 +32,10 @@ def check(path: str | Path, mode: Mode) -> graph.Graph:
       - a uint8 image as input, float32 points as output, and perhaps a float32 confidence;
       - DEQUANTIZE, which divides the pixels by 255, as its first operator;
       - results and weights of the mode's types, except in the tail of an integer model
-        (`FLOAT_TAIL`), and for the search of best scores and their int32 places;
+        (`FLOAT_TAIL`), and for what chooses places, and these (int32);
       - versions and a minimum runtime, so that older runtimes refuse what they cannot compute;
-      - one partition of XNNPACK, if the mode promises that, for all before the search of those
-        places; and one for the layers with weights that follow a search, if a network has such a
+      - one partition of XNNPACK, if the mode promises that, for all before the choice of those
+        places; and one for the layers with weights that follow a choice, if a network has such a
         further stage, and for what is between them.
 
     Returns:
@@ -67,30 +66,42 @@ def tail_of(model_graph: graph.Graph) -> list[graph.Operator]:
 def stages(model_graph: graph.Graph) -> list[set[int]]:
     """The operators that XNNPACK should have, by their indices: those of a partition each.
 
-    The first stage is all before a search of the best scores. A further one is the layers with
-    weights after as many searches, and what is between them: how a search's results are used
-    before the first of them, and after the last, is not for XNNPACK.
+    The first stage is all before a choice of places (`graph.chooses`). A further one is the layers
+    with weights after as many choices, and what is between them: how the places are used before
+    the first of them, and after the last, is not for XNNPACK.
     """
-    searches = _searches_before(model_graph)
-    found = [{index for index, count in searches.items() if not count}]
-    for count in range(1, max(searches.values(), default=0) + 1):
+    choices = _choices_before(model_graph)
+    found = [{index for index, count in choices.items() if not count}]
+    for count in range(1, max(choices.values(), default=0) + 1):
         weighted = [op for op in model_graph.operators
-                    if op.name in WEIGHTED and searches.get(op.index) == count]
+                    if op.name in graph.WEIGHTED and choices.get(op.index) == count]
         after = graph.depending_on(model_graph, [t for op in weighted for t in op.outputs])
         before = graph.leading_to(model_graph, [t for op in weighted for t in op.inputs if t])
-        between = {index for index in after & before if searches[index] == count}
+        between = {index for index in after & before if choices[index] == count}
         if weighted:
             found.append(between | {op.index for op in weighted})
     return found
 
 
-def _searches_before(model_graph: graph.Graph) -> dict[int, int]:
-    """How many searches in turn lead to each operator, itself included, by its index."""
+def _before_choices(model_graph: graph.Graph) -> list[graph.Operator]:
+    """The operators in float from which places are chosen, also where a further stage follows."""
+    read = {t.index for op in model_graph.operators if graph.chooses(op) for t in op.inputs if t}
+    result = []
+    for operator in reversed(model_graph.operators):  # they stand in the order of execution
+        given = {tensor.index for tensor in operator.outputs}
+        if given & read and set(operator.output_dtypes) == {"float32"}:
+            result.append(operator)
+            read.update(tensor.index for tensor in operator.inputs if tensor)
+    return result
+
+
+def _choices_before(model_graph: graph.Graph) -> dict[int, int]:
+    """How many choices in turn lead to each operator, itself included, by its index."""
     counts: dict[int, int] = {}
     of_tensors: dict[int, int] = {}
     for operator in model_graph.operators:  # they stand in the order of execution
         count = max((of_tensors.get(t.index, 0) for t in operator.inputs if t), default=0)
-        counts[operator.index] = count + (operator.name == "ARG_MAX")
+        counts[operator.index] = count + graph.chooses(operator)
         of_tensors.update({t.index: counts[operator.index] for t in operator.outputs})
     return counts
 
@@ -183,13 +194,9 @@ def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None
     if first.name != "DEQUANTIZE" or first.output_dtypes != ("float32",):
         raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
     integer = mode.calibrated
-    of_search = [op for op in graph.after_search(model_graph) if op.output_dtypes == ("int32",)]
-    # The quantiser leaves the search itself in float, also where a further stage follows.
-    searches = [op for op in model_graph.operators if op.name == "ARG_MAX"]
-    searched = {tensor.index for op in searches for tensor in op.inputs if tensor}
-    of_search += [op for op in model_graph.operators
-                  if op.name == "DEQUANTIZE" and searched.issuperset(t.index for t in op.outputs)]
+    places = [op for op in graph.after_choice(model_graph) if op.output_dtypes == ("int32",)]
     tail = tail_of(model_graph) if integer else []
+    choosing = _before_choices(model_graph) if integer else []
     computed = {t.index for operator in tail for t in operator.outputs}
     ended = all(output.index in computed for output in model_graph.outputs)
     for operator in tail:
@@ -201,11 +208,11 @@ def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None
         stored = _stored_weights(model_graph, operator)
         if stored and stored != mode.weights:
             raise DataError(path, f"{mode.name}: {_listed([operator])} has {stored} weights")
-        in_tail = operator in tail
+        in_tail = operator in tail or operator in choosing
         if in_tail and operator.name not in FLOAT_TAIL and not graph.gives_vector(operator):
             raise DataError(
                 path, f"{mode.name}: {_listed([operator])} does not belong to a float tail")
-        if operator in of_search:
+        if operator in places:
             continue
         expected = "float32" if in_tail else mode.activations
         for dtype in operator.output_dtypes:
@@ -215,7 +222,7 @@ def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None
 
 def _stored_weights(model_graph: graph.Graph, operator: graph.Operator) -> str | None:
     """The type of an operator's weights in the file; None for an operator without weights."""
-    if operator.name not in WEIGHTED:
+    if operator.name not in graph.WEIGHTED:
         return None
     weights = operator.inputs[1]
     if weights is None:
@@ -232,7 +239,7 @@ def _check_builtin_and_static(model_graph: graph.Graph, path: str | Path) -> Non
     for operator in model_graph.operators:
         if not operator.builtin:
             raise DataError(path, f"{_listed([operator])} is not a builtin")
-        missing = operator.name in WEIGHTED and None in (*operator.inputs, None, None)[:2]
+        missing = operator.name in graph.WEIGHTED and None in (*operator.inputs, None, None)[:2]
         if not operator.outputs or missing:
             raise DataError(path, f"{_listed([operator])} lacks an input or an output")
     for tensor in model_graph.tensors:

@@ -58,8 +58,8 @@ def golden_image(model: Path, size: int, part: Crop = WHOLE) -> tuple[np.ndarray
     moves a point by a cell. So the face is the first one on which XNNPACK and the built-in kernels
     agree well, in points and confidence, or the one of `GOLDEN_FACES` on which they agree best; the
     tolerance is twice the difference of their points. Other runtimes round in other places, which
-    matters if a quantised model searches for a best score: then the points also have to stay in
-    place when the image changes by a level of noise.
+    matters if a quantised model chooses places, by a search or by rounding: then the points also
+    have to stay in place when the image changes by a level of noise.
 
     Args:
       size: S, the side of the model's input in pixels.
@@ -73,7 +73,7 @@ def golden_image(model: Path, size: int, part: Crop = WHOLE) -> tuple[np.ndarray
     """
     best, differences, least = None, (np.inf, np.inf), np.inf
     limit = golden.largest_tolerance(model)
-    searches = limit == golden.LARGEST_TOLERANCE_OF_SEARCH
+    chooses = limit == golden.LARGEST_TOLERANCE_OF_CHOICE
     stored = {tensor.dtype for tensor in graph.read(model).tensors if tensor.constant}
     for index in range(GOLDEN_FACES):
         face = render_face(seed=0, index=index, size=256)
@@ -81,7 +81,7 @@ def golden_image(model: Path, size: int, part: Crop = WHOLE) -> tuple[np.ndarray
         box = (*points.min(axis=0), *points.max(axis=0))
         crop = CropRule("points", "ibug68", 1.25).crop(box).within(part)
         image = extract_crop(face.image, crop, size)[None]
-        face_differences = _kernels_differ(model, image, noise=searches and "int8" in stored)
+        face_differences = _kernels_differ(model, image, noise=chooses and "int8" in stored)
         share = max(2 * face_differences[0] / limit, 2 * face_differences[1] / CONFIDENCE_TOLERANCE)
         if share < least:
             best, differences, least = image, face_differences, share
@@ -90,7 +90,7 @@ def golden_image(model: Path, size: int, part: Crop = WHOLE) -> tuple[np.ndarray
     if best is None:
         raise EfldError(f"{model.name}: its points are not numbers on a rendered face")
     if 2 * differences[0] > limit:
-        reason = "its scores have no clear best" if searches else \
+        reason = "the places that it chooses are not clear" if chooses else \
             "its decoding magnifies the rounding of its numbers"
         raise EfldError(
             f"{model.name}: XNNPACK's and the built-in kernels' points differ by "

@@ -49,8 +49,11 @@ def rewritten(
     """
     steps = mode.steps
     with Progress("rewriting the network", 3, "step", shown=progress) as bar:
+        family = trained.spec.architecture.family
+        if mode.calibrated and family.for_integers is not None:
+            trained = replace(trained, network=family.for_integers(trained.network))
         network = optimise.fold_batch_norms(trained.network)
-        deploy = trained.spec.architecture.family.deploy
+        deploy = family.deploy
         if steps.deploy and deploy is not None:
             network = deploy(network, crops if steps.equalise else NO_CROPS)
         if steps.resample:

@@ -8,8 +8,8 @@ summing partial sums takes); `benchmarks/export.py` measures the gain of each:
 - `split_depthwise`: XNNPACK's depthwise kernels have up to 25 taps; a larger one, such as the 8 x 8
   of EFLD's decoder, is computed channel by channel. Here it becomes four partial sums of 16 taps
   and their sum.
-- `merge_siblings`: convolutions that read the same tensor become one. XNNPACK computes 16 output
-  channels at a time, so that 8 + 4 cost twice as much as 12.
+- `merge_siblings`: convolutions that read the same tensor become one where that saves time. XNNPACK
+  computes 16 output channels at a time, so that 8 + 4 cost twice as much as 12.
 - `interleave_as_planes` (int8 only): a concatenation of few channels copies a handful of bytes at
   a time, pixel after pixel. Tensors are instead stacked as planes of 4 channels, which takes one
   copy each, and one transposition of 32-bit elements puts the channels side by side. Merged
@@ -35,6 +35,8 @@ from efld_tf.models.rebuild import Rebuild, call, consumers, copied, rebuilt
 PLANE = 4
 # From this many channels on, copying a pixel's channels is as fast as transposing them.
 LARGEST_PIECE = 12
+# Output channels that XNNPACK's convolutions compute at a time.
+TILE = 16
 # The most taps of XNNPACK's depthwise kernels.
 MOST_TAPS = 25
 
@@ -178,11 +180,12 @@ def merge_siblings(model: tf_keras.Model) -> tf_keras.Model:
 
     def merge(layer: layers.Layer, new: Rebuild) -> bool:
         siblings = _siblings(layer)
-        if len(siblings) < 2:
+        filters = [sibling.filters for sibling in siblings]
+        # One alone saves nothing either.
+        if _tiles(sum(filters)) == sum(map(_tiles, filters)):
             return False
         activations = [consumers(sibling)[0] for sibling in siblings]
         name = "_and_".join(sibling.name for sibling in siblings)
-        filters = [sibling.filters for sibling in siblings]
         merged = copied(layer, filters=sum(filters), name=name)
         weights = zip(*(sibling.get_weights() for sibling in siblings), strict=True)
         x = call(merged, new.value(layer.input), [np.concatenate(w, axis=-1) for w in weights])
@@ -196,6 +199,10 @@ def merge_siblings(model: tf_keras.Model) -> tf_keras.Model:
         return True
 
     return rebuilt(model, merge)
+
+
+def _tiles(filters: int) -> int:
+    return -(-filters // TILE)
 
 
 def _siblings(layer: layers.Layer) -> list[layers.Conv2D]:

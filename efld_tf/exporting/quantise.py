@@ -27,7 +27,6 @@ _ALL = qtyping.TFLOperationName.ALL_SUPPORTED
 _KNOWN = frozenset(name.value for name in qtyping.TFLOperationName)
 # The largest bias in steps of its grid, with room for what is added to it.
 LARGEST_BIAS = 2**30
-_WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
 def quantised(
@@ -121,7 +120,7 @@ def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bo
         if operator.name not in _KNOWN:
             continue  # the quantizer leaves it in float anyway
         name = qtyping.TFLOperationName(operator.name)
-        if operator.name not in _WEIGHTED:
+        if operator.name not in graph.WEIGHTED:
             _leave(engine, _scope(operator), name)
         elif operator.index in of_points and float_last:
             engine.add_dynamic_config(_scope(operator), name, 8)
@@ -148,7 +147,7 @@ def _with_room_for_biases(content: bytes, chosen: Ranges) -> bytes:
         source, kernel, bias, *_ = *operator.inputs, None, None
         if operator.name == "TRANSPOSE_CONV":  # it takes the shape of its result first
             _, kernel, source, bias, *_ = *operator.inputs, None
-        if operator.name not in _WEIGHTED or not (source and kernel and bias):
+        if operator.name not in graph.WEIGHTED or not (source and kernel and bias):
             continue
         low, high = chosen[source.name]
         biases = flatbuffer.constant(tree, bias.index)
@@ -168,16 +167,19 @@ def _with_room_for_biases(content: bytes, chosen: Ranges) -> bytes:
 def _tail(model_graph: graph.Graph, content: bytes) -> list[graph.Operator]:
     """The operators of the decoding, and those after the last weights if these give a vector.
 
-    Those last operators with weights are included. The decoding may read what a further stage of
-    the network reads as well, such as scores; that stage is not part of it.
+    Those last operators with weights are included. The decoding is what is computed from the raw
+    outputs of the network alone. It may lead to the places that a further stage reads at, by way of
+    whole numbers; what leads to the weights of that stage otherwise is not part of it.
     """
-    weighted = [t for op in model_graph.operators if op.name in _WEIGHTED for t in op.inputs if t]
+    weighted = [tensor for op in model_graph.operators if op.name in graph.WEIGHTED
+                for tensor in op.inputs if tensor]
     before_weights = graph.leading_to(model_graph, weighted)
-    last = [op for op in model_graph.operators if op.name in _WEIGHTED
+    before_choices = graph.leading_to(model_graph, weighted, past=graph.chooses)
+    last = [op for op in model_graph.operators if op.name in graph.WEIGHTED
             and op.index not in before_weights and graph.gives_vector(op)]
     names = json.loads(flatbuffer.metadata(content, RAW) or b"[]")
     raw = [tensor for tensor in model_graph.tensors if tensor.name in names]
-    after = graph.depending_on(model_graph, raw) - graph.leading_to(model_graph, raw)
+    after = graph.only_from(model_graph, raw) - before_choices
     after |= graph.depending_on(model_graph, [t for op in last for t in op.outputs])
     return [op for op in model_graph.operators if op in last or op.index in after]
 

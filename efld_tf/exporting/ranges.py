@@ -34,7 +34,6 @@ HEADROOM_16_BITS = 2.0
 # XNNPACK refuses an operator whose products lie on a grid 256 times as coarse as its results, as
 # those of a unit would that is hardly ever above 0. This is half of what it takes.
 LARGEST_RATIO = 128.0
-WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"})
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def choose(
             ranges[index] = 0.0, 1.0
     for operator in model_graph.operators:
         source, kernel = (*operator.inputs, None)[:2]
-        if operator.name in WEIGHTED and source and kernel and source.index in groups:
+        if operator.name in graph.WEIGHTED and source and kernel and source.index in groups:
             output = groups[operator.outputs[0].index]
             low, high = ranges[output]
             least = _least_width(observed, kernel, ranges[groups[source.index]])
@@ -153,15 +152,19 @@ def _least_width(
 def spread_at_concatenations(observed: Observed) -> list[dict[str, object]]:
     """How the ranges of each concatenation's inputs differ, since the narrowest loses levels.
 
-    Concatenations in the decoding of the points are left out, because that is in float.
+    Those are left out that no layer with weights follows, or from which places are chosen first:
+    what decodes points and chooses places is in float.
 
     Returns:
       For each concatenation its name, the names and largest magnitudes of its inputs, and `levels`:
       how many of the 255 steps the narrowest input uses.
     """
-    rows, decoding = [], graph.after_search(observed.model_graph)
+    weighted = [tensor for operator in observed.model_graph.operators
+                if operator.name in graph.WEIGHTED for tensor in operator.inputs if tensor]
+    rows = []
+    followed = graph.leading_to(observed.model_graph, weighted, past=graph.chooses)
     for operator in observed.model_graph.operators:
-        if operator.name != "CONCATENATION" or operator in decoding:
+        if operator.name != "CONCATENATION" or operator.index not in followed:
             continue
         sizes = {
             tensor.name: float(max(-np.nanmin(observed.lowest[:, tensor.index]),

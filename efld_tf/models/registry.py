@@ -23,6 +23,7 @@ from efld_tf.models import (
     mapnet,
     on_backbone,
     pipnet,
+    two_stage,
 )
 from efld_tf.models.codecs import HeatmapCodec, PIPCodec
 
@@ -112,6 +113,9 @@ class Family(Generic[Options]):
       deploy: (network without batch norms, calibration crops [F, S, S, 3], none for floats) -> one
         of the same function and outputs that has fewer or faster operators, for exports; None where
         the trained form is the fastest.
+      for_integers: network as it was trained -> one of nearly the same points that integers can
+        compute, or compute faster; it takes the trained one's place in modes that are calibrated.
+        None where the trained one is that already.
       clip_percentile: in percent of the calibration crops, for the ranges of int8
         (`ranges.choose`); below 100 where a few faces drive unbounded activations much further.
     """
@@ -127,6 +131,7 @@ class Family(Generic[Options]):
     fits: Callable[[Options, str], bool] | None = None
     by_correlation: Callable[[Options], bool] | None = None
     deploy: Callable[[tf_keras.Model, np.ndarray], tf_keras.Model] | None = None
+    for_integers: Callable[[tf_keras.Model], tf_keras.Model] | None = None
     clip_percentile: float = 100.0
 
 
@@ -257,6 +262,11 @@ FAMILIES: dict[str, Family[Any]] = {
         lite_hrnet_plus.LiteHRNetPlusOptions, lite_hrnet_plus.check_size, lite_hrnet_plus.build,
         lite_hrnet_plus.codec, ("heatmap_bce", "heatmap"), lite_hrnet_plus.features,
         fits=heatmaps.fits, deploy=lite_hrnet_deploy.deploy, clip_percentile=95.0,
+    ),
+    "two_stage": Family(
+        two_stage.TwoStageOptions, two_stage.check_size, two_stage.build, two_stage.codec,
+        ("two_stage",), two_stage.features, deploy=two_stage.deploy,
+        for_integers=two_stage.for_integers,
     ),
 }
 

@@ -39,10 +39,10 @@ FILE = trial.GOLDEN_FILE
 INPUT_FILE, OUTPUT_FILE = "golden_input.bin", "golden_output.bin"
 MAX_BYTES = 1 << 26
 # The limits keep a stranger's file from accepting any result: one pixel of 128, or eight where the
-# model searches for the best score, whose place a step of the int8 grid may move by half a cell of
-# 8 pixels; `golden_image` allows twice what it measures.
+# model chooses places: a step of the int8 grid may move that of a best score by half a cell of 8
+# pixels; `golden_image` allows twice what it measures.
 LARGEST_TOLERANCE = 1 / 128
-LARGEST_TOLERANCE_OF_SEARCH = 1 / 16
+LARGEST_TOLERANCE_OF_CHOICE = 1 / 16
 LARGEST_CONFIDENCE_TOLERANCE = 0.1
 
 
@@ -207,8 +207,8 @@ def largest_tolerance(model: str | Path) -> float:
     Raises:
       DataError: the file is not a model.
     """
-    searches = graph.after_search(graph.read(model))
-    return LARGEST_TOLERANCE_OF_SEARCH if searches else LARGEST_TOLERANCE
+    choices = graph.after_choice(graph.read(model))
+    return LARGEST_TOLERANCE_OF_CHOICE if choices else LARGEST_TOLERANCE
 
 
 def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden, list[Check]]:

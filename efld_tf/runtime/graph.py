@@ -38,6 +38,8 @@ def _names(enumeration: type) -> dict[int, str]:
     return {n: name for name, n in vars(enumeration).items() if isinstance(n, int)}
 
 
+# Operators with weights.
+WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 BUILTIN_NAMES = _names(schema.BuiltinOperator)
 
 
@@ -155,12 +157,21 @@ def parse(content: bytes, path: str | Path = "model") -> Graph:
         raise DataError(path, reason) from error
 
 
-def leading_to(model_graph: Graph, tensors: Sequence[Tensor]) -> set[int]:
-    """The indices of the operators of the main subgraph that compute these tensors."""
+def leading_to(
+    model_graph: Graph, tensors: Sequence[Tensor],
+    past: Callable[[Operator], bool] = lambda operator: False,
+) -> set[int]:  # fmt: skip
+    """The indices of the operators of the main subgraph that compute these tensors.
+
+    Args:
+      past: operators from which the way is not followed further; they are left out.
+    """
     wanted = {tensor.index for tensor in tensors}
     result = set()
     for operator in reversed(model_graph.operators):  # they stand in the order of execution
-        if not operator.subgraph and wanted.intersection(t.index for t in operator.outputs):
+        if operator.subgraph or past(operator):
+            continue
+        if wanted.intersection(tensor.index for tensor in operator.outputs):
             result.add(operator.index)
             wanted.update(tensor.index for tensor in operator.inputs if tensor)
     return result
@@ -177,14 +188,39 @@ def depending_on(model_graph: Graph, tensors: Sequence[Tensor]) -> set[int]:
     return result
 
 
-def after_search(model_graph: Graph) -> list[Operator]:
-    """The operators that search for the best score, and all that depend on them.
+def chooses(operator: Operator) -> bool:
+    """Whether an operator makes whole numbers of others: a search of the best score, or rounding.
 
-    XNNPACK does not have the search.
+    XNNPACK has neither. A small change of what it reads may give the next whole number.
     """
-    searches = [operator for operator in model_graph.operators if operator.name == "ARG_MAX"]
-    dependent = depending_on(model_graph, [t for op in searches for t in op.outputs])
-    return [op for op in model_graph.operators if op in searches or op.index in dependent]
+    read = {tensor.dtype for tensor in operator.inputs if tensor and not tensor.constant}
+    return operator.output_dtypes == ("int32",) and bool(read - {"int32"})
+
+
+def after_choice(model_graph: Graph) -> list[Operator]:
+    """The operators that choose places (`chooses`), and all that depend on them."""
+    choices = [operator for operator in model_graph.operators if chooses(operator)]
+    dependent = depending_on(model_graph, [t for op in choices for t in op.outputs])
+    return [op for op in model_graph.operators if op in choices or op.index in dependent]
+
+
+def only_from(model_graph: Graph, tensors: Sequence[Tensor]) -> set[int]:
+    """The indices of the operators that take these tensors, or what is computed from them, alone.
+
+    Constants do not matter.
+    """
+    reached = {tensor.index for tensor in tensors}
+    constants = {tensor.index for tensor in model_graph.tensors if tensor.constant}
+    result = set()
+    for operator in model_graph.operators:  # they stand in the order of execution
+        read = {tensor.index for tensor in operator.inputs if tensor} - constants
+        given = {tensor.index for tensor in operator.outputs}
+        if not read:
+            constants |= given
+        elif read <= reached:
+            result.add(operator.index)
+            reached |= given
+    return result
 
 
 def gives_vector(operator: Operator) -> bool:

@@ -60,8 +60,8 @@ def test_the_golden_tolerance_is_what_kernels_need(exported) -> None:
     path, _ = exported
     tolerance = json.loads((path.parent / "golden.json").read_text())["tolerance"]
     assert f"within {tolerance:g} (" in (path.parent / "MODEL_CARD.md").read_text()
-    if graph.after_search(graph.read(path)):
-        assert bundle.TOLERANCE <= tolerance <= golden.LARGEST_TOLERANCE_OF_SEARCH
+    if graph.after_choice(graph.read(path)):
+        assert bundle.TOLERANCE <= tolerance <= golden.LARGEST_TOLERANCE_OF_CHOICE
     else:
         assert tolerance == bundle.TOLERANCE
 
@@ -73,10 +73,10 @@ def test_only_the_tail_is_float(exported) -> None:
     others = [op for op in found.operators if "int8" not in op.output_dtypes]
     assert names[:2] == ["DEQUANTIZE", "QUANTIZE"] and others[0].index == 0
     tail = audit.tail_of(found)
-    assert [op.index for op in tail] == [op.index for op in others[-len(tail):]]
-    between = others[1 : -len(tail)]  # the places of a search, of a network that searches itself
-    assert not between or len(audit.stages(found)) > 1
-    assert all(op.output_dtypes == ("int32",) or op.name == "DEQUANTIZE" for op in between)
+    # What chooses the places that a further stage reads at, and these.
+    between = [op for op in others[1:] if op not in tail]
+    assert others[-1] in tail and (not between or len(audit.stages(found)) > 1)
+    assert all(op.output_dtypes == ("int32",) or op.name in audit.FLOAT_TAIL for op in between)
     branches = [graph.leading_to(found, [output]) for output in found.outputs]
     points, presence = ([op for op in tail if op.index in branch] for branch in branches)
     assert [op.name for op in presence] == ["DEQUANTIZE", "LOGISTIC", "RESHAPE"]

@@ -134,6 +134,21 @@ def test_grouped_convolutions_are_not_merged() -> None:
     np.testing.assert_allclose(merged(values), model(values), atol=1e-6)
 
 
+@pytest.mark.parametrize(("filters", "convolutions"), [
+    ((4, 8), 1), ((16, 16), 2), ((20, 24), 1), ((144, 144), 2), ((4, 4, 4), 1)])
+def test_siblings_are_merged_where_that_saves_tiles_of_16_channels(
+    filters: tuple[int, ...], convolutions: int
+) -> None:
+    image = layers.Input((4, 4, 8))
+    branches = [layers.ReLU()(layers.Conv2D(count, 1)(image)) for count in filters]
+    model = tf_keras.Model(image, layers.Concatenate()(branches))
+    merged = optimise.merge_siblings(model)
+    found = [layer for layer in merged.layers if isinstance(layer, layers.Conv2D)]
+    assert len(found) == convolutions
+    values = tf.random.normal([2, 4, 4, 8], seed=0)
+    np.testing.assert_allclose(merged(values), model(values), atol=1e-6)
+
+
 def test_a_model_is_not_changed_by_its_copies() -> None:
     model = shaken(efld.build(efld.EFLDOptions(), SIZE, {"ibug51": 51}), 3)
     single = tf_keras.Model(model.input, model.output["ibug51"])
