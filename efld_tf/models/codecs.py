@@ -12,6 +12,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from efld_tf.models import roi
+
 Maps = dict[str, tf.Tensor]
 
 
@@ -233,6 +235,79 @@ class HeatmapCodec:
         """Target maps [B, G', G', N] of pixels 2^level times as long; sigma is in these pixels."""
         coarse = HeatmapCodec(self._count, self.size >> level, self.sigma)
         return coarse.encode(points, tf.ones_like(points[..., 0]))
+
+
+# What is kept of a Gaussian's distance from 0 and 1, so that its log-odds are finite.
+LEAST_ODDS = 1e-6
+
+
+class TwoStageCodec:
+    """Points as expected places on coarse maps and, in a region around those, on fine ones.
+
+    Raw outputs, for coarse maps of G x G pixels, and regions of R x R cells on a grid of F x F
+    (Sections 3.1 and 3.2 of the two-stage paper, see `two_stage`):
+
+    - `first` [B, G, G, N]: log-odds of a Gaussian around the point;
+    - `origin` [B, N, 2]: x and y of the first cell of each region, in cells;
+    - `second` [B, R, R, N]: log-odds of a Gaussian around the point in its region.
+
+    With one stage there is `first` alone.
+
+    Attributes:
+      precision: as in `MeanResidualCodec`; it is that of points at the crop's border, where half of
+        a Gaussian is cut off.
+    """
+
+    def __init__(
+        self, points: int, coarse: int, grid: int, side: int, sigma: float, stages: int
+    ):
+        """Makes the codec of so many points.
+
+        Args:
+          coarse, grid, side: G, F and R.
+          sigma: the standard deviation of the Gaussians, in pixels of their map.
+          stages: 1 or 2.
+        """
+        self._count, self.coarse, self.grid, self.side = points, coarse, grid, side
+        self.sigma, self.stages = sigma, stages
+        self.precision = sigma / (coarse if stages == 1 else grid)
+
+    def encode(self, points: tf.Tensor, mask: tf.Tensor) -> Maps:
+        """Points [B, N, 2] in the crop's unit square -> an entry for each raw output.
+
+        Regions lie around the true points. For the loss, whose regions lie around the predicted
+        ones, there are also `pixels` and `cells` [B, N, 2], the points in pixels of the coarse maps
+        and in cells of the grid, and `sigma` [B].
+        """
+        pixels, cells = points * self.coarse - 0.5, points * self.grid - 0.5
+        maps = {"pixels": pixels, "cells": cells, "first": self._log_odds(pixels, self.coarse),
+                "sigma": tf.fill(tf.shape(points)[:1], float(self.sigma))}
+        if self.stages == 2:
+            origin = tf.round(cells - (self.side - 1) / 2)
+            origin = tf.clip_by_value(origin, 0.0, float(self.grid - self.side))
+            maps |= {"origin": origin, "second": self._log_odds(cells - origin, self.side)}
+        return maps
+
+    def _log_odds(self, places: tf.Tensor, size: int) -> tf.Tensor:
+        """Places [B, N, 2] in pixels of maps -> log-odds of the Gaussians [B, size, size, N]."""
+        values = tf.exp(-squared_distances(places, size) / (2 * self.sigma**2))
+        values = tf.clip_by_value(values, LEAST_ODDS, 1 - LEAST_ODDS)
+        return tf.math.log(values) - tf.math.log1p(-values)
+
+    def decode(self, raw: Maps) -> tf.Tensor:
+        """Raw maps -> points [B, N, 2] in the crop's unit square."""
+        if self.stages == 1:
+            return (roi.expected_places(raw["first"]) + 0.5) * (1 / self.coarse)
+        places = roi.expected_places(raw["second"])
+        places += tf.cast(raw["origin"], tf.float32)
+        return (places + 0.5) * (1 / self.grid)
+
+
+def squared_distances(places: tf.Tensor, size: int) -> tf.Tensor:
+    """From places [B, N, 2] to every pixel of a map, in pixels: [B, size, size, N]."""
+    pixels = tf.range(size, dtype=tf.float32)
+    squares = tf.square(pixels[:, None, None] - places[:, None])  # [B, size, N, 2]
+    return squares[:, :, None, :, 1] + squares[:, None, :, :, 0]
 
 
 def nearest_points(mean_shape: np.ndarray, count: int) -> np.ndarray:

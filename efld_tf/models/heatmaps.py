@@ -43,14 +43,14 @@ class HeatmapOptions:
                             f"{self.sigma}")
 
 
-def first_bias(options: HeatmapOptions, sigma: float, size: int) -> float:
+def first_bias(maps: str, sigma: float, size: int) -> float:
     """The bias with which a head's maps of size x size pixels start.
 
     Log-odds start from the mean of a Gaussian over its map, 2 pi sigma^2 / size^2. From 0, many
     steps would go into telling the many pixels without a point from the few with
     one (T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, Section 3.3).
     """
-    if options.maps == "values":
+    if maps == "values":
         return 0.0
     mean = min(0.5, 2 * math.pi * sigma**2 / size**2)
     return math.log(mean / (1 - mean))

@@ -224,7 +224,7 @@ def build(
             branches = fuse(branches, options.reduction, blocks, f"{name}_fusion")
     head = lite_hrnet_heads.HEADS[options.head]
     shared = head.shared(branches, blocks)
-    bias = heatmaps.first_bias(options, options.sigma or SIGMA, input_size // STRIDE)
+    bias = heatmaps.first_bias(options.maps, options.sigma or SIGMA, input_size // STRIDE)
     outputs = {
         schema: head.maps(shared, points, bias, schema) for schema, points in heads.items()
     }

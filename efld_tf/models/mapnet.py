@@ -69,7 +69,7 @@ def build(options: MapNetOptions, input_size: int, heads: Mapping[str, int]) -> 
         x = options.blocks.deconv(x, options.channels, 4, name=f"up{step}")
         step += 1
     bias = heatmaps.first_bias(
-        options, options.sigma or SIGMAS[options.stride], grid(options, input_size))
+        options.maps, options.sigma or SIGMAS[options.stride], grid(options, input_size))
     outputs = {
         schema: layers.Conv2D(
             points, 1, kernel_initializer=near_zero(),

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from efld_tf.errors import EfldError
 from efld_tf.models import registry
-from efld_tf.models.codecs import at_cells, best_cells
+from efld_tf.models.codecs import at_cells, best_cells, squared_distances
 from efld_tf.models.registry import Raw
+from efld_tf.models.roi import expected_places
 
 # (raw outputs, targets, mask [B, N], normalising distance [B]) -> [B].
 Loss = Callable[[Raw, Raw, tf.Tensor, tf.Tensor], tf.Tensor]
@@ -171,6 +172,48 @@ def pip_balance(grid: int) -> float:
     return PIP_BALANCES[min(PIP_BALANCES, key=lambda cells: abs(math.log2(cells / grid)))]
 
 
+def two_stage(
+    raw: Mapping[str, tf.Tensor],
+    target: Mapping[str, tf.Tensor],
+    mask: tf.Tensor,
+    normaliser: tf.Tensor,
+    *,
+    heatmaps: float = 1.0,
+    coordinates: float = 4.0,
+) -> tf.Tensor:
+    """The two-stage paper's loss of both stages: L_h + lambda L2 (Section 3.3).
+
+    L_h is the cross-entropy of the maps, summed over the pixels, with the weight of Equation 3. As
+    printed, Equation 2 takes the logarithm of the truth and lacks a minus; here it is the
+    cross-entropy that the text names. The weight is 0 at the true pixel, as printed. L2 is the
+    distance of the expected places. The paper does not give lambda.
+
+    Args:
+      raw, target: the maps of `codecs.TwoStageCodec`.
+      mask: [B, N], 1 where a point is annotated.
+      normaliser: not used.
+      heatmaps: the weight of L_h; 0 leaves it out.
+      coordinates: lambda, of distances in pixels of each map; 0 leaves L2 out.
+
+    Returns:
+      [B]: mean over annotated points; 0 for a face without any.
+    """
+    places = {"first": target["pixels"]}
+    if "second" in raw:
+        places["second"] = target["cells"] - tf.cast(raw["origin"], tf.float32)
+    total = tf.zeros_like(target["sigma"])
+    for stage, place in places.items():
+        log_odds, size = raw[stage], raw[stage].shape[1]
+        squares = squared_distances(place, size)
+        values = tf.exp(-squares / (2 * tf.square(target["sigma"][:, None, None, None])))
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=values, logits=log_odds)
+        weighted = tf.reduce_sum(entropy * squares, axis=(1, 2)) / size**2
+        distance = tf.reduce_sum(tf.square(expected_places(log_odds) - place), axis=-1)
+        distance = tf.sqrt(distance + EPSILON**2)
+        total += _mean(heatmaps * weighted + coordinates * distance, mask)
+    return total
+
+
 def _point_weights(distance: tf.Tensor, mask: tf.Tensor, focus: float) -> tf.Tensor:
     """Weights [N] of the points by their mean distance in the batch, without gradient."""
     faces = tf.reduce_sum(mask, axis=0)
@@ -187,6 +230,7 @@ def _mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 LOSSES: dict[str, Callable[..., tf.Tensor]] = {
     "nme": nme, "wing": wing, "l1": l1, "heatmap": heatmap, "heatmap_bce": heatmap_bce, "pip": pip,
+    "two_stage": two_stage,
 }
 
 

@@ -1,4 +1,4 @@
-"""A family of two stages: integers after a search, in a partition of their own."""
+"""Families of two stages: integers after a choice of places, in a partition of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tf_keras import layers
 from efld_tf.exporting import audit, convert, metadata, modes
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
-from efld_tf.models import checkpoint, registry
+from efld_tf.models import checkpoint, registry, two_stage
 from efld_tf.models.codecs import best_cells
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import graph
@@ -25,6 +25,8 @@ from tests import faces
 from tests.errors import refuses
 
 FAMILY, HEAD, SIZE, CELLS = "two_stages", "mtfl5", 32, 8
+# What is added to weights at random, so that maps are not even; a standard deviation.
+SHAKEN = 0.03
 
 
 @tf_keras.utils.register_keras_serializable("tests")
@@ -83,16 +85,21 @@ def family(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield FAMILY
 
 
-def exported(path: Path, mode: modes.Mode, **options: bool) -> tuple[TrainedModel, np.ndarray]:
+def exported(
+    path: Path, mode: modes.Mode, family: str = FAMILY, size: int = SIZE, **options: float
+) -> tuple[TrainedModel, np.ndarray]:
     """A file of the mode, the model and the crops for its ranges."""
     tf_keras.utils.set_random_seed(0)
     rule = CropRule("points", HEAD, 1.2)
     mean = faces.mean_shape(HEAD)
-    spec = checkpoint.ModelSpec(FAMILY, SIZE, options, {
+    spec = checkpoint.ModelSpec(family, size, options, {
         HEAD: checkpoint.HeadSpec(mean.tolist(), rule)})
-    trained = TrainedModel.of(Path("model.h5"), spec, spec.build(), HEAD)
-    crops = np.random.default_rng(0).integers(0, 256, (16, SIZE, SIZE, 3), np.uint8)
-    about = ModelMetadata(FAMILY, HEAD, rule, schemas.get(HEAD).names)
+    model, rng = spec.build(), np.random.default_rng(0)
+    for weight in model.trainable_weights:
+        weight.assign_add(rng.normal(0, SHAKEN, weight.shape))
+    trained = TrainedModel.of(Path("model.h5"), spec, model, HEAD)
+    crops = rng.integers(0, 256, (16, size, size, 3), np.uint8)
+    about = ModelMetadata(family, HEAD, rule, schemas.get(HEAD).names)
     path.write_bytes(metadata.add(convert.convert(trained, mode, crops), about))
     return trained, crops
 
@@ -103,7 +110,7 @@ def test_both_stages_are_audited(family: str, tmp_path: Path, name: str) -> None
     trained, crops = exported(path, mode)
     found = audit.check(path, mode)
     stages = audit.stages(found)
-    weighted = [op for op in found.operators if op.name in audit.WEIGHTED]
+    weighted = [op for op in found.operators if op.name in graph.WEIGHTED]
     assert [sum(op.index in stage for op in weighted) for stage in stages] == [2, 2]
     if name == "int8":
         assert all(op.output_dtypes == ("int8",) for op in weighted)
@@ -113,6 +120,35 @@ def test_both_stages_are_audited(family: str, tmp_path: Path, name: str) -> None
     predictor = LandmarkPredictor(path)
     error = np.abs(predictor.predict_crops(crops) - points).max(axis=-1)
     assert np.median(error) < (0.02 if name == "int8" else 1e-5)
+
+
+@pytest.mark.parametrize("name", ["int8", "float32"])
+def test_regions_are_audited(tmp_path: Path, name: str) -> None:
+    """Regions of whole cells in integers, and between cells in float."""
+    path, mode = tmp_path / "model.tflite", modes.get(name)
+    trained, crops = exported(path, mode, "two_stage", 64, width=0.5)
+    found = audit.check(path, mode)
+    assert len(audit.stages(found)) == 2
+    weighted = [op for op in found.operators if op.name in graph.WEIGHTED]
+    assert {op.output_dtypes for op in weighted} == {(name,)}
+    assert [op.name for op in found.operators if graph.chooses(op)] == ["CAST"]
+    assert sum(op.name == "GATHER" for op in found.operators) == 1
+    images = tf.constant(crops / np.float32(255))
+    network = two_stage.for_integers(trained.network) if name == "int8" else trained.network
+    points = trained.codec.decode(network(images)["points"]).numpy()
+    error = np.abs(LandmarkPredictor(path).predict_crops(crops) - points).max(axis=-1)
+    assert np.median(error) < (0.005 if name == "int8" else 1e-5)
+    assert error.max() < (1 / 16 if name == "int8" else 1e-5)  # a cell
+
+
+def test_one_stage_of_two_is_audited(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    trained, crops = exported(path, modes.INT8, "two_stage", 64, width=0.5, stages=1)
+    found = audit.check(path, modes.INT8)
+    assert len(audit.stages(found)) == 1 and not graph.after_choice(found)
+    points = trained.decoded(tf.constant(crops / np.float32(255)))["points"].numpy()
+    error = np.abs(LandmarkPredictor(path).predict_crops(crops) - points)
+    assert error.max() < 0.02
 
 
 def test_a_second_stage_outside_of_xnnpack_is_refused(family: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.models import checkpoint, registry
+from efld_tf.training import devices
 from tests import faces
 from tests.errors import refuses
 from tests.families import small_options
@@ -46,6 +47,16 @@ def randomised(spec: checkpoint.ModelSpec):
 
 def assert_equal(first: registry.Raw, second: registry.Raw) -> None:
     tf.nest.map_structure(np.testing.assert_array_equal, first, second)
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_every_family_computes_in_16_bits(family: str) -> None:
+    images = np.random.default_rng(0).uniform(0, 1, (2, SIZE, SIZE, 3)).astype(np.float32)
+    for precision in ("bfloat16", "float16"):
+        with devices.precision(precision):
+            outputs = spec_of(family, "ibug51").build()(images, training=True)
+        for output in tf.nest.flatten(outputs):
+            assert np.isfinite(tf.cast(output, tf.float32)).all(), precision
 
 
 @pytest.mark.parametrize("family", registry.FAMILIES)

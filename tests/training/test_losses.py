@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.models import pipnet
-from efld_tf.models.codecs import PIPCodec
+from efld_tf.models.codecs import PIPCodec, TwoStageCodec
 from efld_tf.training import losses, task
 from tests import faces
 from tests.errors import refuses
@@ -227,6 +227,9 @@ def test_faces_without_annotation_have_no_gradient(name: str) -> None:
         codec, _, raw = pip_case()
         target = codec.encode(points, mask)
         raw = {key: tf.Variable(rng.random((2, 2, 2, 2)), dtype=tf.float32) for key in raw}
+    elif name == "two_stage":
+        target = TwoStageCodec(2, 3, 12, 8, 1.0, 1).encode(points, mask)
+        raw = {"first": tf.Variable(rng.random((2, 3, 3, 2)), dtype=tf.float32)}
     else:
         shape = (2, 3, 3, 2) if name.startswith("heatmap") else (2, 2, 2)
         target = tf.zeros(shape)
@@ -267,6 +270,47 @@ def test_balance_of_the_paper_s_strides(stride: int, balance: float) -> None:
 )
 def test_balance_of_other_grids_is_the_nearest(grid: int, balance: float) -> None:
     assert losses.pip_balance(grid) == balance
+
+
+def two_stage_case() -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """One point at pixel (1, 0) of 2 x 2, and at cell (4, 5) of a region that begins at (3, 4)."""
+    odds = np.zeros((1, 2, 2, 1), np.float32)
+    raw = {"first": tf.constant(odds), "second": tf.constant(odds),
+           "origin": tf.constant([[[3, 4]]])}
+    target = {"pixels": tf.constant([[[1.0, 0.0]]]), "cells": tf.constant([[[4.0, 5.0]]]),
+              "sigma": tf.constant([1.0])}
+    return raw, target
+
+
+@pytest.mark.parametrize(("options", "entropy", "distance"), [
+    ({}, 1.0, 4.0), ({"heatmaps": 0.0, "coordinates": 1.0}, 0.0, 1.0),
+    ({"heatmaps": 2.0, "coordinates": 0.0}, 2.0, 0.0),
+])  # fmt: skip
+def test_two_stage_by_hand(options: dict[str, float], entropy: float, distance: float) -> None:
+    """Of even odds each pixel has the cross-entropy log 2, whatever the truth."""
+    raw, target = two_stage_case()
+    found = losses.get("two_stage", options)(raw, target, tf.ones([1, 1]), tf.ones([1]))
+    # Equation 3: squared distances 0, 1, 1 and 2, twice each, over 2^2 + 2^2.
+    of_maps = np.log(2) * (0 + 1 + 1 + 2) * 2 / 8
+    # The mean place is the middle of the map, half a pixel away on both axes.
+    of_places = np.sqrt(0.5)
+    assert found.numpy() == pytest.approx(
+        [2 * (entropy * of_maps + distance * of_places)], rel=1e-5)
+    no_faces = losses.get("two_stage", options)(raw, target, tf.zeros([1, 1]), tf.ones([1]))
+    assert no_faces.numpy().tolist() == [0.0]
+
+
+def test_two_stage_learns_gaussians() -> None:
+    """The cross-entropy of a pixel at distance 1 is least where its odds are those of e^(-1/2)."""
+    _, target = two_stage_case()
+    value = np.exp(-0.5)
+    best = np.log(value / (1 - value))
+    odds = tf.Variable(tf.fill([1, 2, 2, 1], np.float32(best)))
+    with tf.GradientTape() as tape:
+        loss = losses.two_stage({"first": odds}, target, tf.ones([1, 1]), None, coordinates=0.0)
+    gradient = tape.gradient(loss, odds).numpy()[0, ..., 0]
+    np.testing.assert_allclose(gradient[[0, 1], [0, 1]], 0, atol=1e-6)  # one pixel away
+    assert gradient[1, 0] > 0.01 and gradient[0, 1] == 0  # two away diagonally; the true one
 
 
 def test_an_unknown_loss_is_named() -> None:
