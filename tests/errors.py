@@ -55,3 +55,8 @@ def assert_error_line(err: str, *facts: object) -> None:
     assert err.startswith("error: ") and err.endswith("\n"), f"no error: {err!r}"
     assert err[:-1].isprintable(), f"more than a line of text: {err!r}"
     assert_told(err, *facts)
+
+
+def without_progress(text: str) -> str:
+    """What a command says beside how far it is, which it tells where a machine is slow."""
+    return re.sub(r"^[a-z ]+: +\d+% .*\n", "", text, flags=re.M)
