@@ -159,16 +159,22 @@ def table(
               "| percentile | mean, pixels of 96 | 99th percentile |", "|---|---|---|"]
     lines += [f"| {row['percentile']} | {row['mean_px']:.3f} | {row['p99_px']:.2f} |"
               for row in clips]
+    lines += ["", *operator_table("The small network", operators)]
+    return "\n".join(lines) + "\n"
+
+
+def operator_table(network: str, operators: list[dict[str, Any]]) -> list[str]:
+    """The kinds of operators that take more than a hundredth of a network's time in int8."""
     total = sum(operator["microseconds"] for operator in operators)
-    lines += ["", f"The small network in int8 by its operators, {total:.0f} us in this "
-              "measurement (that of `efld-bench --profile`).", "",
-              "| operator | number | us | percent |", "|---|---|---|---|"]
+    lines = [f"{network} in int8 by its operators, {total:.0f} us in this measurement (that of "
+             "`efld-bench --profile`).", "",
+             "| operator | number | us | percent |", "|---|---|---|---|"]
     for operator in operators:
         time = operator["microseconds"]
         if time > 0.01 * total:
             lines.append(f"| {operator['name']} | {operator['number']} | {time:.0f} "
                          f"| {100 * time / total:.0f} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from common import HELEN_TEST, command
 from lite_hrnet_plus import EFLD, LARGE, MAPNET, NME, PIP, SMALL, slug
-from lite_hrnet_speed import SHIPPED, by_kind
+from lite_hrnet_speed import SHIPPED, by_kind, operator_table
 from trainings import evaluate
 from two_stage import SIZES
 
@@ -115,15 +115,7 @@ def table(
               "| pixels | interpolated | whole cells |", "|---|---|---|"]
     lines += [f"| {size} | {found['bilinear']:.3f} | {found['whole']:.3f} |"
               for size, found in regions.items()]
-    total = sum(operator["microseconds"] for operator in operators)
-    lines += ["", f"The model at {SIZES[0]} pixels in int8 by its operators, {total:.0f} us in "
-              "this measurement (that of `efld-bench --profile`).", "",
-              "| operator | number | us | percent |", "|---|---|---|---|"]
-    for operator in operators:
-        time = operator["microseconds"]
-        if time > 0.01 * total:
-            lines.append(f"| {operator['name']} | {operator['number']} | {time:.0f} "
-                         f"| {100 * time / total:.0f} |")
+    lines += ["", *operator_table(f"The model at {SIZES[0]} pixels", operators)]
     return "\n".join(lines) + "\n"
 
 

@@ -258,17 +258,15 @@ class TwoStageCodec:
         a Gaussian is cut off.
     """
 
-    def __init__(
-        self, points: int, coarse: int, grid: int, side: int, sigma: float, stages: int
-    ):
-        """Makes the codec of so many points.
+    def __init__(self, coarse: int, grid: int, side: int, sigma: float, stages: int):
+        """Makes the codec of any number of points.
 
         Args:
           coarse, grid, side: G, F and R.
           sigma: the standard deviation of the Gaussians, in pixels of their map.
           stages: 1 or 2.
         """
-        self._count, self.coarse, self.grid, self.side = points, coarse, grid, side
+        self.coarse, self.grid, self.side = coarse, grid, side
         self.sigma, self.stages = sigma, stages
         self.precision = sigma / (coarse if stages == 1 else grid)
 

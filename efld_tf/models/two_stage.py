@@ -208,8 +208,7 @@ def for_integers(network: tf_keras.Model) -> tf_keras.Model:
 def codec(options: TwoStageOptions, input_size: int, mean_shape: np.ndarray) -> TwoStageCodec:
     """The codec of a head."""
     return TwoStageCodec(
-        len(mean_shape), input_size // COARSE_STRIDE, input_size // FINE_STRIDE, SIDE,
-        options.sigma, options.stages)
+        input_size // COARSE_STRIDE, input_size // FINE_STRIDE, SIDE, options.sigma, options.stages)
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:

@@ -228,7 +228,7 @@ def test_faces_without_annotation_have_no_gradient(name: str) -> None:
         target = codec.encode(points, mask)
         raw = {key: tf.Variable(rng.random((2, 2, 2, 2)), dtype=tf.float32) for key in raw}
     elif name == "two_stage":
-        target = TwoStageCodec(2, 3, 12, 8, 1.0, 1).encode(points, mask)
+        target = TwoStageCodec(3, 12, 8, 1.0, 1).encode(points, mask)
         raw = {"first": tf.Variable(rng.random((2, 3, 3, 2)), dtype=tf.float32)}
     else:
         shape = (2, 3, 3, 2) if name.startswith("heatmap") else (2, 2, 2)
