@@ -1,6 +1,7 @@
 # make demo      the whole path on rendered faces, in minutes: runs/demo/
 # make test      the tests
 # make test-long and those that are slow and rarely break
+# make web       the make-up page with the shipped models, in a browser
 # make fuzz      the parsers of foreign files, for SECONDS=3600: new inputs, findings in runs/fuzz/
 # make venv      the environment alone, in .venv
 # make wheel     the wheel, with its bill of materials, in dist
@@ -15,10 +16,15 @@ RUNTIME_BIN := $(RUNTIME_VENV)/bin
 STAMP := .installed
 MADE_FROM := setup.cfg constraints.txt tools/requirements.txt pyproject.toml
 
-.PHONY: demo test test-long fuzz lint venv runtime wheel audit constraints
+.PHONY: demo web test test-long fuzz lint venv runtime wheel audit constraints
 
 demo: venv
 	$(BIN)/python tools/demo.py
+
+web: venv
+	$(BIN)/efld-export synthetic --web runs/web
+	$(BIN)/efld-export research --web runs/web
+	$(BIN)/python tools/serve_web.py runs/web
 
 # In the order of tests/conftest.py.
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

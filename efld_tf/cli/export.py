@@ -22,11 +22,23 @@ FEW_LEVELS = 64
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, exports and prints the report."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if not (arguments.mode or arguments.compare or arguments.web):
+        parser.error(f"expected one of {', '.join(f'--{name}' for name in modes.MODES)}, --compare "
+                     "or --web")
+    if arguments.compare and arguments.web:
+        raise EfldError("--web: with --compare there are many models; name one of them instead")
     if arguments.calibration and arguments.mode and not modes.get(arguments.mode).calibrated:
         raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
     if arguments.debug and not (arguments.mode and modes.get(arguments.mode).debuggable):
         raise EfldError("--debug: only with --int8")
+    if not arguments.mode and not arguments.compare:
+        for name in ("head", "calibration", "faces", "output"):
+            if getattr(arguments, name):
+                raise EfldError(f"--{name}: of an export, which needs a mode, such as --int8")
+        _write_web([arguments.run or runs.newest_run()], arguments.web)
+        return None
     run = arguments.run or runs.newest_run()
     if not arguments.run:
         runs.trained_model(run)
@@ -38,7 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments.compare:
         say_lines(api.compare_modes(run, **options).markdown)
         return None
-    _tell(api.export(run, arguments.mode, debug=arguments.debug, **options))
+    bundle = api.export(run, arguments.mode, debug=arguments.debug, **options)
+    _tell(bundle)
+    if arguments.web:
+        _write_web([bundle], arguments.web)
     return None
 
 
@@ -52,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "run", nargs="?", help="a run's folder or a trained .h5 (default: the newest run)"
     )
-    mode_group = parser.add_mutually_exclusive_group(required=True)
+    mode_group = parser.add_mutually_exclusive_group()
     for name, mode in modes.MODES.items():
         mode_group.add_argument(
             f"--{name}", action="store_const", const=name, dest="mode",
@@ -79,8 +94,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--debug", action="store_true", help="with --int8: what each layer loses, to layers.json"
     )
+    parser.add_argument(
+        "--web", type=Path, metavar="FOLDER",
+        help="also write a folder that any static server can host: a page that puts make-up on "
+        "faces, the model, and what pages of your own need; without a mode, of a model that is "
+        "exported already; in a folder of --web, other models stay",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     return parser
+
+
+def _write_web(models: Sequence[str | Bundle], folder: Path) -> None:
+    from efld_tf.exporting import web
+
+    web.write(models, folder)
+    say(f"{folder}: serve it, as by python -m http.server, and open it in a browser")
 
 
 def _tell(bundle: Bundle) -> None:

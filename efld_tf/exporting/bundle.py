@@ -13,7 +13,7 @@ from efld_tf import files
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import DataError, EfldError
 from efld_tf.exporting import card
-from efld_tf.exporting.report import ExportReport
+from efld_tf.exporting.report import CALIBRATION, CARD, LAYERS, REPORT, SCHEMA, ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, zoomed
 from efld_tf.landmarks.schema_fields import to_fields
@@ -22,10 +22,6 @@ from efld_tf.runtime import golden, graph
 from efld_tf.runtime.crop_maps import WHOLE
 from efld_tf.runtime.model_crops import ModelCrops, needs_mean_shape
 
-REPORT, CALIBRATION, CARD, SCHEMA = (
-    "report.json", "calibration.json", "MODEL_CARD.md", "schema.yaml"
-)
-LAYERS = "layers.json"
 FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, golden.FILE, golden.INPUT_FILE,
                    golden.OUTPUT_FILE})
 # The tolerance in crop sides, half a pixel of 128: several times the differences seen between

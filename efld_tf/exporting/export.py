@@ -27,7 +27,7 @@ from efld_tf.exporting.calibration import Calibration, CalibrationChoice
 from efld_tf.exporting.comparison import comparison
 from efld_tf.exporting.layers import LayerError
 from efld_tf.exporting.modes import Mode
-from efld_tf.exporting.report import Bundle, ExportReport
+from efld_tf.exporting.report import CALIBRATION, LAYERS, Bundle, ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.models.blocks import HardSwish
 from efld_tf.models.trained import TrainedModel
@@ -111,7 +111,7 @@ def export(
             concatenations=ranges.spread_at_concatenations(observed) if observed else [],
         )
         if chosen:
-            calibration.write_manifest(temporary / bundle.CALIBRATION, chosen.manifest)
+            calibration.write_manifest(temporary / CALIBRATION, chosen.manifest)
         bundle.complete(path, trained, report)
         if debug:
             layer_errors = _layers(trained, path, mode, crops, progress)
@@ -193,5 +193,5 @@ def _layers(
     reference = convert.to_float(convert.rewritten(trained, unrounded, crops))
     rows = layers.compare(
         reference, path.read_bytes(), crops[:DEBUG_FACES], progress=progress)
-    files.write_json(path.with_name(bundle.LAYERS), [asdict(row) for row in rows])
+    files.write_json(path.with_name(LAYERS), [asdict(row) for row in rows])
     return rows

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # it imports LiteRT
     from efld_tf.exporting.layers import LayerError
 
+# What a bundle holds beside its model and the golden files.
+REPORT, CALIBRATION, CARD, SCHEMA, LAYERS = (
+    "report.json", "calibration.json", "MODEL_CARD.md", "schema.yaml", "layers.json"
+)
+
 
 @dataclass(frozen=True)
 class ExportReport:

@@ -23,6 +23,10 @@ from efld_tf.errors import EfldError
 LARGEST = 100.0
 # A stretched crop that is this many times as high as wide, or as wide as high, does, too.
 MOST_ASPECT = 10.0
+# Crops that follow from a detector's face or from points lie on a grid of so many parts of a pixel
+# and of a radian, so that other CPUs and ports, whose numbers differ in the last digits, cut out
+# the same pixels: an integer model answers one other level of a pixel with other points.
+PIXEL_PARTS, RADIAN_PARTS = 64, 8192
 # The longest side of a face's crop in pixels, as it is stored and as a model sees it.
 LARGEST_CROP = 2048
 # The mean places of the schemas' ANCHORS (eye centres, mouth corners) in the unit square of the
@@ -105,6 +109,13 @@ class Crop:
         if not self.angle:
             return points * self.sides + (centre - self.sides / 2)
         return (points - 0.5) @ self.axes + centre
+
+    def on_grid(self) -> Crop:
+        """The nearest square on the grid of `PIXEL_PARTS` and `RADIAN_PARTS`."""
+        return Crop(round(self.center_x * PIXEL_PARTS) / PIXEL_PARTS,
+                    round(self.center_y * PIXEL_PARTS) / PIXEL_PARTS,
+                    max(round(self.side * PIXEL_PARTS), 1) / PIXEL_PARTS,
+                    round(self.angle * RADIAN_PARTS) / RADIAN_PARTS)
 
     def scaled(self, factor: float) -> Crop:
         """The concentric crop whose sides are `factor` times as long."""

@@ -304,7 +304,8 @@ def _around(detection: Detection, turn: float = 0.0) -> Crop:
     """The square around a face in which it is looked at from near by, turned by an angle."""
     low, high = detection.box[:2], detection.box[2:]
     x, y = (low + high) / 2
-    return Crop(float(x), float(y), float((high - low).max()) / SHARE, detection.angle + turn)
+    side = float((high - low).max()) / SHARE
+    return Crop(float(x), float(y), side, detection.angle + turn).on_grid()
 
 
 def apart(detection: Detection, others: Sequence[Detection]) -> bool:

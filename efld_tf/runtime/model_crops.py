@@ -84,7 +84,7 @@ class ModelCrops:
         return crop_maps.part(reference, self.shown)
 
     def of_detection(self, detection: Detection) -> Crop:
-        """The crop of a face that a detector found, turned so that its eyes are level.
+        """The crop of a face that a detector found, turned so that its eyes are level, on the grid.
 
         The middle of eyes or mouth lies at the detector's key points where it is all that a schema
         has: the box says less well where a part of the face is.
@@ -95,14 +95,15 @@ class ModelCrops:
         crop = self.of_reference(crop_maps.from_detection(
             detection.box, detection.keypoints, detection.detector))
         if self._mean is None:
-            return crop
+            return crop.on_grid()
         for pair, names in KEYPOINTS_OF.items():
             if pair[0] in self._schema.anchors:
                 found = detection.keypoints[[KEYPOINTS.index(name) for name in names]].mean(axis=0)
                 ends = self._schema.anchor_points(self._mean)[[ANCHORS.index(end) for end in pair]]
                 x, y = found - crop.from_unit(ends.mean(axis=0))
-                return replace(crop, center_x=crop.center_x + x, center_y=crop.center_y + y)
-        return crop
+                crop = replace(crop, center_x=crop.center_x + x, center_y=crop.center_y + y)
+                break
+        return crop.on_grid()
 
     def as_detection(self, crop: Crop, detector: str) -> Detection:
         """What a detector would find in a crop of the model; errors are as in `check_detector`."""
@@ -117,12 +118,15 @@ class ModelCrops:
         return Detection(np.concatenate([middle - half, middle + half]), keypoints, 1.0, detector)
 
     def around(self, points: Floats) -> Crop:
-        """The crop around landmarks [N, 2] in pixels, turned so that they are upright.
+        """The crop around landmarks [N, 2] in pixels, turned so that they are upright, on the grid.
 
         Of a part of the face, the mean shape tells how the points are turned. The crop is then that
         of their box, where the crop rule is of these points, and otherwise the one in which the
         mean shape comes closest to them.
         """
+        return self._at(points).on_grid()
+
+    def _at(self, points: Floats) -> Crop:
         if self._around is not None:
             return self.of_reference(self._around(points))
         assert self._mean is not None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from efld_tf import assets
 from efld_tf.landmarks import schemas
-from efld_tf.landmarks.geometry import REFERENCE_ANCHORS, Crop, CropRule, zoomed
+from efld_tf.landmarks.geometry import PIXEL_PARTS, REFERENCE_ANCHORS, Crop, CropRule, zoomed
 from efld_tf.landmarks.schema_fields import to_fields
 from efld_tf.runtime import crop_maps, metadata, model_crops
 from efld_tf.runtime.detector import Detection
@@ -27,6 +27,8 @@ from tests.faces import mean_shape
 from tests.parts import EYES, MOUTH, NOSE, Part
 
 IBUG51 = schemas.get("ibug51")
+# Of crops, in pixels.
+GRID = 1 / PIXEL_PARTS
 
 
 def reference_shape() -> np.ndarray:
@@ -70,9 +72,9 @@ def test_a_detector_s_key_points_place_the_part() -> None:
     for part, middle in ((EYES, [200, 120]), (MOUTH, [205, 200])):
         crops = crops_of(part)
         crop = crops.of_detection(detection)
-        assert crop.side == pytest.approx(whole.side * crops.shown.side)
+        assert crop.side == pytest.approx(whole.side * crops.shown.side, abs=GRID)
         anchors = part.schema.anchor_points(crop.from_unit(shape_of(part)))
-        np.testing.assert_allclose(np.nanmean(anchors, axis=0), middle, atol=1e-6)
+        np.testing.assert_allclose(np.nanmean(anchors, axis=0), middle, atol=2 * GRID)
 
 
 def test_without_a_pair_a_detector_gives_no_crop() -> None:
@@ -111,8 +113,8 @@ def test_the_crop_follows_the_points(
     crops, place = crops_of(part, rule), Crop(x, y, scale, angle)
     crop = crops.around(place.from_unit(shape_of(part)))
     np.testing.assert_allclose(
-        (crop.center_x, crop.center_y), (x, y), atol=1e-3 * scale + 1e-6)
-    assert crop.side == pytest.approx(scale, rel=1e-3)
+        (crop.center_x, crop.center_y), (x, y), atol=1e-3 * scale + GRID)
+    assert crop.side == pytest.approx(scale, rel=1e-3, abs=GRID)
     assert np.cos(crop.angle - angle) == pytest.approx(1)
 
 
@@ -125,7 +127,16 @@ def test_an_open_mouth_is_cropped_as_in_training() -> None:
         np.concatenate([points.min(axis=0), points.max(axis=0)]))
     np.testing.assert_allclose(
         (crop.center_x, crop.center_y, crop.side, crop.angle),
-        (expected.center_x, expected.center_y, expected.side, 0), atol=1e-6)
+        (expected.center_x, expected.center_y, expected.side, 0), atol=GRID)
+
+
+def test_crops_lie_on_a_grid() -> None:
+    """So that points that differ in their last digits give the same pixels."""
+    points = 100 * shape_of(MOUTH) + [300, 200]
+    crop, near = crops_of(MOUTH).around(points), crops_of(MOUTH).around(points + 1e-7)
+    assert crop == near == crop.on_grid()
+    values = (crop.center_x, crop.center_y, crop.side)
+    assert all((64 * value).is_integer() for value in values)
 
 
 def test_any_points_give_a_finite_crop() -> None:

@@ -134,7 +134,7 @@ def test_a_head_that_turns_to_profile_goes_and_comes_back() -> None:
 def test_a_face_of_little_confidence_is_followed_with_it() -> None:
     """It is not found anew in every frame, and keeps its number."""
     landmarker = FaceLandmarker(LandmarkPredictor(assets.INT8_MODEL), open_detector())
-    head = cv2.GaussianBlur(render_face(77, 1, 300, 45.0).image, (0, 0), 4)
+    head = cv2.GaussianBlur(render_face(77, 15, 300, 45.0).image, (0, 0), 4)
     frame = np.full((480, 640, 3), 120, np.uint8)
     frame[90:390, 170:470] = head
     [found] = landmarker.find(frame)

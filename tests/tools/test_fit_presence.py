@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +18,13 @@ from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.models import checkpoint
 from tests.errors import assert_told
+from tests.tools import loaded
 from tests.trained import float_predictor
-
-FILE = Path(__file__).parents[2] / "tools" / "fit_presence.py"
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("fit_presence", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded.tool("fit_presence")
 
 
 def write_scenes(folder: Path, count: int) -> Path:

@@ -1,0 +1,185 @@
+"""Writes a folder that any static server can host: a page for faces, and models for it.
+
+    FOLDER/index.html, page/     the make-up page
+    FOLDER/efld/                 the module that the page imports, for pages of your own
+    FOLDER/litert/               LiteRT.js, which runs the models
+    FOLDER/detector/             MediaPipe's face detector
+    FOLDER/models/NAME/          a model, with `landmarker.json`, its card and golden files
+    FOLDER/models/models.json    which models there are
+
+Page and module are those of tools/web. LiteRT.js comes from npm, once, in the version and with the
+hash of its package-lock.json; it is kept below the user's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from efld_tf import files, folders, runs
+from efld_tf.errors import DataError, EfldError
+from efld_tf.exporting.report import CARD
+from efld_tf.runtime import blazeface, golden, model_license, portable
+from efld_tf.runtime.predictor import LandmarkPredictor
+from efld_tf.text import say
+
+# Where tools/web is in the package.
+SOURCE = Path(__file__).parents[1] / "web"
+FOLDERS = ("efld", "page")
+MODELS, INDEX = "models", "models.json"
+# The Apache License 2.0, which is also that of LiteRT.js.
+LICENSE = "LICENSE"
+# LiteRT's builds: with relaxed SIMD, for browsers without it, and with threads. Its fourth one is
+# for WebGPU and WebNN, to which models of this size are no work.
+BUILDS = ("internal", "compat_internal", "threaded_internal")
+BESIDE = (CARD, golden.FILE, golden.INPUT_FILE, golden.OUTPUT_FILE)
+
+
+def write(models: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[str]) -> Path:
+    """Writes the folder, or adds models to one that is there.
+
+    Args:
+      models: exported models: bundles, `.tflite` files or names of shipped models. Each has the
+        name of its bundle's folder, and replaces one with the same name.
+      folder: what to write; everything in it but other models is replaced.
+
+    Returns:
+      The folder.
+
+    Raises:
+      EfldError: a model's crops do not follow from a detector's faces, the folder holds something
+        else, or npm is missing or fails.
+      DataError: a file is not an exported model.
+    """
+    folder = Path(folder)
+    _check_replaceable(folder)
+    found = {_name(model): runs.exported_model(model) for model in models}
+    described = {name: _description(path) for name, path in found.items()}
+    litert = _litert()
+    with folders.new_folder(folder) as new:
+        for name in FOLDERS:
+            shutil.copytree(SOURCE / name, new / name)
+        for name in ("index.html", LICENSE):
+            shutil.copyfile(SOURCE / name, new / name)
+        _copy_litert(litert, new / "litert")
+        _copy_detector(new / "detector")
+        if (folder / MODELS).is_dir():
+            shutil.copytree(folder / MODELS, new / MODELS)
+        for name, path in found.items():
+            _write_model(new / MODELS / name, path, described[name])
+        files.write_json(new / MODELS / INDEX, _index(new / MODELS))
+    return folder
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuses to replace anything but a folder that `write` wrote.
+
+    Raises:
+      DataError: the path is a file, or a folder of something else.
+    """
+    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not empty and not (folder / MODELS / INDEX).is_file():
+        raise DataError(folder, "exists and is no folder of --web; name another")
+
+
+def _name(model: str | os.PathLike[str]) -> str:
+    """What a model is called in the folder."""
+    path = Path(model)
+    return path.parent.name if path.suffix == ".tflite" and path.parent.name else path.name
+
+
+def _description(model: Path) -> dict[str, Any]:
+    """The content of `landmarker.json`."""
+    file = blazeface.MODELS[portable.DETECTOR].file.rsplit("/", 1)[-1]
+    described = portable.fields(LandmarkPredictor(model))
+    described["model"] = {"file": model.name, "license": model_license.read(model)}
+    described["detector"]["file"] = f"../../detector/{file}"
+    return described
+
+
+def _write_model(folder: Path, model: Path, description: dict[str, Any]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copyfile(model, folder / model.name)
+    for name in BESIDE:
+        if (model.parent / name).is_file():
+            shutil.copyfile(model.parent / name, folder / name)
+    files.write_json(folder / portable.FILE, description)
+
+
+def _index(models: Path) -> list[dict[str, str]]:
+    """The models of a folder, as a page offers them."""
+    rows = []
+    for path in sorted(models.glob(f"*/{portable.FILE}")):
+        described = json.loads(path.read_text(encoding="utf-8"))
+        rows.append({"name": path.parent.name, "schema": described["schema"]["title"],
+                     "license": described["model"]["license"]})
+    return rows
+
+
+def _copy_detector(folder: Path) -> None:
+    """Copies the detector's model from the installed mediapipe, with its licence."""
+    folder.mkdir()
+    model = blazeface.bundled(blazeface.MODELS[portable.DETECTOR].file)
+    shutil.copyfile(model, folder / model.name)
+    text = importlib.metadata.distribution("mediapipe").read_text(LICENSE)
+    if text is None:
+        raise EfldError("the installed mediapipe has no LICENSE: install it again")
+    (folder / LICENSE).write_text(text, encoding="utf-8")
+
+
+def _copy_litert(packages: Path, folder: Path) -> None:
+    for name in ("core", "wasm-utils"):
+        (folder / name).mkdir(parents=True)
+        shutil.copyfile(packages / name / "dist" / "index.js", folder / name / "index.js")
+    (folder / "wasm").mkdir()
+    for build in BUILDS:
+        for suffix in ("js", "wasm"):
+            name = f"litert_wasm_{build}.{suffix}"
+            shutil.copyfile(packages / "core" / "wasm" / name, folder / "wasm" / name)
+    shutil.copyfile(SOURCE / LICENSE, folder / LICENSE)
+
+
+def _litert() -> Path:
+    """The folder with LiteRT.js' packages; they are fetched if they are not there.
+
+    Raises:
+      EfldError: npm is missing or fails.
+    """
+    lock = (SOURCE / "package-lock.json").read_bytes()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efld_tf" / "web"
+    cache = home / hashlib.sha256(lock).hexdigest()[:16]
+    packages = cache / "node_modules" / "@litertjs"
+    if packages.is_dir():
+        return packages
+    npm = shutil.which("npm")
+    if npm is None:
+        raise EfldError("--web: npm is not there, which fetches LiteRT.js once: install Node.js "
+                        "(Debian: nodejs npm)")
+    home.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
+    try:
+        say(f"fetching LiteRT.js into {cache} ...", sys.stderr)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copyfile(SOURCE / name, temporary / name)
+        done = subprocess.run(
+            [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=temporary, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise EfldError(f"--web: npm cannot fetch LiteRT.js: {done.stderr.strip()[-300:]}")
+        temporary.rename(cache)
+    except OSError as error:
+        if not packages.is_dir():  # unless another process was quicker
+            raise EfldError(f"--web: {cache}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return packages

@@ -1,0 +1,67 @@
+"""Serves a folder of `efld-export --web` on this computer, and opens it; `make web` runs it.
+
+    python tools/serve_web.py FOLDER [--port 8765] [--no-open]
+
+The answers have the headers by which pages are cross-origin isolated, without which LiteRT.js has
+one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import webbrowser
+from pathlib import Path
+from typing import ClassVar
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves files with the headers of isolation."""
+
+    protocol_version = "HTTP/1.1"
+    extensions_map: ClassVar[dict[str, str]] = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".wasm": "application/wasm", ".js": "text/javascript"}
+
+    def end_headers(self) -> None:
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing of each file."""
+
+
+def server(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
+    """A server of a folder, for this computer alone; port 0 is any that is free."""
+    handler = functools.partial(Handler, directory=str(folder))
+    return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+
+
+def main() -> None:
+    """Serves until it is interrupted."""
+    parser = argparse.ArgumentParser(description="Serve a folder of efld-export --web.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=8765)
+    parser.add_argument("--no-open", action="store_true", help="open no browser")
+    arguments = parser.parse_args()
+    if not (arguments.folder / "index.html").is_file():
+        parser.error(f"{arguments.folder} has no index.html: write it with efld-export --web")
+    try:
+        found = server(arguments.folder, arguments.port)
+    except OSError as error:
+        parser.error(f"port {arguments.port}: {error.strerror}; name another with --port")
+    address = f"http://localhost:{found.server_address[1]}/"
+    print(f"{address}   (Ctrl+C ends it)", flush=True)
+    if not arguments.no_open:
+        webbrowser.open(address)
+    try:
+        found.serve_forever()
+    except KeyboardInterrupt:
+        print()
+
+
+if __name__ == "__main__":
+    main()

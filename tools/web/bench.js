@@ -1,0 +1,139 @@
+// What models and the page take in Chromium; benchmarks/web.py runs it and says where the page is.
+import {readFileSync, writeFileSync} from "node:fs";
+import {brotliCompressSync, gzipSync} from "node:zlib";
+import {chromium} from "playwright-core";
+
+const {site, models, weighed, pictures, screenshots} = JSON.parse(readFileSync(0, "utf-8"));
+const RUNS = 400, WARMUP = 100, FRAMES = 600;
+const BUILDS = {
+  "relaxed SIMD, 1 thread": {}, "relaxed SIMD, 2 threads": {threads: 2},
+  "plain SIMD, 1 thread": {plainSimd: true},
+};
+const ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+  "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update",
+  "--disable-sync", "--no-first-run"];
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGUMENTS});
+
+/** A page without the make-up page's own script, so that LiteRT is loaded as it is asked for. */
+async function empty() {
+  const page = await browser.newPage();
+  await page.route("**/page/app.js", (route) =>
+    route.fulfill({contentType: "text/javascript", body: ""}));
+  await page.goto(site);
+  return page;
+}
+
+/**
+ * The median milliseconds of each model, whose runs take turns.
+ * @param {object} load
+ */
+async function measure(load) {
+  const page = await empty();
+  const found = await page.evaluate(async ({models, load, runs, warmup}) => {
+    const {loadRuntime, Model} = await import(`${location.href}efld/runtime.js`);
+    const {Tensor} = await import("@litertjs/core");
+    await loadRuntime(load);
+    const opened = [];
+    for (const [name, file] of Object.entries(models)) {
+      const model = await Model.load(new URL(file, location.href));
+      const count = model.shape.reduce((a, b) => a * b, 1);
+      const bytes = model.compiled.getInputDetails()[0].dtype === "uint8";
+      const values = bytes ? new Uint8Array(count) : new Float32Array(count);
+      values.forEach((_, index) => {
+        const value = (index * 2654435761) % 256;
+        values[index] = bytes ? value : value / 255;
+      });
+      opened.push({name, model, input: new Tensor(values, model.shape), times: []});
+    }
+    for (let run = 0; run < runs + warmup; run++) {
+      for (const {model, input, times} of opened) {
+        const started = performance.now();
+        const outputs = await model.compiled.run([input]);
+        const took = performance.now() - started;
+        outputs.forEach((output) => output.delete());
+        if (run >= warmup) times.push(took);
+      }
+    }
+    return Object.fromEntries(opened.map(({name, times}) =>
+      [name, times.sort((a, b) => a - b)[times.length >> 1]]));
+  }, {models, load, runs: RUNS, warmup: WARMUP});
+  await page.close();
+  return found;
+}
+
+/** The mean milliseconds of a tracked frame, by the size of the frames. */
+async function track() {
+  const page = await empty();
+  const found = await page.evaluate(async ({pictures, frames}) => {
+    const {FaceLandmarker} = await import(`${location.href}efld/index.js`);
+    const landmarker = await FaceLandmarker.load("models/research"), rows = {};
+    for (const [size, file] of Object.entries(pictures)) {
+      const frame = await createImageBitmap(await (await fetch(file)).blob());
+      const tracker = landmarker.track();
+      await tracker.update(frame, 0);
+      const started = performance.now();
+      for (let index = 1; index <= frames; index++) await tracker.update(frame, index / 30);
+      rows[size] = {milliseconds: (performance.now() - started) / frames,
+        detections: tracker.detections};
+    }
+    return rows;
+  }, {pictures, frames: FRAMES});
+  await page.close();
+  return found;
+}
+
+/** The seconds from an empty cache to the first face that is shown. */
+async function start() {
+  const times = [];
+  for (let run = 0; run < 5; run++) {
+    const context = await browser.newContext(), page = await context.newPage();
+    await page.goto(site, {waitUntil: "commit"});
+    await page.waitForFunction(() => document.querySelector("#numbers")?.textContent, null,
+      {polling: 5});
+    times.push(await page.evaluate(() => performance.now() / 1000));
+    await context.close();
+  }
+  return times.sort((a, b) => a - b)[2];
+}
+
+/** The bytes of each group of files, as they are and compressed. */
+function weigh() {
+  return Object.fromEntries(Object.entries(weighed).map(([name, files]) => {
+    const contents = files.map((file) => readFileSync(file));
+    const sum = (of) => contents.reduce((total, content) => total + of(content).length, 0);
+    return [name, {bytes: sum((content) => content), gzip: sum((content) =>
+      gzipSync(content, {level: 9})), brotli: sum(brotliCompressSync)}];
+  }));
+}
+
+/** The page's picture of a photo with some make-up, as a JPEG. */
+async function draw() {
+  const page = await browser.newPage({viewport: {width: 1180, height: 900}});
+  await page.goto(site);
+  await page.waitForFunction(() => document.querySelector("#numbers")?.textContent);
+  for (const {file, photo, controls, whole} of screenshots) {
+    await page.evaluate(() => { document.querySelector("#numbers").textContent = ""; });
+    await page.setInputFiles("#photo", photo);
+    await page.waitForFunction(() => document.querySelector("#numbers")?.textContent);
+    for (const [id, value] of Object.entries(controls)) {
+      if (id === "look") await page.check(`input[value=${value}]`);
+      else if (typeof value === "boolean") await page.setChecked(`#${id}`, value);
+      else if (id.endsWith("-finish")) await page.selectOption(`#${id}`, value);
+      else await page.fill(`#${id}`, value);
+    }
+    await page.waitForTimeout(300);
+    const target = whole ? page : page.locator(".picture");
+    writeFileSync(file, await target.screenshot({type: "png"}));
+  }
+  await page.close();
+}
+
+const latency = {};
+for (const [name, load] of Object.entries(BUILDS)) latency[name] = await measure(load);
+const result = {chromium: browser.version(), latency, tracking: await track(),
+  start_seconds: await start(), weight: weigh()};
+await draw();
+await browser.close();
+console.log(JSON.stringify(result));

@@ -1,0 +1,276 @@
+// Finds faces and their landmarks (efld_tf/runtime/landmarker.py).
+import {agreement} from "./agreement.js";
+import {AnyAngleDetector} from "./any_angle.js";
+import {readDescription} from "./bundle.js";
+import {Crop, tightBox} from "./crop.js";
+import {FaceDetector} from "./detector.js";
+import {LandmarkError} from "./errors.js";
+import {ModelCrops} from "./model_crops.js";
+import {iou, squared} from "./overlap.js";
+import {PictureReader} from "./pictures.js";
+import {extractCrop} from "./pixels.js";
+import {loadRuntime, Model} from "./runtime.js";
+import {FaceTracker} from "./tracker.js";
+
+/**
+ * @typedef {import("./bundle.js").Description} Description
+ * @typedef {import("./crop.js").Point} Point
+ * @typedef {import("./detector.js").Detection} Detection
+ * @typedef {import("./overlap.js").Box} Box
+ * @typedef {import("./pictures.js").Picture} Picture
+ * @typedef {import("./pixels.js").Pixels} Pixels
+ *
+ * @typedef {object} Face
+ * @property {Point[]} points The landmarks in pixels of the picture, whose centres are whole
+ *   numbers, in the order of `landmarker.schema.names`.
+ * @property {Box} box In photos the detector's box, in videos the tight one of the points.
+ * @property {number} score The detector's, 0 to 1.
+ * @property {number} confidence How sure it is that the points lie on a face, 0 to 1.
+ * @property {number} [track] In videos the number of the person.
+ *
+ * @typedef {object} Found A face, the crop of the model's last look, and its `agreement`.
+ * @property {Face} face
+ * @property {Crop} crop
+ * @property {number} agreed
+ *
+ * @typedef {object} Look What the model sees in a crop, and the crop around that.
+ * @property {Point[]} points
+ * @property {number} confidence
+ * @property {Crop} around
+ */
+
+/** Finds the faces of photos and their landmarks; `track` makes what follows them in a video. */
+export class FaceLandmarker {
+  /**
+   * @param {Description} description
+   * @param {Model} model
+   * @param {AnyAngleDetector} detector
+   */
+  constructor(description, model, detector) {
+    const {input_size: size, schema} = description;
+    this.description = description;
+    this.model = model;
+    this.detector = detector;
+    this.crops = new ModelCrops(description);
+    this.reader = new PictureReader();
+    this.input = new Uint8Array(3 * size * size);
+    const counts = model.outputs.map((shape) => shape.reduce((a, b) => a * b, 1));
+    this.pointsOutput = counts.indexOf(2 * schema.names.length);
+    this.confidenceOutput = counts.indexOf(1);
+    if (this.pointsOutput < 0 || description.has_confidence !== (this.confidenceOutput >= 0)) {
+      throw new LandmarkError(`${description.model.file}: its outputs are not those of ` +
+        "landmarker.json; write the folder again with efld-export --web");
+    }
+    /** Models run one at a time. @type {Promise<unknown>} */
+    this.last = Promise.resolve();
+  }
+
+  /**
+   * Loads a model that `efld-export --web` wrote, with the detector beside it.
+   * @param {string | URL} folder The address of the model's folder.
+   * @param {import("./runtime.js").RuntimeOptions} options
+   * @throws {LandmarkError} A file is missing or unfit, or the browser cannot run it.
+   */
+  static async load(folder, options = {}) {
+    const {description, url} = await readDescription(folder);
+    await loadRuntime(options);
+    const [model, detector] = await Promise.all([description.model.file, description.detector.file]
+      .map((file) => Model.load(new URL(file, url))));
+    return new FaceLandmarker(description, model,
+      new AnyAngleDetector(new FaceDetector(detector, description.detector), description.grid));
+  }
+
+  /** The landmarks: their names and parts. */
+  get schema() {
+    return this.description.schema;
+  }
+
+  /** The terms of the model's weights. */
+  get license() {
+    return this.description.model.license;
+  }
+
+  /**
+   * The faces of a photo.
+   * @param {Picture} picture
+   * @returns {Promise<Face[]>} In the order of the detector's scores.
+   * @throws {LandmarkError} It is no picture that can be read.
+   */
+  find(picture) {
+    return this.inTurn(async () => {
+      const {pixels, scale} = await this.reader.read(picture);
+      const found = await this.lookedAt(pixels, await this.detector.detect(pixels));
+      return found.map(({face}) => scaled(face, scale));
+    });
+  }
+
+  /**
+   * A tracker for the faces of one video.
+   * @param {Partial<import("./bundle.js").Tracking>} options
+   */
+  track(options = {}) {
+    return new FaceTracker(this, {...this.description.tracking, ...options});
+  }
+
+  /**
+   * Does something after what is being done: a model holds its tensors.
+   * @template T
+   * @param {() => Promise<T>} action
+   * @returns {Promise<T>}
+   */
+  inTurn(action) {
+    const result = this.last.then(action);
+    this.last = result.catch(() => undefined);
+    return result;
+  }
+
+  /**
+   * Detected faces with their points, without those that are none.
+   * @param {Pixels} pixels
+   * @param {readonly Detection[]} detections
+   * @returns {Promise<Found[]>}
+   */
+  async lookedAt(pixels, detections) {
+    const {passes, min_confidence: least} = this.description.finding;
+    const found = [];
+    for (const detection of detections) {
+      let crop = this.crops.ofDetection(detection);
+      let look = await this.look(pixels, crop);
+      for (let pass = 1; pass < passes && !this.same(crop, look.around); pass++) {
+        crop = look.around;
+        look = await this.look(pixels, crop);
+      }
+      const agreed = this.agreement(look.points, detection);
+      const confidence = look.confidence * this.weight(agreed);
+      const face = {points: look.points, box: detection.box, score: detection.score, confidence};
+      if (confidence >= least) found.push({face, crop, agreed});
+    }
+    return this.distinct(found);
+  }
+
+  /**
+   * What the model sees in a crop.
+   *
+   * The confidence of a model that gives none is 1 where the points may belong to the face that the
+   * crop shows, and 0 elsewhere.
+   * @param {Pixels} pixels
+   * @param {Crop} crop
+   * @returns {Promise<Look>}
+   */
+  async look(pixels, crop) {
+    // Points that lie on no face may ask for any square.
+    const possible = crop.side < this.description.finding.largest
+      * Math.max(pixels.width, pixels.height);
+    const seen = possible ? crop : new Crop(0, 0, 1);
+    extractCrop(pixels, seen, this.description.input_size, this.input);
+    const outputs = await this.model.run(this.input), values = outputs[this.pointsOutput];
+    const points = this.schema.names.map((_, index) =>
+      seen.fromUnit({x: values[2 * index], y: values[2 * index + 1]}));
+    const around = this.crops.around(points);
+    const confidence = possible && this.consistent(crop, around)
+      ? outputs[this.confidenceOutput]?.[0] ?? 1 : 0;
+    return {points, confidence, around};
+  }
+
+  /**
+   * How well points agree with what the detector saw, 0 to 1.
+   * @param {readonly Point[]} points
+   * @param {Detection} detection
+   */
+  agreement(points, detection) {
+    const {side} = this.crops.reference(detection);
+    return agreement(this.description.agreement, points, detection, side);
+  }
+
+  /**
+   * The factor of a face's confidence whose points agree so far with what a detector sees.
+   * @param {number} agreed
+   */
+  weight(agreed) {
+    const {elsewhere} = this.description.finding;
+    return elsewhere + (1 - elsewhere) * agreed;
+  }
+
+  /**
+   * The box by which faces are told apart; of a part of the face it is a square, since boxes of
+   * eyes are too flat to overlap.
+   * @param {readonly Point[]} points
+   */
+  extent(points) {
+    const box = tightBox(points);
+    return this.schema.is_part ? squared(box) : box;
+  }
+
+  /**
+   * Whether a look at `around` would show what one at `crop` did.
+   * @param {Crop} crop
+   * @param {Crop} around
+   */
+  same(crop, around) {
+    const {still} = this.description.finding, turn = around.angle - crop.angle;
+    return Math.abs(around.x - crop.x) < still * crop.side
+      && Math.abs(around.y - crop.y) < still * crop.side
+      && Math.abs(around.side / crop.side - 1) < still
+      && Math.abs(Math.atan2(Math.sin(turn), Math.cos(turn))) < still;
+  }
+
+  /**
+   * Whether points whose crop is `around` may belong to the face that `crop` shows.
+   * @param {Crop} crop
+   * @param {Crop} around
+   */
+  consistent(crop, around) {
+    const {farthest, largest_change: largest} = this.description.finding;
+    const change = around.side / crop.side;
+    return Math.abs(around.x - crop.x) < farthest * crop.side
+      && Math.abs(around.y - crop.y) < farthest * crop.side
+      && 1 / largest < change && change < largest;
+  }
+
+  /**
+   * Faces, in their order, without those whose points lie on those of a surer one.
+   * @param {readonly Found[]} found
+   */
+  distinct(found) {
+    /** @type {Found[]} */
+    const kept = [];
+    for (const one of [...found].sort((a, b) => b.face.confidence - a.face.confidence)) {
+      const box = this.extent(one.face.points);
+      if (!kept.some(({face}) => this.samePoints(box, face.points))) kept.push(one);
+    }
+    return found.filter((one) => kept.includes(one));
+  }
+
+  /**
+   * Whether a face with this extent is the one with those points.
+   * @param {Box} box
+   * @param {readonly Point[]} points
+   */
+  samePoints(box, points) {
+    return iou(box, this.extent(points)) > this.description.finding.same_points_iou;
+  }
+
+  /** Frees the memory of the models. */
+  delete() {
+    this.model.delete();
+    this.detector.detector.model.delete();
+  }
+}
+
+/**
+ * A face of a picture that was shrunk.
+ * @template {Face} T
+ * @param {T} face
+ * @param {number} scale
+ * @returns {T}
+ */
+export function scaled(face, scale) {
+  if (scale === 1) return face;
+  const place = (/** @type {number} */ value) => (value + 0.5) * scale - 0.5;
+  const [x0, y0, x1, y1] = face.box;
+  return {
+    ...face,
+    points: face.points.map(({x, y}) => ({x: place(x), y: place(y)})),
+    box: [place(x0), place(y0), place(x1), place(y1)],
+  };
+}

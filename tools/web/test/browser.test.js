@@ -1,0 +1,290 @@
+// The module and the page in Chromium. tests/tools/test_web.py writes what they look at, serves the
+// folder of `efld-export --web`, and says where by EFLD_SITE (an address) and EFLD_CASES (a folder).
+import assert from "node:assert/strict";
+import {readFileSync} from "node:fs";
+import {after, before, test} from "node:test";
+import {chromium} from "playwright-core";
+
+const site = process.env.EFLD_SITE, folder = process.env.EFLD_CASES;
+const options = {skip: site && folder ? false : "EFLD_SITE and EFLD_CASES are not set"};
+/** Software rendering: test machines have no GPU. */
+const ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+  "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update",
+  "--disable-sync", "--no-first-run", "--enable-precise-memory-info", "--js-flags=--expose-gc"];
+const CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"];
+
+/** @param {string} name */
+function read(name) {
+  return readFileSync(`${folder}/${name}`);
+}
+
+/**
+ * A browser with a page; what the page says in its console is kept.
+ * @param {string[]} [more] Arguments of the browser.
+ */
+async function open(more = []) {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...ARGUMENTS, ...more]});
+  const page = await browser.newPage({viewport: {width: 1180, height: 1000}});
+  /** @type {string[]} */
+  const faults = [];
+  page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
+  page.on("pageerror", (error) => faults.push(String(error)));
+  page.on("request", (request) => {
+    if (!/^(blob:|data:)/.test(request.url()) && !request.url().startsWith(`${site}`)) {
+      faults.push(`asked for ${request.url()}`);
+    }
+  });
+  await page.goto(`${site}`);
+  await page.waitForFunction(() => document.querySelector("#numbers")?.textContent, null);
+  return {browser, page, faults};
+}
+
+/** @type {Awaited<ReturnType<typeof open>>} */
+let shared;
+before(async () => { if (!options.skip) shared = await open(); });
+after(async () => shared?.browser.close());
+
+/**
+ * The status that the page shows once it matches.
+ * @param {import("playwright-core").Page} page
+ * @param {RegExp} pattern
+ */
+async function status(page, pattern) {
+  await page.waitForFunction(
+    (text) => new RegExp(text).test(document.querySelector("#status")?.textContent ?? ""),
+    pattern.source);
+}
+
+for (const [build, load] of Object.entries({
+  "relaxed SIMD": {}, "plain SIMD": {plainSimd: true}, "two threads": {threads: 2},
+})) {
+  test(`golden output by ${build}`, options, async () => {
+    // LiteRT is loaded once a page, and the page's own script would be the first.
+    const page = await shared.browser.newPage();
+    await page.route("**/page/app.js", (route) =>
+      route.fulfill({contentType: "text/javascript", body: ""}));
+    await page.goto(`${site}`);
+    const largest = await page.evaluate(async ({load, site}) => {
+      const {FaceLandmarker} = await import(`${site}efld/index.js`);
+      /** @type {number[]} */
+      const differences = [];
+      for (const name of ["research", "synthetic"]) {
+        const bytes = async (/** @type {string} */ file) =>
+          (await fetch(`${site}models/${name}/${file}`)).arrayBuffer();
+        const landmarker = await FaceLandmarker.load(`${site}models/${name}`, load);
+        const outputs = await landmarker.model.run(new Uint8Array(await bytes("golden_input.bin")));
+        new Float32Array(await bytes("golden_output.bin")).forEach((value, index) => {
+          differences.push(Math.abs(value - outputs[landmarker.pointsOutput][index]));
+        });
+      }
+      return Math.max(...differences);
+    }, {load, site});
+    assert(largest < 1e-5, `${largest}`);
+    await page.close();
+  });
+}
+
+test("photos have the points of efld-predict", options, async () => {
+  const photos = JSON.parse(read("photos.json").toString());
+  for (const {file, faces} of photos) {
+    const found = await shared.page.evaluate(async ({site, bytes}) => {
+      const {FaceLandmarker} = await import(`${site}efld/index.js`);
+      const kept = /** @type {any} */ (window);
+      kept.landmarker ??= await FaceLandmarker.load("models/research");
+      const photo = new Blob([Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0))]);
+      return kept.landmarker.find(photo);
+    }, {site, bytes: read(file).toString("base64")});
+    assert.equal(found.length, faces.length, file);
+    faces.forEach((/** @type {any} */ face, /** @type {number} */ index) => {
+      const apart = face.points.map((/** @type {number[]} */ [x, y], /** @type {number} */ place) =>
+        Math.hypot(x - found[index].points[place].x, y - found[index].points[place].y));
+      assert(Math.max(...apart) < 0.5, `${file}: ${Math.max(...apart)} pixels`);
+      assert(Math.abs(face.confidence - found[index].confidence) < 0.01, file);
+    });
+  }
+  assert(photos.length >= 12);
+});
+
+test("the page has no fault, and asks for nothing elsewhere", options, async () => {
+  assert.equal(await shared.page.textContent("#numbers").then((text) => text?.slice(0, 6)), "1 face");
+  assert.deepEqual(shared.faults, []);
+});
+
+test("make-up changes lips, and neither teeth nor what is behind", options, async () => {
+  const {page} = shared, places = JSON.parse(read("open.json").toString());
+  await page.evaluate(() => { /** @type {any} */ (document.querySelector("#numbers")).textContent = ""; });
+  await page.setInputFiles("#photo", `${folder}/open.png`);
+  await page.waitForFunction(() => document.querySelector("#numbers")?.textContent, null);
+  for (const look of ["None", "Bold"]) {
+    await page.check(`input[value=${look}]`);
+    await keep(page, look);
+  }
+  for (const points of Object.values(places)) assert(points.length > 40);
+  const changed = await page.evaluate(change, {first: "None", second: "Bold", places});
+  assert(changed.lips > 60 && changed.teeth < 4 && changed.behind < 0.5, JSON.stringify(changed));
+});
+
+test("the slider shows the picture as it was", options, async () => {
+  const {page} = shared;
+  await page.check("input[value=Bold]");
+  await page.fill("#split", "100");
+  await keep(page, "before");
+  await page.check("input[value=None]");
+  await keep(page, "none");
+  const everywhere = {first: "before", second: "none", places: {all: null}};
+  assert.deepEqual(await page.evaluate(change, everywhere), {all: 0});
+  await page.fill("#split", "0");
+});
+
+test("points and mesh, and the other model", options, async () => {
+  const {page} = shared;
+  const drawn = () => page.evaluate(() => {
+    const canvas = /** @type {HTMLCanvasElement} */ (document.querySelector("#overlay"));
+    const data = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data;
+    return data?.filter((value, index) => index % 4 === 3 && value).length ?? 0;
+  });
+  const none = await drawn();
+  await page.check("#points");
+  const points = await drawn();
+  await page.check("#mesh");
+  const both = await drawn();
+  assert(none === 0 && points > 100 && both > 2 * points, `${none} ${points} ${both}`);
+  await page.selectOption("#model", "synthetic");
+  await page.waitForFunction(() =>
+    document.querySelector("#license")?.textContent?.includes("Apache-2.0"), null);
+});
+
+test("keys and a screen reader reach every control", options, async () => {
+  const {page} = shared;
+  const nameless = await page.evaluate(() => [...document.querySelectorAll("button, input, select")]
+    .filter((control) => {
+      const {labels} = /** @type {HTMLInputElement} */ (control);
+      return !(control.getAttribute("aria-label") || labels?.length || control.textContent?.trim());
+    }).map((control) => control.id || control.outerHTML));
+  assert.deepEqual(nameless, []);
+  await page.check("input[value=Bold]");
+  await page.focus("#lips-strength");
+  const strength = Number(await page.inputValue("#lips-strength"));
+  await page.keyboard.press("ArrowLeft");
+  assert.equal(Number(await page.inputValue("#lips-strength")), strength - 1);
+});
+
+test("a phone's screen has no sideways scrolling", options, async () => {
+  const page = await shared.browser.newPage({viewport: {width: 360, height: 740}});
+  await page.goto(`${site}`);
+  await page.waitForFunction(() => document.querySelector("#numbers")?.textContent, null);
+  assert(await page.evaluate(() => document.documentElement.scrollWidth) <= 360);
+  await page.close();
+});
+
+test("the camera's face is followed", options, async (context) => {
+  const {browser, page, faults} = await open(
+    [...CAMERA, `--use-file-for-fake-video-capture=${folder}/camera.mjpeg`]);
+  context.after(() => browser.close());
+  const places = JSON.parse(read("camera.json").toString());
+  /** @type {{points: {x: number, y: number}[], track: number}[][]} */
+  const frames = await page.evaluate(() => new Promise((done) => {
+    /** @type {any[]} */
+    const seen = [], view = document.querySelector("#view");
+    view?.addEventListener("faces", (event) => {
+      seen.push(/** @type {CustomEvent} */ (event).detail);
+      if (seen.length === 30) done(seen);
+    });
+    /** @type {HTMLElement} */ (document.querySelector("#camera")).click();
+  }));
+  const followed = frames.slice(5);
+  for (const faces of followed) {
+    assert.equal(faces.length, 1);
+    // The error of the frame that it is, and the video does not say which.
+    const errors = places.map((/** @type {number[][]} */ truth) => {
+      const eyes = Math.hypot(truth[28][0] - truth[19][0], truth[28][1] - truth[19][1]);
+      return truth.reduce((sum, [x, y], index) => sum + Math.hypot(
+        x - faces[0].points[index].x, y - faces[0].points[index].y), 0) / truth.length / eyes;
+    });
+    assert(Math.min(...errors) < 0.04, `${Math.min(...errors)}`);
+  }
+  assert.equal(new Set(followed.map((faces) => faces[0].track)).size, 1);
+  assert.match(await page.textContent("#numbers") ?? "", /1 face, .* frames\/s/);
+  assert.deepEqual(faults, []);
+});
+
+test("a lost face and a refused camera are told", options, async (context) => {
+  const {browser, page} = await open(
+    [...CAMERA, `--use-file-for-fake-video-capture=${folder}/nobody.mjpeg`]);
+  context.after(() => browser.close());
+  await page.click("#camera");
+  await status(page, /No face found/);
+  await shared.page.click("#camera");
+  await status(shared.page, /no camera/);
+  // Nobody answers the question here, which counts as no.
+  const asked = await open(["--use-fake-device-for-media-stream"]);
+  context.after(() => asked.browser.close());
+  await asked.page.click("#camera");
+  await status(asked.page, /refused/);
+});
+
+test("memory is flat", options, async () => {
+  const {page} = shared;
+  const sizes = await page.evaluate(async ({site, bytes}) => {
+    const {FaceLandmarker} = await import(`${site}efld/index.js`);
+    const landmarker = await FaceLandmarker.load("models/research");
+    const photo = new Blob([Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0))]);
+    const frame = await createImageBitmap(photo), tracker = landmarker.track(), sizes = [];
+    for (let index = 1; index <= 2000; index++) {
+      const faces = await tracker.update(frame, index / 30);
+      if (faces.length !== 1) throw new Error(`${faces.length} faces`);
+      // What is freed is freed between tasks.
+      if (index % 20 === 0) await new Promise((done) => setTimeout(done));
+      if (index % 500 === 0) {
+        for (let times = 0; times < 4; times++) {
+          /** @type {any} */ (globalThis).gc();
+          await new Promise((done) => setTimeout(done, 100));
+        }
+        sizes.push(/** @type {any} */ (performance).memory.usedJSHeapSize / 1e6);
+      }
+    }
+    landmarker.delete();
+    return sizes;
+  }, {site, bytes: read("open.png").toString("base64")});
+  assert(sizes[3] - sizes[0] < 1, `MB: ${sizes}`);
+});
+
+/**
+ * Keeps the pixels of the page's picture, in the page.
+ * @param {import("playwright-core").Page} page
+ * @param {string} name
+ */
+function keep(page, name) {
+  return page.evaluate(async (name) => {
+    const view = /** @type {HTMLCanvasElement} */ (document.querySelector("#view"));
+    // A canvas keeps what is drawn until the browser has shown it.
+    document.querySelector("#split")?.dispatchEvent(new Event("input"));
+    const blob = await new Promise((done) => view.toBlob(done));
+    const bitmap = await createImageBitmap(/** @type {Blob} */ (blob));
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    const context = canvas.getContext("2d");
+    context?.drawImage(bitmap, 0, 0);
+    /** @type {any} */ (globalThis)[`kept${name}`] = context?.getImageData(
+      0, 0, canvas.width, canvas.height);
+  }, name);
+}
+
+/**
+ * In the page: the mean distance of the colours of two kept pictures, at each group of places.
+ * @param {{first: string, second: string, places: Record<string, number[][] | null>}} asked
+ *   Null stands for all places.
+ */
+function change({first, second, places}) {
+  const [one, other] = [first, second].map((name) => /** @type {any} */ (globalThis)[`kept${name}`]);
+  const all = Array.from({length: one.width * one.height}, (_, index) =>
+    [index % one.width, Math.floor(index / one.width)]);
+  return Object.fromEntries(Object.entries(places).map(([name, chosen]) => {
+    const points = chosen ?? all;
+    const sum = points.reduce((total, [x, y]) => {
+      const at = 4 * (y * one.width + x);
+      return total + Math.hypot(...[0, 1, 2].map((c) => one.data[at + c] - other.data[at + c]));
+    }, 0);
+    return [name, sum / points.length];
+  }));
+}
