@@ -18,13 +18,8 @@ from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.models import checkpoint
 from tests.errors import assert_told
-from tests.tools import loaded
 from tests.trained import float_predictor
-
-
-@pytest.fixture(scope="module")
-def tool():
-    return loaded.tool("fit_presence")
+from tools import fit_presence
 
 
 def write_scenes(folder: Path, count: int) -> Path:
@@ -42,15 +37,15 @@ def write_scenes(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_a_presence_is_fitted(tool, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_presence_is_fitted(tmp_path: Path, monkeypatch, capsys) -> None:
     for name, value in (("PATCHES", 30), ("BLANKS", 60), ("DETECTORS", (("short", 200.0),))):
         monkeypatch.setattr(crops_of, name, value)  # enough here, and quicker
-    monkeypatch.setattr(tool, "ROUNDS", 2)
+    monkeypatch.setattr(fit_presence, "ROUNDS", 2)
     scenes = write_scenes(tmp_path / "scenes", 16)
     write_dataset(tmp_path / "faces", "ibug68", 40, seed=3, size=128)
     spec = checkpoint.read_spec(assets.FLOAT_MODEL)
     before = float_predictor(assets.FLOAT_MODEL)
-    tool.main([str(assets.FLOAT_MODEL), "--faces", f"ibug:{tmp_path / 'faces'}", "--scenes",
+    fit_presence.main([str(assets.FLOAT_MODEL), "--faces", f"ibug:{tmp_path / 'faces'}", "--scenes",
                str(scenes), "--boxes", str(scenes / "boxes.json"), "--output",
                str(tmp_path / "new.h5"), "--license", "for tests alone"])
     assert_told(capsys.readouterr().out, "confidence", 0.5)
@@ -73,11 +68,12 @@ def test_a_presence_is_fitted(tool, tmp_path: Path, monkeypatch, capsys) -> None
     assert predictor.predict_with_confidence(noise)[1].max() < 0.5
 
 
-def test_weights_share_out_what_counts(tool) -> None:
+def test_weights_share_out_what_counts() -> None:
     found = crops_of.PresenceCrops(8, crops_of.AS_IS, np.random.default_rng(0))
     found.kinds = ["face"] * 5 + ["patch"] * 4 + ["alarm"]
     found.sources = ["a"] * 3 + ["scenes"] * 2 + ["scenes"] * 5
-    weight = tool.weights(found)
+    weight = fit_presence.weights(found)
     assert weight[:5].sum() == pytest.approx(1) == pytest.approx(weight[5:].sum())
-    assert weight[3] * 2 / (weight[0] * 3) == pytest.approx(tool.SCENES)
-    assert weight[5] * 4 / weight[9] == pytest.approx(tool.KINDS["patch"] / tool.KINDS["alarm"])
+    assert weight[3] * 2 / (weight[0] * 3) == pytest.approx(fit_presence.SCENES)
+    kinds = fit_presence.KINDS
+    assert weight[5] * 4 / weight[9] == pytest.approx(kinds["patch"] / kinds["alarm"])

@@ -24,7 +24,7 @@ from efld_tf.landmarks.geometry import CropRule
 from efld_tf.runtime import portable
 from tests.errors import refuses
 from tests.tools import web_cases, web_vectors
-from tests.tools.loaded import tool
+from tools import serve_web
 
 FOLDER = Path(__file__).parents[2] / "tools" / "web"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -49,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("web") / "site"
     web.write(["research"], folder)
     web.write(["synthetic"], folder)
-    with tool("serve_web").server(folder) as server:
+    with serve_web.server(folder) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()

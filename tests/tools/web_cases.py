@@ -11,9 +11,7 @@ import numpy as np
 import efld_tf
 from efld_tf.annotations.synthetic.render import SyntheticFace, render_face
 from efld_tf.arrays import Floats, Image
-from tests.tools.loaded import tool
-
-plain_face = tool("plain_faces").plain_face
+from tools.plain_faces import plain_face
 
 PHOTOS, FRAMES = 12, 48
 WIDTH, HEIGHT = 640, 480
