@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from efld_tf.landmarks import schemas
 from tests import tiny_models
+from tests.once import once
 
 # Repeatable and short by default; HYPOTHESIS_PROFILE=search looks for new failures.
 _SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -74,3 +77,36 @@ def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "tiny_float.tflite"
     path.write_bytes(tiny_models.tiny_float())
     return path
+
+
+@pytest.fixture(scope="session")
+def npm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The npm on the path; the packages that tools/web needs for its tests are there then."""
+    found = needed("npm", "nodejs npm")
+
+    def install(_: Path) -> None:
+        web = Path(__file__).parents[1] / "tools" / "web"
+        installed, lock = web / "node_modules" / ".package-lock.json", web / "package-lock.json"
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            subprocess.run([found, "ci", "--no-audit", "--no-fund"], cwd=web, check=True,
+                           capture_output=True)
+
+    once(tmp_path_factory, "npm", install)
+    return found
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser of the tests: CHROMIUM, or the one on the path."""
+    return needed(os.environ.get("CHROMIUM", "chromium"), "chromium")
+
+
+def needed(program: str, package: str) -> str:
+    """A program on the path; without it tests are skipped, but fail in CI."""
+    found = shutil.which(program)
+    if not found:
+        reason = f"no {program} on the path (Debian: {package})"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found

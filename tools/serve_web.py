@@ -1,4 +1,4 @@
-"""Serves a folder of `efld-export --web` on this computer, and opens it; `make web` runs it.
+"""Serves a folder, as of `efld-export --web`, on this computer and opens it; `make web` runs it.
 
     python tools/serve_web.py FOLDER [--port 8765] [--no-open]
 
@@ -9,9 +9,12 @@ one thread.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import http.server
+import threading
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,19 +43,29 @@ def server(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
     return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
 
 
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serves a folder during the block, and yields the address."""
+    with server(folder) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_address[1]}/"
+        found.shutdown()
+
+
 def main() -> None:
     """Serves until it is interrupted."""
-    parser = argparse.ArgumentParser(description="Serve a folder of efld-export --web.")
+    parser = argparse.ArgumentParser(description="Serve a folder on this computer.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=8765)
     parser.add_argument("--no-open", action="store_true", help="open no browser")
     arguments = parser.parse_args()
-    if not (arguments.folder / "index.html").is_file():
-        parser.error(f"{arguments.folder} has no index.html: write it with efld-export --web")
+    if not arguments.folder.is_dir():
+        parser.error(f"{arguments.folder}: no such folder; efld-export --web writes one")
     try:
         found = server(arguments.folder, arguments.port)
-    except OSError as error:
-        parser.error(f"port {arguments.port}: {error.strerror}; name another with --port")
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        parser.error(f"port {arguments.port}: {reason}; name another with --port")
     address = f"http://localhost:{found.server_address[1]}/"
     print(f"{address}   (Ctrl+C ends it)", flush=True)
     if not arguments.no_open:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
     if arguments.debug and not (arguments.mode and modes.get(arguments.mode).debuggable):
         raise EfldError("--debug: only with --int8")
+    if arguments.web:
+        from efld_tf.exporting import web
+
+        web.check(arguments.web)
     if not arguments.mode and not arguments.compare:
         for name in ("head", "calibration", "faces", "output"):
             if getattr(arguments, name):
                 raise EfldError(f"--{name}: of an export, which needs a mode, such as --int8")
-        _write_web([arguments.run or runs.newest_run()], arguments.web)
+        _write_web(arguments.run or runs.newest_run(), arguments.web)
         return None
     run = arguments.run or runs.newest_run()
     if not arguments.run:
@@ -53,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     bundle = api.export(run, arguments.mode, debug=arguments.debug, **options)
     _tell(bundle)
     if arguments.web:
-        _write_web([bundle], arguments.web)
+        _write_web(bundle, arguments.web)
     return None
 
 
@@ -104,10 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write_web(models: Sequence[str | Bundle], folder: Path) -> None:
+def _write_web(model: str | os.PathLike[str], folder: Path) -> None:
     from efld_tf.exporting import web
 
-    web.write(models, folder)
+    web.write([model], folder)
     say(f"{folder}: serve it, as by python -m http.server, and open it in a browser")
 
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from efld_tf import files, folders, runs
+from efld_tf import assets, files, folders, runs
 from efld_tf.errors import DataError, EfldError
 from efld_tf.exporting.report import CARD
 from efld_tf.runtime import blazeface, golden, model_license, portable
@@ -41,6 +41,14 @@ LICENSE = "LICENSE"
 # LiteRT's builds: with relaxed SIMD, for browsers without it, and with threads. Its fourth one is
 # for WebGPU and WebNN, to which models of this size are no work.
 BUILDS = ("internal", "compat_internal", "threaded_internal")
+LITERT = {
+    **{f"{name}/dist/index.js": f"{name}/index.js" for name in ("core", "wasm-utils")},
+    **{f"core/wasm/litert_wasm_{build}.{suffix}": f"wasm/litert_wasm_{build}.{suffix}"
+       for build in BUILDS for suffix in ("js", "wasm")},
+}
+LOCK = "package-lock.json"
+OWN = {"index.html", LICENSE, *FOLDERS, "litert", "detector", MODELS}
+MOST_BYTES = 1 << 20  # of a description
 BESIDE = (CARD, golden.FILE, golden.INPUT_FILE, golden.OUTPUT_FILE)
 
 
@@ -61,8 +69,14 @@ def write(models: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[st
       DataError: a file is not an exported model.
     """
     folder = Path(folder)
-    _check_replaceable(folder)
-    found = {_name(model): runs.exported_model(model) for model in models}
+    check(folder)
+    found: dict[str, Path] = {}
+    for path in (runs.exported_model(model) for model in models):
+        name = _name(path)
+        if name in found:
+            raise EfldError(f"{path}: another model has the name {name}, which is that of its "
+                            "folder; rename one")
+        found[name] = path
     described = {name: _description(path) for name, path in found.items()}
     litert = _litert()
     with folders.new_folder(folder) as new:
@@ -80,21 +94,29 @@ def write(models: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[st
     return folder
 
 
-def _check_replaceable(folder: Path) -> None:
-    """Refuses to replace anything but a folder that `write` wrote.
+def check(folder: Path) -> None:
+    """Checks that a folder can be written: that nothing else is in it, and LiteRT.js is there.
 
     Raises:
-      DataError: the path is a file, or a folder of something else.
+      DataError: the path is a file, or a folder that holds something else than `write` writes, or
+        a model of which the description is damaged.
+      EfldError: npm is missing or fails.
     """
-    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not empty and not (folder / MODELS / INDEX).is_file():
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if folder.exists() and not folder.is_dir():
+        raise DataError(folder, "is a file; --web writes a folder")
+    if other := sorted(names - OWN):
+        raise DataError(folder, f"holds {other[0]}, which is not of --web; name another folder")
+    if names and not (folder / MODELS / INDEX).is_file():
         raise DataError(folder, "exists and is no folder of --web; name another")
+    _index(folder / MODELS)
+    _litert()
 
 
-def _name(model: str | os.PathLike[str]) -> str:
-    """What a model is called in the folder."""
-    path = Path(model)
-    return path.parent.name if path.suffix == ".tflite" and path.parent.name else path.name
+def _name(model: Path) -> str:
+    """What a model is called in the folder: the shipped one's name, or that of its own folder."""
+    shipped = {entry.int8: name for name, entry in assets.SHIPPED.items()}
+    return shipped.get(model) or model.resolve().parent.name or model.stem
 
 
 def _description(model: Path) -> dict[str, Any]:
@@ -120,9 +142,13 @@ def _index(models: Path) -> list[dict[str, str]]:
     """The models of a folder, as a page offers them."""
     rows = []
     for path in sorted(models.glob(f"*/{portable.FILE}")):
-        described = json.loads(path.read_text(encoding="utf-8"))
-        rows.append({"name": path.parent.name, "schema": described["schema"]["title"],
-                     "license": described["model"]["license"]})
+        try:
+            described = json.loads(files.read_bytes(path, MOST_BYTES))
+            rows.append({"name": path.parent.name, "schema": described["schema"]["title"],
+                         "license": described["model"]["license"]})
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(path, "is damaged: delete its folder, and write the model again") \
+                from error
     return rows
 
 
@@ -138,14 +164,9 @@ def _copy_detector(folder: Path) -> None:
 
 
 def _copy_litert(packages: Path, folder: Path) -> None:
-    for name in ("core", "wasm-utils"):
-        (folder / name).mkdir(parents=True)
-        shutil.copyfile(packages / name / "dist" / "index.js", folder / name / "index.js")
-    (folder / "wasm").mkdir()
-    for build in BUILDS:
-        for suffix in ("js", "wasm"):
-            name = f"litert_wasm_{build}.{suffix}"
-            shutil.copyfile(packages / "core" / "wasm" / name, folder / "wasm" / name)
+    for path, place in LITERT.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(packages / path, folder / place)
     shutil.copyfile(SOURCE / LICENSE, folder / LICENSE)
 
 
@@ -155,12 +176,13 @@ def _litert() -> Path:
     Raises:
       EfldError: npm is missing or fails.
     """
-    lock = (SOURCE / "package-lock.json").read_bytes()
+    lock = (SOURCE / LOCK).read_bytes()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efld_tf" / "web"
     cache = home / hashlib.sha256(lock).hexdigest()[:16]
     packages = cache / "node_modules" / "@litertjs"
-    if packages.is_dir():
+    if all((packages / path).is_file() for path in LITERT):
         return packages
+    shutil.rmtree(cache, ignore_errors=True)  # of which something was deleted
     npm = shutil.which("npm")
     if npm is None:
         raise EfldError("--web: npm is not there, which fetches LiteRT.js once: install Node.js "
@@ -169,7 +191,7 @@ def _litert() -> Path:
     temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
     try:
         say(f"fetching LiteRT.js into {cache} ...", sys.stderr)
-        for name in ("package.json", "package-lock.json"):
+        for name in ("package.json", LOCK):
             shutil.copyfile(SOURCE / name, temporary / name)
         done = subprocess.run(
             [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
@@ -179,7 +201,7 @@ def _litert() -> Path:
         temporary.rename(cache)
     except OSError as error:
         if not packages.is_dir():  # unless another process was quicker
-            raise EfldError(f"--web: {cache}: {error.strerror}") from error
+            raise EfldError(f"--web: {cache}: {error.strerror}; delete it") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return packages

@@ -27,6 +27,9 @@ MOST_ASPECT = 10.0
 # and of a radian, so that other CPUs and ports, whose numbers differ in the last digits, cut out
 # the same pixels: an integer model answers one other level of a pixel with other points.
 PIXEL_PARTS, RADIAN_PARTS = 64, 8192
+# Their centres are off it by this much: on it, an upright crop's pixels would lie at ties of the
+# 1/1024 pixel to which OpenCV rounds places, where the last digit decides.
+OFF_TIES = 2.0**-17
 # The longest side of a face's crop in pixels, as it is stored and as a model sees it.
 LARGEST_CROP = 2048
 # The mean places of the schemas' ANCHORS (eye centres, mouth corners) in the unit square of the
@@ -112,10 +115,13 @@ class Crop:
 
     def on_grid(self) -> Crop:
         """The nearest square on the grid of `PIXEL_PARTS` and `RADIAN_PARTS`."""
-        return Crop(round(self.center_x * PIXEL_PARTS) / PIXEL_PARTS,
-                    round(self.center_y * PIXEL_PARTS) / PIXEL_PARTS,
-                    max(round(self.side * PIXEL_PARTS), 1) / PIXEL_PARTS,
-                    round(self.angle * RADIAN_PARTS) / RADIAN_PARTS)
+        def nearest(value: float, parts: int) -> float:
+            return math.floor(value * parts + 0.5) / parts
+
+        return Crop(nearest(self.center_x, PIXEL_PARTS) + OFF_TIES,
+                    nearest(self.center_y, PIXEL_PARTS) + OFF_TIES,
+                    max(nearest(self.side, PIXEL_PARTS), 1 / PIXEL_PARTS),
+                    nearest(self.angle, RADIAN_PARTS))
 
     def scaled(self, factor: float) -> Crop:
         """The concentric crop whose sides are `factor` times as long."""

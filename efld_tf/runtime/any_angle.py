@@ -171,7 +171,7 @@ class AnyAngleDetector:
             faces = self._settled(image, [found for turn in (1, 2, 3)
                                           for found in self._found(image, turn, tiles=False)], [])
         # Where one face lies on its side, others do that only the turned search finds.
-        for turn in {face.detection.quarters for face in faces if face.leans} - {0}:
+        for turn in sorted({face.detection.quarters for face in faces if face.leans} - {0}):
             faces = self._settled(image, self._found(image, turn), faces, doubtful=True)
         return [face.detection for face in faces
                 if face.certain and (self._min_score is None or face.score >= self._min_score)

@@ -62,7 +62,8 @@ def fields(predictor: Predictor) -> dict[str, Any]:
             **_around(schema, predictor),
             "moved": _moved(schema, predictor),
         },
-        "grid": {"pixel_parts": geometry.PIXEL_PARTS, "radian_parts": geometry.RADIAN_PARTS},
+        "grid": {"pixel_parts": geometry.PIXEL_PARTS, "radian_parts": geometry.RADIAN_PARTS,
+                 "off_ties": geometry.OFF_TIES},
         "detector": _detector(),
         "agreement": _agreement(schema),
         "finding": {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,12 +24,14 @@ from efld_tf.exporting import (
     flatbuffer,
     metadata,
     modes,
+    web,
 )
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph, other_runtimes, versions
 from tests.errors import refuses
 from tests.exporting.conftest import RULE, SIZE
 from tests.tiny_models import edited
+from tools import serve_web
 
 # Older than what made a dense layer of a scale for each output right, and the first of LiteRT.
 OLD, FIRST_LITERT = "tflite-runtime==2.14.0", "ai-edge-litert==1.0.1"
@@ -67,6 +71,24 @@ def test_shipped_models_are_right_on_old_runtimes(runtimes: dict[str, Path]) -> 
             assert all(outcome.passed for outcome in outcomes), (name, outcomes)
             # What kernels differ by, not what one scale instead of many does (0.28 of the crop).
             assert max(outcome.largest_difference for outcome in outcomes) < 0.003
+
+
+@pytest.mark.long
+@ALL_FAMILIES
+def test_every_mode_is_right_in_a_browser(
+    exports: dict[str, Path], npm: str, chromium: str, tmp_path: Path
+) -> None:
+    web.write([path.parent for path in exports.values()], tmp_path / "site")
+    with serve_web.serving(tmp_path / "site") as address:
+        done = subprocess.run(["node", "test/golden.js", address], cwd=web.SOURCE, check=True,
+                              capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert len(found) == 3
+    for build, rows in found.items():
+        assert len(rows) == len(exports)
+        for name, row in rows.items():
+            assert row["points"] <= row["tolerance"], (build, name, row)
+            assert row["confidence"] <= bundle.CONFIDENCE_TOLERANCE, (build, name, row)
 
 
 @ALL_FAMILIES

@@ -107,12 +107,12 @@ def test_branches_keep_their_shapes() -> None:
     assert model.output["ibug68"].shape == (None, 24, 24, 68)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [
     {"maps": "values"},
-    *(pytest.param(options, marks=pytest.mark.long) for options in (
-        *({"fusion": fusion} for fusion in lite_hrnet_fusion.FUSIONS),
-        *({"head": head} for head in lite_hrnet_heads.HEADS if head != "mr"),
-        {"activation": "relu6", "decoder": "quarter", "sigma": 1.5})),
+    *({"fusion": fusion} for fusion in lite_hrnet_fusion.FUSIONS),
+    *({"head": head} for head in lite_hrnet_heads.HEADS if head != "mr"),
+    {"activation": "relu6", "decoder": "quarter", "sigma": 1.5},
 ], ids=str)
 def test_every_option_trains_and_is_kept(options: dict, tmp_path) -> None:
     spec = checkpoint.ModelSpec(FAMILY, 64, small(**options), {

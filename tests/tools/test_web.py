@@ -9,13 +9,13 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from efld_tf import assets
 from efld_tf.cli import export
 from efld_tf.errors import EfldError
 from efld_tf.exporting import web
@@ -27,20 +27,6 @@ from tests.tools import web_cases, web_vectors
 from tools import serve_web
 
 FOLDER = Path(__file__).parents[2] / "tools" / "web"
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-
-
-@pytest.fixture(scope="module")
-def npm() -> str:
-    """The packages of the tests are there, and npm is this."""
-    found = shutil.which("npm")
-    if not found:
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail("no npm on the path")
-        pytest.skip("no npm on the path (Debian: nodejs npm)")
-    subprocess.run([found, "ci", "--no-audit", "--no-fund"], cwd=FOLDER, check=True,
-                   capture_output=True)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +35,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("web") / "site"
     web.write(["research"], folder)
     web.write(["synthetic"], folder)
-    with serve_web.server(folder) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
+    with serve_web.serving(folder) as address:
+        yield address
 
 
 def run(command: list[str], **environment: str) -> None:
@@ -73,14 +57,10 @@ def test_the_module_computes_what_the_toolkit_does(npm: str) -> None:
     run(["node", "--test", "test/vectors.test.js"])
 
 
-def test_in_a_browser(site: str, tmp_path: Path) -> None:
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(f"no {CHROMIUM}")
-        pytest.skip(f"no {CHROMIUM} (Debian: chromium; or set CHROMIUM)")
+def test_in_a_browser(site: str, chromium: str, tmp_path: Path) -> None:
     web_cases.write(tmp_path / "cases")
     run(["node", "--test", "test/browser.test.js"], EFLD_SITE=site,
-        EFLD_CASES=str(tmp_path / "cases"), CHROMIUM=CHROMIUM)
+        EFLD_CASES=str(tmp_path / "cases"))
 
 
 def test_a_folder_has_its_models_with_their_terms(npm: str, tmp_path: Path, capfd) -> None:
@@ -107,7 +87,30 @@ def test_a_folder_has_its_models_with_their_terms(npm: str, tmp_path: Path, capf
     (other / "index.html").write_text("mine")
     with refuses("--web", path=other):
         web.write(["research"], other)
-    assert [path.name for path in other.iterdir()] == ["index.html"]
+    (other / "models").mkdir()
+    (other / "models" / "models.json").write_text("{}")
+    (other / "src").mkdir()
+    with refuses("src", "--web", path=other):
+        web.write(["research"], other)
+    assert {path.name for path in other.iterdir()} == {"index.html", "models", "src"}
+
+
+def test_models_are_called_as_their_folders(npm: str, tmp_path: Path, monkeypatch) -> None:
+    bundle, folder = tmp_path / "mine #1", tmp_path / "site"
+    shutil.copytree(assets.INT8_MODEL.parent, bundle)
+    monkeypatch.chdir(bundle)
+    web.write(["synthetic"], folder)
+    web.write(["."], folder)
+    web.write([f"../{bundle.name}/{assets.INT8_MODEL.name}"], folder)
+    assert {path.name for path in (folder / "models").iterdir()} == {
+        bundle.name, "synthetic", "models.json"}
+    with refuses("name", bundle.name):
+        web.write([bundle, "."], folder)
+    damaged = folder / "models" / bundle.name / "landmarker.json"
+    damaged.write_text(damaged.read_text()[:50])
+    with refuses(path=damaged):
+        web.write(["research"], folder)
+    assert (folder / "models" / "synthetic").is_dir()
 
 
 def test_without_npm_the_way_out_is_told(tmp_path: Path, monkeypatch) -> None:

@@ -83,10 +83,8 @@ def test_other_faces_do_not_change_a_run(photos: Path, tmp_path: Path) -> None:
         run.train(in_epochs(tmp_path, 1), progress=False)
 
 
-@pytest.mark.parametrize("optimizer", [
-    "nadam", pytest.param("adam", marks=pytest.mark.long),
-    pytest.param("sgd", marks=pytest.mark.long),
-])
+@pytest.mark.long
+@pytest.mark.parametrize("optimizer", ["nadam", "adam", "sgd"])
 def test_every_optimizer_goes_on_to_the_same_weights(photos: Path, optimizer: str) -> None:
     """As a killed run does: `test_run.py` kills those of AdamW."""
     found = recipe.load(write_recipe(

@@ -137,6 +137,7 @@ def test_the_same_model_does_not_label_twice(
     pseudo_labels.write(packed, folder, whole / "round_0" / "best.h5", HEAD, progress=False)
 
 
+@pytest.mark.long
 def test_killed_in_a_round_it_ends_the_same(photos: Path, whole: Path) -> None:
     folder = photos / "runs" / "killed"
     words = ("--set", "name=killed", "--set", "self_training.levels=[1]")
@@ -282,6 +283,7 @@ def test_faces_held_out_are_not_trained_on_as_unlabelled_ones(
     assert made.faces("train") == labelled.faces("train") and made.faces("validation") == 0
 
 
+@pytest.mark.long
 def test_a_teacher_stands_in_for_the_first_round(photos: Path, whole: Path) -> None:
     """The one that round 1 has learnt from anyway: everything ends the same without round 0."""
     spec, model = checkpoint.load(whole / "round_0" / "best.h5")

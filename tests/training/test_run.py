@@ -179,6 +179,7 @@ def test_stopped_it_saves_and_resumes_to_the_same_result(
     assert same(folder, uninterrupted)
 
 
+@pytest.mark.long
 def test_checkpoints_come_by_time(photos: Path, uninterrupted: Path) -> None:
     path = write_recipe(photos, checkpoint_interval=1000, checkpoint_seconds=1e-6)
     process = start(path, "--set", "name=timed", "--quiet")

@@ -1,7 +1,7 @@
 // What models and the page take in Chromium; benchmarks/web.py runs it and says where the page is.
 import {readFileSync, writeFileSync} from "node:fs";
 import {brotliCompressSync, gzipSync} from "node:zlib";
-import {chromium} from "playwright-core";
+import {launch} from "./test/chromium.js";
 
 const {site, models, weighed, pictures, screenshots} = JSON.parse(readFileSync(0, "utf-8"));
 const RUNS = 400, WARMUP = 100, FRAMES = 600;
@@ -9,12 +9,7 @@ const BUILDS = {
   "relaxed SIMD, 1 thread": {}, "relaxed SIMD, 2 threads": {threads: 2},
   "plain SIMD, 1 thread": {plainSimd: true},
 };
-const ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-  "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update",
-  "--disable-sync", "--no-first-run"];
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGUMENTS});
+const browser = await launch();
 
 /** A page without the make-up page's own script, so that LiteRT is loaded as it is asked for. */
 async function empty() {

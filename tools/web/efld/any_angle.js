@@ -57,7 +57,7 @@ export class AnyAngleDetector {
     // Where one face lies on its side, others do that only the turned search finds.
     const turns = new Set(leans().map(({detection}) =>
       (Math.round(lean(detection) / QUARTER) + CELLS) % CELLS));
-    for (const turn of turns) {
+    for (const turn of [...turns].sort()) {
       if (turn) faces = await this.settled(pixels, await find(turn), turn, faces, true);
     }
     return faces.filter(({detection, certain}) => certain && !known.includes(detection))

@@ -106,8 +106,14 @@ export async function readDescription(folder) {
   const given = new URL(folder, globalThis.document?.baseURI);
   const url = given.pathname.endsWith(".json") ? given
     : new URL(FILE, given.pathname.endsWith("/") ? given : new URL(`${given.pathname}/`, given));
-  const description = JSON.parse(new TextDecoder().decode(await fetchBytes(url)));
-  if (description.format !== FORMAT) {
+  const text = new TextDecoder().decode(await fetchBytes(url));
+  let description;
+  try {
+    description = JSON.parse(text);
+  } catch {
+    throw new LandmarkError(`${url}: expected the ${FILE} that efld-export --web writes`);
+  }
+  if (description?.format !== FORMAT) {
     throw new LandmarkError(
       `${url}: expected format ${FORMAT}; write the folder again with efld-export --web`);
   }
@@ -121,15 +127,13 @@ export async function readDescription(folder) {
  * @throws {LandmarkError} It cannot be fetched.
  */
 export async function fetchBytes(url) {
-  let response;
+  let status;
   try {
-    response = await fetch(url);
+    const response = await fetch(url);
+    if (response.ok) return new Uint8Array(await response.arrayBuffer());
+    status = `${response.status} ${response.statusText}`.trim();
   } catch (error) {
-    throw new LandmarkError(`${url}: cannot be fetched: ${error instanceof Error ? error.message
-      : error}`);
+    status = error instanceof Error ? error.message : String(error);
   }
-  if (!response.ok) {
-    throw new LandmarkError(`${url}: ${response.status} ${response.statusText}`.trim());
-  }
-  return new Uint8Array(await response.arrayBuffer());
+  throw new LandmarkError(`${url}: cannot be fetched: ${status}`);
 }

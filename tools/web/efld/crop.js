@@ -1,6 +1,7 @@
 /**
  * @typedef {{x: number, y: number}} Point In pixels of a picture, whose centres are whole numbers.
- * @typedef {{pixel_parts: number, radian_parts: number}} Grid Parts of a pixel and of a radian.
+ * @typedef {{pixel_parts: number, radian_parts: number, off_ties: number}} Grid Parts of a pixel and
+ *   of a radian, and how far centres are off it.
  */
 
 /** A square of a picture, which may be turned. */
@@ -50,9 +51,11 @@ export class Crop {
    * pixels: an integer model answers one other level of a pixel with other points.
    * @param {Grid} grid
    */
-  on({pixel_parts: parts, radian_parts: turns}) {
-    return new Crop(Math.round(this.x * parts) / parts, Math.round(this.y * parts) / parts,
-      Math.max(Math.round(this.side * parts), 1) / parts, Math.round(this.angle * turns) / turns);
+  on({pixel_parts: parts, radian_parts: turns, off_ties: off}) {
+    const nearest = (/** @type {number} */ value, /** @type {number} */ of) =>
+      Math.floor(value * of + 0.5) / of;
+    return new Crop(nearest(this.x, parts) + off, nearest(this.y, parts) + off,
+      Math.max(nearest(this.side, parts), 1 / parts), nearest(this.angle, turns));
   }
 
   /**

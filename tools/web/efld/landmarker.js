@@ -74,8 +74,8 @@ export class FaceLandmarker {
   static async load(folder, options = {}) {
     const {description, url} = await readDescription(folder);
     await loadRuntime(options);
-    const [model, detector] = await Promise.all([description.model.file, description.detector.file]
-      .map((file) => Model.load(new URL(file, url))));
+    const files = [description.model.file, description.detector.file];
+    const [model, detector] = await allOf(files.map((file) => Model.load(new URL(file, url))));
     return new FaceLandmarker(description, model,
       new AnyAngleDetector(new FaceDetector(detector, description.detector), description.grid));
   }
@@ -99,7 +99,8 @@ export class FaceLandmarker {
   find(picture) {
     return this.inTurn(async () => {
       const {pixels, scale} = await this.reader.read(picture);
-      const found = await this.lookedAt(pixels, await this.detector.detect(pixels));
+      const least = this.description.finding.min_confidence;
+      const found = await this.lookedAt(pixels, await this.detector.detect(pixels), least);
       return found.map(({face}) => scaled(face, scale));
     });
   }
@@ -107,9 +108,42 @@ export class FaceLandmarker {
   /**
    * A tracker for the faces of one video.
    * @param {Partial<import("./bundle.js").Tracking>} options
+   * @throws {LandmarkError} An option is unknown or out of its range.
    */
   track(options = {}) {
     return new FaceTracker(this, {...this.description.tracking, ...options});
+  }
+
+  /**
+   * Follows the faces of a video, frame by frame, until the returned function is called.
+   * @param {HTMLVideoElement} video
+   * @param {(faces: Face[], frame: HTMLCanvasElement | OffscreenCanvas) => void} tell Gets the faces
+   *   of each frame, and a canvas with that frame, which the next one is drawn on: by then the video
+   *   itself may show another one.
+   * @param {(error: unknown) => void} fail Gets what goes wrong; the next frame is tried again.
+   * @returns {() => void}
+   */
+  follow(video, tell, fail = console.error) {
+    const tracker = this.track();
+    let stopped = false;
+    const next = () => {
+      if (stopped) return;
+      if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(step);
+      else requestAnimationFrame(step);
+    };
+    const step = async () => {
+      try {
+        if (!stopped && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) {
+          const faces = await tracker.update(video, performance.now() / 1000);
+          if (!stopped) tell(faces, this.reader.canvas);
+        }
+      } catch (error) {
+        fail(error);
+      }
+      next();
+    };
+    next();
+    return () => { stopped = true; };
   }
 
   /**
@@ -128,10 +162,11 @@ export class FaceLandmarker {
    * Detected faces with their points, without those that are none.
    * @param {Pixels} pixels
    * @param {readonly Detection[]} detections
+   * @param {number} least Faces that are less sure are left out.
    * @returns {Promise<Found[]>}
    */
-  async lookedAt(pixels, detections) {
-    const {passes, min_confidence: least} = this.description.finding;
+  async lookedAt(pixels, detections, least) {
+    const {passes} = this.description.finding;
     const found = [];
     for (const detection of detections) {
       let crop = this.crops.ofDetection(detection);
@@ -250,11 +285,28 @@ export class FaceLandmarker {
     return iou(box, this.extent(points)) > this.description.finding.same_points_iou;
   }
 
-  /** Frees the memory of the models. */
+  /** Frees the memory of the models, after what is being done. */
   delete() {
-    this.model.delete();
-    this.detector.detector.model.delete();
+    return this.inTurn(async () => {
+      this.model.delete();
+      this.detector.detector.model.delete();
+    });
   }
+}
+
+/**
+ * All models; if one fails, the others are freed.
+ * @param {Promise<Model>[]} loading
+ */
+async function allOf(loading) {
+  const settled = await Promise.allSettled(loading);
+  const failed = settled.find((one) => one.status === "rejected");
+  const models = settled.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+  if (failed) {
+    for (const model of models) model.delete();
+    throw failed.reason;
+  }
+  return models;
 }
 
 /**

@@ -10,6 +10,11 @@ import {LandmarkError} from "./errors.js";
 /** Browsers refuse canvases with a longer side, or many of them; larger photos are shrunk. */
 const LONGEST = 4096;
 
+/** What can be drawn or read; older browsers have no `VideoFrame`. */
+const KINDS = ["ImageData", "HTMLImageElement", "HTMLVideoElement", "HTMLCanvasElement",
+  "OffscreenCanvas", "ImageBitmap", "VideoFrame", "Blob"].map((name) =>
+  /** @type {any} */ (globalThis)[name]).filter((kind) => kind);
+
 /** Reads pictures, one after another, by one canvas. */
 export class PictureReader {
   constructor() {
@@ -21,12 +26,16 @@ export class PictureReader {
   }
 
   /**
-   * The pixels of a picture as it is now, and how many of the picture's own are one of them.
+   * The pixels of a picture as it is now (`ImageData` are not drawn on the canvas), and how many of the picture's own are one of them.
    * @param {Picture} picture
    * @returns {Promise<{pixels: Pixels, scale: number}>}
    * @throws {LandmarkError} It has no size yet, or is no picture.
    */
   async read(picture) {
+    if (!KINDS.some((kind) => picture instanceof kind)) {
+      throw new LandmarkError(
+        `expected an image, a video, a canvas, a bitmap or a file, got ${picture}`);
+    }
     if (picture instanceof ImageData) return {pixels: new DataPixels(picture), scale: 1};
     if (picture instanceof Blob) {
       const bitmap = await bitmapOf(picture);
@@ -42,13 +51,18 @@ export class PictureReader {
   /** @param {Exclude<Picture, ImageData | Blob>} picture */
   draw(picture) {
     const [fullWidth, fullHeight] = sizeOf(picture);
-    if (!(fullWidth > 0 && fullHeight > 0)) {
-      throw new LandmarkError("the picture has no size: wait until it is loaded");
+    const early = picture instanceof HTMLVideoElement
+      && picture.readyState < HTMLMediaElement.HAVE_CURRENT_DATA;
+    if (early || !(fullWidth > 0 && fullHeight > 0)) {
+      throw new LandmarkError("the picture is not there yet: wait until it is loaded");
     }
     const scale = Math.max(1, Math.max(fullWidth, fullHeight) / LONGEST);
-    const width = Math.round(fullWidth / scale), height = Math.round(fullHeight / scale);
+    const width = Math.max(1, Math.round(fullWidth / scale));
+    const height = Math.max(1, Math.round(fullHeight / scale));
     if (this.canvas.width !== width) this.canvas.width = width;
     if (this.canvas.height !== height) this.canvas.height = height;
+    // What is transparent is black, as for the toolkit in Python, and not the last picture.
+    this.context.fillRect(0, 0, width, height);
     this.context.drawImage(picture, 0, 0, width, height);
     return {pixels: new CanvasPixels(this.context, width, height), scale};
   }
@@ -95,8 +109,13 @@ class CanvasPixels {
    */
   read(left, top, right, bottom) {
     const width = right - left, height = bottom - top;
-    const {data} = this.context.getImageData(left, top, width, height);
-    return {left, top, width, height, data};
+    try {
+      const {data} = this.context.getImageData(left, top, width, height);
+      return {left, top, width, height, data};
+    } catch {
+      throw new LandmarkError("the picture is of another site that lets no page read it: its server " +
+        "has to allow it, and the element needs the attribute crossorigin");
+    }
   }
 }
 

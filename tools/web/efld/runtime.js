@@ -24,26 +24,28 @@ export async function loadRuntime({wasm, threads = 1, plainSimd = false} = {}) {
   if (!loading) {
     const folder = new URL(wasm ?? "../litert/wasm/", import.meta.url).href;
     loadedThreads = globalThis.crossOriginIsolated ? threads : 1;
-    /** @type {any} */ (globalThis).Module = {printErr: tell};
+    // LiteRT's loader reads its options from there, and leaves nothing.
+    const page = /** @type {any} */ (globalThis), own = page.Module;
+    page.Module = {printErr: tell};
     loading = plainSimd ? loadLiteRt(`${folder}litert_wasm_compat_internal.js`)
       : loadLiteRt(folder, {threads: loadedThreads > 1});
-    loading.catch(() => { loading = null; });
+    loading.catch(() => { loading = null; }).finally(() => { page.Module = own; });
   }
   try {
     await loading;
   } catch (error) {
     const reason = error instanceof Error ? error.message : "its script is not there";
     throw new LandmarkError(`LiteRT cannot be loaded: ${reason}. It needs a browser with ` +
-      "WebAssembly SIMD (Chrome 91, Firefox 89, Safari 16.4 or newer)");
+      "WebAssembly SIMD (Chrome 91, Firefox 108, Safari 16.4 or newer)");
   }
 }
 
 /**
- * LiteRT says everything on its stream of errors.
+ * LiteRT says everything on its stream of errors, also that there is no GPU or NPU.
  * @param {string} line
  */
 function tell(line) {
-  if (!/^(INFO|VERBOSE)/.test(line)) console.warn(line);
+  if (!/^(VERBOSE|INFO|WARNING)/.test(line)) console.error(line);
 }
 
 /** A model with one input. */
@@ -51,6 +53,7 @@ export class Model {
   /** @param {import("@litertjs/core").CompiledModel} compiled */
   constructor(compiled) {
     this.compiled = compiled;
+    this.deleted = false;
     const [input] = compiled.getInputDetails();
     this.shape = [...input.shape];
   }
@@ -83,6 +86,7 @@ export class Model {
    * @returns {Promise<Float32Array[]>} The outputs, in the model's order.
    */
   async run(values) {
+    if (this.deleted) throw new LandmarkError("the model was deleted; load it again");
     const input = new Tensor(values, this.shape);
     try {
       const outputs = await this.compiled.run([input]);
@@ -98,6 +102,9 @@ export class Model {
 
   /** Frees its memory. */
   delete() {
-    this.compiled.delete();
+    if (this.deleted) return;
+    this.deleted = true;
+    // With threads, LiteRT was seen to wait for them for ever: their memory stays until the page goes.
+    if (loadedThreads === 1) this.compiled.delete();
   }
 }

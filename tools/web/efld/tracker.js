@@ -34,6 +34,13 @@ export class FaceTracker {
    * @param {Tracking} options
    */
   constructor(landmarker, options) {
+    for (const [name, value] of Object.entries(options)) {
+      const known = landmarker.description.tracking[/** @type {keyof Tracking} */ (name)];
+      if (typeof value !== typeof known || typeof value === "number" && !(value >= 0)) {
+        throw new LandmarkError(`track: ${name}: ${known === undefined ? "no such option"
+          : "expected a number from 0 on, or true or false for smooth"}`);
+      }
+    }
     this.landmarker = landmarker;
     this.options = options;
     /** @type {Track[]} */
@@ -56,7 +63,7 @@ export class FaceTracker {
    */
   update(frame, seconds) {
     return this.landmarker.inTurn(async () => {
-      if (!(seconds > this.seconds)) {
+      if (!(seconds > this.seconds && seconds < Infinity)) {
         throw new LandmarkError(`a frame at ${seconds} s after one at ${this.seconds} s`);
       }
       const {pixels, scale} = await this.landmarker.reader.read(frame);
@@ -143,7 +150,7 @@ export class FaceTracker {
         note(track, 0); // those at the border are not seen from near by
       }
     });
-    return landmarker.lookedAt(pixels, newcomers);
+    return landmarker.lookedAt(pixels, newcomers, this.options.min_confidence);
   }
 
   /**
@@ -152,7 +159,8 @@ export class FaceTracker {
    */
   async stillThere(pixels) {
     const {landmarker} = this;
-    const found = await landmarker.lookedAt(pixels, await landmarker.detector.detect(pixels));
+    const found = await landmarker.lookedAt(
+      pixels, await landmarker.detector.detect(pixels), this.options.min_confidence);
     const followed = [];
     for (const track of this.tracks) {
       const seen = this.overlapped(track.face, found);

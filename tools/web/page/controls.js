@@ -1,5 +1,5 @@
 // The controls of the make-up.
-import {LOOK_NAMES, lookOf, PRODUCTS} from "./products.js";
+import {FIRST_LOOK, LOOK_NAMES, lookOf, PRODUCTS} from "./products.js";
 
 /** @typedef {import("./products.js").Look} Look */
 
@@ -12,12 +12,12 @@ export class Controls {
    */
   constructor(looks, products, changed) {
     this.changed = changed;
-    this.look = lookOf("Natural");
+    this.look = lookOf(FIRST_LOOK);
     /** @type {Record<string, {set: HTMLFieldSetElement, show: () => void}>} */
     this.rows = {};
     for (const name of LOOK_NAMES) looks.append(this.choice(name));
     for (const product of PRODUCTS) products.append(this.row(product));
-    this.choose("Natural");
+    this.choose(FIRST_LOOK);
   }
 
   /**

@@ -36,19 +36,21 @@ const BROW_HEIGHT = 0.13;
 /**
  * The parts of a face, in pixels as canvases count them: centres of pixels are at halves.
  * @param {readonly Point[]} landmarks As `FaceLandmarker` gives them.
- * @param {Schema} schema It has eyes and mouth.
- * @returns {Parts}
+ * @param {Schema} schema
+ * @returns {Parts | null} Null for a schema of a part of the face, without eyes or mouth.
  */
 export function partsOf(landmarks, schema) {
+  if (schema.is_part) return null;
   const points = landmarks.map(({x, y}) => ({x: x + 0.5, y: y + 0.5}));
   const frame = frameOf(points, schema);
-  const named = (/** @type {string} */ name) => {
-    const part = schema.parts.find((one) => one.name === name && one.line);
-    return part ? part.points.map((index) => points[index]) : null;
-  };
+  const part = (/** @type {string} */ name) =>
+    schema.parts.find((one) => one.name === name && one.line);
+  const named = (/** @type {string} */ name) =>
+    part(name)?.points.map((index) => points[index]) ?? null;
   const outer = named("outer_lips"), inner = named("inner_lips");
   const eyes = [eyeOf(named("right_eye"), frame, -1), eyeOf(named("left_eye"), frame, 1)];
-  const brows = [browOf(named("right_eyebrow"), frame, -1), browOf(named("left_eyebrow"), frame, 1)];
+  const brows = [["right_eyebrow", -1], ["left_eyebrow", 1]].map(([name, side]) =>
+    browOf(named(`${name}`), part(`${name}`)?.closed ?? false, frame, Number(side)));
   return {
     frame,
     lips: outer && inner && outer.length > 3 && inner.length > 3
@@ -88,14 +90,15 @@ function eyeOf(contour, frame, side) {
 
 /**
  * @param {Point[] | null} points Along the eyebrow, or around it.
+ * @param {boolean} closed Whether they go around it.
  * @param {Frame} frame
  * @param {number} side -1 for the person's right one.
  * @returns {Brow | null}
  */
-function browOf(points, frame, side) {
+function browOf(points, closed, frame, side) {
   if (!points || points.length < 3) return null;
   const outwards = times(frame.across, side);
-  if (points.length > 6) return banded(points, outwards, frame.down);
+  if (closed && points.length > 3) return banded(points, outwards, frame.down);
   const line = [...points].sort((a, b) => dot(a, outwards) - dot(b, outwards));
   const width = length(frame.across) / 2, up = times(unit(frame.down), -1);
   const middle = smooth(line, SAMPLES);

@@ -48,6 +48,8 @@ const LOOKS = {
   },
 };
 
+/** The one that the page shows first: plain to see. */
+export const FIRST_LOOK = "Evening";
 /** The names of the looks. */
 export const LOOK_NAMES = Object.freeze(Object.keys(LOOKS));
 
@@ -64,11 +66,15 @@ export function lookOf(name) {
 }
 
 /**
- * Which products a face with these parts can have.
- * @param {import("./parts.js").Parts} parts
+ * Which products a face with these parts can have; none where it has no parts.
+ * @param {import("./parts.js").Parts | undefined} parts
  * @returns {Record<ProductName, boolean>}
  */
-export function wearable({lips, eyes, brows}) {
+export function wearable(parts) {
+  if (!parts) {
+    return {foundation: false, blush: false, shadow: false, brows: false, liner: false, lips: false};
+  }
+  const {lips, eyes, brows} = parts;
   return {foundation: true, blush: true, shadow: eyes.length > 0, brows: brows.length > 0,
     liner: eyes.length > 0, lips: lips !== null};
 }

@@ -17,9 +17,10 @@ const SMOOTHED = 0.075;
 export class Renderer {
   /**
    * @param {HTMLCanvasElement} canvas
+   * @param {() => void} restored Is called when the browser has taken the pictures and can draw again.
    * @throws {Error} The browser has no WebGL2.
    */
-  constructor(canvas) {
+  constructor(canvas, restored) {
     const gl = canvas.getContext("webgl2", {alpha: false, antialias: false});
     if (!gl) throw new Error("this browser has no WebGL2, by which make-up is drawn");
     this.canvas = canvas;
@@ -31,6 +32,7 @@ export class Renderer {
     canvas.addEventListener("webglcontextrestored", () => {
       this.made = made(gl);
       this.width = this.height = 0;
+      restored();
     });
   }
 

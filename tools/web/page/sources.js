@@ -44,6 +44,7 @@ export async function openVideo(file) {
   video.loop = true;
   try {
     await play(video);
+    if (!video.videoWidth) throw new Error("sound alone");
   } catch {
     URL.revokeObjectURL(address);
     throw new LandmarkError("This file is no video that the browser can play.");
@@ -54,8 +55,11 @@ export async function openVideo(file) {
   }};
 }
 
-/** The camera of the user's side. */
-export async function openCamera() {
+/**
+ * The camera of the user's side.
+ * @param {() => void} ended Is called if it stops by itself.
+ */
+export async function openCamera(ended) {
   if (!navigator.mediaDevices) {
     throw new LandmarkError("Cameras need a page of https or of localhost. Choose a photo.");
   }
@@ -71,8 +75,15 @@ export async function openCamera() {
   }
   const video = document.createElement("video");
   video.srcObject = stream;
-  await play(video);
-  return {video, close: () => stream.getTracks().forEach((track) => track.stop())};
+  const close = () => stream.getTracks().forEach((track) => track.stop());
+  try {
+    await play(video);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  for (const track of stream.getVideoTracks()) track.addEventListener("ended", ended);
+  return {video, close};
 }
 
 /** @param {HTMLVideoElement} video */

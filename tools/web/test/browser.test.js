@@ -3,14 +3,12 @@
 import assert from "node:assert/strict";
 import {readFileSync} from "node:fs";
 import {after, before, test} from "node:test";
-import {chromium} from "playwright-core";
+import {launch} from "./chromium.js";
+import {BUILDS, differences} from "./golden.js";
 
 const site = process.env.EFLD_SITE, folder = process.env.EFLD_CASES;
 const options = {skip: site && folder ? false : "EFLD_SITE and EFLD_CASES are not set"};
-/** Software rendering: test machines have no GPU. */
-const ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-  "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update",
-  "--disable-sync", "--no-first-run", "--enable-precise-memory-info", "--js-flags=--expose-gc"];
+const MEMORY = ["--enable-precise-memory-info", "--js-flags=--expose-gc"];
 const CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"];
 
 /** @param {string} name */
@@ -23,8 +21,7 @@ function read(name) {
  * @param {string[]} [more] Arguments of the browser.
  */
 async function open(more = []) {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...ARGUMENTS, ...more]});
+  const browser = await launch([...MEMORY, ...more]);
   const page = await browser.newPage({viewport: {width: 1180, height: 1000}});
   /** @type {string[]} */
   const faults = [];
@@ -46,42 +43,24 @@ before(async () => { if (!options.skip) shared = await open(); });
 after(async () => shared?.browser.close());
 
 /**
- * The status that the page shows once it matches.
+ * Waits until the page says something that matches.
  * @param {import("playwright-core").Page} page
+ * @param {"status" | "fault"} id
  * @param {RegExp} pattern
  */
-async function status(page, pattern) {
+async function said(page, id, pattern) {
   await page.waitForFunction(
-    (text) => new RegExp(text).test(document.querySelector("#status")?.textContent ?? ""),
-    pattern.source);
+    ({id, text}) => new RegExp(text).test(document.getElementById(id)?.textContent ?? ""),
+    {id, text: pattern.source});
 }
 
-for (const [build, load] of Object.entries({
-  "relaxed SIMD": {}, "plain SIMD": {plainSimd: true}, "two threads": {threads: 2},
-})) {
+for (const [build, load] of Object.entries(BUILDS)) {
   test(`golden output by ${build}`, options, async () => {
-    // LiteRT is loaded once a page, and the page's own script would be the first.
-    const page = await shared.browser.newPage();
-    await page.route("**/page/app.js", (route) =>
-      route.fulfill({contentType: "text/javascript", body: ""}));
-    await page.goto(`${site}`);
-    const largest = await page.evaluate(async ({load, site}) => {
-      const {FaceLandmarker} = await import(`${site}efld/index.js`);
-      /** @type {number[]} */
-      const differences = [];
-      for (const name of ["research", "synthetic"]) {
-        const bytes = async (/** @type {string} */ file) =>
-          (await fetch(`${site}models/${name}/${file}`)).arrayBuffer();
-        const landmarker = await FaceLandmarker.load(`${site}models/${name}`, load);
-        const outputs = await landmarker.model.run(new Uint8Array(await bytes("golden_input.bin")));
-        new Float32Array(await bytes("golden_output.bin")).forEach((value, index) => {
-          differences.push(Math.abs(value - outputs[landmarker.pointsOutput][index]));
-        });
-      }
-      return Math.max(...differences);
-    }, {load, site});
-    assert(largest < 1e-5, `${largest}`);
-    await page.close();
+    const found = await differences(shared.browser, `${site}`, load);
+    assert.equal(Object.keys(found).length, 2);
+    for (const [name, {points, confidence}] of Object.entries(found)) {
+      assert(points < 1e-5 && confidence < 1e-5, `${name}: ${points}, ${confidence}`);
+    }
   });
 }
 
@@ -104,6 +83,52 @@ test("photos have the points of efld-predict", options, async () => {
     });
   }
   assert(photos.length >= 12);
+});
+
+test("what a picture has not is not that of the last one", options, async () => {
+  const found = await shared.page.evaluate(async ({site, bytes}) => {
+    const {FaceLandmarker} = await import(`${site}efld/index.js`);
+    const landmarker = await FaceLandmarker.load("models/research");
+    const photo = new Blob([Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0))]);
+    const counts = [(await landmarker.find(photo)).length];
+    counts.push((await landmarker.find(new OffscreenCanvas(480, 480))).length);
+    /** @type {string[]} */
+    const faults = [];
+    for (const other of ["photo.jpg", null, document.createElement("video")]) {
+      await landmarker.find(other).catch((/** @type {Error} */ error) => faults.push(error.name));
+    }
+    landmarker.delete();
+    await landmarker.find(photo).catch((/** @type {Error} */ error) => faults.push(error.name));
+    return {counts, faults};
+  }, {site, bytes: read("open.png").toString("base64")});
+  assert.deepEqual(found, {counts: [1, 0], faults: Array(4).fill("LandmarkError")});
+});
+
+test("a video is followed frame by frame", options, async (context) => {
+  const {browser, page} = await open(
+    [...CAMERA, `--use-file-for-fake-video-capture=${folder}/camera.mjpeg`]);
+  context.after(() => browser.close());
+  const counts = await page.evaluate(async (site) => {
+    const {FaceLandmarker} = await import(`${site}efld/index.js`);
+    const landmarker = await FaceLandmarker.load("models/research");
+    const video = document.createElement("video");
+    video.srcObject = await navigator.mediaDevices.getUserMedia({video: true});
+    // Not played yet: the first frame is waited for.
+    return new Promise((done, fail) => {
+      /** @type {number[]} */
+      const seen = [];
+      const stop = landmarker.follow(video, (
+        /** @type {{points: unknown}[]} */ faces, /** @type {OffscreenCanvas} */ frame) => {
+        seen.push(faces.length, frame.width === video.videoWidth ? 1 : 0);
+        if (seen.length === 20) {
+          stop();
+          setTimeout(() => done(seen), 200);
+        }
+      }, fail);
+      video.play();
+    });
+  }, `${site}`);
+  assert.deepEqual(counts, Array(20).fill(1));
 });
 
 test("the page has no fault, and asks for nothing elsewhere", options, async () => {
@@ -153,6 +178,35 @@ test("points and mesh, and the other model", options, async () => {
   await page.selectOption("#model", "synthetic");
   await page.waitForFunction(() =>
     document.querySelector("#license")?.textContent?.includes("Apache-2.0"), null);
+});
+
+test("the model that was chosen last is taken", options, async () => {
+  const {page} = shared;
+  await page.selectOption("#model", "research");
+  await page.waitForFunction(() =>
+    document.querySelector("#license")?.textContent?.includes("non-commercial"), null);
+  await page.route("**/models/synthetic/*.tflite", async (route) => {
+    await new Promise((done) => setTimeout(done, 800));
+    await route.continue();
+  });
+  await page.selectOption("#model", "synthetic");
+  await page.selectOption("#model", "research");
+  await page.waitForTimeout(1500);
+  assert.match(await page.textContent("#license") ?? "", /non-commercial/);
+});
+
+test("a model of a part of the face has points and no make-up", options, async () => {
+  const page = await shared.browser.newPage();
+  await page.route("**/models/research/landmarker.json", async (route) => {
+    const description = await (await route.fetch()).json();
+    description.schema.is_part = true;
+    await route.fulfill({json: description});
+  });
+  await page.goto(`${site}`);
+  await page.waitForFunction(() => document.querySelector("#numbers")?.textContent, null);
+  assert.equal(await page.textContent("#fault"), "");
+  assert(await page.isDisabled("#lips-strength"));
+  await page.close();
 });
 
 test("keys and a screen reader reach every control", options, async () => {
@@ -214,14 +268,19 @@ test("a lost face and a refused camera are told", options, async (context) => {
     [...CAMERA, `--use-file-for-fake-video-capture=${folder}/nobody.mjpeg`]);
   context.after(() => browser.close());
   await page.click("#camera");
-  await status(page, /No face found/);
+  await said(page, "status", /No face found/);
+  // What fails stays to be read, while the video goes on.
+  await page.setInputFiles("#photo", `${folder}/open.json`);
+  await said(page, "fault", /no photo/);
+  await page.waitForTimeout(500);
+  await said(page, "fault", /no photo/);
   await shared.page.click("#camera");
-  await status(shared.page, /no camera/);
+  await said(shared.page, "fault", /no camera/);
   // Nobody answers the question here, which counts as no.
   const asked = await open(["--use-fake-device-for-media-stream"]);
   context.after(() => asked.browser.close());
   await asked.page.click("#camera");
-  await status(asked.page, /refused/);
+  await said(asked.page, "fault", /refused/);
 });
 
 test("memory is flat", options, async () => {
