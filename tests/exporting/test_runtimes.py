@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,9 @@ def test_shipped_models_are_right_on_old_runtimes(runtimes: dict[str, Path]) -> 
 def test_every_mode_is_right_in_a_browser(
     exports: dict[str, Path], npm: str, chromium: str, tmp_path: Path
 ) -> None:
-    web.write([path.parent for path in exports.values()], tmp_path / "site")
+    # Models are called as their folders.
+    bundles = [shutil.copytree(path.parent, tmp_path / mode) for mode, path in exports.items()]
+    web.write(bundles, tmp_path / "site")
     with serve_web.serving(tmp_path / "site") as address:
         done = subprocess.run(["node", "test/golden.js", address], cwd=web.SOURCE, check=True,
                               capture_output=True, text=True)

@@ -295,6 +295,7 @@ def test_a_run_whose_first_checkpoint_is_damaged_starts_anew(left: Path) -> None
     assert run_folder.newest_checkpoint(left) == (0, [])
 
 
+@pytest.mark.long
 def test_steps_and_intervals_may_change_on_resuming(photos: Path, uninterrupted: Path) -> None:
     folder = photos / "runs" / "longer"
     shutil.copytree(uninterrupted, folder)
@@ -342,8 +343,8 @@ def test_a_full_disk_is_told_with_the_path_and_what_is_kept(photos: Path) -> Non
     assert start(path, "--set", "name=full", "--set", "training.steps=8", "--quiet").wait(300) == 0
 
 
-@pytest.mark.parametrize(
-    "precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_mixed_precision(photos: Path, uninterrupted: Path, precision: str) -> None:
     process = start(write_recipe(photos, precision=precision), "--set", f"name={precision}")
     _, err = process.communicate(timeout=300)
