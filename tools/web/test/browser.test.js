@@ -260,6 +260,9 @@ test("the camera's face is followed", options, async (context) => {
   }
   assert.equal(new Set(followed.map((faces) => faces[0].track)).size, 1);
   assert.match(await page.textContent("#numbers") ?? "", /1 face, .* frames\/s/);
+  // Over the picture, which is mirrored.
+  await page.click("#split");
+  assert(Math.abs(Number(await page.inputValue("#split")) - 50) < 5);
   assert.deepEqual(faults, []);
 });
 
