@@ -151,7 +151,7 @@ def _screenshots(folder: Path) -> list[dict[str, Any]]:
 
     shots: list[dict[str, Any]] = [
         {"file": str(folder / "page.png"), "photo": photo(0, 6.0), "whole": True,
-         "controls": {"look": "Evening", "split": "0"}}]
+         "controls": {"look": "Evening"}}]
     off = {"split": "0", "points": False, "mesh": False}
     shots += [{"file": str(folder / f"look {name}.png"), "photo": photo(person, yaw),
                "controls": {**off, **controls}} for name, (person, yaw, controls) in LOOKS.items()]

@@ -144,6 +144,11 @@ def check_file(path: str | Path, limit: int | None = None) -> None:
         raise DataError(path, f"expected at most {limit} bytes, got {status.st_size}")
 
 
+def cache(name: str) -> Path:
+    """The folder of that name below the user's cache, for what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efld_tf" / name
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()

@@ -34,16 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
     if arguments.debug and not (arguments.mode and modes.get(arguments.mode).debuggable):
         raise EfldError("--debug: only with --int8")
-    if arguments.web:
-        from efld_tf.exporting import web
-
-        web.check(arguments.web)
     if not arguments.mode and not arguments.compare:
         for name in ("head", "calibration", "faces", "output"):
             if getattr(arguments, name):
                 raise EfldError(f"--{name}: of an export, which needs a mode, such as --int8")
         _write_web(arguments.run or runs.newest_run(), arguments.web)
         return None
+    if arguments.web:
+        from efld_tf.exporting import web
+
+        web.check(arguments.web)  # before the work
     run = arguments.run or runs.newest_run()
     if not arguments.run:
         runs.trained_model(run)

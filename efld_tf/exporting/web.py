@@ -20,7 +20,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -177,31 +176,32 @@ def _litert() -> Path:
       EfldError: npm is missing or fails.
     """
     lock = (SOURCE / LOCK).read_bytes()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efld_tf" / "web"
-    cache = home / hashlib.sha256(lock).hexdigest()[:16]
+    cache = files.cache("web") / hashlib.sha256(lock).hexdigest()[:16]
     packages = cache / "node_modules" / "@litertjs"
-    if all((packages / path).is_file() for path in LITERT):
+
+    def is_whole() -> bool:
+        return all((packages / path).is_file() for path in LITERT)
+
+    if is_whole():
         return packages
-    shutil.rmtree(cache, ignore_errors=True)  # of which something was deleted
     npm = shutil.which("npm")
     if npm is None:
         raise EfldError("--web: npm is not there, which fetches LiteRT.js once: install Node.js "
                         "(Debian: nodejs npm)")
-    home.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
-    try:
-        say(f"fetching LiteRT.js into {cache} ...", sys.stderr)
-        for name in ("package.json", LOCK):
-            shutil.copyfile(SOURCE / name, temporary / name)
-        done = subprocess.run(
-            [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=temporary, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise EfldError(f"--web: npm cannot fetch LiteRT.js: {done.stderr.strip()[-300:]}")
-        temporary.rename(cache)
-    except OSError as error:
-        if not packages.is_dir():  # unless another process was quicker
-            raise EfldError(f"--web: {cache}: {error.strerror}; delete it") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with folders.hold(cache, lambda line: say(line, sys.stderr)):
+        if not is_whole():  # unless another process was quicker
+            say(f"fetching LiteRT.js into {cache} ...", sys.stderr)
+            with folders.replacement(cache) as new:
+                _install(npm, new)
     return packages
+
+
+def _install(npm: str, folder: Path) -> None:
+    """Fetches LiteRT.js by npm, in the version of the lock file and checked by its hash."""
+    for name in ("package.json", LOCK):
+        shutil.copyfile(SOURCE / name, folder / name)
+    done = subprocess.run(
+        [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
+        cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EfldError(f"--web: npm cannot fetch LiteRT.js: {done.stderr.strip()[-300:]}")

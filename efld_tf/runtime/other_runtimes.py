@@ -7,7 +7,6 @@ cache.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from efld_tf import files
 from efld_tf.arrays import Float32s
 from efld_tf.errors import EfldError
 from efld_tf.runtime import golden
@@ -69,7 +69,7 @@ def environment(requirement: str, python: str = sys.executable) -> Path:
     package, release = parts(requirement)
     program = "import sys; print('%d.%d' % sys.version_info[:2])"
     version = _run([python, "-I", "-c", program], requirement).stdout.strip()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efld_tf/runtimes"
+    cache = files.cache("runtimes")
     folder = cache / f"{requirement}-python{version}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)

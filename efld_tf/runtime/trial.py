@@ -89,7 +89,7 @@ def _is_installed(path: Path) -> bool:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efld_tf/tried"
+    return files.cache("tried")
 
 
 def ask_worker(path: Path, job: dict[str, Any], timeout: float | None) -> dict[str, Any]:

@@ -121,6 +121,17 @@ def test_without_npm_the_way_out_is_told(tmp_path: Path, monkeypatch) -> None:
     assert not (tmp_path / "site").exists()
 
 
+def test_what_was_fetched_and_is_damaged_is_fetched_again(
+    npm: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    web.check(tmp_path / "site")
+    (lost,) = (tmp_path / "cache").rglob("litert_wasm_internal.wasm")
+    lost.unlink()
+    web.check(tmp_path / "site")
+    assert lost.stat().st_size > 1e6
+
+
 def test_a_model_without_detected_crops_is_refused(tmp_path: Path) -> None:
     """Of a jaw, a detector's faces tell no place."""
     class Jaw:

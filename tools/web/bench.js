@@ -30,9 +30,12 @@ async function measure(load) {
     const {loadRuntime, Model} = await import(`${location.href}efld/runtime.js`);
     const {Tensor} = await import("@litertjs/core");
     await loadRuntime(load);
+    /** @type {{name: string, model: import("./efld/runtime.js").Model,
+     *   input: import("@litertjs/core").Tensor, times: number[]}[]} */
     const opened = [];
     for (const [name, file] of Object.entries(models)) {
-      const model = await Model.load(new URL(file, location.href));
+      /** @type {import("./efld/runtime.js").Model} */
+      const model = await Model.load(new URL(`${file}`, location.href));
       const count = model.shape.reduce((a, b) => a * b, 1);
       const bytes = model.compiled.getInputDetails()[0].dtype === "uint8";
       const values = bytes ? new Uint8Array(count) : new Float32Array(count);
@@ -63,7 +66,9 @@ async function track() {
   const page = await empty();
   const found = await page.evaluate(async ({pictures, frames}) => {
     const {FaceLandmarker} = await import(`${location.href}efld/index.js`);
-    const landmarker = await FaceLandmarker.load("models/research"), rows = {};
+    const landmarker = await FaceLandmarker.load("models/research");
+    /** @type {Record<string, {milliseconds: number, detections: number}>} */
+    const rows = {};
     for (const [size, file] of Object.entries(pictures)) {
       const frame = await createImageBitmap(await (await fetch(file)).blob());
       const tracker = landmarker.track();
@@ -96,10 +101,11 @@ async function start() {
 /** The bytes of each group of files, as they are and compressed. */
 function weigh() {
   return Object.fromEntries(Object.entries(weighed).map(([name, files]) => {
-    const contents = files.map((file) => readFileSync(file));
-    const sum = (of) => contents.reduce((total, content) => total + of(content).length, 0);
+    const contents = /** @type {string[]} */ (files).map((file) => readFileSync(file));
+    const sum = (/** @type {(content: Buffer) => Buffer} */ of) =>
+      contents.reduce((total, content) => total + of(content).length, 0);
     return [name, {bytes: sum((content) => content), gzip: sum((content) =>
-      gzipSync(content, {level: 9})), brotli: sum(brotliCompressSync)}];
+      gzipSync(content, {level: 9})), brotli: sum((content) => brotliCompressSync(content))}];
   }));
 }
 
@@ -109,7 +115,7 @@ async function draw() {
   await page.goto(site);
   await page.waitForFunction(() => document.querySelector("#numbers")?.textContent);
   for (const {file, photo, controls, whole} of screenshots) {
-    await page.evaluate(() => { document.querySelector("#numbers").textContent = ""; });
+    await page.evaluate(() => document.querySelector("#numbers")?.replaceChildren());
     await page.setInputFiles("#photo", photo);
     await page.waitForFunction(() => document.querySelector("#numbers")?.textContent);
     for (const [id, value] of Object.entries(controls)) {
@@ -125,6 +131,7 @@ async function draw() {
   await page.close();
 }
 
+/** @type {Record<string, Record<string, number>>} */
 const latency = {};
 for (const [name, load] of Object.entries(BUILDS)) latency[name] = await measure(load);
 const result = {chromium: browser.version(), latency, tracking: await track(),

@@ -97,11 +97,18 @@ test("what a picture has not is not that of the last one", options, async () => 
     for (const other of ["photo.jpg", null, document.createElement("video")]) {
       await landmarker.find(other).catch((/** @type {Error} */ error) => faults.push(error.name));
     }
+    const sure = landmarker.track({min_confidence: 0.99999});
+    counts.push((await sure.update(photo, 0)).length);
+    try {
+      landmarker.track({confidence: 1});
+    } catch (error) {
+      faults.push(/** @type {Error} */ (error).name);
+    }
     landmarker.delete();
     await landmarker.find(photo).catch((/** @type {Error} */ error) => faults.push(error.name));
     return {counts, faults};
   }, {site, bytes: read("open.png").toString("base64")});
-  assert.deepEqual(found, {counts: [1, 0], faults: Array(4).fill("LandmarkError")});
+  assert.deepEqual(found, {counts: [1, 0, 0], faults: Array(5).fill("LandmarkError")});
 });
 
 test("a video is followed frame by frame", options, async (context) => {
@@ -148,6 +155,37 @@ test("make-up changes lips, and neither teeth nor what is behind", options, asyn
   for (const points of Object.values(places)) assert(points.length > 40);
   const changed = await page.evaluate(change, {first: "None", second: "Bold", places});
   assert(changed.lips > 60 && changed.teeth < 4 && changed.behind < 0.5, JSON.stringify(changed));
+});
+
+test("the photo that was chosen last is shown, also after the GPU was lost", options, async () => {
+  const {page} = shared, bytes = read("open.png");
+  await page.evaluate(() => {
+    const own = createImageBitmap;
+    globalThis.createImageBitmap = /** @type {any} */ (
+      async (/** @type {File} */ file, /** @type {any} */ how) => {
+        if (file.name === "slow.png") await new Promise((done) => setTimeout(done, 700));
+        return own(file, how);
+      });
+  });
+  const file = (/** @type {string} */ name, /** @type {Buffer} */ buffer) =>
+    page.setInputFiles("#photo", {name, mimeType: "image/png", buffer});
+  await file("slow.png", read("photo_0.png"));
+  await file("quick.png", bytes);
+  await page.waitForTimeout(1500);
+  assert.equal(await page.evaluate(() => document.querySelector("canvas")?.width), 480);
+  await page.check("input[value=None]");
+  await keep(page, "before");
+  await page.evaluate(async () => {
+    const view = /** @type {HTMLCanvasElement} */ (document.querySelector("#view"));
+    const loss = view.getContext("webgl2")?.getExtension("WEBGL_lose_context");
+    loss?.loseContext();
+    await new Promise((done) => setTimeout(done, 200));
+    loss?.restoreContext();
+    await new Promise((done) => setTimeout(done, 1500));
+  });
+  await keep(page, "after");
+  const everywhere = {first: "before", second: "after", places: {all: null}};
+  assert.deepEqual(await page.evaluate(change, everywhere), {all: 0});
 });
 
 test("the slider shows the picture as it was", options, async () => {
