@@ -158,8 +158,11 @@ def to_float(trained: TrainedModel, half: bool = False) -> bytes:
         maps = tf.nest.flatten(raw[POINTS])
         return {**trained.decode(raw), **dict(zip(raw_names, maps, strict=True))}
 
+    # The weights alone: a Keras model would have the functions of every layer traced and saved.
+    weights = tf.Module()
+    weights.variables_of_network = trained.network.variables
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [landmarks.get_concrete_function()], trained.network
+        [landmarks.get_concrete_function()], weights
     )
     if half:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
