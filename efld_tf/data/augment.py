@@ -45,6 +45,18 @@ class _Random:
         return tf.random.stateless_normal(shape, self._next())
 
 
+class Placed(NamedTuple):
+    """How faces lie in their augmented crops.
+
+    Attributes:
+      to_stored: [B, 2, 3], affines from the unit square of the crop to that of the stored one.
+      mirrored: [B] bool, whether it is mirrored, and so its points are reordered.
+    """
+
+    to_stored: tf.Tensor
+    mirrored: tf.Tensor
+
+
 def augment(
     images: tf.Tensor,
     points: Mapping[str, tf.Tensor],
@@ -55,7 +67,7 @@ def augment(
     options: AugmentOptions,
     seed: tf.Tensor,
     portable: bool = False,
-) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
+) -> tuple[tf.Tensor, dict[str, tf.Tensor], Placed]:
     """Turns stored crops into training crops.
 
     Args:
@@ -70,7 +82,7 @@ def augment(
 
     Returns:
       Images [B, S, S, 3] float32 in [0, 1]; the points [B, N, 2] of each head in their unit square;
-      and [B] bool, which faces were mirrored (and so have their points reordered).
+      and how the faces lie in them.
     """
     random = _Random(seed, tf.shape(images)[0])
     mirrored = random.chance(options.flip)
@@ -78,9 +90,10 @@ def augment(
     warp = _warp_by_tensorflow if portable else _warp
     crops = warp(images, to_stored, size)
     moved = _move_points(points, to_stored, mirrored, flips)
+    placed = Placed(to_stored, mirrored)
     if options == AugmentOptions.none():
-        return tf.cast(crops, tf.float32) / 255.0, moved, mirrored
-    return _looking(crops, _drawn_look(crops, random, options)), moved, mirrored
+        return tf.cast(crops, tf.float32) / 255.0, moved, placed
+    return _looking(crops, _drawn_look(crops, random, options)), moved, placed
 
 
 def _random_affine(
@@ -128,14 +141,14 @@ def _warp(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> tf.Tensor:
             )
         return crops
 
-    matrices = _pixel_affines(to_stored, images.shape[1], size)
+    matrices = pixel_affines(to_stored, images.shape[1], size)
     crops = tf.numpy_function(resample, [images, matrices], tf.uint8, stateful=False)
     return tf.ensure_shape(crops, [images.shape[0], size, size, 3])
 
 
 def _warp_by_tensorflow(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> tf.Tensor:
     """`_warp` without Python, for graphs that are sent to other processes."""
-    rows = tf.reshape(_pixel_affines(to_stored, images.shape[1], size), [-1, 6])
+    rows = tf.reshape(pixel_affines(to_stored, images.shape[1], size), [-1, 6])
     transforms = tf.concat([rows, tf.zeros_like(rows[:, :2])], axis=-1)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images, transforms=transforms, output_shape=[size, size],
@@ -143,7 +156,7 @@ def _warp_by_tensorflow(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> t
     )
 
 
-def _pixel_affines(to_stored: tf.Tensor, stored: int, size: int) -> tf.Tensor:
+def pixel_affines(to_stored: tf.Tensor, stored: int, size: int) -> tf.Tensor:
     """Converts affines [B, 2, 3] of unit squares to pixel indices j, where u = (j + 0.5) / S."""
     linear = to_stored[..., :2] * (stored / size)
     offset = stored * to_stored[..., 2] - 0.5 + tf.reduce_sum(linear, -1) * 0.5

@@ -76,6 +76,8 @@ class BatchOptions:
         them each time.
       parallel_calls: number of batches that are augmented at the same time; None for one a core.
       black: whether all images are black, whatever the faces.
+      pairs: whether each face of a training batch comes twice, each time augmented in another way:
+        first all of them, and then all again.
       portable: whether to augment without Python, for other processes, which is slower.
     """
 
@@ -88,6 +90,12 @@ class BatchOptions:
     parallel_calls: int | None = None
     portable: bool = False
     black: bool = False
+    pairs: bool = False
+
+    @property
+    def faces(self) -> int:
+        """The number of different faces in a training batch."""
+        return self.batch_size // 2 if self.pairs else self.batch_size
 
 
 def training_batches(
@@ -110,7 +118,8 @@ def training_batches(
       augmented in the stretched square. It is 1 for square crops. Boxes are the widths and heights
       of the true boxes that `landmarks.normalisers` has, in widths of the crop and the photo's
       proportions, before augmentation; NaN where they are not known. That of the file is known
-      where crops are made of it; of square crops, its longest side, which is given twice.
+      where crops are made of it; of square crops, its longest side, which is given twice. With
+      `pairs`, there are also `augment.Placed`'s `"to_stored": [B, 2, 3], "mirrored": [B]`.
 
     Raises:
       EfldError: there is no source, or they were packed with different sizes or margins.
@@ -130,12 +139,13 @@ def training_batches(
     mixed = tf.data.Dataset.sample_from_datasets(
         streams, [weight / total for weight in weights], seed=options.seed
     )
-    mixed = mixed.skip(start_step * options.batch_size)
+    mixed = mixed.skip(start_step * options.faces)
     if not options.cache:
         mixed = _decoded(mixed, pack.size)
-    batches = mixed.batch(options.batch_size, drop_remainder=True).enumerate(start_step)
+    batches = mixed.batch(options.faces, drop_remainder=True).enumerate(start_step)
     batches = batches.map(
-        lambda step, batch: _augmented(batch, options, pack.margin, options.augment, step),
+        lambda step, batch: _augmented(
+            _twice(batch) if options.pairs else batch, options, pack.margin, options.augment, step),
         num_parallel_calls=options.parallel_calls or CORES,
     )
     return _as_given(batches.prefetch(2))
@@ -303,20 +313,27 @@ def _decoded(faces: tf.data.Dataset, size: int, calls: int = CORES) -> tf.data.D
     return faces.map(decode, num_parallel_calls=calls, deterministic=True)
 
 
+def _twice(batch: dict[str, Any]) -> dict[str, Any]:
+    """A batch's faces, and then the same ones again."""
+    twice: dict[str, Any] = tf.nest.map_structure(lambda some: tf.concat([some, some], 0), batch)
+    return twice
+
+
 def _augmented(
     batch: dict[str, Any], options: BatchOptions, margin: float, augment_options: AugmentOptions,
     step: tf.Tensor | int,
 ) -> dict[str, Any]:
     seed = tf.stack([tf.cast(options.seed, tf.int64), tf.cast(step, tf.int64)])
     flips = {head: schemas.get(head).known_flip for head in options.heads}
-    image, points, mirrored = augment.augment(
+    image, points, placed = augment.augment(
         batch["image"], batch["points"], flips=flips, margin=margin, size=options.size,
         options=augment_options, seed=seed, portable=options.portable,
     )
     mask = {
-        head: tf.where(mirrored[:, None], tf.gather(value, flips[head], axis=1), value)
+        head: tf.where(placed.mirrored[:, None], tf.gather(value, flips[head], axis=1), value)
         for head, value in batch["mask"].items()
     }
     image = tf.zeros_like(image) if options.black else image
-    return {"image": image, "points": points, "mask": mask, "level": batch["level"],
-            "aspect": batch["aspect"], "boxes": batch["boxes"]}
+    augmented = {"image": image, "points": points, "mask": mask, "level": batch["level"],
+                 "aspect": batch["aspect"], "boxes": batch["boxes"]}
+    return {**augmented, **placed._asdict()} if options.pairs else augmented

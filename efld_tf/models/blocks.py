@@ -150,6 +150,12 @@ class Blocks:
         )(x)
         return self._finish(x, name, None, batch_norm)
 
+    def norm(self, x: tf.Tensor, *, name: str) -> tf.Tensor:
+        """The batch norm alone: [..., C] -> [..., C]."""
+        return tf_keras.layers.BatchNormalization(
+            momentum=self.batch_norm_momentum, epsilon=self.batch_norm_epsilon, name=f"{name}_bn"
+        )(x)
+
     def activate(self, x: tf.Tensor, *, name: str, activation: str | None = None) -> tf.Tensor:
         """The activation alone: [...] -> [...]."""
         activation = activation or self.activation
@@ -164,10 +170,7 @@ class Blocks:
         self, x: tf.Tensor, name: str, activation: str | None, batch_norm: bool = True
     ) -> tf.Tensor:
         if batch_norm:
-            x = tf_keras.layers.BatchNormalization(
-                momentum=self.batch_norm_momentum, epsilon=self.batch_norm_epsilon,
-                name=f"{name}_bn",
-            )(x)
+            x = self.norm(x, name=name)
         return self.activate(x, name=name, activation=activation)
 
 

@@ -16,6 +16,7 @@ from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import LARGEST_CROP
 from efld_tf.models import (
     coordnet,
+    dense_unet,
     efld,
     heatmaps,
     lite_hrnet_deploy,
@@ -109,6 +110,8 @@ class Family(Generic[Options]):
         family that has none to load.
       by_correlation: (options) -> whether the codec also takes an order of the points, from the
         training faces (`PIPCodec`); None where it never does.
+      by_maps: whether its heads predict one map a point, and nothing else, which the coherent loss
+        compares.
       fits: (options, loss) -> whether one of the losses fits with these options; None where all do.
       deploy: (network without batch norms, calibration crops [F, S, S, 3], none for floats) -> one
         of the same function and outputs that has fewer or faster operators, for exports; None where
@@ -128,6 +131,7 @@ class Family(Generic[Options]):
     features: Callable[[tf_keras.Model], tf.Tensor] | None = None
     grid: Grid[Options] | None = None
     load_backbone: Callable[[tf_keras.Model, Options, Path], None] | None = None
+    by_maps: bool = False
     fits: Callable[[Options, str], bool] | None = None
     by_correlation: Callable[[Options], bool] | None = None
     deploy: Callable[[tf_keras.Model, np.ndarray], tf_keras.Model] | None = None
@@ -256,17 +260,22 @@ FAMILIES: dict[str, Family[Any]] = {
         mapnet.MapNetOptions, on_backbone.check_size, mapnet.build, mapnet.codec,
         ("heatmap", "heatmap_bce"), mapnet.features,
         Grid(mapnet.grid, on_backbone.coarse_scores, HeatmapCodec.encode_coarse, heatmaps.loss),
-        on_backbone.load_backbone, heatmaps.fits,
+        on_backbone.load_backbone, True, heatmaps.fits,
     ),
     "lite_hrnet_plus": Family(
         lite_hrnet_plus.LiteHRNetPlusOptions, lite_hrnet_plus.check_size, lite_hrnet_plus.build,
         lite_hrnet_plus.codec, ("heatmap_bce", "heatmap"), lite_hrnet_plus.features,
-        fits=heatmaps.fits, deploy=lite_hrnet_deploy.deploy, clip_percentile=95.0,
+        by_maps=True, fits=heatmaps.fits, deploy=lite_hrnet_deploy.deploy, clip_percentile=95.0,
     ),
     "two_stage": Family(
         two_stage.TwoStageOptions, two_stage.check_size, two_stage.build, two_stage.codec,
         ("two_stage",), two_stage.features, deploy=two_stage.deploy,
         for_integers=two_stage.for_integers,
+    ),
+    "dense_unet": Family(
+        dense_unet.DenseUNetOptions, dense_unet.check_size, dense_unet.build, dense_unet.codec,
+        ("heatmap_bce", "heatmap"), dense_unet.features, by_maps=True,
+        fits=heatmaps.fits, deploy=dense_unet.deploy,
     ),
 }
 

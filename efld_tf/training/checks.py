@@ -54,6 +54,12 @@ def check_options(recipe: Recipe) -> None:
             f"training.loss: what the heads of {model_architecture.name} predict can be trained by "
             f"{' or '.join(fitting)}, not by {training.loss}"
         )
+    if training.coherence and not model_architecture.family.by_maps:
+        raise EfldError(f"training.coherence: the heads of {model_architecture.name} do not "
+                        "predict one map a point; set it to 0")
+    if training.coherence and recipe.data.service:
+        raise EfldError("training.coherence: the workers of data.service do not keep pairs of "
+                        "faces together; set it to 0, or data.service to null")
     check_levels(model_architecture, [source.level for source in recipe.data.sources])
 
 

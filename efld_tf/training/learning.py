@@ -22,8 +22,8 @@ class TrainingRecipe:
       target_head: the head whose validation NME decides which weights are best.
       steps: optimiser steps; this or `epochs` is given.
       epochs: passes through the training faces, those of all sources times their `repeat`. One is
-        as many steps as these faces / `batch_size`, rounded up. A run counts them when its data are
-        packed, and its own recipe has the steps.
+        as many steps as these faces / `batch_size`, rounded up; with `coherence`, / half of it. A
+        run counts them when its data are packed, and its own recipe has the steps.
       batch_size: faces a step.
       learning_rate: at its highest; a cosine brings it to 0 at the last step.
       learning_rate_drops: shares of the steps at which the rate falls instead of following a
@@ -38,6 +38,9 @@ class TrainingRecipe:
         every `log_interval` steps.
       loss: one that fits the family; None for its own.
       loss_options: numbers that the loss takes, such as `alpha` and `beta` of `pip`.
+      coherence: the weight of the coherent loss, of families that predict a heatmap a point: each
+        face comes twice in a batch, augmented in two ways, and its maps should differ by that
+        alone. 0 for none; the dense U-Nets' paper has 0.001.
       validation_interval: steps between validations.
       checkpoint_interval: steps between checkpoints that a killed run resumes from.
       checkpoint_seconds: the longest time between them, if `log_interval` steps take less.
@@ -70,6 +73,7 @@ class TrainingRecipe:
     weight_average: float = 0.0
     loss: str | None = None
     loss_options: dict[str, float] = field(default_factory=dict)
+    coherence: float = 0.0
     validation_interval: int = 500
     checkpoint_interval: int = 500
     checkpoint_seconds: float = 60.0
@@ -99,6 +103,11 @@ class TrainingRecipe:
             raise EfldError(
                 f"weight_average: expected 0 up to, not including, 1, got {self.weight_average}"
             )
+        if self.coherence < 0:
+            raise EfldError(f"coherence: expected 0 or more, got {self.coherence}")
+        if self.coherence and self.batch_size % (2 * (self.devices or 1)):
+            raise EfldError("batch_size: with coherence, each device gets pairs of faces; expected "
+                            f"a multiple of {2 * (self.devices or 1)}, got {self.batch_size}")
         if self.precision not in PRECISIONS:
             raise EfldError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
         if self.devices is not None and (self.devices < 1 or self.batch_size % self.devices):
@@ -169,5 +178,6 @@ class TrainingRecipe:
         if self.epochs is None:
             return self
         # Sums of shares, such as ten times 0.1, may be a little more than a whole number.
-        steps = self.epochs * math.ceil(round(faces / self.batch_size, 6))
+        faces_a_step = self.batch_size / (2 if self.coherence else 1)
+        steps = self.epochs * math.ceil(round(faces / faces_a_step, 6))
         return replace(self, steps=steps, epochs=None)

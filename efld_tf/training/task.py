@@ -13,7 +13,7 @@ from official.core import base_task, exp_factory, task_factory
 from official.core import config_definitions as cfg
 
 from efld_tf import config, licenses, runs
-from efld_tf.data import correlation, pipeline, shard_check
+from efld_tf.data import augment, correlation, pipeline, shard_check
 from efld_tf.data.crop_fit import MOST_SIZE, alike
 from efld_tf.data.manifest import open_packed
 from efld_tf.errors import EfldError
@@ -22,12 +22,14 @@ from efld_tf.landmarks.geometry import tight_box
 from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.landmarks.schema import Normaliser
 from efld_tf.models import checkpoint, registry
-from efld_tf.training import losses, optimizers
+from efld_tf.training import coherence, losses, optimizers
 from efld_tf.training.recipe import Recipe
 
 # `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B], "aspect": [B],
 # "boxes": {kind: [B, 2]}}`, as in `pipeline.training_batches`.
 Labels = Mapping[str, Any]
+# What labels have where each face of a batch comes twice.
+PAIRED = "to_stored"
 
 
 @dataclasses.dataclass
@@ -96,6 +98,7 @@ class LandmarkTask(base_task.Task):
             seed=training.seed,
             cache=data.cache_decoded,
             black=data.black,
+            pairs=bool(training.coherence),
         )
         if params.is_training:
             # A step takes one batch for each replica.
@@ -155,10 +158,22 @@ class LandmarkTask(base_task.Task):
                 coarse = losses.get(grid.loss(self.spec.architecture.options))(
                     model_outputs[_coarse_output(head, level)], target, mask, distance)
                 loss = tf.where(labels["level"] == level, coarse, loss)
+            if PAIRED in labels:
+                loss += self.recipe.training.coherence * self._incoherence(
+                    head, labels, model_outputs)
             # One of several replicas may get no face of the last batch of a validation.
             faces = tf.cast(tf.shape(loss)[0], loss.dtype)
             total += recipe.weight * tf.math.divide_no_nan(tf.reduce_sum(loss), faces)
         return total
+
+    def _incoherence(
+        self, head: str, labels: Labels, model_outputs: Mapping[str, Any]
+    ) -> tf.Tensor:
+        """How much the maps of each pair of faces differ, summed over the stages: [B]."""
+        placed = augment.Placed(labels[PAIRED], labels["mirrored"])
+        return tf.add_n([
+            coherence.difference(maps, placed, schemas.get(head).known_flip, labels["mask"][head])
+            for maps in registry.predictions(model_outputs[head])])
 
     def validation_step(
         self, inputs: tuple[tf.Tensor, Labels], model: tf_keras.Model,

@@ -89,6 +89,32 @@ def test_caching_changes_nothing(sources) -> None:
     np.testing.assert_array_equal(cached[1]["image"], read[1]["image"])
 
 
+def test_pairs_are_the_same_faces_in_two_crops(sources) -> None:
+    """What each crop shows lies, in the stored crop, where the other one has it."""
+    paired = options(pairs=True)
+    assert paired.faces == 8
+    (batch,) = take(pipeline.training_batches(sources[:1], paired), 1)
+    flip = list(schemas.get("ibug68").known_flip)
+    stored = []
+    for points, to_stored, mirrored in zip(
+        batch["points"]["ibug68"], batch["to_stored"], batch["mirrored"], strict=True
+    ):
+        points = points[flip] if mirrored else points
+        stored.append(points @ to_stored[:, :2].T + to_stored[:, 2])
+    np.testing.assert_allclose(stored[:8], stored[8:], atol=1e-5)
+    assert 0 < batch["mirrored"].mean() < 1
+    assert np.abs(batch["image"][:8] - batch["image"][8:]).mean(axis=(1, 2, 3)).min() > 0.01
+    assert "to_stored" not in take(pipeline.training_batches(sources[:1], options()), 1)[0]
+
+
+def test_pairs_start_later_in_the_same_stream(sources) -> None:
+    whole = take(pipeline.training_batches(sources, options(pairs=True)), 4)
+    later = take(pipeline.training_batches(sources, options(pairs=True), 2), 2)
+    for before, after in zip(whole[2:], later, strict=True):
+        np.testing.assert_array_equal(before["image"], after["image"])
+        np.testing.assert_array_equal(before["to_stored"], after["to_stored"])
+
+
 def test_the_seed_changes_the_order(sources) -> None:
     first, other = (
         take(pipeline.training_batches(sources, options(seed=seed)), 1)[0] for seed in (1, 2)

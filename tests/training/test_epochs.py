@@ -41,6 +41,11 @@ def test_an_epoch_is_rounded_up(faces_: float, batch: int, epochs: int, steps: i
     assert found.in_steps(99) == found
 
 
+def test_an_epoch_of_pairs_is_twice_as_long() -> None:
+    paired = TrainingRecipe(target_head="a", epochs=3, batch_size=8, coherence=0.1)
+    assert paired.in_steps(20).steps == 3 * 5
+
+
 def test_all_training_faces_count_as_often_as_they_are_drawn(photos: Path) -> None:
     found = in_epochs(photos, 2, "data.sources.1.repeat=0.5")
     run.prepare(found, progress=False)
