@@ -1,13 +1,14 @@
 """What the two-stage model takes on this machine beside the other families, and on what.
 
-    EFLD_DATA=/path/to/data python benchmarks/two_stage_speed.py [RUNS [OTHER_RUNS]]
+    EFLD_DATA=/path/to/data python benchmarks/two_stage_speed.py [RUNS]
 
 Exports the runs with 51 points and the first seed of benchmarks/two_stage.py (in RUNS, by default
 runs/two_stage) as int8 and as float32, checks each by efld-verify, and measures their loss on
 HELEN's test set, with whole and with interpolated regions, and their latency in turns on one core,
-beside the int8 exports that benchmarks/lite_hrnet_speed.py has left in OTHER_RUNS (by default
-runs/lite_hrnet_plus) and the shipped EFLD; then the model's operators one by one. Nothing else
-should run on the machine. Writes benchmarks/two_stage_speed/: results.json and table.md.
+beside the shipped EFLD and the networks of benchmarks/lite_hrnet_plus.py as int8, which are trained
+for a few steps alone, since their weights do not change their time; then the model's operators one
+by one. Nothing else should run on the machine. Writes benchmarks/two_stage_speed/: results.json and
+table.md.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from common import HELEN_TEST, command
-from lite_hrnet_plus import EFLD, LARGE, MAPNET, NME, PIP, SMALL, slug
+from lite_hrnet_plus import EFLD, LARGE, MAPNET, NME, PIP, SMALL, recipe
 from lite_hrnet_speed import SHIPPED, by_kind, operator_table
-from trainings import evaluate
+from trainings import evaluate, train
 from two_stage import SIZES
 
 from efld_tf import assets, files
@@ -36,12 +37,12 @@ from efld_tf.runtime import graph
 OUTPUT = Path(__file__).parent / "two_stage_speed"
 OTHERS = (EFLD, PIP, MAPNET, SMALL, LARGE)
 MODES = ("int8", "float32")
+STEPS = 60  # of the other networks
 
 
 def main() -> None:
     """Exports, measures and writes."""
-    runs, others = (Path(sys.argv[place] if len(sys.argv) > place else f"runs/{name}")
-                    for place, name in ((1, "two_stage"), (2, "lite_hrnet_plus")))
+    runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/two_stage")
     rows, models = [{"network": SHIPPED}], [assets.INT8_MODEL]
     for size in SIZES:
         for mode in MODES:
@@ -49,7 +50,7 @@ def main() -> None:
             rows.append({"network": f"two-stage, {size} pixels, {mode}", **row})
             models.append(model)
     for title in OTHERS:
-        (model,) = (others / f"{slug(title)}_1" / "speed_int8").glob("*.tflite")
+        model = barely_trained(runs / "others", title)
         rows.append({"network": f"{title}, 96 pixels"})
         models.append(model)
     measured = compare.measure(models)
@@ -77,6 +78,17 @@ def exported(run: Path, mode: str) -> tuple[dict[str, Any], Path]:
     errors = {name: evaluate(source, HELEN_TEST, run / f"speed_{name}.json")["evaluation"][NME]
               for name, source in (("float", run), (mode, folder))}
     return {"trained_nme_percent": errors["float"], "nme_percent": errors[mode]}, model
+
+
+def barely_trained(runs: Path, title: str) -> Path:
+    """The int8 export of one of the other networks."""
+    short = recipe(runs, title, 1)
+    short["training"].update(steps=STEPS, warmup_steps=0, validation_interval=STEPS)
+    folder = train(short) / "speed_int8"
+    if not (folder / "report.json").exists():
+        command("efld-export", folder.parent, "--int8", "--quiet", "--output", folder)
+    (model,) = folder.glob("*.tflite")
+    return model
 
 
 def both_regions(run: Path) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
 `NAME.mat` beside `NAME.jpg` holds `pt3d_68` [3 x 68], x, y and depth, and `Pose_Para`, which starts
 with pitch, yaw and roll in radians. The points lie on the model whether they are visible or not, so
-that the jaw of a turned face is not its outline. `roi` is the region of AFLW's photo from which the
-image was cut, not a box in the image. Coordinates are assumed to count from 1, as MATLAB's do; the
-publishers do not say.
+that the jaw of a turned face is not its outline: they are `ibug68_3d`, not `ibug68`. `roi` is the
+region of AFLW's photo from which the image was cut, not a box in the image. Coordinates are assumed
+to count from 1, as MATLAB's do; the publishers do not say.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError
 
-SCHEMA = "ibug68"
+SCHEMA = "ibug68_3d"
 MAX_FILE_BYTES = 1 << 17
 
 
@@ -34,17 +34,30 @@ def read(path: Path) -> Iterator[FaceRecord | DataError]:
     for file in listing.files(path, [".mat"], deep=False):  # not those of its folder Code
         try:
             variables = matlab.read_mat(file, ["pt3d_68", "Pose_Para"], MAX_FILE_BYTES)
-            points = matlab.array(variables, "pt3d_68", file, 3, 68)[:2].T
+            *points, depth = matlab.array(variables, "pt3d_68", file, 3, 68)
             image = image_paths.find_image([path], f"{file.stem}.jpg", file)
             yield FaceRecord(
                 image,
-                checked_points(matlab.pixels(points, file, "pt3d_68"), SCHEMA, file),
+                checked_points(
+                    matlab.pixels(np.transpose(points), file, "pt3d_68"), SCHEMA, file),
                 SCHEMA,
+                depth=depth_of(depth, file),
                 attributes=pose(variables, file),
                 identity=file.stem,
             )
         except DataError as error:
             yield error
+
+
+def depth_of(values: np.ndarray, path: Path) -> np.ndarray:
+    """Depths of `pt3d_68` as [68] float32.
+
+    Raises:
+      DataError: one is not a number.
+    """
+    if not np.isfinite(values).all():
+        raise DataError(path, "pt3d_68: a depth is not a finite number")
+    return values.astype(np.float32)
 
 
 def pose(variables: dict[str, matlab.Value], path: Path) -> dict[str, str]:
@@ -62,6 +75,6 @@ def pose(variables: dict[str, matlab.Value], path: Path) -> dict[str, str]:
 
 
 FORMAT = Format(
-    "aflw2000", "AFLW2000-3D", read, ("ibug68",), "FOLDER", "NAME.mat beside NAME.jpg",
+    "aflw2000", "AFLW2000-3D", read, ("ibug68_3d",), "FOLDER", "NAME.mat beside NAME.jpg",
     "research only; check the publisher's terms, of AFLW too",
 )

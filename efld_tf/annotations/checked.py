@@ -94,4 +94,5 @@ def _converted(record: FaceRecord, target: str, notes: list[str]) -> FaceRecord:
     if target in schema.conversions:
         note = f"{schema.name} is converted to {target}: {schema.conversions[target].note}"
         notes += [note] if note not in notes else []
-    return replace(record, points=points, visible=visible, schema=target)
+    depth = None if record.depth is None else schema.convert_values(record.depth, target)
+    return replace(record, points=points, visible=visible, depth=depth, schema=target)

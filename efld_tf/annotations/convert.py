@@ -171,6 +171,7 @@ def lost(images: Sequence[AnnotatedImage], form: OutputFormat) -> list[str]:
     count = {
         "visible": ("which points are occluded",
                     sum(face.visible is not None for face in faces)),
+        "depth": ("the points' depth", sum(face.depth is not None for face in faces)),
         "identity": ("the person, so that a split may have one on both sides",
                      sum(face.identity is not None for face in faces)),
     }

@@ -7,6 +7,8 @@ annotated. These are optional:
 
 - `box`: x0, y0, x1, y1.
 - `visible`: a boolean for each point.
+- `depth`: for each point, how far it is in front of a plane that is parallel to the image, in the
+  unit of x and y, or null.
 - `identity`: the person or photo, by default the image.
 - `attributes`: an object of texts and numbers; `weights_license` is the licence of the model that
   made the points, and goes into models that are trained on them.
@@ -35,7 +37,7 @@ from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 
 FIELDS = (
-    "image", "points", "box", "visible", "identity", "attributes", "frame", "upright",
+    "image", "points", "box", "visible", "depth", "identity", "attributes", "frame", "upright",
     "image_size", "seconds",
 )
 
@@ -197,6 +199,7 @@ def _record(
         schema=schema,
         box=_box(entry.get("box"), origin, path, line),
         visible=None if visible is None else np.array(visible, dtype=bool),
+        depth=_depth(entry.get("depth"), count, path, line),
         attributes=json_values.attributes(attributes, path, line),
         identity=str(identity),
         frame=frame,
@@ -227,6 +230,14 @@ def _points(value: Any, schema: str, origin: float, path: Path, line: int | None
             raise DataError(path, f"point {index}: expected x and y, got one alone", line)
         points[index] = pair - origin
     return checked_points(points, schema, path, line, missing=True)
+
+
+def _depth(value: Any, count: int, path: Path, line: int | None) -> np.ndarray | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != count:
+        raise DataError(path, f"depth: expected {count} numbers or null", line)
+    return json_values.numbers(value, path, "depth", line, loose=True).astype(np.float32)
 
 
 def _size(value: Any, path: Path, line: int | None) -> tuple[int, int] | None:

@@ -295,6 +295,7 @@ class Placer:
             points=((record.points + 0.5) * factor - 0.5).astype(np.float32),
             box=None if record.box is None
             else ((record.box + 0.5) * np.tile(factor, 2) - 0.5).astype(np.float32),
+            depth=_scaled(record.depth, factor),
             image_size=header.size(turned),
         )
 
@@ -390,7 +391,8 @@ class Placer:
         if record.box is not None:
             box = ((record.box + before) * np.tile(factor, 2) - after).astype(np.float32)
         points = ((record.points + before) * factor - after).astype(np.float32)
-        return replace(record, points=points, box=box, normalised=False)
+        return replace(record, points=points, box=box, depth=_scaled(record.depth, factor),
+                       normalised=False)
 
     def _check_size(self, points: Floats, record: FaceRecord, path: Path) -> None:
         if len(points) < min(3, len(record.points)):  # too few to span a face
@@ -403,6 +405,11 @@ class Placer:
         if self._unit is None and abs(shares - 0.5).max() <= 0.5 + units.MOST_OUTSIDE / 5:
             reason += ": are they shares of the image's width and height? Then say normalised=true"
         raise PlacementError(path, reason, TINY)
+
+
+def _scaled(depth: np.ndarray | None, factor: np.ndarray) -> np.ndarray | None:
+    """Depths where x and y are scaled by two factors."""
+    return None if depth is None else (depth * np.sqrt(factor.prod())).astype(np.float32)
 
 
 def _sizes(stated: tuple[int, int], header: Header) -> str:

@@ -27,6 +27,9 @@ class FaceRecord:
       schema: the name of the landmark schema, which fixes N.
       box: the file's own face box (x0, y0, x1, y1) in pixels, or None.
       visible: [N] bool, False for occluded points; None if the annotation does not tell.
+      depth: [N] float32, how far each point lies in front of a plane that is parallel to the image,
+        in image pixels; which plane, is not said. NaN for points whose depth is not annotated; None
+        if the annotation has none.
       attributes: further attributes in the annotation, e.g. `{"blur": "1"}`.
       identity: the person or photo; faces that share it never end up in different splits.
       frame: the image in a file that holds several: a frame of a video or an index, as `images.py`
@@ -50,6 +53,7 @@ class FaceRecord:
     schema: str
     box: np.ndarray | None = None
     visible: np.ndarray | None = None
+    depth: np.ndarray | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     identity: str | None = None
     frame: int | None = None

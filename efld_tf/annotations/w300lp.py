@@ -20,12 +20,14 @@ from efld_tf.annotations.format import Format
 from efld_tf.annotations.record import FaceRecord, checked_points
 from efld_tf.errors import DataError, EfldError
 
-SCHEMA = "ibug68"
 FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 MIRRORED = "_Flip"
 
-# For each value of `points`, the array of NAME_pts.mat, and that of NAME.mat with its rows.
-ARRAYS = {"3d": ("pts_3d", "pt3d_68", 3), "2d": ("pts_2d", "pt2d", 2)}
+# For each value of `points`, their schema, the array of NAME_pts.mat, and that of NAME.mat with its
+# rows; the third one is the depth.
+ARRAYS = {
+    "3d": ("ibug68_3d", "pts_3d", "pt3d_68", 3), "2d": ("ibug68", "pts_2d", "pt2d", 2),
+}
 MAX_FILE_BYTES = 1 << 17
 
 
@@ -38,7 +40,8 @@ def read(
     `pitch`, `yaw` and `roll` in degrees and `points` as read.
 
     Args:
-      points: `3d`, the model's, or `2d`, with the visible outline.
+      points: `3d`, the model's, which are of the schema `ibug68_3d` and have a depth in editions
+        with `pt3d_68`; or `2d`, with the visible outline, of `ibug68`.
       mirrored: `yes` reads the folders of mirrored copies too, which the published `landmarks`
         may not cover; training mirrors faces anyway.
 
@@ -77,7 +80,7 @@ def photo(stem: str) -> str:
 
 
 def _record(path: Path, landmarks: Path, kind: str) -> FaceRecord:
-    in_landmarks, in_file, rows = ARRAYS[kind]
+    schema, in_landmarks, in_file, rows = ARRAYS[kind]
     variables = matlab.read_mat(path, ["Pose_Para", in_file], MAX_FILE_BYTES)
     file = landmarks / f"{path.stem}_pts.mat"
     if file.is_file():
@@ -93,17 +96,21 @@ def _record(path: Path, landmarks: Path, kind: str) -> FaceRecord:
             f"{path.stem}_pts.mat; points={other} reads others",
         )  # fmt: skip
     values = matlab.pixels(np.array(values), file, name)
+    depth = None
+    if rows > 2 and in_file in variables:
+        depth = aflw2000.depth_of(matlab.array(variables, in_file, path, rows, 68)[2], path)
     return FaceRecord(
         image_paths.find_image([path.parent], f"{path.stem}.jpg", path),
-        checked_points(values, SCHEMA, file),
-        SCHEMA,
+        checked_points(values, schema, file),
+        schema,
+        depth=depth,
         attributes={**aflw2000.pose(variables, path), "points": kind},
         identity=photo(path.stem),
     )
 
 
 FORMAT = Format(
-    "300wlp", "300W-LP", read, ("ibug68",), "FOLDER",
+    "300wlp", "300W-LP", read, ("ibug68_3d", "ibug68"), "FOLDER",
     "AFW/NAME.jpg and .mat, also HELEN, IBUG, LFPW; landmarks/AFW/NAME_pts.mat",
     "research only; check the publishers' terms, of 300-W too",
 )

@@ -120,6 +120,8 @@ def _add_synth(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--size", type=int, default=256,
                         help="side of an image, pixels (default: %(default)s)")
+    parser.add_argument("--yaw", type=float, metavar="DEGREES",
+                        help="turn heads evenly up to that, at most 90 (default: mostly a little)")
     parser.add_argument("--workers", type=common.whole_from(1),
                         help="processes (default: one a core)")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
@@ -129,10 +131,12 @@ def _add_synth(commands: argparse._SubParsersAction) -> None:
 def _synth(arguments: argparse.Namespace) -> None:
     synthetic.write_dataset(
         arguments.folder, arguments.schema, arguments.count, arguments.seed, arguments.size,
-        workers=arguments.workers, progress=not arguments.quiet,
+        workers=arguments.workers, progress=not arguments.quiet, yaw=arguments.yaw,
     )
-    reader = f"wflw:{arguments.folder}/list_98pt_rect_attr.txt" if arguments.schema == "wflw98" \
-        else f"ibug:{arguments.folder}"
+    reader = {
+        "wflw98": f"wflw:{arguments.folder}/{synthetic.WFLW_LIST}",
+        "ibug68_3d": f"json:{arguments.folder}/{synthetic.JSON_LIST}?schema=ibug68_3d",
+    }.get(arguments.schema, f"ibug:{arguments.folder}")
     say(f"{arguments.count} faces; read them as {reader}")
 
 

@@ -239,7 +239,7 @@ def _unchanged(
     places: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches of a split's faces in order, without augmentation; `places` are those of a part."""
-    pack = _common_pack(sources)
+    pack, options = _common_pack(sources), replace(options, pairs=False)
     dataset = _faces(sources[0], split, options)
     for source in sources[1:]:
         dataset = dataset.concatenate(_faces(source, split, options))

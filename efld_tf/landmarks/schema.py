@@ -211,6 +211,23 @@ class LandmarkSchema:
             )
         return self.subsets[target]
 
+    def _groups(self, target: str) -> tuple[tuple[int, ...], ...]:
+        """The points of each point of `target`; errors as in `convert`."""
+        if target in self.conversions:
+            return self.conversions[target].points
+        if target == self.name or target in self.subsets:
+            return tuple((index,) for index in self.subset_indices(target))
+        available = ", ".join([*self.subsets, *self.conversions]) or "none"
+        raise EfldError(f"schema {self.name} cannot be converted to {target}; known: {available}")
+
+    def convert_values(self, values: Floats, target: str) -> Floats:
+        """Values [N, ...] of points, for those of `target`: [M, ...], means; as in `convert`."""
+        unknown = np.full(values.shape[1:], np.nan)
+        converted: Floats = np.stack([
+            values[list(group)].mean(axis=0) if group else unknown
+            for group in self._groups(target)]).astype(values.dtype)
+        return converted
+
     def convert(
         self, points: Floats, visible: Flags | None, target: str
     ) -> tuple[Floats, Flags | None]:
@@ -221,20 +238,10 @@ class LandmarkSchema:
         Raises:
           EfldError: `target` is not a subset, and there is no conversion to it.
         """
-        if target in self.conversions:
-            groups = self.conversions[target].points
-        elif target == self.name or target in self.subsets:
-            groups = tuple((index,) for index in self.subset_indices(target))
-        else:
-            available = ", ".join([*self.subsets, *self.conversions]) or "none"
-            raise EfldError(
-                f"schema {self.name} cannot be converted to {target}; known: {available}")
-        unknown = np.full(2, np.nan)
-        converted = np.stack([
-            points[list(group)].mean(axis=0) if group else unknown for group in groups])
+        converted, groups = self.convert_values(points, target), self._groups(target)
         if visible is not None:
             visible = np.array([bool(group) and visible[list(group)].all() for group in groups])
-        return converted.astype(points.dtype), visible
+        return converted, visible
 
     def with_flip(self, mean_shape: Floats) -> LandmarkSchema:
         """This schema with the flip of a mean shape [N, 2]; errors as in `infer_flip`."""

@@ -12,10 +12,12 @@ from efld_tf.landmarks import schemas
 from tests.annotations.writers import mat_bytes, some_points, write_image
 from tests.errors import assert_refusal, refuses
 
+DEPTH = np.arange(68.0) - 30
+
 
 def _arrays(points: np.ndarray, **changes: object) -> dict[str, object]:
     return {
-        "pt3d_68": np.concatenate([points.T + 1, np.ones((1, 68))]).astype(np.float32),
+        "pt3d_68": np.concatenate([points.T + 1, [DEPTH]]).astype(np.float32),
         "Pose_Para": np.array([[0.5, -1, 0.25, 200, 100, -90, 1e-3]], np.float32),
         "roi": np.array([[1, 2, 300, 400]], np.int16),
         "pt2d": -np.ones((2, 21)),
@@ -35,10 +37,13 @@ def _write(folder: Path, **changes: object) -> Path:
 def test_real_files(shared_data: Path) -> None:
     records = list(aflw2000.read(shared_data / "aflw2000"))
     assert len(records) == 16
-    schema = schemas.get("ibug68")
+    schema = schemas.get("ibug68_3d")
     for record in records:
         truth = loadmat(record.image.with_suffix(".mat"))
         np.testing.assert_allclose(record.points, truth["pt3d_68"][:2].T - 1, atol=1e-3)
+        np.testing.assert_allclose(record.depth, truth["pt3d_68"][2], atol=1e-3)
+        # The tip of the nose is nearer than both ends of the jaw, but for a face in profile.
+        assert record.depth[30] > record.depth[[0, 16]].mean()
         assert record.identity == record.image.stem
         height, width, _ = images.read_image(record).shape
         assert (record.points > 0).all() and (record.points < [width, height]).all()
@@ -58,7 +63,8 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [record.identity for record in records] == ["image00002", "image00004", "image00006"]
     for index, record in enumerate(records):
         assert record.image == tmp_path / f"{record.identity}.jpg"
-        assert (record.schema, record.box, record.visible) == ("ibug68", None, None)
+        assert (record.schema, record.box, record.visible) == ("ibug68_3d", None, None)
+        np.testing.assert_allclose(record.depth, DEPTH)
         np.testing.assert_allclose(record.points, some_points(68, index), atol=1e-3)
         assert record.attributes == {"pitch": "28.6", "yaw": "-57.3", "roll": "14.3"}
 
@@ -69,6 +75,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"pt3d_68": np.ones((3, 21))}, ["pt3d_68", "3 x 68", "3 x 21"]),
         ({"pt3d_68": "x"}, ["pt3d_68", "3 x 68", "none"]),
         ({"pt3d_68": np.full((3, 68), np.nan)}, ["pt3d_68", "coordinates"]),
+        ({"pt3d_68": np.concatenate([np.ones((2, 68)), [[np.inf] * 68]])}, ["pt3d_68", "depth"]),
         ({"Pose_Para": np.ones((1, 3))}, ["Pose_Para", "1 x 7", "1 x 3"]),
         ({"Pose_Para": np.full((1, 7), np.nan)}, ["Pose_Para", "angles"]),
         ({"Pose_Para": np.full((1, 7), 100)}, ["Pose_Para", "angles"]),

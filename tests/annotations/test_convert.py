@@ -46,6 +46,7 @@ def annotated(
             box = [10.5 + number, 20.25, 300, 310 + 30 * number]
             lines.append(json.dumps({
                 "image": name, "points": points, "visible": visible, "upright": True,
+                "depth": [None if point is None else 0.5 * i for i, point in enumerate(points)],
                 "identity": f"person {index}", "attributes": {"blur": "1"},
                 **({} if index == 3 else {"box": box}),
             }))
@@ -85,12 +86,13 @@ def test_every_format_comes_back(
             np.testing.assert_allclose(face.box, truth.box, atol=0.01)
         if "visible" in OUTPUTS[to].keeps:
             np.testing.assert_array_equal(face.visible, truth.visible)
+        if "depth" in OUTPUTS[to].keeps:
+            np.testing.assert_array_equal(face.depth, truth.depth)
         if "identity" in OUTPUTS[to].keeps:
             assert face.identity == truth.identity
         if "attributes" in OUTPUTS[to].keeps:
             assert face.attributes == truth.attributes
-    for name in ("visible", "identity"):
-        words = {"visible": "occluded", "identity": "person"}[name]
+    for name, words in (("visible", "occluded"), ("identity", "person"), ("depth", "depth")):
         assert any(words in note for note in summary.notes) == (name not in OUTPUTS[to].keeps)
 
 

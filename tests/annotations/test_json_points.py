@@ -38,15 +38,17 @@ both = pytest.mark.parametrize("as_list", [False, True])
 def test_round_trip(tmp_path: Path, as_list: bool) -> None:
     full = _entry(
         box=[1, 2, 30, 40.5], visible=[True, False, 1, 0, True], identity="Ann",
+        depth=[1.5, -2, None, 0, 3],
         attributes={"blur": 1, "camera": "b"},
     )  # fmt: skip
     first, second = json_points.read(_write(tmp_path, _entry(), full, as_list=as_list),
                                      schema=SCHEMA)
     assert (first.schema, first.identity, first.image) == (SCHEMA, "a.jpg", tmp_path / "a.jpg")
-    assert first.box is None and first.visible is None and first.attributes == {}
+    assert first.box is first.visible is first.depth is None and first.attributes == {}
     np.testing.assert_allclose(first.points, POINTS, atol=1e-3)
     np.testing.assert_array_equal(second.box, [1, 2, 30, 40.5])
     np.testing.assert_array_equal(second.visible, [True, False, True, False, True])
+    np.testing.assert_array_equal(second.depth, [1.5, -2, np.nan, 0, 3])
     assert (second.identity, second.attributes) == ("Ann", {"blur": "1", "camera": "b"})
 
 
@@ -111,6 +113,9 @@ def test_points_that_are_not_annotated_and_origin(tmp_path: Path, nothing: Any) 
         (_entry(points=[[1, float("nan")], *POINTS[1:]]), ["point 0", "x and y", "alone"]),
         (_entry(visible=[True]), ["visible", 5, "true", "false"]),
         (_entry(visible=[2] * 5), ["visible", 5, "true", "false"]),
+        (_entry(depth=[1, 2]), ["depth", 5, "null"]),
+        (_entry(depth=[1, 2, 3, 4, 1e7]), ["depth", "large"]),
+        (_entry(depth=[1, 2, 3, 4, True]), ["depth", "bool"]),
         (_entry(box=[1, 2, 3]), ["box", "x0, y0, x1, y1"]),
         (_entry(box=[5, 2, 3, 4]), ["face box", "5 to 3"]),
         (_entry(attributes={"a": []}), ["attributes", "texts", "numbers"]),

@@ -149,3 +149,32 @@ def test_height_and_width_exchanged(tmp_path: Path, face: tuple[np.ndarray, np.n
             sources.read(f"{source}&sizes={option}")
     (record,) = sources.read(f"{source}&sizes=ignore").records
     np.testing.assert_allclose(record.points, points, atol=1e-4)
+
+
+def test_depths_are_scaled_with_their_points(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Annotated on a photo of half the size, or as shares of it."""
+    image, points = face
+    height, width = image.shape[:2]
+    write_turned(tmp_path / "0.jpg", image, 1)
+    depth = list(np.arange(68.0))
+    halved = _lines(tmp_path, [((points + 0.5) / 2 - 0.5, [width // 2, height // 2])], depth=depth)
+    (record,) = sources.read(f"{halved}&sizes=scale").records
+    np.testing.assert_allclose(record.points, points, atol=1)
+    np.testing.assert_allclose(record.depth, 2 * np.arange(68), rtol=0.01)
+    shares = [depth / np.sqrt(width * height) for depth in np.arange(68.0)]
+    source = _lines(tmp_path, [(points / [width, height], None)], depth=shares)
+    (record,) = sources.read(f"{source}&normalised=true").records
+    np.testing.assert_allclose(record.depth, np.arange(68), rtol=1e-4)
+
+
+def test_depths_are_converted_with_their_points(
+    tmp_path: Path, face: tuple[np.ndarray, np.ndarray]
+) -> None:
+    image, points = face
+    write_turned(tmp_path / "0.jpg", image, 1)
+    source = _lines(tmp_path, [(points, None)], depth=list(np.arange(68.0)))
+    (record,) = sources.read(f"{source}&convert=ibug51").records
+    np.testing.assert_array_equal(record.depth, np.arange(17, 68))
+    assert record.depth.dtype == np.float32

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
 
-from efld_tf.annotations import pts
-from efld_tf.annotations.synthetic import FORMATS, render_face, write_dataset
+from efld_tf.annotations import pts, sources
+from efld_tf.annotations.synthetic import FORMATS, JSON_LIST, render_face, write_dataset
 from efld_tf.annotations.synthetic.camera import Camera
 from efld_tf.annotations.synthetic.dataset import WFLW_LIST, wflw_line
 from efld_tf.annotations.synthetic.landmarks import all_points
@@ -25,7 +25,7 @@ from efld_tf.annotations.synthetic.parameters import FaceParameters, Pose, sampl
 from efld_tf.annotations.synthetic.rasterizer import grid_triangles, rasterize
 from efld_tf.annotations.synthetic.render import compose
 from efld_tf.annotations.synthetic.surface import Head, Profile
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import pose, schemas
 from tests.errors import refuses
 
 FRONTAL = Pose(yaw=0.0, pitch=0.0, roll=0.0, camera_distance=1500.0)
@@ -264,6 +264,54 @@ def test_ibug_folder_holds_the_rendered_faces(tmp_path, schema):
     assert description["schema"] == schema and description["count"] == 2
 
 
+def test_heads_are_turned_evenly_and_described_in_space(tmp_path):
+    """JSON lines with depths, hidden points and the angles of 300W-LP."""
+    folder = tmp_path / "set"
+    write_dataset(folder, "ibug68_3d", 12, 3, 64, workers=1, progress=False, yaw=90)
+    records = sources.read(f"json:{folder / JSON_LIST}?schema=ibug68_3d").records
+    yaws = np.array([float(record.attributes["yaw"]) for record in records])
+    assert np.abs(yaws).max() > 60 and np.abs(yaws).min() < 30 and yaws.min() < 0 < yaws.max()
+    right, left = slice(0, 4), slice(13, 17)  # ends of the jaw
+    for record, yaw in zip(records, yaws, strict=True):
+        estimated = pose.estimate(record.points[None], schemas.get("ibug68_3d"))[0, 0]
+        assert abs(yaw) > 60 or abs(estimated - yaw) < 25
+        if abs(yaw) > 40:  # a nose to the image's left hides the subject's right side
+            far, near = (right, left) if yaw > 0 else (left, right)
+            assert estimated * yaw > 0
+            assert record.depth[near].mean() > record.depth[far].mean()
+            assert record.visible[near].all() and not record.visible[far].any()
+    with refuses(folder, "yaw"):
+        write_dataset(folder, "ibug68_3d", 12, 3, 64, progress=False)
+
+
+def test_depths_are_those_of_the_head():
+    """Turned by 90 degrees, what was across is in depth, in the same pixels."""
+    far = Pose(yaw=0.0, pitch=0.0, roll=0.0, camera_distance=1e6)
+    front = compose(make_face(4, far), np.random.default_rng(0), 128)
+    side = compose(make_face(4, replace(far, yaw=90.0)), np.random.default_rng(0), 128)
+    across = front.points["ibug68_3d"][:, 0] - front.points["ibug68_3d"][30, 0]
+    scale = np.ptp(side.points["ibug68_3d"][:, 1]) / np.ptp(front.points["ibug68_3d"][:, 1])
+    np.testing.assert_allclose(
+        side.depth - side.depth[30], -scale * across, atol=0.5)
+    # Its nose points to the image's right.
+    ahead = front.depth - front.depth[30]
+    np.testing.assert_allclose(
+        side.points["ibug68_3d"][:, 0] - side.points["ibug68_3d"][30, 0], scale * ahead, atol=0.5)
+    assert front.visible.all()
+    hidden = np.flatnonzero(~side.visible)
+    assert {*range(9, 17)} <= {*hidden} and not {*range(8)} & {*hidden}
+
+
+def test_the_jaw_behind_the_cheek_is_not_the_outline():
+    """From the front both are one; of a turned head only the inner points are the same."""
+    front, turned = (render_face(7, 2, 128, yaw=yaw).points for yaw in (0, 60))
+    for points in (front, turned):
+        np.testing.assert_array_equal(points["ibug68_3d"][17:], points["ibug51"])
+    apart = [np.linalg.norm(points["ibug68_3d"] - points["ibug68"], axis=1)[:17].max()
+             for points in (front, turned)]
+    assert apart[0] < 6 and apart[1] > 10
+
+
 def test_rerun_does_nothing_and_a_mismatch_is_an_error(tmp_path):
     folder = tmp_path / "set"
     write_dataset(folder, "ibug68", 1, 1, 48, workers=1, progress=False)
@@ -283,7 +331,7 @@ def test_rerun_does_nothing_and_a_mismatch_is_an_error(tmp_path):
     "change",
     [
         {"schema": "mtfl5"}, {"count": 0}, {"size": 31}, {"size": 1025}, {"seed": -1},
-        {"workers": 0},
+        {"workers": 0}, {"yaw": 91}, {"yaw": -1},
     ],
 )
 def test_bad_arguments_are_named(tmp_path, change):

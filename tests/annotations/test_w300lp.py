@@ -40,7 +40,7 @@ def test_the_points_of_the_model_are_the_default(root: Path) -> None:
     records = list(w300lp.read(root))
     assert [record.image for record in records] == [root / f"{name}.jpg" for name in NAMES]
     for record in records:
-        assert record.schema == "ibug68"
+        assert record.schema == "ibug68_3d" and record.depth is None
         np.testing.assert_allclose(record.points, MODEL, atol=1e-3)
         expected = {"pitch": "28.6", "yaw": "-57.3", "roll": "14.3", "points": "3d"}
         assert record.attributes == expected
@@ -51,7 +51,7 @@ def test_the_points_of_the_model_are_the_default(root: Path) -> None:
 def test_points_of_the_outline(root: Path) -> None:
     for record in sources.read(f"300wlp:{root}?points=2d").records:
         np.testing.assert_allclose(record.points, OUTLINE, atol=1e-3)
-        assert record.attributes["points"] == "2d"
+        assert record.schema == "ibug68" and record.attributes["points"] == "2d"
 
 
 @pytest.mark.parametrize("name", ["AFW", "AFW_Flip"])
@@ -73,11 +73,18 @@ def test_mirrored_copies(root: Path) -> None:
 
 
 def test_an_edition_with_three_coordinates(root: Path) -> None:
-    points = np.concatenate([BESIDE.T + 1, np.ones((1, 68))])
+    points = np.concatenate([BESIDE.T + 1, np.arange(68.0)[None]])
     _write(root, "IBUG/IBUG_image_003_1_2", landmarks=False, pt3d_68=points)
     (record,) = w300lp.read(root / "IBUG")
     np.testing.assert_allclose(record.points, BESIDE, atol=1e-3)
     assert record.identity == "IBUG_image_003"
+    np.testing.assert_allclose(record.depth, np.arange(68))
+    _write(root, "AFW/AFW_134212_1_0", pt3d_68=points)  # whose x and y are beside it
+    record, *_ = w300lp.read(root)
+    np.testing.assert_allclose(record.points, MODEL, atol=1e-3)
+    np.testing.assert_allclose(record.depth, np.arange(68))
+    outline, *_ = w300lp.read(root, points="2d")
+    assert outline.depth is None
 
 
 def test_bad_files_are_one_error_each(root: Path) -> None:

@@ -104,7 +104,9 @@ def test_pairs_are_the_same_faces_in_two_crops(sources) -> None:
     np.testing.assert_allclose(stored[:8], stored[8:], atol=1e-5)
     assert 0 < batch["mirrored"].mean() < 1
     assert np.abs(batch["image"][:8] - batch["image"][8:]).mean(axis=(1, 2, 3)).min() > 0.01
-    assert "to_stored" not in take(pipeline.training_batches(sources[:1], options()), 1)[0]
+    for unpaired in (pipeline.training_batches(sources[:1], options()),
+                     pipeline.validation_batches(sources[:1], paired)):
+        assert "to_stored" not in take(unpaired, 1)[0]
 
 
 def test_pairs_start_later_in_the_same_stream(sources) -> None:

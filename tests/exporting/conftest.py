@@ -28,13 +28,14 @@ RULE = CropRule("points", "ibug68", 1.25)
 STEPS = 60
 # Heatmaps need more, and the rendered faces that golden inputs are chosen from, until they have a
 # clear peak a point there.
-STEPS_OF = {"mapnet": 120, "two_stage": 180, "lite_hrnet_plus": 120}
-RENDERED_OF = {"mapnet": 40, "two_stage": 16, "lite_hrnet_plus": 40}
+STEPS_OF = {"mapnet": 120, "two_stage": 180, "lite_hrnet_plus": 120, "dense_unet": 120}
+RENDERED_OF = {"mapnet": 40, "two_stage": 16, "lite_hrnet_plus": 40, "dense_unet": 40}
 # The paper's width would take most of the tests' time; dropout must leave no trace in an export.
 OPTIONS = {
     **SMALL,
     "mapnet": {"channels": 16, "decoder": "centroid", "maps": "log_odds"},
     "efld": {"dropout": 0.1},
+    "dense_unet": {"width": 1 / 8, "halvings": 2, "stacks": 2, "inside": "deformable"},
 }
 
 
@@ -80,10 +81,11 @@ def rendered_faces(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 # Their layers are not known to tfmot.
-WITHOUT = {"two_stage": ("qat",), "lite_hrnet_plus": ("qat",)}
+WITHOUT = {name: ("qat",) for name in ("two_stage", "lite_hrnet_plus", "dense_unet")}
 
 # What takes longest; coordnet and pipnet have parts of it.
-LONG = {name: pytest.mark.long for name in ("mapnet", "two_stage", "lite_hrnet_plus")}
+LONG = {name: pytest.mark.long
+        for name in ("mapnet", "two_stage", "lite_hrnet_plus", "dense_unet")}
 
 
 @pytest.fixture(scope="session", params=[

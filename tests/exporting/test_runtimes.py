@@ -40,7 +40,8 @@ ONE_FAMILY = pytest.mark.parametrize("trained", ["efld"], indirect=True)
 # Up to six exports of each; the shipped families in the short suite.
 ALL_FAMILIES = pytest.mark.parametrize("trained", [
     "efld", "pipnet", *(pytest.param(name, marks=pytest.mark.long) for name in
-                        ("coordnet", "mapnet", "lite_hrnet_plus", "two_stage"))], indirect=True)
+                        ("coordnet", "mapnet", "lite_hrnet_plus", "two_stage",
+                         "dense_unet"))], indirect=True)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ POINTS = {
     "helen194": 194,
     "ibug51": 51,
     "ibug68": 68,
+    "ibug68_3d": 68,
     "kaggle15": 15,
     "lapa106": 106,
     "makeup65": 65,

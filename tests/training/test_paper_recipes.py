@@ -46,6 +46,8 @@ def short(path: Path, folder: Path, *overrides: str) -> recipe.Recipe:
         pytest.skip(f"there is no family {family} yet")
     if family == "lite_hrnet_plus":  # the paper's take a minute to compile
         chosen += ["model.options.modules=[1, 1, 1]"]
+    if family == "dense_unet":
+        chosen += ["model.options.width=0.03125"]
     if recipe.load(path).self_training:  # a level above 0 needs a grid of 4 x 4 cells
         chosen += ["self_training.levels=[1]", "model.input_size=128", "data.pack.size=192"]
     return recipe.load(path, [*chosen, f"output_dir={folder / 'runs'}",

@@ -5,8 +5,10 @@ reads the points off it, `texture` (on an `atlas`) paints them, `shading`, `came
 make the picture, `scene` and `glasses` add the rest, and `dataset` writes files.
 """
 
-from efld_tf.annotations.synthetic.dataset import write_dataset
+from efld_tf.annotations.synthetic.dataset import JSON_LIST, WFLW_LIST, write_dataset
 from efld_tf.annotations.synthetic.landmarks import FORMATS
 from efld_tf.annotations.synthetic.render import SyntheticFace, render_face
 
-__all__ = ["FORMATS", "SyntheticFace", "render_face", "write_dataset"]
+__all__ = [
+    "FORMATS", "JSON_LIST", "WFLW_LIST", "SyntheticFace", "render_face", "write_dataset",
+]

@@ -19,30 +19,37 @@ from efld_tf.annotations.synthetic.render import (
     GENERATOR_VERSION,
     MAX_SIZE,
     MIN_SIZE,
+    MOST_YAW,
     SyntheticFace,
     render_face,
 )
+from efld_tf.annotations.writing import lines
+from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
 from efld_tf.errors import DataError, EfldError
 from efld_tf.parallel import bounded_map
 from efld_tf.progress import Progress
 
 # Names of files have six digits.
 MAX_COUNT = 1_000_000
-WFLW_LIST = "list_98pt_rect_attr.txt"
+# The file of all faces, for schemas whose points are not in a file beside each image.
+WFLW_LIST, JSON_LIST = "list_98pt_rect_attr.txt", "faces.jsonl"
+LISTS = {"wflw98": WFLW_LIST, "ibug68_3d": JSON_LIST}
 DESCRIPTION = "dataset.json"
 MOST_BYTES = 1 << 20  # of that file
 _JPEG_QUALITY = 95
+_YAW = 1  # the stream of random numbers for it
 _WINDOW = 8  # faces in progress for each worker
 
 
 def write_dataset(
     folder: Path, schema: str, count: int, seed: int, size: int = 256,
-    workers: int | None = None, progress: bool = True,
+    workers: int | None = None, progress: bool = True, *, yaw: float | None = None,
 ) -> None:
     """Renders `count` faces into a folder that the readers of real data sets can read.
 
     `ibug68` and `ibug51` give `NAME.jpg` and `NAME.pts`; `wflw98` gives images and a list file in
-    WFLW's own format. The folder appears only when it is complete. If it is there already and was
+    WFLW's own format; `ibug68_3d` images and JSON lines with depths and what the head itself hides.
+    The folder appears only when it is complete. If it is there already and was
     written with the same arguments, nothing is done. The files do not depend on `workers`.
 
     Args:
@@ -53,12 +60,14 @@ def write_dataset(
       size: side of the images in pixels, 32 to 1024.
       workers: number of processes, by default one a processor; 1 renders in this process.
       progress: whether to show how far it is.
+      yaw: the furthest turn of the heads in degrees, up to 90, of which all are equally frequent;
+        None for those of `render_face`, mostly moderate ones.
 
     Raises:
       EfldError: an argument is out of its range, or the folder holds something else.
     """  # fmt: skip
     folder = Path(folder)
-    _check(schema, count, seed, size, workers)
+    _check(schema, count, seed, size, yaw, workers)
     description = {
         "generator": "efld_tf.annotations.synthetic",
         "version": GENERATOR_VERSION,
@@ -66,16 +75,17 @@ def write_dataset(
         "count": count,
         "seed": seed,
         "size": size,
+        **({} if yaw is None else {"yaw": yaw}),
     }
     if _is_written(folder, description):
         return
     with folders.new_folder(folder) as temporary:
-        write = partial(_write_face, temporary, schema, seed, size)
+        write = partial(_write_face, temporary, schema, seed, size, yaw)
         faces = _run(write, count, workers or os.cpu_count() or 1)
         with Progress(f"{schema} faces", count, "face", shown=progress) as bar:
-            lines = list(bar.over(faces))
-        if schema == "wflw98":
-            files.write_text(temporary / WFLW_LIST, "".join(lines))
+            listed = "".join(bar.over(faces))
+        if schema in LISTS:
+            files.write_text(temporary / LISTS[schema], listed)
         files.write_json(temporary / DESCRIPTION, description)
 
 
@@ -86,6 +96,16 @@ def wflw_line(face: SyntheticFace, name: str) -> str:
     box = [*np.floor(points.min(0)).astype(int), *np.ceil(points.max(0)).astype(int)]
     flags = [int(flag) for flag in _wflw_flags(face.attributes)]
     return f"{coordinates} {' '.join(map(str, [*box, *flags]))} {name}\n"
+
+
+def json_line(face: SyntheticFace, name: str) -> str:
+    """A face of `ibug68_3d` as a JSON line."""
+    # As in 300W-LP, where a positive yaw turns the nose to the image's left.
+    angles = {angle: round(sign * face.attributes[angle], 1)
+              for angle, sign in (("yaw", -1), ("pitch", 1), ("roll", 1))}
+    annotated = AnnotatedFace(
+        face.points["ibug68_3d"], visible=face.visible, depth=face.depth, attributes=angles)
+    return lines.json_line(AnnotatedImage(name, name, [annotated]), annotated) + "\n"
 
 
 def _wflw_flags(attributes: dict[str, float]) -> tuple[bool, ...]:
@@ -101,7 +121,9 @@ def _wflw_flags(attributes: dict[str, float]) -> tuple[bool, ...]:
     )
 
 
-def _check(schema: str, count: int, seed: int, size: int, workers: int | None) -> None:
+def _check(
+    schema: str, count: int, seed: int, size: int, yaw: float | None, workers: int | None
+) -> None:
     if schema not in FORMATS:
         raise EfldError(f"synthetic faces: schema must be one of {FORMATS}, got {schema!r}")
     if not 1 <= count <= MAX_COUNT:
@@ -110,6 +132,8 @@ def _check(schema: str, count: int, seed: int, size: int, workers: int | None) -
         raise EfldError(f"synthetic faces: seed must not be negative, got {seed}")
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise EfldError(f"synthetic faces: size must be {MIN_SIZE} to {MAX_SIZE}, got {size}")
+    if yaw is not None and not 0 <= yaw <= MOST_YAW:
+        raise EfldError(f"synthetic faces: yaw must be 0 to {MOST_YAW}, got {yaw}")
     if workers is not None and workers < 1:
         raise EfldError(f"synthetic faces: workers must be at least 1, got {workers}")
 
@@ -124,7 +148,8 @@ def _is_written(folder: Path, description: dict[str, Any]) -> bool:
         return False
     try:
         existing = json.loads(files.read_bytes(folder / DESCRIPTION, MOST_BYTES))
-        different = [key for key in description if existing.get(key) != description[key]]
+        different = [key for key in {**existing, **description}
+                     if existing.get(key) != description.get(key)]
     except (DataError, ValueError, AttributeError, RecursionError) as error:
         raise EfldError(
             f"{folder} exists and is not a synthetic data set (no readable {DESCRIPTION}); "
@@ -132,7 +157,7 @@ def _is_written(folder: Path, description: dict[str, Any]) -> bool:
         ) from error
     if different:
         changes = ", ".join(
-            f"{key} {existing.get(key)} not {description[key]}" for key in different)
+            f"{key} {existing.get(key)} not {description.get(key)}" for key in different)
         raise EfldError(f"{folder} was written with {changes}; delete {folder} to write it anew")
     return True
 
@@ -152,13 +177,18 @@ def _in_one_thread(write: partial[str], index: int) -> str:
     return write(index)
 
 
-def _write_face(folder: Path, schema: str, seed: int, size: int, index: int) -> str:
-    """Writes one face's files; returns its line of a list file."""
-    face = render_face(seed, index, size)
+def _write_face(
+    folder: Path, schema: str, seed: int, size: int, yaw: float | None, index: int
+) -> str:
+    """Writes one face's files; returns its line of a list file, or nothing if there is none."""
+    if yaw is not None:
+        yaw = float(np.random.default_rng([seed, index, _YAW]).uniform(-yaw, yaw))
+    face = render_face(seed, index, size, yaw)
     name = f"face{index:06d}"
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR), quality)
     (folder / f"{name}.jpg").write_bytes(encoded.tobytes())
-    if schema != "wflw98":
+    if schema not in LISTS:
         (folder / f"{name}.pts").write_text(pts.text(face.points[schema]), encoding="utf-8")
-    return wflw_line(face, f"{name}.jpg")
+        return ""
+    return (wflw_line if schema == "wflw98" else json_line)(face, f"{name}.jpg")

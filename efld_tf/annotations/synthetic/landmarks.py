@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from efld_tf.annotations.synthetic.curves import Curves, plan_angle
+from efld_tf.annotations.synthetic.curves import CHIN_Y, Curves, plan_angle
+from efld_tf.annotations.synthetic.rasterizer import grid_triangles, rasterize
 from efld_tf.annotations.synthetic.surface import Head
 
-FORMATS = ("wflw98", "ibug68", "ibug51")
+FORMATS = ("wflw98", "ibug68", "ibug51", "ibug68_3d")
 
 Project = Callable[[np.ndarray], np.ndarray]  # head points [..., 3] in mm to (x, y, ...)
 
@@ -23,10 +24,21 @@ _IBUG_LIDS = np.array([0, 0.31, 0.68, 1])
 _IBUG_BROW = np.array([0, 0.2, 0.47, 0.75, 1])
 _WFLW_INNER = 65
 _JAW_SEARCH = np.linspace(0, 1, 25)
+_JAW_POINTS = 17
+# A bare head of triangles, by which points are hidden that lie so many mm behind it; its side in
+# pixels, and how far its triangles reach above the forehead and below the chin, in mm.
+_COLUMNS, _ROWS, _BEHIND, _SCREEN = 65, 65, 6.0, 160
+_ABOVE, _BELOW = -95.0, 12.0
 
 
 def inner_points(head: Head, project: Project) -> tuple[np.ndarray, np.ndarray]:
     """WFLW's points 33..97 and iBUG's 17..67, in pixels: [65, 2] and [51, 2]."""
+    points = project(_inner_places(head))[:, :2]
+    return points[:_WFLW_INNER], points[_WFLW_INNER:]
+
+
+def _inner_places(head: Head) -> np.ndarray:
+    """WFLW's points 33..97 and iBUG's 17..67 on the head: [116, 3] in mm."""
     curves = head.curves
     nose, mouth = _nose(curves), _mouth(curves)
     wflw = [_wflw_brow(curves, 0), _wflw_brow(curves, 1), nose]
@@ -36,8 +48,36 @@ def inner_points(head: Head, project: Project) -> tuple[np.ndarray, np.ndarray]:
     ibug += [_eye(curves, 0, _IBUG_LIDS), _eye(curves, 1, _IBUG_LIDS), mouth]
 
     plan = np.concatenate(wflw + ibug)
-    points = project(head.surface(plan_angle(plan[:, 0]), plan[:, 1]))[:, :2]
-    return points[:_WFLW_INNER], points[_WFLW_INNER:]
+    return head.surface(plan_angle(plan[:, 0]), plan[:, 1])
+
+
+def in_space(head: Head, project: Project) -> np.ndarray:
+    """`ibug68_3d` as (x, y) in pixels and the depth in mm, seen or not: [68, 3]."""
+    jaw = head.surface(*head.curves.jaw(np.linspace(0, 1, _JAW_POINTS)))
+    return project(np.concatenate([jaw, _inner_places(head)[_WFLW_INNER:]]))
+
+
+def seen(head: Head, project: Project, points: np.ndarray) -> np.ndarray:
+    """Which of the points of `in_space` the head itself does not hide: [68] bool.
+
+    Hair, glasses and what is before the face hide none.
+    """
+    angles = np.linspace(-np.pi, np.pi, _COLUMNS)
+    heights = np.linspace(_ABOVE, float(head.curves.lowered(CHIN_Y)) + _BELOW, _ROWS)
+    grid = head.surface(*np.meshgrid(angles, heights))
+    placed = project(grid).reshape(-1, 3)
+    low, high = placed[:, :2].min(axis=0), placed[:, :2].max(axis=0)
+    factor = (_SCREEN - 1) / (high - low).max()
+    depths = np.stack([placed[:, 2]] * 2, axis=-1)
+    # Depths are above 0, since -1 stands for nothing.
+    least = depths.min() - 1
+    nearest = rasterize(
+        (placed[:, :2] - low) * np.float32(factor), placed[:, 2], depths - least,
+        grid_triangles(_ROWS, _COLUMNS), _SCREEN,
+    )[..., 0]
+    column, row = np.clip((points[:, :2] - low) * factor, 0, _SCREEN - 1).round().astype(int).T
+    hides = nearest[row, column] - (points[:, 2] - least)
+    return hides <= _BEHIND
 
 
 def jaw_points(head: Head, project: Project, count: int) -> np.ndarray:
@@ -71,6 +111,7 @@ def all_points(head: Head, project: Project) -> dict[str, np.ndarray]:
         "wflw98": np.concatenate([jaw, wflw]),
         "ibug68": np.concatenate([jaw[::2], ibug]),
         "ibug51": ibug,
+        "ibug68_3d": in_space(head, project)[:, :2],
     }
     return {name: value.astype(np.float32) for name, value in points.items()}
 

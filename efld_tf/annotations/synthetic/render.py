@@ -12,7 +12,7 @@ from efld_tf.annotations.synthetic import glasses, scene, shading
 from efld_tf.annotations.synthetic.atlas import Atlas
 from efld_tf.annotations.synthetic.camera import Camera
 from efld_tf.annotations.synthetic.curves import CHIN_Y
-from efld_tf.annotations.synthetic.landmarks import all_points
+from efld_tf.annotations.synthetic.landmarks import all_points, in_space, seen
 from efld_tf.annotations.synthetic.parameters import FaceParameters, sample_parameters
 from efld_tf.annotations.synthetic.rasterizer import grid_triangles, rasterize
 from efld_tf.annotations.synthetic.surface import Head
@@ -20,6 +20,7 @@ from efld_tf.annotations.synthetic.texture import paint_face
 from efld_tf.errors import EfldError
 
 MIN_SIZE, MAX_SIZE = 32, 1024
+MOST_YAW = 90
 GENERATOR_VERSION = 1  # raise it whenever the same seed gives other pixels
 _MESH_STEP = 4  # in texels of the half-size grid
 
@@ -31,6 +32,9 @@ class SyntheticFace:
     Attributes:
       image: [size, size, 3] uint8 RGB.
       points: for each schema (`FORMATS`), [N, 2] float32 in pixels, pixel centres at whole numbers.
+      depth: of `ibug68_3d`, how far each point lies before the middle of the neck: [68] float32 in
+        pixels.
+      visible: of `ibug68_3d`, which points the head itself does not hide: [68] bool.
       attributes: yaw, pitch, roll in degrees (positive: nose to the image's right, nose up, image
         turned clockwise); eye_opening and mouth_opening in [0, 1]; smile in about [-1, 1];
         skin_tone, the skin's mean albedo in [0, 255]; blur in pixels; glasses, occluded and
@@ -39,6 +43,8 @@ class SyntheticFace:
 
     image: np.ndarray
     points: dict[str, np.ndarray]
+    depth: np.ndarray
+    visible: np.ndarray
     attributes: dict[str, float]
 
 
@@ -59,8 +65,8 @@ def render_face(
     Raises:
       EfldError: an argument is out of its range.
     """
-    if yaw is not None and not -90 <= yaw <= 90:
-        raise EfldError(f"synthetic faces: yaw must be -90 to 90, got {yaw}")
+    if yaw is not None and not -MOST_YAW <= yaw <= MOST_YAW:
+        raise EfldError(f"synthetic faces: yaw must be -{MOST_YAW} to {MOST_YAW}, got {yaw}")
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise EfldError(f"synthetic faces: size must be {MIN_SIZE} to {MAX_SIZE}, got {size}")
     if seed < 0 or index < 0:
@@ -113,7 +119,10 @@ def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> Synthe
         "light_contrast": float(lights.key_colour.sum() / (
             lights.key_colour + lights.ambient + lights.fill_colour).sum()),
     }  # fmt: skip
-    return SyntheticFace(image, points, attributes)
+    space = in_space(head, camera.project)
+    return SyntheticFace(
+        image, points, (camera.scale * space[:, 2]).astype(np.float32),
+        seen(head, camera.project, space), attributes)
 
 
 def _frame(head: Head, rng: np.random.Generator, size: int) -> tuple[Camera, dict[str, np.ndarray]]:

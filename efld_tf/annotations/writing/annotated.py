@@ -26,6 +26,8 @@ class AnnotatedFace:
       points: [N, 2]; NaN for points that are not annotated.
       box: [4], x0, y0, x1, y1; None if there is none.
       visible: [N] bool, False for occluded points; None if it is not known.
+      depth: [N], how far each point lies in front of a plane that is parallel to the image, in
+        pixels; None if it is not known.
       identity: the person or photo; None for the image.
       attributes: texts and numbers that describe the face.
       track: the number of the person in a video.
@@ -34,6 +36,7 @@ class AnnotatedFace:
     points: np.ndarray
     box: np.ndarray | None = None
     visible: np.ndarray | None = None
+    depth: np.ndarray | None = None
     identity: str | None = None
     attributes: Mapping[str, str | float] = field(default_factory=dict)
     track: int | None = None
@@ -99,7 +102,8 @@ def face_number(face: AnnotatedFace, index: int) -> int:
 def face_of(record: FaceRecord) -> AnnotatedFace:
     """The face of a record of a source."""
     return AnnotatedFace(
-        record.points, record.box, record.visible, record.identity, dict(record.attributes))
+        record.points, record.box, record.visible, record.depth, record.identity,
+        dict(record.attributes))
 
 
 def licence_of(image: AnnotatedImage) -> set[str]:

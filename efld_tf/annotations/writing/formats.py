@@ -73,7 +73,8 @@ class OutputFormat:
         tells it.
       refusal: says why it cannot hold the name of an image or a video; "" if it can.
       frames: whether it can hold the frames of a video.
-      keeps: what it keeps beside points and box: of `visible`, `identity`, `attributes`.
+      keeps: what it keeps beside points and box: of `visible`, `depth`, `identity`,
+        `attributes`.
       has_images: whether the images are in it, so that the source does not name their folder.
     """
 
@@ -151,7 +152,7 @@ OUTPUTS = {
     output.name: output
     for output in (
         OutputFormat("json", "JSON lines", "faces.jsonl", JsonWriter, "json:{}", frames=True,
-                     keeps=frozenset({"visible", "identity", "attributes"})),
+                     keeps=frozenset({"visible", "depth", "identity", "attributes"})),
         OutputFormat("csv", "a table", "faces.csv", CsvWriter, "csv:{}",
                      refusal=names.in_table, frames=True, keeps=frozenset({"identity"})),
         OutputFormat("pts", "iBUG files", "pts/", PtsWriter, "ibug:{}", upright="false",

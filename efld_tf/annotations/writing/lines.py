@@ -61,6 +61,8 @@ def json_line(image: AnnotatedImage, face: AnnotatedFace) -> str:
         fields["box"] = _rounded(face.box)
     if face.visible is not None:
         fields["visible"] = [bool(seen) for seen in face.visible]
+    if face.depth is not None:
+        fields["depth"] = [None if np.isnan(value) else value for value in _rounded(face.depth)]
     fields |= {"identity": face.identity or image.name, "attributes": dict(face.attributes)}
     if image.frame is not None:
         fields["frame"] = image.frame
