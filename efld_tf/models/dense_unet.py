@@ -21,7 +21,7 @@ from efld_tf.models import heatmaps
 from efld_tf.models.blocks import RELUS, Blocks, near_zero
 from efld_tf.models.codecs import HeatmapCodec
 from efld_tf.models.dense_unet_blocks import BLOCKS
-from efld_tf.models.dense_unet_topologies import TOPOLOGIES, Stack
+from efld_tf.models.dense_unet_topologies import LOWEST, TOPOLOGIES, Stack
 from efld_tf.models.heatmaps import HeatmapOptions
 from efld_tf.models.rebuild import Rebuild, copied, rebuilt
 from efld_tf.models.spatial_transformers import Moved, MovedTaps, deformable, localised
@@ -212,7 +212,7 @@ def _next(
     return deformable(x, x.shape[-1], name=f"{name}_next") if options.inside == "deformable" else x
 
 
-def deploy(network: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
+def by_sums(network: tf_keras.Model) -> tf_keras.Model:
     """The network with deformable convolutions of sums and products, which XNNPACK has."""
 
     def replace(layer: layers.Layer, new: Rebuild) -> bool:
@@ -222,7 +222,14 @@ def deploy(network: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
         new.put(layer.output, copied(layer, as_sums=True)(inputs))
         return True
 
+    if all(layer.as_sums for layer in network.layers if isinstance(layer, MovedTaps)):
+        return network
     return rebuilt(network, replace)
+
+
+def deploy(network: tf_keras.Model, crops: np.ndarray) -> tf_keras.Model:
+    """`by_sums`, also for exports in float."""
+    return by_sums(network)
 
 
 def codec(options: DenseUNetOptions, input_size: int, mean_shape: np.ndarray) -> HeatmapCodec:
@@ -232,7 +239,6 @@ def codec(options: DenseUNetOptions, input_size: int, mean_shape: np.ndarray) ->
 
 
 def features(model: tf_keras.Model) -> tf.Tensor:
-    """The features that the last heatmaps are computed from, averaged over the crop: [B, C]."""
-    last = max((layer for layer in model.layers if layer.name.endswith("_features_act")),
-               key=lambda layer: layer.name)
+    """The features of the last stack's lowest resolution, averaged over the crop: [B, C]."""
+    last = [layer for layer in model.layers if layer.name.endswith(f"_{LOWEST}")][-1]
     return layers.GlobalAveragePooling2D(name="presence_features")(last.output)

@@ -18,6 +18,9 @@ from tf_keras import layers
 from efld_tf.models.blocks import Blocks
 from efld_tf.models.dense_unet_blocks import Block, NearestUp, mean_of
 
+# The end of the name of what has the lowest resolution of a stack.
+LOWEST = "lowest"
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -48,6 +51,10 @@ class Stack:
         """The largest of 2 x 2 pixels: [B, H, W, C] -> [B, H / 2, W / 2, C]."""
         return layers.MaxPooling2D(name=f"{self.name}_{name}_pool")(x)
 
+    def lowest(self, x: tf.Tensor) -> tf.Tensor:
+        """Names a tensor of the lowest resolution, and leaves it as it is."""
+        return layers.Activation("linear", name=f"{self.name}_{LOWEST}")(x)
+
     def nearest(self, x: tf.Tensor, name: str) -> tf.Tensor:
         """[B, H, W, C] -> [B, 2 H, 2 W, C]."""
         return NearestUp(name=f"{self.name}_{name}_up")(x)
@@ -71,7 +78,7 @@ def _symmetric(
     for level in range(1, stack.halvings + 1):
         kept.append(lateral(x, f"lateral{level}"))
         x = stack.same(stack.pool(x, f"down{level}"), f"down{level}")
-    x = stack.same(x, "bottom")
+    x = stack.lowest(stack.same(x, "bottom"))
     for level in range(stack.halvings, 0, -1):
         x = stack.nearest(stack.same(x, f"up{level}"), f"up{level}")
         x = layers.Add(name=f"{stack.name}_sum{level}")([kept[level - 1], x])
@@ -123,6 +130,7 @@ def _aggregated(
     for level in range(1, stack.halvings + 1):
         down = stack.pool(stack.same(row[-1], f"scale{level}_1"), f"scale{level}")
         row.append(stack.same(down, f"scale{level}_2"))
+    row[-1] = stack.lowest(row[-1])
     for above in range(1, stack.halvings + 1):
         joined: list[tf.Tensor] = []
         for place, (kept, lower) in enumerate(pairwise(row)):

@@ -275,7 +275,7 @@ FAMILIES: dict[str, Family[Any]] = {
     "dense_unet": Family(
         dense_unet.DenseUNetOptions, dense_unet.check_size, dense_unet.build, dense_unet.codec,
         ("heatmap_bce", "heatmap"), dense_unet.features, by_maps=True,
-        fits=heatmaps.fits, deploy=dense_unet.deploy,
+        fits=heatmaps.fits, deploy=dense_unet.deploy, for_integers=dense_unet.by_sums,
     ),
 }
 

@@ -82,7 +82,10 @@ def _gathered(padded: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor
     places = []
     for offset, first in ((down, np.arange(height)[:, None, None] + row),
                           (right, np.arange(width)[:, None] + column)):
-        moved = tf.clip_by_value(offset, -1.0, 1.0) + (first + 1).astype(np.float32)
+        # Clipped as a place: the converter would make one operator of a clip from -1 to 1, which
+        # old runtimes have not.
+        first = first.astype(np.float32)
+        moved = tf.minimum(tf.maximum(offset + (first + 1), first), first + 2)
         places.append(tf.reshape(moved, [-1, height * width * TAPS]))
     taps = _between(tf.reshape(padded, [-1, rows * columns, channels]), rows, columns, *places)
     return tf.reshape(taps, [-1, height, width, TAPS * channels])

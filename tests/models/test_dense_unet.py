@@ -13,6 +13,7 @@ from tf_keras import layers
 from efld_tf.models import costs, dense_unet, registry
 from efld_tf.models.blocks import Blocks
 from efld_tf.models.dense_unet_blocks import BLOCKS, NearestUp
+from efld_tf.models.dense_unet_topologies import TOPOLOGIES
 from efld_tf.models.rebuild import copied
 from efld_tf.models.spatial_transformers import UNMOVED, Moved, MovedTaps, deformable, localised
 from tests.errors import refuses
@@ -80,6 +81,10 @@ def test_stacks_are_supervised_and_read_on() -> None:
     """The second stack's maps depend on the first one's."""
     model = build({"halvings": 1, "width": 1 / 32, "stacks": 3}, 16, 4)
     image = tf.random.uniform([2, 16, 16, 3], seed=0)
+    for stack in (1, 2):  # what a new head's maps have none of
+        again = model.get_layer(f"{HEAD}_stack{stack}_again").kernel
+        assert np.count_nonzero(again) == 0
+        again.assign(tf.random.normal(again.shape, seed=stack))
     before = [maps.numpy() for maps in model(image)[HEAD]]
     kernel = model.get_layer(f"{HEAD}_stack2_conv").kernel
     kernel.assign_add(tf.ones_like(kernel))
@@ -175,6 +180,7 @@ def test_deployed_taps_are_sums() -> None:
     for weight in model.trainable_weights:
         weight.assign_add(tf.random.normal(weight.shape, stddev=0.05, seed=0))
     deployed = dense_unet.deploy(model, np.empty(0))
+    assert dense_unet.by_sums(deployed) is deployed
     taps = [layer for layer in deployed.layers if isinstance(layer, MovedTaps)]
     assert len(taps) == 5 and all(layer.as_sums for layer in taps)
     image = tf.random.uniform([2, 16, 16, 3], seed=0)
@@ -221,7 +227,7 @@ def test_the_transformer_of_the_image_is_learnt() -> None:
     move = localised(image, (4, 8), 8, Blocks(), "stn")
     model = tf_keras.Model(image, Moved()([image, move]))
     picture = tf.random.uniform([2, 16, 16, 3], seed=0)
-    np.testing.assert_allclose(model(picture), picture, atol=0.02)
+    np.testing.assert_allclose(model(picture), picture, atol=0.1)
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(model(picture) ** 2)
     weights = model.trainable_weights
@@ -238,12 +244,13 @@ def test_maps_of_a_moved_image_are_moved_back() -> None:
 # -- Options --------------------------------------------------------------------------------------
 
 
-def test_presence_reads_the_last_stack() -> None:
-    for inside in ("none", "deformable"):
-        model = build({"halvings": 1, "width": 1 / 16, "inside": inside}, 16, 4)
-        features = dense_unet.features(model)
-        assert features.shape[1:] == (16,)
-        assert features.node.layer.input.node.layer.name == "stack2_features_act"
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_presence_reads_the_last_stack_s_lowest_resolution(topology: str) -> None:
+    model = build({"halvings": 2, "width": 1 / 16, "topology": topology}, 16, 4)
+    features = dense_unet.features(model)
+    assert features.shape[1:] == (16,)
+    read = features.node.layer.input
+    assert read.shape[1:] == (2, 2, 16) and read.node.layer.name.startswith("stack2_")
 
 
 @pytest.mark.parametrize(("options", "size", "facts"), [
