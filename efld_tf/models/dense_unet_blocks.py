@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import tensorflow as tf
-import tf_keras
 from tf_keras import layers
 
 from efld_tf.models.blocks import LINEAR, Blocks
@@ -125,18 +124,3 @@ def cab(x: tf.Tensor, channels: int, name: str, blocks: Blocks) -> tf.Tensor:
 
 
 BLOCKS: dict[str, Block] = {"residual": residual, "inception": inception, "hpm": hpm, "cab": cab}
-
-
-@tf_keras.utils.register_keras_serializable("efld_tf")
-class NearestUp(layers.Layer):
-    """Doubles the resolution by repeating pixels: [B, H, W, C] -> [B, 2 H, 2 W, C].
-
-    It is `UpSampling2D`, written as concatenations, which XNNPACK has in integers, too.
-    """
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """[B, H, W, C] -> [B, 2 H, 2 W, C]."""
-        _, height, width, channels = inputs.shape
-        wide = tf.reshape(tf.concat([inputs, inputs], axis=-1), [-1, height, 2 * width * channels])
-        high = tf.concat([wide, wide], axis=-1)
-        return tf.reshape(high, [-1, 2 * height, 2 * width, channels])

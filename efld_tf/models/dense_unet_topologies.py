@@ -16,7 +16,7 @@ import tensorflow as tf
 from tf_keras import layers
 
 from efld_tf.models.blocks import Blocks
-from efld_tf.models.dense_unet_blocks import Block, NearestUp, mean_of
+from efld_tf.models.dense_unet_blocks import Block, mean_of
 
 # The end of the name of what has the lowest resolution of a stack.
 LOWEST = "lowest"
@@ -57,7 +57,7 @@ class Stack:
 
     def nearest(self, x: tf.Tensor, name: str) -> tf.Tensor:
         """[B, H, W, C] -> [B, 2 H, 2 W, C]."""
-        return NearestUp(name=f"{self.name}_{name}_up")(x)
+        return layers.UpSampling2D(name=f"{self.name}_{name}_up")(x)
 
 
 def hourglass(x: tf.Tensor, stack: Stack) -> tf.Tensor:

@@ -12,7 +12,7 @@ from tf_keras import layers
 
 from efld_tf.models import costs, dense_unet, registry
 from efld_tf.models.blocks import Blocks
-from efld_tf.models.dense_unet_blocks import BLOCKS, NearestUp
+from efld_tf.models.dense_unet_blocks import BLOCKS
 from efld_tf.models.dense_unet_topologies import TOPOLOGIES
 from efld_tf.models.rebuild import copied
 from efld_tf.models.spatial_transformers import UNMOVED, Moved, MovedTaps, deformable, localised
@@ -116,11 +116,6 @@ def _middle() -> np.ndarray:
     taps = np.zeros((3, 3, 1, 1))
     taps[1, 1] = 1
     return taps
-
-
-def test_nearest_is_that_of_keras() -> None:
-    x = tf.random.normal([2, 3, 5, 4], seed=1)
-    np.testing.assert_array_equal(NearestUp()(x), layers.UpSampling2D()(x))
 
 
 # -- The inside transformer -----------------------------------------------------------------------
