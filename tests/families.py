@@ -7,7 +7,7 @@ from typing import Any
 # The default network takes a minute to build and convert.
 SMALL: dict[str, dict[str, Any]] = {
     "lite_hrnet_plus": {"modules": [1, 1, 1], "stem": 8, "channels": 8},
-    "dense_unet": {"width": 1 / 16, "halvings": 2, "stacks": 2},
+    "dense_unet": {"width": 1 / 16, "halvings": 1, "topology": "hourglass", "block": "residual"},
 }
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from efld_tf.data.check import findings
 from tests.data.check.checking import kinds_of, quick
@@ -62,6 +63,7 @@ def test_scut_s_truncated_file_and_scrambled_points(shared_data: Path) -> None:
     assert findings.SWAPPED not in kinds and findings.SHIFT not in kinds
 
 
+@pytest.mark.long
 def test_youtube_faces_share_people(shared_data: Path) -> None:
     folder = shared_data / "youtube_faces"
     found = quick([f"youtube_faces:{folder}/training_frames_keypoints.csv"],
@@ -77,6 +79,7 @@ def test_youtube_faces_share_people(shared_data: Path) -> None:
     assert findings.SWAPPED not in kinds and findings.SHIFT not in kinds
 
 
+@pytest.mark.long
 def test_the_honest_split_shares_no_people(shared_data: Path) -> None:
     folder = shared_data / "youtube_faces"
     found = quick([f"youtube_faces:{folder}?identities=train"],
@@ -84,6 +87,7 @@ def test_the_honest_split_shares_no_people(shared_data: Path) -> None:
     assert findings.TEST_IDENTITY not in kinds_of(found)
 
 
+@pytest.mark.long
 def test_net_photos_with_faces_on_both_sides(shared_data: Path) -> None:
     folder = shared_data / "net7876"
     found = quick([f"mtfl:{folder}/trainImageList.txt"], (f"mtfl:{folder}/testImageList.txt",))
