@@ -87,7 +87,7 @@ def augment(
     random = _Random(seed, tf.shape(images)[0])
     mirrored = random.chance(options.flip)
     to_stored = _random_affine(random, options, mirrored, margin)
-    warp = _warp_by_tensorflow if portable else _warp
+    warp = warp_by_tensorflow if portable else _warp
     crops = warp(images, to_stored, size)
     moved = _move_points(points, to_stored, mirrored, flips)
     placed = Placed(to_stored, mirrored)
@@ -141,14 +141,24 @@ def _warp(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> tf.Tensor:
             )
         return crops
 
-    matrices = pixel_affines(to_stored, images.shape[1], size)
+    matrices = _pixel_affines(to_stored, images.shape[1], size)
     crops = tf.numpy_function(resample, [images, matrices], tf.uint8, stateful=False)
     return tf.ensure_shape(crops, [images.shape[0], size, size, 3])
 
 
-def _warp_by_tensorflow(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> tf.Tensor:
-    """`_warp` without Python, for graphs that are sent to other processes."""
-    rows = tf.reshape(pixel_affines(to_stored, images.shape[1], size), [-1, 6])
+def warp_by_tensorflow(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> tf.Tensor:
+    """Resamples square images [B, P, P, C] bilinearly by unit-square affines; outside is 0.
+
+    It is `_warp` without Python, for graphs that are sent to other processes, and has gradients.
+
+    Args:
+      to_stored: [B, 2, 3], where each place of the result is in its image.
+      size: side S of the result in pixels.
+
+    Returns:
+      [B, S, S, C] of the images' type.
+    """
+    rows = tf.reshape(_pixel_affines(to_stored, images.shape[1], size), [-1, 6])
     transforms = tf.concat([rows, tf.zeros_like(rows[:, :2])], axis=-1)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images, transforms=transforms, output_shape=[size, size],
@@ -156,7 +166,7 @@ def _warp_by_tensorflow(images: tf.Tensor, to_stored: tf.Tensor, size: int) -> t
     )
 
 
-def pixel_affines(to_stored: tf.Tensor, stored: int, size: int) -> tf.Tensor:
+def _pixel_affines(to_stored: tf.Tensor, stored: int, size: int) -> tf.Tensor:
     """Converts affines [B, 2, 3] of unit squares to pixel indices j, where u = (j + 0.5) / S."""
     linear = to_stored[..., :2] * (stored / size)
     offset = stored * to_stored[..., 2] - 0.5 + tf.reduce_sum(linear, -1) * 0.5

@@ -151,8 +151,9 @@ def build(options: DenseUNetOptions, input_size: int, heads: Mapping[str, int]) 
         maps = {schema: _maps(features, points, options, f"{schema}_stack{index}")
                 for schema, points in heads.items()}
         for schema, some in maps.items():
-            back = some if move is None else _moved_back(some, move, options, schema, index)
-            outputs[schema].append(back)
+            if move is not None:  # the image's, not those of the moved one
+                some = Moved(back=True, name=f"{schema}_stack{index}_back")([some, move])
+            outputs[schema].append(some)
         if index < options.stacks:
             x = _next(x, features, maps, options, f"stack{index}")
     return tf_keras.Model(image, outputs, name="dense_unet")
@@ -188,13 +189,6 @@ def _maps(features: tf.Tensor, points: int, options: DenseUNetOptions, name: str
     if options.inside == "deformable":
         return deformable(features, points, name=name, **about)
     return layers.Conv2D(points, 1, name=f"{name}_conv", **about)(features)
-
-
-def _moved_back(
-    maps: tf.Tensor, move: tf.Tensor, options: DenseUNetOptions, schema: str, index: int
-) -> tf.Tensor:
-    """Heatmaps of the moved image, for the image as it was."""
-    return Moved(back=True, name=f"{schema}_stack{index}_back")([maps, move])
 
 
 def _next(

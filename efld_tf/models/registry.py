@@ -260,7 +260,7 @@ FAMILIES: dict[str, Family[Any]] = {
         mapnet.MapNetOptions, on_backbone.check_size, mapnet.build, mapnet.codec,
         ("heatmap", "heatmap_bce"), mapnet.features,
         Grid(mapnet.grid, on_backbone.coarse_scores, HeatmapCodec.encode_coarse, heatmaps.loss),
-        on_backbone.load_backbone, True, heatmaps.fits,
+        on_backbone.load_backbone, by_maps=True, fits=heatmaps.fits,
     ),
     "lite_hrnet_plus": Family(
         lite_hrnet_plus.LiteHRNetPlusOptions, lite_hrnet_plus.check_size, lite_hrnet_plus.build,

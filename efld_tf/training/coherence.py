@@ -10,7 +10,10 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from efld_tf.data.augment import Placed, pixel_affines
+from efld_tf.data.augment import Placed, warp_by_tensorflow
+
+# How much of a pixel may lie outside.
+EDGE = 1e-3
 
 
 def difference(
@@ -34,17 +37,13 @@ def difference(
     mirrored = tf.math.logical_xor(*tf.split(placed.mirrored, 2))
     # A mirrored face has its points in another order.
     first = tf.where(mirrored[:, None, None, None], tf.gather(first, flip, axis=-1), first)
-    moved = _warped(first, to_first, size)
+    moved = warp_by_tensorflow(first, to_first, size)
     # Where the map ends, a part of a pixel would be compared with nothing.
-    inside = _warped(tf.ones_like(first[..., :1]), to_first, size)
+    inside = warp_by_tensorflow(tf.ones_like(first[..., :1]), to_first, size)
     inside = tf.cast(inside > 1 - EDGE, tf.float32) * tf.split(mask, 2)[1][:, None, None]
     squares = tf.reduce_sum(tf.square(second - moved) * inside, axis=(1, 2, 3))
     mean = tf.math.divide_no_nan(squares, tf.reduce_sum(inside, axis=(1, 2, 3)))
     return tf.tile(mean / 2, [2])
-
-
-# How much of a pixel may lie outside.
-EDGE = 1e-3
 
 
 def _between(placed: Placed) -> tf.Tensor:
@@ -54,12 +53,3 @@ def _between(placed: Placed) -> tf.Tensor:
     linear = back @ second[..., :2]
     offset = tf.linalg.matvec(back, second[..., 2] - first[..., 2])
     return tf.concat([linear, offset[..., None]], axis=-1)
-
-
-def _warped(maps: tf.Tensor, affines: tf.Tensor, size: int) -> tf.Tensor:
-    """Maps [K, G, G, N], read at what unit-square affines say of each pixel; outside is 0."""
-    rows = tf.reshape(pixel_affines(affines, size, size), [-1, 6])
-    transforms = tf.concat([rows, tf.zeros_like(rows[:, :2])], axis=-1)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=maps, transforms=transforms, output_shape=[size, size], interpolation="BILINEAR",
-        fill_mode="CONSTANT", fill_value=0.0)

@@ -44,6 +44,10 @@ def test_an_epoch_is_rounded_up(faces_: float, batch: int, epochs: int, steps: i
 def test_an_epoch_of_pairs_is_twice_as_long() -> None:
     paired = TrainingRecipe(target_head="a", epochs=3, batch_size=8, coherence=0.1)
     assert paired.in_steps(20).steps == 3 * 5
+    for batch, devices, multiple in ((7, None, 2), (6, 2, 4)):
+        with refuses("batch_size", "pairs", multiple, batch):
+            TrainingRecipe(target_head="a", epochs=3, batch_size=batch, devices=devices,
+                           coherence=0.1)
 
 
 def test_all_training_faces_count_as_often_as_they_are_drawn(photos: Path) -> None:

@@ -79,6 +79,7 @@ def test_a_warm_up_comes_before_the_drops(tmp_path: Path) -> None:
         ("precision=int8", [*map(repr, learning.PRECISIONS), "'int8'"]),
         ("devices=0", ["batch_size", 8, 0]),
         ("devices=3", ["batch_size", 8, 3]),
+        ("coherence=-0.1", [0, -0.1]),
     ],
 )
 def test_how_it_is_trained_is_checked(
@@ -133,6 +134,10 @@ RESNET = ("model.family=coordnet", "model.options.backbone=resnet18")
         (["training.loss_options={alpha: -1}", "model.family=pipnet"],
          ["training.loss_options.alpha", 0, -1.0]),
         (["training.loss=pip"], ["training.loss", "efld", "nme", "l1", "wing", "pip"]),
+        (["training.coherence=0.001"], ["training.coherence", "efld", "map", 0]),
+        (["training.coherence=0.001", "model.family=mapnet",
+          "data.service={address: 'grpc://localhost:1'}", "training.deterministic=false"],
+         ["training.coherence", "data.service", "pairs", 0]),
         (["training.loss=nme", "model.family=pipnet"], ["training.loss", "pipnet", "pip", "nme"]),
     ],
 )

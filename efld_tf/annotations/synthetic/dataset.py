@@ -49,8 +49,8 @@ def write_dataset(
 
     `ibug68` and `ibug51` give `NAME.jpg` and `NAME.pts`; `wflw98` gives images and a list file in
     WFLW's own format; `ibug68_3d` images and JSON lines with depths and what the head itself hides.
-    The folder appears only when it is complete. If it is there already and was
-    written with the same arguments, nothing is done. The files do not depend on `workers`.
+    The folder appears only when it is complete. If it is there already and was written with the
+    same arguments, nothing is done. The files do not depend on `workers`.
 
     Args:
       folder: the folder to create; its parent is created too.

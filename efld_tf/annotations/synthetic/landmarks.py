@@ -57,11 +57,12 @@ def in_space(head: Head, project: Project) -> np.ndarray:
     return project(np.concatenate([jaw, _inner_places(head)[_WFLW_INNER:]]))
 
 
-def seen(head: Head, project: Project, points: np.ndarray) -> np.ndarray:
+def seen(head: Head, project: Project) -> np.ndarray:
     """Which of the points of `in_space` the head itself does not hide: [68] bool.
 
     Hair, glasses and what is before the face hide none.
     """
+    points = in_space(head, project)
     angles = np.linspace(-np.pi, np.pi, _COLUMNS)
     heights = np.linspace(_ABOVE, float(head.curves.lowered(CHIN_Y)) + _BELOW, _ROWS)
     grid = head.surface(*np.meshgrid(angles, heights))

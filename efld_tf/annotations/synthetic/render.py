@@ -32,20 +32,29 @@ class SyntheticFace:
     Attributes:
       image: [size, size, 3] uint8 RGB.
       points: for each schema (`FORMATS`), [N, 2] float32 in pixels, pixel centres at whole numbers.
-      depth: of `ibug68_3d`, how far each point lies before the middle of the neck: [68] float32 in
-        pixels.
-      visible: of `ibug68_3d`, which points the head itself does not hide: [68] bool.
       attributes: yaw, pitch, roll in degrees (positive: nose to the image's right, nose up, image
         turned clockwise); eye_opening and mouth_opening in [0, 1]; smile in about [-1, 1];
         skin_tone, the skin's mean albedo in [0, 255]; blur in pixels; glasses, occluded and
         make_up, 0 or 1; light_contrast, key light / all light.
+      head, camera: what was drawn, and how it is projected to the image's pixels.
     """
 
     image: np.ndarray
     points: dict[str, np.ndarray]
-    depth: np.ndarray
-    visible: np.ndarray
     attributes: dict[str, float]
+    head: Head
+    camera: Camera
+
+    @property
+    def depth(self) -> np.ndarray:
+        """Of `ibug68_3d`, how far each point is before the neck's middle: [68] float32, pixels."""
+        depth: np.ndarray = self.camera.scale * in_space(self.head, self.camera.project)[:, 2]
+        return depth.astype(np.float32)
+
+    @property
+    def visible(self) -> np.ndarray:
+        """Of `ibug68_3d`, which points the head itself does not hide: [68] bool."""
+        return seen(self.head, self.camera.project)
 
 
 def render_face(
@@ -119,10 +128,7 @@ def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> Synthe
         "light_contrast": float(lights.key_colour.sum() / (
             lights.key_colour + lights.ambient + lights.fill_colour).sum()),
     }  # fmt: skip
-    space = in_space(head, camera.project)
-    return SyntheticFace(
-        image, points, (camera.scale * space[:, 2]).astype(np.float32),
-        seen(head, camera.project, space), attributes)
+    return SyntheticFace(image, points, attributes, head, camera)
 
 
 def _frame(head: Head, rng: np.random.Generator, size: int) -> tuple[Camera, dict[str, np.ndarray]]:
