@@ -4,7 +4,10 @@ Every step keeps the function (up to rounding) and the multiply-accumulates (up 
 summing partial sums takes); `benchmarks/export.py` measures the gain of each:
 
 - `fold_batch_norms`: each batch norm goes into the convolution or dense layer before it. The
-  converter would do so too; done first, it makes the other steps simple.
+  converter would do so too; done first, it makes the other steps simple. One that comes first in
+  its block becomes a depthwise convolution of one tap, which is one operator with its activation,
+  and in integers exact to a scale a channel and a bias of 32 bits; the converter's product and sum
+  are two, and their constants have one scale each.
 - `split_depthwise`: XNNPACK's depthwise kernels have up to 25 taps; a larger one, such as the 8 x 8
   of EFLD's decoder, is computed channel by channel. Here it becomes four partial sums of 16 taps
   and their sum.
@@ -49,12 +52,19 @@ ELEMENTWISE = layers.ReLU | HardSwish | layers.Concatenate
 def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
     """Folds each batch norm into the kernel and bias of the convolution or dense layer before it.
 
-    Dropout, which does nothing outside of training, is left out.
+    Batch norms of maps that have no such layer become one. Dropout, which does nothing outside of
+    training, is left out.
     """
 
     def fold(layer: layers.Layer, new: Rebuild) -> bool:
         if isinstance(layer, layers.Dropout):
             new.put(layer.output, new.value(layer.input))
+            return True
+        if isinstance(layer, layers.BatchNormalization) and len(layer.input.shape) == 4:
+            factor, bias = _affine(layer)
+            alone = layers.DepthwiseConv2D(1, name=layer.name)
+            kernel = factor[None, None, :, None]
+            new.put(layer.output, call(alone, new.value(layer.input), [kernel, bias]))
             return True
         following = consumers(layer)
         kinds = layers.Conv2D | layers.DepthwiseConv2D | layers.Dense
@@ -63,11 +73,9 @@ def fold_batch_norms(model: tf_keras.Model) -> tf_keras.Model:
         norm = following[0]
         if not isinstance(norm, layers.BatchNormalization) or layer.activation is not LINEAR:
             return False
-        gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in _norm(norm))
-        factor = gamma / np.sqrt(variance + norm.epsilon)
         kernel, *bias = layer.get_weights()
+        factor, bias = _affine(norm, bias[0] if bias else 0.0)
         kernel = scaled(layer, kernel, factor)
-        bias = beta + ((bias[0] if bias else 0) - mean) * factor
         output = call(copied(layer, use_bias=True), new.value(layer.input), [kernel, bias])
         new.put(layer.output, output)
         new.put(norm.output, output)
@@ -85,13 +93,16 @@ def scaled(layer: layers.Layer, kernel: np.ndarray, factor: np.ndarray) -> np.nd
     return kernel * (factor if channels_last else factor[:, None])
 
 
-def _norm(norm: layers.BatchNormalization) -> list[np.ndarray]:
-    """Gamma, beta, mean and variance of a batch norm, which may lack its scale or centre."""
-    values = norm.get_weights()
-    size = len(values[-1])
-    gamma = values.pop(0) if norm.scale else np.ones(size)
-    beta = values.pop(0) if norm.center else np.zeros(size)
-    return [gamma, beta, *values]
+def _affine(
+    norm: layers.BatchNormalization, bias: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factor [C] and shift [C] of adding a bias and a batch norm, which may lack scale or centre."""
+    values = [np.asarray(value, np.float64) for value in norm.get_weights()]
+    *_, mean, variance = values
+    gamma = values.pop(0) if norm.scale else 1.0
+    beta = values.pop(0) if norm.center else 0.0
+    factor = gamma / np.sqrt(variance + norm.epsilon)
+    return factor, beta + (bias - mean) * factor
 
 
 def split_depthwise(model: tf_keras.Model) -> tf_keras.Model:

@@ -60,6 +60,19 @@ def test_all_steps_keep_the_function(network: tf_keras.Model) -> None:
         np.testing.assert_allclose(network(image).numpy(), expected, atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize("scale", [True, False])
+def test_a_batch_norm_without_a_convolution_before_it_becomes_one(scale: bool) -> None:
+    image = tf_keras.Input((8, 8, 3))
+    x = layers.BatchNormalization(scale=scale)(image)
+    two = layers.Conv2D(4, 1)(layers.ReLU()(x))  # is read twice
+    network = shaken(tf_keras.Model(image, layers.BatchNormalization()(two) + two), 0)
+    folded = optimise.fold_batch_norms(network)
+    assert not [la for la in folded.layers if isinstance(la, layers.BatchNormalization)]
+    taps = [la.kernel_size for la in folded.layers if isinstance(la, layers.DepthwiseConv2D)]
+    assert taps == [(1, 1), (1, 1)]
+    np.testing.assert_allclose(folded(pixels(1, 8)), network(pixels(1, 8)), atol=1e-5)
+
+
 def test_what_each_step_leaves(network: tf_keras.Model) -> None:
     folded = optimise.fold_batch_norms(network)
     assert not [la for la in folded.layers if isinstance(la, layers.BatchNormalization)]

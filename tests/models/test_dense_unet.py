@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,12 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tf_keras import layers
 
-from efld_tf.models import costs, dense_unet, registry
+from efld_tf.exporting import audit, convert, modes
+from efld_tf.landmarks.geometry import CropRule
+from efld_tf.models import checkpoint, costs, dense_unet, registry
 from efld_tf.models.blocks import Blocks
 from efld_tf.models.dense_unet_blocks import BLOCKS
 from efld_tf.models.dense_unet_topologies import TOPOLOGIES
 from efld_tf.models.rebuild import copied
 from efld_tf.models.spatial_transformers import UNMOVED, Moved, MovedTaps, deformable, localised
+from efld_tf.models.trained import TrainedModel
+from tests import faces
 from tests.errors import refuses
 
 FAMILY, HEAD = "dense_unet", "ibug68"
@@ -228,6 +234,24 @@ def test_maps_of_a_moved_image_are_moved_back() -> None:
     backs = [layer for layer in model.layers if isinstance(layer, Moved) and layer.back]
     assert [layer.output for layer in backs] == list(model.output[HEAD])
     assert copied(backs[0]).back
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", BLOCKS)
+def test_untrained_networks_are_audited_in_int8(tmp_path: Path, block: str) -> None:
+    """Whose constants may be far smaller than what they are added to."""
+    tf_keras.utils.set_random_seed(0)
+    options = {"topology": "hourglass", "block": block, "halvings": 1, "inside": "deformable",
+               "width": 1 / 16}
+    rule, mean = CropRule("points", HEAD, 1.2), faces.mean_shape(HEAD)
+    spec = checkpoint.ModelSpec(FAMILY, 32, options, {
+        HEAD: checkpoint.HeadSpec(mean.tolist(), rule)})
+    trained = TrainedModel.of(Path("model.h5"), spec, spec.build(), HEAD)
+    crops = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert.convert(trained, modes.INT8, crops))
+    convolutions = [op for op in audit.check(path, modes.INT8).operators if "CONV" in op.name]
+    assert {op.output_dtypes for op in convolutions} == {("int8",)}
 
 
 # -- Options --------------------------------------------------------------------------------------
