@@ -27,7 +27,7 @@ def main() -> None:
     """Predicts once and measures both maps."""
     predictor, inner = MeshPredictor(), schemas.get("ibug51")
     found = faces.load(TEST, predictor.crop_rule, predictor.input_size)
-    mesh, confidence = predictor.predict_with_confidence(found.crops)
+    mesh, confidence, _ = predictor.predict_outputs(found.crops)
     maps = {
         "known": [(vertex,) for vertex in KNOWN[17:]],
         "fitted": schemas.get(predictor.schema).conversions["ibug51"].points,

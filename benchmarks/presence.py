@@ -74,7 +74,7 @@ def scores(predictor: LandmarkPredictor) -> tuple[crops_of.PresenceCrops, dict[s
     inverse = np.linalg.inv(covariance + 1e-6 * np.eye(len(mean)))
     away = points[1] - mean
     return held, {
-        "confidence": predictor.predict_with_confidence(held.stacked)[1],
+        "confidence": predictor.predict_outputs(held.stacked).confidence,
         "linear": points[1] @ layer.kernel + layer.bias,
         "shape": -np.einsum("ij,jk,ik->i", away, inverse, away),
     }

@@ -124,8 +124,8 @@ def as_before(folder: Path, name: str) -> Path:
     path = folder / f"{name}_before" / "efld.tflite"
     path.parent.mkdir()
     path.write_bytes(metadata.add(flatbuffer.write(tree), about))
-    image, tolerance = bundle.golden_image(path, 128, zoomed(rule.zoom))
-    golden.write(path, "int8", image, tolerance, bundle.CONFIDENCE_TOLERANCE)
+    image, allowed = bundle.golden_image(path, 128, zoomed(rule.zoom))
+    golden.write(path, "int8", image, allowed)
     return path
 
 

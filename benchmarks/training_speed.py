@@ -66,8 +66,8 @@ def fit(path: str) -> None:
         raise RuntimeError("the kernels are not TensorFlow's own choice")
     tf.constant(1.0) + 1.0  # it has made its choice
     from efld_tf.data import pipeline
+    from efld_tf.training import model_spec, task
     from efld_tf.training import recipe as training_recipe
-    from efld_tf.training import task
 
     recipe = training_recipe.load(path)
     sources = task.packed_sources(recipe)
@@ -76,7 +76,7 @@ def fit(path: str) -> None:
         batch_size=recipe.training.batch_size, augment=recipe.data.augment, cache=False,
         portable=True,
     )
-    spec = task.model_spec(recipe, sources)
+    spec = model_spec.of(recipe, sources)
     means = {head: tf.constant(about.mean_shape, tf.float32)
              for head, about in spec.heads.items()}
 

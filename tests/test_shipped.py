@@ -64,7 +64,7 @@ def test_int8_is_as_accurate_as_float(
 
 def test_faces_are_seen(helen: faces.EvaluationFaces) -> None:
     predictor = LandmarkPredictor(assets.INT8_MODEL)
-    _, confidence = predictor.predict_with_confidence(helen.crops)
+    _, confidence, _ = predictor.predict_outputs(helen.crops)
     assert (confidence >= 0.5).mean() >= 0.99 and np.median(confidence) > 0.99
     rendered = [render_face(seed=5, index=index, size=200) for index in range(20)]
     sure = [predictor.predict_in(face.image, [predictor.crop_rule.crop(
@@ -78,14 +78,14 @@ def test_what_is_no_face_is_not_taken_for_one(shared_data: Path) -> None:
     plain = np.zeros((3, 128, 128, 3), np.uint8)
     plain[1] = 128
     plain[2] = np.random.default_rng(0).integers(0, 256, (128, 128, 3))
-    assert predictor.predict_with_confidence(plain)[1].max() < 0.5
+    assert predictor.predict_outputs(plain).confidence.max() < 0.5
     folder = shared_data / "wider_scenes"
     scenes = presence.read_scenes(str(folder), str(folder / "boxes_xywh.json"), half=1)
     zoom = predictor.crop_rule.zoom
     crops = presence.PresenceCrops(128, presence.AS_IS, np.random.default_rng(0), zoom)
     presence.add_scenes(crops, scenes, predictor)
     kinds = np.array(crops.kinds)
-    taken = predictor.predict_with_confidence(crops.stacked)[1] >= 0.5
+    taken = predictor.predict_outputs(crops.stacked).confidence >= 0.5
     rates = {kind: float(taken[kinds == kind].mean()) for kind in set(kinds)}
     assert rates["patch"] < 0.1 and rates["partial"] < 0.2 and rates["alarm"] < 0.35
     assert rates["face"] > 0.75

@@ -59,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         for error in all_inputs.errors:
             report.failed(error)
         try:
-            with Outputs(arguments.output, kinds, landmarker.schema, all_inputs.root) as outputs:
+            with Outputs(arguments.output, kinds, landmarker.schema, all_inputs.root,
+                         landmarker.predictor.has_depth) as outputs:
                 outputs.check(all_inputs)
                 for path in outputs.recovered:
                     report.note(f"{path}: what a run that was killed had found")

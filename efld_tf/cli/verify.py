@@ -84,6 +84,9 @@ def _tell(name: str, check: Check | Outcome, expected: Golden) -> None:
     if expected.confidence:
         difference += f", confidence within {check.confidence_difference:.4f}"
         allowed += f" or {expected.confidence.tolerance:g}"
+    if expected.depth:
+        difference += f", depths within {check.depth_difference:.4f}"
+        allowed += f" or {expected.depth.tolerance:g}"
     verdict = "ok" if check.passed else f"MORE than {allowed}"
     say(f"{name}: golden output within {difference} ({verdict})")
 

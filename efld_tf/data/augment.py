@@ -189,6 +189,13 @@ def _move_points(
     return moved
 
 
+def move_depth(depth: tf.Tensor, placed: Placed, flip: tuple[int, ...]) -> tf.Tensor:
+    """Depths [B, N] in sides of the stored crop, as those of the augmented crop, in its sides."""
+    scale = tf.sqrt(tf.abs(tf.linalg.det(placed.to_stored[..., :2])))
+    flipped = tf.where(placed.mirrored[:, None], tf.gather(depth, flip, axis=1), depth)
+    return flipped / scale[:, None]
+
+
 class _Look(NamedTuple):
     """The random look of the pixels of B faces; None for a change that is switched off.
 

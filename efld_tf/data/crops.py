@@ -38,6 +38,9 @@ class PackedFace:
       side: the side of the stored crop, in pixels of the photo; of a stretched one, its width.
       name: the record's key: the image's path relative to the source, for reports.
       aspect: height / width of what is stretched into the stored crop; 1 for a square.
+      depth: [N] float32, how far each point is in front of their mean, in sides of the stored crop;
+        NaN where not annotated, None where no point is. A side of a stretched crop is the root of
+        width times height.
     """
 
     jpeg: bytes
@@ -45,6 +48,7 @@ class PackedFace:
     side: float
     name: str
     aspect: float = 1.0
+    depth: Floats | None = None
 
 
 def decoded(jpeg: bytes, folder: Path) -> Image:
@@ -130,6 +134,15 @@ def _crop_face(
         side=crop.side,
         name=record.key or os.path.relpath(record.image, folder),
         aspect=crop.aspect,
+        depth=None if record.depth is None else _centred(record.depth) / np.float32(
+            crop.mean_side),
     )
+
+
+def _centred(depth: Floats) -> Floats:
+    """Depths [N] from the mean of those that are annotated."""
+    known = np.isfinite(depth)
+    centred: Floats = depth - depth[known].mean() if known.any() else depth
+    return centred
 
 

@@ -65,6 +65,8 @@ class Manifest:
       shards: the shards of each split, `train` and `validation`.
       mean_shape: [N, 2] mean of the training faces' points in the unit square of the model's crop;
         None for points that none of them is annotated with.
+      mean_depth: [N] mean of the training faces' depths in sides of the model's crop, of those that
+        are annotated with all of them; None if no face is.
       skipped: one line for each sample that could not be used.
       fingerprint: a hash of all inputs; if it is equal, packing again changes nothing.
       notes: what the user should know of the source.
@@ -87,6 +89,7 @@ class Manifest:
     validation_fraction: float = 0.0
     excluded: list[str] = field(default_factory=list)
     licenses: list[str] = field(default_factory=list)
+    mean_depth: list[float] | None = None
 
     def __post_init__(self) -> None:
         schema = schemas.resolved(self.schema, self.schema_fields)
@@ -97,6 +100,8 @@ class Manifest:
         if not known:
             raise EfldError("mean_shape: expected a point that is known")
         check_mean_shape(known, len(known), "mean_shape")
+        if self.mean_depth is not None and len(self.mean_depth) != schema.num_points:
+            raise EfldError(f"mean_depth: expected {schema.num_points} numbers")
         check_fraction(self.validation_fraction)
         for text in self.licenses:
             licenses.checked(text)

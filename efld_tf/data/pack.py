@@ -81,7 +81,7 @@ def pack(
                 write_manifest(folder, complete)
             return complete
         with folders.replacement(folder) as temporary:
-            written, mean_shape, skipped = _write_splits(
+            written, mean_shape, mean_depth, skipped = _write_splits(
                 annotations, rule, options, storage, temporary, workers, progress
             )
             manifest = Manifest(
@@ -91,6 +91,7 @@ def pack(
                 pack=storage,
                 shards=written,
                 mean_shape=mean_shape,
+                mean_depth=mean_depth,
                 skipped=[*excluded, *skipped],
                 fingerprint=fingerprint,
                 notes=[*annotations.notes, *_crop_notes(annotations.schema, options)],
@@ -170,12 +171,13 @@ def _write_splits(
     folder: Path,
     workers: int | None,
     progress: bool,
-) -> tuple[dict[str, list[Shard]], MeanShape, list[str]]:
-    """Writes the shards of both splits; returns them, the mean shape and the skipped samples."""
+) -> tuple[dict[str, list[Shard]], MeanShape, list[float] | None, list[str]]:
+    """Writes the shards of both splits; returns them, the means and the skipped samples."""
     skipped = [str(error) for error in annotations.skipped]
     faces = cropped(annotations, rule, storage, workers)
     # The sum and the number of the training faces' points.
     total, count = np.zeros((2, schemas.get(annotations.schema).num_points, 2))
+    depths = _Mean()
     begun = time.monotonic()
     with (
         Progress(f"packing {options.name}", len(annotations.records), "face",
@@ -196,6 +198,8 @@ def _write_splits(
                 shape = (face.points.astype(float) - 0.5) * storage.margin + 0.5
                 total += np.nan_to_num(shape)
                 count += np.isfinite(shape)
+                if face.depth is not None and np.isfinite(face.depth).all():
+                    depths.add(face.depth.astype(float) * storage.margin)
     if progress:
         seconds = time.monotonic() - begun
         say(f"packed {bar.count} faces in {seconds:.1f} s: {bar.count / seconds:.0f} faces/s",
@@ -208,7 +212,21 @@ def _write_splits(
     rounded: MeanShape = [point if found else [None, None]
                           for point, found in
                           zip(mean_shape.round(6).tolist(), known, strict=True)]
-    return writers.shards, rounded, skipped
+    return writers.shards, rounded, depths.rounded(), skipped
+
+
+class _Mean:
+    """The mean of vectors that come one by one."""
+
+    def __init__(self) -> None:
+        self._total, self._count = np.zeros(()), 0
+
+    def add(self, vector: np.ndarray) -> None:
+        self._total, self._count = self._total + vector, self._count + 1
+
+    def rounded(self) -> list[float] | None:
+        """The mean; None if there was no vector."""
+        return (self._total / self._count).round(6).tolist() if self._count else None
 
 
 def _fingerprint(
@@ -232,6 +250,8 @@ def _fingerprint(
         digest.update(record.points.tobytes())
         if record.box is not None:
             digest.update(record.box.tobytes())
+        if record.depth is not None:
+            digest.update(b"depth\0" + record.depth.tobytes())
         if record.upright:
             digest.update(b"upright\0")
         if record.image.exists():

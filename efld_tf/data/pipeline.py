@@ -76,6 +76,7 @@ class BatchOptions:
         them each time.
       parallel_calls: number of batches that are augmented at the same time; None for one a core.
       black: whether all images are black, whatever the faces.
+      depths: those of the heads that also learn how far their points are in front.
       pairs: whether each face of a training batch comes twice, each time augmented in another way:
         first all of them, and then all again.
       portable: whether to augment without Python, for other processes, which is slower.
@@ -91,6 +92,7 @@ class BatchOptions:
     portable: bool = False
     black: bool = False
     pairs: bool = False
+    depths: tuple[str, ...] = ()
 
     @property
     def faces(self) -> int:
@@ -119,7 +121,8 @@ def training_batches(
       of the true boxes that `landmarks.normalisers` has, in widths of the crop and the photo's
       proportions, before augmentation; NaN where they are not known. That of the file is known
       where crops are made of it; of square crops, its longest side, which is given twice. With
-      `pairs`, there are also `augment.Placed`'s `"to_stored": [B, 2, 3], "mirrored": [B]`.
+      `pairs`, there are also `augment.Placed`'s `"to_stored": [B, 2, 3], "mirrored": [B]`; with
+      `depths`, `"depth": {head: [B, N]}` in sides of the crop, NaN where it is not annotated.
 
     Raises:
       EfldError: there is no source, or they were packed with different sizes or margins.
@@ -278,6 +281,8 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
 
     def supervise(face: dict[str, tf.Tensor]) -> dict[str, Any]:
         points, mask = {}, {}
+        depth = {head: tf.gather(face["depth"], source.heads[head]) if head in source.heads
+                 else tf.fill([schemas.get(head).num_points], np.nan) for head in options.depths}
         for head in options.heads:
             if head in source.heads:
                 values = tf.gather(face["points"], source.heads[head])
@@ -292,7 +297,7 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
         boxes = {"points": _span(face["points"]) * margin * photo,
                  "file": tf.constant(file_box, tf.float32) * photo}
         return {"jpeg": face["jpeg"], "points": points, "mask": mask, "level": source.level,
-                "aspect": aspect, "boxes": boxes}
+                "aspect": aspect, "boxes": boxes, "depth": depth}
 
     return shards.read(source.folder, source.manifest, split).map(supervise)
 
@@ -307,7 +312,7 @@ def _span(points: tf.Tensor) -> tf.Tensor:
 def _decoded(faces: tf.data.Dataset, size: int, calls: int = CORES) -> tf.data.Dataset:
     def decode(face: dict[str, Any]) -> dict[str, Any]:
         image = tf.ensure_shape(tf.io.decode_jpeg(face["jpeg"], channels=3), [size, size, 3])
-        kept = {name: face[name] for name in ("points", "mask", "level", "aspect", "boxes")}
+        kept = {name: value for name, value in face.items() if name != "jpeg"}
         return {**kept, "image": image}
 
     return faces.map(decode, num_parallel_calls=calls, deterministic=True)
@@ -336,4 +341,7 @@ def _augmented(
     image = tf.zeros_like(image) if options.black else image
     augmented = {"image": image, "points": points, "mask": mask, "level": batch["level"],
                  "aspect": batch["aspect"], "boxes": batch["boxes"]}
+    if options.depths:
+        augmented["depth"] = {head: augment.move_depth(value, placed, flips[head])
+                              for head, value in batch["depth"].items()}
     return {**augmented, **placed._asdict()} if options.pairs else augmented

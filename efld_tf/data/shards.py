@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +46,9 @@ class ShardWriter:
         if face.aspect != 1:
             feature["side_y"] = tf.train.Feature(
                 float_list=tf.train.FloatList(value=[face.side * face.aspect]))
+        if face.depth is not None:
+            feature["depth"] = tf.train.Feature(
+                float_list=tf.train.FloatList(value=face.depth.tolist()))
         example = tf.train.Example(features=tf.train.Features(feature=feature))
         with _errors_of_the_system():
             self._writer.write(example.SerializeToString())
@@ -127,8 +131,9 @@ def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
 
     Returns:
       Elements `{"jpeg": string, "name": string, "points": [N, 2] float32, "side": float32,
-      "side_y": float32}`, with points in the unit square of the stored crop and its width and
-      height in pixels of the photo, which are equal unless the crop is stretched.
+      "side_y": float32, "depth": [N] float32}`, with points in the unit square of the stored crop
+      and its width and height in pixels of the photo, which are equal unless the crop is stretched.
+      Depths are as in `PackedFace`; NaN where they are not annotated.
 
     Raises:
       DataError: as in `shard_check.check`.
@@ -141,6 +146,7 @@ def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
         "points": tf.io.FixedLenFeature([points, 2], tf.float32),
         "side": tf.io.FixedLenFeature([], tf.float32),
         "side_y": tf.io.FixedLenFeature([], tf.float32, default_value=0.0),  # of squares: none
+        "depth": tf.io.FixedLenFeature([points], tf.float32, default_value=[math.nan] * points),
     }
     paths = [str(Path(folder) / shard.file) for shard in manifest.shards[split]]
     dataset = tf.data.TFRecordDataset(paths) if paths else tf.data.TFRecordDataset([])

@@ -19,7 +19,7 @@ from efld_tf.evaluation.evaluate import ACCURACY_PIXELS, percent
 from efld_tf.evaluation.faces import check_normaliser, common_points
 from efld_tf.evaluation.measured import Measured
 from efld_tf.evaluation.scenes import paste
-from efld_tf.landmarks import metrics, schemas
+from efld_tf.landmarks import metrics, normalisers, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule
 from efld_tf.progress import Progress
 from efld_tf.runtime.crop_maps import REFERENCE_SCALE
@@ -103,7 +103,7 @@ class DetectedFaces(Measured):
             "skipped": len(self.passed_over),
             "unmatched": self.unmatched,
             "schema": self.schema,
-            "normaliser": schema.normaliser.name,
+            "normaliser": normalisers.find(schema).name,
             "nme_found_percent": percent(nme.mean()),
             "nme_found_median_percent": percent(np.median(nme)),
             "nme_annotated_box_percent": percent(np.mean(self.by_box)),
@@ -156,7 +156,7 @@ def measure_landmarks(
             result.truth += [truth[index] for index in pairs]
             result.missed += len(truth) - len(pairs)
             result.unmatched += len(points) - len(pairs)
-            direct, _, _ = landmarker.look(image, [crop for _, crop in faces])
+            direct = landmarker.look(image, [crop for _, crop in faces]).points
             result.by_box += metrics.nme(
                 direct[:, list(predicted_indices)], np.array(truth), schemas.get(name)
             ).tolist()

@@ -321,7 +321,7 @@ def _alarms(
             crop = landmarker.crop_of(detection)
             yield crop
             for _ in range(2):
-                points, _ = predictor.predict_in(image, [crop])
+                points = predictor.predict_in(image, [crop]).points
                 crop = landmarker.crop_around(points[0])
                 if not 8 <= crop.side < LARGEST * max(image.shape[:2]):
                     break

@@ -349,7 +349,7 @@ def _look(
     points, confidences = [], []
     for start in range(0, len(crops), BATCH):
         batch = crops[start : start + BATCH]
-        batch_points, confidence = predictor.predict_with_confidence(batch)
+        batch_points, confidence, _ = predictor.predict_outputs(batch)
         if confidence is not None:
             confidences.append(confidence)
         points.append(batch_points[:, list(predicted_indices)])

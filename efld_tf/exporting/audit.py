@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from efld_tf.errors import DataError, EfldError
 from efld_tf.exporting.modes import Mode
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import graph, versions
+from efld_tf.runtime import graph, model_outputs, versions
 
 # These operators may follow the integer part of an integer model, in float: the decoding of the
 # points, with whole numbers for the places of the best scores, and the sigmoid of a confidence. A
@@ -29,7 +29,7 @@ def check(path: str | Path, mode: Mode) -> graph.Graph:
 
     A model has to have:
       - builtin operators and static shapes only;
-      - a uint8 image as input, float32 points as output, and perhaps a float32 confidence;
+      - a uint8 image as input, float32 points as output, and perhaps a confidence and depths;
       - DEQUANTIZE, which divides the pixels by 255, as its first operator;
       - results and weights of the mode's types, except in the tail of an integer model
         (`FLOAT_TAIL`), and for what chooses places, and these (int32);
@@ -248,20 +248,23 @@ def _check_builtin_and_static(model_graph: graph.Graph, path: str | Path) -> Non
 
 
 def _check_ends(model_graph: graph.Graph, path: str | Path) -> None:
-    """Checks the contract: one uint8 image in, float32 points out, and perhaps a confidence."""
-    ends = [(tensor.dtype, tensor.shape) for tensor in (*model_graph.inputs, *model_graph.outputs)]
-    if len(model_graph.inputs) != 1 or not 1 <= len(model_graph.outputs) <= 2 \
-            or not model_graph.operators:
-        raise DataError(path, "expected one input, one output or two, and operators; got "
+    """Checks the contract: one uint8 image in, `model_outputs.places` of float32 out."""
+    if len(model_graph.inputs) != 1 or not model_graph.outputs or not model_graph.operators:
+        raise DataError(path, "expected one input, and outputs and operators; got "
                               f"{len(model_graph.inputs)} inputs, {len(model_graph.outputs)} "
                               f"outputs, {len(model_graph.operators)} operators")
-    (image, image_shape), (points, points_shape), *confidence = ends
-    if image != "uint8" or len(image_shape) != 4 or image_shape[0] != 1 or image_shape[3] != 3:
-        raise DataError(path, f"expected an input [1, S, S, 3] of uint8, got {ends[0]}")
-    if points != "float32" or len(points_shape) != 3 or points_shape[::2] != (1, 2):
-        raise DataError(path, f"expected an output [1, N, 2] of float32, got {ends[1]}")
-    if confidence and confidence[0] != ("float32", (1, 1)):
-        raise DataError(path, f"expected a second output [1, 1] of float32, got {ends[2]}")
+    image = model_graph.inputs[0]
+    if image.dtype != "uint8" or len(image.shape) != 4 or image.shape[0] != 1 \
+            or image.shape[3] != 3:
+        raise DataError(path, "expected an input [1, S, S, 3] of uint8, got "
+                              f"{(image.dtype, image.shape)}")
+    for output in model_graph.outputs:
+        if output.dtype != "float32":
+            raise DataError(path, f"expected outputs of float32, got {output.dtype}")
+    try:
+        model_outputs.places([output.shape for output in model_graph.outputs])
+    except EfldError as error:
+        raise DataError(path, str(error)) from error
 
 
 def _listed(operators: list[graph.Operator]) -> str:

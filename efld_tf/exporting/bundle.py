@@ -20,6 +20,7 @@ from efld_tf.landmarks.schema_fields import to_fields
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime import golden, graph
 from efld_tf.runtime.crop_maps import WHOLE
+from efld_tf.runtime.golden import Differences
 from efld_tf.runtime.model_crops import ModelCrops, needs_mean_shape
 
 FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, golden.FILE, golden.INPUT_FILE,
@@ -47,27 +48,29 @@ def check_replaceable(folder: Path) -> None:
         raise DataError(folder, "exists and is not an export alone; name another with --output")
 
 
-def golden_image(model: Path, size: int, part: Crop = WHOLE) -> tuple[np.ndarray, float]:
-    """Chooses a rendered face as the golden input, cropped as a detector would, and a tolerance.
+def golden_image(
+    model: Path, size: int, part: Crop = WHOLE
+) -> tuple[np.ndarray, Differences]:
+    """Chooses a rendered face as the golden input, cropped as a detector would, and tolerances.
 
     Kernels differ by a step of the grid. If two cells of a score map are nearly equal, such a step
     moves a point by a cell. So the face is the first one on which XNNPACK and the built-in kernels
-    agree well, in points and confidence, or the one of `GOLDEN_FACES` on which they agree best; the
-    tolerance is twice the difference of their points. Other runtimes round in other places, which
-    matters if a quantised model chooses places, by a search or by rounding: then the points also
-    have to stay in place when the image changes by a level of noise.
+    agree well, in all that they tell, or the one of `GOLDEN_FACES` on which they agree best; the
+    tolerance is twice the difference of their points, and of their depths. Other runtimes round in
+    other places, which matters if a quantised model chooses places, by a search or by rounding:
+    then the points also have to stay in place when the image changes by a level of noise.
 
     Args:
       size: S, the side of the model's input in pixels.
       part: the part of the reference crop that the model sees, in its unit square.
 
     Returns:
-      The image [1, S, S, 3] uint8, and the tolerance in crop sides.
+      The image [1, S, S, 3] uint8, and the tolerances.
 
     Raises:
       EfldError: the kernels agree on no face, or the model's points are not numbers.
     """
-    best, differences, least = None, (np.inf, np.inf), np.inf
+    best, differences, least = None, Differences(np.inf, np.inf, np.inf), np.inf
     limit = golden.largest_tolerance(model)
     chooses = limit == golden.LARGEST_TOLERANCE_OF_CHOICE
     stored = {tensor.dtype for tensor in graph.read(model).tensors if tensor.constant}
@@ -78,38 +81,40 @@ def golden_image(model: Path, size: int, part: Crop = WHOLE) -> tuple[np.ndarray
         crop = CropRule("points", "ibug68", 1.25).crop(box).within(part)
         image = extract_crop(face.image, crop, size)[None]
         face_differences = _kernels_differ(model, image, noise=chooses and "int8" in stored)
-        share = max(2 * face_differences[0] / limit, 2 * face_differences[1] / CONFIDENCE_TOLERANCE)
+        share = 2 * max(face_differences.points / limit,
+                        face_differences.confidence / CONFIDENCE_TOLERANCE,
+                        face_differences.depth / golden.LARGEST_DEPTH_TOLERANCE)
         if share < least:
             best, differences, least = image, face_differences, share
-        if differences[0] < TOLERANCE / 2 and differences[1] < CONFIDENCE_TOLERANCE / 2:
+        if max(differences.points, differences.depth) < TOLERANCE / 2 \
+                and differences.confidence < CONFIDENCE_TOLERANCE / 2:
             break
     if best is None:
         raise EfldError(f"{model.name}: its points are not numbers on a rendered face")
-    if 2 * differences[0] > limit:
+    if 2 * differences.points > limit:
         reason = "the places that it chooses are not clear" if chooses else \
             "its decoding magnifies the rounding of its numbers"
         raise EfldError(
             f"{model.name}: XNNPACK's and the built-in kernels' points differ by "
-            f"{differences[0]:.4f} of the crop or more on each of {GOLDEN_FACES} rendered faces; "
-            f"{limit / 2:.4f} are allowed. It is hardly trained, or {reason}"
+            f"{differences.points:.4f} of the crop or more on each of {GOLDEN_FACES} rendered "
+            f"faces; {limit / 2:.4f} are allowed. It is hardly trained, or {reason}"
         )
-    return best, max(TOLERANCE, 2 * differences[0])
+    return best, Differences(
+        max(TOLERANCE, 2 * differences.points), CONFIDENCE_TOLERANCE,
+        min(max(TOLERANCE, 2 * differences.depth), golden.LARGEST_DEPTH_TOLERANCE))
 
 
-def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> tuple[float, float]:
-    """The largest differences of points and confidence between XNNPACK and the built-in kernels.
+def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> Differences:
+    """The largest differences between XNNPACK and the built-in kernels.
 
     With noise, XNNPACK's own differences between the image and noisy ones count as well.
     """
-    expected, expected_confidence = golden.run(model, image)
+    expected = golden.run(model, image)
     results = [golden.run(model, image, xnnpack=False)]
     results += [golden.run(model, noisy) for noisy in (_noisy(image) if noise else ())]
-    confidence_differences = [
-        abs(confidence - expected_confidence) for _, confidence in results
-        if expected_confidence is not None and confidence is not None
-    ]
-    point_differences = np.abs(np.array([points for points, _ in results]) - expected)
-    return float(point_differences.max()), max(confidence_differences, default=0.0)
+    return Differences(*(
+        0.0 if first is None else float(np.abs(np.array(others) - first).max())
+        for first, *others in zip(expected, *results, strict=True)))
 
 
 def _noisy(image: np.ndarray) -> Iterator[np.ndarray]:
@@ -137,10 +142,10 @@ def complete(model: Path, trained: TrainedModel, report: ExportReport) -> None:
     schema = schemas.get(trained.head)
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
-    image, tolerance = golden_image(model, trained.input_size, _part(trained))
-    golden.write(model, report.numbers, image, tolerance, CONFIDENCE_TOLERANCE)
+    image, allowed = golden_image(model, trained.input_size, _part(trained))
+    golden.write(model, report.numbers, image, allowed)
     told = asdict(report)
     if not report.calibration_photos:  # only exports on plain photos have them
         del told["calibration_photos"]
     files.write_json(model.with_name(REPORT), told)
-    files.write_text(model.with_name(CARD), card.card(trained.spec, report, tolerance))
+    files.write_text(model.with_name(CARD), card.card(trained.spec, report, allowed.points))

@@ -45,6 +45,14 @@ def _presence(spec: ModelSpec) -> list[str]:
             f"0 to 1. Fitted afterwards on what the model sees: {fitted}.", ""]
 
 
+def _depth(spec: ModelSpec, head: str) -> list[str]:
+    """The card's lines about the depths; empty for a model without them."""
+    if spec.heads[head].mean_depth is None:
+        return []
+    return ["**Last output.** `float32` `[1, N]`: how far each point is in front of their mean, in "
+            "sides of the crop. With the points they tell the head's pose.", ""]
+
+
 def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
     """The card as Markdown.
 
@@ -71,6 +79,7 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
         f"pixel j of W at (j + 0.5) / W, in the order of `schema.yaml`.",
         "",
         *_presence(spec),
+        *_depth(spec, report.head),
         f"**Training.** {training}.",
         "",
     ]

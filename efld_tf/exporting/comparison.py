@@ -81,7 +81,7 @@ def compare_confidence(
 
 
 def _confidence(predictor: FloatPredictor | LandmarkPredictor, crops: np.ndarray) -> np.ndarray:
-    confidence = predictor.predict_with_confidence(crops)[1]
+    confidence = predictor.predict_outputs(crops).confidence
     assert confidence is not None  # it has one
     return confidence
 

@@ -13,7 +13,7 @@ from efld_tf.errors import EfldError
 from efld_tf.exporting import equalise, flatbuffer, optimise, quantise, ranges, resampling, rounding
 from efld_tf.exporting.modes import Mode, Steps
 from efld_tf.models.registry import PRESENCE, Family
-from efld_tf.models.trained import POINTS, TrainedModel
+from efld_tf.models.trained import DEPTH, POINTS, TrainedModel
 from efld_tf.progress import Progress
 from efld_tf.quiet import silenced_stderr
 
@@ -30,7 +30,8 @@ def convert(
 ) -> bytes:
     """Converts one head; it takes a uint8 image [1, S, S, 3] and gives float32 points [1, N, 2].
 
-    A model with a presence output gives a second one: float32 [1, 1], a confidence from 0 to 1.
+    A model with a presence output gives a second one: float32 [1, 1], a confidence from 0 to 1. One
+    that tells depths gives a last one: float32 [1, N], in sides of the image.
 
     Args:
       crops: [F, S, S, 3] uint8, evaluation preprocessing only; for modes that are calibrated.
@@ -169,7 +170,7 @@ def to_float(trained: TrainedModel, half: bool = False) -> bytes:
         converter.target_spec.supported_types = [tf.float16]
     with silenced_stderr():
         tree = flatbuffer.read(converter.convert())
-    flatbuffer.order_outputs(tree, (POINTS, PRESENCE))
+    flatbuffer.order_outputs(tree, (POINTS, PRESENCE, DEPTH))
     raw = flatbuffer.take_outputs(tree, raw_names)
     for index, name in zip(raw, layer_names, strict=True):
         tree.subgraphs[0].tensors[index].name = name.encode()

@@ -12,9 +12,11 @@ import flatbuffers
 from efld_tf import __version__
 from efld_tf.exporting import flatbuffer
 from efld_tf.landmarks import schemas
+from efld_tf.runtime import model_outputs
 from efld_tf.runtime.blazeface import bundled
 from efld_tf.runtime.metadata import MODEL_FILE, NAMES_FILE, ModelMetadata
 from efld_tf.runtime.model_license import METADATA_NAME
+from efld_tf.runtime.model_outputs import Places
 
 FILE_IDENTIFIER = b"M001"
 
@@ -38,9 +40,10 @@ schema = _load_schema()
 def add(model: bytes, model_metadata: ModelMetadata) -> bytes:
     """The model with its metadata and the two associated files."""
     tree = flatbuffer.read(model)
-    confidence = len(tree.subgraphs[0].outputs) > 1
+    graph = tree.subgraphs[0]
+    places = model_outputs.places([graph.tensors[index].shape for index in graph.outputs])
     builder = flatbuffers.Builder(0)
-    builder.Finish(_model_metadata(model_metadata, confidence).Pack(builder), FILE_IDENTIFIER)
+    builder.Finish(_model_metadata(model_metadata, places).Pack(builder), FILE_IDENTIFIER)
     flatbuffer.add_metadata(tree, METADATA_NAME, bytes(builder.Output()))
     file = io.BytesIO(flatbuffer.write(tree))
     # The format is a ZIP archive behind the flatbuffer. MediaPipe's populator does the same, but
@@ -53,7 +56,7 @@ def add(model: bytes, model_metadata: ModelMetadata) -> bytes:
     return file.getvalue()
 
 
-def _model_metadata(model_metadata: ModelMetadata, confidence: bool) -> Any:
+def _model_metadata(model_metadata: ModelMetadata, places: Places) -> Any:
     title = schemas.get(model_metadata.schema).title
     result = schema.ModelMetadataT()
     result.name = f"{model_metadata.family} {model_metadata.schema}"
@@ -66,8 +69,10 @@ def _model_metadata(model_metadata: ModelMetadata, confidence: bool) -> Any:
     graph = schema.SubGraphMetadataT()
     graph.inputTensorMetadata = [_image_metadata()]
     graph.outputTensorMetadata = [_points_metadata()]
-    if confidence:
+    if places.confidence is not None:
         graph.outputTensorMetadata.append(_confidence_metadata())
+    if places.depth is not None:
+        graph.outputTensorMetadata.append(_depth_metadata())
     result.subgraphMetadata = [graph]
     return result
 
@@ -110,6 +115,15 @@ def _confidence_metadata() -> Any:
     confidence.stats = schema.StatsT()
     confidence.stats.min, confidence.stats.max = [0.0], [1.0]
     return confidence
+
+
+def _depth_metadata() -> Any:
+    depth = schema.TensorMetadataT()
+    depth.name = "depth"
+    depth.description = "how far each point is in front of their mean, in sides of the crop"
+    depth.dimensionNames = ["batch", "point"]
+    depth.content = _feature()
+    return depth
 
 
 def _feature() -> Any:

@@ -96,7 +96,7 @@ def scaled(layer: layers.Layer, kernel: np.ndarray, factor: np.ndarray) -> np.nd
 def _affine(
     norm: layers.BatchNormalization, bias: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Factor [C] and shift [C] of adding a bias and a batch norm, which may lack scale or centre."""
+    """Factor [C] and shift [C] of adding a bias and a batch norm, which may lack one of its own."""
     values = [np.asarray(value, np.float64) for value in norm.get_weights()]
     *_, mean, variance = values
     gamma = values.pop(0) if norm.scale else 1.0

@@ -22,6 +22,8 @@ Colour = tuple[int, int, int]
 GREEN: Colour = (40, 220, 60)
 ORANGE: Colour = (255, 110, 20)
 YELLOW: Colour = (255, 225, 60)
+RED: Colour = (240, 50, 40)
+BLUE: Colour = (60, 110, 255)
 WHITE: Colour = (255, 255, 255)
 BACKGROUND: Colour = (32, 32, 32)
 
@@ -127,6 +129,19 @@ def draw_box(image: Image, box: Floats, colour: Colour = YELLOW) -> Image:
     result = image.copy()
     for start, end in pairwise(corners):
         _draw_line(result, start, end, colour)
+    return result
+
+
+def draw_axes(image: Image, start: Floats, axes: Floats) -> Image:
+    """Draws the axes of a head from a point: to its left in red, up in green, forward in blue.
+
+    Args:
+      start: [2] in pixels.
+      axes: [3, 2] in pixels; what points away from the camera is drawn as well.
+    """
+    result = image.copy()
+    for axis, colour in zip(axes, (RED, GREEN, BLUE), strict=True):
+        _draw_line(result, np.asarray(start), np.asarray(start) + axis, colour)
     return result
 
 

@@ -94,6 +94,11 @@ class Crop:
         return np.array([self.side, self.side * self.aspect])
 
     @property
+    def mean_side(self) -> float:
+        """The root of width times height in image pixels, by which depths are measured."""
+        return self.side * math.sqrt(self.aspect)
+
+    @property
     def axes(self) -> Floats:
         """The crop's sides [2, 2] along its x and its y, in image pixels."""
         cosine, sine = math.cos(self.angle), math.sin(self.angle)

@@ -73,7 +73,8 @@ def nme(
         default.
       mask: [F, N] bool, True where a point counts; it does not apply to the normaliser.
       boxes: [F, 4] (x0, y0, x1, y1) in the points' unit, the true boxes for one of
-        `BOX_NORMALISERS`; NaN where a face has none.
+        `BOX_NORMALISERS`; NaN where a face has none. None for the tight boxes of `truth`, if it is
+        a size of these.
 
     Raises:
       EfldError: as in `point_errors`; or a face has no point that counts, or its normaliser's
@@ -137,6 +138,10 @@ def normalising(
     chosen = normalisers.find(schema, normaliser)
     if isinstance(chosen, BoxNormaliser):
         expected = [len(truth), 4]
+        if boxes is None and chosen.box == "points":
+            places = np.asarray(truth, np.float64)
+            ends = np.fmin.reduce(places, axis=1), np.fmax.reduce(places, axis=1)
+            boxes = np.concatenate(ends, axis=1)
         if boxes is None or list(np.shape(boxes)) != expected:
             got = None if boxes is None else list(np.shape(boxes))
             raise EfldError(

@@ -61,11 +61,12 @@ BOX_NORMALISERS = {
 
 
 def find(schema: LandmarkSchema, name: str | None = None) -> Normaliser | BoxNormaliser:
-    """The normaliser of that name, or the schema's default for None.
+    """The normaliser of that name; for None the schema's `divisor`, or its first one.
 
     Raises:
       EfldError: it is neither the schema's own nor of a box.
     """
+    name = name or schema.divisor or None
     if name in BOX_NORMALISERS:
         return BOX_NORMALISERS[name]
     try:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from efld_tf.arrays import Floats
-from efld_tf.landmarks.schema import LandmarkSchema
+from efld_tf.landmarks.schema import ANCHORS, LandmarkSchema
 
 # The `ANCHORS` and the tip of the nose of an average face: x to the image's right, y up, z towards
 # the camera, in distances between the eye centres. They are means over faces of AFLW2000-3D
@@ -36,17 +36,21 @@ def lean(points: Floats, schema: LandmarkSchema) -> float | None:
     return math.degrees(math.atan2(y, x)) if x or y else None
 
 
-def estimate(points: Floats, schema: LandmarkSchema) -> Floats | None:
+def estimate(
+    points: Floats, schema: LandmarkSchema, depth: Floats | None = None
+) -> Floats | None:
     """Yaw, pitch and roll of faces, in degrees.
 
     The mean face is fitted to the eyes, the mouth corners and the tip of the nose under scaled
     orthography; the angles are those of 3DDFA and AFLW2000-3D (R = Rx(pitch) Ry(yaw) Rz(roll)):
     positive yaw turns the nose to the image's left, positive pitch lifts it, positive roll turns
     the face clockwise in the image. The error is several degrees for other proportions than the
-    mean face's, and for a nose in profile.
+    mean face's, and for a nose in profile; with depths it is about half (benchmarks/turned_heads).
 
     Args:
       points: [F, N, 2], y down.
+      depth: [F, N], how far each point is in front, in the unit of the points; None if it is not
+        known.
 
     Returns:
       [F, 3] (yaw, pitch, roll), NaN where a needed point is missing; None if the schema lacks one
@@ -57,18 +61,66 @@ def estimate(points: Floats, schema: LandmarkSchema) -> Floats | None:
         return None
     nose = points[:, list(schema.nose_tip)].mean(axis=1, keepdims=True)
     observed = np.concatenate([schema.anchor_points(points), nose], axis=1) * [1, -1]
+    if depth is not None:
+        observed = np.concatenate([observed, _at_places(depth, schema)], axis=-1)
     result = np.full((len(points), 3), np.nan)
     complete = np.isfinite(observed).all(axis=(1, 2))
     observed = observed[complete] - observed[complete].mean(axis=1, keepdims=True)
     model = MEAN_FACE - MEAN_FACE.mean(axis=0)
-    # Least squares gives the first two rows of a scaled rotation; the nearest orthonormal rows are
-    # those of the rotation.
-    rows = np.einsum("ki,fij->fkj", np.linalg.pinv(model), observed).transpose(0, 2, 1)
-    left, _, right = np.linalg.svd(rows, full_matrices=False)
-    first, second = (left @ right).transpose(1, 0, 2)
-    third = np.cross(first, second)
+    first, second, third = (_rotation_in_space if depth is not None else _rotation)(observed, model)
     yaw = np.arcsin(np.clip(-first[:, 2], -1, 1))
     pitch = np.arctan2(second[:, 2], third[:, 2])
     roll = np.arctan2(first[:, 1], first[:, 0])
     result[complete] = np.degrees(np.stack([yaw, pitch, roll], axis=-1))
     return result
+
+
+def axes(yaw: float, pitch: float, roll: float) -> Floats:
+    """The directions of a head's axes in an image.
+
+    Args:
+      yaw, pitch, roll: in degrees, as `estimate` gives them.
+
+    Returns:
+      [3, 3]: those to its left, up, and forward, each as x to the image's right, y down, and z
+      towards the camera.
+    """
+    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a), math.sin(a))
+                                    for a in map(math.radians, (yaw, pitch, roll)))
+    turned = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]]) \
+        @ np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]]) \
+        @ np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
+    directions: Floats = turned.T * [1, -1, 1]
+    return directions
+
+
+def _at_places(depth: Floats, schema: LandmarkSchema) -> Floats:
+    """The depths of the eyes, the mouth corners and the tip of the nose: [F, 5, 1]."""
+    groups = [*(schema.anchors[name] for name in ANCHORS), schema.nose_tip]
+    places: Floats = np.stack([depth[:, list(group)].mean(axis=1) for group in groups], axis=1)
+    return places[..., None]
+
+
+def _rotation(observed: Floats, model: Floats) -> Floats:
+    """The rows of the rotations [3, F, 3] that bring a model to faces in the plane.
+
+    Least squares gives the first two rows of a scaled rotation; the nearest orthonormal rows are
+    those of the rotation.
+
+    Args:
+      observed: [F, K, 2], centred.
+      model: [K, 3], centred.
+    """
+    rows = np.einsum("ki,fij->fkj", np.linalg.pinv(model), observed).transpose(0, 2, 1)
+    left, _, right = np.linalg.svd(rows, full_matrices=False)
+    first, second = (left @ right).transpose(1, 0, 2)
+    return np.stack([first, second, np.cross(first, second)])
+
+
+def _rotation_in_space(observed: Floats, model: Floats) -> Floats:
+    """As `_rotation`, for faces [F, K, 3] (S. Umeyama, TPAMI 13(4), 1991, Equation 40)."""
+    left, _, right = np.linalg.svd(np.einsum("fki,kj->fij", observed, model))
+    turns = np.ones((len(observed), 3))
+    turns[:, 2] = np.sign(np.linalg.det(left @ right))  # a mirror image is no rotation
+    rotation: Floats = np.einsum("fij,fj,fjk->ifk", left, turns, right)
+    return rotation

@@ -95,6 +95,8 @@ class LandmarkSchema:
         annotation's own box, for points that do not span a face.
       nose_tip: the points whose mean is the tip of the nose; empty if there is none.
       conversions: the inexact conversions to other schemas, by the name of the target.
+      divisor: what errors are divided by if nothing else is said: one of `normalisers`, or of
+        `normalisers.BOX_NORMALISERS`, for heads in any pose; "" for the first one.
     """
 
     name: str
@@ -108,6 +110,7 @@ class LandmarkSchema:
     box: str = "points"
     nose_tip: tuple[int, ...] = ()
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    divisor: str = ""
 
     @property
     def num_points(self) -> int:
@@ -116,7 +119,7 @@ class LandmarkSchema:
 
     @property
     def normaliser(self) -> Normaliser:
-        """The schema's default normaliser."""
+        """The schema's first normaliser, which is the default unless it has a `divisor`."""
         return self.normalisers[0]
 
     @property

@@ -96,6 +96,7 @@ class SchemaFields:
       box: `points` or `file`.
       nose_tip: the group of the tip of the nose; left out if there is none.
       conversions: the inexact conversions, by the name of the target.
+      divisor: as in `LandmarkSchema`; left out for the first of the normalisers.
     """
 
     name: str
@@ -109,6 +110,7 @@ class SchemaFields:
     box: str = "points"
     nose_tip: Any = None
     conversions: dict[str, ConversionFields] = field(default_factory=dict)
+    divisor: str = ""
 
 
 def from_fields(fields: Any) -> LandmarkSchema:
@@ -154,6 +156,7 @@ def to_fields(schema: LandmarkSchema) -> dict[str, Any]:
                    "note": c.note}
             for name, c in schema.conversions.items()
         },
+        **({"divisor": schema.divisor} if schema.divisor else {}),
     }
 
 
@@ -221,6 +224,7 @@ def _from_fields(fields: SchemaFields) -> LandmarkSchema:
                 target.note)
             for name, target in fields.conversions.items()
         },
+        divisor=fields.divisor,
     )
     _check(schema)
     return schema
@@ -316,6 +320,9 @@ def _check_groups(schema: LandmarkSchema) -> None:
                             "box, which every schema has; choose another")
         if {*normaliser.right} & {*normaliser.left}:
             raise EfldError(f"normalisers.{normaliser.name}: its ends have a point in common")
+    divisors = [*(n.name for n in schema.normalisers), *BOX_NORMALISERS]
+    if schema.divisor not in ("", *divisors):
+        raise EfldError(f"divisor: expected one of {', '.join(divisors)}, got {schema.divisor!r}")
     groups = {f"anchors.{name}": group for name, group in schema.anchors.items()}
     groups |= {f"subsets.{name}": group for name, group in schema.subsets.items()}
     groups |= {f"normalisers.{n.name}": n.right + n.left for n in schema.normalisers}

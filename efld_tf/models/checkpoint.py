@@ -51,6 +51,8 @@ class HeadSpec:
         of faces that were not used at all.
       order: [N, N - 1] for each point the others, by falling correlation in the training faces;
         None where the family does not need it.
+      mean_depth: [N] how far each point is in front of their mean in the training faces, in sides
+        of the crop; None for a head that does not tell depths.
     """
 
     mean_shape: list[list[float]]
@@ -59,6 +61,7 @@ class HeadSpec:
     validation_fraction: float = 0.0
     excluded: list[str] = field(default_factory=list)
     order: list[list[int]] | None = None
+    mean_depth: list[float] | None = None
 
     def __post_init__(self) -> None:
         check_fraction(self.validation_fraction)
@@ -68,6 +71,10 @@ class HeadSpec:
                 raise EfldError(f"order.{point}: expected each other one of {count} points once")
         if self.order is not None and len(self.order) != count:
             raise EfldError(f"order: expected {count} rows, got {len(self.order)}")
+        if self.mean_depth is not None and not (
+            1 < len(self.mean_depth) == count and np.isfinite(self.mean_depth).all()
+        ):
+            raise EfldError(f"mean_depth: expected finite numbers of {max(count, 2)} points")
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,9 @@ class ModelSpec:
     def build(self) -> tf_keras.Model:
         """Builds the model with fresh weights; errors are as in `architecture`."""
         points = {head: self.schema(head).num_points for head in self.heads}
-        return self.architecture.build(points, self.presence is not None)
+        depths = {head: about.mean_depth for head, about in self.heads.items()
+                  if about.mean_depth is not None}
+        return self.architecture.build(points, self.presence is not None, depths)
 
     def codec(self, head: str) -> registry.Codec:
         """The codec of a head."""

@@ -11,7 +11,8 @@ from efld_tf.arrays import Floats
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.models.registry import PRESENCE
-from efld_tf.models.trained import POINTS, TrainedModel
+from efld_tf.models.trained import DEPTH, POINTS, TrainedModel
+from efld_tf.runtime.model_outputs import ModelOutputs
 
 BATCH = 64
 
@@ -27,38 +28,29 @@ class FloatPredictor:
         self.mean_shape: Floats | None = np.array(model.head_spec.mean_shape)
         self.input_size: int = model.input_size
         self.has_confidence: bool = model.spec.presence is not None
+        self.has_depth: bool = model.head_spec.mean_depth is not None
         self._decode = model.compiled
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         """Points [F, N, 2] float32 in the unit squares of crops [F, S, S, 3] uint8 RGB."""
-        return self.predict_with_confidence(crops)[0]
+        return self.predict_outputs(crops).points
 
-    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Points as `predict_crops` gives them, and how sure the model is that a face is there.
-
-        Args:
-          crops: [F, S, S, 3] uint8 RGB.
-
-        Returns:
-          [F, N, 2] float32 in the crops' unit squares, and the confidence [F] float32, 0 to 1, or
-          None if the model has no such output.
-        """
+    def predict_outputs(self, crops: np.ndarray) -> ModelOutputs:
+        """All that the model tells of crops [F, S, S, 3] uint8 RGB, in the crops' unit squares."""
         if not len(crops):  # a photo without a face; TensorFlow's convolutions take no empty batch
             points = np.empty((0, schemas.get(self.schema).num_points, 2), np.float32)
-            return points, np.empty(0, np.float32) if self.has_confidence else None
+            return ModelOutputs(points, points[:, 0, 0] if self.has_confidence else None,
+                                points[..., 0] if self.has_depth else None)
         parts = [
             self._decode(crops[i : i + BATCH].astype(np.float32))
             for i in range(0, len(crops), BATCH)
         ]
-        points = np.concatenate([part[POINTS] for part in parts])
-        if not self.has_confidence:
-            return points, None
-        return points, np.concatenate([part[PRESENCE] for part in parts])[:, 0]
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        confidence = found[PRESENCE][:, 0] if self.has_confidence else None
+        return ModelOutputs(found[POINTS], confidence, found.get(DEPTH))
 
-    def predict_in(
-        self, image: np.ndarray, crops: Sequence[Crop]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Points of the faces in squares of an image, in its pixels, and their confidence.
+    def predict_in(self, image: np.ndarray, crops: Sequence[Crop]) -> ModelOutputs:
+        """What the model tells of the faces in squares of an image, in its pixels.
 
         Args:
           image: [H, W, 3] uint8 RGB.
@@ -70,7 +62,4 @@ class FloatPredictor:
         pixels = np.empty((len(crops), self.input_size, self.input_size, 3), np.uint8)
         for crop, place in zip(crops, pixels, strict=True):
             extract_crop(image, crop, self.input_size, out=place)
-        points, confidence = self.predict_with_confidence(pixels)
-        for index, crop in enumerate(crops):
-            points[index] = crop.from_unit(points[index])
-        return points, confidence
+        return self.predict_outputs(pixels).in_pixels(crops)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -26,6 +26,7 @@ from efld_tf.models import (
     pipnet,
     two_stage,
 )
+from efld_tf.models.blocks import near_zero
 from efld_tf.models.codecs import HeatmapCodec, PIPCodec
 
 # A head's prediction: a tensor, or several by name, as its family and its codec agree. A list of
@@ -37,6 +38,11 @@ PRESENCE = "presence"
 # The name of its layer, and so of its weights in a file. Change it together with the features that
 # a family's presence reads, so that weights for other features are refused.
 PRESENCE_LAYER = "presence_logit"
+
+
+def depth_output(head: str) -> str:
+    """The name of the output, and of its layer, that tells the depths of a head's points."""
+    return f"{head}_depth"
 
 
 def predictions(raw: Raw) -> list[Raw]:
@@ -104,7 +110,8 @@ class Family(Generic[Options]):
       codec: (options, input size, mean shape [N, 2]) -> the codec of a head.
       losses: the names of `training.losses` that fit what its heads predict, the default first.
       features: model -> features [B, C] of the crop, from which one dense layer tells whether it
-        shows a face; None for a family without such an output.
+        shows a face, and another how far its points are in front; None for a family without such
+        outputs.
       grid: the grid of its heads; None if they have none.
       load_backbone: (model, options, file) copies ImageNet weights into the backbone; None for a
         family that has none to load.
@@ -161,19 +168,25 @@ class Architecture:
         return tuple(loss for loss in self.family.losses
                      if fits is None or fits(self.options, loss))
 
-    def build(self, heads: Mapping[str, int], presence: bool = False) -> tf_keras.Model:
+    def build(
+        self, heads: Mapping[str, int], presence: bool = False,
+        depths: Mapping[str, Sequence[float]] | None = None,
+    ) -> tf_keras.Model:
         """Builds the model with fresh weights.
 
         Args:
           heads: points N by the name of each head's schema.
           presence: whether to add the output `PRESENCE`, see `with_presence`.
+          depths: the mean depths [N] of those heads that tell depths, see `with_depth`.
 
         Raises:
-          EfldError: there is no head, or no presence output in this family.
+          EfldError: there is no head, or no output for presence or depths in this family.
         """
         if not heads:
             raise EfldError("heads: at least one is needed")
         model = self.family.build(self.options, self.input_size, heads)
+        for head, mean in (depths or {}).items():
+            model = self.with_depth(model, head, mean)
         return self.with_presence(model) if presence else model
 
     @property
@@ -202,12 +215,47 @@ class Architecture:
         Raises:
           EfldError: the family has no such output, or the model has one of that name already.
         """
-        if self.family.features is None:
-            raise EfldError(f"the family {self.name!r} has no presence output")
         if PRESENCE in model.output:
             raise EfldError(f"the model has an output {PRESENCE!r} already")
-        logit = tf_keras.layers.Dense(1, name=PRESENCE_LAYER)(self.family.features(model))
+        logit = tf_keras.layers.Dense(1, name=PRESENCE_LAYER)(self._features(model))
         return tf_keras.Model(model.input, {**model.output, PRESENCE: logit}, name=model.name)
+
+    def with_depth(
+        self, model: tf_keras.Model, head: str, mean: Sequence[float]
+    ) -> tf_keras.Model:
+        """A model with the same layers and one more output.
+
+        Args:
+          mean: [N] the mean depths of the head's points, from which a new dense layer on the
+            family's features starts.
+
+        Returns:
+          A model whose output `depth_output(head)` is [B, N], how far each point is in front of
+          their mean, in sides of the crop.
+
+        Raises:
+          EfldError: the family has no such output.
+        """
+        name = depth_output(head)
+        depth = tf_keras.layers.Dense(
+            len(mean), kernel_initializer=near_zero(),
+            bias_initializer=tf_keras.initializers.Constant(np.array(mean)), name=name,
+        )(self._features(model))
+        return tf_keras.Model(model.input, {**model.output, name: depth}, name=model.name)
+
+    def _features(self, model: tf_keras.Model) -> tf.Tensor:
+        """The family's features [B, C] of a model, which are those of its outputs for depths.
+
+        Raises:
+          EfldError: the family has none.
+        """
+        if self.family.features is None:
+            raise EfldError(f"the family {self.name!r} has no features for a presence output or "
+                            "depths")
+        for head in model.output:
+            if (name := depth_output(head)) in model.output:
+                return model.get_layer(name).input
+        return self.family.features(model)
 
     def load_backbone(self, model: tf_keras.Model, path: str | Path) -> None:
         """Copies public ImageNet weights from a file into a model's backbone.

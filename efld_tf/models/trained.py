@@ -15,8 +15,9 @@ from efld_tf.models import checkpoint, registry
 from efld_tf.models.checkpoint import HeadSpec, ModelSpec
 from efld_tf.models.registry import PRESENCE, Codec, Raw
 
-# The output of the head, beside `PRESENCE` where the model has one.
-POINTS = "points"
+# The outputs of the head: the second one where it tells depths. Beside them is `PRESENCE` where the
+# model has one.
+POINTS, DEPTH = "points", "depth"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class TrainedModel:
       spec: the description of the whole model.
       head: the head that is used, by the name of its schema.
       network: images [B, S, S, 3] in [0, 1] -> {`POINTS`: the head's raw output} and, if the model
-        has it, `PRESENCE`, log-odds [B, 1].
+        has them, `PRESENCE`, log-odds [B, 1], and `DEPTH`, [B, N] in sides of the crop.
       codec: the codec of the head.
     """
 
@@ -61,6 +62,8 @@ class TrainedModel:
         outputs = {POINTS: registry.predictions(network.output[head])[-1]}
         if PRESENCE in network.output:
             outputs[PRESENCE] = network.output[PRESENCE]
+        if (name := registry.depth_output(head)) in network.output:
+            outputs[DEPTH] = network.output[name]
         single = tf_keras.Model(network.input, outputs)
         return cls(path, spec, head, single, spec.codec(head))
 
@@ -83,8 +86,9 @@ class TrainedModel:
         """Runs the model on images [B, S, S, 3] in [0, 1].
 
         Returns:
-          `POINTS`: [B, N, 2] in the unit square of each image; and, if the model has it,
-          `PRESENCE`: [B, 1], how sure it is that there is a face, from 0 to 1.
+          `POINTS`: [B, N, 2] in the unit square of each image; and, if the model has them,
+          `PRESENCE`: [B, 1], how sure it is that there is a face, from 0 to 1; and `DEPTH`: [B, N],
+          how far each point is in front of their mean, in sides of the image.
         """
         return self.decode(self.network(images, training=False))
 
@@ -93,6 +97,8 @@ class TrainedModel:
         outputs = {POINTS: self.codec.decode(raw[POINTS])}
         if PRESENCE in raw:
             outputs[PRESENCE] = tf.sigmoid(raw[PRESENCE])
+        if DEPTH in raw:
+            outputs[DEPTH] = raw[DEPTH]
         return outputs
 
     @functools.cached_property

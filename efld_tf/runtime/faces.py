@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations.writing.annotated import ANGLE, CONFIDENCE, SCORE, AnnotatedFace
+from efld_tf.annotations.writing.annotated import ANGLE, CONFIDENCE, POSE, SCORE, AnnotatedFace
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import pose, schemas
@@ -35,6 +35,8 @@ class Face:
         and by what the detector saw (`agreement`). For boxes that were given, and of a model that
         does not tell, it is 1, or 0 where the points are far from where the model looked.
       track: the number of the person in a video, from 0 on; None in photos.
+      depth: [N] float32, how far each point is in front of their mean, in pixels of the image; None
+        if the model does not tell.
     """
 
     points: Floats
@@ -43,6 +45,7 @@ class Face:
     score: float
     confidence: float
     track: int | None = None
+    depth: Floats | None = None
 
     @property
     def angle(self) -> float | None:
@@ -51,6 +54,21 @@ class Face:
         None if the schema has neither eyes nor mouth.
         """
         return pose.lean(np.asarray(self.points), schemas.get(self.schema))
+
+    @property
+    def pose(self) -> tuple[float, float, float] | None:
+        """Yaw, pitch and roll of the head in degrees, as `pose.estimate` has them.
+
+        Of a model that does not tell depths they are rougher. None if the schema lacks eyes, mouth
+        or the tip of the nose.
+        """
+        depth = None if self.depth is None else np.asarray(self.depth, np.float64)[None]
+        points = np.asarray(self.points, np.float64)[None]
+        found = pose.estimate(points, schemas.get(self.schema), depth)
+        if found is None or not np.isfinite(found).all():
+            return None
+        yaw, pitch, roll = (float(angle) for angle in found[0])
+        return yaw, pitch, roll
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,16 +82,20 @@ class Face:
 
         Args:
           image: the name of the photo or video.
-          extra_attributes: further attributes, added to the score, the confidence and the angle.
+          extra_attributes: further attributes, added to the score, the confidence, the angle and,
+            of a model that tells depths, the pose.
         """
-        angle = {} if self.angle is None else {ANGLE: round(self.angle, 1)}
+        angles = {} if self.angle is None else {ANGLE: round(self.angle, 1)}
+        if self.depth is not None and self.pose is not None:
+            angles |= {name: round(angle, 1) for name, angle in zip(POSE, self.pose, strict=True)}
         return AnnotatedFace(
             points=np.asarray(self.points),
             box=self.box,
             identity=image if self.track is None else f"{image} {self.track}",
             attributes={SCORE: round(self.score, 4), CONFIDENCE: round(self.confidence, 4),
-                        **angle, **(extra_attributes or {})},
+                        **angles, **(extra_attributes or {})},
             track=self.track,
+            depth=None if self.depth is None else np.asarray(self.depth),
         )
 
 

@@ -9,13 +9,14 @@
       "output": {"file": "golden_output.bin", "dtype": "float32", "shape": [1, 51, 2],
                  "points": [[0.31, 0.42], ...]},
       "tolerance": 0.004,
-      "confidence": {"value": 0.998, "tolerance": 0.05}
+      "confidence": {"value": 0.998, "tolerance": 0.05},
+      "depth": {"values": [0.08, 0.11, ...], "tolerance": 0.004}
     }
 
 The input is an RGB image row by row, top left first; the output is little-endian. `tolerance` is
 the largest difference of a coordinate, in crop sides, that still counts as the same result, since
-kernels of another CPU round differently. `confidence` is there for a model that has this second
-output.
+kernels of another CPU round differently. `confidence` and `depth` are there for a model that has
+these outputs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -32,7 +34,8 @@ from efld_tf import files
 from efld_tf.arrays import Array, Float32s, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import graph, model_file, trial
+from efld_tf.runtime import graph, model_file, model_outputs, trial
+from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.trees import from_tree
 
 FILE = trial.GOLDEN_FILE
@@ -44,6 +47,7 @@ MAX_BYTES = 1 << 26
 LARGEST_TOLERANCE = 1 / 128
 LARGEST_TOLERANCE_OF_CHOICE = 1 / 16
 LARGEST_CONFIDENCE_TOLERANCE = 0.1
+LARGEST_DEPTH_TOLERANCE = 1 / 32
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,12 @@ class _Confidence:
 
 
 @dataclass(frozen=True)
+class _Depth:
+    values: list[float]
+    tolerance: float
+
+
+@dataclass(frozen=True)
 class Golden:
     """The content of `golden.json`; see the module."""
 
@@ -83,6 +93,60 @@ class Golden:
     output: _Output
     tolerance: float
     confidence: _Confidence | None = None
+    depth: _Depth | None = None
+
+    def misses(self, expected: Float32s, outputs: ModelOutputs) -> Misses:
+        """How far outputs lie from the golden ones.
+
+        Args:
+          expected: the golden points [1, N, 2].
+
+        Raises:
+          EfldError: they have other shapes, or one of the two lacks a confidence or depths.
+        """
+        if outputs.points.shape != expected.shape:
+            raise EfldError(f"gives {outputs.points.shape}, its golden file {expected.shape}")
+        for name, stated, given in (("a confidence", self.confidence, outputs.confidence),
+                                    ("depths", self.depth, outputs.depth)):
+            if (stated is None) != (given is None):
+                raise EfldError(f"of its golden file and itself one has {name} alone")
+        points, confidence, depth = float(np.abs(outputs.points - expected).max()), None, None
+        passed = points <= self.tolerance  # NaN does not pass
+        if self.confidence and outputs.confidence is not None:
+            confidence = float(np.abs(outputs.confidence[0] - self.confidence.value))
+            passed = passed and confidence <= self.confidence.tolerance
+        if self.depth and outputs.depth is not None:
+            depth = float(np.abs(outputs.depth[0] - self.depth.values).max())
+            passed = passed and depth <= self.depth.tolerance
+        return Misses(points, confidence, depth, passed)
+
+
+class Differences(NamedTuple):
+    """Differences between what two runs tell, found or allowed: in crop sides, and in confidence.
+
+    They are the largest of a coordinate and of a depth; 0 of what a model does not tell.
+    """
+
+    points: float
+    confidence: float
+    depth: float
+
+
+class Misses(NamedTuple):
+    """How far outputs lie from the golden ones.
+
+    Attributes:
+      largest_difference: the largest difference of a coordinate, in crop sides.
+      confidence_difference: the difference of the confidence; None for a model without one.
+      depth_difference: the largest difference of a depth, in crop sides; None for a model without
+        depths.
+      passed: whether all are within their tolerances.
+    """
+
+    largest_difference: float
+    confidence_difference: float | None
+    depth_difference: float | None
+    passed: bool
 
 
 @dataclass(frozen=True)
@@ -92,24 +156,20 @@ class Check:
     Attributes:
       kernels: `XNNPACK` or `built-in`.
       threads: number of threads of the interpreter.
-      largest_difference: the largest difference of a coordinate, in crop sides.
-      confidence_difference: the difference of the confidence; None for a model without one.
-      passed: whether both are within their tolerances.
+      largest_difference, confidence_difference, depth_difference, passed: as in `Misses`.
     """
 
     kernels: str
     threads: int
     largest_difference: float
     confidence_difference: float | None
+    depth_difference: float | None
     passed: bool
 
 
 def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = True
-        ) -> tuple[Float32s, float | None]:
-    """Runs a model on one image [1, S, S, 3] uint8.
-
-    Returns:
-      Points [1, N, 2] float32, and the confidence; None for a model without one.
+        ) -> ModelOutputs:
+    """Runs a model on one image [1, S, S, 3] uint8; its outputs are in the unit square of it.
 
     Raises:
       DataError: LiteRT cannot load or run the model, or the model takes another input.
@@ -124,24 +184,23 @@ def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = Tr
             interpreter.allocate_tensors()
             interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
             interpreter.invoke()
-            points, *extra_outputs = [interpreter.get_tensor(output["index"])
-                                      for output in interpreter.get_output_details()]
+            outputs = [interpreter.get_tensor(output["index"])
+                       for output in interpreter.get_output_details()]
     except (ValueError, RuntimeError) as error:
         raise DataError(model, f"LiteRT cannot run it: {error}") from error
-    if len(extra_outputs) > 1 or any(confidence.shape != (1, 1) for confidence in extra_outputs):
-        raise DataError(model, "expected one more output at most, float32 [1, 1]")
-    return points, float(extra_outputs[0][0, 0]) if extra_outputs else None
+    try:
+        return model_outputs.of(outputs)
+    except EfldError as error:
+        raise DataError(model, str(error)) from error
 
 
-def write(
-    model: Path, mode: str, image: Image, tolerance: float, confidence_tolerance: float
-) -> None:
+def write(model: Path, mode: str, image: Image, allowed: Differences) -> None:
     """Writes the three files beside a model, which is run by XNNPACK with one thread.
 
     Args:
-      confidence_tolerance: the tolerance of the confidence, for a model that has this output.
+      allowed: the tolerances.
     """
-    output, confidence = run(model, image)
+    output, confidence, depth = run(model, image)
     golden = {
         "model": {"file": model.name, "sha256": files.sha256(model)},
         "mode": mode,
@@ -150,12 +209,15 @@ def write(
             "file": OUTPUT_FILE, "dtype": "float32", "shape": list(output.shape),
             "points": [[round(float(v), 6) for v in point] for point in output[0]],
         },
-        "tolerance": tolerance,
+        "tolerance": allowed.points,
     }
     if confidence is not None:
         golden["confidence"] = {
-            "value": round(confidence, 6), "tolerance": confidence_tolerance
+            "value": round(float(confidence[0]), 6), "tolerance": allowed.confidence
         }
+    if depth is not None:
+        golden["depth"] = {"values": [round(float(value), 6) for value in depth[0]],
+                           "tolerance": allowed.depth}
     files.write_bytes(model.with_name(INPUT_FILE), image.tobytes())
     files.write_bytes(model.with_name(OUTPUT_FILE), output.astype("<f4").tobytes())
     files.write_json(model.with_name(FILE), golden)
@@ -190,6 +252,10 @@ def read(model: str | Path) -> tuple[Golden, Image, Float32s]:
         raise DataError(path, "confidence: expected a value from 0 to 1 and a tolerance of at most "
                               f"{LARGEST_CONFIDENCE_TOLERANCE:g}, got {confidence.value:g} and "
                               f"{confidence.tolerance:g}")
+    if golden.depth and not (0 < golden.depth.tolerance <= LARGEST_DEPTH_TOLERANCE
+                             and len(golden.depth.values) == golden.output.shape[1]):
+        raise DataError(path, f"depth: expected {golden.output.shape[1]} values and a tolerance of "
+                              f"at most {LARGEST_DEPTH_TOLERANCE:g}")
     if golden.model.sha256 != files.sha256(model):
         raise DataError(path, f"is about another file than {Path(model).name}: its SHA-256 differs")
     image: Image = _array(path, golden.input, INPUT_FILE, "uint8")
@@ -221,19 +287,12 @@ def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden
     checks = []
     for xnnpack in (True, False):
         for count in threads:
-            points, confidence = run(model, image, threads=count, xnnpack=xnnpack)
-            if points.shape != expected.shape:
-                raise DataError(model, f"gives {points.shape}, its golden file {expected.shape}")
-            if (confidence is None) != (golden.confidence is None):
-                raise DataError(model, "of its golden file and itself one has a confidence alone")
-            difference = float(np.abs(points - expected).max())
-            kernels = "XNNPACK" if xnnpack else "built-in"
-            passed = difference <= golden.tolerance  # NaN does not pass
-            confidence_difference = None
-            if golden.confidence and confidence is not None:
-                confidence_difference = abs(confidence - golden.confidence.value)
-                passed = passed and confidence_difference <= golden.confidence.tolerance
-            checks.append(Check(kernels, count, difference, confidence_difference, passed))
+            outputs = run(model, image, threads=count, xnnpack=xnnpack)
+            try:
+                misses = golden.misses(expected, outputs)
+            except EfldError as error:
+                raise DataError(model, str(error)) from error
+            checks.append(Check("XNNPACK" if xnnpack else "built-in", count, *misses))
     return golden, checks
 
 

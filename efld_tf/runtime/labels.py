@@ -276,8 +276,10 @@ def _annotated(
     face: Face, spread: float | None, labeller: Labeller, image: str
 ) -> AnnotatedFace:
     if labeller.convert is not None:
-        points, _ = schemas.get(face.schema).convert(face.points, None, labeller.convert)
-        face = replace(face, points=points, schema=labeller.convert)
+        schema = schemas.get(face.schema)
+        points, _ = schema.convert(face.points, None, labeller.convert)
+        depth = None if face.depth is None else schema.convert_values(face.depth, labeller.convert)
+        face = replace(face, points=points, depth=depth, schema=labeller.convert)
     extra_attributes: dict[str, str | float] = {}
     if spread is not None:
         extra_attributes["spread_percent"] = round(spread, 3)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 
 import numpy as np
 
@@ -63,6 +63,24 @@ class Found:
     face: Face
     crop: Crop
     agreed: float
+
+
+class Looks(NamedTuple):
+    """What a model tells of F squares of an image.
+
+    Attributes:
+      points: [F, N, 2] float32 in pixels.
+      confidence: [F] float32 from 0 to 1. That of a model that gives none is 1 where the points are
+        consistent with the square, and 0 elsewhere.
+      depths: [N] float32 of each face, how far its points are in front, in pixels; None of a model
+        that does not tell.
+      around: the crops around the points for the next look.
+    """
+
+    points: Floats
+    confidence: Floats
+    depths: list[Floats | None]
+    around: list[Crop]
 
 
 class Detector(Protocol):
@@ -191,9 +209,10 @@ class FaceLandmarker:
         if boxes is not None:
             check_boxes(boxes)
             crops = [self.crop_rule.crop(box) for box in boxes]
-            points, confidence, _ = self.look(image, crops)
-            return [Face(p, self.schema, np.asarray(box, np.float64), 1.0, float(c))
-                    for p, box, c in zip(points, boxes, confidence, strict=True)]
+            looks = self.look(image, crops)
+            return [Face(p, self.schema, np.asarray(box, np.float64), 1.0, float(c), depth=depth)
+                    for p, box, c, depth in
+                    zip(looks.points, boxes, looks.confidence, looks.depths, strict=True)]
         return [found.face for found in self.find_in_crops(image)]
 
     def find_in_crops(self, image: Image) -> list[Found]:
@@ -251,20 +270,20 @@ class FaceLandmarker:
 
     def _looked_at(self, image: Image, detections: Sequence[Detection]) -> list[Found]:
         crops = [self.crop_of(detection) for detection in detections]
-        points, confidence, around = self.look(image, crops)
+        points, confidence, depths, around = self.look(image, crops)
         for _ in range(self._passes - 1):
             moved = [i for i, crop in enumerate(crops) if not _same(crop, around[i])]
             looks = self.look(image, [around[i] for i in moved])
             for i, *look in zip(moved, *looks, strict=True):
                 crops[i] = around[i]
-                points[i], confidence[i], around[i] = look
+                points[i], confidence[i], depths[i], around[i] = look
         schema = schemas.get(self.schema)
         found = []
-        for place, detection, crop, shown in zip(
-                points, detections, crops, confidence, strict=True):
+        for place, detection, crop, shown, depth in zip(
+                points, detections, crops, confidence, depths, strict=True):
             agreed = agreement(place, schema, detection)
             face = Face(place, self.schema, detection.box, detection.score,
-                        float(shown) * weight(agreed))
+                        float(shown) * weight(agreed), depth=depth)
             found.append(Found(face, crop, agreed))
         sure = [one.face for one in found if one.face.confidence >= self.min_confidence]
         kept = distinct(sure)
@@ -287,32 +306,26 @@ class FaceLandmarker:
         """The model's crop around landmarks [N, 2] of its schema, in pixels."""
         return self._crops.around(points)
 
-    def look(
-        self, image: Image, crops: Sequence[Crop]
-    ) -> tuple[Floats, Floats, list[Crop]]:
-        """The model's points in squares of an image, and how sure it is that there is a face.
+    def look(self, image: Image, crops: Sequence[Crop]) -> Looks:
+        """What the model tells of squares of an image.
 
         Args:
           image: [H, W, 3] uint8 RGB.
           crops: the squares to look at; one that no face of the image can have gives a confidence
             of 0.
-
-        Returns:
-          The points [F, N, 2] float32 in pixels, the confidence [F] float32 from 0 to 1, and the
-          crops around the points for the next look. The confidence of a model that gives none is 1
-          where the points are consistent with the crop, and 0 elsewhere.
         """
         # Points that lie on no face may ask for any square; the model is not run on those.
         limit = LARGEST * max(image.shape[:2])
         possible = [crop if crop.side < limit else Crop(0.0, 0.0, 1.0) for crop in crops]
-        points, confidence = self.predictor.predict_in(image, possible)
+        points, confidence, depth = self.predictor.predict_in(image, possible)
         if confidence is None:
             confidence = np.ones(len(points), np.float32)
         around = [self.crop_around(p) for p in points]
         for index, (crop, place) in enumerate(zip(crops, around, strict=True)):
             if crop is not possible[index] or not _consistent(crop, place):
                 confidence[index] = 0
-        return points, confidence, around
+        depths = [None] * len(points) if depth is None else [*depth]
+        return Looks(points, confidence, depths, around)
 
 
 def weight(agreed: float) -> float:

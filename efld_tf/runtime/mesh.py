@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.arrays import Floats, Image
+from efld_tf.arrays import Image
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.runtime import litert
 from efld_tf.runtime.blazeface import bundled
+from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 FILE = "modules/face_landmark/face_landmark.tflite"
@@ -49,7 +50,7 @@ class MeshPredictor(LandmarkPredictor):
         self.schema = "mediapipe468"
         self.crop_rule = CROP_RULE
         self.mean_shape = None
-        self.has_confidence = True
+        self.has_confidence = self.has_depth = True
         self._interpreter = litert.load(path, threads)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
@@ -60,16 +61,10 @@ class MeshPredictor(LandmarkPredictor):
         self._input, self._mesh, self._logit = (d["index"] for d in (*inputs, *outputs))
         self.input_size = shape[1]
 
-    def predict_with_confidence(self, crops: Image) -> tuple[Floats, Floats]:
-        """Points as `predict_crops` gives them, and how sure the model is that a face is there.
-
-        Args:
-          crops: [F, S, S, 3] uint8 RGB.
-
-        Returns:
-          [F, 468, 2] float32 in the crops' unit squares, and [F] float32, 0 to 1.
-        """
+    def predict_outputs(self, crops: Image) -> ModelOutputs:
+        """All that the model tells of crops [F, S, S, 3] uint8 RGB, in the crops' unit squares."""
         points = np.empty((len(crops), self._count, 2), np.float32)
+        depth = np.empty((len(crops), self._count), np.float32)
         logits = np.empty(len(crops), np.float32)
         for index, crop in enumerate(crops):
             self._interpreter.set_tensor(self._input, crop[None] / np.float32(255))
@@ -77,25 +72,23 @@ class MeshPredictor(LandmarkPredictor):
             # Pixels count from the crop's outer corner: x of mirrored crops sum up to 191.8.
             mesh = self._interpreter.get_tensor(self._mesh).reshape(self._count, 3)
             points[index] = mesh[:, :2] / self.input_size
+            # It counts away from the camera.
+            depth[index] = (mesh[:, 2].mean() - mesh[:, 2]) / self.input_size
             logits[index] = self._interpreter.get_tensor(self._logit).item()
-        return points, 1 / (1 + np.exp(-logits))
+        return ModelOutputs(points, 1 / (1 + np.exp(-logits)), depth)
 
-    def predict_in(self, image: Image, crops: Sequence[Crop]) -> tuple[Floats, Floats]:
-        """Points of the faces in squares of an image, and how sure the model is of each.
+    def predict_in(self, image: Image, crops: Sequence[Crop]) -> ModelOutputs:
+        """What the model tells of the faces in squares of an image.
 
         Args:
           image: [H, W, 3] uint8 RGB.
           crops: squares such as `crop_rule` gives them.
 
         Returns:
-          [F, 468, 2] float32 in pixels of the image, pixel centres at whole numbers, and the
-          confidence [F].
+          The outputs in pixels of the image, pixel centres at whole numbers.
 
         Raises:
           EfldError: a crop is absurdly larger than the image.
         """
         pixels = [extract_crop(image, crop, self.input_size) for crop in crops]
-        points, confidence = self.predict_with_confidence(np.array(pixels, np.uint8))
-        for index, crop in enumerate(crops):
-            points[index] = crop.from_unit(points[index])
-        return points, confidence
+        return self.predict_outputs(np.array(pixels, np.uint8)).in_pixels(crops)

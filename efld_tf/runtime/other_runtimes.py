@@ -22,7 +22,7 @@ import numpy as np
 from efld_tf import files
 from efld_tf.arrays import Float32s
 from efld_tf.errors import EfldError
-from efld_tf.runtime import golden
+from efld_tf.runtime import golden, model_outputs
 from efld_tf.text import say
 
 PACKAGES = ("tflite-runtime", "ai-edge-litert", "tensorflow", "tensorflow-cpu")
@@ -44,8 +44,7 @@ class Outcome:
       crashed: whether the process died.
       largest_difference: the largest difference of a coordinate from the golden output, in crop
         sides; None if there was no output.
-      confidence_difference: the difference of the confidence; None for a model without one.
-      passed: whether both are within the golden file's tolerances.
+      confidence_difference, depth_difference, passed: as in `golden.Misses`.
     """
 
     kernels: str
@@ -53,6 +52,7 @@ class Outcome:
     crashed: bool = False
     largest_difference: float | None = None
     confidence_difference: float | None = None
+    depth_difference: float | None = None
     passed: bool = False
 
 
@@ -173,14 +173,9 @@ def _outcome(
 ) -> Outcome:
     if "outputs" not in answer:
         return Outcome(kernels, answer.get("refused", ""), "crashed" in answer)
-    points, *extra_outputs = (np.array(output) for output in answer["outputs"])
-    extra_count = 0 if golden_file.confidence is None else 1
-    if points.shape != expected.shape or len(extra_outputs) != extra_count:
-        return Outcome(kernels, f"its outputs have other shapes: {points.shape}")
-    difference, confidence_difference = float(np.abs(points - expected).max()), None
-    passed = difference <= golden_file.tolerance  # a NaN does not pass
-    if golden_file.confidence:
-        confidence = extra_outputs[0].ravel()[0]
-        confidence_difference = float(np.abs(confidence - golden_file.confidence.value))
-        passed = passed and confidence_difference <= golden_file.confidence.tolerance
-    return Outcome(kernels, "", False, difference, confidence_difference, passed)
+    try:
+        outputs = model_outputs.of([np.array(output) for output in answer["outputs"]])
+        misses = golden_file.misses(expected, outputs)
+    except EfldError as error:
+        return Outcome(kernels, f"its outputs are others: {error}")
+    return Outcome(kernels, "", False, *misses)

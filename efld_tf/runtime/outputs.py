@@ -76,7 +76,8 @@ class Outputs:
     """
 
     def __init__(
-        self, folder: Path, kinds: Collection[str], schema: str, root: Path | None = None
+        self, folder: Path, kinds: Collection[str], schema: str, root: Path | None = None,
+        depth: bool = False,
     ):
         """Prepares a folder, which is there in the `with` block.
 
@@ -84,6 +85,7 @@ class Outputs:
           kinds: some of `KINDS`.
           schema: the name of the schema of the points.
           root: the folder to which the names of photos are relative; None for the current one.
+          depth: whether the model tells depths, which get columns in a table.
 
         Raises:
           EfldError: faces cannot be aligned by points of that schema.
@@ -91,7 +93,7 @@ class Outputs:
         if "aligned" in kinds:
             align.check(schemas.get(schema))
         self.folder = folder
-        self._kinds = kinds
+        self._kinds, self._depth = kinds, depth
         self._schema, self._root = schema, Path.cwd() if root is None else root
         self._stack = ExitStack()
         self._writers: dict[str, Writer] | None = None
@@ -141,7 +143,8 @@ class Outputs:
                 files.write_text(self.folder / UNFINISHED, "\n".join(sorted(unfinished)))
             self._writers = {
                 kind: self._stack.enter_context(
-                    form.writer(form.path(self.folder), self._schema, self._root))
+                    form.writer(form.path(self.folder), self._schema, self._root,
+                                **({"depth": self._depth} if kind == "csv" else {})))
                 for kind, form in OUTPUTS.items() if kind in self._kinds}
         image = self._annotated(result)
         for kind, writer in self._writers.items():

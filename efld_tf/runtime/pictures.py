@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ import cv2
 import numpy as np
 
 from efld_tf import files
-from efld_tf.arrays import Image
-from efld_tf.landmarks import drawing, schemas
+from efld_tf.arrays import Floats, Image
+from efld_tf.landmarks import drawing, pose, schemas
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.runtime.faces import Face
 
@@ -21,6 +22,8 @@ MOST_PNG_PIXELS = 512 * 512
 LONGEST_JPEG = 65500  # pixels, the limit of the library
 # Dots would cover a thumbnail, so it is enlarged to about this many pixels, at most 8-fold.
 LEAST_SIDE, MOST_ENLARGED = 480, 8
+# The length of a head's axes, as a share of the longest side of its points' box.
+AXES = 0.6
 
 
 def annotate_photo(image: Image, faces: Sequence[Face]) -> Image:
@@ -57,15 +60,18 @@ def _scaled(
     x, y = width / image.shape[1], height / image.shape[0]
     # Pixel centres are whole numbers, and the outer corner of the first pixel stays in place.
     moved = [replace(face, points=(face.points + 0.5) * [x, y] - 0.5,
-                     box=(face.box + 0.5) * [x, y, x, y] - 0.5) for face in faces]
+                     box=(face.box + 0.5) * [x, y, x, y] - 0.5,
+                     depth=None if face.depth is None else face.depth * math.sqrt(x * y))
+             for face in faces]
     return cv2.resize(image, (width, height), interpolation=interpolation), moved
 
 
 def annotate(image: Image, faces: Sequence[Face]) -> Image:
     """Draws faces: the box, the points and their lines, their number and confidence.
 
-    The number is the person's in a video, and that of the face in a photo: `0 .98`. Sizes follow
-    each face and not the photo, so that small faces of large photos are not covered.
+    Of a model that tells depths, the axes of the head are drawn too, from the tip of its nose. The
+    number is the person's in a video, and that of the face in a photo: `0 .98`. Sizes follow each
+    face and not the photo, so that small faces of large photos are not covered.
 
     Args:
       image: [H, W, 3] uint8 RGB; it is not changed.
@@ -89,11 +95,26 @@ def annotate(image: Image, faces: Sequence[Face]) -> Image:
         drawn = drawing.draw_box(region, face.box - [x0, y0, x0, y0])
         drawn = drawing.draw_landmarks(
             drawn, face.points - shift, schema, part_colours=drawing.part_colours(schema))
-        region[:] = drawn
+        region[:] = _with_axes(drawn, face, shift)
     for index, face in enumerate(faces):  # above the drawings of all
         number = index if face.track is None else face.track
         _write(result, face, f"{number} {face.confidence:.2f}".replace(" 0.", " ."))
     return result
+
+
+def _with_axes(image: Image, face: Face, shift: Floats) -> Image:
+    """The picture of a face with the axes of its head, if they are known.
+
+    Args:
+      shift: [2], the place of the picture's first pixel in that of the face.
+    """
+    angles = None if face.depth is None else face.pose
+    if angles is None:
+        return image
+    nose = face.points[list(schemas.get(face.schema).nose_tip)].mean(axis=0)
+    box = tight_box(face.points)
+    length = AXES * float((box[2:] - box[:2]).max())
+    return drawing.draw_axes(image, nose - shift, length * pose.axes(*angles)[:, :2])
 
 
 def _write(image: Image, face: Face, text: str) -> None:

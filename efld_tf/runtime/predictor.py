@@ -14,7 +14,8 @@ from efld_tf.arrays import Array, Boxes, Floats, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
-from efld_tf.runtime import litert, metadata
+from efld_tf.runtime import litert, metadata, model_outputs
+from efld_tf.runtime.model_outputs import ModelOutputs
 
 
 class Predictor(Protocol):
@@ -26,6 +27,7 @@ class Predictor(Protocol):
       crop_rule: how a crop is made from a face box.
       input_size: side S of the input in pixels.
       has_confidence: whether the model says how sure it is.
+      has_depth: whether it tells how far each point is in front.
       mean_shape: [N, 2] in the unit square of the crop, if crops follow from it
         (`model_crops.needs_mean_shape`); it may be None otherwise.
     """
@@ -35,32 +37,26 @@ class Predictor(Protocol):
     crop_rule: CropRule
     input_size: int
     has_confidence: bool
+    has_depth: bool
     mean_shape: Floats | None
 
     def predict_crops(self, crops: Image) -> Floats:
         """Points [F, N, 2] in the unit squares of crops [F, S, S, 3] uint8 RGB."""
 
-    def predict_with_confidence(self, crops: Image) -> tuple[Floats, Floats | None]:
-        """Points as `predict_crops` gives them, and their confidence [F] from 0 to 1.
+    def predict_outputs(self, crops: Image) -> ModelOutputs:
+        """All that the model tells of crops [F, S, S, 3] uint8 RGB."""
 
-        The confidence is None where the model has no such output.
-        """
-
-    def predict_in(
-        self, image: Image, crops: Sequence[Crop]
-    ) -> tuple[Floats, Floats | None]:
-        """Points [F, N, 2] of the faces in squares of an image, in its pixels.
-
-        The confidence is returned as in `predict_with_confidence`.
-        """
+    def predict_in(self, image: Image, crops: Sequence[Crop]) -> ModelOutputs:
+        """All that the model tells of the faces in squares of an image, in its pixels."""
 
 
 class LandmarkPredictor:
     """Runs an exported model.
 
     The input of the model is `uint8` RGB [1, S, S, 3]. Its output is `float32` [1, N, 2], points in
-    the unit square of the crop; some models have a second output `float32` [1, 1], how sure the
-    model is that there is a face. The same pixels always give the same points.
+    the unit square of the crop. Some models have a further one `float32` [1, 1], how sure the
+    model is that there is a face, or one `float32` [1, N], how far each point is in front, or both
+    in this order. The same pixels always give the same points.
 
     It is not safe to share between threads, since the interpreter holds its tensors: give every
     thread one of its own, or lock. Different predictors run in parallel: the interpreter does not
@@ -91,61 +87,54 @@ class LandmarkPredictor:
             self.mean_shape = np.array(model_metadata.mean_shape)
         self._interpreter = litert.load(model, threads)
         self._input = self._interpreter.get_input_details()[0]
-        self._points, *extra_outputs = self._interpreter.get_output_details()
+        outputs = self._interpreter.get_output_details()
         shape, points = self._input["shape"].tolist(), len(model_metadata.names)
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 \
                 or self._input["dtype"] != np.uint8:
             raise DataError(model, "expected a uint8 input of shape [1, S, S, 3]")
-        if not _is(self._points, [1, points, 2]):
-            raise DataError(model, f"expected a float32 output of shape [1, {points}, 2]")
-        if len(extra_outputs) > 1 or not all(_is(output, [1, 1]) for output in extra_outputs):
-            raise DataError(model, "expected one more output at most, float32 [1, 1]")
-        self._presence = extra_outputs[0] if extra_outputs else None
-        self.has_confidence = bool(extra_outputs)
+        if any(output["dtype"] != np.float32 for output in outputs):
+            raise DataError(model, "expected outputs of float32")
+        try:
+            places = model_outputs.places([output["shape"] for output in outputs], points)
+        except EfldError as error:
+            raise DataError(model, str(error)) from error
+        self._points = outputs[places.points]
+        self._confidence = None if places.confidence is None else outputs[places.confidence]
+        self._depth = None if places.depth is None else outputs[places.depth]
+        self.has_confidence = self._confidence is not None
+        self.has_depth = self._depth is not None
         self.input_size: int = shape[1]
 
     def predict_crops(self, crops: Image) -> Floats:
         """Points [F, N, 2] float32 in the unit squares of crops [F, S, S, 3] uint8 RGB."""
-        return self.predict_with_confidence(crops)[0]
+        return self.predict_outputs(crops).points
 
-    def predict_with_confidence(self, crops: Image) -> tuple[Floats, Floats | None]:
-        """Points as `predict_crops` gives them, and how sure the model is that a face is there.
-
-        Args:
-          crops: [F, S, S, 3] uint8 RGB.
-
-        Returns:
-          [F, N, 2] float32 in the crops' unit squares, and the confidence [F] float32, 0 to 1, or
-          None if the model has no such output.
-        """
-        points, presence = self._space(len(crops))
+    def predict_outputs(self, crops: Image) -> ModelOutputs:
+        """All that the model tells of crops [F, S, S, 3] uint8 RGB, in the crops' unit squares."""
+        outputs = self._space(len(crops))
         for index, crop in enumerate(crops):
             self._tensor(self._input)[:] = crop
-            self._invoke(points, presence, index)
-        return points, presence
+            self._invoke(outputs, index)
+        return outputs
 
-    def predict_in(
-        self, image: Image, crops: Sequence[Crop]
-    ) -> tuple[Floats, Floats | None]:
-        """Points of the faces in squares of an image, which are cut straight into the input.
+    def predict_in(self, image: Image, crops: Sequence[Crop]) -> ModelOutputs:
+        """What the model tells of squares of an image, which are cut straight into the input.
 
         Args:
           image: [H, W, 3] uint8 RGB.
           crops: squares such as the model was trained on.
 
         Returns:
-          [F, N, 2] float32 in pixels of the image, pixel centres at whole numbers, and the
-          confidence as in `predict_with_confidence`.
+          The outputs in pixels of the image, pixel centres at whole numbers.
 
         Raises:
           EfldError: a crop is absurdly larger than the image.
         """
-        points, presence = self._space(len(crops))
+        outputs = self._space(len(crops))
         for index, crop in enumerate(crops):
             extract_crop(image, crop, self.input_size, out=self._tensor(self._input))
-            self._invoke(points, presence, index)
-            points[index] = crop.from_unit(points[index])
-        return points, presence
+            self._invoke(outputs, index)
+        return outputs.in_pixels(crops)
 
     def predict(self, image: Image, boxes: Boxes) -> Floats:
         """Points of the faces in an image.
@@ -162,22 +151,27 @@ class LandmarkPredictor:
         """
         check_image(image)
         check_boxes(boxes)
-        return self.predict_in(image, [self.crop_rule.crop(box) for box in boxes])[0]
+        return self.predict_in(image, [self.crop_rule.crop(box) for box in boxes]).points
 
-    def _space(self, count: int) -> tuple[Floats, Floats | None]:
-        points = np.empty((count, *self._points["shape"][1:]), np.float32)
-        return points, np.empty(count, np.float32) if self._presence else None
+    def _space(self, count: int) -> ModelOutputs:
+        shape = count, *self._points["shape"][1:]
+        return ModelOutputs(
+            np.empty(shape, np.float32),
+            np.empty(count, np.float32) if self.has_confidence else None,
+            np.empty(shape[:2], np.float32) if self.has_depth else None)
 
     def _tensor(self, detail: dict[str, Any]) -> Array:
         """The first item of a tensor in its own memory, which the next run overwrites."""
         item: Array = self._interpreter.tensor(detail["index"])()[0]
         return item
 
-    def _invoke(self, points: Floats, presence: Floats | None, index: int) -> None:
+    def _invoke(self, outputs: ModelOutputs, index: int) -> None:
         litert.invoke(self._interpreter, self.model)
-        points[index] = self._tensor(self._points)
-        if presence is not None and self._presence is not None:
-            presence[index] = self._tensor(self._presence)[0]
+        outputs.points[index] = self._tensor(self._points)
+        if outputs.confidence is not None and self._confidence is not None:
+            outputs.confidence[index] = self._tensor(self._confidence)[0]
+        if outputs.depth is not None and self._depth is not None:
+            outputs.depth[index] = self._tensor(self._depth)
 
 
 def check_image(image: Image) -> None:
@@ -201,7 +195,3 @@ def check_boxes(boxes: Boxes) -> None:
         if not valid:
             raise EfldError(
                 f"boxes: expected x0, y0, x1, y1 with x0 < x1, y0 < y1, got {box!s:.60}")
-
-
-def _is(detail: dict[str, Any], shape: list[int]) -> bool:
-    return bool(detail["shape"].tolist() == shape and detail["dtype"] == np.float32)

@@ -13,11 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from efld_tf.arrays import Floats, Image
+from efld_tf.arrays import Image
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, extract_crop
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
+from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 # A view is moved and scaled by these shares of the crop's side.
@@ -51,7 +52,8 @@ def mean(
         # One view comes first: the points of a face on its side are rough until it is turned.
         centre = face.points
         for number in (1, count):
-            points, confidence = look(predictor, image, landmarker.crop_around(centre), number)
+            points, confidence, depth = look(
+                predictor, image, landmarker.crop_around(centre), number)
             centre = points.mean(axis=0)
         distance = np.linalg.norm(points - centre, axis=-1).mean()
         # No face has eyes that are less than a pixel apart.
@@ -59,28 +61,25 @@ def mean(
         face_confidence = face.confidence
         if confidence is not None:  # that of the views may only lower what the detector agrees to
             face_confidence = min(face_confidence, float(confidence.mean()))
-        averaged.append(replace(face, points=centre.astype(np.float32), confidence=face_confidence))
+        averaged.append(replace(face, points=centre.astype(np.float32), confidence=face_confidence,
+                                depth=None if depth is None else depth.mean(axis=0)))
     return averaged, spreads
 
 
 def look(
     predictor: LandmarkPredictor, image: Image, crop: Crop, count: int
-) -> tuple[Floats, Floats | None]:
-    """The points of several views of a crop.
-
-    Returns:
-      [count, N, 2] float64 in pixels of the image, and the confidence of each where the model has
-      one.
-    """
+) -> ModelOutputs:
+    """What a model tells of several views of a crop: points in float64 and pixels of the image."""
     squares = [crop.within(view(index)) for index in range(count)]
     crops = np.stack([extract_crop(image, square, predictor.input_size) for square in squares])
     crops[1::2] = crops[1::2, :, ::-1]
-    units, confidence = predictor.predict_with_confidence(crops)
-    units = units.astype(np.float64)
+    units, confidence, depth = predictor.predict_outputs(crops)
+    units, schema = units.astype(np.float64), schemas.get(predictor.schema)
     # To `mirror`, the unit square is one pixel wide, with its centre at 0.
-    units[1::2] = schemas.get(predictor.schema).mirror(units[1::2] - 0.5, 1) + 0.5
-    points = [square.from_unit(unit) for square, unit in zip(squares, units, strict=True)]
-    return np.stack(points), confidence
+    units[1::2] = schema.mirror(units[1::2] - 0.5, 1) + 0.5
+    if depth is not None:
+        depth[1::2] = depth[1::2][:, list(schema.known_flip)]
+    return ModelOutputs(units, confidence, depth).in_pixels(squares)
 
 
 def view(index: int) -> Crop:

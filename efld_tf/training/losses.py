@@ -95,6 +95,29 @@ def l1(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor
     return _mean(tf.reduce_mean(tf.abs(raw - target), axis=-1), mask)
 
 
+def depth(
+    raw: tf.Tensor, target: tf.Tensor, mean: tf.Tensor, normaliser: tf.Tensor
+) -> tf.Tensor:
+    """Mean absolute error of the depths of each face, which are measured from a plane of its own.
+
+    Args:
+      raw: [B, N] predicted depths, in crop sides.
+      target: [B, N] true depths from any plane; NaN where they are not annotated.
+      mean: [N] the mean face's depths, from whose plane the prediction is measured: that of a face
+        is where its annotated points are as far in front of the mean face's as behind them.
+      normaliser: as in `nme`.
+
+    Returns:
+      [B]: mean over annotated points of error / normaliser; 0 for a face without any.
+    """
+    known = tf.math.is_finite(target)
+    mask = tf.cast(known, raw.dtype)
+    moved = tf.where(known, target - mean, 0.0)
+    plane = _mean(moved, mask)[:, None]
+    error = tf.where(known, tf.abs(raw - mean - (moved - plane)), 0.0)
+    return _mean(error, mask) / tf.maximum(normaliser, EPSILON)
+
+
 def heatmap(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor) -> tf.Tensor:
     """Mean squared difference of score maps [B, G, G, N] (PIPNet, Equation 2, and its MapNet).
 

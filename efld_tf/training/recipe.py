@@ -48,15 +48,22 @@ class HeadRecipe:
       weight: of its loss.
       normaliser: what its validation NME is divided by, as of `efld-eval --normaliser`: one of the
         schema's own, or `box_diagonal`, `box_size` or `image_size`, which needs crops that are made
-        of the file's box; None for the schema's first. Losses divide by the schema's first alone.
+        of the file's box; None for the schema's first. Losses divide by the schema's first, or,
+        where this is one of the three, by the first of the mean face: in profile, no two places
+        keep their distance.
+      depth: weight of the loss of the points' depths, beside that of the points; with more than 0,
+        the head also tells how far each point is in front, which needs a source that is annotated
+        with it.
     """
 
     weight: float = 1.0
     normaliser: str | None = None
+    depth: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise EfldError(f"weight: expected 0 or more, got {self.weight}")
+        for name, value in (("weight", self.weight), ("depth", self.depth)):
+            if value < 0:
+                raise EfldError(f"{name}: expected 0 or more, got {value}")
 
 
 @dataclass(frozen=True)

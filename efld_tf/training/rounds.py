@@ -22,7 +22,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.models import checkpoint, registry
 from efld_tf.runs import BEST_MODEL, Run, trained_model
 from efld_tf.text import say
-from efld_tf.training import checks, pseudo_labels, run, run_folder, task
+from efld_tf.training import checks, model_spec, pseudo_labels, run, run_folder, task
 from efld_tf.training.recipe import Recipe, SelfTrainingRecipe, pseudo_names
 
 ROUNDS = "rounds.json"
@@ -153,7 +153,7 @@ def _check_crops(recipe: Recipe, unlabelled: list[SourceOptions], teacher: Path 
       DataError: they are not.
     """
     if teacher is None:
-        spec = task.model_spec(recipe, task.packed_sources(recipe))
+        spec = model_spec.of(recipe, task.packed_sources(recipe))
     else:
         spec = checkpoint.read_spec(teacher)
     for source in unlabelled:

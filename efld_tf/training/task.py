@@ -12,21 +12,19 @@ import tf_keras
 from official.core import base_task, exp_factory, task_factory
 from official.core import config_definitions as cfg
 
-from efld_tf import config, licenses, runs
-from efld_tf.data import augment, correlation, pipeline, shard_check
-from efld_tf.data.crop_fit import MOST_SIZE, alike
+from efld_tf import config, runs
+from efld_tf.data import augment, pipeline, shard_check
 from efld_tf.data.manifest import open_packed
-from efld_tf.errors import EfldError
 from efld_tf.landmarks import normalisers, schemas
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.landmarks.schema import Normaliser
 from efld_tf.models import checkpoint, registry
-from efld_tf.training import coherence, losses, optimizers
+from efld_tf.training import coherence, losses, model_spec, optimizers
 from efld_tf.training.recipe import Recipe
 
 # `{"points": {head: [B, N, 2]}, "mask": {head: [B, N]}, "level": [B], "aspect": [B],
-# "boxes": {kind: [B, 2]}}`, as in `pipeline.training_batches`.
+# "boxes": {kind: [B, 2]}}`, as in `pipeline.training_batches`, which may have more.
 Labels = Mapping[str, Any]
 # What labels have where each face of a batch comes twice.
 PAIRED = "to_stored"
@@ -55,7 +53,7 @@ class LandmarkTask(base_task.Task):
         super().__init__(params, logging_dir, name)
         self.recipe = config.loads(params.recipe, Recipe)
         self.sources = packed_sources(self.recipe)
-        self.spec = model_spec(self.recipe, self.sources)
+        self.spec = model_spec.of(self.recipe, self.sources)
         training = self.recipe.training
         fitting = self.spec.architecture.losses
         self._loss = losses.get(training.loss or fitting[0], training.loss_options)
@@ -99,6 +97,7 @@ class LandmarkTask(base_task.Task):
             cache=data.cache_decoded,
             black=data.black,
             pairs=bool(training.coherence),
+            depths=tuple(head for head, about in self.recipe.heads.items() if about.depth),
         )
         if params.is_training:
             # A step takes one batch for each replica.
@@ -112,10 +111,16 @@ class LandmarkTask(base_task.Task):
         return batches.map(lambda batch: (batch.pop("image"), batch))
 
     def distance(self, head: str, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """The distance [B] of a head's faces for losses, or the mean face's if it is unknown."""
+        """The distance [B] of a head's faces for losses, or the mean face's if it is unknown.
+
+        It is the mean face's for all where errors are divided by a box: those are of any pose, and
+        in profile the distance of two places may vanish.
+        """
         normaliser = schemas.get(head).normaliser
-        usual = normaliser.distance(np.array(self.spec.heads[head].mean_shape))
-        return normalising_distance(points, mask, normaliser, float(usual))
+        usual = float(normaliser.distance(np.array(self.spec.heads[head].mean_shape)))
+        if isinstance(self.normalisers[head], BoxNormaliser):
+            return tf.fill(tf.shape(mask)[:1], usual)
+        return normalising_distance(points, mask, normaliser, usual)
 
     def nme(self, head: str, predicted: tf.Tensor, labels: Labels) -> tf.Tensor:
         """The NME [B] of predictions [B, N, 2] in the head's normaliser, measured in the photo."""
@@ -161,6 +166,8 @@ class LandmarkTask(base_task.Task):
             if PAIRED in labels:
                 loss += self.recipe.training.coherence * self._incoherence(
                     head, labels, model_outputs)
+            if recipe.depth:
+                loss += recipe.depth * self._depth_loss(head, labels, model_outputs, distance)
             # One of several replicas may get no face of the last batch of a validation.
             faces = tf.cast(tf.shape(loss)[0], loss.dtype)
             total += recipe.weight * tf.math.divide_no_nan(tf.reduce_sum(loss), faces)
@@ -174,6 +181,13 @@ class LandmarkTask(base_task.Task):
         return tf.add_n([
             coherence.difference(maps, placed, schemas.get(head).known_flip, labels["mask"][head])
             for maps in registry.predictions(model_outputs[head])])
+
+    def _depth_loss(
+        self, head: str, labels: Labels, model_outputs: Mapping[str, Any], distance: tf.Tensor
+    ) -> tf.Tensor:
+        """The mean error of a face's depths divided by its distance, see `losses.depth`: [B]."""
+        return losses.depth(model_outputs[registry.depth_output(head)], labels["depth"][head],
+                            tf.constant(self.spec.heads[head].mean_depth), distance)
 
     def validation_step(
         self, inputs: tuple[tf.Tensor, Labels], model: tf_keras.Model,
@@ -262,112 +276,6 @@ def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
         result.append(
             pipeline.PackedSource(folder, manifest, heads, source.repeat, source.level)
         )
-    return result
-
-
-def model_spec(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoint.ModelSpec:
-    """The spec of a recipe's model, with mean shapes over all faces and the first source's rule."""
-    heads, model = {}, recipe.model
-    by_correlation = registry.architecture(
-        model.family, model.options, model.input_size).by_correlation
-    for head in recipe.heads:
-        supervising = [source for source in sources if head in source.heads]
-        counts = [source.manifest.faces("train") for source in supervising]
-        shapes = [source.manifest.mean_points[list(source.heads[head])] for source in supervising]
-        _check_sizes(head, supervising, shapes)
-        first_manifest = supervising[0].manifest
-        heads[head] = checkpoint.HeadSpec(
-            mean_shape=_mean_of(head, counts, shapes).round(6).tolist(),
-            crop_rule=first_manifest.crop_rule,
-            source=first_manifest.source,
-            validation_fraction=first_manifest.validation_fraction,
-            excluded=first_manifest.excluded,
-            order=correlation.order_of(
-                (source.folder, source.manifest, source.heads[head]) for source in supervising
-            ).tolist() if by_correlation else None,
-        )
-    schema_names = {*heads, *(head.crop_rule.schema for head in heads.values())}
-    declared = {name: schemas.declared_fields(name) for name in sorted(schema_names)}
-    return checkpoint.ModelSpec(
-        model.family, model.input_size, dict(model.options), heads,
-        schemas={name: fields for name, fields in declared.items() if fields},
-        license=_license(recipe, sources),
-    )
-
-
-def _mean_of(head: str, counts: list[int], shapes: list[np.ndarray]) -> np.ndarray:
-    """The mean shape [N, 2] of a head over sources with so many faces, each of its own.
-
-    A point that a source is not annotated with is the mean over the others.
-
-    Raises:
-      EfldError: no source is annotated with a point.
-    """
-    stacked = np.stack(shapes)
-    weights = np.isfinite(stacked) * np.reshape(counts, (-1, 1, 1))
-    total = weights.sum(axis=0)
-    if missing := np.flatnonzero(~total.all(axis=-1)).tolist():
-        raise EfldError(f"head {head}: no face of its sources is annotated with points {missing}; "
-                        "it needs a source that has them")
-    mean: np.ndarray = (weights * np.nan_to_num(stacked)).sum(axis=0) / total
-    return mean
-
-
-def _check_sizes(
-    head: str, sources: list[pipeline.PackedSource], shapes: list[np.ndarray]
-) -> None:
-    """Checks that the faces of a head have about one size in crops that are not fitted alike.
-
-    Args:
-      shapes: the mean shape of the head in the crops of each source.
-
-    Raises:
-      EfldError: they have not.
-    """
-    first, *others = (source.manifest for source in sources)
-    for manifest, shape in zip(others, shapes[1:], strict=True):
-        if manifest.crop_rule.stretched != first.crop_rule.stretched:
-            raise EfldError(
-                f"head {head}: one of the crops of {manifest.source} and {first.source} is "
-                "stretched, and the other is not; give crop.scale_x and scale_y to both or none")
-        if alike(first.crop_rule, manifest.crop_rule):
-            continue
-        ratio = _times_as_large(head, shape, shapes[0])
-        if ratio is None:
-            raise EfldError(
-                f"head {head}: whether the crops of {manifest.source} show it as large as those of "
-                f"{first.source} cannot be told, since they have not two points in common; fit "
-                "both by the same points (crop)")
-        if not 1 / MOST_SIZE < ratio < MOST_SIZE:
-            raise EfldError(
-                f"head {head}: the crops of {manifest.source} show it {ratio:.2f} times as large "
-                f"as those of {first.source}, since they are not fitted by eyes and mouth; give "
-                "the sources a crop.scale each")
-
-
-def _times_as_large(head: str, shape: np.ndarray, other: np.ndarray) -> float | None:
-    """How many times as large one mean shape [N, 2] of a head is as another, by common points.
-
-    None where they have fewer than two.
-    """
-    distance = schemas.get(head).normaliser.distance
-    ratio = float(distance(shape) / distance(other))
-    if np.isfinite(ratio):
-        return ratio
-    both = np.isfinite(shape + other).all(axis=-1)
-    if both.sum() < 2:
-        return None
-    return float(shape[both].std(axis=0).sum() / other[both].std(axis=0).sum())
-
-
-def _license(recipe: Recipe, sources: list[pipeline.PackedSource]) -> str:
-    """The recipe's licence, combined with those of its initial weights and its labels' teachers."""
-    result, start = recipe.license, recipe.training.init_from
-    if start:
-        origin = checkpoint.read_spec(runs.trained_model(config.expand(start))).license
-        result = licenses.combined(result, origin, "started from")
-    for license in (license for source in sources for license in source.manifest.licenses):
-        result = licenses.combined(result, license, "taught by")
     return result
 
 

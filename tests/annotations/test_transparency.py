@@ -192,6 +192,7 @@ def test_what_is_transparent_is_what_is_outside_of_the_photo() -> None:
     np.testing.assert_array_equal(empty, outside)
 
 
+@pytest.mark.long
 def test_real_photos_are_what_opencv_decodes(shared_data: Path) -> None:
     """Opaque ones, in every kind that it decodes right."""
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION

@@ -131,6 +131,7 @@ def test_files_are_pushed_once(phone, int8_model: Path) -> None:
     assert len([words for words in calls(folder) if "push" in words]) == 3
 
 
+@pytest.mark.long
 def test_power_above_idle(
     phone, int8_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ from efld_tf.models import checkpoint
 from efld_tf.runs import Run
 from efld_tf.runtime import metadata
 from efld_tf.runtime.predictor import LandmarkPredictor
-from efld_tf.training import pseudo_labels, task
+from efld_tf.training import model_spec, pseudo_labels, task
 from efld_tf.training import recipe as recipes
 from efld_tf.training import run as training
 from tests import faces
@@ -190,7 +190,7 @@ def test_a_head_does_not_learn_from_both(folder: Path) -> None:
     found = recipes.load(recipe(folder, CROP, {"scale": 1.4}), ["name=both"])
     training.prepare(found, progress=False)
     with refuses("ibug68", "stretched", "crop.scale_x"):
-        task.model_spec(found, task.packed_sources(found))
+        model_spec.of(found, task.packed_sources(found))
 
 
 def test_older_configurations_name_the_same_packed_folders(folder: Path) -> None:

@@ -171,6 +171,7 @@ def test_a_zoom_leaves_the_eyes_where_they_are(photos: Path) -> None:
             PackOptions(zoom=wrong)
 
 
+@pytest.mark.long
 def test_real_sources_fill_the_crop_alike(shared_data: Path) -> None:
     """The same part of a face is at the same place of the crop in all four real formats."""
     for source in (

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf.landmarks.geometry import Crop, CropRule
+from efld_tf.runtime.model_outputs import ModelOutputs
 
 
 class Fixed:
     """A predictor without a confidence, whose points of crops a test decides."""
 
     model = Path("fixed.tflite")
-    has_confidence = False
+    has_confidence = has_depth = False
     schema = "ibug51"
     crop_rule = CropRule("points", "ibug68", 1.25)
     input_size = 64
@@ -23,10 +24,8 @@ class Fixed:
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        return self.predict_crops(crops), None
+    def predict_outputs(self, crops: np.ndarray) -> ModelOutputs:
+        return ModelOutputs(self.predict_crops(crops))
 
-    def predict_in(
-        self, image: np.ndarray, crops: Sequence[Crop]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def predict_in(self, image: np.ndarray, crops: Sequence[Crop]) -> ModelOutputs:
         raise NotImplementedError

@@ -16,6 +16,7 @@ from efld_tf.evaluation.evaluate import Evaluation
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, tight_box
 from efld_tf.runtime import crop_maps
+from efld_tf.runtime.model_outputs import ModelOutputs
 from tests import faces as drawn
 from tests import parts
 from tests.errors import refuses
@@ -96,9 +97,9 @@ def test_the_prior_of_a_part(name: str, evaluations: dict[str, Evaluation]) -> N
 
 def test_rendered_faces_take_the_place_of_a_source_where_they_can_be_cropped(helen: Path) -> None:
     class Seen(Mean):
-        def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, None]:
+        def predict_outputs(self, crops: np.ndarray) -> ModelOutputs:
             seen.append(crops)
-            return self.predict_crops(crops), None
+            return ModelOutputs(self.predict_crops(crops))
 
     seen: list[np.ndarray] = []
     found = prior.measure(Seen(MOUTH, helen), count=2, progress=False)

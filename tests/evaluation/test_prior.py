@@ -14,6 +14,7 @@ from efld_tf.evaluation import evaluate, prior, prior_plots
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import schemas, shapes
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
 from tests.errors import refuses
@@ -42,9 +43,9 @@ class Follows(Constant):
 
     has_confidence = True
 
-    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict_outputs(self, crops: np.ndarray) -> ModelOutputs:
         bright = crops.mean(axis=(1, 2, 3)) / 255
-        return self.points + bright[:, None, None] * [1, 0], 1 - bright
+        return ModelOutputs(self.points + bright[:, None, None] * [1, 0], 1 - bright)
 
 
 @pytest.fixture(scope="module")

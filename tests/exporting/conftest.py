@@ -61,7 +61,8 @@ def learn(spec: checkpoint.ModelSpec, model: tf_keras.Model, crops, shapes) -> N
                 target = spec.codec(head).encode(tf.constant(truth), known)
                 for stage in registry.predictions(raw[head]):
                     total += tf.reduce_mean(loss(stage, target, known, tf.ones([len(crops)])))
-        weights = [w for w in model.trainable_weights if not w.name.startswith("presence")]
+        weights = [w for w in model.trainable_weights
+               if not w.name.startswith(("presence", registry.depth_output("ibug51")))]
         optimizer.apply_gradients(zip(tape.gradient(total, weights), weights, strict=True))
 
     for _ in range(STEPS_OF.get(spec.family, STEPS)):
@@ -83,9 +84,9 @@ def rendered_faces(count: int) -> tuple[np.ndarray, np.ndarray]:
 # Their layers are not known to tfmot.
 WITHOUT = {name: ("qat",) for name in ("two_stage", "lite_hrnet_plus", "dense_unet")}
 
-# What takes longest; coordnet and pipnet have parts of it.
+# What takes longest; efld and pipnet have parts of it.
 LONG = {name: pytest.mark.long
-        for name in ("mapnet", "two_stage", "lite_hrnet_plus", "dense_unet")}
+        for name in ("coordnet", "mapnet", "two_stage", "lite_hrnet_plus", "dense_unet")}
 
 
 @pytest.fixture(scope="session", params=[
@@ -103,8 +104,9 @@ def trained(
 def _train(family: str, photos: Path, path: Path) -> None:
     spec = checkpoint.ModelSpec(
         family, SIZE, OPTIONS.get(family, {}),
-        {head: checkpoint.HeadSpec(faces.mean_shape(head).tolist(), RULE, f"ibug:{photos}")
-         for head in ("ibug51", "ibug68")},
+        {head: checkpoint.HeadSpec(faces.mean_shape(head).tolist(), RULE, f"ibug:{photos}",
+                                   mean_depth=depth)
+         for head, depth in (("ibug51", np.linspace(-0.2, 0.2, 51).tolist()), ("ibug68", None))},
         license="for tests alone", presence={"faces": "drawn"},
     )
     tf_keras.utils.set_random_seed(0)
@@ -119,6 +121,11 @@ def _train(family: str, photos: Path, path: Path) -> None:
     scale = 2 / logit.std()
     model.get_layer(registry.PRESENCE_LAYER).set_weights(
         [scale * kernel[:, None], -scale * np.median(logit, keepdims=True)])
+    # Heads that nod as far as that.
+    nod = 0.05 * np.cos(np.linspace(0, 9, 51)) / logit.std()
+    _, bias = model.get_layer(registry.depth_output("ibug51")).get_weights()
+    model.get_layer(registry.depth_output("ibug51")).set_weights(
+        [np.outer(kernel, nod), bias - np.median(logit) * nod])
     checkpoint.save(path, spec, model)
 
 

@@ -159,7 +159,7 @@ def test_float_export_computes_the_same(trained: Path, tmp_path: Path) -> None:
     crops = np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
     expected = float_predictor(trained, "ibug68").predict_crops(crops)
     np.testing.assert_allclose(LandmarkPredictor(path).predict_crops(crops), expected, atol=1e-5)
-    np.testing.assert_allclose(*(predictor.predict_with_confidence(crops)[1] for predictor in (
+    np.testing.assert_allclose(*(predictor.predict_outputs(crops).confidence for predictor in (
         LandmarkPredictor(path), float_predictor(trained, "ibug68"))), atol=1e-5)
     with refuses("int8", "DEQUANTIZE", path=path):
         audit.check(path, modes.INT8)
@@ -177,8 +177,8 @@ def test_every_mode_is_what_it_promises(
             with refuses(other.name, path=path):
                 audit.check(path, other)
     crops = calibration.load_faces(calibration.choose(f"ibug:{photos}", 4), RULE, SIZE).crops
-    expected, sure = float_predictor(trained, "ibug51").predict_with_confidence(crops)
-    points, confidence = LandmarkPredictor(path).predict_with_confidence(crops)
+    expected, sure, _ = float_predictor(trained, "ibug51").predict_outputs(crops)
+    points, confidence, _ = LandmarkPredictor(path).predict_outputs(crops)
     assert largest(trained, points - expected) < 0.03
     assert np.abs(confidence - sure).max() < 0.1
 

@@ -29,6 +29,7 @@ from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
+from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.errors import assert_error_line, assert_told, refuses
 from tests.exporting.conftest import RULE, SIZE
@@ -102,16 +103,15 @@ class _Recorder(FloatPredictor):
 
     looks: list[tuple[np.ndarray, np.ndarray]]
 
-    def predict_in(
-        self, image: np.ndarray, crops: Sequence[Crop]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        points, confidence = super().predict_in(image, crops)
-        self.looks = [*getattr(self, "looks", []), *zip(points.copy(), self.pixels, strict=True)]
-        return points, confidence
+    def predict_in(self, image: np.ndarray, crops: Sequence[Crop]) -> ModelOutputs:
+        outputs = super().predict_in(image, crops)
+        self.looks = [*getattr(self, "looks", []),
+                      *zip(outputs.points.copy(), self.pixels, strict=True)]
+        return outputs
 
-    def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def predict_outputs(self, crops: np.ndarray) -> ModelOutputs:
         self.pixels = crops.copy()
-        return super().predict_with_confidence(crops)
+        return super().predict_outputs(crops)
 
     def seen(self, face: Face) -> np.ndarray:
         """The pixels in which the points of a face were found."""

@@ -1,4 +1,4 @@
-"""The second output of an export: a confidence that the crop shows a face."""
+"""The other outputs of an export: a confidence that the crop shows a face, and depths."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_the_confidence_is_that_of_float_with_and_without_a_face(
     noise = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
     crops = np.concatenate([drawn, noise, comparison.shuffled(drawn)])
     exact, predictor = float_predictor(trained, "ibug51"), LandmarkPredictor(path)
-    points, confidence = predictor.predict_with_confidence(crops)
-    expected = exact.predict_with_confidence(crops)[1]
+    points, confidence, _ = predictor.predict_outputs(crops)
+    expected = exact.predict_outputs(crops).confidence
     assert predictor.has_confidence and np.ptp(expected) > 0.1
     # Noise is unlike anything that the ranges were taken from: features end where their grid does.
     difference, noisy = np.abs(confidence - expected), np.r_[24:36]
@@ -50,6 +50,16 @@ def test_the_confidence_is_that_of_float_with_and_without_a_face(
         np.percentile(differences, 99), abs=1e-3)
     assert compared["confident_percent"] == pytest.approx(
         100 * (confidence[:24] >= 0.5).mean(), abs=1e-3)
+
+
+def test_depths_are_those_of_float(exported, trained: Path, photos: Path) -> None:
+    path, _ = exported
+    drawn = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
+    expected = float_predictor(trained, "ibug51").predict_outputs(drawn).depth
+    found = LandmarkPredictor(path).predict_outputs(drawn).depth
+    assert np.ptp(expected[:, 0]) > 0.05  # they differ from face to face
+    assert np.abs(found - expected).mean() < 0.01
+    assert golden.read(path)[0].depth is not None
 
 
 def test_shuffled_crops_have_the_same_tiles() -> None:
@@ -76,9 +86,9 @@ def test_outputs_in_another_order_or_form_fail_the_audit(exported, tmp_path: Pat
         tree.subgraphs[0].outputs = np.append(outputs, outputs[-1])
 
     for edit, facts in (
-        (exchange, ("[1, N, 2]", (1, 1))),
-        (flatten, ("[1, 1]", (1,))),
-        (third, ("outputs", 1, 3)),
+        (exchange, ("[1, N, 2]", "[1, 51]")),
+        (flatten, ("[1, 1]", "[1]")),
+        (third, ("outputs", "[1, 1]", "[1, 51], [1, 51]")),
     ):
         (tmp_path / "m.tflite").write_bytes(edited(exported[0].read_bytes(), edit))
         with refuses(*facts, path=tmp_path / "m.tflite"):
@@ -90,7 +100,7 @@ def test_the_golden_confidence_is_checked(exported, tmp_path: Path, capsys) -> N
     assert verify.main([str(path)]) is None
     assert capsys.readouterr().out.count("confidence within 0.0") == 4
     stated = json.loads(path.with_name("golden.json").read_text())
-    _, value = golden.run(path, golden.read(path)[1])
+    value = float(golden.run(path, golden.read(path)[1]).confidence[0])
     assert stated["confidence"]["value"] == pytest.approx(value, abs=1e-6)
     assert stated["confidence"]["tolerance"] == bundle.CONFIDENCE_TOLERANCE
     for change, name, facts in (
@@ -105,6 +115,29 @@ def test_the_golden_confidence_is_checked(exported, tmp_path: Path, capsys) -> N
             assert verify.main([str(path)]) == 1
             limits = f"MORE than {stated['tolerance']:g} or 0.05"
             assert limits in capsys.readouterr().out
+        else:
+            with refuses(*facts, path=path.with_name(name)):
+                verify.main([str(path)])
+
+
+def test_the_golden_depths_are_checked(exported, tmp_path: Path, capsys) -> None:
+    path = Path(shutil.copytree(exported[0].parent, tmp_path / "copy")) / exported[0].name
+    assert verify.main([str(path)]) is None
+    assert capsys.readouterr().out.count("depths within 0.0") == 4
+    stated = json.loads(path.with_name("golden.json").read_text())
+    (depth,) = golden.run(path, golden.read(path)[1]).depth
+    values, tolerance = stated["depth"]["values"], stated["depth"]["tolerance"]
+    assert values == pytest.approx(depth, abs=1e-6) and tolerance < 1 / 32
+    for change, name, facts in (
+        ({"values": [values[0] + 0.1, *values[1:]], "tolerance": tolerance}, "", ()),
+        ({"values": values[1:], "tolerance": tolerance}, "golden.json", ("depth", 51)),
+        ({"values": values, "tolerance": 0.1}, "golden.json", ("depth", 0.03125)),
+        (None, path.name, ("golden file", "depths")),
+    ):
+        path.with_name("golden.json").write_text(json.dumps({**stated, "depth": change}))
+        if not name:
+            assert verify.main([str(path)]) == 1
+            assert f"or {tolerance:g}" in capsys.readouterr().out
         else:
             with refuses(*facts, path=path.with_name(name)):
                 verify.main([str(path)])

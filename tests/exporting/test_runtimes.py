@@ -137,8 +137,8 @@ def dense(trained: Path, photos: Path, tmp_path: Path) -> Path:
     path = tmp_path / "dense.tflite"
     path.write_bytes(metadata.add(content, export._model_metadata(model)))
     audit.check(path, modes.INT8)
-    image, tolerance = bundle.golden_image(path, SIZE)
-    golden.write(path, "int8", image, tolerance, bundle.CONFIDENCE_TOLERANCE)
+    image, allowed = bundle.golden_image(path, SIZE)
+    golden.write(path, "int8", image, allowed)
     return path
 
 

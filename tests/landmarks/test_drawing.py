@@ -94,6 +94,15 @@ def test_box() -> None:
     assert not image[35:75, 25:55].any()
 
 
+def test_axes() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    drawn = drawing.draw_axes(image, np.array([50, 60]), np.array([[30, 0], [0, -40], [-20, 0.0]]))
+    for place, colour in (((60, 75), drawing.RED), ((30, 50), drawing.GREEN),
+                          ((60, 35), drawing.BLUE)):
+        assert np.abs(drawn[place] - np.array(colour)).max() < 30
+    assert not image.any() and not drawn[80:].any()
+
+
 def test_comparison_shows_truth_prediction_and_error() -> None:
     predicted = FACE + np.array([8, 0])
     image = drawing.draw_comparison(_black(), FACE, predicted, MTFL)

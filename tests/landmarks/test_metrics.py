@@ -100,6 +100,19 @@ def test_mask() -> None:
         metrics.nme(predicted, FACE[None], MTFL, mask=mask[0])
 
 
+def test_a_schema_of_any_pose_is_measured_by_the_box_of_its_points() -> None:
+    schema = schemas.get("ibug68_3d")
+    truth = np.random.default_rng(0).uniform(0, 1, (2, 68, 2))
+    truth[0, 0], truth[0, 1] = [-1, 0], [3, 4]
+    truth[1, 5] = np.nan
+    spans = np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1)
+    assert spans[0].prod() == pytest.approx(16, rel=0.01)
+    found = metrics.nme(truth + np.array([0.3, 0.4]), truth, schema)
+    np.testing.assert_allclose(found, 0.5 / np.sqrt(spans.prod(axis=1)))
+    with refuses("face 1", "box_size", "nan"):
+        metrics.nme(truth, np.stack([truth[0], np.full_like(truth[0], np.nan)]), schema)
+
+
 def test_errors_name_the_face() -> None:
     truth = np.stack([FACE, FACE, FACE])
     zero = truth.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efld_tf.landmarks import pose, schemas
+from efld_tf.landmarks.schema import ANCHORS
 
 angle = st.floats(-60, 60)
 
@@ -34,6 +36,37 @@ def test_a_turned_mean_face_gives_its_angles(yaw, pitch, roll, scale, x, y) -> N
     for group, place in zip([*schema.anchors.values(), schema.nose_tip], flat, strict=True):
         points[0, list(group)] = place
     np.testing.assert_allclose(pose.estimate(points, schema)[0], [yaw, pitch, roll], atol=1e-6)
+
+
+@given(yaw=st.floats(-89, 89), pitch=angle, roll=angle, scale=st.floats(1, 500), x=angle, y=angle)
+def test_a_turned_mean_face_in_space(yaw, pitch, roll, scale, x, y) -> None:
+    turned = scale * pose.MEAN_FACE @ rotation(yaw, pitch, roll).T
+    schema = schemas.get("mtfl5")
+    points, depth = np.zeros((1, 5, 2)), np.zeros((1, 5))
+    groups = [*(schema.anchors[name] for name in ANCHORS), schema.nose_tip]
+    for group, place in zip(groups, turned, strict=True):
+        points[0, list(group)] = place[:2] * [1, -1] + [x, y]
+        depth[0, list(group)] = place[2] + x
+    np.testing.assert_allclose(
+        pose.estimate(points, schema, depth)[0], [yaw, pitch, roll], atol=1e-5)
+
+
+@given(yaw=st.floats(-89, 89), pitch=angle, roll=angle)
+def test_axes_of_a_turned_head(yaw, pitch, roll) -> None:
+    up_and_towards = rotation(yaw, pitch, roll).T
+    np.testing.assert_allclose(
+        pose.axes(yaw, pitch, roll), up_and_towards * [1, -1, 1], atol=1e-12)
+
+
+def test_depths_tell_the_turn_of_real_heads_better(shared_data: Path) -> None:
+    lines = (shared_data / "aflw2000_shapes/shapes.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if abs(row["yaw_degrees"]) <= 90]
+    points, depth, yaw = (np.array([row[key] for row in rows], np.float64)
+                          for key in ("shape68", "shape68_z", "yaw_degrees"))
+    schema = schemas.get("ibug68_3d")
+    flat, in_space = (np.abs(pose.estimate(points, schema, z)[:, 0] - yaw).mean()
+                      for z in (None, depth))
+    assert len(rows) > 1700 and in_space < 2 < 3 < flat < 4
 
 
 def test_real_faces_against_their_fitted_3d_models(shared_data: Path) -> None:

@@ -293,6 +293,7 @@ def test_load_a_schema_file(tmp_path: Path) -> None:
         ({"subsets": {"other": "0-5"}}, ["subsets.other", "index 5", "points, 3"]),
         ({"subsets": {"other": "5-0"}}, ["subsets.other", "5-0"]),
         ({"box": "tight"}, ["box", "tight", "points", "file"]),
+        ({"divisor": "height"}, ["divisor", "height", "intereye", "box_size"]),
     ],
 )
 def test_bad_fields_are_named(

@@ -136,7 +136,7 @@ def test_symmetric_padding() -> None:
 
 
 @pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.long) if name == "resnet101" else name
+    pytest.param(name, marks=pytest.mark.long) if name in ("resnet50", "resnet101") else name
     for name in backbones.BACKBONES])
 def test_export_in_float(name: str) -> None:
     """Batch norms fold away, and the converter knows every operator as one of its own."""

@@ -145,6 +145,7 @@ def presence_of(spec: checkpoint.ModelSpec, model):
 @pytest.mark.parametrize("family", [f for f, found in registry.FAMILIES.items() if found.features])
 def test_a_presence_output_leaves_the_heads_alone(family: str, tmp_path) -> None:
     spec = spec_of(family, "ibug51", "mtfl5")
+    spec.heads["mtfl5"] = replace(spec.heads["mtfl5"], mean_depth=[0.0, 0.1, 0.3, -0.2, -0.2])
     model = randomised(spec)
     image = np.random.default_rng(2).uniform(0, 1, (2, SIZE, SIZE, 3)).astype(np.float32)
     before = {head: model(image)[head] for head in spec.heads}
@@ -156,10 +157,34 @@ def test_a_presence_output_leaves_the_heads_alone(family: str, tmp_path) -> None
     for head, raw in before.items():
         assert_equal(outputs[head], raw)
     crops = np.uint8(255 * image)
-    points, confidence = float_predictor(tmp_path / "m.h5", "mtfl5").predict_with_confidence(crops)
+    predictor = float_predictor(tmp_path / "m.h5", "mtfl5")
+    points, confidence, depth = predictor.predict_outputs(crops)
     logit = loaded(crops / np.float32(255))[registry.PRESENCE].numpy()[:, 0]
     np.testing.assert_allclose(confidence, 1 / (1 + np.exp(-logit)), atol=1e-5)
     assert points.shape == (2, 5, 2) and np.ptp(confidence) > 0
+    assert predictor.has_depth and depth.shape == (2, 5)
+    expected = model(crops / np.float32(255))[registry.depth_output("mtfl5")]
+    np.testing.assert_allclose(depth, expected, atol=1e-5)
+    assert not float_predictor(tmp_path / "m.h5", "ibug51").has_depth
+
+
+def test_depths_start_from_the_mean_face_and_are_told_in_pixels(tmp_path) -> None:
+    mean = np.array([0.0, 0.1, 0.3, -0.2, -0.2])
+    spec = spec_of("efld", "mtfl5")
+    spec.heads["mtfl5"] = replace(spec.heads["mtfl5"], mean_depth=mean.tolist())
+    checkpoint.save(tmp_path / "m.h5", spec, spec.build())
+    predictor = float_predictor(tmp_path / "m.h5")
+    image = np.random.default_rng(5).integers(0, 256, (90, 120, 3), np.uint8)
+    crops = [Crop(40.0, 30.0, 50.0), Crop(70.0, 60.0, 80.0)]
+    outputs = predictor.predict_in(image, crops)
+    np.testing.assert_allclose(outputs.depth, np.outer([50, 80], mean), atol=2)
+    assert predictor.predict_in(image, []).depth.shape == (0, 5)
+
+
+@pytest.mark.parametrize("depths", [[0.0], [0.1, float("nan"), 0, 0, 0]])
+def test_mean_depths_of_other_points_are_refused(depths: list[float]) -> None:
+    with refuses("mean_depth", "5"):
+        replace(spec_of("efld", "mtfl5").heads["mtfl5"], mean_depth=depths)
 
 
 def test_a_presence_for_other_features_is_refused(tmp_path) -> None:
@@ -190,7 +215,7 @@ def test_a_model_without_presence_says_so(tmp_path) -> None:
         file.attrs["spec"] = json.dumps(tree)
     predictor = float_predictor(tmp_path / "m.h5")
     crops = np.zeros((1, SIZE, SIZE, 3), np.uint8)
-    assert not predictor.has_confidence and predictor.predict_with_confidence(crops)[1] is None
+    assert not predictor.has_confidence and predictor.predict_outputs(crops).confidence is None
 
 
 def test_a_float_predictor_looks_into_photos(tmp_path) -> None:
@@ -199,13 +224,13 @@ def test_a_float_predictor_looks_into_photos(tmp_path) -> None:
     predictor = float_predictor(tmp_path / "m.h5")
     image = np.random.default_rng(5).integers(0, 256, (90, 120, 3), np.uint8)
     crops = [Crop(40.0, 30.0, 50.0), Crop(70.0, 60.0, 80.0)]
-    points, confidence = predictor.predict_in(image, crops)
+    points, confidence, _ = predictor.predict_in(image, crops)
     for index, crop in enumerate(crops):
         pixels = extract_crop(image, crop, SIZE)[None]
-        unit, alone = predictor.predict_with_confidence(pixels)
+        unit, alone, _ = predictor.predict_outputs(pixels)
         np.testing.assert_allclose(points[index], crop.from_unit(unit[0]), atol=1e-3)
         assert confidence[index] == pytest.approx(alone[0], abs=1e-5)
-    points, confidence = predictor.predict_in(image, [])  # a photo without a face
+    points, confidence, _ = predictor.predict_in(image, [])  # a photo without a face
     assert points.shape == (0, 5, 2) and confidence.shape == (0,)
 
 

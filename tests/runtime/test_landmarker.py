@@ -98,7 +98,7 @@ def test_crops_cut_into_the_model_are_those_of_extract_crop(people: list[moving.
     crops = [Crop(x, y, side) for side in (60.0, 210.0, 300.0, 900.0)]
     crops += [Crop(-500.0, 0.0, 100.0), Crop(5.0, 5.0, 200.0)]
     pixels = np.array([extract_crop(image, crop, 128) for crop in crops])
-    direct, _ = predictor.predict_in(image, crops)
+    direct = predictor.predict_in(image, crops).points
     units = predictor.predict_crops(pixels)
     expected = [crop.from_unit(unit) for crop, unit in zip(crops, units, strict=True)]
     assert np.allclose(direct, expected, atol=1e-3)
@@ -136,7 +136,7 @@ def test_a_square_without_a_face_gives_no_confidence(
     image, truth = moving.frame([(people[0], 600, 200)])
     good = landmarker.crop_around(truth[0][INNER])
     huge, far = Crop(0.0, 0.0, 1e7), Crop(-1e4, 0.0, 50.0)
-    _, confidence, _ = landmarker.look(image, [good, huge, far])
+    confidence = landmarker.look(image, [good, huge, far]).confidence
     assert confidence[0] > 0.5 and confidence[1] == 0 and (confidence <= 1).all()
 
 

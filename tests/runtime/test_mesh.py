@@ -119,7 +119,7 @@ def test_the_mesh_of_a_mirrored_photo_is_the_flipped_one(
 
 
 def test_it_is_sure_of_faces_alone(predictor: MeshPredictor, faces: list) -> None:
-    points, sure = predictor.predict_with_confidence(crops_of(predictor, faces))
+    points, sure, _ = predictor.predict_outputs(crops_of(predictor, faces))
     np.testing.assert_array_equal(points, predictor.predict_crops(crops_of(predictor, faces)))
     assert sure.shape == (len(faces),) and sure.min() > 0.99 and sure.max() <= 1
     others = np.stack([
@@ -127,7 +127,7 @@ def test_it_is_sure_of_faces_alone(predictor: MeshPredictor, faces: list) -> Non
         np.full((192, 192, 3), 180, np.uint8),
         np.random.default_rng(0).integers(0, 256, (192, 192, 3), np.uint8),
     ])
-    assert predictor.predict_with_confidence(others)[1].max() < 0.1
+    assert predictor.predict_outputs(others).confidence.max() < 0.1
 
 
 def test_no_face_is_no_points(predictor: MeshPredictor) -> None:

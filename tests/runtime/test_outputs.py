@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.annotations.writing.lines import LineFile, json_line
 from efld_tf.errors import DataError
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import pose, schemas
 from efld_tf.runtime import inputs, pictures
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
@@ -69,6 +70,48 @@ def _results(folder: Path, *names: str, orientation: int = 1) -> list[Result]:
 
 def _close(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, atol=1.01e-3)
+
+
+def test_depths_and_poses_are_written_of_models_that_tell_them(tmp_path: Path) -> None:
+    (result,) = _results(tmp_path / "photos", "a.png")
+    deep, flat = _face(), _face(10, 5, 45.5)
+    depth = np.random.default_rng(0).normal(0, 9, 51).astype(np.float32)
+    deep = replace(deep, depth=depth)
+    output = tmp_path / "predictions"
+    with Outputs(output, ("json", "csv", "pictures"), "ibug51", depth=True) as outputs:
+        outputs.write(replace(result, faces=[deep, flat]))
+    first, second = (json.loads(line) for line in (output / "faces.jsonl").read_text().splitlines())
+    _close(first["depth"], depth)
+    yaw, pitch, roll = deep.pose
+    assert [first["attributes"][name] for name in ("yaw", "pitch", "roll")] == [
+        round(yaw, 1), round(pitch, 1), round(roll, 1)]
+    assert "depth" not in second and "yaw" not in second["attributes"]
+    photos = f"schema=ibug51&images={tmp_path}/photos"
+    (found, _) = sources.read(f"json:{output}/faces.jsonl?{photos}").records
+    _close(found.depth, depth)
+    with (output / "faces.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    _close([float(rows[0][f"{name}_depth"]) for name in deep.names], depth)
+    assert (float(rows[0]["yaw"]), rows[1]["yaw"]) == (round(yaw, 1), "")
+    assert not any(rows[1][f"{name}_depth"] for name in flat.names)
+    read = sources.read(f"csv:{output}/faces.csv?{photos}").records
+    _close(read[0].points, deep.points)
+
+
+def test_pictures_show_the_axes_of_heads_whose_depths_are_told() -> None:
+    image, face = np.zeros((160, 160, 3), np.uint8), _face(30, 30, 90)
+    turned = replace(face, depth=0.7 * (face.points[:, 0] - face.points[:, 0].mean()))
+    yaw, _, _ = turned.pose
+    assert abs(yaw) > 20
+    plain, drawn = pictures.annotate(image, [face]), pictures.annotate(image, [turned])
+    changed = (drawn != plain).any(axis=-1)
+    nose, across = face.points[13], int(np.sign(pose.axes(*turned.pose)[2, 0]))
+    forward = changed[int(nose[1]) - 3 : int(nose[1]) + 4]
+    assert changed.sum() > 40 and forward[:, int(nose[0]) + 12 * across].any()
+    half = pictures.annotate_to_fit(image, [turned], 80, 80)
+    assert half.shape == (80, 80, 3)
+    again = pictures.annotate_to_fit(image, [replace(turned, depth=None)], 80, 80)
+    assert 10 < (half != again).any(axis=-1).sum() < changed.sum()
 
 
 def test_files_follow_the_layout_of_the_inputs(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from efld_tf.annotations.images import read_image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import extract_crop
+from efld_tf.runtime import model_outputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.errors import refuses
 
@@ -115,6 +116,25 @@ def with_metadata(path: Path, names: list[str] | None = None, **fields: object) 
         for name, data in files.items():
             archive.writestr(name, data)
     return path
+
+
+@pytest.mark.parametrize(("shapes", "expected"), [
+    ([(1, 5, 2)], (0, None, None)), ([(1, 5, 2), (1, 1)], (0, 1, None)),
+    ([(1, 5, 2), (1, 5)], (0, None, 1)), ([(1, 5, 2), (1, 1), (1, 5)], (0, 1, 2)),
+])
+def test_outputs_are_told_by_their_shapes(shapes: list[tuple], expected: tuple) -> None:
+    assert model_outputs.places(shapes) == model_outputs.places(shapes, 5) == expected
+
+
+@pytest.mark.parametrize("shapes", [
+    [], [(1, 1)], [(1, 5, 3)], [(2, 5, 2)], [(1, 5, 2), (1, 5), (1, 1)], [(1, 5, 2), (1, 4)],
+    [(1, 5, 2), (1, 1), (1, 1)], [(1, 5, 2), (1, 1), (1, 5), (1, 1)], [(1, None, 2)],
+])
+def test_other_outputs_are_refused(shapes: list[tuple]) -> None:
+    with refuses("expected"):
+        model_outputs.places(shapes)
+    with refuses("[1, 51, 2]"):
+        model_outputs.places([(1, 5, 2)], 51)
 
 
 def test_metadata_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from efld_tf.runtime import views
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.mesh import MeshPredictor
+from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 IBUG = schemas.get("ibug68")
@@ -54,18 +55,18 @@ def test_all_views_of_a_marker_agree() -> None:
     class Finder:
         schema, input_size = "mtfl5", 128
 
-        def predict_with_confidence(self, crops: np.ndarray) -> tuple[np.ndarray, None]:
+        def predict_outputs(self, crops: np.ndarray) -> ModelOutputs:
             units = []
             for crop in crops:
                 row, column = np.unravel_index(crop[..., 0].argmax(), crop.shape[:2])
                 units.append([[(column + 0.5) / 128, (row + 0.5) / 128]] * 5)
-            return np.array(units, np.float32), None
+            return ModelOutputs(np.array(units, np.float32))
 
     image = np.zeros((300, 300, 3), np.uint8)
     cv2.circle(image, (140, 170), 2, (255, 255, 255), -1)
     cv2.circle(image, (140, 170), 5, (100, 100, 100), 2)
     crop = Crop(150.0, 160.0, 110.0, 0.7)
-    points, _ = views.look(Finder(), image, crop, 9)
+    points = views.look(Finder(), image, crop, 9).points
     assert points.shape == (9, 5, 2)
     assert np.abs(points - [140, 170]).max() < 2.5
 

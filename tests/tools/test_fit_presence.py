@@ -61,11 +61,11 @@ def test_a_presence_is_fitted(tmp_path: Path, monkeypatch, capsys) -> None:
     crops = [predictor.crop_rule.crop(tight_box(face.points["ibug68"])) for face in faces]
     seen = [[p.predict_in(face.image, [crop]) for face, crop in zip(faces, crops, strict=True)]
             for p in (before, predictor)]
-    confidence = np.array([[c[0] for _, c in row] for row in seen])
+    confidence = np.array([[one.confidence[0] for one in row] for row in seen])
     assert (confidence[1] >= 0.5).mean() > 0.8 and np.abs(confidence[0] - confidence[1]).max() > 0
-    np.testing.assert_allclose(*([p for p, _ in row] for row in seen), atol=1e-4)
+    np.testing.assert_allclose(*([one.points for one in row] for row in seen), atol=1e-4)
     noise = np.random.default_rng(0).integers(0, 256, (8, 128, 128, 3), np.uint8)
-    assert predictor.predict_with_confidence(noise)[1].max() < 0.5
+    assert predictor.predict_outputs(noise).confidence.max() < 0.5
 
 
 def test_weights_share_out_what_counts() -> None:

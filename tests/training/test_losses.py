@@ -36,6 +36,23 @@ def test_focus_by_hand() -> None:
     assert gradient[:, :, 0].ravel() == pytest.approx([first / 2, 0, first / 0.5, 0], rel=1e-4)
 
 
+def test_depths_by_hand() -> None:
+    mean = tf.constant([0.1, 0.0, -0.1])
+    raw = tf.Variable([[0.1, 0.1, -0.2], [0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
+    nan = np.nan
+    # The first is 5 from its own plane, and 0.2 more at its last point; of the second, one point is
+    # not annotated.
+    target = tf.constant([[5.1, 5.0, 4.9 + 0.3], [0.4, nan, 0.0], [nan, nan, nan]])
+    with tf.GradientTape() as tape:
+        found = losses.depth(raw, target, mean, tf.constant([0.5, 1.0, 1.0]))
+    # From the mean face's plane: [0, -0.1, 0.2] - 0.1 and [0.1, 0.1] - 0.1 about the mean face.
+    first = np.abs([0.1 - (0.1 - 0.1), 0.1 - (0.0 - 0.1), -0.2 - (-0.1 + 0.2)]).mean() / 0.5
+    second = np.abs([0.0 - 0.2, 0.0 - (-0.2)]).mean()
+    assert found.numpy() == pytest.approx([first, second, 0.0], abs=1e-5)
+    gradient = tape.gradient(found, raw).numpy()
+    assert np.isfinite(gradient).all() and not gradient[2].any() and not gradient[1, 1]
+
+
 @pytest.mark.parametrize("focus", [0.0, 1.0])
 def test_a_face_without_annotation_has_no_loss_and_no_gradient(focus: float) -> None:
     raw = tf.Variable(tf.ones([2, 5, 2]))
@@ -67,7 +84,9 @@ def test_it_is_the_metric(head: str) -> None:
         tf.constant(predicted, tf.float32), points, mask,
         task.normalising_distance(points, mask, schemas.get(head).normaliser, usual=0.0),
     )
-    np.testing.assert_allclose(found, metrics.nme(predicted, truth, schemas.get(head)), rtol=1e-4)
+    schema = schemas.get(head)
+    expected = metrics.nme(predicted, truth, schema, schema.normaliser.name)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_a_face_without_an_eye_corner_is_normalised_by_the_usual_distance() -> None:

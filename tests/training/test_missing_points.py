@@ -10,7 +10,7 @@ import yaml
 
 from efld_tf.data.manifest import open_packed
 from efld_tf.landmarks import schemas
-from efld_tf.training import recipe, rounds, run, task
+from efld_tf.training import model_spec, recipe, rounds, run, task
 from tests import native
 from tests.errors import refuses
 
@@ -44,7 +44,7 @@ def test_its_mean_face_has_every_point_of_those_that_have_it(found: recipe.Recip
     ibug, helen = (open_packed(found.pack_folder(source)) for source in found.data.sources)
     assert np.flatnonzero(np.isnan(ibug.mean_points).any(axis=1)).tolist() == ABSENT
     assert np.flatnonzero(np.isnan(helen.mean_points).any(axis=1)).tolist() == [32, 33, 34]
-    mean = np.array(task.model_spec(found, task.packed_sources(found)).heads[HEAD].mean_shape)
+    mean = np.array(model_spec.of(found, task.packed_sources(found)).heads[HEAD].mean_shape)
     np.testing.assert_allclose(mean[ABSENT], helen.mean_points[ABSENT], atol=1e-6)
     np.testing.assert_allclose(mean[32:35], ibug.mean_points[32:35], atol=1e-6)
     first, second = ibug.faces("train"), helen.faces("train")
@@ -62,9 +62,9 @@ def test_sizes_of_faces_without_common_points_are_not_compared() -> None:
     shape = np.random.default_rng(0).uniform(0, 1, (65, 2))
     halves = [np.full_like(shape, np.nan) for _ in range(2)]
     halves[0][:34], halves[1][32:] = shape[:34], shape[32:] / 2
-    assert task._times_as_large(HEAD, *halves) == pytest.approx(2)
+    assert model_spec._times_as_large(HEAD, *halves) == pytest.approx(2)
     halves[1][32] = np.nan
-    assert task._times_as_large(HEAD, *halves) is None
+    assert model_spec._times_as_large(HEAD, *halves) is None
 
 
 def test_points_that_no_source_has_are_named(found: recipe.Recipe) -> None:

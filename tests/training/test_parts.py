@@ -11,7 +11,7 @@ import yaml
 from efld_tf.data.manifest import read_manifest
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint
-from efld_tf.training import pseudo_labels, recipe, rounds, run, task
+from efld_tf.training import model_spec, pseudo_labels, recipe, rounds, run, task
 from tests.errors import refuses
 from tests.parts import EYES, Part
 
@@ -51,7 +51,7 @@ def folder(tmp_path: Path, shared_data: Path) -> Path:
 def spec_of(folder: Path, *changes: str):
     found = recipe.load(folder / "mixed.yaml", changes)
     run.prepare(found, progress=False)
-    return task.model_spec(found, task.packed_sources(found))
+    return model_spec.of(found, task.packed_sources(found))
 
 
 def test_one_head_is_not_learnt_at_two_sizes(folder: Path) -> None:

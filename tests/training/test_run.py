@@ -492,6 +492,7 @@ def test_fine_tuning_starts_from_given_weights(photos: Path, uninterrupted: Path
     assert result.nme_percent == pytest.approx(start_nme, rel=0.15)
 
 
+@pytest.mark.long
 def test_the_licence_of_weights_stays_in_what_is_made_of_them(
     photos: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:

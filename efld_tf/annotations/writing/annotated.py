@@ -16,6 +16,8 @@ _BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 
 # The attributes of `efld-predict`'s faces, which are columns of a table.
 SCORE, CONFIDENCE, ANGLE = "score", "confidence", "angle"
+# Those of a model that tells depths, in degrees.
+POSE = "yaw", "pitch", "roll"
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,21 +42,22 @@ class CsvWriter(LineFile):
     BEFORE = 1  # the header's
 
     def __init__(
-        self, path: Path, schema: str, root: Path, partial: bool = True, identity: bool = False
+        self, path: Path, schema: str, root: Path, partial: bool = True, identity: bool = False,
+        depth: bool = False,
     ):
         """Takes the path of the file; arguments are those of `CocoWriter` and `csv_line`."""
         super().__init__(path, partial)
-        self._schema, self._identity = schema, identity
+        self._schema, self._identity, self._depth = schema, identity, depth
 
     def __enter__(self) -> CsvWriter:
         super().__enter__()
-        super().write(csv_header(self._schema, self._identity))
+        super().write(csv_header(self._schema, self._identity, self._depth))
         return self
 
     def write(self, image: AnnotatedImage) -> None:  # type: ignore[override]
         """Adds the faces of an image."""
         for number, face in enumerate(image.faces):
-            super().write(csv_line(image, face, number, self._identity))
+            super().write(csv_line(image, face, number, self._identity, self._depth))
 
 
 @dataclass(frozen=True)

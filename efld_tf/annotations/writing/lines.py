@@ -18,6 +18,7 @@ from efld_tf import files
 from efld_tf.annotations.writing.annotated import (
     ANGLE,
     CONFIDENCE,
+    POSE,
     SCORE,
     AnnotatedFace,
     AnnotatedImage,
@@ -79,20 +80,24 @@ def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(value), 3) for value in values]
 
 
-def csv_header(schema: str, identity: bool = False) -> str:
+def csv_header(schema: str, identity: bool = False, depth: bool = False) -> str:
     """The columns of `csv_line`."""
-    points = [f"{name}_{axis}" for name in schemas.get(schema).names for axis in "xy"]
-    return _cells([*COLUMNS, *SIZE, ANGLE, *([IDENTITY] if identity else []), *points])
+    names = schemas.get(schema).names
+    points = [f"{name}_{axis}" for name in names for axis in "xy"]
+    in_space = [*POSE, *(f"{name}_depth" for name in names)] if depth else []
+    return _cells([*COLUMNS, *SIZE, ANGLE, *([IDENTITY] if identity else []), *points, *in_space])
 
 
 def csv_line(
-    image: AnnotatedImage, face: AnnotatedFace, number: int, identity: bool = False
+    image: AnnotatedImage, face: AnnotatedFace, number: int, identity: bool = False,
+    depth: bool = False,
 ) -> str:
     """A face as a line of a table for the reader `csv`, with pixels rounded to 1/1000.
 
     Args:
       number: the number of the face in its photo or frame, from 0 on.
       identity: whether there is a column of it.
+      depth: whether there are columns of the pose and the points' depths.
     """
     seconds = None if image.seconds is None else f"{image.seconds:.6f}"
     box = [None] * 4 if face.box is None else [f"{v:.3f}" for v in face.box]
@@ -101,8 +106,17 @@ def csv_line(
         face.track, _share(face, SCORE), _share(face, CONFIDENCE), *box,
         *(image.size or ("", "")), face.attributes.get(ANGLE, ""),
         *([face.identity or image.name] if identity else []),
-        *("" if np.isnan(v) else f"{v:.3f}" for v in face.points.ravel()),
+        *_numbers(face.points), *(_in_space(face) if depth else []),
     ])  # fmt: skip
+
+
+def _numbers(values: np.ndarray) -> list[str]:
+    return ["" if np.isnan(value) else f"{value:.3f}" for value in values.ravel()]
+
+
+def _in_space(face: AnnotatedFace) -> list[object]:
+    depth = np.full(len(face.points), np.nan) if face.depth is None else face.depth
+    return [*(face.attributes.get(name, "") for name in POSE), *_numbers(depth)]
 
 
 def _share(face: AnnotatedFace, name: str) -> str:

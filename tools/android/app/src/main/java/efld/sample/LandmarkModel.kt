@@ -20,7 +20,8 @@ class LandmarkModel(context: Context, name: String) : AutoCloseable {
     private val points = Array(1) { Array(info.names.size) { FloatArray(2) } }
     private val sure = Array(1) { FloatArray(1) }
     private val outputs = mutableMapOf<Int, Any>(0 to points).apply {
-        if (interpreter.outputTensorCount > 1) put(1, sure)
+        val second = if (interpreter.outputTensorCount > 1) interpreter.getOutputTensor(1) else null
+        if (second?.numElements() == 1) put(1, sure)  // others tell the points' depths
     }
 
     /** How sure the model is that its last crop shows a face, 0 to 1; 1 where it does not say. */

@@ -1,0 +1,77 @@
+"""What a model tells of crops, and which of its output tensors tells what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from efld_tf.arrays import Floats
+from efld_tf.errors import EfldError
+from efld_tf.landmarks.geometry import Crop
+
+
+class ModelOutputs(NamedTuple):
+    """What a model tells of F crops.
+
+    Attributes:
+      points: [F, N, 2] float32, in the crops' unit squares, or in pixels of an image.
+      confidence: [F] float32, how sure the model is that there is a face, 0 to 1; None for a model
+        without this output.
+      depth: [F, N] float32, how far each point is in front of their mean, in sides of the crop, or
+        in pixels of the image; None for a model without this output.
+    """
+
+    points: Floats
+    confidence: Floats | None = None
+    depth: Floats | None = None
+
+    def in_pixels(self, crops: Sequence[Crop]) -> ModelOutputs:
+        """What was told of crops of an image in its pixels, in the same arrays."""
+        for index, crop in enumerate(crops):
+            self.points[index] = crop.from_unit(self.points[index])
+            if self.depth is not None:
+                self.depth[index] *= crop.mean_side
+        return self
+
+
+class Places(NamedTuple):
+    """The places of the outputs among those of a `.tflite`; None for those that it lacks."""
+
+    points: int
+    confidence: int | None
+    depth: int | None
+
+
+def of(outputs: Sequence[Floats]) -> ModelOutputs:
+    """Named outputs of a `.tflite` for one crop; errors are as in `places`."""
+    found = places([output.shape for output in outputs])
+    return ModelOutputs(
+        outputs[found.points],
+        None if found.confidence is None else outputs[found.confidence][:, 0],
+        None if found.depth is None else outputs[found.depth])
+
+
+def places(shapes: Sequence[Sequence[int | None]], count: int | None = None) -> Places:
+    """Which output is which, by their shapes.
+
+    The points come first, [1, N, 2]; a confidence [1, 1] and depths [1, N] may follow in this
+    order.
+
+    Args:
+      shapes: of the outputs, in their order.
+      count: N; None for that of the first output.
+
+    Raises:
+      EfldError: they are other outputs.
+    """
+    found = [tuple(int(side or 0) for side in shape) for shape in shapes]
+    first, *others = found or [()]
+    points = count if count is not None else (first[1] if len(first) == 3 else 0)
+    if first != (1, points, 2) or not points:
+        wanted = points if count is not None else "N"
+        raise EfldError(f"expected an output of shape [1, {wanted}, 2], got {list(first)}")
+    if others and others not in ([(1, 1)], [(1, points)], [(1, 1), (1, points)]):
+        raise EfldError("expected no other outputs than a confidence [1, 1] and depths "
+                        f"[1, {points}], got {[list(shape) for shape in others]}")
+    return Places(0, 1 if others[:1] == [(1, 1)] else None,
+                  len(others) if others[-1:] == [(1, points)] != [(1, 1)] else None)
