@@ -21,12 +21,14 @@ from efld_tf.text import say
 from efld_tf.urls import SCHEMES
 
 if TYPE_CHECKING:  # They are imported where they are used, so that --help does not wait for them.
+    from efld_tf.landmarks.align import Alignment
     from efld_tf.runtime.inputs import Input, Inputs
     from efld_tf.runtime.landmarker import FaceLandmarker
     from efld_tf.runtime.outputs import Outputs
     from efld_tf.runtime.window import Window
 
-# Those of `runtime.outputs`, which --help does not wait for.
+# Those of `landmarks.align` and `runtime.outputs`, which --help does not wait for.
+MOST_ALIGNED = 1024
 KINDS = ("pictures", "json", "csv", "pts", "coco", "cvat", "labelme", "yolo")
 
 
@@ -49,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     all_inputs = inputs.expand(arguments.input, common.standard_input(), skip=arguments.output)
     window = Window("efld-predict") if arguments.show else None
     kinds = {*arguments.save, *(["aligned"] if arguments.align else [])}
+    alignment = _alignment(arguments)
     start_time = time.time()
     report = _Report(arguments.quiet)
     with native_stderr_silenced():
@@ -60,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             report.failed(error)
         try:
             with Outputs(arguments.output, kinds, landmarker.schema, all_inputs.root,
-                         landmarker.predictor.has_depth) as outputs:
+                         landmarker.predictor.has_depth, alignment) as outputs:
                 outputs.check(all_inputs)
                 for path in outputs.recovered:
                     report.note(f"{path}: what a run that was killed had found")
@@ -132,6 +135,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--align", action="store_true",
                         help="also write each face as the 112 x 112 pixels that models of face "
                         "recognition take")
+    parser.add_argument("--align-by", choices=("five", "inner", "head"),
+                        help="of --align: the eyes, the tip of the nose and the mouth corners (the "
+                        "default), all inner points, or the head in space, which keeps its size "
+                        "when it turns")
+    parser.add_argument("--align-size", type=common.whole_from(1, MOST_ALIGNED), metavar="PIXELS",
+                        help="of --align: the side of the picture (default: 112)")
+    parser.add_argument("--align-border", choices=("black", "repeat", "mirror"),
+                        help="of --align: what is outside of the photo (default: black)")
+    parser.add_argument("--align-template", type=Path, metavar="FILE",
+                        help="of --align: a YAML file with right_eye, left_eye, nose_tip, "
+                        "mouth_right and mouth_left, each [x, y] in a picture of 112 pixels, "
+                        "instead of ArcFace's places")
     parser.add_argument("--show", action="store_true",
                         help="show everything in a window: q or Esc ends, any other key shows the "
                         "next photo")
@@ -142,6 +157,25 @@ def _parser() -> argparse.ArgumentParser:
                         "detector as there are cores, up to 4)")
     parser.add_argument("--quiet", action="store_true", help="only say what went wrong")
     return parser
+
+
+def _alignment(arguments: argparse.Namespace) -> Alignment:
+    """How faces are aligned.
+
+    Raises:
+      EfldError: there are options of `--align` without it.
+      DataError: the template cannot be read.
+    """
+    from efld_tf.landmarks.align import Alignment, read_template
+
+    chosen = {name: getattr(arguments, f"align_{name}")
+              for name in ("by", "size", "border", "template")}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if given and not arguments.align:
+        raise EfldError(f"{', '.join(f'--align-{name}' for name in given)}: expected --align, too")
+    if "template" in given:
+        given["template"] = read_template(given["template"])
+    return Alignment(**given)
 
 
 def _detector(arguments: argparse.Namespace) -> str | None:

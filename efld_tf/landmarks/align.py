@@ -3,19 +3,42 @@
 The similarity is the least-squares one of S. Umeyama, "Least-Squares Estimation of Transformation
 Parameters Between Two Point Patterns", TPAMI 13(4), 1991. In the plane, points are complex numbers
 and a similarity without reflection is z -> a z + b, so that the best a has a closed form.
+
+Three ways lead to it:
+
+- `five`: the eye centres, the tip of the nose and the mouth corners are brought closest to the
+  template's. This is what most published models were trained on.
+- `inner`: all inner points are brought closest to those of the mean head, seen from in front, whose
+  five lie as the template's. An error of one point matters less.
+- `head`: the mean head is fitted to the points in space (`mean_head.fit`), with their depths if
+  they are known; its size, the middle of its face and its way up give the similarity. A head that
+  turns keeps its size and its way up, where the other two shrink and tilt a profile. (J. Guo et
+  al., "Stacked Dense U-Nets with Dual Transformers for Robust Face Alignment", BMVC 2018, Section
+  4.5, aligns by 68 points in space, but does not say how.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
 import numpy as np
 
+from efld_tf import config, trees
 from efld_tf.arrays import Floats, Image
-from efld_tf.errors import EfldError
-from efld_tf.landmarks import geometry
+from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import geometry, mean_head, schemas
 from efld_tf.landmarks.schema import EYES, LandmarkSchema
 from efld_tf.landmarks.shapes import as_complex
+from efld_tf.text import shown
 
-SIZE = 112
+SIZE, MOST_SIZE = 112, 1024
+WAYS = ("five", "inner", "head")
+# What is outside of the image: black, its last pixels repeated, or the image mirrored at its edge.
+BORDERS = {"black": cv2.BORDER_CONSTANT, "repeat": cv2.BORDER_REPLICATE,
+           "mirror": cv2.BORDER_REFLECT_101}
 
 # The places in pixels of the aligned face, with pixel centres at whole numbers, of J. Deng et al.,
 # "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019, as InsightFace
@@ -29,9 +52,67 @@ TEMPLATE = {
 }
 
 
-def check(schema: LandmarkSchema) -> None:
-    """Raises EfldError if the schema has no eyes, without which a face cannot be placed."""
+@dataclass(frozen=True)
+class Alignment:
+    """How faces are aligned.
+
+    Attributes:
+      by: one of `WAYS`.
+      size: side of the picture in pixels, up to `MOST_SIZE`.
+      template: where the eyes, the tip of the nose and the mouth corners go, in pixels of a picture
+        of 112 x 112, pixel centres at whole numbers; other sizes are in proportion.
+      border: one of `BORDERS`.
+    """
+
+    by: str = "five"
+    size: int = SIZE
+    template: Mapping[str, Sequence[float]] = field(default_factory=lambda: TEMPLATE)
+    border: str = "black"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("by", self.by, WAYS), ("border", self.border, tuple(BORDERS))):
+            if value not in known:
+                raise EfldError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+        if not 1 <= self.size <= MOST_SIZE:
+            raise EfldError(f"size: expected 1 to {MOST_SIZE} pixels, got {self.size}")
+        if {*self.template} != {*TEMPLATE}:
+            raise EfldError(f"template: expected {', '.join(TEMPLATE)}, got "
+                            f"{shown(', '.join(self.template)) or 'nothing'}")
+        for name, place in self.template.items():
+            if len(place) != 2 or not np.isfinite(place).all():
+                raise EfldError(f"{name}: expected x and y, got {place}")
+
+    @property
+    def places(self) -> dict[str, Floats]:
+        """The template's places [2] in pixels of the picture."""
+        # Pixel centres are whole numbers, and outer corners stay where they are.
+        return {name: (np.array(place) + 0.5) * self.size / SIZE - 0.5
+                for name, place in self.template.items()}
+
+
+ARCFACE = Alignment()
+
+
+def read_template(path: str | Path) -> dict[str, Sequence[float]]:
+    """The template of a YAML file: x and y by the names of `TEMPLATE`.
+
+    Raises:
+      DataError: the file cannot be read, or is no template.
+    """
+    tree = config.read_tree(path)
+    try:
+        places = trees.checked(tree, dict[str, list[float]], "")
+        return dict(Alignment(template=places).template)
+    except EfldError as error:
+        raise DataError(path, str(error)) from error
+
+
+def check(schema: LandmarkSchema, alignment: Alignment = ARCFACE) -> None:
+    """Raises EfldError if faces cannot be aligned so by points of a schema."""
     schema.need_anchors("alignment", EYES)
+    if alignment.by == "head" and len(mean_head.places_of(schema.name).head) < mean_head.LEAST:
+        raise EfldError(f"alignment by head: schema {schema.name} lacks eyes, mouth or the tip of "
+                        "the nose")
 
 
 def five_points(points: Floats, schema: LandmarkSchema) -> dict[str, Floats]:
@@ -70,26 +151,99 @@ def similarity(source: Floats, target: Floats) -> Floats:
     if not abs(fit) > 1e-3 * np.sqrt(spread * (abs(aim) ** 2).sum()) > 0:
         raise EfldError("cannot align a face whose points coincide or are mirrored")
     a = fit / spread
-    b = end_centre - a * start_centre
+    return _matrix(a, end_centre - a * start_centre)
+
+
+def _matrix(a: complex, b: complex) -> Floats:
+    """z -> a z + b as an affine [2, 3]."""
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def align(image: Image, points: Floats, schema: LandmarkSchema) -> Image:
-    """A face as the 112 x 112 picture that models of face recognition take.
+def matrix(
+    points: Floats, schema: LandmarkSchema, alignment: Alignment = ARCFACE,
+    depth: Floats | None = None,
+) -> Floats:
+    """The similarity [2, 3] from pixels of an image to those of the aligned picture of a face.
 
-    A face that shrinks is averaged first, as for a crop; outside the image it is black.
+    Args:
+      points: [N, 2] in pixels.
+      depth: [N] in pixels, how far each point is in front, for `head`; None if it is not known.
+
+    Raises:
+      EfldError: as in `check`, `similarity` and `mean_head.fit`.
+    """
+    check(schema, alignment)
+    if alignment.by == "five":
+        named = five_points(points, schema)
+        template = alignment.places
+        return similarity(np.array([*named.values()]), np.array([template[n] for n in named]))
+    to_template = _mean_head_in(alignment)
+    if alignment.by == "inner":
+        places = mean_head.places_of(schema.name)
+        seen = places.of(points)
+        known = np.isfinite(seen).all(axis=-1)
+        target = geometry.apply_affine(to_template, places.head[known, :2] * [1, -1])
+        return similarity(seen[known], target)
+    placed = mean_head.fit(points, schema, depth)
+    middle = _five_of(mean_head.mean_head()).mean(axis=0)
+    start = as_complex(placed.project(middle))
+    up = as_complex(placed.rotation[:2, 1] * [1, -1])
+    if abs(up) < 1e-3:
+        raise EfldError("cannot align a head that is seen from above or below")
+    upright = complex(to_template[0, 0], to_template[1, 0])
+    a = upright / placed.scale * -1j * up.conjugate() / abs(up)
+    end = as_complex(geometry.apply_affine(to_template, middle[:2] * [1, -1]))
+    return _matrix(complex(a), complex(end - a * start))
+
+
+def _five_of(head: Floats) -> Floats:
+    """The template's places on a head [68, 3]: [5, 3]."""
+    return np.array([*five_points(head, schemas.get(mean_head.HEAD)).values()])
+
+
+def _mean_head_in(alignment: Alignment) -> Floats:
+    """The similarity [2, 3] from the mean head, seen from in front with y down, to the picture."""
+    five = _five_of(mean_head.mean_head())[:, :2] * [1, -1]
+    return similarity(five, np.array([alignment.places[name] for name in TEMPLATE]))
+
+
+def align(
+    image: Image, points: Floats, schema: LandmarkSchema, alignment: Alignment = ARCFACE,
+    depth: Floats | None = None,
+) -> Image:
+    """A face as the picture that models of face recognition take.
+
+    A face that shrinks is averaged first, as for a crop.
 
     Args:
       image: [H, W, 3] uint8 RGB.
-      points: [N, 2], the points of the face in pixels.
+      points, depth: as in `matrix`.
 
     Returns:
-      [112, 112, 3] uint8 RGB.
+      [size, size, 3] uint8 RGB, 112 pixels by default.
 
     Raises:
-      EfldError: the schema has no eyes, or the points are not those of a face; see `similarity`.
+      EfldError: as in `matrix`.
     """
-    named_points = five_points(points, schema)
-    template = np.array([TEMPLATE[name] for name in named_points])
-    matrix = similarity(np.array([*named_points.values()]), template)
-    return geometry.extract_aligned(image, matrix, SIZE)
+    placing, size = matrix(points, schema, alignment, depth), alignment.size
+    if alignment.border != "black":
+        image, placing = _extended(image, placing, size, BORDERS[alignment.border])
+    return geometry.extract_aligned(image, placing, size)
+
+
+def _extended(image: Image, placing: Floats, size: int, border: int) -> tuple[Image, Floats]:
+    """The part of an image around an aligned picture, continued where it ends; and its matrix."""
+    crop = geometry.Crop.of_similarity(placing, size)
+    corners = crop.from_unit(np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]))
+    room = 2 + 2 * int(crop.side / size)  # for the pixels that are averaged
+    low = np.floor(corners.min(axis=0)).astype(int) - room
+    high = np.ceil(corners.max(axis=0)).astype(int) + room + 1
+    ends = np.array(image.shape[1::-1])
+    first, last = np.maximum(low, 0), np.minimum(high, ends)
+    if (last <= first).any() or crop.side > geometry.LARGEST * ends.max():
+        return image, placing  # nothing to continue, or refused afterwards
+    part = image[first[1] : last[1], first[0] : last[0]]
+    (left, top), (right, bottom) = first - low, high - last
+    part = cv2.copyMakeBorder(part, int(top), int(bottom), int(left), int(right), border)
+    moved = np.array([[1.0, 0, low[0]], [0, 1, low[1]]])
+    return part, geometry.compose_affines(placing, moved)

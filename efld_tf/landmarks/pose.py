@@ -67,7 +67,7 @@ def estimate(
     complete = np.isfinite(observed).all(axis=(1, 2))
     observed = observed[complete] - observed[complete].mean(axis=1, keepdims=True)
     model = MEAN_FACE - MEAN_FACE.mean(axis=0)
-    first, second, third = (_rotation_in_space if depth is not None else _rotation)(observed, model)
+    first, second, third = (rotations_in_space if depth is not None else rotations)(observed, model)
     yaw = np.arcsin(np.clip(-first[:, 2], -1, 1))
     pitch = np.arctan2(second[:, 2], third[:, 2])
     roll = np.arctan2(first[:, 1], first[:, 0])
@@ -101,7 +101,7 @@ def _at_places(depth: Floats, schema: LandmarkSchema) -> Floats:
     return places[..., None]
 
 
-def _rotation(observed: Floats, model: Floats) -> Floats:
+def rotations(observed: Floats, model: Floats) -> Floats:
     """The rows of the rotations [3, F, 3] that bring a model to faces in the plane.
 
     Least squares gives the first two rows of a scaled rotation; the nearest orthonormal rows are
@@ -117,8 +117,8 @@ def _rotation(observed: Floats, model: Floats) -> Floats:
     return np.stack([first, second, np.cross(first, second)])
 
 
-def _rotation_in_space(observed: Floats, model: Floats) -> Floats:
-    """As `_rotation`, for faces [F, K, 3] (S. Umeyama, TPAMI 13(4), 1991, Equation 40)."""
+def rotations_in_space(observed: Floats, model: Floats) -> Floats:
+    """As `rotations`, for faces [F, K, 3] (S. Umeyama, TPAMI 13(4), 1991, Equation 40)."""
     left, _, right = np.linalg.svd(np.einsum("fki,kj->fij", observed, model))
     turns = np.ones((len(observed), 3))
     turns[:, 2] = np.sign(np.linalg.det(left @ right))  # a mirror image is no rotation

@@ -11,7 +11,7 @@ import numpy as np
 from efld_tf.annotations.writing.annotated import ANGLE, CONFIDENCE, POSE, SCORE, AnnotatedFace
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
-from efld_tf.landmarks import pose, schemas
+from efld_tf.landmarks import align, pose, schemas
 from efld_tf.landmarks.geometry import squared, tight_box
 from efld_tf.runs import path_of
 
@@ -128,6 +128,24 @@ class Faces(list[Face]):
         from efld_tf.runtime import pictures  # which imports `Face` from here
 
         return pictures.annotate_photo(self.image, self)
+
+    def aligned(
+        self, by: str = "five", size: int = align.SIZE, border: str = "black"
+    ) -> list[Image]:
+        """Each face as the picture that models of face recognition take.
+
+        Args:
+          by, size, border: as in `align.Alignment`.
+
+        Returns:
+          [size, size, 3] uint8 RGB each.
+
+        Raises:
+          EfldError: a value is not one of these, or faces cannot be aligned by such points.
+        """
+        alignment = align.Alignment(by, size, border=border)
+        return [align.align(self.image, np.asarray(face.points), schemas.get(face.schema),
+                            alignment, face.depth) for face in self]
 
     def save(self, path: str | Path) -> Path:
         """Writes what `draw` gives as PNG or JPEG, by the path's suffix; returns the path.

@@ -28,6 +28,7 @@ from efld_tf.annotations.writing.formats import OUTPUTS, Writer
 from efld_tf.arrays import Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import align, schemas
+from efld_tf.landmarks.align import Alignment
 from efld_tf.runtime import pictures
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import Input, Inputs, Photo, VideoFile
@@ -77,7 +78,7 @@ class Outputs:
 
     def __init__(
         self, folder: Path, kinds: Collection[str], schema: str, root: Path | None = None,
-        depth: bool = False,
+        depth: bool = False, alignment: Alignment = align.ARCFACE,
     ):
         """Prepares a folder, which is there in the `with` block.
 
@@ -86,14 +87,15 @@ class Outputs:
           schema: the name of the schema of the points.
           root: the folder to which the names of photos are relative; None for the current one.
           depth: whether the model tells depths, which get columns in a table.
+          alignment: how faces are aligned.
 
         Raises:
           EfldError: faces cannot be aligned by points of that schema.
         """
         if "aligned" in kinds:
-            align.check(schemas.get(schema))
+            align.check(schemas.get(schema), alignment)
         self.folder = folder
-        self._kinds, self._depth = kinds, depth
+        self._kinds, self._depth, self._alignment = kinds, depth, alignment
         self._schema, self._root = schema, Path.cwd() if root is None else root
         self._stack = ExitStack()
         self._writers: dict[str, Writer] | None = None
@@ -153,7 +155,8 @@ class Outputs:
         self.faces += len(result.faces)
         if "aligned" in self._kinds:
             for index, face in enumerate(result.faces):
-                picture = align.align(result.image, face.points, schemas.get(face.schema))
+                picture = align.align(result.image, face.points, schemas.get(face.schema),
+                                      self._alignment, face.depth)
                 number = face_number(image.faces[index], index)
                 path = self.folder / "aligned" / f"{image.stem}_{number}.png"
                 pictures.write_as(path, picture)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from efld_tf.annotations import sources
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import EfldError
-from efld_tf.landmarks import align, geometry, schemas
+from efld_tf.landmarks import align, geometry, mean_head, pose, schemas
 from tests.errors import refuses
 from tests.faces import mean_shape
 from tests.landmarks.blobs import blob_image, centroid
@@ -154,3 +154,142 @@ def test_squares_outside_and_absurd_ones() -> None:
     assert not geometry.extract_aligned(image, far, 112).any()
     with refuses("crop", "1120000 px", "60 x 50"):
         geometry.extract_aligned(image, _similarity(1e-4, 0, (0, 0)), 112)
+
+
+# -- By all inner points, and by the head in space -------------------------------------------------
+
+
+def _turned(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """The points and depths of the mean head, in pixels."""
+    rotation = (pose.axes(yaw, pitch, roll) * [1, -1, 1]).T
+    placed = mean_head.Placed(60.0, rotation, np.array([130.0, 110.0]))
+    head = mean_head.mean_head()
+    return placed.project(head), placed.scale * head @ rotation[2]
+
+
+def test_all_ways_are_one_for_the_mean_head_from_in_front() -> None:
+    points, depth = _turned(0)
+    schema = schemas.get("ibug68_3d")
+    first, *others = (align.matrix(points, schema, align.Alignment(by), depth) for by in align.WAYS)
+    for other in others:
+        np.testing.assert_allclose(other, first, atol=1e-6)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("yaw", [-85.0, -50.0, 0.0, 50.0, 85.0])
+def test_by_the_head_a_face_keeps_its_size_and_place(yaw: float, deep: bool) -> None:
+    points, depth = _turned(yaw, 15, 30)
+    schema, by_head = schemas.get("ibug68_3d"), align.Alignment("head")
+    found = align.matrix(points, schema, by_head, depth if deep else None)
+    front = align.matrix(_turned(0)[0], schema, by_head)
+    assert np.linalg.det(found[:, :2]) == pytest.approx(np.linalg.det(front[:, :2]))
+    head = mean_head.mean_head()
+    rotation = (pose.axes(yaw, 15, 30) * [1, -1, 1]).T
+    placed = mean_head.Placed(60.0, rotation, np.array([130.0, 110.0]))
+    five = np.array([*align.five_points(head, schema).values()])
+    middle = geometry.apply_affine(found, placed.project(five.mean(axis=0)))
+    np.testing.assert_allclose(middle, TEMPLATE.mean(axis=0), atol=0.2)
+    low, high = geometry.apply_affine(found, placed.project(np.array([[0, 0, 0], [0, 1, 0]])))
+    assert abs(low[0] - high[0]) < 0.01 * (low[1] - high[1])  # the template is tilted so far
+
+
+def test_by_points_in_the_plane_profiles_are_shrunk_and_tilted() -> None:
+    schema = schemas.get("ibug68_3d")
+    for by in ("five", "inner"):
+        front, turned = (align.matrix(_turned(yaw)[0], schema, align.Alignment(by))[:, :2]
+                         for yaw in (0, 85))
+        assert np.linalg.det(turned) < 0.85 * np.linalg.det(front)
+        tilts = [np.degrees(np.arctan2(one[1, 0], one[0, 0])) for one in (front, turned)]
+        assert abs(tilts[1] - tilts[0]) > 2
+
+
+def test_an_error_of_one_point_matters_less_by_all_of_them() -> None:
+    schema, rng = schemas.get("ibug51"), np.random.default_rng(0)
+    points = _turned(0)[0][17:]
+    moves = []
+    for by in align.WAYS:
+        alignment, changes = align.Alignment(by), []
+        for _ in range(20):
+            noisy = points + rng.normal(0, 2, points.shape)
+            placed = geometry.apply_affine(align.matrix(noisy, schema, alignment), points)
+            true = geometry.apply_affine(align.matrix(points, schema, alignment), points)
+            changes.append(np.linalg.norm(placed - true, axis=-1).mean())
+        moves.append(np.mean(changes))
+    assert moves[1] < 0.8 * moves[0] and moves[2] < 0.9 * moves[0]
+
+
+@pytest.mark.parametrize("by", ["inner", "head"])
+def test_points_that_are_missing_are_left_out(by: str) -> None:
+    schema = schemas.get("ibug68")
+    points, _ = _turned(20)
+    whole = align.matrix(points, schema, align.Alignment(by))
+    points[[3, 20, 66]] = np.nan
+    np.testing.assert_allclose(
+        align.matrix(points, schema, align.Alignment(by)), whole, atol=0.4)
+
+
+def test_sizes_and_templates() -> None:
+    image = np.zeros((240, 260, 3), np.uint8)
+    points, _ = _turned(0)
+    schema = schemas.get("ibug68_3d")
+    small, large = (align.matrix(points, schema, align.Alignment(size=size)) for size in (112, 224))
+    corner = geometry.apply_affine(small, np.array([[77.0, 60.0]]))
+    np.testing.assert_allclose(
+        geometry.apply_affine(large, np.array([[77.0, 60.0]])), 2 * corner + 0.5, atol=1e-6)
+    assert align.align(image, points, schema, align.Alignment(size=90)).shape == (90, 90, 3)
+    moved = {name: (x + 5, y - 3) for name, (x, y) in align.TEMPLATE.items()}
+    found = align.matrix(points, schema, align.Alignment("head", template=moved))
+    np.testing.assert_allclose(found - align.matrix(points, schema, align.Alignment("head")),
+                               [[0, 0, 5], [0, 0, -3]], atol=1e-6)
+
+
+@pytest.mark.parametrize("border", align.BORDERS)
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_borders(border: str, scale: float) -> None:
+    """A face at the corner of a picture of one colour."""
+    image = np.full((round(150 * scale), round(140 * scale), 3), 200, np.uint8)
+    points = (_turned(0)[0] - [100, 90]) * scale
+    aligned = align.align(image, points, schemas.get("ibug68_3d"), align.Alignment(border=border))
+    assert (aligned[60:, 70:] == 200).all()
+    assert (aligned[0, 0] == (0 if border == "black" else 200)).all()
+
+
+def test_a_mirrored_border_shows_the_picture_again() -> None:
+    image = np.zeros((160, 160, 3), np.uint8)
+    image[:, 40:60] = 255
+    points = _turned(0)[0] - [130, 60]
+    aligned = align.align(image, points, schemas.get("ibug68_3d"), align.Alignment(border="mirror"))
+    columns = aligned.mean(axis=(0, 2)) > 128
+    runs = np.flatnonzero(np.diff(np.r_[0, columns, 0]))
+    assert len(runs) == 4  # the stripe, and its image
+
+
+@pytest.mark.parametrize(("options", "facts"), [
+    ({"by": "nose"}, ("by", "'nose'", "five", "inner", "head")),
+    ({"border": "white"}, ("border", "'white'", "repeat")),
+    ({"size": 0}, ("size", 0, 1024)), ({"size": 2000}, ("size", 2000)),
+    ({"template": {"nose": (1, 2)}}, ("template", "nose", "right_eye")),
+    ({"template": {**align.TEMPLATE, "nose_tip": (1, 2, 3)}}, ("nose_tip",)),
+    ({"template": {**align.TEMPLATE, "nose_tip": (1, np.nan)}}, ("nose_tip", "nan")),
+])
+def test_other_alignments_are_refused(options: dict, facts: tuple) -> None:
+    with refuses(*facts):
+        align.Alignment(**options)
+
+
+def test_templates_in_files(tmp_path: Path) -> None:
+    path = tmp_path / "template.yaml"
+    path.write_text("\n".join(f"{name}: [{x}, {y}]" for name, (x, y) in align.TEMPLATE.items()))
+    assert {name: tuple(place) for name, place in align.read_template(path).items()} \
+        == align.TEMPLATE
+    for text, facts in (("nose_tip: [1, 2]", ("right_eye", "nose_tip")), ("[1, 2]", ("mapping",)),
+                        ("right_eye: left", ("right_eye", "list"))):
+        path.write_text(text)
+        with refuses(*facts, path=path):
+            align.read_template(path)
+
+
+@pytest.mark.parametrize("schema", ["scut86", "menpo39"])
+def test_heads_need_their_places(schema: str) -> None:
+    with refuses("alignment"):
+        align.check(schemas.get(schema), align.Alignment("head"))

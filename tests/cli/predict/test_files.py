@@ -14,18 +14,20 @@ import cv2
 import numpy as np
 import pillow_heif
 import pytest
+import yaml
 from PIL import Image
 
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import ImageReader, read_photo
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.cli import common, predict
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import align, schemas
 from efld_tf.runtime import pictures
+from efld_tf.runtime.faces import Faces
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.video import VideoReader
 from tests.cli.predict.command import PROGRAM, film, lines, run
-from tests.errors import assert_error_line, assert_told
+from tests.errors import assert_error_line, assert_told, refuses
 
 
 def test_a_photo(folder: Path, landmarker: FaceLandmarker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,3 +319,30 @@ def test_boxes_take_the_place_of_the_detector(folder: Path, tmp_path: Path) -> N
     (tmp_path / "b.json").write_text("{}")
     _, err = run(folder, "photos/10.jpg", "--boxes", tmp_path / "b.json", "--min-face", 50, code=2)
     assert_error_line(err, "--boxes", "--min-face")
+
+
+def test_faces_are_aligned_as_asked_for(folder: Path, landmarker: FaceLandmarker) -> None:
+    places = {name: [x - 3, y] for name, (x, y) in align.TEMPLATE.items()}
+    (folder / "places.yaml").write_text(yaml.safe_dump(places))
+    run(folder, "photos/10.jpg", "--align", "--align-by", "head", "--align-size", 80,
+        "--align-border", "repeat", "--align-template", "places.yaml", "--save", "json")
+    image = read_photo(folder / "photos/10.jpg")
+    (face,) = landmarker.find(image)
+    expected = align.align(image, face.points, schemas.get("ibug51"), align.Alignment(
+        "head", 80, places, "repeat"))
+    np.testing.assert_array_equal(read_photo(folder / "predictions/aligned/10_0.png"), expected)
+    (plain,) = Faces([face], image).aligned("inner", 96, "mirror")
+    assert plain.shape == (96, 96, 3)
+    with refuses("by", "'nose'"):
+        Faces([face], image).aligned("nose")
+
+
+@pytest.mark.parametrize(("options", "facts"), [
+    (["--align-by", "head"], ["--align-by", "--align"]),
+    (["--align", "--align-template", "none.yaml"], ["none.yaml"]),
+    (["--align-size", "80", "--align-border", "black"], ["--align-size", "--align-border"]),
+])
+def test_alignments_that_cannot_be(folder: Path, options: list[str], facts: list[str]) -> None:
+    _, err = run(folder, "photos/10.jpg", *options, code=2)
+    assert_error_line(err, *facts)
+    assert not (folder / "predictions").exists()
