@@ -23,7 +23,7 @@ from efld_tf.annotations.synthetic.dataset import WFLW_LIST, wflw_line
 from efld_tf.annotations.synthetic.landmarks import all_points
 from efld_tf.annotations.synthetic.parameters import FaceParameters, Pose, sample_parameters
 from efld_tf.annotations.synthetic.rasterizer import grid_triangles, rasterize
-from efld_tf.annotations.synthetic.render import compose
+from efld_tf.annotations.synthetic.render import SyntheticFace, compose
 from efld_tf.annotations.synthetic.surface import Head, Profile
 from efld_tf.landmarks import pose, schemas
 from tests.errors import refuses
@@ -386,3 +386,21 @@ def test_its_processes_end_with_it_and_say_nothing(tmp_path, number):
         == told.get(number, [])
     if number != signal.SIGKILL:
         assert process.returncode == 128 + number and "Traceback" not in said
+
+
+def test_a_person_turns_in_a_scene_that_stays() -> None:
+    """Unlike without `apart`, where what one step draws changes what the next ones do."""
+    person = sample_parameters(np.random.default_rng(4))
+    still = replace(person.pose, yaw=0.0, pitch=0.0, roll=0.0)
+
+    def view(yaw: float, apart: bool) -> SyntheticFace:
+        return compose(replace(person, pose=replace(still, yaw=yaw)),
+                       np.random.default_rng(5), 128, apart=apart)
+
+    front, turned = (view(yaw, True) for yaw in (0.0, 70.0))
+    same = ("light_contrast", "blur", "glasses", "skin_tone")
+    assert [front.attributes[name] for name in same] == [turned.attributes[name] for name in same]
+    corner = np.s_[:6, :6]
+    assert np.abs(front.image[corner].astype(int) - turned.image[corner]).mean() < 20
+    assert np.abs(front.image.astype(int) - turned.image).mean() > 10
+    np.testing.assert_array_equal(view(0.0, True).image, front.image)

@@ -17,7 +17,7 @@ from tests import tiny_models
 from tests.errors import refuses
 
 PEOPLE = {"Ann_Lee": 3, "Bo": 2, "Cy": 1, "Di": 1}
-COLOURS = (230, 30, 30), (30, 230, 30), (30, 30, 230), (230, 230, 30)
+COLOURS = (230, 30, 30), (30, 230, 30), (30, 30, 230), (128, 128, 128)
 
 
 def photo(path: Path, colour: tuple[int, int, int]) -> Path:

@@ -87,11 +87,20 @@ def render_face(
     return compose(face, rng, size)
 
 
-def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> SyntheticFace:
-    """Renders the given face in a random scene; see `render_face`."""
+def compose(
+    face: FaceParameters, rng: np.random.Generator, size: int, *, apart: bool = False
+) -> SyntheticFace:
+    """Renders the given face in a random scene; see `render_face`.
+
+    Args:
+      apart: whether each part of the scene has random numbers of its own, so that the same `rng`
+        gives the same scene around the same person in another pose.
+    """
+    framing, lighting, behind, drawing, wearing, hiding, taking = \
+        rng.spawn(7) if apart else [rng] * 7
     head = Head(face)
-    camera, points = _frame(head, rng, size)
-    lights = shading.sample_lights(rng)
+    camera, points = _frame(head, framing, size)
+    lights = shading.sample_lights(lighting)
     # The image is drawn larger than needed, so that edges come out smooth.
     factor = 1.5 if size <= 200 else 1.25 if size <= 320 else 1.0
     inner = round(size * factor)
@@ -103,15 +112,15 @@ def compose(face: FaceParameters, rng: np.random.Generator, size: int) -> Synthe
         placed[..., :2] = (placed[..., :2] + 0.5) * factor - 0.5
         return placed
 
-    image = scene.background(rng, inner)
+    image = scene.background(behind, inner)
     texels = float(np.clip(1.5 * camera.scale * factor, 0.9, 4))
-    _draw_head(head, rng, lights, project, image, texels)
-    worn = glasses.wear(rng, image, head, project, camera.scale * factor)
+    _draw_head(head, drawing, lights, project, image, texels)
+    worn = glasses.wear(wearing, image, head, project, camera.scale * factor)
     box = np.concatenate([points["ibug68"].min(0), points["ibug68"].max(0)]) * factor
-    occluder = scene.occlude(rng, image, box, face.look.skin)
+    occluder = scene.occlude(hiding, image, box, face.look.skin)
     if inner != size:
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    image, blur = scene.photograph(rng, image)
+    image, blur = scene.photograph(taking, image)
     expression, look = face.expression, face.look
     attributes = {
         "yaw": face.pose.yaw,
