@@ -400,7 +400,7 @@ def test_a_person_turns_in_a_scene_that_stays() -> None:
     front, turned = (view(yaw, True) for yaw in (0.0, 70.0))
     same = ("light_contrast", "blur", "glasses", "skin_tone")
     assert [front.attributes[name] for name in same] == [turned.attributes[name] for name in same]
-    corner = np.s_[:6, :6]
+    corner = np.s_[:6, -6:]  # no hair
     assert np.abs(front.image[corner].astype(int) - turned.image[corner]).mean() < 20
     assert np.abs(front.image.astype(int) - turned.image).mean() > 10
     np.testing.assert_array_equal(view(0.0, True).image, front.image)
