@@ -130,7 +130,7 @@ def measured(landmarker: FaceLandmarker, heads: Iterable[Head], total: int) -> d
     """The errors of points, of the yaw, and of depths where the model tells them, by bins."""
     name, own, of_head = common_points(landmarker.schema, HEAD.name)
     schema, yaws = schemas.get(landmarker.schema), []
-    rows: dict[str, list[float]] = {"nme_box_size_percent": [], "yaw_degrees": []}
+    rows: dict[str, list[float]] = {"nme_box_size_percent": []}
     with Progress("looking at faces", total, "face") as bar:
         for head in bar.over(heads):
             looks = looked_at(landmarker, head)
@@ -139,8 +139,8 @@ def measured(landmarker: FaceLandmarker, heads: Iterable[Head], total: int) -> d
             rows["nme_box_size_percent"].append(error(points[list(own)], head, list(of_head)))
             angles = pose.estimate(
                 points[None], schema, None if depth is None else depth[None].astype(float))
-            rows["yaw_degrees"].append(float("nan") if angles is None else
-                                       abs(float(angles[0, 0]) - head.yaw))
+            if angles is not None:
+                rows.setdefault("yaw_degrees", []).append(abs(float(angles[0, 0]) - head.yaw))
             if depth is not None and head.placed:
                 truth = head.depth[list(of_head)]
                 wrong = np.abs(depth[list(own)] - (truth - truth.mean()))

@@ -16,7 +16,7 @@ from efld_tf.annotations.format import Note
 from efld_tf.annotations.placement import Placer
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.errors import DataError
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import normalisers, schemas
 
 
 def faces(
@@ -46,10 +46,10 @@ def faces(
                 yield DataError(folder / item.key, f"none of its points is one of {convert}")
                 continue
         schema = schemas.get(item.schema)
-        if schema.normaliser.distance(item.points) == 0:
+        if normalisers.size_of(item.points, schema) == 0:
             yield DataError(folder / item.key, "the points of its normaliser "
-                            f"{schema.normaliser.name} coincide: there is no distance to measure "
-                            "by")
+                            f"{normalisers.find(schema).name} coincide: there is no distance to "
+                            "measure by")
         else:
             yield item
     notes += copies.notes()

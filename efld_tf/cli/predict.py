@@ -137,8 +137,8 @@ def _parser() -> argparse.ArgumentParser:
                         "recognition take")
     parser.add_argument("--align-by", choices=("five", "inner", "head"),
                         help="of --align: the eyes, the tip of the nose and the mouth corners (the "
-                        "default), all inner points, or the head in space, which keeps its size "
-                        "when it turns")
+                        "default), all inner points, or the head in space, for models whose points "
+                        "are right in profile")
     parser.add_argument("--align-size", type=common.whole_from(1, MOST_ALIGNED), metavar="PIXELS",
                         help="of --align: the side of the picture (default: 112)")
     parser.add_argument("--align-border", choices=("black", "repeat", "mirror"),

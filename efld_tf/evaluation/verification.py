@@ -98,6 +98,8 @@ def likeness(
 def accuracy(pairs: Sequence[Pair], alike: Floats) -> Accuracy:
     """How often pairs are told apart by how much alike [P] their pictures are.
 
+    Of one fold alone, it is that of the threshold that is best in it, and so too high.
+
     Raises:
       EfldError: there is no pair, or one has no likeness.
     """

@@ -107,6 +107,10 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
                   f"the median, {compared['confidence_difference_p99']:.3f} at p99; "
                   f"{compared['confident_percent']:.1f}% of the faces reach "
                   f"{MIN_CONFIDENCE:g}.", ""]
+    if "depth_difference_px_p99" in compared:
+        lines += ["**Depths** there: a point's differs from the trained model's by "
+                  f"{compared['depth_difference_px_median']:.3f} px in the median, "
+                  f"{compared['depth_difference_px_p99']:.3f} px at p99.", ""]
     lines += [f"**Runtimes.** TensorFlow Lite {report.minimum_runtime} and newer, and LiteRT. "
               "By the versions of its operators, one that lacks them refuses it.", ""]
     lines += [f"**Check.** `efld-verify` here; elsewhere feed `{golden.INPUT_FILE}` and compare "

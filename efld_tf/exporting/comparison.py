@@ -24,10 +24,12 @@ def comparison(
     trained: TrainedModel, exported: Path, evaluation_faces: faces.EvaluationFaces, *,
     progress: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """The changes by an export: in points, confidences, and the NME of annotated faces."""
+    """The changes by an export: in points, confidences, depths, and the NME of annotated faces."""
     trained_predictor, exported_predictor = FloatPredictor(trained), LandmarkPredictor(exported)
     confidence = compare_confidence(
         trained_predictor, exported_predictor, evaluation_faces.crops, progress=progress)
+    others = {**confidence, **compare_depth(
+        trained_predictor, exported_predictor, evaluation_faces.crops, progress=progress)}
     measurable = evaluation_faces.measurable(trained.head)
     # They may be calibrated on faces of another format.
     if not len(measurable) or faces.comparable(trained.head, evaluation_faces.schema) is None:
@@ -36,10 +38,10 @@ def comparison(
             differences = point_differences(
                 in_batches(trained_predictor.predict_crops, crops, bar),
                 in_batches(exported_predictor.predict_crops, crops, bar), crops.shape[1])
-        return {"on": evaluation_faces.source, **differences, **confidence}
+        return {"on": evaluation_faces.source, **differences, **others}
     trained_result = evaluate(trained_predictor, measurable, progress=progress)
     exported_result = evaluate(exported_predictor, measurable, progress=progress)
-    return {**compare(trained_result, exported_result), **confidence}
+    return {**compare(trained_result, exported_result), **others}
 
 
 def compare(trained: Evaluation, exported: Evaluation) -> dict[str, Any]:
@@ -78,6 +80,28 @@ def compare_confidence(
         "confidence_difference_p99": round(float(np.percentile(difference, 99)), 4),
         "confident_percent": percent((exported_confidence[: len(crops)] >= MIN_CONFIDENCE).mean()),
     }
+
+
+def compare_depth(
+    trained: FloatPredictor, exported: LandmarkPredictor, crops: np.ndarray, *,
+    progress: bool = False,
+) -> dict[str, float]:  # fmt: skip
+    """How far the depths of faces [F, S, S, 3] uint8 lie apart; empty for a model without any."""
+    if not (trained.has_depth and exported.has_depth):
+        return {}
+    with Progress("comparing depths", 2 * len(crops), "face", shown=progress) as bar:
+        depths = [in_batches(partial(_depth, some), crops, bar) for some in (trained, exported)]
+    difference = np.abs(depths[0] - depths[1]) * crops.shape[1]
+    return {
+        "depth_difference_px_median": round(float(np.median(difference)), 4),
+        "depth_difference_px_p99": round(float(np.percentile(difference, 99)), 4),
+    }
+
+
+def _depth(predictor: FloatPredictor | LandmarkPredictor, crops: np.ndarray) -> np.ndarray:
+    depth = predictor.predict_outputs(crops).depth
+    assert depth is not None  # it has them
+    return depth
 
 
 def _confidence(predictor: FloatPredictor | LandmarkPredictor, crops: np.ndarray) -> np.ndarray:

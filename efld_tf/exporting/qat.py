@@ -16,7 +16,7 @@ from tensorflow_model_optimization.quantization.keras import quantize_model
 from efld_tf.errors import UnsupportedMode
 from efld_tf.exporting import equalise, optimise
 from efld_tf.models import probe
-from efld_tf.models.trained import POINTS
+from efld_tf.models.trained import DEPTH, POINTS
 from efld_tf.progress import Progress
 
 EPOCHS = 6
@@ -44,8 +44,7 @@ def fine_tuned(
     """
     tf_keras.utils.set_random_seed(SEED)
     complete = equalise.equalise(optimise.fold_batch_norms(network), crops)
-    # Training faces say nothing about crops without a face, so the presence output is not trained.
-    network = tf_keras.Model(complete.input, complete.output[POINTS])
+    network = _of_faces(complete)
     batches = tf.data.Dataset.from_tensor_slices(crops).batch(BATCH).map(_pixels)
     targets = network.predict(batches, verbose=0)
     simulated = _simulated(network)
@@ -76,8 +75,18 @@ def check(network: tf_keras.Model) -> None:
     Raises:
       UnsupportedMode: tfmot does not know one of its layers; the message names it.
     """
-    complete = optimise.fold_batch_norms(network)
-    _simulated(tf_keras.Model(complete.input, complete.output[POINTS]))
+    _simulated(_of_faces(optimise.fold_batch_norms(network)))
+
+
+def _of_faces(complete: tf_keras.Model) -> tf_keras.Model:
+    """The network with the outputs that faces teach.
+
+    They say nothing about crops without a face, so the presence output is not trained.
+    """
+    output = complete.output[POINTS]
+    if DEPTH in complete.output:
+        output = [*tf.nest.flatten(output), complete.output[DEPTH]]
+    return tf_keras.Model(complete.input, output)
 
 
 def _simulated(network: tf_keras.Model) -> tf_keras.Model:
@@ -116,5 +125,10 @@ def _pixels(crops: tf.Tensor) -> tf.Tensor:
 
 
 def _distance(expected: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
-    """The mean distance of points [B, N, 2], or of the values in the cells of maps [B, G, G, C]."""
+    """The mean distance of points [B, N, 2], or of the values in the cells of maps [B, G, G, C].
+
+    Of depths [B, N] it is the root of the mean square, so that they weigh as one point does.
+    """
+    if len(expected.shape) == 2:
+        return tf.sqrt(tf.reduce_mean(tf.square(expected - predicted)) + 1e-9)
     return tf.reduce_mean(tf.norm(expected - predicted + 1e-9, axis=-1))

@@ -9,10 +9,10 @@ Three ways lead to it:
 - `five`: the eye centres, the tip of the nose and the mouth corners are brought closest to the
   template's. This is what most published models were trained on.
 - `inner`: all inner points are brought closest to those of the mean head, seen from in front, whose
-  five lie as the template's. An error of one point matters less.
+  five lie as the template's.
 - `head`: the mean head is fitted to the points in space (`mean_head.fit`), with their depths if
-  they are known; its size, the middle of its face and its way up give the similarity. A head that
-  turns keeps its size and its way up, where the other two shrink and tilt a profile. (J. Guo et
+  they are known; its size, the middle of its face and its way up give the similarity. By right
+  points, a head that turns keeps both, where the other two shrink and tilt a profile. (J. Guo et
   al., "Stacked Dense U-Nets with Dual Transformers for Robust Face Alignment", BMVC 2018, Section
   4.5, aligns by 68 points in space, but does not say how.)
 """
@@ -30,11 +30,15 @@ from efld_tf import config, trees
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import geometry, mean_head, schemas
-from efld_tf.landmarks.schema import EYES, LandmarkSchema
+from efld_tf.landmarks.schema import EYES, MOUTH, LandmarkSchema
 from efld_tf.landmarks.shapes import as_complex
 from efld_tf.text import shown
 
 SIZE, MOST_SIZE = 112, 1024
+# How far apart eyes and mouth are in a template at least, in pixels of 112.
+LEAST_SPREAD = 8
+# A picture that is continued at its border is not made larger than so many times its longer side.
+MOST_CONTINUED = 4
 WAYS = ("five", "inner", "head")
 # What is outside of the image: black, its last pixels repeated, or the image mirrored at its edge.
 BORDERS = {"black": cv2.BORDER_CONSTANT, "repeat": cv2.BORDER_REPLICATE,
@@ -73,14 +77,21 @@ class Alignment:
         for name, value, known in (("by", self.by, WAYS), ("border", self.border, tuple(BORDERS))):
             if value not in known:
                 raise EfldError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
-        if not 1 <= self.size <= MOST_SIZE:
-            raise EfldError(f"size: expected 1 to {MOST_SIZE} pixels, got {self.size}")
+        whole = isinstance(self.size, int | np.integer) and not isinstance(self.size, bool)
+        if not whole or not 1 <= self.size <= MOST_SIZE:
+            raise EfldError(f"size: expected 1 to {MOST_SIZE} pixels, got {self.size!r}")
         if {*self.template} != {*TEMPLATE}:
             raise EfldError(f"template: expected {', '.join(TEMPLATE)}, got "
                             f"{shown(', '.join(self.template)) or 'nothing'}")
         for name, place in self.template.items():
-            if len(place) != 2 or not np.isfinite(place).all():
-                raise EfldError(f"{name}: expected x and y, got {place}")
+            if len(place) != 2 or not all(-SIZE <= value <= 2 * SIZE for value in place):
+                raise EfldError(f"{name}: expected x and y in pixels of a picture of {SIZE} x "
+                                f"{SIZE}, got {list(place)}")
+        (right, right_y), (left, left_y) = (self.template[name] for name in EYES)
+        mouth_y = min(self.template[name][1] for name in MOUTH)
+        if left - right < LEAST_SPREAD or mouth_y - max(right_y, left_y) < LEAST_SPREAD:
+            raise EfldError(f"template: expected right_eye left of left_eye, and the mouth below "
+                            f"them, by {LEAST_SPREAD} pixels of {SIZE} or more")
 
     @property
     def places(self) -> dict[str, Floats]:
@@ -110,6 +121,8 @@ def read_template(path: str | Path) -> dict[str, Sequence[float]]:
 def check(schema: LandmarkSchema, alignment: Alignment = ARCFACE) -> None:
     """Raises EfldError if faces cannot be aligned so by points of a schema."""
     schema.need_anchors("alignment", EYES)
+    if alignment.by != "five":
+        mean_head.places_of(schema.name)
     if alignment.by == "head" and len(mean_head.places_of(schema.name).head) < mean_head.LEAST:
         raise EfldError(f"alignment by head: schema {schema.name} lacks eyes, mouth or the tip of "
                         "the nose")
@@ -232,18 +245,27 @@ def align(
 
 
 def _extended(image: Image, placing: Floats, size: int, border: int) -> tuple[Image, Floats]:
-    """The part of an image around an aligned picture, continued where it ends; and its matrix."""
+    """The part of an image that an aligned picture shows, continued where it ends; and its matrix.
+
+    Raises:
+      EfldError: the picture shows many times as much as there is.
+    """
     crop = geometry.Crop.of_similarity(placing, size)
     corners = crop.from_unit(np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]))
     room = 2 + 2 * int(crop.side / size)  # for the pixels that are averaged
     low = np.floor(corners.min(axis=0)).astype(int) - room
     high = np.ceil(corners.max(axis=0)).astype(int) + room + 1
     ends = np.array(image.shape[1::-1])
-    first, last = np.maximum(low, 0), np.minimum(high, ends)
-    if (last <= first).any() or crop.side > geometry.LARGEST * ends.max():
-        return image, placing  # nothing to continue, or refused afterwards
+    if (high - low).max() > MOST_CONTINUED * ends.max() + 4 * room:
+        raise EfldError(f"cannot align a face so near to the border of a picture that it would be "
+                        f"continued to more than {MOST_CONTINUED} times its size; leave the rest "
+                        "black")
+    before, after = np.maximum(-low, 0), np.maximum(high - ends, 0)
+    # As much of the image as is mirrored is needed, too.
+    first = np.maximum(np.minimum(low, ends - after - 1), 0)
+    last = np.minimum(np.maximum(high, before + 1), ends)
     part = image[first[1] : last[1], first[0] : last[0]]
-    (left, top), (right, bottom) = first - low, high - last
-    part = cv2.copyMakeBorder(part, int(top), int(bottom), int(left), int(right), border)
-    moved = np.array([[1.0, 0, low[0]], [0, 1, low[1]]])
-    return part, geometry.compose_affines(placing, moved)
+    (left, top), (right, bottom) = before.tolist(), after.tolist()
+    part = cv2.copyMakeBorder(part, top, bottom, left, right, border)
+    x, y = first - before
+    return part, geometry.compose_affines(placing, np.array([[1.0, 0, x], [0, 1, y]]))

@@ -75,6 +75,19 @@ def find(schema: LandmarkSchema, name: str | None = None) -> Normaliser | BoxNor
         raise EfldError(f"{error}, {', '.join(BOX_NORMALISERS)}") from error
 
 
+def size_of(points: Floats, schema: LandmarkSchema) -> float:
+    """The distance by which errors of a face [N, 2] are divided, of its own box where it is one's.
+
+    NaN where points that it needs are missing.
+    """
+    chosen = find(schema)
+    if not isinstance(chosen, BoxNormaliser):
+        return float(chosen.distance(points))
+    points = np.asarray(points, np.float64)
+    ends = np.fmin.reduce(points, axis=0), np.fmax.reduce(points, axis=0)
+    return float(chosen.distance(np.concatenate(ends)))
+
+
 def title(schema: LandmarkSchema, name: str) -> str:
     """What a normaliser is, in words; errors as in `find`."""
     chosen = find(schema, name)

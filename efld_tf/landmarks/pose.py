@@ -45,7 +45,7 @@ def estimate(
     orthography; the angles are those of 3DDFA and AFLW2000-3D (R = Rx(pitch) Ry(yaw) Rz(roll)):
     positive yaw turns the nose to the image's left, positive pitch lifts it, positive roll turns
     the face clockwise in the image. The error is several degrees for other proportions than the
-    mean face's, and for a nose in profile; with depths it is about half (benchmarks/turned_heads).
+    mean face's, and for a nose in profile; with depths it is smaller (benchmarks/turned_heads).
 
     Args:
       points: [F, N, 2], y down.

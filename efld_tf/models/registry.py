@@ -234,9 +234,12 @@ class Architecture:
           their mean, in sides of the crop.
 
         Raises:
-          EfldError: the family has no such output.
+          EfldError: the family has no such output, or the model has one of that name already.
         """
         name = depth_output(head)
+        if name in model.output:
+            raise EfldError(f"heads.{head}.depth: the model has an output {name!r} already; give "
+                            "the schema of that head another name")
         depth = tf_keras.layers.Dense(
             len(mean), kernel_initializer=near_zero(),
             bias_initializer=tf_keras.initializers.Constant(np.array(mean)), name=name,

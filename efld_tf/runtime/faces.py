@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,20 +130,21 @@ class Faces(list[Face]):
         return pictures.annotate_photo(self.image, self)
 
     def aligned(
-        self, by: str = "five", size: int = align.SIZE, border: str = "black"
+        self, by: str = "five", size: int = align.SIZE, border: str = "black",
+        template: Mapping[str, Sequence[float]] = align.TEMPLATE,
     ) -> list[Image]:
         """Each face as the picture that models of face recognition take.
 
         Args:
-          by, size, border: as in `align.Alignment`.
+          by, size, border, template: as in `align.Alignment`.
 
         Returns:
           [size, size, 3] uint8 RGB each.
 
         Raises:
-          EfldError: a value is not one of these, or faces cannot be aligned by such points.
+          EfldError: a value is not one of these, or a face cannot be aligned by its points.
         """
-        alignment = align.Alignment(by, size, border=border)
+        alignment = align.Alignment(by, size, template, border)
         return [align.align(self.image, np.asarray(face.points), schemas.get(face.schema),
                             alignment, face.depth) for face in self]
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from efld_tf import files
-from efld_tf.arrays import Floats, Image
+from efld_tf.arrays import Image
 from efld_tf.landmarks import drawing, pose, schemas
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.runtime.faces import Face
@@ -95,26 +95,23 @@ def annotate(image: Image, faces: Sequence[Face]) -> Image:
         drawn = drawing.draw_box(region, face.box - [x0, y0, x0, y0])
         drawn = drawing.draw_landmarks(
             drawn, face.points - shift, schema, part_colours=drawing.part_colours(schema))
-        region[:] = _with_axes(drawn, face, shift)
+        region[:] = drawn
     for index, face in enumerate(faces):  # above the drawings of all
+        result = _with_axes(result, face)
         number = index if face.track is None else face.track
         _write(result, face, f"{number} {face.confidence:.2f}".replace(" 0.", " ."))
     return result
 
 
-def _with_axes(image: Image, face: Face, shift: Floats) -> Image:
-    """The picture of a face with the axes of its head, if they are known.
-
-    Args:
-      shift: [2], the place of the picture's first pixel in that of the face.
-    """
+def _with_axes(image: Image, face: Face) -> Image:
+    """The picture of a face with the axes of its head, if they are known."""
     angles = None if face.depth is None else face.pose
     if angles is None:
         return image
     nose = face.points[list(schemas.get(face.schema).nose_tip)].mean(axis=0)
     box = tight_box(face.points)
     length = AXES * float((box[2:] - box[:2]).max())
-    return drawing.draw_axes(image, nose - shift, length * pose.axes(*angles)[:, :2])
+    return drawing.draw_axes(image, nose, length * pose.axes(*angles)[:, :2])
 
 
 def _write(image: Image, face: Face, text: str) -> None:

@@ -18,7 +18,7 @@ class OneEuroFilter:
     """Smooths the points of one face from frame to frame.
 
     Each point is low-pass filtered with a cutoff frequency that grows with its speed,
-    `min_cutoff + beta * speed`; the velocity itself is filtered at `derivative_cutoff`. Both
+    `min_cutoff + beta * speed`; the velocity itself is filtered at `derivative_cutoff`. All
     coordinates of a point share the cutoff, so that the result does not depend on the axes.
 
     Lengths are divided by the size of the face, so that speeds are in face sizes a second and the
@@ -55,20 +55,20 @@ class OneEuroFilter:
         """Smooths the points of the next frame.
 
         Args:
-          points: [N, 2] in pixels.
+          points: [N, 2] in pixels, or [N, 3] with their depths.
           seconds: the frame's time, later than the last one's by any step.
           face_size: the size of the face in pixels, see above.
 
         Returns:
-          [N, 2] float32 in pixels; the points of the first frame are unchanged.
+          The points, float32 in pixels; those of the first frame are unchanged.
 
         Raises:
           EfldError: the time does not go on, the points are not finite or not as many as in the
             last frame, or the size is not positive.
         """
         points = np.asarray(points, np.float64)
-        if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-            raise EfldError("smoothing: expected finite points [N, 2]")
+        if points.ndim != 2 or points.shape[1] not in (2, 3) or not np.isfinite(points).all():
+            raise EfldError("smoothing: expected finite points [N, 2] or [N, 3]")
         if not 0 < face_size < math.inf:
             raise EfldError(f"smoothing: expected a face size above 0, got {face_size}")
         if self._points is None:
@@ -80,7 +80,8 @@ class OneEuroFilter:
                 raise EfldError(f"smoothing: a frame at {seconds:g} s after one at "
                                 f"{self._seconds:g} s")
             if points.shape != self._points.shape:
-                raise EfldError(f"smoothing: {len(points)} points after {len(self._points)}")
+                raise EfldError(f"smoothing: {len(points)} points {list(points.shape)} after "
+                                f"{len(self._points)} {list(self._points.shape)}")
             velocity = (points - self._points) / (step * face_size)
             self._velocity += _weight(self._derivative_cutoff, step) * (velocity - self._velocity)
             speed = np.linalg.norm(self._velocity, axis=1, keepdims=True)

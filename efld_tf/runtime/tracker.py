@@ -77,12 +77,15 @@ class _Track:
 
     def shown(self, smooth: bool) -> Face:
         """The face with its number, smoothed or not, and the tight box of its points."""
-        points = self.face.points
+        points, depth = self.face.points, self.face.depth
         if smooth:
             box = tight_box(points)
             size = float(max(box[2:] - box[:2]))
-            points = self.filter.update(points, self.seen, size)
-        return replace(self.face, points=points, box=tight_box(points).astype(np.float64))
+            in_space = points if depth is None else np.column_stack([points, depth])
+            in_space = self.filter.update(in_space, self.seen, size)
+            points, depth = in_space[:, :2], None if depth is None else in_space[:, 2]
+        return replace(self.face, points=points, box=tight_box(points).astype(np.float64),
+                       depth=depth)
 
 
 class FaceTracker:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from efld_tf.arrays import Image
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import normalisers, schemas
 from efld_tf.landmarks.geometry import Crop, extract_crop
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
@@ -44,7 +44,7 @@ def mean(
     Returns:
       The faces, with the views' mean confidence where the model has one and it is lower, and the
       spread of the views of each: the mean distance of their points from the mean points, in
-      percent of the schema's own normaliser.
+      percent of what the schema's errors are divided by.
     """
     schema = schemas.get(predictor.schema)
     averaged, spreads = [], []
@@ -57,7 +57,7 @@ def mean(
             centre = points.mean(axis=0)
         distance = np.linalg.norm(points - centre, axis=-1).mean()
         # No face has eyes that are less than a pixel apart.
-        spreads.append(100 * float(distance / max(schema.normaliser.distance(centre), 1)))
+        spreads.append(100 * float(distance / max(normalisers.size_of(centre, schema), 1)))
         face_confidence = face.confidence
         if confidence is not None:  # that of the views may only lower what the detector agrees to
             face_confidence = min(face_confidence, float(confidence.mean()))

@@ -66,7 +66,7 @@ def write(
                 writers.add("train", face)
         labelled = replace(
             manifest, schema=head, shards=writers.shards, skipped=[], fingerprint=fingerprint,
-            mean_shape=[[*point] for point in spec.heads[head].mean_shape],
+            mean_shape=[[*point] for point in spec.heads[head].mean_shape], mean_depth=None,
             notes=["its points are pseudo-labels"],
             schema_fields=schemas.declared_fields(head),
             licenses=[spec.license] if spec.license else [],

@@ -22,7 +22,7 @@ from efld_tf import config, files, quiet, runs, stopping
 from efld_tf.data import pack
 from efld_tf.data.options import SourceOptions
 from efld_tf.errors import DataError, EfldError
-from efld_tf.models import checkpoint
+from efld_tf.models import checkpoint, registry
 from efld_tf.progress import Progress
 from efld_tf.runs import Run, validation_history
 from efld_tf.text import say
@@ -311,8 +311,10 @@ def _parts(weights: Iterable[str], heads: Iterable[str]) -> list[str]:
     """The heads that weights belong to, and the layers of weights that belong to no head."""
     longest_first = sorted(heads, key=len, reverse=True)
     layers = {name.split("/")[0] for name in weights}
-    return sorted({next((head for head in longest_first if layer.startswith(f"{head}_")), layer)
-                   for layer in layers})
+    depths = {registry.depth_output(head): f"the depths of {head}" for head in longest_first}
+    return sorted({depths.get(layer) or next(
+        (head for head in longest_first if layer.startswith(f"{head}_")), layer)
+        for layer in layers})
 
 
 def _found(recipe: Recipe) -> Run:

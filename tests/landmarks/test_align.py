@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -254,20 +255,35 @@ def test_borders(border: str, scale: float) -> None:
     assert (aligned[0, 0] == (0 if border == "black" else 200)).all()
 
 
-def test_a_mirrored_border_shows_the_picture_again() -> None:
-    image = np.zeros((160, 160, 3), np.uint8)
-    image[:, 40:60] = 255
-    points = _turned(0)[0] - [130, 60]
-    aligned = align.align(image, points, schemas.get("ibug68_3d"), align.Alignment(border="mirror"))
-    columns = aligned.mean(axis=(0, 2)) > 128
-    runs = np.flatnonzero(np.diff(np.r_[0, columns, 0]))
-    assert len(runs) == 4  # the stripe, and its image
+@pytest.mark.parametrize("shift", [-170, -40, 0, 60, 190])
+def test_a_mirrored_border_is_mirrored_at_the_picture_s_edge(shift: int) -> None:
+    """However much of it is continued: columns go up to the edge and down again."""
+    image = np.arange(100, dtype=np.uint8)[None, :, None].repeat(90, 0).repeat(3, 2)
+    wide = cv2.copyMakeBorder(image, 300, 300, 300, 300, cv2.BORDER_REFLECT_101)
+    schema, mirrored = schemas.get("ibug68_3d"), align.Alignment(border="mirror")
+    points = _turned(0)[0] * 0.7 + [shift - 40, -30]
+    expected = align.align(wide, points + 300, schema)
+    found = align.align(image, points, schema, mirrored)
+    np.testing.assert_allclose(found.astype(int), expected, atol=1)
+
+
+def test_no_picture_is_continued_without_end() -> None:
+    image = np.zeros((50, 50, 3), np.uint8)
+    points = _turned(0)[0] * 20
+    assert align.align(image, points, schemas.get("ibug68_3d")).shape == (112, 112, 3)
+    with refuses("align", "border", 4):
+        align.align(image, points, schemas.get("ibug68_3d"), align.Alignment(border="repeat"))
 
 
 @pytest.mark.parametrize(("options", "facts"), [
     ({"by": "nose"}, ("by", "'nose'", "five", "inner", "head")),
     ({"border": "white"}, ("border", "'white'", "repeat")),
     ({"size": 0}, ("size", 0, 1024)), ({"size": 2000}, ("size", 2000)),
+    ({"size": 100.5}, ("size", 100.5)), ({"size": "112"}, ("size", "'112'")),
+    ({"template": {name: (x / 112, y / 112) for name, (x, y) in align.TEMPLATE.items()}},
+     ("template", "right_eye", "mouth")),
+    ({"template": {**align.TEMPLATE, "left_eye": (20, 50)}}, ("template", "left_eye")),
+    ({"template": {**align.TEMPLATE, "left_eye": (9000, 50)}}, ("left_eye", 112, "9000")),
     ({"template": {"nose": (1, 2)}}, ("template", "nose", "right_eye")),
     ({"template": {**align.TEMPLATE, "nose_tip": (1, 2, 3)}}, ("nose_tip",)),
     ({"template": {**align.TEMPLATE, "nose_tip": (1, np.nan)}}, ("nose_tip", "nan")),
@@ -289,7 +305,8 @@ def test_templates_in_files(tmp_path: Path) -> None:
             align.read_template(path)
 
 
-@pytest.mark.parametrize("schema", ["scut86", "menpo39"])
-def test_heads_need_their_places(schema: str) -> None:
+@pytest.mark.parametrize(("schema", "by"), [
+    ("scut86", "head"), ("menpo39", "head"), ("menpo39", "inner")])
+def test_heads_need_their_places(schema: str, by: str) -> None:
     with refuses("alignment"):
-        align.check(schemas.get(schema), align.Alignment("head"))
+        align.check(schemas.get(schema), align.Alignment(by))

@@ -32,8 +32,8 @@ def test_by_hand(name: str, distance: float) -> None:
 
 def test_faces_without_a_box_are_refused() -> None:
     both = np.stack([FACE, FACE])
-    with refuses("boxes", "box_size", "[2, 4]"):
-        metrics.nme(both, both, MTFL, "box_size")
+    with refuses("boxes", "image_size", "[2, 4]"):  # others are of the points
+        metrics.nme(both, both, MTFL, "image_size")
     with refuses("boxes", "box_size", "[1, 4]"):
         metrics.nme(both, both, MTFL, "box_size", boxes=BOXES)
     with refuses("face 1", "image_size", "nan"):

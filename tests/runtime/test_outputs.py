@@ -21,7 +21,7 @@ from efld_tf.annotations.writing.annotated import AnnotatedImage
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.annotations.writing.lines import LineFile, json_line
 from efld_tf.errors import DataError
-from efld_tf.landmarks import pose, schemas
+from efld_tf.landmarks import mean_head, pose, schemas
 from efld_tf.runtime import inputs, pictures
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import CameraInput, Photo, VideoFile
@@ -112,6 +112,20 @@ def test_pictures_show_the_axes_of_heads_whose_depths_are_told() -> None:
     assert half.shape == (80, 80, 3)
     again = pictures.annotate_to_fit(image, [replace(turned, depth=None)], 80, 80)
     assert 10 < (half != again).any(axis=-1).sum() < changed.sum()
+
+
+def test_the_axis_of_a_profile_leaves_its_face() -> None:
+    rotation = (pose.axes(80, 0, 0) * [1, -1, 1]).T
+    placed = mean_head.Placed(40.0, rotation, np.array([100.0, 60.0]))
+    head = mean_head.mean_head()[mean_head.FIRST_INNER:]
+    points = placed.project(head).astype(np.float32)
+    box = np.concatenate([points.min(axis=0), points.max(axis=0)])
+    face = Face(points, "ibug51", box, 1.0, 1.0,
+                depth=(40 * head @ rotation[2]).astype(np.float32))
+    drawn = pictures.annotate(np.zeros((160, 160, 3), np.uint8), [face])
+    nose, length = points[13], 0.6 * (box[2:] - box[:2]).max()
+    x, y = (nose + 0.9 * length * pose.axes(*face.pose)[2, :2]).astype(int)
+    assert x < box[0] - 10 and drawn[y - 2 : y + 3, x - 2 : x + 3].any()
 
 
 def test_files_follow_the_layout_of_the_inputs(tmp_path: Path) -> None:

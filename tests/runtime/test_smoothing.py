@@ -149,7 +149,8 @@ def test_after_a_long_pause_the_new_points_count() -> None:
     (np.zeros((2, 2)), 0.5, 10.0, ["frame", "0.5 s", "1 s"]),
     (np.zeros((2, 2)), math.nan, 10.0, ["frame", "nan s", "1 s"]),
     (np.zeros((3, 2)), 2.0, 10.0, ["3 points", 2]),
-    (np.zeros((2, 3)), 2.0, 10.0, ["points", "[N, 2]"]),
+    (np.zeros((2, 3)), 2.0, 10.0, ["points", "[2, 3]", "[2, 2]"]),
+    (np.zeros((2, 4)), 2.0, 10.0, ["points", "[N, 2]"]),
     (np.full((2, 2), np.nan), 2.0, 10.0, ["finite", "points"]),
     (np.zeros((2, 2)), 2.0, 0.0, ["face size", 0.0]),
 ])
@@ -171,3 +172,16 @@ def test_mistakes_are_refused_and_forgotten(
 def test_parameters_out_of_range(parameters: tuple[float, float, float]) -> None:
     with refuses("smoothing", "cutoffs", "beta", *parameters):
         OneEuroFilter(*parameters)
+
+
+def test_depths_are_smoothed_with_their_points() -> None:
+    """A point that moves in depth alone is quick in all coordinates."""
+    smoother, flat = OneEuroFilter(), OneEuroFilter()
+    rng = np.random.default_rng(0)
+    for frame in range(30):
+        points = rng.normal(0, 0.1, (4, 2))
+        depth = np.full(4, 8.0 * frame)
+        found = smoother.update(np.column_stack([points, depth]), frame / 30, 100.0)
+        calm = flat.update(points, frame / 30, 100.0)
+    assert found.shape == (4, 3) and np.abs(found[:, 2] - depth).max() < 4
+    assert np.abs(found[:, :2] - points).mean() < 0.5 * np.abs(calm - points).mean()

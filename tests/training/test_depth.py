@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from efld_tf.data.manifest import MANIFEST, read_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
 from efld_tf.landmarks import schemas
 from efld_tf.models import checkpoint, registry
-from efld_tf.training import model_spec, recipe, run, task
+from efld_tf.training import model_spec, pseudo_labels, recipe, run, task
 from tests.errors import refuses
 from tests.faces import mean_shape
 
@@ -151,3 +152,30 @@ def test_depths_that_cannot_be_learnt(
         found = recipe_of(tmp_path, source, depth=depth)
         run.prepare(found, progress=False)
         model_spec.of(found, task.packed_sources(found))
+
+
+def test_pseudo_labels_have_no_depths(tmp_path: Path) -> None:
+    """Whatever the faces were annotated with that a model labels."""
+    source = write(tmp_path / "a", 16)
+    trained = run.train(recipe_of(tmp_path, source, depth=1.0), progress=False)
+    packed = next((tmp_path / "packed").iterdir())
+    made = pseudo_labels.write(
+        packed, tmp_path / "labels", trained.folder / "best.h5", HEAD, progress=False)
+    assert made.mean_depth is None and read_manifest(packed).mean_depth is not None
+    (face, *_) = shards.load(tmp_path / "labels", made, "train")
+    assert np.isnan(face["depth"]).all() and np.isfinite(face["points"]).all()
+
+
+def test_what_starts_anew_is_told_of_depths(tmp_path: Path, capsys) -> None:
+    plain = recipe_of(tmp_path, write(tmp_path / "a", 16))
+    start = run.train(plain, progress=False).folder / "best.h5"
+    found = recipe_of(tmp_path, f"json:{tmp_path}/a/faces.jsonl?schema={HEAD}", depth=1.0)
+    found = replace(found, name="deep", training=replace(found.training, init_from=str(start)))
+    run.train(found, progress=True)
+    assert f"the depths of {HEAD}" in capsys.readouterr().err
+
+
+def test_a_head_of_the_name_of_depths_is_refused() -> None:
+    model = registry.architecture("efld", {}, 32).build({"x": 5, "x_depth": 5})
+    with refuses("heads.x.depth", "x_depth"):
+        registry.architecture("efld", {}, 32).with_depth(model, "x", [0.0] * 5)
