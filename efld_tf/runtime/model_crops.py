@@ -3,6 +3,9 @@
 Crops that were fitted by eyes and mouth show a known part of the reference crop (`crop_maps`). For
 others, of points of a part of the face or by a scale of the user's own, the mean shape that the
 model was trained on says where in the crop the points are; it stands in the model's metadata.
+
+Of points of a head in any pose (`mean_head.HEAD`) the box is what the crop follows from, as in
+training: eyes and mouth lie in one another in profile. The mean head tells which way is up.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import numpy as np
 
 from efld_tf.arrays import Floats
 from efld_tf.errors import EfldError
+from efld_tf.landmarks import mean_head
 from efld_tf.landmarks.geometry import REFERENCE_ANCHORS, Crop, CropRule, tight_box
 from efld_tf.landmarks.schema import ANCHORS, EYES, MOUTH, LandmarkSchema
 from efld_tf.landmarks.shapes import as_complex
@@ -34,6 +38,7 @@ class ModelCrops:
     Attributes:
       shown: the part of the reference crop that the model's crop shows, in its unit square; None if
         that is not known, so that a detector's faces give no crops.
+      by_head: whether crops around points are those of a head in any pose.
     """
 
     def __init__(self, schema: LandmarkSchema, rule: CropRule, mean_shape: Floats | None):
@@ -48,6 +53,7 @@ class ModelCrops:
         """
         rule.need_scale("finding or following faces")
         self._schema, self._rule = schema, rule
+        self.by_head = schema.name == mean_head.HEAD and rule.name == f"{schema.name}-points"
         self.shown: Crop | None = crop_maps.shown(rule)
         if mean_shape is not None and needs_mean_shape(schema, rule, mean_shape) \
                 and rule.name != crop_maps.REFERENCE.name:
@@ -127,6 +133,12 @@ class ModelCrops:
         return self._at(points).on_grid()
 
     def _at(self, points: Floats) -> Crop:
+        if self.by_head:
+            try:
+                up = mean_head.fit(points, self._schema).rotation[:2, 1]
+            except EfldError:  # points of no head
+                up = np.array([0.0, 1.0])
+            return self._of_box(points, math.atan2(up[0], up[1]))
         if self._around is not None:
             return self.of_reference(self._around(points))
         assert self._mean is not None
@@ -136,12 +148,16 @@ class ModelCrops:
         turn = complex((offset.conj() * (found - found.mean())).sum() / (abs(offset) ** 2).sum())
         centre = complex(found.mean() + turn * (0.5 + 0.5j - mean.mean()))
         angle = math.atan2(turn.imag, turn.real)
-        if self._rule.name == f"{self._schema.name}-points":
-            turned = Crop(0.0, 0.0, 1.0, angle)
-            box = tight_box(turned.to_unit(np.asarray(points, np.float64)))
-            if max(box[2:] - box[:2]) > 0:
-                return turned.within(self._rule.crop(box))
+        if self._rule.name == f"{self._schema.name}-points" and np.ptp(points, axis=0).max() > 0:
+            return self._of_box(points, angle)
         return Crop(centre.real, centre.imag, max(abs(turn), 1e-6), angle)
+
+    def _of_box(self, points: Floats, angle: float) -> Crop:
+        """The crop by the rule of the points' tight box, which is turned by an angle."""
+        turned = Crop(0.0, 0.0, 1.0, angle)
+        box = tight_box(turned.to_unit(np.asarray(points, np.float64)))
+        middle, half = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], 1e-6) / 2
+        return turned.within(self._rule.crop(np.concatenate([middle - half, middle + half])))
 
 
 def needs_mean_shape(schema: LandmarkSchema, rule: CropRule, mean_shape: Floats) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from efld_tf.errors import EfldError
 from efld_tf.landmarks import geometry, schemas
 from efld_tf.landmarks.geometry import Crop
 from efld_tf.landmarks.schema import ANCHORS, EYES, MOUTH, LandmarkSchema
@@ -45,11 +46,15 @@ def fields(predictor: Predictor) -> dict[str, Any]:
     """The content of `landmarker.json` for a model.
 
     Raises:
-      EfldError: a detector's faces give no crops for the model.
+      EfldError: a detector's faces give no crops for the model, or its points those of a head in
+        any pose.
     """
     schema = schemas.get(predictor.schema)
     crops = model_crops.ModelCrops(schema, predictor.crop_rule, predictor.mean_shape)
     crops.check_detector()
+    if crops.by_head:
+        raise EfldError(f"schema {schema.name}: crops of heads in any pose follow from the mean "
+                        "head, which web pages do not have; export a head of another schema")
     assert crops.shown is not None
     return {
         "format": FORMAT,

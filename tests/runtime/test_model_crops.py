@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efld_tf import assets
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import mean_head, pose, schemas
 from efld_tf.landmarks.geometry import (
     OFF_TIES,
     PIXEL_PARTS,
@@ -23,7 +24,7 @@ from efld_tf.landmarks.geometry import (
     zoomed,
 )
 from efld_tf.landmarks.schema_fields import to_fields
-from efld_tf.runtime import crop_maps, metadata, model_crops
+from efld_tf.runtime import crop_maps, metadata, model_crops, portable
 from efld_tf.runtime.detector import Detection
 from efld_tf.runtime.faces import Face, extent
 from efld_tf.runtime.landmarker import FaceLandmarker, distinct
@@ -222,3 +223,49 @@ def test_the_mean_shape_stands_in_the_metadata(tmp_path: Path) -> None:
         path = rewritten(tmp_path / "b.tflite", **whole, mean_shape=bad)
         with refuses(*facts, path=path):
             metadata.read(path)
+
+
+# -- Heads in any pose -----------------------------------------------------------------------------
+
+OF_HEAD = CropRule("points", "ibug68_3d", 1.3, 0.02, -0.05)
+
+
+def in_any_pose() -> ModelCrops:
+    return ModelCrops(schemas.get("ibug68_3d"), OF_HEAD, None)
+
+
+@given(yaw=st.floats(-90, 90), pitch=st.floats(-40, 40), lean=st.floats(-180, 180))
+def test_a_head_in_any_pose_is_cropped_as_in_training(
+    yaw: float, pitch: float, lean: float
+) -> None:
+    """By the box of its points, which leans as it does; eyes and mouth tell less in profile."""
+    rotation = (pose.axes(yaw, pitch, 0) * [1, -1, 1]).T
+    placed = mean_head.Placed(70.0, rotation, np.array([200.0, 190.0]))
+    points = placed.project(mean_head.mean_head())
+    up = rotation[:2, 1]
+    rolled = Crop(200.0, 190.0, 100.0, math.radians(lean) - math.atan2(up[0], up[1]))
+    upright = Crop(200.0, 190.0, 100.0).to_unit(points)
+    found = in_any_pose().around(rolled.from_unit(upright))
+    turned = Crop(0.0, 0.0, 1.0, math.radians(lean))
+    moved = turned.to_unit(rolled.from_unit(upright))
+    expected = turned.within(OF_HEAD.crop((*moved.min(axis=0), *moved.max(axis=0))))
+    assert found.side == pytest.approx(expected.side, abs=2 * GRID)
+    assert (found.center_x, found.center_y) == pytest.approx(
+        (expected.center_x, expected.center_y), abs=2 * GRID)
+    assert abs(math.remainder(found.angle - expected.angle, 2 * math.pi)) < 0.01
+
+
+@pytest.mark.parametrize("points", [
+    np.zeros((68, 2)), np.ones((68, 2)) * 1e6, np.random.default_rng(0).uniform(0, 9, (68, 2))])
+def test_any_points_of_a_head_give_a_finite_crop(points: np.ndarray) -> None:
+    found = in_any_pose().around(points)
+    assert np.isfinite([found.center_x, found.center_y, found.side, found.angle]).all()
+    assert found.side > 0
+
+
+def test_web_pages_have_no_crops_of_heads_in_any_pose() -> None:
+    class Model(Fixed):
+        schema, crop_rule = "ibug68_3d", OF_HEAD
+
+    with refuses("ibug68_3d", "web"):
+        portable.fields(Model())
