@@ -9,8 +9,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.errors import DataError, EfldError
 from efld_tf.exporting.modes import Mode
+from efld_tf.landmarks import model_outputs
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import graph, model_outputs, versions
+from efld_tf.runtime import graph, versions
 
 # These operators may follow the integer part of an integer model, in float: the decoding of the
 # points, with whole numbers for the places of the best scores, and the sigmoid of a confidence. A

@@ -11,12 +11,11 @@ import flatbuffers
 
 from efld_tf import __version__
 from efld_tf.exporting import flatbuffer
-from efld_tf.landmarks import schemas
-from efld_tf.runtime import model_outputs
+from efld_tf.landmarks import model_outputs, schemas
+from efld_tf.landmarks.model_outputs import Places
 from efld_tf.runtime.blazeface import bundled
 from efld_tf.runtime.metadata import MODEL_FILE, NAMES_FILE, ModelMetadata
 from efld_tf.runtime.model_license import METADATA_NAME
-from efld_tf.runtime.model_outputs import Places
 
 FILE_IDENTIFIER = b"M001"
 

@@ -47,6 +47,7 @@ def fine_tuned(
     network = _of_faces(complete)
     batches = tf.data.Dataset.from_tensor_slices(crops).batch(BATCH).map(_pixels)
     targets = network.predict(batches, verbose=0)
+    targets = tuple(targets) if isinstance(targets, list) else targets
     simulated = _simulated(network)
     _set_ranges(simulated, network, crops)
     steps = epochs * -(-len(crops) // BATCH)

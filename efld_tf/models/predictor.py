@@ -10,9 +10,9 @@ import numpy as np
 from efld_tf.arrays import Floats
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from efld_tf.models.registry import PRESENCE
 from efld_tf.models.trained import DEPTH, POINTS, TrainedModel
-from efld_tf.runtime.model_outputs import ModelOutputs
 
 BATCH = 64
 

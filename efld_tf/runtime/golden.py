@@ -33,9 +33,10 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from efld_tf import files
 from efld_tf.arrays import Array, Float32s, Image
 from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import model_outputs
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import graph, model_file, model_outputs, trial
-from efld_tf.runtime.model_outputs import ModelOutputs
+from efld_tf.runtime import graph, model_file, trial
 from efld_tf.trees import from_tree
 
 FILE = trial.GOLDEN_FILE

@@ -16,9 +16,9 @@ from efld_tf.arrays import Image
 from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from efld_tf.runtime import litert
 from efld_tf.runtime.blazeface import bundled
-from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 FILE = "modules/face_landmark/face_landmark.tflite"

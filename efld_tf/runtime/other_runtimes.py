@@ -22,7 +22,8 @@ import numpy as np
 from efld_tf import files
 from efld_tf.arrays import Float32s
 from efld_tf.errors import EfldError
-from efld_tf.runtime import golden, model_outputs
+from efld_tf.landmarks import model_outputs
+from efld_tf.runtime import golden
 from efld_tf.text import say
 
 PACKAGES = ("tflite-runtime", "ai-edge-litert", "tensorflow", "tensorflow-cpu")

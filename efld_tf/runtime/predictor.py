@@ -12,10 +12,10 @@ import numpy as np
 from efld_tf import runs
 from efld_tf.arrays import Array, Boxes, Floats, Image
 from efld_tf.errors import DataError, EfldError
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import model_outputs, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
-from efld_tf.runtime import litert, metadata, model_outputs
-from efld_tf.runtime.model_outputs import ModelOutputs
+from efld_tf.landmarks.model_outputs import ModelOutputs
+from efld_tf.runtime import litert, metadata
 
 
 class Predictor(Protocol):

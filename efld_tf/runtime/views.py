@@ -16,9 +16,9 @@ import numpy as np
 from efld_tf.arrays import Image
 from efld_tf.landmarks import normalisers, schemas
 from efld_tf.landmarks.geometry import Crop, extract_crop
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
-from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 # A view is moved and scaled by these shares of the crop's side.

@@ -48,9 +48,8 @@ class HeadRecipe:
       weight: of its loss.
       normaliser: what its validation NME is divided by, as of `efld-eval --normaliser`: one of the
         schema's own, or `box_diagonal`, `box_size` or `image_size`, which needs crops that are made
-        of the file's box; None for the schema's first. Losses divide by the schema's first, or,
-        where this is one of the three, by the first of the mean face: in profile, no two places
-        keep their distance.
+        of the file's box; None for the schema's own choice. Losses divide by the schema's first
+        alone; of a schema of heads in any pose, by that of the mean face.
       depth: weight of the loss of the points' depths, beside that of the points; with more than 0,
         the head also tells how far each point is in front, which needs a source that is annotated
         with it.

@@ -113,12 +113,12 @@ class LandmarkTask(base_task.Task):
     def distance(self, head: str, points: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """The distance [B] of a head's faces for losses, or the mean face's if it is unknown.
 
-        It is the mean face's for all where errors are divided by a box: those are of any pose, and
-        in profile the distance of two places may vanish.
+        It is the mean face's for all of a schema of heads in any pose, whose errors are divided by
+        a box: in profile the distance of two places may vanish.
         """
         normaliser = schemas.get(head).normaliser
         usual = float(normaliser.distance(np.array(self.spec.heads[head].mean_shape)))
-        if isinstance(self.normalisers[head], BoxNormaliser):
+        if isinstance(normalisers.find(schemas.get(head)), BoxNormaliser):
             return tf.fill(tf.shape(mask)[:1], usual)
         return normalising_distance(points, mask, normaliser, usual)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf.landmarks.geometry import Crop, CropRule
-from efld_tf.runtime.model_outputs import ModelOutputs
+from efld_tf.landmarks.model_outputs import ModelOutputs
 
 
 class Fixed:

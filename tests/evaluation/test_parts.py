@@ -15,8 +15,8 @@ from efld_tf.evaluation import detected, evaluate, faces, presence, prior, slice
 from efld_tf.evaluation.evaluate import Evaluation
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, tight_box
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from efld_tf.runtime import crop_maps
-from efld_tf.runtime.model_outputs import ModelOutputs
 from tests import faces as drawn
 from tests import parts
 from tests.errors import refuses

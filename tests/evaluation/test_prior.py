@@ -14,7 +14,7 @@ from efld_tf.evaluation import evaluate, prior, prior_plots
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.landmarks import schemas, shapes
 from efld_tf.landmarks.geometry import CropRule
-from efld_tf.runtime.model_outputs import ModelOutputs
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
 from tests.errors import refuses

@@ -78,8 +78,9 @@ def test_only_the_tail_is_float(exported) -> None:
     assert others[-1] in tail and (not between or len(audit.stages(found)) > 1)
     assert all(op.output_dtypes == ("int32",) or op.name in audit.FLOAT_TAIL for op in between)
     branches = [graph.leading_to(found, [output]) for output in found.outputs]
-    points, presence = ([op for op in tail if op.index in branch] for branch in branches)
+    points, presence, depth = ([op for op in tail if op.index in branch] for branch in branches)
     assert [op.name for op in presence] == ["DEQUANTIZE", "LOGISTIC", "RESHAPE"]
+    assert [op.name for op in depth] == ["DEQUANTIZE", "RESHAPE"]
     assert {op.name for op in points} <= audit.FLOAT_TAIL | {"CONV_2D"}
     weighted = [op for op in points if op.macs]
     assert all(op.inputs[1].dtype == "int8" for op in weighted)

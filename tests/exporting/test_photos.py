@@ -24,12 +24,12 @@ from efld_tf.exporting import photos as plain
 from efld_tf.exporting.export import calibrated
 from efld_tf.exporting.report import Bundle
 from efld_tf.landmarks.geometry import Crop, extract_crop
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
-from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.errors import assert_error_line, assert_told, refuses
 from tests.exporting.conftest import RULE, SIZE

@@ -14,9 +14,8 @@ from efld_tf import assets
 from efld_tf.annotations import sources
 from efld_tf.annotations.images import read_image
 from efld_tf.errors import DataError, EfldError
-from efld_tf.landmarks import metrics, schemas
+from efld_tf.landmarks import metrics, model_outputs, schemas
 from efld_tf.landmarks.geometry import extract_crop
-from efld_tf.runtime import model_outputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.errors import refuses
 

@@ -14,11 +14,11 @@ from efld_tf.annotations.images import read_image
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.landmarks.geometry import Crop, apply_affine
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from efld_tf.runtime import views
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.mesh import MeshPredictor
-from efld_tf.runtime.model_outputs import ModelOutputs
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 IBUG = schemas.get("ibug68")
