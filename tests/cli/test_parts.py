@@ -81,6 +81,7 @@ def errors(part: Part, found: list, records: list) -> list[float]:
             for faces, record in zip(found, records, strict=True)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["eyes", "mouth"])
 def test_looking_at_the_data(
     name: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture

@@ -149,6 +149,7 @@ def test_an_exported_model_is_given_the_pixels_of_the_crop(shared_data: Path) ->
         np.testing.assert_array_equal(face.points, crop.from_unit(unit).astype(np.float32))
 
 
+@pytest.mark.long
 def test_the_command_tells_the_numbers_and_its_manifest_gives_the_same_bytes(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

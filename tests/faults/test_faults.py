@@ -210,6 +210,7 @@ def test_training(server: Commands, tmp_path: Path, share: int | None) -> None:
     fail_each(server, before, train, "runs/small|cache", check, share=share)
 
 
+@pytest.mark.long
 @some
 def test_exporting(server: Commands, tmp_path: Path, share: int | None) -> None:
     """The old bundle stays until the new one takes its place."""

@@ -162,6 +162,7 @@ def test_what_is_not_possible_is_refused(landmarker: FaceLandmarker) -> None:
         landmarker.find(np.zeros((20, 20), np.uint8))
 
 
+@pytest.mark.long
 def test_real_faces_in_scenes_as_good_as_by_their_boxes(shared_data: Path) -> None:
     """A sample of the training faces; benchmarks/detector.py measures the test set."""
     predictor = LandmarkPredictor(assets.INT8_MODEL)

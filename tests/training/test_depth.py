@@ -166,6 +166,7 @@ def test_pseudo_labels_have_no_depths(tmp_path: Path) -> None:
     assert np.isnan(face["depth"]).all() and np.isfinite(face["points"]).all()
 
 
+@pytest.mark.long
 def test_what_starts_anew_is_told_of_depths(tmp_path: Path, capsys) -> None:
     plain = recipe_of(tmp_path, write(tmp_path / "a", 16))
     start = run.train(plain, progress=False).folder / "best.h5"

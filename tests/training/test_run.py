@@ -94,6 +94,7 @@ def newest_checkpoint(folder: Path) -> int:
     return int(newest.rpartition("-")[2]) if newest else 0
 
 
+@pytest.mark.long
 def test_progress_is_shown_and_libraries_are_quiet(photos: Path) -> None:
     process = start(write_recipe(photos), "--set", "name=shown", "--set", "training.steps=8")
     _, err = process.communicate(timeout=300)
@@ -155,6 +156,7 @@ def wait_for_checkpoint(process: subprocess.Popen, folder: Path, least_step: int
         time.sleep(0.002)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "stop", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_stopped_it_saves_and_resumes_to_the_same_result(
@@ -240,6 +242,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_of_damaged_checkpoints_the_newest_whole_one_is_taken(left: Path, damage: str) -> None:
     path, step = newest_data(left), newest_checkpoint(left)

@@ -25,6 +25,7 @@ def test_helen_is_clean(shared_data: Path) -> None:
     assert same in pairs
 
 
+@pytest.mark.long
 def test_lfpw_and_small_crops_of_aflw_are_clean(shared_data: Path) -> None:
     """Nothing is found but photos of one moment and of one person."""
     for source, most in (("ibug:{}/lfpw/trainset", 60), ("mtfl:{}/mtfl_aflw/training.txt", 40)):
