@@ -34,6 +34,12 @@ HEADROOM_16_BITS = 2.0
 # XNNPACK refuses an operator whose products lie on a grid 256 times as coarse as its results, as
 # those of a unit would that is hardly ever above 0. This is half of what it takes.
 LARGEST_RATIO = 128.0
+# And a sum of which one part has steps of less than a 1,024th of the result's, as taps that are not
+# moved have. So narrow a part gets this share of the result's range: what it is then rounded by is
+# far less than a step of the sum.
+LEAST_SHARE = 1 / 512
+# And a product of which the parts' steps, multiplied, are less than a 65,536th of the result's.
+LEAST_PRODUCT = 1 / 32768
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,23 @@ def choose(
         )
         if ranges[index] == (0.0, 0.0):
             ranges[index] = 0.0, 1.0
+    for operator in reversed(model_graph.operators) if bits == 8 else ():  # XNNPACK has no others
+        if operator.name in ("ADD", "SUB"):
+            low, high = ranges[groups[operator.outputs[0].index]]
+            for part in (part for part in operator.inputs if part and part.index in groups):
+                start, end = ranges[groups[part.index]]
+                least = start + (high - low) * LEAST_SHARE
+                ranges[groups[part.index]] = start, max(end, least)
+        if operator.name == "MUL":
+            low, high = ranges[groups[operator.outputs[0].index]]
+            parts = [groups[part.index] for part in operator.inputs
+                     if part and part.index in groups]
+            if len(parts) == 2:
+                widths = [ranges[part][1] - ranges[part][0] for part in parts]
+                narrow = parts[int(np.argmin(widths))]
+                start, end = ranges[narrow]
+                least = (high - low) * 255 * LEAST_PRODUCT / max(widths)
+                ranges[narrow] = start, max(end, start + least)
     for operator in model_graph.operators:
         source, kernel = (*operator.inputs, None)[:2]
         if operator.name in graph.WEIGHTED and source and kernel and source.index in groups:
