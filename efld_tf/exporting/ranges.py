@@ -101,8 +101,8 @@ def choose(
     A concatenation and its inputs share a grid, as do the two ends of an operator that moves
     values. A sigmoid's and what only moves its results have the grid that int8 kernels give them,
     so that none has to be changed into another. The range of an output's log-odds is
-    `LARGEST_LOG_ODDS`. A tensor of nothing but zeros has one up to 1, and no layer's is so narrow
-    that XNNPACK would refuse it.
+    `LARGEST_LOG_ODDS`. A tensor of nothing but zeros has one up to 1. None of a layer, or of a part of
+    a sum or product, is so narrow that XNNPACK would refuse it.
 
     Args:
       bits: the bits of the grid, 8 or 16.
@@ -127,23 +127,8 @@ def choose(
         )
         if ranges[index] == (0.0, 0.0):
             ranges[index] = 0.0, 1.0
-    for operator in reversed(model_graph.operators) if bits == 8 else ():  # XNNPACK has no others
-        if operator.name in ("ADD", "SUB"):
-            low, high = ranges[groups[operator.outputs[0].index]]
-            for part in (part for part in operator.inputs if part and part.index in groups):
-                start, end = ranges[groups[part.index]]
-                least = start + (high - low) * LEAST_SHARE
-                ranges[groups[part.index]] = start, max(end, least)
-        if operator.name == "MUL":
-            low, high = ranges[groups[operator.outputs[0].index]]
-            parts = [groups[part.index] for part in operator.inputs
-                     if part and part.index in groups]
-            if len(parts) == 2:
-                widths = [ranges[part][1] - ranges[part][0] for part in parts]
-                narrow = parts[int(np.argmin(widths))]
-                start, end = ranges[narrow]
-                least = (high - low) * 255 * LEAST_PRODUCT / max(widths)
-                ranges[narrow] = start, max(end, start + least)
+    if bits == 8:  # XNNPACK has no others
+        _widen_parts(ranges, model_graph, groups)
     for operator in model_graph.operators:
         source, kernel = (*operator.inputs, None)[:2]
         if operator.name in graph.WEIGHTED and source and kernel and source.index in groups:
@@ -162,6 +147,31 @@ def choose(
         if bits == 8 and ranges[group][0] == 0 and ranges[group][1] <= 1:
             ranges[group] = OF_SIGMOIDS
     return {model_graph.tensors[member].name: ranges[group] for member, group in groups.items()}
+
+
+def _widen_parts(
+    ranges: dict[int, tuple[float, float]], model_graph: graph.Graph, groups: Mapping[int, int]
+) -> None:
+    """Widens the ranges of parts of sums and products that are next to nothing beside the result.
+
+    See `LEAST_SHARE` and `LEAST_PRODUCT`. From the last operator on, since a part may be a result.
+    """
+    for operator in reversed(model_graph.operators):
+        if operator.name not in ("ADD", "SUB", "MUL"):
+            continue
+        low, high = ranges[groups[operator.outputs[0].index]]
+        parts = [groups[part.index] for part in operator.inputs if part and part.index in groups]
+        widths = [ranges[part][1] - ranges[part][0] for part in parts]
+        if operator.name != "MUL":
+            least = dict.fromkeys(parts, (high - low) * LEAST_SHARE)
+        elif len(parts) == 2:
+            narrow = parts[int(np.argmin(widths))]
+            least = {narrow: (high - low) * 255 * LEAST_PRODUCT / max(widths)}
+        else:  # by a constant
+            least = {}
+        for part, width in least.items():
+            start, end = ranges[part]
+            ranges[part] = start, max(end, start + width)
 
 
 def _least_width(

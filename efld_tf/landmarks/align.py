@@ -195,6 +195,8 @@ def matrix(
         places = mean_head.places_of(schema.name)
         seen = places.of(points)
         known = np.isfinite(seen).all(axis=-1)
+        if known.sum() < 2:
+            raise EfldError("cannot align a face of which nearly all points are missing")
         target = geometry.apply_affine(to_template, places.head[known, :2] * [1, -1])
         return similarity(seen[known], target)
     placed = mean_head.fit(points, schema, depth)

@@ -139,9 +139,7 @@ def normalising(
     if isinstance(chosen, BoxNormaliser):
         expected = [len(truth), 4]
         if boxes is None and chosen.box == "points":
-            places = np.asarray(truth, np.float64)
-            ends = np.fmin.reduce(places, axis=1), np.fmax.reduce(places, axis=1)
-            boxes = np.concatenate(ends, axis=1)
+            boxes = normalisers.known_box(truth)
         if boxes is None or list(np.shape(boxes)) != expected:
             got = None if boxes is None else list(np.shape(boxes))
             raise EfldError(

@@ -83,9 +83,14 @@ def size_of(points: Floats, schema: LandmarkSchema) -> float:
     chosen = find(schema)
     if not isinstance(chosen, BoxNormaliser):
         return float(chosen.distance(points))
+    return float(chosen.distance(known_box(points)))
+
+
+def known_box(points: Floats) -> Floats:
+    """The tight boxes [..., 4] of those of points [..., N, 2] that are not NaN; NaN without any."""
     points = np.asarray(points, np.float64)
-    ends = np.fmin.reduce(points, axis=0), np.fmax.reduce(points, axis=0)
-    return float(chosen.distance(np.concatenate(ends)))
+    ends = np.fmin.reduce(points, axis=-2), np.fmax.reduce(points, axis=-2)
+    return np.concatenate(ends, axis=-1)
 
 
 def title(schema: LandmarkSchema, name: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
@@ -133,3 +134,19 @@ def test_a_changed_constant_leaves_others_and_no_dead_bytes(shared: bool) -> Non
     np.testing.assert_array_equal(flatbuffer.constant(tree, first), values)
     np.testing.assert_array_equal(flatbuffer.constant(tree, second), kept)
     assert len(tree.buffers) == count + shared
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_parts_next_to_nothing_get_a_range_that_xnnpack_takes(bits: int) -> None:
+    def parts(image):
+        share = tf.nn.relu(image - 0.5)
+        return tf.nn.relu(image) + 1e-9 * share * tf.nn.relu(image - 0.25)
+
+    crops = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    observed = ranges.observe(tiny_models.convert(parts, [(1, 8, 8, 3)]), crops)
+    chosen = ranges.choose(observed, bits)
+    (total,) = (op for op in observed.model_graph.operators if op.name == "ADD" and all(
+        part and not part.constant for part in op.inputs))
+    low, high = chosen[total.outputs[0].name]
+    widths = [chosen[part.name][1] - chosen[part.name][0] for part in total.inputs]
+    assert (min(widths) >= (high - low) / 512 * 0.999) == (bits == 8)

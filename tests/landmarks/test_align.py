@@ -310,3 +310,9 @@ def test_templates_in_files(tmp_path: Path) -> None:
 def test_heads_need_their_places(schema: str, by: str) -> None:
     with refuses("alignment"):
         align.check(schemas.get(schema), align.Alignment(by))
+
+
+@pytest.mark.parametrize("by", align.WAYS)
+def test_a_face_without_points_is_refused(by: str) -> None:
+    with refuses("missing" if by != "head" else "head"):
+        align.matrix(np.full((51, 2), np.nan), schemas.get("ibug51"), align.Alignment(by))
