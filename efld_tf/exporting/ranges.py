@@ -101,8 +101,8 @@ def choose(
     A concatenation and its inputs share a grid, as do the two ends of an operator that moves
     values. A sigmoid's and what only moves its results have the grid that int8 kernels give them,
     so that none has to be changed into another. The range of an output's log-odds is
-    `LARGEST_LOG_ODDS`. A tensor of nothing but zeros has one up to 1, and none of a layer, or of part
-    of a sum or product, is so narrow that XNNPACK would refuse it.
+    `LARGEST_LOG_ODDS`. A tensor of nothing but zeros has one up to 1. That of a layer, or of a part
+    of a sum or product, is never so narrow that XNNPACK would refuse it.
 
     Args:
       bits: the bits of the grid, 8 or 16.
