@@ -51,9 +51,9 @@ def history(folder: Path) -> list[dict[str, Any]]:
     """The validations of a run in order: step, training loss and NME of every head, in percent.
 
     `normaliser` has the name of the distance that each NME is in, but for runs of older versions;
-    where nothing was held out, there is no NME. A run with self-training has the validations of all
-    its rounds, each with its `round`; the list is empty before the first one, and for a folder that
-    is no run.
+    heads that learn depths have their error by that distance in `depth_percent`; where nothing was
+    held out, there is no NME. A run with self-training has the validations of all its rounds, each
+    with its `round`; the list is empty before the first one, and for a folder that is no run.
 
     Raises:
       DataError: a line is damaged.

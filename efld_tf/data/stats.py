@@ -144,7 +144,7 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
         identities=len(identities) or None,
         occluded=1 - float(np.mean(visible)) if visible else None,
         missing=float(np.isnan(points).any(axis=-1).mean()),
-        values=angles(points, names[0])
+        values=angles(points, names[0], _depths(records))
         | {"size": np.array(sizes), "residual": residual,
            "brightness": _brightness(imaged, remarks, progress)},
         mean=mean,
@@ -152,14 +152,24 @@ def measure(source: str, split: str | None = None, *, progress: bool = True) -> 
     )
 
 
-def angles(points: np.ndarray, schema: str) -> dict[str, np.ndarray]:
+def _depths(records: Sequence[FaceRecord]) -> np.ndarray:
+    """How far the points [F, N] are in front, in pixels; NaN where it is not annotated."""
+    return np.stack([np.full(len(record.points), np.nan) if record.depth is None else record.depth
+                     for record in records])
+
+
+def angles(
+    points: np.ndarray, schema: str, depths: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Yaw, pitch and roll of points [F, N, 2] in degrees, for the faces where they are known.
+
+    With depths [F, N], NaN for faces without, they are more exact.
 
     If the schema has no tip of the nose, or no eyes or mouth, only the roll is known, positive
     clockwise, by the eyes or else the mouth; if it has one eye only, or neither, nothing is.
     """
     landmark_schema = schemas.get(schema)
-    estimated = pose.estimate(points, landmark_schema)
+    estimated = pose.estimate(points, landmark_schema, depths)
     if estimated is None:
         estimated = np.full((len(points), 3), np.nan)
         across = landmark_schema.across(points)
@@ -168,7 +178,7 @@ def angles(points: np.ndarray, schema: str) -> dict[str, np.ndarray]:
             estimated[:, 2] = np.where(across.any(axis=1), roll, np.nan)
     return {
         name: column[np.isfinite(column)]
-        for name, column in zip(("yaw", "pitch", "roll"), estimated.T, strict=True)
+        for name, column in zip(pose.ANGLES, estimated.T, strict=True)
     }
 
 

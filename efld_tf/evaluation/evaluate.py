@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from efld_tf.evaluation.faces import EvaluationFaces, common_points
 from efld_tf.evaluation.measured import Measured
-from efld_tf.landmarks import metrics, normalisers, regions, schemas
+from efld_tf.landmarks import metrics, normalisers, pose, regions, schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.landmarks.schema import LandmarkSchema
@@ -41,6 +42,8 @@ class Evaluation(Measured):
       normaliser: name of the distance that errors are divided by (`landmarks.normalisers`).
       nme: [F] normalised mean error of each face, as a fraction.
       thresholds_percent: NME thresholds of the failure rates and CED-AUCs in the summary.
+      predicted_depth, true_depth: [F, N] in mean sides of the crops, the latter NaN where it is not
+        annotated; None unless the model tells depths and some face is annotated with them.
     """
 
     section = "evaluation"
@@ -53,6 +56,8 @@ class Evaluation(Measured):
     normaliser: str
     nme: np.ndarray
     thresholds_percent: tuple[float, ...] = (10.0,)
+    predicted_depth: np.ndarray | None = None
+    true_depth: np.ndarray | None = None
 
     @property
     def subject(self) -> Predictor:
@@ -102,6 +107,7 @@ class Evaluation(Measured):
             boxes=true_boxes(self.faces, self.schema, self.normaliser))
         result["mean_shift_percent"] = percent(shift.mean())
         result["point_variance_percent2"] = round(1e4 * float(variance.mean()), 4)
+        result.update(self._of_depth())
         result["nme_by_region_percent"] = {
             name: percent(np.nanmean(nme)) for name, nme in self.nme_by_region().items()
         }
@@ -181,6 +187,29 @@ class Evaluation(Measured):
                 result[name] = np.where(counts > 0, mean, np.nan)
         return result
 
+    def _of_depth(self) -> dict[str, Any]:
+        """How far depths, and the pose by points and depths, are from the annotated ones."""
+        if self.predicted_depth is None or self.true_depth is None:
+            return {}
+        found, true = map(self.faces.depths_in_photo, (self.predicted_depth, self.true_depth))
+        errors = metrics.depth_errors(found, true) / self.distances()[:, None]
+        known = np.isfinite(errors).any(axis=1)
+        result: dict[str, Any] = {
+            "depth_faces": int(known.sum()),
+            f"depth_error_{self.normaliser}_percent": percent(
+                np.nanmean(errors[known], axis=1).mean()),
+        }
+        angles = [pose.estimate(self.faces.in_photo(points), self.schema, depth)
+                  for points, depth in ((self.predicted, found), (self.truth, true))]
+        if angles[0] is not None and angles[1] is not None:
+            wrong = np.abs((angles[0] - angles[1] + 180) % 360 - 180)
+            told = np.isfinite(wrong).all(axis=1) & np.isfinite(true).all(axis=1)
+            if told.any():
+                result["pose_error_degrees"] = {
+                    name: round(float(error), 4) for name, error in
+                    zip(pose.ANGLES, wrong[told].mean(axis=0), strict=True)}
+        return result
+
     def _by_point(self) -> Mapping[str, float]:
         columns = zip(self.schema.names, self.point_errors().T, strict=True)
         return {name: percent(np.nanmean(v)) for name, v in columns if np.isfinite(v).any()}
@@ -220,8 +249,14 @@ def evaluate(
     name, predicted_indices, truth_indices = common_points(predictor.schema, faces.schema)
     schema = schemas.get(name)
     normaliser = normalisers.find(schema, normaliser).name
+    predicted_depth = true_depth = None
     with Progress("predicting", len(faces), "face", shown=progress) as bar:
-        predicted = in_batches(predictor.predict_crops, faces.crops, bar)
+        if faces.depths is not None and predictor.has_depth:
+            found = in_batches(partial(_with_depth, predictor), faces.crops, bar)
+            predicted, predicted_depth = found[..., :2], found[:, list(predicted_indices), 2]
+            true_depth = faces.depths[:, list(truth_indices)]
+        else:
+            predicted = in_batches(predictor.predict_crops, faces.crops, bar)
     predicted = predicted[:, list(predicted_indices)]
     truth = faces.points[:, list(truth_indices)]
     return Evaluation(
@@ -234,7 +269,16 @@ def evaluate(
         nme=metrics.nme(faces.in_photo(predicted), faces.in_photo(truth), schema, normaliser,
                         boxes=true_boxes(faces, schema, normaliser)),
         thresholds_percent=tuple(sorted({10.0, *thresholds_percent})),
+        predicted_depth=predicted_depth,
+        true_depth=true_depth,
     )
+
+
+def _with_depth(predictor: Predictor, crops: np.ndarray) -> np.ndarray:
+    """The points [F, N, 2] and depths of crops, as [F, N, 3]."""
+    outputs = predictor.predict_outputs(crops)
+    assert outputs.depth is not None
+    return np.concatenate([outputs.points, outputs.depth[..., None]], axis=-1)
 
 
 def true_boxes(

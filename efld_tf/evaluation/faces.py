@@ -55,6 +55,8 @@ class EvaluationFaces:
       file_boxes: [F, 4] the boxes (x0, y0, x1, y1) in the annotations' files, in the crops' unit
         squares; NaN for faces without. Of packed faces whose crops are square, it is the square
         with the box's middle and its longest side. None if no face has one.
+      depths: [F, N] how far each point is in front, in mean sides of the crops (`Crop.mean_side`);
+        NaN where it is not annotated. None if it is for no face.
     """
 
     source: str
@@ -71,6 +73,7 @@ class EvaluationFaces:
     view: Callable[[int, Crop, int], np.ndarray]
     reach: float
     file_boxes: np.ndarray | None = None
+    depths: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -82,6 +85,10 @@ class EvaluationFaces:
         stretched.
         """
         return points * self.sides.reshape(len(self), *[1] * (points.ndim - 2), 2)
+
+    def depths_in_photo(self, depths: np.ndarray) -> np.ndarray:
+        """Depths [F, N] in mean sides of the crops, in pixels of the photos."""
+        return depths * np.sqrt(self.sides.prod(axis=1, keepdims=True))
 
     def picture(self, index: int, size: int) -> np.ndarray:
         """A face's crop [size, size, 3] at its best resolution."""
@@ -129,6 +136,7 @@ class EvaluationFaces:
             attributes=[self.attributes[i] for i in indices],
             view=lambda index, square, size: self.view(indices[index], square, size),
             file_boxes=None if self.file_boxes is None else self.file_boxes[indices],
+            depths=None if self.depths is None else self.depths[indices],
         )
 
 
@@ -199,6 +207,8 @@ def load(
 
     file_boxes = [np.full(4, np.nan) if r.box is None
                   else crop.to_unit(r.box.reshape(2, 2)).ravel() for r, crop, _ in samples]
+    depths = [np.full(len(r.points), np.nan) if r.depth is None else r.depth / crop.mean_side
+              for r, crop, _ in samples]
     return EvaluationFaces(
         source=source,
         schema=annotations.schema,
@@ -214,6 +224,7 @@ def load(
         view=view,
         reach=math.inf,
         file_boxes=np.array(file_boxes),
+        depths=_if_any(np.stack(depths)),
     )
 
 
@@ -354,7 +365,13 @@ def _from_packed(
         view=view,
         reach=margin,
         file_boxes=file_boxes,
+        depths=_if_any(np.stack([face["depth"] for face in stored]) * margin),
     )
+
+
+def _if_any(depths: np.ndarray) -> np.ndarray | None:
+    """Depths [F, N]; None if there are none but NaN."""
+    return depths if np.isfinite(depths).any() else None
 
 
 def comparable(predicted: str, annotated: str) -> str | None:

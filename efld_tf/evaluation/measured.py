@@ -57,6 +57,8 @@ def listed(summary: Mapping[str, Any]) -> str:
             lines.append(f"{name:28} {number}")
     for name, nme in summary.get("nme_by_region_percent", {}).items():
         lines.append(f"{f'region={name}':28} {nme:.2f}%")
+    for name, degrees in summary.get("pose_error_degrees", {}).items():
+        lines.append(f"{f'error of {name}':28} {degrees:.1f} degrees")
     for name, groups in summary.get("by_attribute", {}).items():
         for value, group in groups.items():
             label = printable(f"{name}={value}")

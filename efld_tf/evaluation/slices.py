@@ -185,7 +185,8 @@ def _pose(axis: int, signed: bool) -> Callable[[EvaluationFaces], np.ndarray | N
     """A function that measures one angle of `pose.estimate`."""
 
     def angle(faces: EvaluationFaces) -> np.ndarray | None:
-        angles = pose.estimate(faces.in_photo(faces.points), schemas.get(faces.schema))
+        depths = None if faces.depths is None else faces.depths_in_photo(faces.depths)
+        angles = pose.estimate(faces.in_photo(faces.points), schemas.get(faces.schema), depths)
         if angles is None:
             return None
         return angles[:, axis] if signed else np.abs(angles[:, axis])

@@ -53,6 +53,33 @@ def point_errors(predicted: Floats, truth: Floats, mask: Flags | None = None) ->
     return errors
 
 
+def depth_errors(predicted: Floats, truth: Floats) -> Floats:
+    """The distances [F, N] between the two depths of each point, in their unit.
+
+    Depths are measured from any plane, so that both are first centred on the annotated points.
+
+    Args:
+      predicted, truth: [F, N], how far each point is in front; NaN in `truth` where it is not
+        annotated.
+
+    Returns:
+      Distances; NaN where a point is not annotated.
+
+    Raises:
+      EfldError: the shapes differ.
+    """
+    predicted, truth = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
+    if predicted.shape != truth.shape or truth.ndim != 2:
+        raise EfldError("expected predicted and true depths of one shape [faces, points], "
+                        f"got {list(predicted.shape)} and {list(truth.shape)}")
+    difference = predicted - truth
+    known = np.isfinite(truth)
+    counts = known.sum(axis=1, keepdims=True)
+    mean = np.where(known, difference, 0).sum(axis=1, keepdims=True) / np.maximum(counts, 1)
+    errors: Floats = np.abs(difference - mean)
+    return errors
+
+
 def nme(
     predicted: Floats,
     truth: Floats,

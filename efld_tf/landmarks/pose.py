@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from efld_tf.arrays import Floats
 from efld_tf.landmarks.schema import ANCHORS, LandmarkSchema
+
+# The angles of `estimate`.
+ANGLES = ("yaw", "pitch", "roll")
 
 # The `ANCHORS` and the tip of the nose of an average face: x to the image's right, y up, z towards
 # the camera, in distances between the eye centres. They are means over faces of AFLW2000-3D
@@ -49,8 +53,8 @@ def estimate(
 
     Args:
       points: [F, N, 2], y down.
-      depth: [F, N], how far each point is in front, in the unit of the points; None if it is not
-        known.
+      depth: [F, N], how far each point is in front, in the unit of the points; None, or NaN for
+        a face, if it is not known.
 
     Returns:
       [F, 3] (yaw, pitch, roll), NaN where a needed point is missing; None if the schema lacks one
@@ -61,13 +65,20 @@ def estimate(
         return None
     nose = points[:, list(schema.nose_tip)].mean(axis=1, keepdims=True)
     observed = np.concatenate([schema.anchor_points(points), nose], axis=1) * [1, -1]
+    angles = _angles(observed, rotations)
     if depth is not None:
-        observed = np.concatenate([observed, _at_places(depth, schema)], axis=-1)
-    result = np.full((len(points), 3), np.nan)
+        in_space = np.concatenate([observed, _at_places(depth, schema)], axis=-1)
+        better = _angles(in_space, rotations_in_space)
+        angles = np.where(np.isfinite(better), better, angles)
+    return angles
+
+
+def _angles(observed: Floats, fit: Callable[[Floats, Floats], Floats]) -> Floats:
+    """The angles [F, 3] of faces [F, 5, 2 or 3] with y up, NaN where a place is missing."""
+    result = np.full((len(observed), 3), np.nan)
     complete = np.isfinite(observed).all(axis=(1, 2))
     observed = observed[complete] - observed[complete].mean(axis=1, keepdims=True)
-    model = MEAN_FACE - MEAN_FACE.mean(axis=0)
-    first, second, third = (rotations_in_space if depth is not None else rotations)(observed, model)
+    first, second, third = fit(observed, MEAN_FACE - MEAN_FACE.mean(axis=0))
     yaw = np.arcsin(np.clip(-first[:, 2], -1, 1))
     pitch = np.arctan2(second[:, 2], third[:, 2])
     roll = np.arctan2(first[:, 1], first[:, 0])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations.writing.annotated import ANGLE, CONFIDENCE, POSE, SCORE, AnnotatedFace
+from efld_tf.annotations.writing.annotated import ANGLE, CONFIDENCE, SCORE, AnnotatedFace
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import align, pose, schemas
@@ -87,7 +87,8 @@ class Face:
         """
         angles = {} if self.angle is None else {ANGLE: round(self.angle, 1)}
         if self.depth is not None and self.pose is not None:
-            angles |= {name: round(angle, 1) for name, angle in zip(POSE, self.pose, strict=True)}
+            angles |= {name: round(angle, 1)
+                       for name, angle in zip(pose.ANGLES, self.pose, strict=True)}
         return AnnotatedFace(
             points=np.asarray(self.points),
             box=self.box,

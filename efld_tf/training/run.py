@@ -248,7 +248,7 @@ class _Trainer:
 
         If nothing is held out, it saves them.
         """
-        nme = self._measured() if self.validates else {}
+        nme, depth = self._measured() if self.validates else ({}, {})
         best = _best(self.recipe)[1]
         least = float("inf") if best is None else best
         if not nme or nme[self.recipe.training.target_head] < least:
@@ -260,23 +260,28 @@ class _Trainer:
             checkpoint.save(self.folder / runs.BEST_MODEL, spec, model)
         loss = None if self.loss is None else round(self.loss, 5)
         names = {head: self.task.normalisers[head].name for head in nme}
-        entry = {"step": step, "training_loss": loss, "nme_percent": nme, "normaliser": names}
+        entry = {"step": step, "training_loss": loss, "nme_percent": nme, "normaliser": names,
+                 **({"depth_percent": depth} if depth else {})}
         run_folder.write_history(self.folder, [*validation_history(self.folder), entry])
         if not nme:
             return
         summary = ", ".join(f"{head} {nme[head]:.2f}% ({names[head]})" for head in nme)
-        self._say(f"step {step}: validation NME {summary}")
+        of_depths = ", ".join(f"{head} {error:.2f}%" for head, error in depth.items())
+        self._say(f"step {step}: validation NME {summary}"
+                  + (f"; of depths {of_depths}" if depth else ""))
         if self.recipe.training.tensorboard_faces:
             self._show_faces(step)
 
-    def _measured(self) -> dict[str, float]:
-        """The NME in percent of every head with held-out faces."""
+    def _measured(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The errors in percent of heads with held-out faces: of points, and of depths."""
         try:
             output = self.runner.controller.evaluate()
         except (RuntimeError, tf.errors.OpError) as error:
             raise self._stopped(error) from error
-        names = [f"nme_{head}" for head in self.recipe.heads]
-        return {n.removeprefix("nme_"): round(float(output[n]), 4) for n in names if n in output}
+        nme, depth = (
+            {head: round(float(output[f"{kind}_{head}"]), 4) for head in self.recipe.heads
+             if f"{kind}_{head}" in output} for kind in (task.NME, task.DEPTH))
+        return nme, depth
 
     def _show_faces(self, step: int) -> None:
         """Shows TensorBoard what the validated weights predict for a few held-out faces."""

@@ -28,6 +28,8 @@ from efld_tf.training.recipe import Recipe
 Labels = Mapping[str, Any]
 # What labels have where each face of a batch comes twice.
 PAIRED = "to_stored"
+# The kinds of errors; the metric of a head is `KIND_HEAD`.
+NME, DEPTH = "nme", "depth"
 
 
 @dataclasses.dataclass
@@ -124,19 +126,20 @@ class LandmarkTask(base_task.Task):
 
     def nme(self, head: str, predicted: tf.Tensor, labels: Labels) -> tf.Tensor:
         """The NME [B] of predictions [B, N, 2] in the head's normaliser, measured in the photo."""
-        aspect, mask = labels["aspect"], labels["mask"][head]
-        photo = tf.stack([tf.ones_like(aspect), aspect], axis=-1)[:, None]
-        points = labels["points"][head] * photo
+        photo = _photo(labels)
+        return losses.nme(predicted * photo, labels["points"][head] * photo, labels["mask"][head],
+                          self._photo_distance(head, labels))
+
+    def _photo_distance(self, head: str, labels: Labels) -> tf.Tensor:
+        """The distance [B] of the head's normaliser in the photo, in widths of the crop."""
+        points, mask = labels["points"][head] * _photo(labels), labels["mask"][head]
         chosen = self.normalisers[head]
         mean_shape = np.array(self.spec.heads[head].mean_shape)
         if isinstance(chosen, BoxNormaliser):
             usual = float(chosen.distance(tight_box(mean_shape)))
             size = chosen.size(*tf.unstack(labels["boxes"][chosen.box], axis=-1))
-            distance = tf.where(size > 0, size, usual)  # NaN is not, either
-        else:
-            usual = float(chosen.distance(mean_shape))
-            distance = normalising_distance(points, mask, chosen, usual)
-        return losses.nme(predicted * photo, points, mask, distance)
+            return tf.where(size > 0, size, usual)  # NaN is not, either
+        return normalising_distance(points, mask, chosen, float(chosen.distance(mean_shape)))
 
     def build_losses(
         self,
@@ -197,9 +200,14 @@ class LandmarkTask(base_task.Task):
         return super().validation_step(inputs, self.average or model, metrics)
 
     def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
-        """The NME in percent of each head; in validation, only of heads with held-out faces."""
+        """The errors in percent of each head; in validation, only of heads with held-out faces.
+
+        They are its NME, and that of its depths if it learns them, divided by the same distance.
+        """
         measured = self.spec.heads if training else validated_heads(self.sources)
-        return [tf_keras.metrics.Mean(f"nme_{h}") for h in self.recipe.heads if h in measured]
+        return [tf_keras.metrics.Mean(f"{kind}_{head}")
+                for head, recipe in self.recipe.heads.items() if head in measured
+                for kind in (NME, *([DEPTH] if recipe.depth else []))]
 
     def predictions(self, head: str, outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The points [B, N, 2] of a head, in the image's unit square, from a model's outputs."""
@@ -212,15 +220,29 @@ class LandmarkTask(base_task.Task):
         model_outputs: Mapping[str, tf.Tensor],
         **kwargs: object,
     ) -> None:
-        """Updates each head's NME with the faces that are annotated in its format.
+        """Updates each head's errors with the faces that are annotated in its format.
 
-        It is one in the photo, also where crops are stretched, up to what augmentation changes.
+        They are those in the photo, also where crops are stretched, up to what augmentation
+        changes.
         """
         for metric in metrics:
-            head = metric.name.removeprefix("nme_")
-            nme = self.nme(head, self.predictions(head, model_outputs), labels)
-            annotated = tf.reduce_max(labels["mask"][head], axis=-1)
-            metric.update_state(100.0 * nme, sample_weight=annotated)
+            kind, head = metric.name.split("_", 1)
+            if kind == DEPTH:
+                # Depths are in mean sides of the crop, and the distance is in its widths.
+                distance = self._photo_distance(head, labels) / tf.sqrt(labels["aspect"])
+                error = self._depth_loss(head, labels, _float32(model_outputs), distance)
+                annotated = tf.math.is_finite(labels["depth"][head])
+            else:
+                error = self.nme(head, self.predictions(head, model_outputs), labels)
+                annotated = labels["mask"][head] > 0
+            faces = tf.cast(tf.reduce_any(annotated, axis=-1), error.dtype)
+            metric.update_state(100.0 * error, sample_weight=faces)
+
+
+def _photo(labels: Labels) -> tf.Tensor:
+    """Factors from the crop's unit square to widths of the crop in the photo: [B, 1, 2]."""
+    aspect = labels["aspect"]
+    return tf.stack([tf.ones_like(aspect), aspect], axis=-1)[:, None]
 
 
 def _float32(outputs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,8 +16,9 @@ from efld_tf.data import pack
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
 from efld_tf.evaluation import evaluate, plots, robustness, slices
 from efld_tf.evaluation import faces as faces_of
-from efld_tf.landmarks import metrics, schemas
+from efld_tf.landmarks import metrics, pose, schemas
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from tests import faces
 from tests.errors import refuses
 from tests.evaluation.predictors import Fixed
@@ -302,3 +303,48 @@ def test_a_box_measures_faces_that_lack_points_of_the_eyes(tmp_path: Path) -> No
     found = faces_of.load(source, RULE, SIZE, normaliser="box_diagonal", progress=False)
     summary = evaluate.evaluate(Shifted(found, 1.0), found, normaliser="box_diagonal").summary()
     assert "nme_interocular_percent" not in summary and summary["faces"] == 3
+
+
+class Deep(Fixed):
+    """Predicts the truth, with depths of `flatness` times their truth from another plane."""
+
+    schema, has_depth = "ibug68_3d", True
+
+    def __init__(self, truth: faces_of.EvaluationFaces, flatness: float):
+        self.truth, self.flatness = truth, flatness
+
+    def predict_outputs(self, crops: np.ndarray) -> ModelOutputs:
+        return ModelOutputs(self.truth.points, None, self.flatness * self.truth.depths + 0.3)
+
+
+def test_depths_and_the_pose_by_them(shared_data: Path) -> None:
+    """Of real heads; MediaPipe's and other models' depths have another plane, which is no error."""
+    found = faces_of.load(
+        f"aflw2000:{shared_data}/aflw2000", CropRule("points", "ibug68_3d", 1.25), SIZE,
+        progress=False)
+    exact = evaluate.evaluate(Deep(found, 1.0), found).summary()
+    assert exact["depth_faces"] == 16
+    assert exact["depth_error_box_size_percent"] == pytest.approx(0, abs=1e-4)
+    assert exact["pose_error_degrees"] == pytest.approx({"yaw": 0, "pitch": 0, "roll": 0}, abs=0.01)
+    flat = evaluate.evaluate(Deep(found, 0.0), found)
+    records = sources.read(f"aflw2000:{shared_data}/aflw2000").records
+    by_hand = [np.abs(r.depth - r.depth.mean()).mean() / np.sqrt(np.ptp(r.points, axis=0).prod())
+               for r in records]
+    assert flat.summary()["depth_error_box_size_percent"] == pytest.approx(
+        100 * np.mean(by_hand), rel=1e-3)
+    assert flat.summary()["pose_error_degrees"]["yaw"] > 5
+    assert "error of yaw" in flat.report()
+    plain = evaluate.evaluate(Shifted(found, 0.0), found).summary()
+    assert "depth_faces" not in plain
+    found.depths[3] = np.nan
+    assert evaluate.evaluate(Deep(found, 1.0), found).summary()["depth_faces"] == 15
+
+
+def test_yaws_are_those_of_the_depths(shared_data: Path) -> None:
+    found = faces_of.load(
+        f"aflw2000:{shared_data}/aflw2000", CropRule("points", "ibug68_3d", 1.25), SIZE,
+        progress=False)
+    result = slices.measure(evaluate.evaluate(Deep(found, 1.0), found))
+    expected = pose.estimate(found.in_photo(found.points), schemas.get("ibug68_3d"),
+                             found.depths_in_photo(found.depths))
+    np.testing.assert_allclose(result.values["yaw"], np.abs(expected[:, 0]))

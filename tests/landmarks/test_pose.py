@@ -51,6 +51,17 @@ def test_a_turned_mean_face_in_space(yaw, pitch, roll, scale, x, y) -> None:
         pose.estimate(points, schema, depth)[0], [yaw, pitch, roll], atol=1e-5)
 
 
+def test_a_face_without_depths_is_estimated_by_its_points() -> None:
+    schema = schemas.get("mtfl5")
+    points = np.random.default_rng(0).normal(size=(3, 5, 2))
+    depth = np.random.default_rng(1).normal(size=(3, 5))
+    depth[1, 2] = np.nan
+    found = pose.estimate(points, schema, depth)
+    flat = pose.estimate(points, schema)
+    np.testing.assert_array_equal(found[1], flat[1])
+    assert (found[[0, 2]] != flat[[0, 2]]).all()
+
+
 @given(yaw=st.floats(-89, 89), pitch=angle, roll=angle)
 def test_axes_of_a_turned_head(yaw, pitch, roll) -> None:
     up_and_towards = rotation(yaw, pitch, roll).T

@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 import yaml
 
+from efld_tf import runs
 from efld_tf.data import pack, pipeline, shards
 from efld_tf.data.manifest import MANIFEST, read_manifest
 from efld_tf.data.options import PackOptions, SourceOptions
-from efld_tf.landmarks import schemas
+from efld_tf.evaluation import evaluate
+from efld_tf.evaluation import faces as faces_of
+from efld_tf.landmarks import metrics, schemas
 from efld_tf.models import checkpoint, registry
+from efld_tf.models.predictor import FloatPredictor
+from efld_tf.models.trained import TrainedModel
 from efld_tf.training import model_spec, pseudo_labels, recipe, run, task
 from tests.errors import refuses
 from tests.faces import mean_shape
@@ -138,6 +143,39 @@ def test_a_head_learns_depths_from_those_of_the_mean_face(tmp_path: Path) -> Non
     kernel, bias = model.get_layer(registry.depth_output(HEAD)).get_weights()
     assert np.abs(bias - mean).max() > 1e-5 and kernel.shape[1] == 68
     assert spec.build().output[registry.depth_output(HEAD)].shape == (None, 68)
+
+
+def test_validation_and_evaluation_measure_the_same_errors(tmp_path: Path, capsys) -> None:
+    """Of crops that are stretched, too; and by hand."""
+    write(tmp_path / "a", 16)
+    found = recipe_of(tmp_path, f"json:{tmp_path}/a/faces.jsonl?schema={HEAD}", depth=1.0)
+    crop = replace(found.data.sources[0].crop, scale_x=1.6, scale_y=1.1)
+    stretched = replace(found, data=replace(
+        found.data, sources=[replace(found.data.sources[0], crop=crop)]))
+    trained = run.train(stretched, progress=True)
+    (entry,) = runs.validation_history(trained.folder)
+    assert f"{entry['depth_percent'][HEAD]:.2f}%" in capsys.readouterr().err
+    packed = stretched.pack_folder(stretched.data.sources[0])
+    predictor = FloatPredictor(TrainedModel.load(trained.folder / "best.h5"))
+    faces = faces_of.load(f"packed:{packed}", predictor.crop_rule, 32, progress=False)
+    result = evaluate.evaluate(predictor, faces)
+    summary = result.summary()
+    assert summary["nme_box_size_percent"] == pytest.approx(entry["nme_percent"][HEAD], rel=0.02)
+    # The plane of a face is where its depths, less those of the mean face, are 0 in the mean.
+    assert summary["depth_error_box_size_percent"] == pytest.approx(
+        entry["depth_percent"][HEAD], rel=0.02)
+    assert summary["depth_faces"] == len(faces) > 1
+    by_name = {Path(face["image"]).name: face for face in annotated(tmp_path / "a")}
+    for name, found_depth, error, distance in zip(
+            faces.names, result.predicted_depth, metrics.depth_errors(*map(
+                faces.depths_in_photo, (result.predicted_depth, result.true_depth))),
+            result.distances(), strict=True):
+        truth = by_name[Path(name).name]
+        width, height = np.ptp(np.array(truth["points"]), axis=0)
+        assert distance == pytest.approx(np.sqrt(width * height), rel=1e-3)
+        side = np.sqrt(1.6 * width * 1.1 * height)
+        off = side * found_depth - np.array(truth["depth"])
+        np.testing.assert_allclose(error, np.abs(off - off.mean()), rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize(("known", "depth", "facts"), [

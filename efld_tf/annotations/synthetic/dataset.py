@@ -26,6 +26,7 @@ from efld_tf.annotations.synthetic.render import (
 from efld_tf.annotations.writing import lines
 from efld_tf.annotations.writing.annotated import AnnotatedFace, AnnotatedImage
 from efld_tf.errors import DataError, EfldError
+from efld_tf.landmarks import pose
 from efld_tf.parallel import bounded_map
 from efld_tf.progress import Progress
 
@@ -110,7 +111,7 @@ def json_line(face: SyntheticFace, name: str) -> str:
 
 def _wflw_flags(attributes: dict[str, float]) -> tuple[bool, ...]:
     """Whether pose, expression, illumination, make-up, occlusion and blur are each unusual."""
-    yaw, pitch, roll = (abs(attributes[name]) for name in ("yaw", "pitch", "roll"))
+    yaw, pitch, roll = (abs(attributes[name]) for name in pose.ANGLES)
     return (
         yaw > 25 or pitch > 15 or roll > 20,
         attributes["mouth_opening"] > 0.3 or abs(attributes["smile"]) > 0.8,

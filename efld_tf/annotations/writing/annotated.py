@@ -14,10 +14,9 @@ from efld_tf.annotations.record import LICENSE, FaceRecord
 # The orientation that turns a picture back.
 _BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 
-# The attributes of `efld-predict`'s faces, which are columns of a table.
+# The attributes of `efld-predict`'s faces, which are columns of a table. Beside them are
+# `pose.ANGLES` of a model that tells depths.
 SCORE, CONFIDENCE, ANGLE = "score", "confidence", "angle"
-# Those of a model that tells depths, in degrees.
-POSE = "yaw", "pitch", "roll"
 
 
 @dataclass(frozen=True, eq=False)

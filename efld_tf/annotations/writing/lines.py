@@ -18,12 +18,11 @@ from efld_tf import files
 from efld_tf.annotations.writing.annotated import (
     ANGLE,
     CONFIDENCE,
-    POSE,
     SCORE,
     AnnotatedFace,
     AnnotatedImage,
 )
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import pose, schemas
 
 # The columns of `csv_line` before the points.
 COLUMNS = ("image", "frame", "upright", "seconds", "face", "track", SCORE, CONFIDENCE,
@@ -84,7 +83,7 @@ def csv_header(schema: str, identity: bool = False, depth: bool = False) -> str:
     """The columns of `csv_line`."""
     names = schemas.get(schema).names
     points = [f"{name}_{axis}" for name in names for axis in "xy"]
-    in_space = [*POSE, *(f"{name}_depth" for name in names)] if depth else []
+    in_space = [*pose.ANGLES, *(f"{name}_depth" for name in names)] if depth else []
     return _cells([*COLUMNS, *SIZE, ANGLE, *([IDENTITY] if identity else []), *points, *in_space])
 
 
@@ -116,7 +115,7 @@ def _numbers(values: np.ndarray) -> list[str]:
 
 def _in_space(face: AnnotatedFace) -> list[object]:
     depth = np.full(len(face.points), np.nan) if face.depth is None else face.depth
-    return [*(face.attributes.get(name, "") for name in POSE), *_numbers(depth)]
+    return [*(face.attributes.get(name, "") for name in pose.ANGLES), *_numbers(depth)]
 
 
 def _share(face: AnnotatedFace, name: str) -> str:
