@@ -120,11 +120,24 @@ def write_celeba(root: Path) -> None:
     (root / "Anno" / "list_bbox_celeba.txt").write_text(header + "".join(boxes))
 
 
+def write_300wlp(root: Path) -> None:
+    """300W-LP's photos with the points of its model."""
+    for index, (image, points) in enumerate(_drawn("ibug68", 80)):
+        name = f"HELEN/HELEN_{index}_1_0"
+        _write(root / f"{name}.jpg", image)
+        (root / f"{name}.mat").write_bytes(writers.mat_bytes(
+            Pose_Para=np.zeros((1, 7)), pt3d_68=np.vstack([points.T + 1, np.arange(68.0)])))
+        landmarks = root / "landmarks" / f"{name}_pts.mat"
+        landmarks.parent.mkdir(parents=True, exist_ok=True)
+        landmarks.write_bytes(writers.mat_bytes(pts_3d=points + 1, pts_2d=points + 1))
+
+
 def write(root: Path) -> Path:
     """All of them, each in the folder that the papers' recipes expect below `EFLD_DATA`."""
     for name, part in (("300w", write_300w), ("wflw", write_wflw), ("cofw", write_cofw),
                        ("aflw", write_aflw), ("menpo", write_menpo), ("ivsfd", write_ivsfd),
-                       ("celeba", write_celeba), ("helen194", write_helen194)):
+                       ("celeba", write_celeba), ("helen194", write_helen194),
+                       ("300W_LP", write_300wlp)):
         (root / name).mkdir(parents=True)
         part(root / name)
     return root
