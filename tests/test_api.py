@@ -204,6 +204,7 @@ def test_scores_are_of_one_model(
         efld_tf.score(printed["times"], other)
 
 
+@pytest.mark.long
 def test_an_export_reads_the_checkpoint_once(
     folder: Path, printed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_beside_a_source(folder: Path) -> None:
         assert cv2.imread(str(folder / "drawn" / f"{name}.png")).std() > 10
 
 
+@pytest.mark.long
 def test_a_trained_model_on_packed_crops(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,6 +155,7 @@ def test_labels_are_looked_at_and_checked(labels: Path) -> None:
     assert data.main(["check", source, "--quiet", "--workers", "1"]) == 0
 
 
+@pytest.mark.long
 def test_the_mesh_is_packed_for_training(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -159,6 +159,7 @@ def test_the_metadata_says_where_in_the_crop_the_eyes_are(eyes: Place, model: Pa
     assert found.crop_rule == CropRule("points", "eyes12", 1.25)
 
 
+@pytest.mark.long
 def test_mouths_are_found_by_the_detector(
     mouth: Place, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

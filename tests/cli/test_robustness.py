@@ -55,6 +55,7 @@ def test_it_needs_no_tensorflow(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "ai_edge_litert" in loaded and not loaded & {"tensorflow", "mediapipe", "matplotlib"}
 
 
+@pytest.mark.long
 def test_a_trained_model_on_packed_crops(folder: Path) -> None:
     run(folder, "data", "pack", "ibug:test", "packed", "--crop-scale", 1.25, "--zoom", 1.3,
         "--margin", 1.35, "--quiet")

@@ -71,7 +71,7 @@ def run(folder: Path) -> Run:
     return efld_tf.train(recipe(folder, CROP), progress=False)
 
 
-@pytest.fixture(scope="module", params=["float32", "int8"])
+@pytest.fixture(scope="module", params=[pytest.param("float32", marks=pytest.mark.long), "int8"])
 def model(request: pytest.FixtureRequest, run: Run) -> Path:
     assert command("export", run.folder, f"--{request.param}", "--quiet",
                    *(["--calibration", 16] if request.param == "int8" else [])) == 0

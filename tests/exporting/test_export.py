@@ -431,6 +431,7 @@ def test_metadata_of_strange_files(exported, tmp_path: Path) -> None:
             metadata.read(tmp_path / f"{name}.tflite")
 
 
+@pytest.mark.long
 def test_layers_that_qat_does_not_know_are_named_before_the_work(tmp_path: Path) -> None:
     about = checkpoint.HeadSpec(faces.mean_shape("ibug51").tolist(), RULE, f"ibug:{tmp_path}")
     spec = checkpoint.ModelSpec(

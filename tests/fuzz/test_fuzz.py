@@ -42,6 +42,7 @@ def fuzz(work: Path, *arguments: object, script: str = "") -> subprocess.Complet
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Atheris has wheels for Linux alone")
+@pytest.mark.long
 def test_a_while_of_fuzzing_finds_nothing(tmp_path: Path) -> None:
     done = fuzz(tmp_path, "--seconds", SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]

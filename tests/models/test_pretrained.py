@@ -40,7 +40,9 @@ def application(name: str, top: bool) -> tf_keras.Model:
 
 @pytest.mark.parametrize(
     ("name", "top"),
-    [("mobilenet_v2", True), ("mobilenet_v3_large", True), ("mobilenet_v3_large", False)],
+    [pytest.param("mobilenet_v2", True, marks=pytest.mark.long),
+     pytest.param("mobilenet_v3_large", True, marks=pytest.mark.long),
+     ("mobilenet_v3_large", False)],
 )
 def test_mobilenets_compute_what_applications_do(
     name: str, top: bool, tmp_path: Path, monkeypatch

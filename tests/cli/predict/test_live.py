@@ -315,7 +315,7 @@ def _press(display: str, key: str, picture: np.ndarray, process: subprocess.Pope
                 time.sleep(0.1)
 
 
-@pytest.mark.parametrize("last_key", ["q", "Escape"])
+@pytest.mark.parametrize("last_key", ["q", pytest.param("Escape", marks=pytest.mark.long)])
 def test_the_window_shows_the_photos_and_listens(
     folder: Path, faces: list[np.ndarray], landmarker: FaceLandmarker, display: str, last_key: str
 ) -> None:
