@@ -183,14 +183,19 @@ def show(views: list[View]) -> bool:
 
 
 def verified(model: Path, listed: list[str], landmarker: FaceLandmarker) -> dict[str, dict]:
-    """The accuracy of a recognition model on pairs, by way of aligning, and as photos are."""
+    """The accuracy of a recognition model on pairs, by way of aligning, and as photos are.
+
+    Photos in which no face is found are taken as they are, and counted.
+    """
     recogniser = verification.Recogniser(model)
 
-    def picture(by: str | None) -> Callable[[Path], np.ndarray]:
+    def picture(by: str | None, lost: set[Path]) -> Callable[[Path], np.ndarray]:
         def of(path: Path) -> np.ndarray:
             image = read_photo(path, upright=True)
             faces = landmarker(image) if by else []
             middle = np.array(image.shape[1::-1]) / 2
+            if by and not faces:
+                lost.add(path)
             if not faces:
                 return cv2.resize(image, (recogniser.size,) * 2, interpolation=cv2.INTER_AREA)
             face = min(faces, key=lambda face: np.linalg.norm(face.points.mean(axis=0) - middle))
@@ -205,12 +210,13 @@ def verified(model: Path, listed: list[str], landmarker: FaceLandmarker) -> dict
             raise EfldError(f"--pairs {source}: expected lfw:FOLDER or cfp:FOLDER")
         found = READERS[reader](folder)
         for by in (None, *align.WAYS):
+            lost = set[Path]()
             right = verification.accuracy(
-                found, verification.likeness(found, recogniser, picture(by)))
+                found, verification.likeness(found, recogniser, picture(by, lost)))
             result.setdefault(reader, {})[by or "none"] = {
                 "accuracy_percent": round(100 * right.mean, 3),
                 "standard_error_percent": round(100 * right.standard_error, 3),
-                "pairs": right.pairs}
+                "pairs": right.pairs, "photos_without_face": len(lost)}
     return result
 
 
@@ -231,9 +237,10 @@ def table(results: dict[str, dict]) -> str:
                         f"{values[column]:.2f}" for column in titles) + " |")
     for reader, ways in results.get("verification", {}).items():
         lines += ["", f"{reader.upper()}: accuracy of verification.", "",
-                  "| aligned by | accuracy, % |", "|---|---|"]
+                  "| aligned by | accuracy, % | photos without a found face |", "|---|---|---|"]
         lines += [f"| {by} | {about['accuracy_percent']:.2f} ± "
-                  f"{about['standard_error_percent']:.2f} |" for by, about in ways.items()]
+                  f"{about['standard_error_percent']:.2f} | {about['photos_without_face']} |"
+                  for by, about in ways.items()]
     return "\n".join(lines) + "\n"
 
 

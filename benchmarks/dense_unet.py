@@ -2,10 +2,11 @@
 
     EFLD_DATA=/path/to/data python benchmarks/dense_unet.py [RUNS]
 
-Trains rows of its Table 1 at a quarter of the channels and 64 x 64 pixels on HELEN's and LFPW's
-training faces (hours on 2 cores; what runs.json has is not trained again), those with and without
-its two transformers with three seeds, the others with one. Errors are those of all 68 points on
-HELEN's test set and YouTube Faces. Writes benchmarks/dense_unet/: runs.json and table.md.
+Trains rows of its Table 1 as configs/dense_unet/quarter.yaml, at a quarter of the channels and
+64 x 64 pixels on HELEN's and LFPW's training faces (hours on 2 cores; what runs.json has is not
+trained again), those with and without its two transformers with three seeds, the others with one.
+Errors are those of all 68 points on HELEN's test set and YouTube Faces. Writes
+benchmarks/dense_unet/: runs.json and table.md.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from efld_tf.models import costs, registry
 OUTPUT = Path(__file__).parent / "dense_unet"
 RUNS = OUTPUT / "runs.json"
 RECIPE = Path(__file__).parents[1] / "configs" / "dense_unet" / "quarter.yaml"
-FAMILY, HEAD, POINTS, SIZE, WIDTH = "dense_unet", "ibug68", 68, 64, 0.25
+FAMILY, HEAD, POINTS, SIZE, WIDTH = "dense_unet", "ibug68", 68, 64, 0.25  # of the recipe
 TESTS = {"helen": HELEN_TEST, "youtube_faces": YOUTUBE_TEST}
 NME = "nme_interocular_percent"
 COHERENCE = 0.001  # the paper's lambda
@@ -93,7 +94,6 @@ def recipe(runs: Path, title: str, seed: int) -> Recipe:
     row = ROWS[title]
 
     def change(changed: Recipe) -> None:
-        changed["model"]["input_size"] = SIZE
         changed["model"]["options"].update(row.options)
         changed["training"].update(seed=seed, coherence=COHERENCE if row.coherent else 0.0)
 
