@@ -207,13 +207,17 @@ def held_out(
 
     As the base recipe reads them; they must have been packed so.
     """
+    found = evaluate(folder, packed(folder, name, base), folder / f"held_out_{name}_{head}.json",
+                     "--head", head)
+    return found["evaluation"]["nme_interocular_percent"]
+
+
+def packed(folder: Path, name: str, base: Path = CROSS_FORMAT) -> str:
+    """The packed faces of a source of a run, as the base recipe reads them, for `evaluate`."""
     recipe = config.load(folder / "recipe.yaml", training_recipe.Recipe)
     read = source(yaml.safe_load(base.read_text()), name)["source"]
     used = next(s for s in recipe.data.sources if s.name == name)
-    packed = recipe.pack_folder(replace(used, source=read))
-    found = evaluate(folder, f"packed:{packed}", folder / f"held_out_{name}_{head}.json",
-                     "--head", head)
-    return found["evaluation"]["nme_interocular_percent"]
+    return f"packed:{recipe.pack_folder(replace(used, source=read))}"
 
 
 def best_validation(folder: Path, head: str = "ibug51") -> dict[str, Any]:
