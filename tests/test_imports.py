@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "efld_tf"
 
 # A room imports from itself and from those above it; modules beside the rooms serve all of them.
 ROOMS = ("scoring", "landmarks", "annotations", "data", "models", "training", "runtime",
-         "evaluation", "exporting", "benchmarking", "api", "cli")
+         "emulation", "evaluation", "exporting", "benchmarking", "api", "cli")
 STANDARD_LIBRARY_ONLY = ("scoring",)
 
 
@@ -24,7 +24,8 @@ def loaded_by(code: str) -> set[str]:
     return set(out.stdout.split("\n")[-2].split())
 
 
-@pytest.mark.parametrize("room", ["landmarks", "annotations", "runtime", "scoring", "benchmarking"])
+@pytest.mark.parametrize("room", [
+    "landmarks", "annotations", "runtime", "emulation", "scoring", "benchmarking"])
 def test_rooms_without_tensorflow(room: str) -> None:
     modules = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)

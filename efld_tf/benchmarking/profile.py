@@ -50,7 +50,7 @@ def measure(model: str | Path, rounds: int = 40, core: int | None = None) -> lis
         paths = []
         for count in range(1, len(operators) + 1):
             path = Path(folder) / f"{count}.tflite"
-            path.write_bytes(_prefix(content, count))
+            path.write_bytes(prefix(content, count))
             paths.append(str(path))
         job = {"models": paths, "threads": [1], "kernels": [True], "warmup": 3, "seed": SEED,
                "runs": rounds * worker.ROUND, "core": core}
@@ -64,7 +64,7 @@ def measure(model: str | Path, rounds: int = 40, core: int | None = None) -> lis
     ]
 
 
-def _prefix(content: bytes, count: int) -> bytes:
+def prefix(content: bytes, count: int) -> bytes:
     """A model of the first `count` operators; its outputs are those that none of them reads."""
     tree = flatbuffer.read(content)
     main = tree.subgraphs[0]

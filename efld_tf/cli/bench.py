@@ -1,16 +1,19 @@
-"""The command `efld-bench`: latency, memory, size and MACs of a `.tflite`, here or on a phone."""
+"""The command `efld-bench`: what a `.tflite` takes, here, on a phone, or on emulated cores."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from efld_tf import api, runs
-from efld_tf.benchmarking import native, profile
+from efld_tf.benchmarking import instructions, native, profile
 from efld_tf.benchmarking.latency import Benchmark
 from efld_tf.benchmarking.native import NativeBenchmark
 from efld_tf.cli import common
+from efld_tf.emulation import cores
 from efld_tf.errors import EfldError
 from efld_tf.runtime import graph
 from efld_tf.scoring import results
@@ -21,7 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, measures, prints and writes."""
     arguments = _parser().parse_args(argv)
     _check_native(arguments)
-    arguments.model = str(runs.exported_model(arguments.model))
+    models = [str(runs.exported_model(model)) for model in arguments.model]
+    if arguments.cpu:
+        return _on_cores(arguments, models)
+    (arguments.model,) = models
 
     model_graph = graph.read(arguments.model)
     if arguments.output:  # Another model's file is refused before the work.
@@ -52,12 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "efld-bench",
         "Measure a .tflite: latency with XNNPACK on and off, memory, size and MACs on this "
-        "machine, or latency and power on a phone by benchmark_model.",
+        "machine, latency and power on a phone by benchmark_model, or instructions on ARM cores.",
         "example: efld-bench model.tflite --android --benchmark-model PATH --cores f0 --power 60 "
         "--output results.json",
     )
-    parser.add_argument("model", help="a .tflite or a bundle of efld-export, or a shipped model: "
-                        "research or synthetic")
+    parser.add_argument("model", nargs="+", help="a .tflite or a bundle of efld-export, or a "
+                        "shipped model: research or synthetic; several with --cpu")
     parser.add_argument(
         "--threads", type=common.whole_from(1, common.MOST_THREADS), nargs="+", default=[1],
         metavar="N", help="thread counts (default: 1)",
@@ -87,12 +93,28 @@ def _parser() -> argparse.ArgumentParser:
         "--power", type=common.whole_from(native.FEWEST_SAMPLES), metavar="SECONDS",
         help="with --android: sample the battery so long, idle and running",
     )
+    emulated = parser.add_argument_group("on ARM cores that QEMU emulates")
+    emulated.add_argument(
+        "--cpu", metavar="CORE[,CORE ...]", type=common.names,
+        help="count the instructions of an inference, and check the golden output: "
+        f"{', '.join(cores.CORES)}; what it takes is installed below ~/.cache the first time",
+    )
+    emulated.add_argument("--plots", metavar="FOLDER", type=Path, help="draw instructions.png")
     parser.add_argument("--json", action="store_true", help="print the benchmark as JSON")
     return parser
 
 
 def _check_native(arguments: argparse.Namespace) -> None:
     """Refuses options that do not go together."""
+    if arguments.cpu:
+        for name in arguments.cpu:
+            cores.get(name)
+        if arguments.benchmark_model or arguments.android or arguments.operators:
+            raise EfldError("--cpu: without --android, --benchmark-model and --operators")
+        if len(arguments.model) > 1 and (arguments.output or arguments.profile):
+            raise EfldError("--output and --profile: one model")
+    elif len(arguments.model) > 1 or arguments.plots:
+        raise EfldError("several models and --plots: only with --cpu")
     if arguments.json and arguments.profile:
         raise EfldError("--profile prints a table: without --json")
     if arguments.android and not arguments.benchmark_model:
@@ -133,6 +155,61 @@ def _native_report(path: str, measured: NativeBenchmark) -> str:
     if details.get("throttled"):
         lines.append("warning: the phone was throttling; let it cool and measure again")
     return "\n".join(lines)
+
+
+def _on_cores(arguments: argparse.Namespace, models: list[str]) -> int | None:
+    """Counts instructions; exit code 1 where a core gives another golden output."""
+    if arguments.output:  # Another model's file is refused before the work.
+        results.existing(arguments.output, results.describe_model(models[0]))
+    shown = not arguments.json
+    measured = [instructions.measure(model, arguments.cpu, progress=shown) for model in models]
+    if arguments.output:
+        measured[0].save(arguments.output)
+    if arguments.json:
+        listed = [{"model": str(one.model), **one.summary()} for one in measured]
+        print(json.dumps(listed if len(listed) > 1 else listed[0], indent=2))
+    else:
+        say_lines(_counts_report(measured))
+    if arguments.plots:
+        from efld_tf.benchmarking import instructions_plot
+
+        instructions_plot.chart(arguments.plots / "instructions.png", measured)
+        say(f"drawn: {arguments.plots / 'instructions.png'}", sys.stderr)
+    if arguments.profile:
+        for core in arguments.cpu:
+            _print_operators(models[0], core)
+    return None if all(one.passed for one in measured) else 1
+
+
+def _counts_report(measured: Sequence[instructions.Instructions]) -> str:
+    kinds = instructions.TITLES
+    lines = [f"{measured[0].runtime}, {measured[0].emulator}: millions of instructions an "
+             "inference. They are no cycles: times differ otherwise.",
+             "  ".join(["core          ", *(f"{title:>14}" for title in kinds.values()), "golden"])]
+    for one in measured:
+        lines.append(f"{one.model}: {graph.read(one.model).total_macs:,} MACs")
+        for name, found in one.cores.items():
+            told = {"all": found.counts["all"], **{
+                kind: instructions.shares(found.counts)[title]
+                for kind, title in kinds.items() if kind != "all"}}
+            golden = "" if found.check is None else \
+                f"within {found.check.largest_difference:.6f}" + \
+                ("" if found.check.passed else " TOO MUCH")
+            lines.append("  ".join([f"{name:14}", *(f"{told[kind] / 1e6:14.3f}" for kind in kinds),
+                                    golden]))
+    return "\n".join(lines)
+
+
+def _print_operators(path: str, core: str) -> None:
+    rows = instructions.by_operator(path, core, progress=True)
+    total = sum(row.instructions for row in rows)
+    say(core)
+    say(f"{'':5}  {'operator':20}  {'instructions':>12}  {'share':>6}  {'MACs each':>9}  "
+        "output")
+    for row in rows:
+        rate = f"{row.macs / row.instructions:9.1f}" if row.macs and row.instructions > 0 else ""
+        say(f"{row.index:5}  {row.name:20}  {row.instructions:12,}  "
+            f"{row.instructions / total:6.1%}  {rate:>9}  {list(row.shape)}")
 
 
 def _print_profile(path: str) -> None:

@@ -87,6 +87,11 @@ def number_within(low: float, high: float, *, ends: bool = True) -> Callable[[st
     return parse
 
 
+def names(text: str) -> list[str]:
+    """Names with commas between them, for `type=`."""
+    return [name.strip() for name in text.split(",")]
+
+
 def standard_input() -> TextIO:
     """Standard input, which may contain names of any bytes; it is empty where it is closed."""
     if isinstance(sys.stdin, io.TextIOWrapper):

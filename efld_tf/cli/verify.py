@@ -34,12 +34,19 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         "tflite-runtime==2.14.0, ai-edge-litert==1.0.1, tensorflow-cpu==2.15.1 and others that "
         "have wheels for this Python (in ~/.cache/efld_tf/runtimes); may be repeated",
     )
+    parser.add_argument(
+        "--cpu", type=common.names, default=[], metavar="CORE[,CORE ...]",
+        help="also on ARM cores that QEMU emulates, such as cortex-a72,cortex-a76,neoverse-v1; "
+        "what it takes is installed below ~/.cache the first time",
+    )
     arguments = parser.parse_args(argv)
+    from efld_tf.emulation import cores, run, tools
     from efld_tf.exporting import audit
     from efld_tf.runtime import golden, metadata, other_runtimes, versions
 
     for requirement in arguments.runtime:
         other_runtimes.parts(requirement)  # A mistake is reported before anything is run.
+    emulated = [cores.get(name) for name in arguments.cpu]
     path = runs.exported_model(arguments.model)
     model_metadata = metadata.read(path)
     say(f"{path.name}: {model_metadata.family}, {model_metadata.schema}, "
@@ -63,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             else:
                 _tell(name, outcome, expected)
             passed = passed and outcome.passed
+    if emulated:
+        machine = tools.machine()
+        for core in emulated:
+            check = run.check(machine, core, path)
+            _tell(core.name, check, expected)
+            passed = passed and check.passed
     return None if passed else 1
 
 

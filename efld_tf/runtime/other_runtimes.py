@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from efld_tf import files
+from efld_tf import files, installing
 from efld_tf.arrays import Float32s
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import model_outputs
 from efld_tf.runtime import golden
-from efld_tf.text import say
 
 PACKAGES = ("tflite-runtime", "ai-edge-litert", "tensorflow", "tensorflow-cpu")
 EXAMPLE = "tflite-runtime==2.14.0"
@@ -68,23 +65,20 @@ def environment(requirement: str, python: str = sys.executable) -> Path:
       EfldError: the requirement has another form, or it cannot be installed.
     """
     package, release = parts(requirement)
-    program = "import sys; print('%d.%d' % sys.version_info[:2])"
-    version = _run([python, "-I", "-c", program], requirement).stdout.strip()
-    cache = files.cache("runtimes")
-    folder = cache / f"{requirement}-python{version}"
-    if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
-        try:
-            say(f"installing {requirement} into {folder} ...", sys.stderr)
-            _install(requirement, package, release, python, temporary)
-            temporary.rename(folder)
-        except OSError as error:
-            if not folder.exists():  # unless another process was quicker
-                raise EfldError(f"runtime {requirement}: {folder}: {error.strerror}") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder / "bin" / "python"
+    what, program = f"runtime {requirement}", "import sys; print('%d.%d' % sys.version_info[:2])"
+    version = installing.run(what, [python, "-I", "-c", program]).strip()
+
+    def make(folder: Path) -> None:
+        numbers = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
+        old = package.startswith("tensorflow") and numbers < OLD_TENSORFLOW
+        installing.run(what, [python, "-I", "-m", "venv", str(folder)])
+        installing.run(what, [
+            str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input",
+            "--disable-pip-version-check", "--only-binary", ":all:", requirement,
+            *(BESIDE_OLD if old else BESIDE)])
+
+    folder = files.cache("runtimes") / f"{requirement}-python{version}"
+    return installing.once(folder, what, make) / "bin" / "python"
 
 
 def parts(requirement: str) -> tuple[str, str]:
@@ -139,34 +133,6 @@ def check(python: Path, models: Sequence[Path]) -> list[list[Outcome]]:
          for kernels in ("default", "built-in") if not (answer := next(answers)).get("absent")]
         for golden_file, _, points in expected
     ]
-
-
-def _install(requirement: str, package: str, release: str, python: str, folder: Path) -> None:
-    numbers = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
-    old = package.startswith("tensorflow") and numbers < OLD_TENSORFLOW
-    _run([python, "-I", "-m", "venv", str(folder)], requirement)
-    _run([str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input",
-          "--disable-pip-version-check", "--only-binary", ":all:", requirement,
-          *(BESIDE_OLD if old else BESIDE)], requirement)
-
-
-def _run(command: list[str], requirement: str) -> subprocess.CompletedProcess[str]:
-    """Runs a step of an installation.
-
-    Raises:
-      EfldError: the step fails.
-    """
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True,
-                              stdin=subprocess.DEVNULL)
-    except OSError as error:
-        raise EfldError(f"runtime {requirement}: {command[0]}: {error.strerror}") from error
-    except subprocess.CalledProcessError as error:
-        lines = [line for line in error.stderr.splitlines() if line.startswith("ERROR")]
-        lines += (error.stderr + error.stdout).strip().splitlines()[-1:]
-        reason = lines[0].removeprefix("ERROR: ") if lines else f"exit code {error.returncode}"
-        raise EfldError(
-            f"runtime {requirement}: cannot be installed by {command[0]}: {reason}") from error
 
 
 def _outcome(

@@ -169,6 +169,11 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "power_*_w": float,
         "*_bytes": int,
     },
+    "instructions": {
+        "runtime": str,
+        "emulator": str,
+        "cores": dict[str, Any],
+    },
 }
 TOP_LEVEL = ("name", *FACTORS, *SECTIONS)
 
