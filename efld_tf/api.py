@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,7 @@ def export(
     calibration: CalibrationChoice = None,
     faces: str | None = None,
     output: str | os.PathLike[str] | None = None,
+    widen: bool = True,
     debug: bool = False,
     progress: bool = True,
 ) -> Bundle:
@@ -187,6 +189,8 @@ def export(
         the head's training. Only for modes that are calibrated.
       faces: measure the loss on the faces of this `reader:path`; None for those of the calibration.
       output: the folder to write; None for one beside the model, by head and mode.
+      widen: for an int8 export, whether convolutions of few channels are computed for several
+        pixels at once: with zeros among their products and some bytes more, but faster.
       debug: for an int8 export, find out what each layer loses.
       progress: whether to show how far it is.
 
@@ -202,6 +206,10 @@ def export(
         raise EfldError(f"calibration: a {mode} export is not calibrated")
     if debug and not export_mode.debuggable:
         raise EfldError("debug: only of an int8 export")
+    if not widen:
+        if not export_mode.steps.widen:
+            raise EfldError(f"widen: a {mode} export has no such step")
+        export_mode = replace(export_mode, steps=replace(export_mode.steps, widen=False))
     path = trained_model(model)
     folder = None if output is None else path_of(output, "output")
     quiet.quiet_tensorflow()

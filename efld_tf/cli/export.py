@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
     if arguments.debug and not (arguments.mode and modes.get(arguments.mode).debuggable):
         raise EfldError("--debug: only with --int8")
+    if arguments.no_widening and not (arguments.mode and modes.get(arguments.mode).steps.widen):
+        raise EfldError("--no-widening: only with --int8 and --qat")
     if not arguments.mode and not arguments.compare:
         for name in ("head", "calibration", "faces", "output"):
             if getattr(arguments, name):
@@ -55,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments.compare:
         say_lines(api.compare_modes(run, **options).markdown)
         return None
-    bundle = api.export(run, arguments.mode, debug=arguments.debug, **options)
+    bundle = api.export(run, arguments.mode, widen=not arguments.no_widening,
+                        debug=arguments.debug, **options)
     _tell(bundle)
     if arguments.web:
         _write_web(bundle, arguments.web)
@@ -95,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER",
         help="the folder to write (default: beside the model, by head and mode)",
+    )
+    parser.add_argument(
+        "--no-widening", action="store_true",
+        help="with --int8 or --qat: leave convolutions of few channels as they are: fewer "
+        "multiply-accumulates and bytes, but slower",
     )
     parser.add_argument(
         "--debug", action="store_true", help="with --int8: what each layer loses, to layers.json"

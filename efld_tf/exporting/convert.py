@@ -10,7 +10,16 @@ import tensorflow as tf
 import tf_keras
 
 from efld_tf.errors import EfldError
-from efld_tf.exporting import equalise, flatbuffer, optimise, quantise, ranges, resampling, rounding
+from efld_tf.exporting import (
+    equalise,
+    flatbuffer,
+    optimise,
+    quantise,
+    ranges,
+    resampling,
+    rounding,
+    widen,
+)
 from efld_tf.exporting.modes import Mode, Steps
 from efld_tf.models.registry import PRESENCE, Family
 from efld_tf.models.trained import DEPTH, POINTS, TrainedModel
@@ -121,6 +130,8 @@ def lowered(
     clip = clip_percentile(mode, trained.spec.architecture.family)
     content = quantise.quantised(content, mode, observed, clip)
     tree = flatbuffer.read(content)
+    if mode.steps.widen and widen.widen(tree):
+        flatbuffer.join_reshapes(tree)
     flatbuffer.take_pixels(tree, "image")
     flatbuffer.shorten_names(tree)
     flatbuffer.remove_metadata(tree, b"CONVERSION_METADATA")

@@ -110,6 +110,56 @@ def set_constant(tree: schema.ModelT, index: int, values: np.ndarray) -> None:
     buffer.data = np.frombuffer(np.ascontiguousarray(values, "<f4").tobytes(), np.uint8)
 
 
+def reshaped(tree: schema.ModelT, index: int, shape: Sequence[int]) -> int:
+    """A new tensor of the main graph, for the values of another one in another shape."""
+    tensors, tensor = tree.subgraphs[0].tensors, schema.TensorT()
+    like = tensors[index]
+    tensor.shape, tensor.type, tensor.buffer = np.array(shape, np.int32), like.type, 0
+    tensor.name, tensor.quantization = like.name, like.quantization
+    tensors.append(tensor)
+    return len(tensors) - 1
+
+
+def reshape(tree: schema.ModelT, source: int, target: int) -> schema.OperatorT:
+    """The operator that gives one tensor of the main graph the shape of another one."""
+    tensors, sides = tree.subgraphs[0].tensors, schema.TensorT()
+    shape = np.asarray(tensors[target].shape, np.int32)
+    buffer = schema.BufferT()
+    buffer.data = shape.view(np.uint8)
+    tree.buffers.append(buffer)
+    sides.name, sides.type, sides.buffer = b"shape", schema.TensorType.INT32, len(tree.buffers) - 1
+    sides.shape = np.array(shape.shape, np.int32)
+    tensors.append(sides)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = operator_code(tree, schema.BuiltinOperator.RESHAPE)
+    operator.inputs = np.array([source, len(tensors) - 1], np.int32)
+    operator.outputs = np.array([target], np.int32)
+    operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
+    operator.builtinOptions = schema.ReshapeOptionsT()
+    operator.builtinOptions.newShape = shape
+    return operator
+
+
+def join_reshapes(tree: schema.ModelT) -> None:
+    """Leaves out those reshapes of the main graph whose results only other reshapes read."""
+    main = tree.subgraphs[0]
+
+    def is_reshape(operator: schema.OperatorT) -> bool:
+        code = tree.operatorCodes[operator.opcodeIndex]
+        return max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.RESHAPE
+
+    source: dict[int, int] = {}
+    for operator in main.operators:
+        if is_reshape(operator):
+            first = source.get(int(operator.inputs[0]), int(operator.inputs[0]))
+            operator.inputs = np.array([first, *operator.inputs[1:]], np.int32)
+            source[int(operator.outputs[0])] = first
+    read = {*map(int, main.outputs)}
+    read |= {int(index) for operator in main.operators for index in operator.inputs}
+    main.operators = [operator for operator in main.operators
+                      if not is_reshape(operator) or int(operator.outputs[0]) in read]
+
+
 def shorten_names(tree: schema.ModelT) -> None:
     """Gives each tensor the name of its layer, made unique, and each constant a number.
 
@@ -153,7 +203,7 @@ def take_pixels(tree: schema.ModelT, name: str) -> None:
     main.tensors.append(pixels)
     pixels_index = len(main.tensors) - 1
     operator = schema.OperatorT()
-    operator.opcodeIndex = _operator_code(tree, schema.BuiltinOperator.DEQUANTIZE)
+    operator.opcodeIndex = operator_code(tree, schema.BuiltinOperator.DEQUANTIZE)
     operator.inputs = np.array([pixels_index], np.int32)
     operator.outputs = np.array([image], np.int32)
     main.operators.insert(0, operator)
@@ -163,7 +213,7 @@ def take_pixels(tree: schema.ModelT, name: str) -> None:
             entry.tensorIndex = pixels_index
 
 
-def _operator_code(tree: schema.ModelT, builtin: int) -> int:
+def operator_code(tree: schema.ModelT, builtin: int) -> int:
     """The index of a builtin operator's code in a model; a missing code is added."""
     for index, code in enumerate(tree.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:

@@ -27,6 +27,7 @@ class Steps:
       round: see `rounding.round_weights`.
       dense_as_convolutions: the step of `optimise` of that name.
       float_last: see `quantise.to_int8`.
+      widen: see `widen`.
       clip_percentile: see `ranges.choose`.
     """
 
@@ -39,6 +40,7 @@ class Steps:
     round: bool = False
     dense_as_convolutions: bool = False
     float_last: bool = False
+    widen: bool = False
     clip_percentile: float = 100.0
 
 
@@ -87,7 +89,7 @@ class Mode:
 
 
 _INT8 = Steps(deploy=True, split=True, merge=True, planes=True, equalise=True, resample=True,
-              round=True, dense_as_convolutions=True, float_last=True)
+              round=True, dense_as_convolutions=True, float_last=True, widen=True)
 _FLOAT = Steps(deploy=True, split=True, merge=True, resample=True)
 
 MODES: dict[str, Mode] = {}

@@ -19,6 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from mediapipe.tasks.python.metadata.metadata import MetadataDisplayer
 
+import efld_tf
 from efld_tf import assets, files, progress
 from efld_tf.annotations import sources
 from efld_tf.benchmarking import mode_table
@@ -182,6 +183,24 @@ def test_every_mode_is_what_it_promises(
     points, confidence, _ = LandmarkPredictor(path).predict_outputs(crops)
     assert largest(trained, points - expected) < 0.03
     assert np.abs(confidence - sure).max() < 0.1
+
+
+@TWO_FAMILIES
+def test_without_widening_it_gives_the_same_with_fewer_products(trained: Path) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    model, products, points = TrainedModel.load(trained, "ibug51"), [], []
+    for steps in (modes.INT8.steps, replace(modes.INT8.steps, widen=False)):
+        content = convert.convert(model, modes.INT8, crops, steps)
+        products.append(graph.parse(content).total_macs)
+        interpreter = Interpreter(model_content=content)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], crops[:1])
+        interpreter.invoke()
+        points.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+    assert products[0] > products[1]
+    np.testing.assert_array_equal(*points)
+    with refuses("widen", "float16"):
+        efld_tf.export(trained, "float16", widen=False)
 
 
 def test_a_hidden_float_operator_fails_the_audit(exported, tmp_path: Path) -> None:

@@ -1,0 +1,153 @@
+"""Widened convolutions compute the same integers, and are those that cost less."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from hypothesis import given
+from hypothesis import strategies as st
+
+from efld_tf import assets
+from efld_tf.exporting import flatbuffer, widen
+from efld_tf.exporting.widen import Shape
+from efld_tf.runtime import golden, graph
+
+INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
+SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
+
+
+def convolution(
+    size: tuple[int, int], channels: int, filters: int, kernel: tuple[int, int],
+    strides: tuple[int, int] = (1, 1), padding: int = SAME, seed: int = 0,
+) -> schema.ModelT:
+    """A model of one convolution of int8 with ReLU, a scale for each filter."""
+    rng, tree, main = np.random.default_rng(seed), schema.ModelT(), schema.SubGraphT()
+    tree.version, tree.buffers, tree.subgraphs = 3, [schema.BufferT()], [main]
+    tree.operatorCodes, main.tensors = [], []
+
+    def tensor(shape, kind, scales, zero=0, data=None) -> int:
+        one = schema.TensorT()
+        one.shape, one.type, one.name = np.array(shape, np.int32), kind, b"t%d" % len(main.tensors)
+        one.buffer = 0
+        if data is not None:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(data.tobytes(), np.uint8)
+            tree.buffers.append(buffer)
+            one.buffer = len(tree.buffers) - 1
+        one.quantization = schema.QuantizationParametersT()
+        one.quantization.scale = np.array(scales, np.float32)
+        one.quantization.zeroPoint = np.full(len(scales), zero, np.int64)
+        main.tensors.append(one)
+        return len(main.tensors) - 1
+
+    scales = rng.uniform(0.002, 0.01, filters)
+    sides = [math.ceil(n / s) if padding == SAME else (n - k) // s + 1
+             for n, k, s in zip(size, kernel, strides, strict=True)]
+    image = tensor([1, *size, channels], INT8, [0.02], zero=-7)
+    weights = rng.integers(-127, 128, (filters, *kernel, channels)).astype(np.int8)
+    main.inputs = np.array([image], np.int32)
+    inputs = [image, tensor(weights.shape, INT8, scales, data=weights), tensor(
+        [filters], INT32, 0.02 * scales, data=rng.integers(-900, 900, filters).astype(np.int32))]
+    output = tensor([1, *sides, filters], INT8, [0.03], zero=-128)
+    main.outputs = np.array([output], np.int32)
+    code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CONV_2D
+    code.version = 3
+    tree.operatorCodes.append(code)
+    operator.opcodeIndex = 0
+    operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+    operator.builtinOptionsType = schema.BuiltinOptions.Conv2DOptions
+    options = operator.builtinOptions = schema.Conv2DOptionsT()
+    options.padding, options.strideH, options.strideW = padding, *strides
+    options.dilationHFactor = options.dilationWFactor = 1
+    options.fusedActivationFunction = schema.ActivationFunctionType.RELU
+    main.operators = [operator]
+    return tree
+
+
+def result(tree: schema.ModelT, image: np.ndarray) -> np.ndarray:
+    """By the built-in kernels, which compute every operator exactly as the format says."""
+    interpreter = Interpreter(
+        model_content=flatbuffer.write(tree),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+@given(
+    height=st.integers(1, 7), cells=st.integers(1, 4), factor=st.sampled_from(widen.FACTORS),
+    channels=st.integers(1, 5), filters=st.integers(1, 5), high=st.integers(1, 4),
+    width=st.integers(1, 9), strides=st.tuples(st.integers(1, 2), st.sampled_from([1, 2])),
+    seed=st.integers(0, 99),
+)
+def test_any_factor_gives_the_same_integers(
+    height, cells, factor, channels, filters, high, width, strides, seed
+) -> None:
+    size = height, cells * factor
+    padding = VALID if width == 1 and high <= height and seed % 2 else SAME
+    made = (size, channels, filters, (high, width), strides, padding, seed)
+    image = np.random.default_rng(seed).integers(-128, 128, (1, *size, channels)).astype(np.int8)
+    expected, tree = result(convolution(*made), image), convolution(*made)
+    (operator,) = tree.subgraphs[0].operators
+    found = widen._Convolution.of(tree, operator)
+    assert found is not None
+    tree.subgraphs[0].operators = found.widened(factor)
+    np.testing.assert_array_equal(result(tree, image), expected)
+    wide = graph.parse(flatbuffer.write(tree)).operators[1]
+    assert wide.output_shapes == ((1, expected.shape[1], cells, filters * factor // strides[1]),)
+
+
+def test_the_shipped_stem_and_small_convolutions_are_widened() -> None:
+    """With the same output, to the last bit, on the golden image."""
+    plain, image, _ = assets.INT8_MODEL.read_bytes(), *golden.read(assets.INT8_MODEL)[1:]
+    tree = flatbuffer.read(plain)
+    if not widen.widen(tree):
+        pytest.fail("nothing was widened")
+    flatbuffer.join_reshapes(tree)
+    outputs = [result(flatbuffer.read(plain), image), result(tree, image)]
+    np.testing.assert_array_equal(*outputs)
+    assert widen.widen(tree) == 0
+
+
+@pytest.mark.parametrize(("made", "why"), [
+    (((6, 6), 4, 4, (3, 3), (1, 1), VALID), "its result is not as wide as it"),
+    (((6, 5), 4, 4, (3, 3)), "an odd width"),
+    (((8, 8), 64, 64, (3, 3)), "its kernels are full"),
+])
+def test_these_stay(made: tuple, why: str) -> None:
+    tree = convolution(*made)
+    assert widen.widen(tree) == 0 and len(tree.subgraphs[0].operators) == 1, why
+
+
+def test_the_cost_is_what_was_counted() -> None:
+    """Instructions of the shipped model's convolutions on cortex-a76 and neoverse-v1."""
+    counted = {
+        Shape(4096, 12, 9, 3): (585_996, 731_404), Shape(4096, 4, 9, 4): (575_161, 721_085),
+        Shape(1024, 16, 9, 16): (269_497, 220_382), Shape(1024, 8, 9, 8): (189_301, 184_411),
+        Shape(512, 16, 9, 16): (136_192, 111_386), Shape(1024, 8, 9, 16): (285_789, 233_027),
+        Shape(256, 16, 9, 32): (115_541, 85_247), Shape(64, 256, 1, 80): (133_953, 103_474),
+    }
+    for shape, both in counted.items():
+        assert widen.cost(shape) == pytest.approx(np.mean(both), rel=0.12)
+
+
+def test_reshapes_of_reshapes_are_left_out() -> None:
+    tree = convolution((4, 8), 2, 2, (1, 1))
+    main = tree.subgraphs[0]
+    (output,) = map(int, main.outputs)
+    first = flatbuffer.reshaped(tree, output, (1, 8, 8))
+    second = flatbuffer.reshaped(tree, output, (1, 64))
+    main.operators += [flatbuffer.reshape(tree, output, first),
+                       flatbuffer.reshape(tree, first, second)]
+    main.outputs = np.array([second], np.int32)
+    flatbuffer.join_reshapes(tree)
+    assert [op.name for op in graph.parse(flatbuffer.write(tree)).operators] == [
+        "CONV_2D", "RESHAPE"]
+    image = np.random.default_rng(0).integers(-128, 128, (1, 4, 8, 2)).astype(np.int8)
+    assert result(tree, image).shape == (1, 64)
