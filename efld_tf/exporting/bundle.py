@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,13 +19,13 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, zoomed
 from efld_tf.landmarks.schema_fields import to_fields
 from efld_tf.models.trained import TrainedModel
-from efld_tf.runtime import golden, graph
+from efld_tf.runtime import golden, graph, portable
 from efld_tf.runtime.crop_maps import WHOLE
 from efld_tf.runtime.golden import Differences
 from efld_tf.runtime.model_crops import ModelCrops, needs_mean_shape
 
-FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, golden.FILE, golden.INPUT_FILE,
-                   golden.OUTPUT_FILE})
+FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, portable.FILE, golden.FILE,
+                   golden.INPUT_FILE, golden.OUTPUT_FILE})
 # The tolerance in crop sides, half a pixel of 128: several times the differences seen between
 # kernels, and far below the effect of a wrong colour order, crop or normalisation.
 TOLERANCE = 0.004
@@ -149,6 +150,8 @@ def complete(model: Path, trained: TrainedModel, report: ExportReport) -> None:
     files.write_text(model.with_name(SCHEMA), fields)
     image, allowed = golden_image(model, trained.input_size, _part(trained))
     golden.write(model, report.numbers, image, allowed)
+    with contextlib.suppress(portable.NotPortable):
+        files.write_json(model.with_name(portable.FILE), portable.described(model))
     told = asdict(report)
     if not report.calibration_photos:  # only exports on plain photos have them
         del told["calibration_photos"]

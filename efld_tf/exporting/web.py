@@ -27,8 +27,7 @@ from typing import Any
 from efld_tf import assets, files, folders, runs
 from efld_tf.errors import DataError, EfldError
 from efld_tf.exporting.report import CARD
-from efld_tf.runtime import blazeface, golden, model_license, portable
-from efld_tf.runtime.predictor import LandmarkPredictor
+from efld_tf.runtime import blazeface, golden, portable
 from efld_tf.text import say
 
 # Where tools/web is in the package.
@@ -121,8 +120,7 @@ def _name(model: Path) -> str:
 def _description(model: Path) -> dict[str, Any]:
     """The content of `landmarker.json`."""
     file = blazeface.MODELS[portable.DETECTOR].file.rsplit("/", 1)[-1]
-    described = portable.fields(LandmarkPredictor(model))
-    described["model"] = {"file": model.name, "license": model_license.read(model)}
+    described = portable.described(model)
     described["detector"]["file"] = f"../../detector/{file}"
     return described
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,10 @@ from efld_tf.runtime import (
     detector,
     landmarker,
     model_crops,
+    model_license,
     tracker,
 )
-from efld_tf.runtime.predictor import Predictor
+from efld_tf.runtime.predictor import LandmarkPredictor, Predictor
 from efld_tf.runtime.smoothing import OneEuroFilter
 
 FILE = "landmarker.json"
@@ -42,19 +44,37 @@ SEARCH = (
 )
 
 
-def fields(predictor: Predictor) -> dict[str, Any]:
-    """The content of `landmarker.json` for a model.
+class NotPortable(EfldError):
+    """A model whose crops no port can make."""
+
+
+def described(model: Path) -> dict[str, Any]:
+    """The content of `landmarker.json` beside a `.tflite`: `fields`, its name and its licence.
 
     Raises:
-      EfldError: a detector's faces give no crops for the model, or its points those of a head in
+      DataError: it cannot be read.
+      NotPortable: as in `fields`.
+    """
+    about = {"file": model.name, "license": model_license.read(model)}
+    return {**fields(LandmarkPredictor(model)), "model": about}
+
+
+def fields(predictor: Predictor) -> dict[str, Any]:
+    """What ports need to know of a model, but for the model itself.
+
+    Raises:
+      NotPortable: a detector's faces give no crops for the model, or its points those of a head in
         any pose.
     """
     schema = schemas.get(predictor.schema)
-    crops = model_crops.ModelCrops(schema, predictor.crop_rule, predictor.mean_shape)
-    crops.check_detector()
+    try:
+        crops = model_crops.ModelCrops(schema, predictor.crop_rule, predictor.mean_shape)
+        crops.check_detector()
+    except EfldError as error:
+        raise NotPortable(str(error)) from error
     if crops.by_head:
-        raise EfldError(f"schema {schema.name}: crops of heads in any pose follow from the mean "
-                        "head, which web pages do not have; export a head of another schema")
+        raise NotPortable(f"schema {schema.name}: crops of heads in any pose follow from the mean "
+                          "head, which ports do not have; export a head of another schema")
     assert crops.shown is not None
     return {
         "format": FORMAT,
