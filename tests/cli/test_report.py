@@ -271,6 +271,7 @@ def test_a_full_disk_leaves_the_old_report_or_none(
     assert folder.exists() == existing
 
 
+@pytest.mark.long
 def test_without_annotated_faces_there_is_the_rest(tmp_path: Path) -> None:
     assert evaluate("research", "--prior", "--report", tmp_path / "page") == 0
     assert {path.name for path in (tmp_path / "page").iterdir()} == NAMES - {"faces.csv"}

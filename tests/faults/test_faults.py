@@ -181,6 +181,7 @@ def test_predicting_for_tools(server: Commands, tmp_path: Path, errors: Sequence
               again=[*arguments, "out2"])
 
 
+@pytest.mark.long
 @some
 def test_training(server: Commands, tmp_path: Path, share: int | None) -> None:
     """The newest whole checkpoint stays, from which the same command goes on."""

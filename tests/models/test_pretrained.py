@@ -149,7 +149,8 @@ def assert_refused(name: str, path: Path, *facts: object) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("resnet18", marks=pytest.mark.long), "mobilenet_v2"])
 def test_files_of_something_else(name: str, tmp_path: Path, v2_file: bytes) -> None:
     (tmp_path / "text").write_text("hello")
     (tmp_path / "empty").write_bytes(b"")
@@ -275,6 +276,7 @@ def test_resnet_files_that_do_not_fit(
     assert_refused("resnet18", tmp_path / "w.safetensors", *facts)
 
 
+@pytest.mark.long
 def test_another_depth_is_refused(tmp_path: Path) -> None:
     save_file(torch_weights("resnet18"), tmp_path / "w.safetensors")
     facts = "layer1.0.conv1.weight", (3, 3, 64, 64), (1, 1, 64, 64)

@@ -123,7 +123,9 @@ def test_a_flip_that_contradicts_the_faces_is_told(shared_data: Path) -> None:
     assert not shapes.doubtful_flip(points[..., :] * [0.3, 1] + points[..., ::-1] * [0.9, 0], right)
 
 
-@pytest.mark.parametrize("source", ["ibug:{}/ibug/helen/trainset", "scut:{}/scut_fbp5500"])
+@pytest.mark.parametrize("source", [
+    "ibug:{}/ibug/helen/trainset",
+    pytest.param("scut:{}/scut_fbp5500", marks=pytest.mark.long)])
 @pytest.mark.parametrize("shift", [1, -2])
 def test_a_part_shifted_in_a_tenth_of_the_faces(
     shared_data: Path, source: str, shift: int
