@@ -7,9 +7,10 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from efld_tf import api, runs
-from efld_tf.benchmarking import instructions, native, profile
+from efld_tf.benchmarking import native, profile
 from efld_tf.benchmarking.latency import Benchmark
 from efld_tf.benchmarking.native import NativeBenchmark
 from efld_tf.cli import common
@@ -18,6 +19,9 @@ from efld_tf.errors import EfldError
 from efld_tf.runtime import graph
 from efld_tf.scoring import results
 from efld_tf.text import say, say_lines
+
+if TYPE_CHECKING:
+    from efld_tf.benchmarking.instructions import Instructions
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -159,6 +163,8 @@ def _native_report(path: str, measured: NativeBenchmark) -> str:
 
 def _on_cores(arguments: argparse.Namespace, models: list[str]) -> int | None:
     """Counts instructions; exit code 1 where a core gives another golden output."""
+    from efld_tf.benchmarking import instructions  # OpenCV
+
     if arguments.output:  # Another model's file is refused before the work.
         results.existing(arguments.output, results.describe_model(models[0]))
     shown = not arguments.json
@@ -181,7 +187,9 @@ def _on_cores(arguments: argparse.Namespace, models: list[str]) -> int | None:
     return None if all(one.passed for one in measured) else 1
 
 
-def _counts_report(measured: Sequence[instructions.Instructions]) -> str:
+def _counts_report(measured: Sequence[Instructions]) -> str:
+    from efld_tf.benchmarking import instructions
+
     kinds = instructions.TITLES
     lines = [f"{measured[0].runtime}, {measured[0].emulator}: millions of instructions an "
              "inference. They are no cycles: times differ otherwise.",
@@ -201,6 +209,8 @@ def _counts_report(measured: Sequence[instructions.Instructions]) -> str:
 
 
 def _print_operators(path: str, core: str) -> None:
+    from efld_tf.benchmarking import instructions
+
     rows = instructions.by_operator(path, core, progress=True)
     total = sum(row.instructions for row in rows)
     say(core)

@@ -22,7 +22,8 @@ from tests.errors import refuses
 from tests.trained import export_as
 
 FILES = {"efld_ibug51_int8.tflite", "MODEL_CARD.md", "schema.yaml", "golden.json",
-         "golden_input.bin", "golden_output.bin", "report.json", "calibration.json"}
+         "golden_input.bin", "golden_output.bin", "landmarker.json", "report.json",
+         "calibration.json"}
 
 
 @pytest.fixture(scope="module")

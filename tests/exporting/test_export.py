@@ -185,7 +185,7 @@ def test_every_mode_is_what_it_promises(
     assert np.abs(confidence - sure).max() < 0.1
 
 
-@TWO_FAMILIES
+@pytest.mark.parametrize("trained", ["efld"], indirect=True)
 def test_without_widening_it_gives_the_same_with_fewer_products(trained: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
     model, products, points = TrainedModel.load(trained, "ibug51"), [], []

@@ -263,9 +263,9 @@ def test_any_points_of_a_head_give_a_finite_crop(points: np.ndarray) -> None:
     assert found.side > 0
 
 
-def test_web_pages_have_no_crops_of_heads_in_any_pose() -> None:
+def test_ports_have_no_crops_of_heads_in_any_pose() -> None:
     class Model(Fixed):
         schema, crop_rule = "ibug68_3d", OF_HEAD
 
-    with refuses("ibug68_3d", "web"):
+    with refuses("ibug68_3d", "ports"):
         portable.fields(Model())
