@@ -37,6 +37,7 @@ def write_scenes(folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_presence_is_fitted(tmp_path: Path, monkeypatch, capsys) -> None:
     for name, value in (("PATCHES", 30), ("BLANKS", 60), ("DETECTORS", (("short", 200.0),))):
         monkeypatch.setattr(crops_of, name, value)  # enough here, and quicker
