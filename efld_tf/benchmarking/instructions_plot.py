@@ -38,6 +38,7 @@ def chart(path: Path, measured: Sequence[Instructions]) -> None:
     for place, total in zip(places, left, strict=True):
         axes.text(total, place, f" {total:.2f}", va="center", fontsize="small")
     axes.set_yticks(places, [title for title, _ in bars], fontsize="small")
+    axes.margins(y=0.02)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.1 * left.max())
     axes.set(xlabel="millions of instructions an inference")
