@@ -2,10 +2,10 @@
 
     EFLD_DATA=/path/to/data python benchmarks/export.py
 
-Writes benchmarks/export/: steps.json (optimisation, one run, one thread, and what was tried and
-dropped), precision.json (what keeps int8 accurate), calibration.json (how many faces to calibrate
-on), modes.json (every mode, on HELEN's test set), table.md and calibration.png. All but the modes
-is compared on training faces of YouTube Faces, while HELEN's calibrate.
+Writes benchmarks/export/: steps.json (optimisation, one run, one thread), precision.json (what
+keeps int8 accurate), calibration.json (how many faces to calibrate on), modes.json (every mode, on
+HELEN's test set), table.md and calibration.png. All but the modes is compared on training faces of
+YouTube Faces, while HELEN's calibrate.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from efld_tf.evaluation.evaluate import evaluate
 from efld_tf.exporting import calibration, comparison, convert, flatbuffer, metadata
 from efld_tf.exporting.modes import INT8, Steps
 from efld_tf.landmarks import schemas
-from efld_tf.models import checkpoint, rebuild
+from efld_tf.models import checkpoint
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.registry import PRESENCE
 from efld_tf.models.trained import POINTS, TrainedModel
@@ -107,34 +107,6 @@ def plain(bench: Bench) -> bytes:
     return flatbuffer.write(tree)
 
 
-def with_folded_columns(network: tf_keras.Model, stride: int) -> tf_keras.Model:
-    """Tried and dropped: two neighbouring columns taken for channels (3 x 3 kernels).
-
-    Fewer padded channels in each tap, but zeros among the weights.
-    """
-
-    def fold(layer: layers.Layer, new: rebuild.Rebuild) -> bool:
-        wanted = type(layer) is layers.Conv2D and layer.strides == (stride, stride)
-        if not wanted or layer.kernel_size != (3, 3) or layer.input.shape[-1] > 4:
-            return False
-        kernel, bias = layer.get_weights()
-        _, height, width, channels = layer.input.shape
-        wide = 2 // stride  # output columns at a time
-        folded = np.zeros((3, 4 - stride, 2 * channels, wide * layer.filters), np.float32)
-        for column in range(wide):
-            for tap in range(3):
-                at = column + tap - (stride == 1)
-                folded[:, at // 2 + (stride == 1), at % 2 * channels : (at % 2 + 1) * channels,
-                       column * layer.filters : (column + 1) * layer.filters] += kernel[:, tap]
-        x = layers.Reshape((height, width // 2, 2 * channels))(new.value(layer.input))
-        conv = layers.Conv2D(wide * layer.filters, (3, 4 - stride), (stride, 1), "same")
-        x = rebuild.call(conv, x, [folded, np.tile(bias, wide)])
-        new.put(layer.output, layers.Reshape(layer.output.shape[1:])(x))
-        return True
-
-    return rebuild.rebuilt(network, fold)
-
-
 def large_convolution(side: int, channels: int, kernel: int) -> bytes:
     """A convolution that keeps XNNPACK's int8 kernels busy."""
     image = layers.Input((side, side, channels), batch_size=1)
@@ -152,7 +124,7 @@ def large_convolution(side: int, channels: int, kernel: int) -> bytes:
 
 
 def steps(bench: Bench) -> dict:
-    """The optimisation, step by step, all in one run; and what was dropped."""
+    """The optimisation, step by step, all in one run."""
     kept = {
         "plain converter": bench.write("plain", plain(bench)),
         "pixels through XNNPACK, float last layer": bench.int8("pixels", NOTHING),
@@ -162,33 +134,26 @@ def steps(bench: Bench) -> dict:
         "channels interleaved as planes": bench.int8(
             "planes", replace(NOTHING, split=True, merge=True, planes=True)),
         "equalised and balanced": bench.int8(
-            "equalised", replace(ALL_STEPS, round=False, dense_as_convolutions=False)),
+            "equalised", replace(
+                ALL_STEPS, round=False, dense_as_convolutions=False, widen=False)),
         "weights rounded together": bench.int8(
-            "rounded", replace(ALL_STEPS, dense_as_convolutions=False)),
-        "dense layers as 1 x 1 convolutions": bench.int8("all"),
-    }
-    final = convert.rewritten(bench.model, INT8, bench.crops)
-    folded = {
-        f"dropped: columns folded, stride {stride}": bench.write(
-            f"folded{stride}", convert.lowered(
-                replace(final, network=with_folded_columns(final.network, stride)),
-                INT8, bench.crops)[0])
-        for stride in (2, 1)
+            "rounded", replace(ALL_STEPS, dense_as_convolutions=False, widen=False)),
+        "dense layers as 1 x 1 convolutions": bench.int8("dense", replace(ALL_STEPS, widen=False)),
+        "convolutions of few channels widened": bench.int8("all"),
     }
     metal = {}
     for side, channels, kernel in METAL:
         name = f"{kernel} x {kernel}, {channels} to {channels} channels at {side} x {side}"
         metal[name] = bench.folder / f"metal{len(metal)}.tflite"
         metal[name].write_bytes(large_convolution(side, channels, kernel))
-    named = {**kept, **folded}
-    measured = compare.measure(list(named.values()), runs=RUNS)
+    measured = compare.measure(list(kept.values()), runs=RUNS)
     # Each one's weights and pixels fill the caches: one at a time, right after.
     rates = {}
     for name, path in metal.items():
         milliseconds = compare.measure([path], 200).rows[0].latency_ms_p50
         rates[name] = graph.total_macs(path) / milliseconds / 1e6
     rows = []
-    for (name, path), row in zip(named.items(), measured.rows, strict=True):
+    for (name, path), row in zip(kept.items(), measured.rows, strict=True):
         found = graph.read(path)
         rows.append({"step": name, "size_bytes": path.stat().st_size, "macs": found.total_macs,
                      **{k: v for k, v in asdict(row).items() if k != "model"}, **bench.loss(path)})
@@ -279,7 +244,8 @@ def table(found: dict, precise: list[dict], curve: list[dict]) -> str:
             f"| {row['speedup']:.2f} | {row['size_bytes']:,} B | {row['macs'] / 1e6:.2f} M "
             f"| {_loss(row)} |")
     final = next(row for row in found["steps"] if row["step"].startswith("dense"))
-    own = final["macs"] / final["latency_ms_p50"] / 1e6
+    # Without the products by zeros that widened convolutions have.
+    own = final["macs"] / found["steps"][-1]["latency_ms_p50"] / 1e6
     rates = found["large_convolutions_gmacs_per_s"]
     best = max(rates, key=rates.get)
     lines += ["", f"EFLD int8 computes {own:.0f} GMAC/s; XNNPACK's best int8 convolution here "

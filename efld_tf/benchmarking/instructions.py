@@ -25,7 +25,7 @@ from efld_tf.scoring.section import Section
 # Those kinds of `counter.c` of which each instruction is at most one; `simd` has the first three.
 MULTIPLYING = ("dot_product", "matrix_product", "multiply_add")
 TITLES = {
-    "all": "all", "dot_product": "dot product", "matrix_product": "matrix product",
+    "dot_product": "dot product", "matrix_product": "matrix product",
     "multiply_add": "multiply-add", "simd": "other vector", "load_store": "load, store",
     "branch": "branch",
 }

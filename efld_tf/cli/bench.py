@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from efld_tf import api, runs
 from efld_tf.benchmarking import native, profile
@@ -22,6 +22,8 @@ from efld_tf.text import say, say_lines
 
 if TYPE_CHECKING:
     from efld_tf.benchmarking.instructions import Instructions
+
+TIMING: dict[str, Any] = {"threads": [1], "runs": 200, "warmup": 20}
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -69,14 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", nargs="+", help="a .tflite or a bundle of efld-export, or a "
                         "shipped model: research or synthetic; several with --cpu")
     parser.add_argument(
-        "--threads", type=common.whole_from(1, common.MOST_THREADS), nargs="+", default=[1],
+        "--threads", type=common.whole_from(1, common.MOST_THREADS), nargs="+",
+        default=TIMING["threads"],
         metavar="N", help="thread counts (default: 1)",
     )
     parser.add_argument(
-        "--runs", type=common.whole_from(1), default=200, help="timed runs each (default: 200)"
+        "--runs", type=common.whole_from(1), default=TIMING["runs"],
+        help="timed runs each (default: 200)"
     )
     parser.add_argument(
-        "--warmup", type=common.whole_from(0), default=20, help="runs before them (default: 20)"
+        "--warmup", type=common.whole_from(0), default=TIMING["warmup"],
+        help="runs before them (default: 20)"
     )
     parser.add_argument(
         "--output", metavar="results.json",
@@ -115,8 +120,11 @@ def _check_native(arguments: argparse.Namespace) -> None:
             cores.get(name)
         if arguments.benchmark_model or arguments.android or arguments.operators:
             raise EfldError("--cpu: without --android, --benchmark-model and --operators")
+        if any(getattr(arguments, name) != TIMING[name] for name in TIMING):
+            raise EfldError("--threads, --runs and --warmup: of times, which --cpu does not take")
         if len(arguments.model) > 1 and (arguments.output or arguments.profile):
             raise EfldError("--output and --profile: one model")
+        common.need_folder("--plots", arguments.plots)
     elif len(arguments.model) > 1 or arguments.plots:
         raise EfldError("several models and --plots: only with --cpu")
     if arguments.json and arguments.profile:
@@ -190,21 +198,19 @@ def _on_cores(arguments: argparse.Namespace, models: list[str]) -> int | None:
 def _counts_report(measured: Sequence[Instructions]) -> str:
     from efld_tf.benchmarking import instructions
 
-    kinds = instructions.TITLES
     lines = [f"{measured[0].runtime}, {measured[0].emulator}: millions of instructions an "
-             "inference. They are no cycles: times differ otherwise.",
-             "  ".join(["core          ", *(f"{title:>14}" for title in kinds.values()), "golden"])]
+             "inference. They are no cycles: times differ otherwise."]
     for one in measured:
         lines.append(f"{one.model}: {graph.read(one.model).total_macs:,} MACs")
         for name, found in one.cores.items():
-            told = {"all": found.counts["all"], **{
-                kind: instructions.shares(found.counts)[title]
-                for kind, title in kinds.items() if kind != "all"}}
+            told = {"all": found.counts["all"], **instructions.shares(found.counts)}
+            if len(lines) == 2:
+                lines.insert(1, "  ".join([" " * 14, *(f"{kind:>14}" for kind in told), "golden"]))
             golden = "" if found.check is None else \
                 f"within {found.check.largest_difference:.6f}" + \
                 ("" if found.check.passed else " TOO MUCH")
-            lines.append("  ".join([f"{name:14}", *(f"{told[kind] / 1e6:14.3f}" for kind in kinds),
-                                    golden]))
+            numbers = (f"{count / 1e6:14.3f}" for count in told.values())
+            lines.append("  ".join([f"{name:14}", *numbers, golden]))
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 from efld_tf import __version__, stopping
@@ -90,6 +91,16 @@ def number_within(low: float, high: float, *, ends: bool = True) -> Callable[[st
 def names(text: str) -> list[str]:
     """Names with commas between them, for `type=`."""
     return [name.strip() for name in text.split(",")]
+
+
+def need_folder(option: str, path: Path | None) -> None:
+    """Refuses a file where an option asks for a folder, which need not exist.
+
+    Raises:
+      EfldError: it is a file.
+    """
+    if path is not None and path.exists() and not path.is_dir():
+        raise EfldError(f"{option} {path}: expected a folder, got a file")
 
 
 def standard_input() -> TextIO:

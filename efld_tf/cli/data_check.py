@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from efld_tf.cli import common
 from efld_tf.data.check.findings import EXCLUDED, KINDS, MISREAD, Thresholds
-from efld_tf.errors import EfldError
 from efld_tf.text import say, say_lines
 
 if TYPE_CHECKING:
@@ -61,9 +60,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from efld_tf.data.check import report as reports
     from efld_tf.data.check import run
 
-    if arguments.output is not None and arguments.output.exists() \
-            and not arguments.output.is_dir():
-        raise EfldError(f"--output {arguments.output}: expected a folder, got a file")
+    common.need_folder("--output", arguments.output)
     thresholds = {option.name: getattr(arguments, option.name) for option in fields(Thresholds)}
     report = run.check(
         arguments.source, arguments.against, Thresholds(**thresholds),

@@ -133,8 +133,7 @@ def _check(arguments: argparse.Namespace, exported: bool) -> None:
     """Refuses arguments that do not go together."""
     _check_detector(arguments, exported)
     _check_report(arguments)
-    if arguments.plots and arguments.plots.exists() and not arguments.plots.is_dir():
-        raise EfldError(f"--plots {arguments.plots}: expected a folder, got a file")
+    common.need_folder("--plots", arguments.plots)
     if arguments.plots:  # A missing matplotlib is reported before the work.
         from efld_tf.evaluation import plots  # noqa: F401
     if arguments.source is None:

@@ -48,7 +48,7 @@ def run(
       values: of its input, in its type and shape.
 
     Raises:
-      DataError: the runtime refuses the model on this core, or it dies.
+      DataError: the runtime refuses the model on this core, or it dies; or nothing was counted.
     """
     with tempfile.TemporaryDirectory() as folder:
         given, taken = Path(folder) / "input.bin", Path(folder) / "outputs.bin"
@@ -73,7 +73,10 @@ def run(
             part = np.frombuffer(content[place : place + size], TYPES[kind])
             outputs.append(part.reshape(shape))
             place += size
-    return Run(outputs, counts_of(done.stderr))
+    counts = counts_of(done.stderr)
+    if counted and not counts:
+        raise DataError(model, f"its instructions on {core.name} were not counted")
+    return Run(outputs, counts)
 
 
 def check(machine: Machine, core: Core, model: Path) -> golden.Check:

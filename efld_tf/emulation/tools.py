@@ -16,12 +16,12 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from importlib import metadata as distributions
 from pathlib import Path
 
 from efld_tf import files, installing
-from efld_tf.emulation.cores import Core
+from efld_tf.emulation.cores import CORES, Core
 from efld_tf.errors import EfldError
 
 RUNTIME = "ai-edge-litert"
@@ -51,7 +51,7 @@ class Machine:
         """The runtime that runs models."""
         return f"LiteRT {distributions.version(RUNTIME)}"
 
-    @property
+    @cached_property
     def qemu(self) -> str:
         """QEMU's version."""
         answer = installing.run(WHAT, [*self._program(), "--version"], environment=self.environment)
@@ -88,24 +88,13 @@ class Machine:
                 raise EfldError(f"{WHAT}: instructions are counted by QEMU {COUNTING[0]} to "
                                 f"{COUNTING[1]}, and {self._program()[0]} is {self.qemu}")
             options = ["-plugin", str(self.folder / "counter.so")]
-        return [*self._program(), "-L", str(self._root(core)), "-cpu", core.emulated, *options,
+        root = self.folder / "cores" / core.name
+        return [*self._program(), "-L", str(root), "-cpu", core.emulated, *options,
                 str(program or self.folder / "runner")]
 
     def _program(self) -> list[str]:
         own = self._unpacked / "usr" / "bin" / QEMU
         return [str(own) if own.exists() else QEMU]
-
-    def _root(self, core: Core) -> Path:
-        """Where programs find their libraries and the core's description instead of in `/`.
-
-        Runtimes read the latter, and would take this machine's for ARM's.
-        """
-        root = self.folder / "cores" / core.name
-        if not root.exists():
-            (root / "proc").mkdir(parents=True, exist_ok=True)
-            (root / "proc" / "cpuinfo").write_text(core.cpuinfo)
-            (root / "lib").symlink_to(self.folder / "lib")
-        return root
 
 
 def machine() -> Machine:
@@ -116,7 +105,7 @@ def machine() -> Machine:
     """
     if sys.platform != "linux":
         raise EfldError(f"{WHAT}: QEMU runs programs on Linux alone")
-    versions = f"{distributions.version(RUNTIME)} {COMPILER} {TARGET}"
+    versions = f"{distributions.version(RUNTIME)} {COMPILER} {TARGET} {CORES}"
     sources = [(SOURCES / name).read_bytes() for name in ("runner.c", "counter.c", "litert.h")]
     key = hashlib.sha256(b"\0".join([versions.encode(), *sources])).hexdigest()[:16]
     folder = files.cache("emulation") / key
@@ -144,9 +133,21 @@ def compile_program(program: Path, source: Path, *options: str) -> None:
 def _make(folder: Path) -> None:
     _unpack_packages(folder)
     _copy_libraries(folder)
+    for core in CORES.values():
+        _describe(folder / "cores" / core.name, core)
     compile_program(folder / "runner", SOURCES / "runner.c", "-target", TARGET,
                     f"-L{folder / 'lib'}", "-lLiteRt")
     compile_program(folder / "counter.so", SOURCES / "counter.c", "-shared", "-fPIC")
+
+
+def _describe(root: Path, core: Core) -> None:
+    """Makes the folder in which programs find their libraries and the core, instead of in `/`.
+
+    Runtimes read the core's description, and would take this machine's for ARM's.
+    """
+    (root / "proc").mkdir(parents=True)
+    files.write_text(root / "proc" / "cpuinfo", core.cpuinfo)
+    (root / "lib").symlink_to(Path("..", "..", "lib"))
 
 
 def _unpack_packages(folder: Path) -> None:
@@ -175,8 +176,10 @@ def _unpack_packages(folder: Path) -> None:
 def _copy_libraries(folder: Path) -> None:
     """Copies the libraries of ARM to `lib`."""
     places = [root / LIBRARIES for root in (folder / "packages", Path("/"))]
-    shutil.copytree(next(place for place in places if (place / "libstdc++.so.6").exists()),
-                    folder / "lib", symlinks=True)
+    found = next((place for place in places if (place / "libstdc++.so.6").exists()), None)
+    if found is None:
+        raise EfldError(f"{WHAT}: no C++ library for ARM in /{LIBRARIES}, nor in the packages")
+    shutil.copytree(found, folder / "lib", symlinks=True)
     wheels = folder / "wheels"
     python = f"{sys.version_info[0]}{sys.version_info[1]}"
     _pip("download", f"{RUNTIME}=={distributions.version(RUNTIME)}", wheels,

@@ -13,6 +13,7 @@ It is done to the finished integer model, so that every bit of its results stays
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ KERNELS = ((4, 22, 25), (8, 25, 40))
 TILE = 100
 # A reshape copies so many bytes an instruction.
 COPIED = 6
-SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
+VALID = schema.Padding.VALID
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,12 @@ def widen(tree: schema.ModelT, factors: Mapping[int, int] | None = None) -> int:
       How many were widened.
     """
     main, operators, count = tree.subgraphs[0], [], 0
+    # A layer that is called twice has one kernel, which is not to be changed for one of the calls.
+    reads = Counter(int(index) for operator in main.operators for index in operator.inputs)
     for index, operator in enumerate(main.operators):
-        convolution = _Convolution.of(tree, operator)
+        constants = [int(number) for number in operator.inputs[1:]]
+        alone = all(reads[number] == 1 for number in constants)
+        convolution = _Convolution.of(tree, operator) if alone else None
         factor = 1 if convolution is None else \
             convolution.best() if factors is None else factors.get(index, 1)
         if convolution is None or factor == 1:
@@ -105,6 +110,8 @@ class _Convolution:
         if max(code.builtinCode, code.deprecatedBuiltinCode) != schema.BuiltinOperator.CONV_2D:
             return None
         tensors, options = tree.subgraphs[0].tensors, operator.builtinOptions
+        if len(operator.inputs) != 3 or min(operator.inputs) < 0:  # without a bias
+            return None
         image, kernel, bias = (tensors[int(index)] for index in operator.inputs)
         result = tensors[int(operator.outputs[0])]
         types = [tensor.type for tensor in (image, kernel, bias, result)]

@@ -127,6 +127,9 @@ def test_another_output_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -
     (bench, ["research", "--cpu", "cortex-a76", "--android"], ["--cpu", "--android"]),
     (bench, ["research", "synthetic"], ["--cpu"]),
     (bench, ["research", "--plots", "x"], ["--plots", "--cpu"]),
+    (bench, ["research", "--cpu", "cortex-a76", "--plots", __file__], ["--plots", "folder"]),
+    (bench, ["research", "--cpu", "cortex-a76", "--threads", "2"], ["--threads", "--cpu"]),
+    (bench, ["research", "--cpu", "cortex-a76", "--runs", "20"], ["--runs", "--cpu"]),
     (bench, ["research", "synthetic", "--cpu", "cortex-a76", "--profile"], ["--profile"]),
 ])
 def test_mistakes_are_one_line(

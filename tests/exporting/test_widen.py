@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -123,6 +124,32 @@ def test_the_shipped_stem_and_small_convolutions_are_widened() -> None:
 def test_these_stay(made: tuple, why: str) -> None:
     tree = convolution(*made)
     assert widen.widen(tree) == 0 and len(tree.subgraphs[0].operators) == 1, why
+
+
+def test_a_kernel_that_is_read_twice_stays() -> None:
+    """The layer is called twice: what one call widened, the other would take as it is."""
+    tree = convolution((8, 8), 4, 4, (3, 3))
+    main = tree.subgraphs[0]
+    (first,), (output,) = main.operators, map(int, main.outputs)
+    assert widen._Convolution.of(tree, first).best() > 1
+    second = copy.copy(first)
+    second.inputs = np.array([output, *first.inputs[1:]], np.int32)
+    last = flatbuffer.reshaped(tree, output, main.tensors[output].shape)
+    second.outputs, main.outputs = np.array([last], np.int32), np.array([last], np.int32)
+    main.operators.append(second)
+    image = np.random.default_rng(0).integers(-128, 128, (1, 8, 8, 4)).astype(np.int8)
+    expected = result(tree, image)
+    assert widen.widen(tree) == 0
+    np.testing.assert_array_equal(result(tree, image), expected)
+
+
+def test_a_convolution_without_a_bias_stays() -> None:
+    for inputs in (slice(2), None):
+        tree = convolution((8, 8), 4, 4, (3, 3))
+        (operator,) = tree.subgraphs[0].operators
+        operator.inputs = operator.inputs[inputs] if inputs else np.array(
+            [*operator.inputs[:2], -1], np.int32)
+        assert widen.widen(tree) == 0
 
 
 def test_the_cost_is_what_was_counted() -> None:

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <type_traits>
 
 #include "litert.h"
 #include "model_crops.hpp"
@@ -34,6 +35,17 @@ inline void check(LiteRtStatus status, const std::string& what) {
   if (status != 0) throw Error(what + ": LiteRT refuses, status " + std::to_string(status));
 }
 
+// An object of LiteRT that ends with its owner.
+template <auto destroy>
+struct Destroy {
+  template <class T>
+  void operator()(T* object) const {
+    destroy(object);
+  }
+};
+template <class T, auto destroy>
+using Owned = std::unique_ptr<std::remove_pointer_t<T>, Destroy<destroy>>;
+
 }  // namespace detail
 
 // A .tflite with one input of uint8 and outputs of float32.
@@ -45,49 +57,47 @@ class Model {
   };
 
   explicit Model(const std::string& path) : path_(path) {
-    check(LiteRtCreateEnvironment(0, nullptr, &environment_));
-    check(LiteRtCreateModelFromFile(environment_, path.c_str(), &model_));
-    check(LiteRtCreateOptions(&options_));
-    check(LiteRtSetOptionsHardwareAccelerators(options_, kLiteRtHwAcceleratorCpu));
-    check(LiteRtCreateCompiledModel(environment_, model_, options_, &compiled_));
+    LiteRtEnvironment environment;
+    check(LiteRtCreateEnvironment(0, nullptr, &environment));
+    environment_.reset(environment);
+    LiteRtModel model;
+    check(LiteRtCreateModelFromFile(environment, path.c_str(), &model));
+    model_.reset(model);
+    LiteRtOptions options;
+    check(LiteRtCreateOptions(&options));
+    options_.reset(options);
+    check(LiteRtSetOptionsHardwareAccelerators(options, kLiteRtHwAcceleratorCpu));
+    LiteRtCompiledModel compiled;
+    check(LiteRtCreateCompiledModel(environment, model, options, &compiled));
+    compiled_.reset(compiled);
     LiteRtSignature signature;
     std::size_t inputs, outputs;
-    check(LiteRtGetModelSignature(model_, 0, &signature));
+    check(LiteRtGetModelSignature(model, 0, &signature));
     check(LiteRtGetNumSignatureInputs(signature, &inputs));
     check(LiteRtGetNumSignatureOutputs(signature, &outputs));
     if (inputs != 1) throw Error(path + ": expected a model with one input");
     LiteRtTensor tensor;
     LiteRtRankedTensorType type;
     LiteRtTensorBufferRequirements needed;
+    LiteRtTensorBuffer buffer;
     check(LiteRtGetSignatureInputTensorByIndex(signature, 0, &tensor));
     check(LiteRtGetRankedTensorType(tensor, &type));
     if (type.element_type != kLiteRtElementTypeUInt8) throw Error(path + ": expected uint8 pixels");
-    check(LiteRtGetCompiledModelInputBufferRequirements(compiled_, 0, 0, &needed));
-    check(LiteRtCreateManagedTensorBufferFromRequirements(environment_, &type, needed, &input_));
-    check(LiteRtGetTensorBufferPackedSize(input_, &input_bytes_));
+    check(LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, 0, &needed));
+    check(LiteRtCreateManagedTensorBufferFromRequirements(environment, &type, needed, &buffer));
+    input_.reset(buffer);
+    check(LiteRtGetTensorBufferPackedSize(buffer, &input_bytes_));
     for (std::size_t index = 0; index < outputs; index++) {
       check(LiteRtGetSignatureOutputTensorByIndex(signature, index, &tensor));
       check(LiteRtGetRankedTensorType(tensor, &type));
       if (type.element_type != kLiteRtElementTypeFloat32)
         throw Error(path + ": expected outputs of float32");
-      check(LiteRtGetCompiledModelOutputBufferRequirements(compiled_, 0, index, &needed));
-      LiteRtTensorBuffer buffer;
-      check(LiteRtCreateManagedTensorBufferFromRequirements(environment_, &type, needed, &buffer));
+      check(LiteRtGetCompiledModelOutputBufferRequirements(compiled, 0, index, &needed));
+      check(LiteRtCreateManagedTensorBufferFromRequirements(environment, &type, needed, &buffer));
+      outputs_.emplace_back(buffer);
       buffers_.push_back(buffer);
       shapes_.emplace_back(type.layout.dimensions, type.layout.dimensions + type.layout.rank);
     }
-  }
-
-  Model(const Model&) = delete;
-  Model& operator=(const Model&) = delete;
-
-  ~Model() {
-    for (LiteRtTensorBuffer buffer : buffers_) LiteRtDestroyTensorBuffer(buffer);
-    if (input_) LiteRtDestroyTensorBuffer(input_);
-    if (compiled_) LiteRtDestroyCompiledModel(compiled_);
-    if (options_) LiteRtDestroyOptions(options_);
-    if (model_) LiteRtDestroyModel(model_);
-    if (environment_) LiteRtDestroyEnvironment(environment_);
   }
 
   // The outputs, in an order of the file's own.
@@ -96,10 +106,12 @@ class Model {
       throw Error(path_ + ": expected " + std::to_string(input_bytes_) + " bytes of pixels, got " +
                   std::to_string(pixels.size()));
     void* memory;
-    check(LiteRtLockTensorBuffer(input_, &memory, kLiteRtTensorBufferLockModeWrite));
+    LiteRtTensorBuffer input = input_.get();
+    check(LiteRtLockTensorBuffer(input, &memory, kLiteRtTensorBufferLockModeWrite));
     std::copy(pixels.begin(), pixels.end(), static_cast<std::uint8_t*>(memory));
-    check(LiteRtUnlockTensorBuffer(input_));
-    check(LiteRtRunCompiledModel(compiled_, 0, 1, &input_, buffers_.size(), buffers_.data()));
+    check(LiteRtUnlockTensorBuffer(input));
+    check(LiteRtRunCompiledModel(
+        compiled_.get(), 0, 1, &input, buffers_.size(), buffers_.data()));
     std::vector<Output> outputs;
     for (std::size_t index = 0; index < buffers_.size(); index++) {
       std::size_t count = 1;
@@ -116,13 +128,16 @@ class Model {
   void check(LiteRtStatus status) const { detail::check(status, path_); }
 
   std::string path_;
-  LiteRtEnvironment environment_ = nullptr;
-  LiteRtModel model_ = nullptr;
-  LiteRtOptions options_ = nullptr;
-  LiteRtCompiledModel compiled_ = nullptr;
-  LiteRtTensorBuffer input_ = nullptr;
+  // In the order in which they need each other: the last ones end first.
+  detail::Owned<LiteRtEnvironment, LiteRtDestroyEnvironment> environment_;
+  detail::Owned<LiteRtModel, LiteRtDestroyModel> model_;
+  detail::Owned<LiteRtOptions, LiteRtDestroyOptions> options_;
+  detail::Owned<LiteRtCompiledModel, LiteRtDestroyCompiledModel> compiled_;
+  using Buffer = detail::Owned<LiteRtTensorBuffer, LiteRtDestroyTensorBuffer>;
+  Buffer input_;
   std::size_t input_bytes_ = 0;
-  std::vector<LiteRtTensorBuffer> buffers_;
+  std::vector<Buffer> outputs_;
+  std::vector<LiteRtTensorBuffer> buffers_;  // the same, as LiteRT takes them
   std::vector<std::vector<int>> shapes_;
 };
 
