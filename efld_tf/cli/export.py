@@ -19,17 +19,21 @@ if TYPE_CHECKING:
 
 # The report names an input of a concatenation that uses fewer of the 255 levels of its grid.
 FEW_LEVELS = 64
+# Options that write a folder for a page or an app.
+TAKEN_ALONG = ("web", "android")
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, exports and prints the report."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if not (arguments.mode or arguments.compare or arguments.web):
-        parser.error(f"expected one of {', '.join(f'--{name}' for name in modes.MODES)}, --compare "
-                     "or --web")
-    if arguments.compare and arguments.web:
-        raise EfldError("--web: with --compare there are many models; name one of them instead")
+    taken_along = [name for name in TAKEN_ALONG if getattr(arguments, name)]
+    if not (arguments.mode or arguments.compare or taken_along):
+        parser.error(f"expected one of {', '.join(f'--{name}' for name in modes.MODES)}, "
+                     f"--compare, {' or '.join(f'--{name}' for name in TAKEN_ALONG)}")
+    if arguments.compare and taken_along:
+        raise EfldError(f"--{taken_along[0]}: with --compare there are many models; name one of "
+                        "them instead")
     if arguments.calibration and arguments.mode and not modes.get(arguments.mode).calibrated:
         raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
     if arguments.debug and not (arguments.mode and modes.get(arguments.mode).debuggable):
@@ -40,12 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         for name in ("head", "calibration", "faces", "output"):
             if getattr(arguments, name):
                 raise EfldError(f"--{name}: of an export, which needs a mode, such as --int8")
-        _write_web(arguments.run or runs.newest_run(), arguments.web)
+        _take_along(arguments.run or runs.newest_run(), arguments)
         return None
-    if arguments.web:
-        from efld_tf.exporting import web
-
-        web.check(arguments.web)  # before the work
+    _check_folders(arguments)  # before the work
     run = arguments.run or runs.newest_run()
     if not arguments.run:
         runs.trained_model(run)
@@ -60,8 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     bundle = api.export(run, arguments.mode, widen=not arguments.no_widening,
                         debug=arguments.debug, **options)
     _tell(bundle)
-    if arguments.web:
-        _write_web(bundle, arguments.web)
+    _take_along(bundle, arguments)
     return None
 
 
@@ -113,15 +113,35 @@ def _parser() -> argparse.ArgumentParser:
         "faces, the model, and what pages of your own need; without a mode, of a model that is "
         "exported already; in a folder of --web, other models stay",
     )
+    parser.add_argument(
+        "--android", type=Path, metavar="FOLDER",
+        help="also write a folder of an Android app's assets: the model, its landmarker.json and "
+        "golden files, and the detector that finds faces for it; without a mode, of a model that "
+        "is exported already",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     return parser
 
 
-def _write_web(model: str | os.PathLike[str], folder: Path) -> None:
-    from efld_tf.exporting import web
+def _check_folders(arguments: argparse.Namespace) -> None:
+    from efld_tf.exporting import app_files, web
 
-    web.write([model], folder)
-    say(f"{folder}: serve it, as by python -m http.server, and open it in a browser")
+    if arguments.web:
+        web.check(arguments.web)
+    if arguments.android:
+        app_files.check_assets(arguments.android)
+
+
+def _take_along(model: str | os.PathLike[str], arguments: argparse.Namespace) -> None:
+    """Writes the folders for a page and for an app that are asked for."""
+    from efld_tf.exporting import app_files, web
+
+    if arguments.web:
+        web.write([model], arguments.web)
+        say(f"{arguments.web}: serve it, as by python -m http.server, and open it in a browser")
+    if arguments.android:
+        app_files.write_assets(model, arguments.android)
+        say(f"{arguments.android}: for FaceLandmarker of tools/android")
 
 
 def _tell(bundle: Bundle) -> None:

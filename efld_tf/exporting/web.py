@@ -14,7 +14,6 @@ hash of its package-lock.json; it is kept below the user's cache.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import shutil
@@ -26,16 +25,16 @@ from typing import Any
 
 from efld_tf import assets, files, folders, runs
 from efld_tf.errors import DataError, EfldError
-from efld_tf.exporting.report import CARD
-from efld_tf.runtime import blazeface, golden, portable
+from efld_tf.exporting import app_files
+from efld_tf.runtime import portable
 from efld_tf.text import say
 
 # Where tools/web is in the package.
 SOURCE = Path(__file__).parents[1] / "web"
 FOLDERS = ("efld", "page")
 MODELS, INDEX = "models", "models.json"
-# The Apache License 2.0, which is also that of LiteRT.js.
-LICENSE = "LICENSE"
+# The Apache License 2.0 is also that of LiteRT.js.
+LICENSE = app_files.LICENSE
 # LiteRT's builds: with relaxed SIMD, for browsers without it, and with threads. Its fourth one is
 # for WebGPU and WebNN, to which models of this size are no work.
 BUILDS = ("internal", "compat_internal", "threaded_internal")
@@ -45,9 +44,8 @@ LITERT = {
        for build in BUILDS for suffix in ("js", "wasm")},
 }
 LOCK = "package-lock.json"
-OWN = {"index.html", LICENSE, *FOLDERS, "litert", "detector", MODELS}
+OWN = {"index.html", LICENSE, *FOLDERS, "litert", app_files.DETECTOR, MODELS}
 MOST_BYTES = 1 << 20  # of a description
-BESIDE = (CARD, golden.FILE, golden.INPUT_FILE, golden.OUTPUT_FILE)
 
 
 def write(models: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[str]) -> Path:
@@ -75,7 +73,8 @@ def write(models: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[st
             raise EfldError(f"{path}: another model has the name {name}, which is that of its "
                             "folder; rename one")
         found[name] = path
-    described = {name: _description(path) for name, path in found.items()}
+    detector = f"../../{app_files.DETECTOR}/{app_files.detector_file().name}"
+    described = {name: app_files.described(path, detector) for name, path in found.items()}
     litert = _litert()
     with folders.new_folder(folder) as new:
         for name in FOLDERS:
@@ -83,7 +82,7 @@ def write(models: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[st
         for name in ("index.html", LICENSE):
             shutil.copyfile(SOURCE / name, new / name)
         _copy_litert(litert, new / "litert")
-        _copy_detector(new / "detector")
+        app_files.copy_detector(new / app_files.DETECTOR)
         if (folder / MODELS).is_dir():
             shutil.copytree(folder / MODELS, new / MODELS)
         for name, path in found.items():
@@ -117,22 +116,10 @@ def _name(model: Path) -> str:
     return shipped.get(model) or model.resolve().parent.name or model.stem
 
 
-def _description(model: Path) -> dict[str, Any]:
-    """The content of `landmarker.json`."""
-    file = blazeface.MODELS[portable.DETECTOR].file.rsplit("/", 1)[-1]
-    described = portable.described(model)
-    described["detector"]["file"] = f"../../detector/{file}"
-    return described
-
-
 def _write_model(folder: Path, model: Path, description: dict[str, Any]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    shutil.copyfile(model, folder / model.name)
-    for name in BESIDE:
-        if (model.parent / name).is_file():
-            shutil.copyfile(model.parent / name, folder / name)
-    files.write_json(folder / portable.FILE, description)
+    app_files.copy_model(model, folder, description)
 
 
 def _index(models: Path) -> list[dict[str, str]]:
@@ -147,17 +134,6 @@ def _index(models: Path) -> list[dict[str, str]]:
             raise DataError(path, "is damaged: delete its folder, and write the model again") \
                 from error
     return rows
-
-
-def _copy_detector(folder: Path) -> None:
-    """Copies the detector's model from the installed mediapipe, with its licence."""
-    folder.mkdir()
-    model = blazeface.bundled(blazeface.MODELS[portable.DETECTOR].file)
-    shutil.copyfile(model, folder / model.name)
-    text = importlib.metadata.distribution("mediapipe").read_text(LICENSE)
-    if text is None:
-        raise EfldError("the installed mediapipe has no LICENSE: install it again")
-    (folder / LICENSE).write_text(text, encoding="utf-8")
 
 
 def _copy_litert(packages: Path, folder: Path) -> None:

@@ -2,7 +2,6 @@ package efld.sample
 
 import androidx.test.ext.junit.runners.AndroidJUnit4
 import androidx.test.platform.app.InstrumentationRegistry
-import org.junit.Assert.assertNull
 import org.junit.Test
 import org.junit.runner.RunWith
 
@@ -10,6 +9,8 @@ import org.junit.runner.RunWith
 @RunWith(AndroidJUnit4::class)
 class GoldenTest {
     @Test
-    fun goldenOutput() =
-        assertNull(Golden.difference(InstrumentationRegistry.getInstrumentation().targetContext))
+    fun goldenOutput() {
+        val context = InstrumentationRegistry.getInstrumentation().targetContext
+        Landmarkers.load(context).use { Landmarkers.verify(context, it) }
+    }
 }

@@ -1,0 +1,7 @@
+package androidx.camera.core;
+
+public final class CameraSelector {
+    public static final CameraSelector DEFAULT_FRONT_CAMERA = new CameraSelector();
+
+    private CameraSelector() { }
+}
