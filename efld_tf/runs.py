@@ -18,6 +18,8 @@ RUNS = Path("runs")
 VALIDATION_LOG = "validation.jsonl"
 MOST_BYTES = 1 << 28  # of that file
 ROUND = "round_*"
+# The formats of exported models that run here.
+EXPORTED = (".tflite", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -146,12 +148,12 @@ def trained_model(path: str | os.PathLike[str]) -> Path:
         raise DataError(path, "is no regular file: expected a model's file or folder")
     if not model.is_file():
         raise DataError(path, "no trained model there; expected a run's folder or a .h5 file, or "
-                              "the .tflite of an exported model")
+                              "the file of an exported model")
     return model
 
 
 def exported_model(path: str | os.PathLike[str]) -> Path:
-    """The `.tflite` that a path means: a bundle's, a shipped one by name, or the file itself.
+    """The exported model that a path means: a bundle's, a shipped one by name, or the file itself.
 
     Raises:
       DataError: there is no such file, or the folder has none or several.
@@ -160,15 +162,35 @@ def exported_model(path: str | os.PathLike[str]) -> Path:
     if (shipped := _shipped(path)) is not None:
         return shipped.int8
     _check_exists(path)
-    models = sorted(path.glob("*.tflite"))
+    models = _exported_in(path)
     if path.suffix == ".h5" or (not models and (path / BEST_MODEL).exists()):
         raise DataError(path, "a trained model, expected an exported one: first run efld-export, "
                               "and give the folder that it writes")
     if not path.is_dir():
         return path
     if len(models) != 1:
-        raise DataError(path, f"expected one .tflite in the folder, found {len(models)}")
+        raise DataError(path, f"expected one {' or '.join(EXPORTED)} in the folder, found "
+                              f"{len(models)}")
     return models[0]
+
+
+def tflite(path: str | os.PathLike[str], what: str) -> Path:
+    """As `exported_model`, for what takes no other format.
+
+    Args:
+      what: an option or the like, for the message.
+
+    Raises:
+      DataError: as there, or the model has another format.
+    """
+    model = exported_model(path)
+    if model.suffix in EXPORTED and model.suffix != ".tflite":
+        raise DataError(model, f"{what}: expected a .tflite")
+    return model
+
+
+def _exported_in(folder: Path) -> list[Path]:
+    return sorted(path for suffix in EXPORTED for path in folder.glob(f"*{suffix}"))
 
 
 def is_exported(path: str | os.PathLike[str]) -> bool:
@@ -178,8 +200,8 @@ def is_exported(path: str | os.PathLike[str]) -> bool:
       EfldError: it is not a path.
     """
     path = path_of(path, "model")
-    bundle = path.is_dir() and not (path / BEST_MODEL).exists() and any(path.glob("*.tflite"))
-    return bundle or path.suffix == ".tflite" or _shipped(path) is not None
+    bundle = path.is_dir() and not (path / BEST_MODEL).exists() and bool(_exported_in(path))
+    return bundle or path.suffix in EXPORTED or _shipped(path) is not None
 
 
 def _shipped(path: Path) -> assets.Shipped | None:

@@ -12,7 +12,7 @@ from efld_tf import files, runs
 from efld_tf.annotations import sources
 from efld_tf.data.check import exclusions
 from efld_tf.landmarks import schemas
-from efld_tf.runtime import golden, graph, litert, metadata, model_license
+from efld_tf.runtime import golden, graph, interpreter, metadata, model_license
 from efld_tf.scoring import results
 from efld_tf.training import recipe
 from tests.errors import refuses
@@ -56,7 +56,7 @@ def test_where_a_relative_path_starts(tmp_path: Path, monkeypatch: pytest.Monkey
 READERS = {
     "recipe": recipe.load, "schema": schemas.load, "results": results.read,
     "metadata": metadata.read, "graph": graph.read, "licence": model_license.read,
-    "model": litert.load, "exclusions": lambda path: exclusions.read(path, "ibug:a"),
+    "model": interpreter.load, "exclusions": lambda path: exclusions.read(path, "ibug:a"),
     "golden": lambda path: golden.read(path.with_name("a.tflite")),
 }
 

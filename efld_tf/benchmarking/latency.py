@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from efld_tf.errors import EfldError
-from efld_tf.runtime import graph, model_file, trial
+from efld_tf.runtime import graph, model_file, onnx_file, trial
 from efld_tf.scoring.section import Section
 
 SEED = 0
@@ -26,7 +26,8 @@ class Latency:
 
     Attributes:
       threads: number of threads of the interpreter.
-      xnnpack: whether the XNNPACK delegate was used; otherwise the built-in kernels were.
+      xnnpack: whether the XNNPACK delegate was used; otherwise the built-in kernels were. For an
+        `.onnx`, whether ONNX Runtime rewrote the graph: `optimised` in results.
       runs: number of timed invocations.
       latency_ms_p50, latency_ms_p95: percentiles, interpolated linearly.
       latency_ms_mean, latency_ms_min: mean and minimum.
@@ -115,13 +116,19 @@ class Benchmark(Section):
         `measurements`.
         """
         conditions = {k: v for k, v in asdict(self.conditions).items() if v is not None}
-        result = {**conditions, "warmup_runs": self.warmup_runs, **asdict(self.main)}
+        result = {**conditions, "warmup_runs": self.warmup_runs, **self._told(self.main)}
         result["size_bytes"] = self.size_bytes
         if self.peak_memory_bytes is not None:
             result["peak_memory_bytes"] = self.peak_memory_bytes
-        result["measurements"] = [asdict(latency) for latency in self.latencies]
+        result["measurements"] = [self._told(latency) for latency in self.latencies]
         result["macs"] = graph.total_macs(self.model)
         return result
+
+    def _told(self, latency: Latency) -> dict[str, Any]:
+        told = asdict(latency)
+        if onnx_file.is_onnx(self.model):
+            return {"optimised" if key == "xnnpack" else key: told[key] for key in told}
+        return told
 
 
 def cost_factors(model: Path) -> dict[str, float]:
@@ -141,10 +148,10 @@ def measure(
     warmup: int = 20,
     trial_seconds: float = trial.SECONDS,
 ) -> Benchmark:
-    """Measures a model with XNNPACK on and off, in processes of its own.
+    """Measures a model with XNNPACK, or ONNX Runtime's rewriting, on and off, in own processes.
 
     Args:
-      path: the `.tflite` file.
+      path: the file.
       threads: thread counts, each above 0.
       runs: number of timed invocations of each configuration, above 0.
       warmup: number of invocations before them.
@@ -160,7 +167,7 @@ def measure(
     path = Path(path)
     model_file.check(path)
     size = path.stat().st_size
-    conditions = current_conditions()
+    conditions = current_conditions("onnxruntime" if onnx_file.is_onnx(path) else "ai-edge-litert")
     job = {
         "models": [str(path)],
         "threads": list(dict.fromkeys(threads)),
@@ -200,15 +207,15 @@ def summarise(threads: int, xnnpack: bool, nanoseconds: Sequence[int]) -> Latenc
     )
 
 
-def current_conditions() -> Conditions:
-    """The conditions on this machine at this moment."""
+def current_conditions(runtime: str = "ai-edge-litert") -> Conditions:
+    """The conditions on this machine at this moment, for the package of a runtime."""
     has_affinity = hasattr(os, "sched_getaffinity")
     return Conditions(
         device=_cpu_model(),
         os=f"{platform.system()} {platform.release()}",
         cores=len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1,
         python=platform.python_version(),
-        runtime=f"ai-edge-litert {version('ai-edge-litert')}",
+        runtime=f"{runtime} {version(runtime)}",
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )

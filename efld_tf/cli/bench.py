@@ -31,11 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments = _parser().parse_args(argv)
     _check_native(arguments)
     models = [str(runs.exported_model(model)) for model in arguments.model]
+    for option in ("cpu", "profile", "operators", "benchmark_model"):
+        if getattr(arguments, option):
+            for model in models:
+                runs.tflite(model, f"--{option.replace('_', '-')}")
     if arguments.cpu:
         return _on_cores(arguments, models)
     (arguments.model,) = models
-
-    model_graph = graph.read(arguments.model)
     if arguments.output:  # Another model's file is refused before the work.
         results.existing(arguments.output, results.describe_model(arguments.model))
     measured: Benchmark | NativeBenchmark
@@ -48,13 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments.output:
         measured.save(arguments.output)
     if arguments.json:
-        listed = {"operators": [_as_json(op) for op in model_graph.operators]}
-        print(json.dumps({**measured.summary(), **(listed if arguments.operators else {})},
-                         indent=2))
+        listed = {"operators": [_as_json(op) for op in graph.read(arguments.model).operators]} \
+            if arguments.operators else {}
+        print(json.dumps({**measured.summary(), **listed}, indent=2))
     elif isinstance(measured, NativeBenchmark):
         say_lines(_native_report(arguments.model, measured))
     else:
-        say_lines(_report(arguments.model, measured, model_graph, arguments.operators))
+        say_lines(_report(arguments.model, measured, arguments.operators))
     if arguments.profile:
         _print_profile(arguments.model)
     return None
@@ -243,24 +245,25 @@ def entry() -> None:
     raise SystemExit(common.run(main))
 
 
-def _report(path: str, measured: Benchmark, model_graph: graph.Graph, operators: bool) -> str:
-    conditions, total = measured.conditions, model_graph.total_macs
+def _report(path: str, measured: Benchmark, operators: bool) -> str:
+    conditions, total = measured.conditions, graph.total_macs(path)
+    fast = "XNNPACK" if Path(path).suffix == ".tflite" else "rewritten"
     memory = measured.peak_memory_bytes
     lines = [
         f"{path}: {measured.size_bytes:,} bytes, {total:,} MACs = {2 * total / 1e6:.2f} MFLOPs, "
         + (f"peak memory {memory / 1e6:.1f} MB" if memory is not None else "peak memory unknown"),
         f"{conditions.device}, {conditions.cores} cores, {conditions.os}, {conditions.runtime}, "
         f"{measured.runs} runs after {measured.warmup_runs}",
-        "threads  XNNPACK  p50 ms  p95 ms  mean ms  min ms",
+        f"threads  {fast:9}  p50 ms  p95 ms  mean ms  min ms",
     ]
     for row in measured.latencies:
         lines.append(
-            f"{row.threads:7}  {'on' if row.xnnpack else 'off':7}  {row.latency_ms_p50:6.3f}  "
+            f"{row.threads:7}  {'on' if row.xnnpack else 'off':9}  {row.latency_ms_p50:6.3f}  "
             f"{row.latency_ms_p95:6.3f}  {row.latency_ms_mean:7.3f}  {row.latency_ms_min:6.3f}"
         )
     if operators:
         lines.append(f"{'':5}  {'operator':24}  {'MACs':>12}  outputs")
-        for op in model_graph.operators:
+        for op in graph.read(path).operators:
             lines.append(f"{op.index:5}  {op.name:24}  {op.macs:12,}  {_outputs(op)}")
     return "\n".join(lines)
 

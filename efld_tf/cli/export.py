@@ -27,9 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, exports and prints the report."""
     parser = _parser()
     arguments = parser.parse_args(argv)
+    known = (*modes.MODES, *modes.OTHER_FORMATS)
     taken_along = [name for name in TAKEN_ALONG if getattr(arguments, name)]
     if not (arguments.mode or arguments.compare or taken_along):
-        parser.error(f"expected one of {', '.join(f'--{name}' for name in modes.MODES)}, "
+        parser.error(f"expected one of {', '.join(f'--{name}' for name in known)}, "
                      f"--compare, {' or '.join(f'--{name}' for name in TAKEN_ALONG)}")
     if arguments.compare and taken_along:
         raise EfldError(f"--{taken_along[0]}: with --compare there are many models; name one of "
@@ -68,20 +69,21 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 def _parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "efld-export",
-        "Write one head of a trained model as an audited .tflite (uint8 RGB face crop in, float32 "
-        "points out) in a folder with its card, schema, calibration and golden files.",
+        "Write one head of a trained model as an audited .tflite or .onnx (uint8 RGB face crop in, "
+        "float32 points out) in a folder with its card, schema, calibration and golden files.",
         "example: efld-export runs/demo --int8 --head ibug51 --calibration all",
     )
     parser.add_argument(
         "run", nargs="?", help="a run's folder or a trained .h5 (default: the newest run)"
     )
     mode_group = parser.add_mutually_exclusive_group()
-    for name, mode in modes.MODES.items():
+    for name, mode in {**modes.MODES, **modes.OTHER_FORMATS}.items():
         mode_group.add_argument(
             f"--{name}", action="store_const", const=name, dest="mode",
             help=mode.meaning.replace("%", "%%"))
     mode_group.add_argument(
-        "--compare", action="store_true", help="all of these: a table of size, latency and NME",
+        "--compare", action="store_true",
+        help="all of these that are .tflite: a table of size, latency and NME",
     )
     parser.add_argument("--head", help="the landmark format to keep (default: the model's first)")
     parser.add_argument(

@@ -42,20 +42,22 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments = parser.parse_args(argv)
     from efld_tf.emulation import cores, run, tools
     from efld_tf.exporting import audit
-    from efld_tf.runtime import golden, metadata, other_runtimes, versions
+    from efld_tf.runtime import golden, metadata, other_runtimes
 
     for requirement in arguments.runtime:
         other_runtimes.parts(requirement)  # A mistake is reported before anything is run.
     emulated = [cores.get(name) for name in arguments.cpu]
     path = runs.exported_model(arguments.model)
+    for option in ("runtime", "cpu"):
+        if getattr(arguments, option):
+            runs.tflite(path, f"--{option}")
     model_metadata = metadata.read(path)
     say(f"{path.name}: {model_metadata.family}, {model_metadata.schema}, "
         f"{len(model_metadata.names)} points")
-    model_graph = audit.check(path, _mode(path))  # The check comes before the model is run.
+    facts = audit.facts(path, _mode(path))  # The check comes before the model is run.
     expected, checks = golden.verify(path)
-    count = len(model_graph.operators)
-    say(f"{expected.mode}: {count} operators, {model_graph.total_macs:,} MACs, as promised; for "
-        f"TensorFlow Lite {versions.minimum_runtime(model_graph)} and newer")
+    say(f"{expected.mode}: {sum(facts.operators.values())} operators, {facts.macs:,} MACs, as "
+        f"promised; for {audit.runtimes(facts.minimum_runtime, path.suffix)}")
     for check in checks:
         threads = f"{check.threads} thread{'s' if check.threads > 1 else ''}"
         _tell(f"{check.kernels:9} {threads}", check, expected)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from efld_tf.evaluation.markup import Cell
 from efld_tf.evaluation.measured import Measured
 from efld_tf.landmarks import schemas
-from efld_tf.runtime import graph, metadata, model_license
+from efld_tf.runtime import graph, metadata, model_license, onnx_file
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 
@@ -34,16 +35,27 @@ def model_facts(measured: Measured) -> dict[str, Cell]:
 
 
 def _exported(measured: Measured) -> dict[str, Cell]:
-    model_graph = graph.read(measured.file)
+    file = measured.file
+    return {
+        "family": metadata.read(file).family,
+        **(_of_onnx(file) if onnx_file.is_onnx(file) else _of_tflite(file)),
+        "licence": model_license.read(file) or None,
+    }
+
+
+def _of_onnx(file: Path) -> dict[str, Cell]:
+    found = onnx_file.read(file)
+    return {"weights stored as": found.largest, "multiply-accumulates": f"{found.total_macs:,}",
+            "ONNX": f"opset {found.opset}"}
+
+
+def _of_tflite(file: Path) -> dict[str, Cell]:
+    model_graph = graph.read(file)
     constants = [tensor for tensor in model_graph.tensors if tensor.constant]
     largest = max(constants, key=lambda tensor: math.prod(side or 1 for side in tensor.shape))
-    return {
-        "family": metadata.read(measured.file).family,
-        "weights stored as": largest.dtype,
-        "multiply-accumulates": f"{model_graph.total_macs:,}",
-        "TensorFlow Lite from": model_graph.minimum_runtime or None,
-        "licence": model_license.read(measured.file) or None,
-    }
+    return {"weights stored as": largest.dtype,
+            "multiply-accumulates": f"{model_graph.total_macs:,}",
+            "TensorFlow Lite from": model_graph.minimum_runtime or None}
 
 
 def _trained(measured: Measured) -> dict[str, Cell]:

@@ -14,7 +14,7 @@ import numpy as np
 from efld_tf.arrays import Float64s, Floats, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.evaluation.pairs import Pair
-from efld_tf.runtime import litert
+from efld_tf.runtime import interpreter
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Recogniser:
           DataError: the file is not such a model.
         """
         self.model = Path(model)
-        self._interpreter = litert.load(self.model)
+        self._interpreter = interpreter.load(self.model)
         (self._input, *others) = self._interpreter.get_input_details()
         self._output = self._interpreter.get_output_details()[0]
         shape = self._input["shape"].tolist()
@@ -75,7 +75,7 @@ class Recogniser:
         if self._input["dtype"] == np.float32:
             pixels = (pixels / np.float32(127.5) - 1).astype(np.float32)
         self._interpreter.set_tensor(self._input["index"], pixels)
-        litert.invoke(self._interpreter, self.model)
+        interpreter.invoke(self._interpreter, self.model)
         vector = self._interpreter.get_tensor(self._output["index"]).ravel().astype(np.float64)
         return vector / max(float(np.linalg.norm(vector)), 1e-12)
 

@@ -39,7 +39,7 @@ def write_assets(model: str | os.PathLike[str], folder: str | os.PathLike[str]) 
     """
     folder = Path(folder)
     check_assets(folder)
-    path = runs.exported_model(model)
+    path = runs.tflite(model, "--android")
     description = described(path, f"{DETECTOR}/{detector_file().name}")
     with folders.new_folder(folder) as new:
         copy_model(path, new, description)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.errors import DataError, EfldError
+from efld_tf.exporting import onnx_audit
 from efld_tf.exporting.modes import Mode
 from efld_tf.landmarks import model_outputs
 from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import graph, versions
+from efld_tf.runtime import graph, onnx_file, versions
+from efld_tf.runtime.onnx_interpreter import SUFFIX
 
 # These operators may follow the integer part of an integer model, in float: the decoding of the
 # points, with whole numbers for the places of the best scores, and the sigmoid of a confidence. A
@@ -23,6 +26,41 @@ DECODING = frozenset({
 })
 MOST_LISTED = 5  # operators that a message names
 FLOAT_TAIL = DECODING | {"DEQUANTIZE", "LOGISTIC"}
+
+
+class Facts(NamedTuple):
+    """What an audit tells of a file of any format.
+
+    Attributes:
+      operators, types: how many of each it has.
+      macs: multiply-accumulates of one run.
+      minimum_runtime: the oldest TensorFlow Lite that can run it, or the version of ONNX's
+        operators.
+    """
+
+    operators: dict[str, int]
+    types: dict[str, int]
+    macs: int
+    minimum_runtime: str
+
+
+def facts(path: Path, mode: Mode) -> Facts:
+    """Checks a file of any format; errors as in `check`."""
+    if onnx_file.is_onnx(path):
+        found = onnx_audit.check(path, mode)
+        return Facts(found.operators, found.types, found.total_macs, f"opset {found.opset}")
+    model_graph = check(path, mode)
+    return Facts(operator_counts(model_graph), type_counts(model_graph), model_graph.total_macs,
+                 versions.minimum_runtime(model_graph))
+
+
+def runtimes(minimum: str, suffix: str) -> str:
+    """The runtimes that can run a model, in words."""
+    if suffix == SUFFIX:
+        return f"ONNX Runtime and others that have ONNX's {minimum}"
+    if suffix != ".tflite":
+        return f"Core ML of {minimum} and newer"
+    return f"TensorFlow Lite {minimum} and newer, and LiteRT"
 
 
 def check(path: str | Path, mode: Mode) -> graph.Graph:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from efld_tf import files
+from efld_tf import files, runs
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import DataError, EfldError
 from efld_tf.exporting import card
@@ -19,7 +19,7 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, zoomed
 from efld_tf.landmarks.schema_fields import to_fields
 from efld_tf.models.trained import TrainedModel
-from efld_tf.runtime import golden, graph, portable
+from efld_tf.runtime import golden, graph, interpreter, onnx_file, portable
 from efld_tf.runtime.crop_maps import WHOLE
 from efld_tf.runtime.golden import Differences
 from efld_tf.runtime.model_crops import ModelCrops, needs_mean_shape
@@ -31,6 +31,8 @@ FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, portable.FILE, gol
 TOLERANCE = 0.004
 GOLDEN_FACES = 16
 NOISY_IMAGES = 3
+# A folder, which only Apple's systems run.
+COREML = ".mlpackage"
 # This is three steps of the int8 log-odds at a confidence of 0.5, where it changes fastest.
 CONFIDENCE_TOLERANCE = 0.05
 
@@ -44,7 +46,7 @@ def check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
-    models = {name for name in names if name.endswith(".tflite")}
+    models = {name for name in names if name.endswith((*runs.EXPORTED, COREML))}
     if names - FILES - models or len(models) > 1 or (names and golden.FILE not in names):
         raise DataError(folder, "exists and is not an export alone; name another with --output")
 
@@ -55,7 +57,7 @@ def golden_image(
     """Chooses a rendered face as the golden input, cropped as a detector would, and tolerances.
 
     Kernels differ by a step of the grid. If two cells of a score map are nearly equal, such a step
-    moves a point by a cell. So the face is the first one on which XNNPACK and the built-in kernels
+    moves a point by a cell. So the face is the first one on which the fast and the plain kernels
     agree well, in all that they tell, or the one of `GOLDEN_FACES` on which they agree best; the
     tolerance is twice the difference of their points, and of their depths. Other runtimes round in
     other places, which matters if a quantised model chooses places, by a search or by rounding:
@@ -74,13 +76,9 @@ def golden_image(
     best, differences, least = None, Differences(np.inf, np.inf, np.inf), np.inf
     limit = golden.largest_tolerance(model)
     chooses = limit == golden.LARGEST_TOLERANCE_OF_CHOICE
-    stored = {tensor.dtype for tensor in graph.read(model).tensors if tensor.constant}
+    stored = _weight_types(model)
     for index in range(GOLDEN_FACES):
-        face = render_face(seed=0, index=index, size=256)
-        points = face.points["ibug68"]
-        box = (*points.min(axis=0), *points.max(axis=0))
-        crop = CropRule("points", "ibug68", 1.25).crop(box).within(part)
-        image = extract_crop(face.image, crop, size)[None]
+        image = rendered(index, size, part)
         face_differences = _kernels_differ(model, image, noise=chooses and "int8" in stored)
         share = 2 * float(np.max([  # NaN if one of them is
             face_differences.points / limit, face_differences.confidence / CONFIDENCE_TOLERANCE,
@@ -94,14 +92,14 @@ def golden_image(
         raise EfldError(f"{model.name}: its outputs are not numbers on a rendered face")
     if 2 * differences.depth > golden.LARGEST_DEPTH_TOLERANCE:
         raise EfldError(
-            f"{model.name}: XNNPACK's and the built-in kernels' depths differ by "
+            f"{model.name}: the depths of {_both_kernels(model)} kernels differ by "
             f"{differences.depth:.4f} of the crop or more on each of {GOLDEN_FACES} rendered "
             f"faces; {golden.LARGEST_DEPTH_TOLERANCE / 2:.4f} are allowed. It is hardly trained")
     if 2 * differences.points > limit:
         reason = "the places that it chooses are not clear" if chooses else \
             "its decoding magnifies the rounding of its numbers"
         raise EfldError(
-            f"{model.name}: XNNPACK's and the built-in kernels' points differ by "
+            f"{model.name}: the points of {_both_kernels(model)} kernels differ by "
             f"{differences.points:.4f} of the crop or more on each of {GOLDEN_FACES} rendered "
             f"faces; {limit / 2:.4f} are allowed. It is hardly trained, or {reason}"
         )
@@ -110,13 +108,32 @@ def golden_image(
         max(TOLERANCE, 2 * differences.depth))
 
 
-def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> Differences:
-    """The largest differences between XNNPACK and the built-in kernels.
+def rendered(index: int, size: int, part: Crop) -> np.ndarray:
+    """A rendered face [1, S, S, 3] uint8; arguments as in `golden_image`."""
+    face = render_face(seed=0, index=index, size=256)
+    points = face.points["ibug68"]
+    box = (*points.min(axis=0), *points.max(axis=0))
+    crop = CropRule("points", "ibug68", 1.25).crop(box).within(part)
+    return extract_crop(face.image, crop, size)[None]
 
-    With noise, XNNPACK's own differences between the image and noisy ones count as well.
+
+def _weight_types(model: Path) -> set[str]:
+    if onnx_file.is_onnx(model):
+        return set(onnx_file.read(model).types)
+    return {tensor.dtype for tensor in graph.read(model).tensors if tensor.constant}
+
+
+def _both_kernels(model: Path) -> str:
+    return " and ".join(interpreter.kernels(model, fast=fast) for fast in (True, False))
+
+
+def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> Differences:
+    """The largest differences between the fast kernels and the plain ones.
+
+    With noise, those of the fast ones between the image and noisy ones count as well.
     """
     expected = golden.run(model, image)
-    results = [golden.run(model, image, xnnpack=False)]
+    results = [golden.run(model, image, fast=False)]
     results += [golden.run(model, noisy) for noisy in (_noisy(image) if noise else ())]
     return Differences(*(
         0.0 if first is None else float(np.abs(np.array(others) - first).max())
@@ -131,7 +148,7 @@ def _noisy(image: np.ndarray) -> Iterator[np.ndarray]:
         yield np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
-def _part(trained: TrainedModel) -> Crop:
+def part_of(trained: TrainedModel) -> Crop:
     """The part of the reference crop that a model sees, as far as it is known.
 
     Of a stretched crop it is a square nevertheless: a golden input need not look natural.
@@ -145,15 +162,20 @@ def _part(trained: TrainedModel) -> Crop:
 
 def complete(model: Path, trained: TrainedModel, report: ExportReport) -> None:
     """Writes schema, golden files, report and card beside an exported model."""
+    image, allowed = golden_image(model, trained.input_size, part_of(trained))
+    golden.write(model, report.numbers, image, golden.run(model, image), allowed)
+    with contextlib.suppress(portable.NotPortable):
+        files.write_json(model.with_name(portable.FILE), portable.described(model))
+    tell(model, trained, report, allowed.points)
+
+
+def tell(model: Path, trained: TrainedModel, report: ExportReport, tolerance: float) -> None:
+    """Writes schema, report and card beside an exported model."""
     schema = schemas.get(trained.head)
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
-    image, allowed = golden_image(model, trained.input_size, _part(trained))
-    golden.write(model, report.numbers, image, allowed)
-    with contextlib.suppress(portable.NotPortable):
-        files.write_json(model.with_name(portable.FILE), portable.described(model))
     told = asdict(report)
     if not report.calibration_photos:  # only exports on plain photos have them
         del told["calibration_photos"]
     files.write_json(model.with_name(REPORT), told)
-    files.write_text(model.with_name(CARD), card.card(trained.spec, report, allowed.points))
+    files.write_text(model.with_name(CARD), card.card(trained.spec, report, tolerance))

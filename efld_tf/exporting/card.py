@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from efld_tf import __version__
-from efld_tf.exporting import modes
+from efld_tf import __version__, runs
+from efld_tf.exporting import audit, modes
 from efld_tf.exporting.report import ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
@@ -111,8 +111,14 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
         lines += ["**Depths** there: a point's differs from the trained model's by "
                   f"{compared['depth_difference_px_median']:.3f} px in the median, "
                   f"{compared['depth_difference_px_p99']:.3f} px at p99.", ""]
-    lines += [f"**Runtimes.** TensorFlow Lite {report.minimum_runtime} and newer, and LiteRT. "
-              "By the versions of its operators, one that lacks them refuses it.", ""]
-    lines += [f"**Check.** `efld-verify` here; elsewhere feed `{golden.INPUT_FILE}` and compare "
-              f"with `{golden.OUTPUT_FILE}` within {tolerance:g} (`{golden.FILE}`).", ""]
+    able = audit.runtimes(report.minimum_runtime, modes.get(report.mode).suffix)
+    lines += [f"**Runtimes.** {able}. By the versions of its operators, one that lacks them "
+              "refuses it.", ""]
+    check = f"eed `{golden.INPUT_FILE}` and compare with `{golden.OUTPUT_FILE}` within " \
+        f"{tolerance:g} (`{golden.FILE}`)."
+    if modes.get(report.mode).suffix in runs.EXPORTED:
+        lines += [f"**Check.** `efld-verify` here; elsewhere f{check}", ""]
+    else:
+        lines += [f"**Check.** F{check} The output is that of the trained model in float: nothing "
+                  "here runs this format.", ""]
     return "\n".join(lines)

@@ -17,8 +17,10 @@ from efld_tf.exporting import (
     bundle,
     calibration,
     convert,
+    coreml_model,
     layers,
     metadata,
+    onnx_model,
     photos,
     qat,
     ranges,
@@ -33,6 +35,7 @@ from efld_tf.models.blocks import HardSwish
 from efld_tf.models.trained import TrainedModel
 from efld_tf.runtime.metadata import ModelMetadata
 from efld_tf.runtime.model_crops import needs_mean_shape
+from efld_tf.runtime.onnx_interpreter import SUFFIX
 
 DEBUG_FACES = 32
 
@@ -48,7 +51,7 @@ def export(
     debug: bool = False,
     progress: bool = True,
 ) -> Bundle:
-    """Writes one head as a bundle: `.tflite`, card, schema, golden files, report, calibration.
+    """Writes one head as a bundle: model, card, schema, golden files, report, calibration.
 
     Args:
       folder: the bundle to write; a bundle that is there is replaced.
@@ -67,6 +70,11 @@ def export(
     """
     folder = Path(folder)
     bundle.check_replaceable(folder)
+    if mode.suffix == bundle.COREML:
+        return coreml_model.export(trained, folder, mode, _model_metadata(trained),
+                                   progress=progress)
+    if mode.suffix == SUFFIX:
+        onnx_model.check_installed(mode)
     if mode.calibrated:  # first, since the way out of `qat.check`, int8, would not help
         _check_integers(trained.network)
     if mode.fine_tuned:
@@ -83,13 +91,18 @@ def export(
             trained.network, training_faces.crops, epochs, progress=progress)
         final = replace(trained, network=network)
     final = convert.rewritten(final, mode, crops, progress=progress)
-    content, observed = convert.lowered(final, mode, crops, progress=progress)
+    if mode.suffix == SUFFIX:
+        observed, content = None, onnx_model.converted(
+            final, mode, crops, _model_metadata(trained), progress=progress)
+    else:
+        content, observed = convert.lowered(final, mode, crops, progress=progress)
+        content = metadata.add(content, _model_metadata(trained))
     layer_errors: list[LayerError] = []
     with folders.new_folder(folder) as temporary:
-        path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}.tflite"
-        path.write_bytes(metadata.add(content, _model_metadata(trained)))
+        path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}{mode.suffix}"
+        path.write_bytes(content)
         try:
-            model_graph = audit.check(path, mode)
+            facts = audit.facts(path, mode)
         except DataError as error:  # The file that it names will be gone.
             raise EfldError(f"{path.name}: {error.reason}") from error
         report = ExportReport(
@@ -98,13 +111,13 @@ def export(
             numbers=mode.stored_as,
             head=trained.head,
             size_bytes=path.stat().st_size,
-            macs=model_graph.total_macs,
+            macs=facts.macs,
             calibration_source=chosen.manifest.source if chosen else "",
             calibration_faces=len(chosen.faces) if chosen else 0,
             calibration_photos=asdict(chosen.photos) if chosen and chosen.photos else {},
-            minimum_runtime=model_graph.minimum_runtime,
-            operators=audit.operator_counts(model_graph),
-            types=audit.type_counts(model_graph),
+            minimum_runtime=facts.minimum_runtime,
+            operators=facts.operators,
+            types=facts.types,
             comparison=comparison(trained, path, comparison_faces, progress=progress)
             if comparison_faces else {},
             compared_on_calibration=chosen is not None and comparison_faces is chosen.faces,

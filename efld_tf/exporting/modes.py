@@ -1,7 +1,8 @@
-"""The export modes: the numbers in which a `.tflite` computes, and the steps to get there.
+"""The export modes: the numbers in which an exported model computes, and the steps to get there.
 
 A mode is an entry of this table; if its numbers are not the trained ones, it also has a quantiser
-of that name in `quantise`. This module does not import TensorFlow, since commands and tests read
+of that name in `quantise`. Modes of other formats than `.tflite` are in a table of their own:
+their converters quantise. This module does not import TensorFlow, since commands and tests read
 it.
 """
 
@@ -58,6 +59,7 @@ class Mode:
       fine_tuned: whether the weights are first fine-tuned under simulated int8 (`qat`).
       stored_as: the mode whose files look the same to a reader, and whose quantiser is used if
         this mode has none of its own; by default the mode itself.
+      suffix: of its files.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Mode:
     steps: Steps = field(default_factory=Steps)
     fine_tuned: bool = False
     stored_as: str = ""
+    suffix: str = ".tflite"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stored_as", self.stored_as or self.name)
@@ -93,6 +96,7 @@ _INT8 = Steps(deploy=True, split=True, merge=True, planes=True, equalise=True, r
 _FLOAT = Steps(deploy=True, split=True, merge=True, resample=True)
 
 MODES: dict[str, Mode] = {}
+OTHER_FORMATS: dict[str, Mode] = {}
 
 
 def register(mode: Mode) -> Mode:
@@ -113,10 +117,11 @@ def get(name: str) -> Mode:
     Raises:
       EfldError: there is none; the message lists the known ones.
     """
-    if name not in MODES:
-        raise EfldError(f"unknown export mode {name!r}; known: {', '.join(MODES)}; one of your own "
+    known = {**MODES, **OTHER_FORMATS}
+    if name not in known:
+        raise EfldError(f"unknown export mode {name!r}; known: {', '.join(known)}; one of your own "
                         "has to be registered first")
-    return MODES[name]
+    return known[name]
 
 
 INT8 = register(Mode(
@@ -147,3 +152,21 @@ INT16X8 = register(Mode(
     "int16", "int8", one_partition=False,
     steps=Steps(round=True, dense_as_convolutions=True, float_last=True),
 ))
+
+ONNX = Mode(
+    "onnx", "float as ONNX, for ONNX Runtime and others",
+    "float32", "float32", one_partition=False, steps=_FLOAT, suffix=".onnx",
+)
+# Steps that suit a quantiser with a grid for each tensor. It rounds weights on the grids of
+# `round`, whose corrections therefore hold.
+ONNX_INT8 = Mode(
+    "onnx-int8", "int8 as ONNX, by ONNX Runtime's quantiser",
+    "int8", "int8", one_partition=False,
+    steps=Steps(deploy=True, split=True, merge=True, equalise=True, resample=True, round=True),
+    suffix=".onnx",
+)
+COREML = Mode(
+    "coreml", "float16 as a Core ML program, for iOS 16 and macOS 13 on; it does not run here",
+    "float16", "float16", one_partition=False, steps=_FLOAT, suffix=".mlpackage",
+)
+OTHER_FORMATS.update({mode.name: mode for mode in (ONNX, ONNX_INT8, COREML)})

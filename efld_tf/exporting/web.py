@@ -67,7 +67,7 @@ def write(models: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[st
     folder = Path(folder)
     check(folder)
     found: dict[str, Path] = {}
-    for path in (runs.exported_model(model) for model in models):
+    for path in (runs.tflite(model, "--web") for model in models):
         name = _name(path)
         if name in found:
             raise EfldError(f"{path}: another model has the name {name}, which is that of its "

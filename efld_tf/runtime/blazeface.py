@@ -15,7 +15,7 @@ import numpy as np
 
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import DataError, EfldError
-from efld_tf.runtime import litert
+from efld_tf.runtime import interpreter
 
 KEYPOINTS = ("right_eye", "left_eye", "nose_tip", "mouth", "right_ear", "left_ear")
 
@@ -85,7 +85,7 @@ class BlazeFace:
           DataError: the file is not one of these models.
         """
         self._path = bundled(MODELS[model].file) if model in MODELS else Path(model)
-        self._interpreter = litert.load(self._path, threads)
+        self._interpreter = interpreter.load(self._path, threads)
         self.name, self.architecture = self._recognise()
         self._anchors = self.architecture.anchors()
 
@@ -121,7 +121,7 @@ class BlazeFace:
         np.divide(pixels, np.float32(127.5), out=values)
         values -= 1
         del values  # LiteRT runs no model while there is a view of its memory
-        litert.invoke(self._interpreter, self._path)
+        interpreter.invoke(self._interpreter, self._path)
         logits = self._interpreter.get_tensor(self._scores)[0, :, 0].astype(np.float64)
         scores = 1 / (1 + np.exp(-np.clip(logits, -100, 100)))
         chosen = scores >= min_score

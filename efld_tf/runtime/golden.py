@@ -28,15 +28,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from efld_tf import files
 from efld_tf.arrays import Array, Float32s, Image
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import model_outputs
 from efld_tf.landmarks.model_outputs import ModelOutputs
-from efld_tf.quiet import silenced_stderr
-from efld_tf.runtime import graph, model_file, trial
+from efld_tf.runtime import graph, interpreter, onnx_file, trial
 from efld_tf.trees import from_tree
 
 FILE = trial.GOLDEN_FILE
@@ -155,8 +153,8 @@ class Check:
     """One way to run a model against its golden output.
 
     Attributes:
-      kernels: `XNNPACK` or `built-in`.
-      threads: number of threads of the interpreter.
+      kernels: what ran it, see `interpreter.kernels`.
+      threads: number of threads.
       largest_difference, confidence_difference, depth_difference, passed: as in `Misses`.
     """
 
@@ -168,42 +166,42 @@ class Check:
     passed: bool
 
 
-def run(model: str | Path, image: Image, *, threads: int = 1, xnnpack: bool = True
-        ) -> ModelOutputs:
+def run(model: str | Path, image: Image, *, threads: int = 1, fast: bool = True) -> ModelOutputs:
     """Runs a model on one image [1, S, S, 3] uint8; its outputs are in the unit square of it.
 
+    Args:
+      threads, fast: see `interpreter.load`.
+
     Raises:
-      DataError: LiteRT cannot load or run the model, or the model takes another input.
+      DataError: the runtime cannot load or run the model, or the model takes another input.
     """
-    resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    trial.check(Path(model), model_file.read(model))
+    loaded = interpreter.load(model, threads, fast=fast)
     try:
-        with silenced_stderr():
-            interpreter = Interpreter(
-                model_path=str(model), num_threads=threads, experimental_op_resolver_type=resolver
-            )
-            interpreter.allocate_tensors()
-            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
-            interpreter.invoke()
-            outputs = [interpreter.get_tensor(output["index"])
-                       for output in interpreter.get_output_details()]
-    except (ValueError, RuntimeError) as error:
-        raise DataError(model, f"LiteRT cannot run it: {error}") from error
+        loaded.set_tensor(loaded.get_input_details()[0]["index"], image)
+    except ValueError as error:
+        raise DataError(model, f"takes another input than its golden one: {error}") from error
+    interpreter.invoke(loaded, Path(model))
+    outputs = [loaded.get_tensor(output["index"]) for output in loaded.get_output_details()]
     try:
         return model_outputs.of(outputs)
     except EfldError as error:
         raise DataError(model, str(error)) from error
 
 
-def write(model: Path, mode: str, image: Image, allowed: Differences) -> None:
-    """Writes the three files beside a model, which is run by XNNPACK with one thread.
+def write(
+    model: Path, mode: str, image: Image, outputs: ModelOutputs, allowed: Differences,
+    digest: str | None = None,
+) -> None:  # fmt: skip
+    """Writes the three files beside a model.
 
     Args:
+      outputs: what it tells of the image.
       allowed: the tolerances.
+      digest: the SHA-256 of a model that is no file.
     """
-    output, confidence, depth = run(model, image)
+    output, confidence, depth = outputs
     golden = {
-        "model": {"file": model.name, "sha256": files.sha256(model)},
+        "model": {"file": model.name, "sha256": digest or files.sha256(model)},
         "mode": mode,
         "input": {"file": INPUT_FILE, "dtype": "uint8", "shape": list(image.shape)},
         "output": {
@@ -274,7 +272,10 @@ def largest_tolerance(model: str | Path) -> float:
     Raises:
       DataError: the file is not a model.
     """
-    choices = graph.after_choice(graph.read(model))
+    if onnx_file.is_onnx(model):
+        choices = onnx_file.read(model).chooses
+    else:
+        choices = bool(graph.after_choice(graph.read(model)))
     return LARGEST_TOLERANCE_OF_CHOICE if choices else LARGEST_TOLERANCE
 
 
@@ -286,14 +287,14 @@ def verify(model: str | Path, threads: tuple[int, ...] = (1, 2)) -> tuple[Golden
     """
     golden, image, expected = read(model)
     checks = []
-    for xnnpack in (True, False):
+    for fast in (True, False):
         for count in threads:
-            outputs = run(model, image, threads=count, xnnpack=xnnpack)
+            outputs = run(model, image, threads=count, fast=fast)
             try:
                 misses = golden.misses(expected, outputs)
             except EfldError as error:
                 raise DataError(model, str(error)) from error
-            checks.append(Check("XNNPACK" if xnnpack else "built-in", count, *misses))
+            checks.append(Check(interpreter.kernels(model, fast=fast), count, *misses))
     return golden, checks
 
 

@@ -19,7 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from efld_tf.arrays import Array
 from efld_tf.errors import DataError
-from efld_tf.runtime import model_file
+from efld_tf.runtime import model_file, onnx_file
 
 IDENTIFIER = b"TFL3"
 # The format's own entry for the oldest runtime that a model is for.
@@ -235,8 +235,8 @@ def operators(path: str | Path) -> tuple[Operator, ...]:
 
 
 def total_macs(path: str | Path) -> int:
-    """Multiply-accumulates of one invocation of a model; errors as in `read`."""
-    return read(path).total_macs
+    """Multiply-accumulates of one invocation of a model of any format; errors as in `read`."""
+    return onnx_file.read(path).total_macs if onnx_file.is_onnx(path) else read(path).total_macs
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from efld_tf.errors import DataError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.landmarks.model_outputs import ModelOutputs
-from efld_tf.runtime import litert
+from efld_tf.runtime import interpreter
 from efld_tf.runtime.blazeface import bundled
 from efld_tf.runtime.predictor import LandmarkPredictor
 
@@ -51,7 +51,7 @@ class MeshPredictor(LandmarkPredictor):
         self.crop_rule = CROP_RULE
         self.mean_shape = None
         self.has_confidence = self.has_depth = True
-        self._interpreter = litert.load(path, threads)
+        self._interpreter = interpreter.load(path, threads)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         self._count = schemas.get(self.schema).num_points
@@ -68,7 +68,7 @@ class MeshPredictor(LandmarkPredictor):
         logits = np.empty(len(crops), np.float32)
         for index, crop in enumerate(crops):
             self._interpreter.set_tensor(self._input, crop[None] / np.float32(255))
-            litert.invoke(self._interpreter, self.model)
+            interpreter.invoke(self._interpreter, self.model)
             # Pixels count from the crop's outer corner: x of mirrored crops sum up to 191.8.
             mesh = self._interpreter.get_tensor(self._mesh).reshape(self._count, 3)
             points[index] = mesh[:, :2] / self.input_size

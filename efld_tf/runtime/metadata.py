@@ -1,7 +1,8 @@
-"""Reads a toolkit model's metadata from its `.tflite`, without TensorFlow or MediaPipe.
+"""Reads a toolkit model's metadata from its file, without TensorFlow or MediaPipe.
 
 TFLite metadata stores its associated files as a ZIP archive behind the flatbuffer. Two of them
-are ours: the landmark names (one a line, as mobile tools show them) and a JSON with the rest.
+are ours: the landmark names (one a line, as mobile tools show them) and a JSON with the rest. An
+`.onnx` has both as properties of these names.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.landmarks.schema import LandmarkSchema
-from efld_tf.runtime import model_file
+from efld_tf.runtime import model_file, onnx_file
 
 NAMES_FILE = "landmarks.txt"
 MODEL_FILE = "efld.json"
@@ -68,12 +69,8 @@ def read(path: str | Path) -> ModelMetadata:
     """
     model_file.check(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in (NAMES_FILE, MODEL_FILE):
-                if archive.getinfo(name).file_size > MAX_BYTES:
-                    raise DataError(path, f"its metadata file {name} is too large")
-            names = archive.read(NAMES_FILE).decode().split("\n")
-            tree = json.loads(archive.read(MODEL_FILE))
+        texts = onnx_file.properties(path) if onnx_file.is_onnx(path) else _archived(path)
+        names, tree = texts[NAMES_FILE].split("\n"), json.loads(texts[MODEL_FILE])
         stored = trees.from_tree(tree, _Stored)
         schema = schemas.resolved(stored.schema, stored.schema_fields)
         _check_mean_shape(stored.mean_shape, schema)
@@ -90,6 +87,14 @@ def read(path: str | Path) -> ModelMetadata:
         stored.family, stored.schema, stored.crop_rule, tuple(names),
         schema_fields=stored.schema_fields, mean_shape=stored.mean_shape,
     )
+
+
+def _archived(path: str | Path) -> dict[str, str]:
+    with zipfile.ZipFile(path) as archive:
+        for name in (NAMES_FILE, MODEL_FILE):
+            if archive.getinfo(name).file_size > MAX_BYTES:
+                raise DataError(path, f"its metadata file {name} is too large")
+        return {name: archive.read(name).decode() for name in (NAMES_FILE, MODEL_FILE)}
 
 
 def _check_mean_shape(mean_shape: list[list[float]] | None, schema: LandmarkSchema) -> None:

@@ -1,4 +1,4 @@
-"""The licence of a `.tflite`'s weights, from the field that TFLite metadata has for it.
+"""The licence of a model's weights: the field that TFLite metadata has for it, or ONNX's property.
 
 This is not in `metadata.py`, since the classes of the model's format would slow down every start.
 """
@@ -13,7 +13,7 @@ from flatbuffers.table import Table
 
 from efld_tf import licenses
 from efld_tf.errors import DataError, EfldError
-from efld_tf.runtime import model_file
+from efld_tf.runtime import model_file, onnx_file
 from efld_tf.runtime.graph import DAMAGED
 
 METADATA_NAME = "TFLITE_METADATA"
@@ -32,6 +32,11 @@ def read(path: str | Path) -> str:
     Raises:
       DataError: the file cannot be read, or the licence in it is damaged or no line of text.
     """
+    if onnx_file.is_onnx(path):
+        try:
+            return licenses.checked(onnx_file.properties(path).get(onnx_file.LICENSE, ""))
+        except EfldError as error:
+            raise DataError(path, f"its licence cannot be read: {error}") from error
     content = model_file.read(path)
     try:
         model = schema.Model.GetRootAs(content, 0)

@@ -15,7 +15,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import model_outputs, schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.landmarks.model_outputs import ModelOutputs
-from efld_tf.runtime import litert, metadata
+from efld_tf.runtime import interpreter, metadata
 
 
 class Predictor(Protocol):
@@ -85,7 +85,7 @@ class LandmarkPredictor:
         self.mean_shape: Floats | None = None
         if model_metadata.mean_shape is not None:
             self.mean_shape = np.array(model_metadata.mean_shape)
-        self._interpreter = litert.load(model, threads)
+        self._interpreter = interpreter.load(model, threads)
         self._input = self._interpreter.get_input_details()[0]
         outputs = self._interpreter.get_output_details()
         shape, points = self._input["shape"].tolist(), len(model_metadata.names)
@@ -166,7 +166,7 @@ class LandmarkPredictor:
         return item
 
     def _invoke(self, outputs: ModelOutputs, index: int) -> None:
-        litert.invoke(self._interpreter, self.model)
+        interpreter.invoke(self._interpreter, self.model)
         outputs.points[index] = self._tensor(self._points)
         if outputs.confidence is not None and self._confidence is not None:
             outputs.confidence[index] = self._tensor(self._confidence)[0]

@@ -19,6 +19,7 @@ from typing import Any
 from efld_tf import assets, files
 from efld_tf.errors import DataError, EfldError
 from efld_tf.runtime import worker
+from efld_tf.runtime.onnx_interpreter import SUFFIX
 
 # The time for loading a model and running it a few times; a damaged model may take forever.
 SECONDS = 60.0
@@ -49,7 +50,8 @@ def check(path: Path, content: bytes) -> None:
                               f"{GOLDEN_FILE}; export it again")
     if not sys.executable or _is_installed(path):
         return
-    passed = _cache() / f"{digest}-{version('ai-edge-litert')}"
+    runtime = "onnxruntime" if path.suffix == SUFFIX else "ai-edge-litert"
+    passed = _cache() / f"{digest}-{version(runtime)}"
     if passed.exists():
         return
     job = {"models": [str(path)], "threads": [1], "kernels": [True, False], "runs": 1, "warmup": 0,
@@ -115,11 +117,15 @@ def ask_worker(path: Path, job: dict[str, Any], timeout: float | None) -> dict[s
         raise EfldError(f"cannot start {sys.executable}: {error.strerror or error}") from error
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
-        raise DataError(path, f"cannot be run: LiteRT crashes on this model ({name})")
+        raise DataError(path, f"cannot be run: {_runtime(path)} crashes on this model ({name})")
     if process.returncode > 0:
         last_line = (process.stderr.strip() or "no message").splitlines()[-1]
         raise EfldError(f"the process that tries models failed: {last_line}")
     answer: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     if "error" in answer:
-        raise DataError(path, f"LiteRT cannot run it: {answer['error']}")
+        raise DataError(path, f"{_runtime(path)} cannot run it: {answer['error']}")
     return answer
+
+
+def _runtime(path: Path) -> str:
+    return "ONNX Runtime" if path.suffix == SUFFIX else "LiteRT"

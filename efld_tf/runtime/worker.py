@@ -12,10 +12,13 @@ import json
 import os
 import sys
 import time
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+if TYPE_CHECKING:
+    from efld_tf.runtime.onnx_interpreter import OnnxInterpreter
 
 Key = TypeVar("Key")
 
@@ -55,9 +58,10 @@ def run(
     """Measures models in turns, for one thread count after the other.
 
     Args:
-      models: paths of the `.tflite` files.
+      models: paths of the files.
       threads: thread counts.
-      kernels: True for XNNPACK, False for the built-in kernels, or both.
+      kernels: True for XNNPACK, False for the built-in kernels, or both; for an `.onnx`, whether
+        ONNX Runtime rewrites the graph.
       runs: number of timed runs of each configuration.
       warmup: number of runs before them.
       seed: seed of the random input.
@@ -88,15 +92,22 @@ def run(
     }
 
 
-def load(model: str, threads: int, xnnpack: bool, seed: int) -> Interpreter:
+def load(model: str, threads: int, xnnpack: bool, seed: int) -> Interpreter | OnnxInterpreter:
     """Makes an interpreter with allocated tensors and random inputs."""
-    interpreter = Interpreter(
-        model_path=model,
-        num_threads=threads,
-        experimental_op_resolver_type=(
-            OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        ),
-    )
+    interpreter: Interpreter | OnnxInterpreter
+    if model.endswith(".onnx"):
+        from onnx_interpreter import OnnxInterpreter  # which lies beside this file
+
+        with open(model, "rb") as file:
+            interpreter = OnnxInterpreter(file.read(), threads, optimised=xnnpack)
+    else:
+        interpreter = Interpreter(
+            model_path=model,
+            num_threads=threads,
+            experimental_op_resolver_type=(
+                OpResolverType.AUTO if xnnpack
+                else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES),
+        )
     interpreter.allocate_tensors()
     if not interpreter.get_input_details() or not interpreter.get_output_details():
         raise ValueError("the model has no input or no output")
@@ -124,7 +135,7 @@ def random_input(
 
 
 def time_interleaved(
-    interpreters: dict[Key, Interpreter], runs: int, warmup: int
+    interpreters: dict[Key, Interpreter | OnnxInterpreter], runs: int, warmup: int
 ) -> dict[Key, list[int]]:
     """Times interpreters in turns, so that other load on the machine hits them alike.
 

@@ -158,7 +158,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "runtime": str,
         "date": str,
         "threads": int,
-        "xnnpack": bool,
+        "xnnpack": bool, "optimised": bool,
         "warmup_runs": int,
         "runs": int,
         "latency_ms_*": float,

@@ -14,7 +14,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from efld_tf import assets
-from efld_tf.runtime import golden, litert, trial
+from efld_tf.runtime import golden, interpreter, trial
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.errors import assert_error_line, refuses
 
@@ -71,7 +71,7 @@ def test_a_model_without_outputs_is_refused(tmp_path: Path, cache: Path) -> None
     path = tmp_path / "mute.tflite"
     path.write_bytes(changed(lambda model: setattr(model.subgraphs[0], "outputs", [])))
     with refuses("output", path=path):
-        litert.load(path)
+        interpreter.load(path)
 
 
 def test_a_model_is_tried_once(
@@ -79,14 +79,14 @@ def test_a_model_is_tried_once(
 ) -> None:
     path = tmp_path / "model.tflite"
     shutil.copy(assets.INT8_MODEL, path)
-    litert.load(path)
+    interpreter.load(path)
     assert len([*cache.iterdir()]) == 1
     monkeypatch.setattr(sys, "executable", "/absent/python")
-    litert.load(path)  # which would need a process otherwise
-    litert.load(assets.INT8_MODEL)  # it came with the package
+    interpreter.load(path)  # which would need a process otherwise
+    interpreter.load(assets.INT8_MODEL)  # it came with the package
     path.write_bytes(path.read_bytes() + b"\0")
     with refuses("/absent/python"):
-        litert.load(path)
+        interpreter.load(path)
 
 
 def test_a_bundle_whose_model_was_exchanged_is_refused(tmp_path: Path, cache: Path) -> None:

@@ -7,6 +7,8 @@ import re
 import shutil
 import struct
 import subprocess
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,11 +18,14 @@ import pytest
 import efld_tf
 from efld_tf import assets
 from efld_tf.annotations.synthetic.render import render_face
-from efld_tf.arrays import Floats, Image
+from efld_tf.arrays import Array, Floats, Image
 from efld_tf.cli import export
 from efld_tf.exporting import app_files
 from efld_tf.landmarks import schemas
-from efld_tf.runtime import litert
+from efld_tf.runtime import interpreter
+from efld_tf.runtime.any_angle import open_detector
+from efld_tf.runtime.landmarker import FaceLandmarker
+from efld_tf.runtime.predictor import LandmarkPredictor
 from efld_tf.runtime.tracker import FaceTracker
 from tests.errors import assert_told, refuses
 from tests.tools import android_sdk, web_vectors
@@ -28,7 +33,12 @@ from tools.plain_faces import plain_face
 
 ANDROID = Path(__file__).parents[2] / "tools" / "android"
 LIBRARY, APP = ANDROID / "landmarks" / "src", ANDROID / "app" / "src"
-FRAMES_A_SECOND = 30
+FRAMES_A_SECOND = 10
+SILENT = "silent"
+CROWDS, FACES_IN_CROWDS = 40, 28
+FRAMES = 60
+# When each of two people is not in the video.
+AWAY = ({*range(10, 13), *range(30, 52)}, set(range(30, 52)))
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +76,21 @@ class Answered:
     told = ""
 
     def __init__(self, classes: Path, bundle: Path, kind: str, pictures: list[Path]):
-        self._models = [litert.load(path)
+        self._models = [interpreter.load(path)
                         for path in (assets.INT8_MODEL, app_files.detector_file())]
         words = command(classes, "LandmarkerTest", bundle, kind, *pictures)
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=subprocess.PIPE)
+        self._confident = bundle.parent.name[:6] != SILENT
         self._points = len(schemas.get("ibug51").names)
 
     def faces(self) -> list[list[tuple[int, float, Floats]]]:
         """Number, confidence and points of the faces of each picture."""
         assert self._process.stdin and self._process.stdout
-        for model in self._models:
-            sizes = [int(np.prod(output["shape"])) for output in model.get_output_details()]
+        self._outputs = [model.get_output_details()[:1 + (index or self._confident)]
+                         for index, model in enumerate(self._models)]
+        for outputs in self._outputs:
+            sizes = [int(np.prod(output["shape"])) for output in outputs]
             self._process.stdin.write(struct.pack(f">{1 + len(sizes)}i", len(sizes), *sizes))
         pictures = []
         self._process.stdin.flush()
@@ -106,7 +119,7 @@ class Answered:
         pixels = np.frombuffer(self._process.stdout.read(size), details["dtype"])
         model.set_tensor(details["index"], pixels.reshape(details["shape"]))
         model.invoke()
-        for output in model.get_output_details():
+        for output in self._outputs[number]:
             self._process.stdin.write(model.get_tensor(output["index"]).tobytes())
         self._process.stdin.flush()
 
@@ -120,21 +133,99 @@ def write(path: Path, image: Image) -> Path:
     return path
 
 
-def turned(image: Image, quarters: int) -> Image:
-    return np.ascontiguousarray(np.rot90(image, quarters))
+class Wild:
+    """A model whose outputs jump with every other pixel of its input, as of one that fails.
+
+    So that each rule which tells faces from others is needed at once.
+    """
+
+    def __init__(self, model: interpreter.Interpreter):
+        self._model = model
+        self._outputs: dict[int, Array] = {}
+        self.get_input_details = model.get_input_details
+        self.get_output_details = model.get_output_details
+        self.set_tensor = model.set_tensor
+
+    def invoke(self) -> None:
+        self._model.invoke()
+        (details,) = self.get_input_details()
+        random = np.random.default_rng(zlib.crc32(self._model.get_tensor(details["index"])))
+        for output in self.get_output_details():
+            value = self._model.get_tensor(output["index"])
+            if value.shape == (1, 1):  # a confidence
+                value = np.clip(value + random.normal(0, 0.4, value.shape), 0, 1)
+            elif value.shape[-1] == 2:  # points
+                value = value + random.choice([0, 0.02, 0.3]) * random.normal(0, 1, (1, 1, 2)) \
+                    + random.choice([0, 0.01]) * random.normal(0, 1, value.shape)
+            elif value.shape[-1] == 1:  # the detector's scores
+                value = value + random.normal(random.choice([0, -9]), 1.5, value.shape)
+            else:  # and its boxes
+                value[..., 2:4] *= random.choice([1, 1, 2.5], (*value.shape[:2], 1))
+            self._outputs[output["index"]] = value.astype(np.float32)
+
+    def get_tensor(self, index: int) -> Array:
+        return self._outputs[index].copy()
+
+    def tensor(self, index: int) -> Callable[[], Array]:
+        return lambda: self._outputs[index] if index in self._outputs \
+            else self._model.tensor(index)()
 
 
+class Silent(LandmarkPredictor):
+    """The shipped model without its confidence."""
+
+    def __init__(self) -> None:
+        super().__init__("research")
+        self._confidence, self.has_confidence = None, False
+
+
+@pytest.fixture(scope="module")
+def silent(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its bundle."""
+    folder = Path(shutil.copytree(bundle, tmp_path_factory.mktemp(SILENT) / "efld"))
+    for name, change in (("landmarker.json", {"has_confidence": False}), ("golden.json", {})):
+        content = {**json.loads((folder / name).read_text()), **change}
+        content.pop("confidence", None)
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+def crowd(index: int) -> Image:
+    """Rendered faces of all sizes, at all angles, sharp and blurred, some over others."""
+    random = np.random.default_rng(index)
+    scene = np.full((480, 640, 3), random.integers(40, 200), np.uint8)
+    for count in range(index % 5):
+        size = int(random.integers(80, 420))
+        face = render_face(seed=40 + index, index=count, size=256).image
+        face = cv2.GaussianBlur(face, (0, 0), random.uniform(0.1, 6))
+        angle = random.choice([0, 90, 180, 270, 360 * random.random()])
+        matrix = cv2.getRotationMatrix2D((128.0, 128.0), float(angle), size / 256)
+        matrix[:, 2] += [*random.uniform([0, 0], [640, 480]) - 128]
+        mask = cv2.warpAffine(np.ones_like(face), matrix, (640, 480))
+        scene = np.where(mask > 0, cv2.warpAffine(face, matrix, (640, 480)), scene)
+    return scene
+
+
+@pytest.fixture(params=["as they are", "wild"])
+def models(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Makes both sides have models that fail, or not."""
+    if request.param == "wild":
+        load = interpreter.load
+        monkeypatch.setattr(interpreter, "load", lambda *words: Wild(load(*words)))
+    return str(request.param)
+
+
+@pytest.mark.parametrize("seen", ["photos", "crowds"])
 def test_faces_of_photos_are_those_of_the_toolkit(
-    classes: Path, bundle: Path, tmp_path: Path
+    classes: Path, bundle: Path, tmp_path: Path, seen: str, models: str
 ) -> None:
-    """Large and small ones, two in a picture, faces on their side and on their head, and none."""
-    images = [render_face(seed=33, index=index, size=(320, 480, 640)[index % 3]).image
-              for index in range(12)]
-    images += [turned(images[0], 1), turned(images[1], 2), turned(images[2], 3),
-               np.concatenate([images[0], images[3]], axis=1),
-               np.full((200, 300, 3), 128, np.uint8)]
+    if seen == "photos":
+        images = [render_face(seed=33, index=index, size=(320, 480, 640)[index % 3]).image
+                  for index in range(12)]
+    else:
+        images = [crowd(index) for index in range(CROWDS)]
     pictures = [write(tmp_path / f"{index}.bin", image) for index, image in enumerate(images)]
-    landmarker = efld_tf.load("research")
+    landmarker, total = efld_tf.load("research", detector="short"), 0
     for image, found in zip(images, Answered(classes, bundle, "photos", pictures).faces(),
                             strict=True):
         faces = landmarker(image)
@@ -142,32 +233,49 @@ def test_faces_of_photos_are_those_of_the_toolkit(
         for (track, confidence, points), face in zip(found, faces, strict=True):
             assert track == -1 and confidence == pytest.approx(face.confidence, abs=0.01)
             assert np.abs(points - face.points).max() < 0.5
-    assert not faces
+        total += len(faces)
+    if models != "wild":
+        assert total == (12 if seen == "photos" else FACES_IN_CROWDS)
 
 
+def video() -> list[Image]:
+    """Two people who cross; one goes and comes back at once, both do after long."""
+    faces = [plain_face(14, 480).image, plain_face(3, 480).image]
+    frames = []
+    for index in range(FRAMES):
+        frame = np.full((480, 640, 3), 128, np.uint8)
+        phase = 2 * np.pi * index / FRAMES
+        for person, face in enumerate(faces):
+            if index in AWAY[person]:
+                continue
+            side = 1 - 2 * person
+            matrix = cv2.getRotationMatrix2D((240.0, 240.0), 25 * np.sin(2 * phase) * side, 0.45)
+            matrix[:, 2] += [80 + 160 * side * np.cos(phase), 30 * np.sin(phase) * side]
+            mask = cv2.warpAffine(np.ones_like(face), matrix, (640, 480))
+            frame = np.where(mask > 0, cv2.warpAffine(face, matrix, (640, 480)), frame)
+        frames.append(frame)
+    return frames
+
+
+@pytest.mark.parametrize("confident", [True, False])
 def test_faces_of_a_video_are_those_of_the_toolkit(
-    classes: Path, bundle: Path, tmp_path: Path
+    classes: Path, bundle: Path, silent: Path, tmp_path: Path, confident: bool, models: str
 ) -> None:
-    """A face that moves and turns, goes, comes back and has its number again."""
-    face = plain_face(14, 480).image
-    frames: list[Image] = []
-    for index in range(36):
-        phase = 2 * np.pi * index / 36
-        matrix = cv2.getRotationMatrix2D((240.0, 240.0), 20 * np.sin(phase), 0.8)
-        matrix[:, 2] += [80 + 40 * np.sin(phase), 10 * np.cos(phase)]
-        frames.append(cv2.warpAffine(face, matrix, (640, 480), flags=cv2.INTER_AREA))
-    frames[10:14] = [np.full_like(frames[0], 128)] * 4
-    tracker = FaceTracker(efld_tf.load("research"))
+    predictor = LandmarkPredictor("research") if confident else Silent()
+    tracker = FaceTracker(FaceLandmarker(predictor, open_detector("short")))
+    frames = video()
     pictures = [write(tmp_path / f"{index}.bin", frame) for index, frame in enumerate(frames)]
-    found = Answered(classes, bundle, "video", pictures).faces()
-    assert [len(faces) for faces in found[9:14]] == [1, 0, 0, 0, 0]
-    assert [track for track, _, _ in found[-1]] == [0]
+    found = Answered(classes, bundle if confident else silent, "video", pictures).faces()
+    numbers: list[list[int]] = []
     for index, (frame, faces) in enumerate(zip(frames, found, strict=True)):
         expected = tracker.update(frame, (2 + index) / FRAMES_A_SECOND)
-        assert [track for track, _, _ in faces] == [face.track for face in expected]
+        numbers.append([track for track, _, _ in faces])
+        assert numbers[-1] == [face.track for face in expected]
         for (_, confidence, points), seen in zip(faces, expected, strict=True):
             assert confidence == pytest.approx(seen.confidence, abs=0.01)
             assert np.abs(points - seen.points).max() < 0.5
+    if models != "wild":
+        assert numbers[0] == [0, 1] and len(numbers[-1]) == 2 and min(numbers[-1]) > 1
 
 
 @pytest.mark.parametrize(("file", "content", "facts"), [
@@ -194,10 +302,14 @@ def test_another_output_than_the_golden_one_is_told(
 
 
 def failed(classes: Path, bundle: Path) -> str:
-    """What a JVM says that refuses a bundle."""
-    answered = Answered(classes, bundle, "photos", [])
+    """What a JVM says that refuses a bundle, if it does."""
+    answered = Answered(classes, bundle, "verify", [])
     assert answered.faces() == []
     return answered.told
+
+
+def test_the_golden_output_is_given(classes: Path, bundle: Path, silent: Path) -> None:
+    assert not failed(classes, bundle) and not failed(classes, silent)
 
 
 @pytest.fixture(scope="module")

@@ -6,4 +6,7 @@ java {
     targetCompatibility = JavaVersion.VERSION_1_8
 }
 
-dependencies { compileOnly("org.json:json:20231013") }  // Android has its own
+dependencies {
+    compileOnly("org.json:json:20231013")  // Android has its own
+    testImplementation("org.json:json:20231013")
+}

@@ -17,6 +17,10 @@ public final class ImageAnalysis extends UseCase {
             return this;
         }
 
+        public Builder setOutputImageRotationEnabled(boolean enabled) {
+            return this;
+        }
+
         public Builder setBackpressureStrategy(int strategy) {
             return this;
         }

@@ -2,6 +2,7 @@ package androidx.camera.lifecycle;
 
 import android.content.Context;
 import androidx.camera.core.Camera;
+import androidx.camera.core.CameraInfoUnavailableException;
 import androidx.camera.core.CameraSelector;
 import androidx.camera.core.UseCase;
 import androidx.lifecycle.LifecycleOwner;
@@ -12,6 +13,10 @@ public final class ProcessCameraProvider {
 
     public static ListenableFuture<ProcessCameraProvider> getInstance(Context context) {
         throw new UnsupportedOperationException();
+    }
+
+    public boolean hasCamera(CameraSelector selector) throws CameraInfoUnavailableException {
+        return true;
     }
 
     public void unbindAll() { }

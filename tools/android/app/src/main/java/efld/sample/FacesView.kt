@@ -35,7 +35,7 @@ class FacesView(context: Context) : View(context) {
             canvas.drawCircle(point.x.toFloat() + 0.5f, point.y.toFloat() + 0.5f, RADIUS, paint)
         canvas.restore()
         paint.color = Color.WHITE
-        canvas.drawText(label, TEXT, 2 * TEXT, paint)
+        canvas.drawText(label, TEXT, height - 4 * TEXT, paint)
     }
 
     private companion object {

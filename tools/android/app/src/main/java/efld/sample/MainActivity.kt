@@ -4,7 +4,6 @@ import android.Manifest
 import android.content.pm.ApplicationInfo
 import android.content.pm.PackageManager
 import android.graphics.Bitmap
-import android.graphics.Matrix
 import android.os.Bundle
 import androidx.activity.ComponentActivity
 import androidx.activity.result.contract.ActivityResultContracts
@@ -25,6 +24,8 @@ class MainActivity : ComponentActivity() {
     private lateinit var shown: FacesView
     private lateinit var landmarker: FaceLandmarker
     private lateinit var tracker: FaceTracker
+    private var pixels = ByteBuffer.allocate(0)
+    private var last = Double.NEGATIVE_INFINITY
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
@@ -45,24 +46,33 @@ class MainActivity : ComponentActivity() {
     private fun start() {
         val future = ProcessCameraProvider.getInstance(this)
         future.addListener({
+            if (isDestroyed) return@addListener
             val analysis = ImageAnalysis.Builder()
+                .setOutputImageRotationEnabled(true)  // upright
                 .setOutputImageFormat(ImageAnalysis.OUTPUT_IMAGE_FORMAT_RGBA_8888)
                 .setBackpressureStrategy(ImageAnalysis.STRATEGY_KEEP_ONLY_LATEST)
                 .build()
             analysis.setAnalyzer(worker, ::analyze)
             val provider = future.get()
             provider.unbindAll()
-            provider.bindToLifecycle(this, CameraSelector.DEFAULT_FRONT_CAMERA, analysis)
+            val front = CameraSelector.DEFAULT_FRONT_CAMERA
+            val camera = if (provider.hasCamera(front)) front else CameraSelector.DEFAULT_BACK_CAMERA
+            provider.bindToLifecycle(this, camera, analysis)
         }, ContextCompat.getMainExecutor(this))
     }
 
-    private fun analyze(proxy: ImageProxy) {
-        val seconds = proxy.imageInfo.timestamp / 1e9
-        val upright = Matrix().apply { postRotate(proxy.imageInfo.rotationDegrees.toFloat()) }
-        val frame = proxy.use { it.toBitmap() }.let {
-            Bitmap.createBitmap(it, 0, 0, it.width, it.height, upright, true)
+    /** Looks for faces in an image; the next one comes when it is closed. */
+    private fun analyze(image: ImageProxy) = image.use {
+        val seconds = it.imageInfo.timestamp / 1e9
+        if (seconds > last) {  // some cameras repeat a time
+            last = seconds
+            follow(it.toBitmap(), seconds)
         }
-        val pixels = ByteBuffer.allocate(frame.rowBytes * frame.height)
+    }
+
+    private fun follow(frame: Bitmap, seconds: Double) {
+        if (pixels.capacity() != frame.byteCount) pixels = ByteBuffer.allocate(frame.byteCount)
+        pixels.rewind()
         frame.copyPixelsToBuffer(pixels)  // ARGB_8888 is RGBA in memory
         val begin = System.nanoTime()
         val faces = tracker.update(

@@ -18,6 +18,8 @@ public final class Description {
     /** The paths of the model and of the detector, from the folder of landmarker.json. */
     public final String modelFile;
     public final String detectorFile;
+    /** That of the weights; "" where it is not stated. */
+    public final String license;
     /** The side of the model's input in pixels. */
     public final int inputSize;
     public final boolean hasConfidence;
@@ -54,6 +56,7 @@ public final class Description {
         modelFile = json.getJSONObject("model").getString("file");
         JSONObject detected = json.getJSONObject("detector");
         detectorFile = detected.getString("file");
+        license = json.getJSONObject("model").optString("license");
         inputSize = json.getInt("input_size");
         hasConfidence = json.getBoolean("has_confidence");
         JSONObject schema = json.getJSONObject("schema");

@@ -63,7 +63,12 @@ public final class FaceLandmarker implements AutoCloseable {
         return -1;
     }
 
-    /** The faces of a photo that is the right way up, those first that the detector is surest of. */
+    /**
+     * The faces of a photo that is the right way up, those first that the detector is surest of.
+     *
+     * <p>Faces smaller than a sixth of the longest side are not found, as with the toolkit's
+     * detector {@code short}.
+     */
     public List<Face> find(Picture picture) {
         List<Face> faces = new ArrayList<>();
         double least = finding.get("min_confidence");
@@ -167,7 +172,7 @@ public final class FaceLandmarker implements AutoCloseable {
             }
             double agreed = agreement(look.points, detection);
             double confidence = look.confidence * weight(agreed);
-            if (confidence >= least) {
+            if (confidence >= least && isPlace(look.points)) {
                 found.add(new Found(new Face(look.points, look.depth, detection.box,
                         detection.score, confidence, -1), agreed));
             }
@@ -227,6 +232,12 @@ public final class FaceLandmarker implements AutoCloseable {
     Box extent(List<Point> points) {
         Box box = Box.around(points);
         return description.isPart ? box.squared() : box;
+    }
+
+    /** Whether points lie somewhere: those of a model that fails may be no numbers, or all one. */
+    boolean isPlace(List<Point> points) {
+        double longest = Box.around(points).longest();
+        return longest > 0 && longest < Double.POSITIVE_INFINITY;
     }
 
     /** Whether a face with this extent is the one with those points. */

@@ -111,14 +111,34 @@ public final class FaceTracker {
         tracks.sort(Comparator.comparingInt(track -> track.number));
         List<Face> faces = new ArrayList<>();
         for (Track track : tracks) {
-            List<Point> points = track.points;
-            if (options.smooth) {
-                points = track.filter.update(points, seconds, Box.around(points).longest());
-            }
-            faces.add(new Face(points, track.depth, Box.around(points), track.score,
-                    track.confidence, track.number));
+            faces.add(shown(track));
         }
         return faces;
+    }
+
+    /** The face with its number, smoothed or not, and the tight box of its points. */
+    private Face shown(Track track) {
+        List<Point> points = track.points;
+        double[] depth = track.depth;
+        if (options.smooth) {
+            double[][] values = new double[points.size()][];
+            for (int i = 0; i < values.length; i++) {
+                Point point = points.get(i);
+                values[i] = depth.length == 0 ? new double[] {point.x, point.y}
+                        : new double[] {point.x, point.y, depth[i]};
+            }
+            values = track.filter.update(values, seconds, Box.around(points).longest());
+            points = new ArrayList<>();
+            depth = depth.clone();
+            for (int i = 0; i < values.length; i++) {
+                points.add(new Point(values[i][0], values[i][1]));
+                if (depth.length > 0) {
+                    depth[i] = values[i][2];
+                }
+            }
+        }
+        return new Face(points, depth, Box.around(points), track.score, track.confidence,
+                track.number);
     }
 
     /** Moves every track to its place in this frame; whether one was lost. */
@@ -135,7 +155,8 @@ public final class FaceTracker {
         tracks.sort(Comparator.comparingDouble(track -> -sure.get(track)));
         for (Track track : tracks) {
             FaceLandmarker.Look look = looks.get(track);
-            boolean there = sure.get(track) >= Math.max(options.minConfidence, nobody);
+            boolean there = sure.get(track) >= Math.max(options.minConfidence, nobody)
+                    && landmarker.isPlace(look.points);
             Box extent = landmarker.extent(look.points);
             for (Track other : followed) {
                 there &= !landmarker.samePoints(extent, other.points);

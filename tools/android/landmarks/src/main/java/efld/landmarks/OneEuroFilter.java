@@ -1,8 +1,5 @@
 package efld.landmarks;
 
-import java.util.ArrayList;
-import java.util.List;
-
 /**
  * The One-Euro filter for landmarks: calm while a face is still, quick while it moves.
  *
@@ -15,8 +12,8 @@ final class OneEuroFilter {
     private final double beta;
     private final double derivativeCutoff;
     private double seconds;
-    private List<Point> last;
-    private List<Point> velocities;
+    private double[][] last;
+    private double[][] velocities;
 
     OneEuroFilter(Numbers options) {
         minCutoff = options.get("min_cutoff");
@@ -27,37 +24,36 @@ final class OneEuroFilter {
     /**
      * Smooths the points of the next frame; those of the first one are unchanged.
      *
+     * @param points x and y of each, or x, y and depth, in pixels
      * @param seconds the frame's time, later than the last one's
      * @param faceSize in pixels, above 0
      */
-    List<Point> update(List<Point> points, double seconds, double faceSize) {
-        List<Point> smooth = new ArrayList<>();
-        List<Point> speeds = new ArrayList<>();
+    double[][] update(double[][] points, double seconds, double faceSize) {
         double step = seconds - this.seconds;
-        for (int i = 0; i < points.size(); i++) {
-            Point point = points.get(i);
-            if (last == null) {
-                smooth.add(point);
-                speeds.add(new Point(0, 0));
-                continue;
+        double[][] smooth = new double[points.length][];
+        for (int i = 0; i < points.length; i++) {
+            smooth[i] = points[i].clone();
+        }
+        if (last == null) {
+            velocities = new double[points.length][points[0].length];
+        } else {
+            double calm = weight(derivativeCutoff, step);
+            for (int i = 0; i < points.length; i++) {
+                double square = 0;
+                for (int j = 0; j < points[i].length; j++) {
+                    double velocity = (points[i][j] - last[i][j]) / (step * faceSize);
+                    velocities[i][j] += calm * (velocity - velocities[i][j]);
+                    square += velocities[i][j] * velocities[i][j];
+                }
+                double share = weight(minCutoff + beta * Math.sqrt(square), step);
+                for (int j = 0; j < points[i].length; j++) {
+                    smooth[i][j] = last[i][j] + share * (points[i][j] - last[i][j]);
+                }
             }
-            Point before = last.get(i);
-            Point speed = towards(velocities.get(i),
-                    new Point((point.x - before.x) / (step * faceSize),
-                            (point.y - before.y) / (step * faceSize)),
-                    weight(derivativeCutoff, step));
-            speeds.add(speed);
-            double cutoff = minCutoff + beta * Math.hypot(speed.x, speed.y);
-            smooth.add(towards(before, point, weight(cutoff, step)));
         }
         this.seconds = seconds;
         last = smooth;
-        velocities = speeds;
         return smooth;
-    }
-
-    private static Point towards(Point from, Point to, double share) {
-        return new Point(from.x + share * (to.x - from.x), from.y + share * (to.y - from.y));
     }
 
     /** The weight of a new value in a low-pass filter, of a cutoff in Hz and a step in seconds. */

@@ -77,7 +77,13 @@ public final class Picture {
             Arrays.fill(out, (byte) 0);
             return;
         }
-        Picture region = shrunk(left, top, right, bottom, block);
+        Picture region = this;
+        if (block == 1) { // no pixel is averaged, so that none is copied
+            left = 0;
+            top = 0;
+        } else {
+            region = shrunk(left, top, right, bottom, block);
+        }
         double cosine = step * Math.cos(crop.angle);
         double sine = step * Math.sin(crop.angle);
         // Pixel j of the result is at (j + 0.5) / size of the crop; pixel s of a region in blocks has
@@ -103,22 +109,28 @@ public final class Picture {
         int columns = (right - left + block - 1) / block;
         int rows = (bottom - top + block - 1) / block;
         byte[] result = new byte[3 * columns * rows];
-        int[] sums = new int[3 * columns];
+        long[] sums = new long[3 * columns];
         // OpenCV rounds halves up in blocks of two, otherwise to even.
-        double share = 1.0 / (block * block);
+        double share = 1.0 / ((double) block * block);
         double half = block == 2 ? 1e-3 : 0;
         for (int row = 0; row < rows; row++) {
             Arrays.fill(sums, 0);
             for (int i = 0; i < block; i++) {
-                int y = Math.min(top + row * block + i, bottom - 1);
-                for (int column = 0, at = 0; column < columns; column++, at += 3) {
+                int from = Math.min(top + row * block + i, bottom - 1) * rowStride + left * pixelStride;
+                int end = from + (right - left - 1) * pixelStride;
+                for (int at = 0; at < sums.length; at += 3) {
+                    long red = 0;
+                    long green = 0;
+                    long blue = 0;
                     for (int j = 0; j < block; j++) {
-                        int x = Math.min(left + column * block + j, right - 1);
-                        int from = y * rowStride + x * pixelStride;
-                        sums[at] += data[from] & 0xff;
-                        sums[at + 1] += data[from + 1] & 0xff;
-                        sums[at + 2] += data[from + 2] & 0xff;
+                        red += data[from] & 0xff;
+                        green += data[from + 1] & 0xff;
+                        blue += data[from + 2] & 0xff;
+                        from += from < end ? pixelStride : 0;
                     }
+                    sums[at] += red;
+                    sums[at + 1] += green;
+                    sums[at + 2] += blue;
                 }
             }
             for (int i = 0; i < sums.length; i++) {
@@ -143,35 +155,49 @@ public final class Picture {
         int parts = 1 << PIXEL_BITS;
         int unit = WEIGHT_BITS - 2 * PIXEL_BITS;
         int round = 1 << (WEIGHT_BITS - 1);
-        int[] sums = new int[3];
+        int[] across = new int[size];
+        int[] down = new int[size];
+        for (int column = 0; column < size; column++) {
+            across[column] = (int) Math.rint(map[0] * column * one);
+            down[column] = (int) Math.rint(map[3] * column * one);
+        }
         for (int row = 0, at = 0; row < size; row++) {
             long x0 = (long) Math.rint((map[1] * row + map[2]) * one) + half;
             long y0 = (long) Math.rint((map[4] * row + map[5]) * one) + half;
             for (int column = 0; column < size; column++, at += 3) {
-                long x = (x0 + (long) Math.rint(map[0] * column * one)) >> cut;
-                long y = (y0 + (long) Math.rint(map[3] * column * one)) >> cut;
+                long x = (x0 + across[column]) >> cut;
+                long y = (y0 + down[column]) >> cut;
+                long left = x >> PIXEL_BITS;
+                long top = y >> PIXEL_BITS;
                 int right = (int) (x & (parts - 1));
                 int below = (int) (y & (parts - 1));
-                Arrays.fill(sums, 0);
-                add(sums, x >> PIXEL_BITS, y >> PIXEL_BITS, (parts - right) * (parts - below));
-                add(sums, (x >> PIXEL_BITS) + 1, y >> PIXEL_BITS, right * (parts - below));
-                add(sums, x >> PIXEL_BITS, (y >> PIXEL_BITS) + 1, (parts - right) * below);
-                add(sums, (x >> PIXEL_BITS) + 1, (y >> PIXEL_BITS) + 1, right * below);
-                for (int channel = 0; channel < 3; channel++) {
-                    out[at + channel] = (byte) (((sums[channel] << unit) + round) >> WEIGHT_BITS);
+                int p00 = (parts - right) * (parts - below);
+                int p01 = right * (parts - below);
+                int p10 = (parts - right) * below;
+                int p11 = right * below;
+                int next = pixelStride;
+                int nextRow = rowStride;
+                if (left < 0 || top < 0 || left >= width - 1 || top >= height - 1) {
+                    if (left < -1 || top < -1 || left >= width || top >= height) {
+                        out[at] = out[at + 1] = out[at + 2] = 0;
+                        continue;
+                    }
+                    // Weights of what lies outside are 0, and a pixel inside is read for it.
+                    p00 = left < 0 || top < 0 ? 0 : p00;
+                    p01 = left >= width - 1 || top < 0 ? 0 : p01;
+                    p10 = left < 0 || top >= height - 1 ? 0 : p10;
+                    p11 = left >= width - 1 || top >= height - 1 ? 0 : p11;
+                    next = left < 0 || left >= width - 1 ? 0 : next;
+                    nextRow = top < 0 || top >= height - 1 ? 0 : nextRow;
+                }
+                int from = (int) Math.max(top, 0) * rowStride + (int) Math.max(left, 0) * pixelStride;
+                for (int channel = 0; channel < 3; channel++, from++) {
+                    int sum = p00 * (data[from] & 0xff) + p01 * (data[from + next] & 0xff)
+                            + p10 * (data[from + nextRow] & 0xff)
+                            + p11 * (data[from + nextRow + next] & 0xff);
+                    out[at + channel] = (byte) (((sum << unit) + round) >> WEIGHT_BITS);
                 }
             }
         }
-    }
-
-    /** Adds a pixel to sums; one outside of the picture is black. */
-    private void add(int[] sums, long x, long y, int weight) {
-        if (x < 0 || y < 0 || x >= width || y >= height) {
-            return;
-        }
-        int from = (int) y * rowStride + (int) x * pixelStride;
-        sums[0] += weight * (data[from] & 0xff);
-        sums[1] += weight * (data[from + 1] & 0xff);
-        sums[2] += weight * (data[from + 2] & 0xff);
     }
 }

@@ -117,11 +117,12 @@ public final class VectorsTest {
         OneEuroFilter filter = new OneEuroFilter(
                 new Numbers(first.getJSONObject("description"), "smoothing"));
         for (JSONObject frame : objects(vectors.getJSONArray("smoothing"))) {
-            List<Point> found = filter.update(points(frame.getJSONArray("points")),
+            double[][] found = filter.update(rows(points(frame.getJSONArray("points"))),
                     frame.getDouble("seconds"), frame.getDouble("size"));
-            List<Point> expected = points(frame.getJSONArray("smooth"));
-            for (int i = 0; i < expected.size(); i++) {
-                expect(found.get(i), expected.get(i), "smoothed point");
+            double[][] expected = rows(points(frame.getJSONArray("smooth")));
+            for (int i = 0; i < expected.length; i++) {
+                expect(found[i][0], expected[i][0], "smoothed point");
+                expect(found[i][1], expected[i][1], "smoothed point");
             }
         }
     }
@@ -171,6 +172,14 @@ public final class VectorsTest {
         List<Point> result = new ArrayList<>();
         for (JSONObject place : objects(places)) {
             result.add(new Point(place.getDouble("x"), place.getDouble("y")));
+        }
+        return result;
+    }
+
+    private static double[][] rows(List<Point> points) {
+        double[][] result = new double[points.size()][];
+        for (int i = 0; i < result.length; i++) {
+            result[i] = new double[] {points.get(i).x, points.get(i).y};
         }
         return result;
     }
