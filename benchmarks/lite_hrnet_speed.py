@@ -163,15 +163,21 @@ def table(
     return "\n".join(lines) + "\n"
 
 
-def operator_table(network: str, operators: list[dict[str, Any]]) -> list[str]:
-    """The kinds of operators that take more than a hundredth of a network's time in int8."""
+def operator_table(
+    network: str, operators: list[dict[str, Any]], listed: tuple[str, ...] = ()
+) -> list[str]:
+    """The kinds of operators that take more than a hundredth of a network's time in int8.
+
+    Args:
+      listed: others that are listed, too.
+    """
     total = sum(operator["microseconds"] for operator in operators)
     lines = [f"{network} in int8 by its operators, {total:.0f} us in this measurement (that of "
              "`efld-bench --profile`).", "",
              "| operator | number | us | percent |", "|---|---|---|---|"]
     for operator in operators:
         time = operator["microseconds"]
-        if time > 0.01 * total:
+        if time > 0.01 * total or operator["name"] in listed:
             lines.append(f"| {operator['name']} | {operator['number']} | {time:.0f} "
                          f"| {100 * time / total:.0f} |")
     return lines

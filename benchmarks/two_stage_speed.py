@@ -2,13 +2,13 @@
 
     EFLD_DATA=/path/to/data python benchmarks/two_stage_speed.py [RUNS]
 
-Exports the runs with 51 points and the first seed of benchmarks/two_stage.py (in RUNS, by default
-runs/two_stage) as int8 and as float32, checks each by efld-verify, and measures their loss on
-HELEN's test set, with whole and with interpolated regions, and their latency in turns on one core,
-beside the shipped EFLD and the networks of benchmarks/lite_hrnet_plus.py as int8, which are trained
-for a few steps alone, since their weights do not change their time; then the model's operators one
-by one. Nothing else should run on the machine. Writes benchmarks/two_stage_speed/: results.json and
-table.md.
+Exports the full models of benchmarks/two_stage.py (in RUNS, by default runs/two_stage) as int8,
+those with 51 points and the first seed as float32, too, checks each by efld-verify, and measures
+their loss on HELEN's test set, with whole and with interpolated regions. Those of the first seed
+are measured in turns on one core, and their instructions on emulated ones, beside the shipped EFLD
+and the networks of benchmarks/lite_hrnet_plus.py as int8, which are trained for a few steps alone,
+since their weights do not change their time; then the model's operators one by one. Nothing else
+should run on the machine. Writes benchmarks/two_stage_speed/: results.json and table.md.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from common import HELEN_TEST, command
 from lite_hrnet_plus import EFLD, LARGE, MAPNET, NME, PIP, SMALL, recipe
 from lite_hrnet_speed import SHIPPED, by_kind, operator_table
 from trainings import evaluate, train
-from two_stage import SIZES
+from two_stage import INNER, SEEDS, SIZES, by_part
 
 from efld_tf import assets, files
-from efld_tf.benchmarking import compare, profile
+from efld_tf.benchmarking import compare, instructions, profile
 from efld_tf.evaluation import faces
 from efld_tf.landmarks import metrics, schemas
 from efld_tf.models import two_stage
@@ -37,6 +37,8 @@ from efld_tf.runtime import graph
 OUTPUT = Path(__file__).parent / "two_stage_speed"
 OTHERS = (EFLD, PIP, MAPNET, SMALL, LARGE)
 MODES = ("int8", "float32")
+CORES = ("cortex-a72", "cortex-a76")
+TITLES = {SMALL: "Lite-HRNet Plus, small", LARGE: "Lite-HRNet Plus, large"}
 STEPS = 400  # of the other networks, so that golden files can be chosen for them
 
 
@@ -51,29 +53,53 @@ def main() -> None:
             models.append(model)
     for title in OTHERS:
         model = barely_trained(runs / "others", title)
-        rows.append({"network": f"{title}, 96 pixels"})
+        rows.append({"network": f"{TITLES.get(title, title)}, 96 pixels"})
         models.append(model)
+    losses = {name: loss(runs / name) for name in sorted(
+        [f"at_{size}_{seed}" for size in SIZES for seed in SEEDS]
+        + [f"full_model_{seed}" for seed in SEEDS])}
     measured = compare.measure(models)
     for row, model, latency in zip(rows, models, measured.rows, strict=True):
         model_graph = graph.read(model)
         row |= {"bytes": model.stat().st_size, "mmacs": round(model_graph.total_macs / 1e6, 2),
                 "microseconds": 1000 * latency.latency_ms_p50}
         row["times_efld"] = round(row["microseconds"] / rows[0]["microseconds"], 2)
+    counted = [instructions.measure(model, CORES) for model in models]
+    for row, one in zip(rows, counted, strict=True):
+        row["instructions"] = {core: found.counts["all"] for core, found in one.cores.items()}
     regions = {size: both_regions(runs / f"at_{size}_1") for size in SIZES}
     operators = by_kind(profile.measure(models[1]))
     files.write_json(OUTPUT / "results.json", {
         "conditions": asdict(measured.conditions), "runs": measured.runs, "networks": rows,
-        "regions": regions, "operators": operators})
-    (OUTPUT / "table.md").write_text(table(rows, regions, operators))
-    print(table(rows, regions, operators))
+        "emulator": counted[0].emulator, "losses": losses, "regions": regions,
+        "operators": operators})
+    (OUTPUT / "table.md").write_text(table(rows, losses, regions, operators))
+    print(table(rows, losses, regions, operators))
 
 
-def exported(run: Path, mode: str) -> tuple[dict[str, Any], Path]:
-    """A run's export, verified, and its error on HELEN's test set beside the run's."""
+def export(run: Path, mode: str) -> Path:
+    """A run's export, verified."""
     folder = run / f"speed_{mode}"
     if not (folder / "report.json").exists():
         command("efld-export", run, f"--{mode}", "--quiet", "--output", folder)
     command("efld-verify", folder)
+    return folder
+
+
+def loss(run: Path) -> dict[str, float]:
+    """The error of a run in float and as int8 on HELEN's test set, in percent."""
+    folder = export(run, MODES[0])
+    if run.name.startswith("full"):
+        pair = [by_part(model)[INNER] for model in (run, folder)]
+    else:
+        pair = [evaluate(model, HELEN_TEST, run / f"speed_{name}.json")["evaluation"][NME]
+                for name, model in (("float", run), (MODES[0], folder))]
+    return {"float": pair[0], MODES[0]: pair[1]}
+
+
+def exported(run: Path, mode: str) -> tuple[dict[str, Any], Path]:
+    """A run's export, and its error on HELEN's test set beside the run's."""
+    folder = export(run, mode)
     (model,) = folder.glob("*.tflite")
     errors = {name: evaluate(source, HELEN_TEST, run / f"speed_{name}.json")["evaluation"][NME]
               for name, source in (("float", run), (mode, folder))}
@@ -107,27 +133,34 @@ def both_regions(run: Path) -> dict[str, float]:
 
 
 def table(
-    rows: list[dict[str, Any]], regions: dict[int, dict[str, float]],
-    operators: list[dict[str, Any]],
+    rows: list[dict[str, Any]], losses: dict[str, dict[str, float]],
+    regions: dict[int, dict[str, float]], operators: list[dict[str, Any]],
 ) -> str:
     """The results as Markdown."""
     lines = [
-        "51 points, int8 unless said otherwise, one thread, XNNPACK, in turns on one core; NME on "
-        "HELEN's test set in percent of the distance between the outer eye corners.", "",
-        "| network | MMACs | kB | us | times EFLD | trained NME | its NME |",
-        "|---|---|---|---|---|---|---|",
+        "51 points, int8 unless said otherwise, one thread, XNNPACK, in turns on one core; "
+        f"millions of instructions on emulated {' and '.join(CORES)}. NME on HELEN's test set in "
+        "percent of the distance between the outer eye corners.", "",
+        f"| network | MMACs | kB | us | times EFLD | {' | '.join(CORES)} | trained NME | its NME |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         errors = [f"{row[key]:.2f}" if key in row else ""
                   for key in ("trained_nme_percent", "nme_percent")]
+        counts = [f"{row['instructions'][core] / 1e6:.2f}" for core in CORES]
         lines.append(f"| {row['network']} | {row['mmacs']} | {row['bytes'] / 1000:.0f} "
                      f"| {row['microseconds']:.0f} | {row['times_efld']:.2f} "
-                     f"| {' | '.join(errors)} |")
+                     f"| {' | '.join(counts + errors)} |")
+    lines += ["", "What int8 loses, by run: with 51 points as above, and at the demo's size with "
+              "65 points, of which the inner ones are measured by the distance between the pupils.",
+              "", "| run | float | int8 | loss |", "|---|---|---|---|"]
+    lines += [f"| {name} | {pair['float']:.3f} | {pair['int8']:.3f} "
+              f"| {pair['int8'] - pair['float']:+.3f} |" for name, pair in losses.items()]
     lines += ["", "The trained network in float with both forms of its regions.", "",
               "| pixels | interpolated | whole cells |", "|---|---|---|"]
     lines += [f"| {size} | {found['bilinear']:.3f} | {found['whole']:.3f} |"
               for size, found in regions.items()]
-    lines += ["", *operator_table(f"The model at {SIZES[0]} pixels", operators)]
+    lines += ["", *operator_table(f"The model at {SIZES[0]} pixels", operators, ("GATHER",))]
     return "\n".join(lines) + "\n"
 
 

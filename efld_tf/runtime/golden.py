@@ -15,8 +15,9 @@
 
 The input is an RGB image row by row, top left first; the output is little-endian. `tolerance` is
 the largest difference of a coordinate, in crop sides, that still counts as the same result, since
-kernels of another CPU round differently. `confidence` and `depth` are there for a model that has
-these outputs.
+kernels of another CPU round differently. Where a model chooses places, a point may be off by half a
+cell; there is then a `mean_tolerance`, too, for the mean difference of all coordinates.
+`confidence` and `depth` are there for a model that has these outputs.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class Golden:
     tolerance: float
     confidence: _Confidence | None = None
     depth: _Depth | None = None
+    mean_tolerance: float | None = None
 
     def misses(self, expected: Float32s, outputs: ModelOutputs) -> Misses:
         """How far outputs lie from the golden ones.
@@ -111,6 +113,9 @@ class Golden:
                 raise EfldError(f"of its golden file and itself one has {name} alone")
         points, confidence, depth = float(np.abs(outputs.points - expected).max()), None, None
         passed = points <= self.tolerance  # NaN does not pass
+        if self.mean_tolerance is not None:
+            mean = float(np.abs(outputs.points - expected).mean())
+            passed = passed and mean <= self.mean_tolerance
         if self.confidence and outputs.confidence is not None:
             confidence = float(np.abs(outputs.confidence[0] - self.confidence.value))
             passed = passed and confidence <= self.confidence.tolerance
@@ -123,12 +128,14 @@ class Golden:
 class Differences(NamedTuple):
     """Differences between what two runs tell, found or allowed: in crop sides, and in confidence.
 
-    They are the largest of a coordinate and of a depth; 0 of what a model does not tell.
+    They are the largest of a coordinate and of a depth, and the mean of a coordinate's; 0 of what a
+    model does not tell.
     """
 
     points: float
     confidence: float
     depth: float
+    mean: float | None = None
 
 
 class Misses(NamedTuple):
@@ -209,6 +216,7 @@ def write(
             "points": [[round(float(v), 6) for v in point] for point in output[0]],
         },
         "tolerance": allowed.points,
+        **({} if allowed.mean is None else {"mean_tolerance": allowed.mean}),
     }
     if confidence is not None:
         golden["confidence"] = {
@@ -245,6 +253,9 @@ def read(model: str | Path) -> tuple[Golden, Image, Float32s]:
     if not 0 < golden.tolerance <= limit:
         raise DataError(path, f"tolerance: expected at most {limit}, got "
                               f"{golden.tolerance:g}")
+    if golden.mean_tolerance is not None and not 0 < golden.mean_tolerance <= golden.tolerance:
+        raise DataError(path, f"mean_tolerance: expected at most {golden.tolerance:g}, got "
+                              f"{golden.mean_tolerance:g}")
     confidence = golden.confidence
     if confidence and not (0 <= confidence.value <= 1
                            and 0 < confidence.tolerance <= LARGEST_CONFIDENCE_TOLERANCE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from efld_tf.cli import verify
 from efld_tf.exporting import bundle, calibration
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
+from efld_tf.landmarks.model_outputs import ModelOutputs
 from efld_tf.landmarks.schema_fields import from_fields
 from efld_tf.models import checkpoint
 from efld_tf.runtime import golden
@@ -84,6 +86,14 @@ def test_another_result_is_told(copy: Path, capsys) -> None:
     assert capsys.readouterr().out.count("MORE than 0.004") == 4
 
 
+def test_another_mean_is_told(copy: Path) -> None:
+    stated, _, expected = golden.read(copy / "efld_ibug51_int8.tflite")
+    stated = replace(stated, mean_tolerance=0.001)
+    for off, passed in ((0.0009, True), (0.0011, False), (np.nan, False)):
+        outputs = ModelOutputs(expected + np.float32(off))
+        assert stated.misses(expected, outputs).passed == passed
+
+
 def test_points_and_raw_bytes_must_agree(copy: Path) -> None:
     (copy / "golden_output.bin").write_bytes(np.full((51, 2), np.nan, "<f4").tobytes())
     with refuses("points", "golden_output.bin", path=copy / "golden.json"):
@@ -102,6 +112,8 @@ def test_points_and_raw_bytes_must_agree(copy: Path) -> None:
         (lambda tree: tree.update(tolerance=0.02),  # as only models that search may have
          ["tolerance", golden.LARGEST_TOLERANCE, 0.02]),
         (lambda tree: tree.update(tolerance=float("nan")), ["tolerance", "nan"]),
+        (lambda tree: tree.update(mean_tolerance=0.005), ["mean_tolerance", 0.004, 0.005]),
+        (lambda tree: tree.update(mean_tolerance=0.0), ["mean_tolerance", 0.004]),
     ],
 )
 def test_a_strangers_golden_file_is_refused(copy: Path, change, facts: list[object]) -> None:

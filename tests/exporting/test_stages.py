@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import tf_keras
 from tf_keras import layers
 
 from efld_tf.exporting import audit, convert, metadata, modes
+from efld_tf.exporting.report import Bundle
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint, registry, two_stage
 from efld_tf.models.codecs import best_cells
-from efld_tf.models.trained import TrainedModel
-from efld_tf.runtime import graph
+from efld_tf.models.trained import POINTS, TrainedModel
+from efld_tf.runtime import golden, graph
 from efld_tf.runtime.metadata import ModelMetadata
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests import faces
@@ -156,6 +157,22 @@ def test_a_second_stage_outside_of_xnnpack_is_refused(family: str, tmp_path: Pat
     exported(path, modes.INT8, average=True)
     with refuses("AVERAGE_POOL_2D", path=path):
         audit.check(path, modes.INT8)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trained", ["two_stage"], indirect=True)
+def test_the_golden_output_tells_a_missing_stage(
+    trained: Path, export_once: Callable[[str], Bundle]
+) -> None:
+    """By the mean of all points; that of one may be off by half a cell of the first stage."""
+    stated, image, _ = golden.read(export_once("int8").model)
+    model = TrainedModel.load(trained, "ibug51")
+    raw = model.network(tf.constant(image / np.float32(255)), training=False)
+    given = model.decode(raw)[POINTS].numpy()
+    raw[POINTS] = {**raw[POINTS], "second": tf.zeros_like(raw[POINTS]["second"])}
+    missing = model.decode(raw)[POINTS].numpy()
+    assert stated.mean_tolerance is not None
+    assert np.abs(missing - given).mean() > stated.mean_tolerance
 
 
 def test_one_stage_without_a_search() -> None:

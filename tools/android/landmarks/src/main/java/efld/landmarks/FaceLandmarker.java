@@ -107,11 +107,14 @@ public final class FaceLandmarker implements AutoCloseable {
                 throw new IllegalStateException("golden.json is of another model");
             }
             double worst = 0;
+            double sum = 0;
             for (int i = 0; i < found.length; i++) {
                 double off = Math.abs(found[i] - points.getJSONArray(i / 2).getDouble(i % 2));
                 require(off, json.getDouble("tolerance"), "a coordinate");
                 worst = Math.max(worst, off);
+                sum += off;
             }
+            require(sum / found.length, json.optDouble("mean_tolerance", worst), "the mean");
             if (json.has("confidence") && confidenceOutput >= 0) {
                 JSONObject sure = json.getJSONObject("confidence");
                 require(Math.abs(outputs[confidenceOutput][0] - sure.getDouble("value")),
