@@ -125,7 +125,7 @@ def as_before(folder: Path, name: str) -> Path:
     path.parent.mkdir()
     path.write_bytes(metadata.add(flatbuffer.write(tree), about))
     image, allowed = bundle.golden_image(path, 128, zoomed(rule.zoom))
-    golden.write(path, "int8", image, allowed)
+    golden.write(path, "int8", image, golden.run(path, image), allowed)
     return path
 
 

@@ -27,6 +27,8 @@ def exported(export_once: Callable[[str], Bundle]) -> Bundle:
     return export_once("coreml")
 
 
+@pytest.mark.parametrize(
+    "trained", ["efld", pytest.param("pipnet", marks=pytest.mark.long)], indirect=True)
 def test_ends_and_metadata(exported: Bundle) -> None:
     model = coremltools.models.MLModel(str(exported.model), skip_model_load=True)
     told = model.get_spec().description

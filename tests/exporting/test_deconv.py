@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tf_keras
+from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
 from efld_tf.exporting import equalise, modes, optimise, quantise, ranges, rounding
 from efld_tf.models import probe, rebuild
 from efld_tf.models.blocks import Blocks
 from efld_tf.runtime import graph
-from efld_tf.runtime.litert import Interpreter
 from tests import tiny_models
 from tests.exporting.test_optimise import STEPS, shaken
 

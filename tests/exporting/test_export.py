@@ -45,7 +45,8 @@ from tests.trained import export_as, float_predictor
 
 # Residuals, and scores that are searched: what takes long is tried with one family of each kind.
 ONE_FAMILY = pytest.mark.parametrize("trained", ["efld"], indirect=True)
-TWO_FAMILIES = pytest.mark.parametrize("trained", ["efld", "pipnet"], indirect=True)
+TWO_FAMILIES = pytest.mark.parametrize(
+    "trained", ["efld", pytest.param("pipnet", marks=pytest.mark.long)], indirect=True)
 
 
 def test_the_report_is_of_the_file(exported) -> None:

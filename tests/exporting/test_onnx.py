@@ -28,7 +28,8 @@ from tests.exporting.conftest import RULE, SIZE
 from tests.trained import export_as, float_predictor
 
 ONE_FAMILY = pytest.mark.parametrize("trained", ["efld"], indirect=True)
-TWO_FAMILIES = pytest.mark.parametrize("trained", ["efld", "pipnet"], indirect=True)
+TWO_FAMILIES = pytest.mark.parametrize(
+    "trained", ["efld", pytest.param("pipnet", marks=pytest.mark.long)], indirect=True)
 
 
 @pytest.fixture
