@@ -15,7 +15,7 @@ from efld_tf import __version__, files, folders
 from efld_tf.errors import EfldError
 from efld_tf.exporting import bundle, convert
 from efld_tf.exporting.modes import Mode
-from efld_tf.exporting.onnx_model import named, quiet
+from efld_tf.exporting.onnx_model import named, plain_groups, quiet
 from efld_tf.exporting.report import Bundle, ExportReport
 from efld_tf.models import costs
 from efld_tf.models.predictor import FloatPredictor
@@ -107,7 +107,8 @@ def _program(coremltools: Any, trained: TrainedModel) -> Any:
         outputs = trained.decode(network(image, training=False))
         return {name: outputs[name] for name in (POINTS, PRESENCE, DEPTH) if name in outputs}
 
-    concrete = landmarks.get_concrete_function()
+    with plain_groups(network):
+        concrete = landmarks.get_concrete_function()
     # The converter takes no names of its own for outputs.
     names = dict(zip((output.op.name for output in concrete.outputs),
                      sorted(concrete.structured_outputs), strict=True))

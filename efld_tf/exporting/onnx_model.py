@@ -81,7 +81,7 @@ def _of_network(trained: TrainedModel) -> Any:
         outputs = trained.decode(network(tf.cast(image, tf.float32) / 255, training=False))
         return {name: tf.identity(value, name=name) for name, value in outputs.items()}
 
-    with quiet(), silenced_stderr():
+    with quiet(), silenced_stderr(), plain_groups(network):
         model, _ = tf2onnx.convert.from_function(
             landmarks, input_signature=landmarks.input_signature, opset=onnx_file.OPSET)
     _order(model)
@@ -92,6 +92,19 @@ def _of_network(trained: TrainedModel) -> Any:
 def named(network: tf_keras.Model) -> tf_keras.Model:
     """The network with a name that Keras does not count up, which converters put before others."""
     return tf_keras.Model(network.inputs, network.output, name="network")
+
+
+@contextlib.contextmanager
+def plain_groups(network: tf_keras.Model) -> Iterator[None]:
+    """Lets grouped convolutions be traced as such: Keras wraps them into calls for XLA."""
+    grouped = [layer for layer in network.layers if getattr(layer, "groups", 1) > 1]
+    try:
+        for layer in grouped:
+            layer._jit_compiled_convolution_op = layer.convolution_op
+        yield
+    finally:
+        for layer in grouped:
+            del layer._jit_compiled_convolution_op
 
 
 def _order(model: Any) -> None:
