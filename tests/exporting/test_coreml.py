@@ -14,6 +14,7 @@ import pytest
 from efld_tf.cli import verify
 from efld_tf.exporting import coreml_model
 from efld_tf.exporting.report import Bundle
+from efld_tf.models import registry
 from efld_tf.runtime import portable
 from tests.errors import refuses
 from tests.exporting.conftest import SIZE
@@ -28,7 +29,8 @@ def exported(export_once: Callable[[str], Bundle]) -> Bundle:
 
 
 @pytest.mark.parametrize(
-    "trained", ["efld", pytest.param("pipnet", marks=pytest.mark.long)], indirect=True)
+    "trained", [name if name == "efld" else pytest.param(name, marks=pytest.mark.long)
+                for name in registry.FAMILIES], indirect=True)
 def test_ends_and_metadata(exported: Bundle) -> None:
     model = coremltools.models.MLModel(str(exported.model), skip_model_load=True)
     told = model.get_spec().description
