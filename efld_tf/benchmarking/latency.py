@@ -7,7 +7,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +214,7 @@ def current_conditions(runtime: str = "ai-edge-litert") -> Conditions:
         os=f"{platform.system()} {platform.release()}",
         cores=len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1,
         python=platform.python_version(),
-        runtime=f"{runtime} {version(runtime)}",
+        runtime=f"{runtime} {trial.release(runtime)}",
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )

@@ -160,7 +160,7 @@ def _quantised(model: Any, crops: np.ndarray) -> Any:
         given, prepared, result = (str(Path(name, part)) for part in ("a.onnx", "b.onnx", "c.onnx"))
         onnx.save(model, given)
         quantization.quant_pre_process(given, prepared, skip_symbolic_shape=True)
-        # Kernels for x86 are fast with uint8 activations, and those for ARM as fast as with int8.
+        # ONNX Runtime's kernels for x86 are made for uint8 activations.
         quantization.quantize_static(
             prepared, result, Crops(), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
             activation_type=quantization.QuantType.QUInt8,

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def check(path: Path, content: bytes) -> None:
     if not sys.executable or _is_installed(path):
         return
     runtime = "onnxruntime" if path.suffix == SUFFIX else "ai-edge-litert"
-    passed = _cache() / f"{digest}-{version(runtime)}"
+    passed = _cache() / f"{digest}-{release(runtime)}"
     if passed.exists():
         return
     job = {"models": [str(path)], "threads": [1], "kernels": [True, False], "runs": 1, "warmup": 0,
@@ -60,6 +60,18 @@ def check(path: Path, content: bytes) -> None:
     with suppress(OSError):  # a home without room or rights
         passed.parent.mkdir(parents=True, exist_ok=True)
         passed.touch()
+
+
+def release(runtime: str) -> str:
+    """The version of a runtime's package.
+
+    Raises:
+      EfldError: it is not installed, which only ONNX Runtime may be.
+    """
+    try:
+        return version(runtime)
+    except PackageNotFoundError as error:
+        raise EfldError(f"{runtime} is not installed: pip install 'efld-tf[onnx]'") from error
 
 
 def _bundled_hash(path: Path) -> str | None:

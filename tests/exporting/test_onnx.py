@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ from efld_tf.exporting import audit, calibration, modes, onnx_audit
 from efld_tf.exporting.report import Bundle
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.models.trained import TrainedModel
-from efld_tf.runtime import golden, graph, interpreter, metadata, model_license, onnx_file
+from efld_tf.runtime import (
+    golden,
+    graph,
+    interpreter,
+    metadata,
+    model_license,
+    onnx_file,
+    trial,
+)
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.errors import assert_told, refuses
 from tests.exporting.conftest import RULE, SIZE
@@ -236,6 +245,10 @@ def test_a_changed_model_is_not_that_of_its_bundle(exported: Bundle, tmp_path: P
         LandmarkPredictor(folder)
 
 
+def absent(name: str) -> str:
+    raise PackageNotFoundError(name)
+
+
 @ONE_FAMILY
 def test_without_the_packages_it_says_what_to_install(
     exported: Bundle, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -245,6 +258,11 @@ def test_without_the_packages_it_says_what_to_install(
             without.setitem(sys.modules, name, None)
             with refuses("efld-tf[onnx]"):
                 export_as(trained, tmp_path / "none", "onnx")
+    with monkeypatch.context() as without:
+        without.setattr(trial, "version", absent)
+        for run in (interpreter.load, latency.measure):
+            with refuses("efld-tf[onnx]"):
+                run(exported.model)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with refuses("efld-tf[onnx]", path=exported.model):
         interpreter.load(exported.model)
