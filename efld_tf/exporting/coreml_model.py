@@ -65,7 +65,7 @@ def export(
     with Progress("converting", 1, "model", shown=progress) as bar:
         program = _program(coremltools, network)
         bar.update()
-    _describe(program, trained, metadata)
+    _describe(program, metadata)
     name = f"{trained.spec.family}_{trained.head}_{mode.name}{mode.suffix}"
     with folders.new_folder(folder) as temporary:
         path = temporary / name
@@ -83,8 +83,7 @@ def export(
             model=name, mode=mode.name, numbers=mode.name, head=trained.head,
             size_bytes=sum(part.stat().st_size for part in _parts(path)),
             macs=costs.total(network.network).macs, calibration_source="", calibration_faces=0,
-            minimum_runtime=MINIMUM, operators=_operators(program), types={"float16": 1},
-            comparison={})
+            minimum_runtime=MINIMUM, operators=_operators(program), types={}, comparison={})
         bundle.tell(path, trained, report, ALLOWED.points)
     return Bundle(folder, report)
 
@@ -129,7 +128,7 @@ def _program(coremltools: Any, trained: TrainedModel) -> Any:
         raise EfldError(f"--coreml: coremltools cannot convert the network: {reason[0]}") from error
 
 
-def _describe(program: Any, trained: TrainedModel, metadata: ModelMetadata) -> None:
+def _describe(program: Any, metadata: ModelMetadata) -> None:
     program.author, program.license = "efld_tf", metadata.license
     program.version = __version__
     # The same export gives the same bytes.
