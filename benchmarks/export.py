@@ -135,10 +135,10 @@ def steps(bench: Bench) -> dict:
             "planes", replace(NOTHING, split=True, merge=True, planes=True)),
         "equalised and balanced": bench.int8(
             "equalised", replace(
-                ALL_STEPS, round=False, dense_as_convolutions=False, widen=False)),
+                ALL_STEPS, round=False, dense_as_convolutions=False, widen=())),
         "weights rounded together": bench.int8(
-            "rounded", replace(ALL_STEPS, dense_as_convolutions=False, widen=False)),
-        "dense layers as 1 x 1 convolutions": bench.int8("dense", replace(ALL_STEPS, widen=False)),
+            "rounded", replace(ALL_STEPS, dense_as_convolutions=False, widen=())),
+        "dense layers as 1 x 1 convolutions": bench.int8("dense", replace(ALL_STEPS, widen=())),
         "convolutions of few channels widened": bench.int8("all"),
     }
     metal = {}

@@ -3,30 +3,45 @@
     EFLD_DATA=/path/to/data python benchmarks/widening.py
 
 Exports the float weights of `research` as int8 without widened convolutions, and widens one or
-several of them by several factors; all models give the same output, to the last bit. Measures
-bytes, multiply-accumulates, time here (one thread, in turns) and instructions an inference on
-emulated cores. Writes benchmarks/widening/: results.json and table.md.
+several of them in several ways; all models give the same output, to the last bit. Measures bytes,
+multiply-accumulates, instructions an inference on emulated cores, and time here (one thread, in
+turns), also by the kernels for AVX2 alone. Fits to it the costs by which an export chooses. Writes
+benchmarks/widening/: results.json and table.md.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
+from avx2_runtime import without_avx512
 from common import command
+from scipy.optimize import nnls
 
 from efld_tf import assets, files
 from efld_tf.benchmarking import compare, instructions
 from efld_tf.exporting import flatbuffer, widen
+from efld_tf.exporting.kernels import KERNELS, Kernel
+from efld_tf.exporting.widen import Cells
 from efld_tf.runtime import golden, graph
 
 OUTPUT = Path(__file__).parent / "widening"
 CORES = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-v1")
-RUNS = 2000
-PLAIN, CHOSEN = "none", "those of the lowest cost, as exported"
+HERE, AVX2 = "avx512-vnni", "avx2"
+RUNS = 1000
+# Wider results than this were slower everywhere.
+MOST_FILTERS = 48
+PLAIN, CHOSEN = "none", "those of the lowest mean cost, as exported"
+TOGETHER = {
+    CHOSEN: tuple(KERNELS), "those of the lowest cost for tiles of 8 channels":
+    tuple(name for name, kernel in KERNELS.items() if kernel.columns == 8),
+    "those of the lowest cost for tiles of 16 channels":
+    tuple(name for name, kernel in KERNELS.items() if kernel.columns == 16),
+}
 
 
 def exported(folder: Path) -> bytes:
@@ -37,63 +52,28 @@ def exported(folder: Path) -> bytes:
     return (folder / "plain" / assets.INT8_MODEL.name).read_bytes()
 
 
-def attempts(content: bytes) -> dict[str, dict[int, int]]:
-    """Factors by operator, for each name."""
-    found, chosen = {PLAIN: {}}, {}
-    for operator in graph.parse(content).operators:
-        if operator.name != "CONV_2D":
-            continue
-        source, kernel = (tensor.shape for tensor in operator.inputs[:2])
-        if kernel[1] == 1 or source[2] < 32:  # those are full, or small
-            continue
-        title = (f"{operator.index}: {source[1]} x {source[2]}, {kernel[1]} x {kernel[2]}, "
-                 f"{source[3]} to {kernel[0]} channels")
-        for factor in (2, 4):
-            found[f"{title}, by {factor}"] = {operator.index: factor}
-    tree, chosen = flatbuffer.read(content), {}
-    for index, operator in enumerate(tree.subgraphs[0].operators):
-        convolution = widen._Convolution.of(tree, operator)
-        if convolution is not None and (factor := convolution.best()) > 1:
-            chosen[index] = factor
-    return {**found, "the same, by 2 at most": {i: 2 for i in chosen}, CHOSEN: chosen}
+def attempts(content: bytes) -> dict[str, dict[int, Cells]]:
+    """Cells by operator, for each name."""
+    found: dict[str, dict[int, Cells]] = {PLAIN: {}}
+    convolutions = widen.convolutions(flatbuffer.read(content))
+    for index, convolution in convolutions.items():
+        filters, high, wide, channels = convolution.kernel.shape
+        _, rows, columns, _ = convolution.source
+        for cells in convolution.choices:
+            if cells != Cells() and columns > 8 and filters * cells.target <= MOST_FILTERS:
+                title = (f"{index}: {rows} x {columns}, {high} x {wide}, {channels} to {filters} "
+                         f"channels, {cells.source} to {cells.target}")
+                found[title] = {index: cells}
+    for title, names in TOGETHER.items():
+        found[title] = {index: one.best(names) for index, one in convolutions.items()}
+    return found
 
 
-def widened(content: bytes, factors: dict[int, int]) -> bytes:
+def widened(content: bytes, cells: dict[int, Cells]) -> bytes:
     """The model with these convolutions widened."""
     tree = flatbuffer.read(content)
-    widen.widen(tree, factors)
+    widen.apply(tree, cells)
     flatbuffer.join_reshapes(tree)
-    flatbuffer.state_versions(tree)
-    return flatbuffer.write(tree)
-
-
-def by_blocks(content: bytes) -> bytes:
-    """The model whose first convolution reads blocks of 2 x 2 pixels as one, by SPACE_TO_DEPTH."""
-    tree = flatbuffer.read(content)
-    main = tree.subgraphs[0]
-    place = next(i for i, operator in enumerate(main.operators)
-                 if isinstance(operator.builtinOptions, schema.Conv2DOptionsT))
-    operator = main.operators[place]
-    image, kernel, bias = map(int, operator.inputs)
-    tensor = main.tensors[kernel]
-    buffer = tree.buffers[tensor.buffer]
-    filters, side, _, channels = map(int, tensor.shape)
-    wide = np.zeros((filters, side + 1, side + 1, channels), np.int8)
-    wide[:, :side, :side] = np.frombuffer(bytes(buffer.data), np.int8).reshape(tensor.shape)
-    wide = wide.reshape(filters, 2, 2, 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-    wide = np.ascontiguousarray(wide.reshape(filters, 2, 2, 4 * channels))
-    buffer.data, tensor.shape = wide.reshape(-1).view(np.uint8), np.array(wide.shape, np.int32)
-    _, height, width, _ = map(int, main.tensors[image].shape)
-    blocks = flatbuffer.reshaped(tree, image, (1, height // 2, width // 2, 4 * channels))
-    operator.builtinOptions.strideW = operator.builtinOptions.strideH = 1
-    operator.inputs = np.array([blocks, kernel, bias], np.int32)
-    before = schema.OperatorT()
-    before.opcodeIndex = flatbuffer.operator_code(tree, schema.BuiltinOperator.SPACE_TO_DEPTH)
-    before.inputs, before.outputs = np.array([image], np.int32), np.array([blocks], np.int32)
-    before.builtinOptionsType = schema.BuiltinOptions.SpaceToDepthOptions
-    before.builtinOptions = schema.SpaceToDepthOptionsT()
-    before.builtinOptions.blockSize = 2
-    main.operators.insert(place, before)
     flatbuffer.state_versions(tree)
     return flatbuffer.write(tree)
 
@@ -104,10 +84,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         content, paths = exported(folder), []
-        models = {title: widened(content, factors) for title, factors in attempts(content).items()}
-        models["the first by blocks of 2 x 2 (SPACE_TO_DEPTH)"] = by_blocks(content)
+        tried = attempts(content)
         expected = None
-        for title, model in models.items():
+        for title, cells in tried.items():
+            model = widened(content, cells)
             paths.append(folder / f"{len(paths)}.tflite")
             paths[-1].write_bytes(model)
             outputs = golden.run(paths[-1], image)
@@ -119,29 +99,80 @@ def main() -> None:
                          "macs": graph.parse(model).total_macs,
                          "instructions": {core: counted[core].counts["all"] for core in CORES}})
         timed = compare.measure(paths, runs=RUNS)
-    for row, time in zip(rows, timed.rows, strict=True):
-        row.update(times_as_fast=round(time.speedup, 4), latency_ms_p50=round(
-            time.latency_ms_p50, 5))
+        os.environ["PYTHONPATH"] = str(without_avx512(folder / "runtime"))
+        by_avx2 = compare.measure(paths, runs=RUNS)
+        for row, *times in zip(rows, timed.rows, by_avx2.rows, strict=True):
+            row["latency_ms_p50"] = {
+                name: time.latency_ms_p50 for name, time in zip((HERE, AVX2), times, strict=True)}
+        fitted = fit(content, tried, rows)
     OUTPUT.mkdir(exist_ok=True)
     files.write_json(OUTPUT / "results.json", {
-        "conditions": asdict(timed.conditions), "runs": RUNS, "rows": rows})
-    (OUTPUT / "table.md").write_text(table(rows, timed.conditions.device))
+        "conditions": asdict(timed.conditions), "runs": RUNS, "kernels": fitted, "rows": rows})
+    (OUTPUT / "table.md").write_text(table(rows, fitted, timed.conditions.device))
     print((OUTPUT / "table.md").read_text())
 
 
-def table(rows: list[dict], device: str) -> str:
+def taken(row: dict, processor: str) -> float:
+    """What an inference of a model takes: instructions, or milliseconds."""
+    return {**row["instructions"], **row["latency_ms_p50"]}[processor]
+
+
+def terms(kernel: Kernel, content: bytes, cells: dict[int, Cells]) -> np.ndarray:
+    """What a model's widened convolutions have more than the plain ones: pieces, taps, tiles."""
+    convolutions = widen.convolutions(flatbuffer.read(content))
+    units = [Kernel(kernel.columns, kernel.piece, *unit) for unit in np.eye(4).tolist()]
+    return np.array([sum(unit.cost(convolutions[index].choices[one])
+                         - unit.cost(convolutions[index].choices[Cells()])
+                         for index, one in cells.items()) for unit in units])
+
+
+def fit(
+    content: bytes, tried: dict[str, dict[int, Cells]], rows: Sequence[dict]
+) -> dict[str, dict[str, float]]:
+    """The costs of `Kernel` by processor that come closest, in millionths of the plain model's."""
+    result = {}
+    for processor, kernel in KERNELS.items():
+        whole = taken(rows[0], processor)
+        sides = np.array([terms(kernel, content, cells) for cells in tried.values()])
+        wanted = [1e6 * (taken(row, processor) / whole - 1) for row in rows]
+        scale = np.abs(sides).max(axis=0)
+        values = nnls(sides / scale, np.array(wanted))[0] / scale
+        away = np.sqrt(np.mean((sides @ values - wanted) ** 2))
+        result[processor] = {
+            **{name: float(f"{value:.2g}") for name, value in
+               zip(("of_piece", "of_tap", "of_tile", "of_byte"), values, strict=True)},
+            "away_percent": round(float(away) / 1e4, 2)}
+    return result
+
+
+def table(rows: list[dict], fitted: dict, device: str) -> str:
     """The results as Markdown."""
     lines = [
-        f"EFLD with 51 points as int8. Time on one thread of {device}, {RUNS} runs in turns; "
-        "millions of instructions an inference on emulated cores. Convolutions are named by their "
-        "number in the graph; all models give the same output.", "",
-        "| widened | bytes | MMACs | times as fast here | " + " | ".join(CORES) + " |",
-        "|---|---|---|---|" + "---|" * len(CORES)]
+        f"EFLD with 51 points as int8. What an inference takes beside the model in which nothing "
+        f"is widened, in percent: instructions on emulated cores, and time on one thread of "
+        f"{device}, {RUNS} runs in turns, by the kernels that it has and by those for AVX2. "
+        "Convolutions are named by their number in the graph; `1 to 4` reads pixels one by one and "
+        "computes four at a time. All models give the same output.", "",
+        "| widened | bytes | MMACs | " + " | ".join(KERNELS) + " |",
+        "|---|---|---|" + "---|" * len(KERNELS)]
     lines += [
-        f"| {row['widened']} | {row['size_bytes']:,} | {row['macs'] / 1e6:.2f} "
-        f"| {row['times_as_fast']:.3f} | "
-        + " | ".join(f"{row['instructions'][core] / 1e6:.3f}" for core in CORES) + " |"
-        for row in rows]
+        f"| {row['widened']} | {row['size_bytes']:,} | {row['macs'] / 1e6:.2f} | "
+        + " | ".join(f"{100 * (taken(row, one) / taken(rows[0], one) - 1):+.1f}"
+                     for one in KERNELS) + " |" for row in rows]
+    lines += ["", "The model in which nothing is widened takes "
+              + ", ".join(f"{taken(rows[0], core) / 1e6:.3f} million instructions on {core}"
+                          for core in CORES)
+              + f"; and {1e3 * taken(rows[0], HERE):.1f} and {1e3 * taken(rows[0], AVX2):.1f} "
+              "microseconds here.", "",
+              "What an export takes for the costs, in millionths of that: of each piece of each "
+              "tap of each tile, of each tap, of each tile and of each byte that is copied; and "
+              "how far, in percent, it is from what was measured.", "",
+              "| kernels | channels of a tile | of a piece | piece | tap | tile | byte | away |",
+              "|---|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| {name} | {KERNELS[name].columns} | {KERNELS[name].piece} | {one['of_piece']} "
+        f"| {one['of_tap']} | {one['of_tile']} | {one['of_byte']} | {one['away_percent']} |"
+        for name, one in fitted.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,7 +172,7 @@ def export(
     calibration: CalibrationChoice = None,
     faces: str | None = None,
     output: str | os.PathLike[str] | None = None,
-    widen: bool = True,
+    processors: Sequence[str] | None = None,
     debug: bool = False,
     progress: bool = True,
 ) -> Bundle:
@@ -189,8 +189,9 @@ def export(
         the head's training. Only for modes that are calibrated.
       faces: measure the loss on the faces of this `reader:path`; None for those of the calibration.
       output: the folder to write; None for one beside the model, by head and mode.
-      widen: for an int8 export, whether convolutions of few channels are computed for several
-        pixels at once: with zeros among their products and some bytes more, but faster.
+      processors: for an int8 export, those of `kernels.KERNELS` that it should be fast on: there
+        convolutions of few channels are computed for several pixels at once, with zeros among their
+        products and some bytes more. None for all, an empty list to leave them as they are.
       debug: for an int8 export, find out what each layer loses.
       progress: whether to show how far it is.
 
@@ -199,17 +200,18 @@ def export(
       EfldError: an argument is wrong, a source cannot be read, or the result is not what its mode
         promises; then nothing is written.
     """
-    from efld_tf.exporting import modes
+    from efld_tf.exporting import kernels, modes
 
     export_mode = modes.get(mode)
     if calibration is not None and not export_mode.calibrated:
         raise EfldError(f"calibration: a {mode} export is not calibrated")
     if debug and not export_mode.debuggable:
         raise EfldError("debug: only of an int8 export")
-    if not widen:
+    if processors is not None:
         if not export_mode.steps.widen:
-            raise EfldError(f"widen: a {mode} export has no such step")
-        export_mode = replace(export_mode, steps=replace(export_mode.steps, widen=False))
+            raise EfldError(f"processors: a {mode} export is the same for all")
+        steps = replace(export_mode.steps, widen=kernels.check(processors))
+        export_mode = replace(export_mode, steps=steps)
     path = trained_model(model)
     folder = None if output is None else path_of(output, "output")
     quiet.quiet_tensorflow()

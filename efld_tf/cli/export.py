@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from efld_tf import api, runs
 from efld_tf.cli import common
 from efld_tf.errors import EfldError
-from efld_tf.exporting import modes
+from efld_tf.exporting import kernels, modes
 from efld_tf.text import say, say_lines
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
     if arguments.debug and not (arguments.mode and modes.get(arguments.mode).debuggable):
         raise EfldError("--debug: only with --int8")
-    if arguments.no_widening and not (arguments.mode and modes.get(arguments.mode).steps.widen):
-        raise EfldError("--no-widening: only with --int8 and --qat")
+    processors = _processors(arguments)
     if not arguments.mode and not arguments.compare:
         for name in ("head", "calibration", "faces", "output"):
             if getattr(arguments, name):
@@ -59,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments.compare:
         say_lines(api.compare_modes(run, **options).markdown)
         return None
-    bundle = api.export(run, arguments.mode, widen=not arguments.no_widening,
-                        debug=arguments.debug, **options)
+    bundle = api.export(
+        run, arguments.mode, processors=processors, debug=arguments.debug, **options)
     _tell(bundle)
     _take_along(bundle, arguments)
     return None
@@ -101,7 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FOLDER",
         help="the folder to write (default: beside the model, by head and mode)",
     )
-    parser.add_argument(
+    widening = parser.add_mutually_exclusive_group()
+    widening.add_argument(
+        "--for", metavar="PROCESSOR[,PROCESSOR]", dest="processors",
+        help="with --int8 or --qat: the processors that it should be fast on, of "
+        f"{', '.join(kernels.KERNELS)} (default: all of them)",
+    )
+    widening.add_argument(
         "--no-widening", action="store_true",
         help="with --int8 or --qat: leave convolutions of few channels as they are: fewer "
         "multiply-accumulates and bytes, but slower",
@@ -123,6 +128,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     return parser
+
+
+def _processors(arguments: argparse.Namespace) -> list[str] | None:
+    """Those that an export should be fast on; None for all."""
+    if arguments.processors is None and not arguments.no_widening:
+        return None
+    option = "no-widening" if arguments.no_widening else "for"
+    if not (arguments.mode and modes.get(arguments.mode).steps.widen):
+        raise EfldError(f"--{option}: only with --int8 and --qat")
+    if arguments.no_widening:
+        return []
+    try:
+        return list(kernels.check(arguments.processors.split(",")))
+    except EfldError as error:
+        raise EfldError(f"--for {error}") from error
 
 
 def _check_folders(arguments: argparse.Namespace) -> None:

@@ -130,7 +130,7 @@ def lowered(
     clip = clip_percentile(mode, trained.spec.architecture.family)
     content = quantise.quantised(content, mode, observed, clip)
     tree = flatbuffer.read(content)
-    if mode.steps.widen and widen.widen(tree):
+    if mode.steps.widen and widen.widen(tree, mode.steps.widen):
         flatbuffer.join_reshapes(tree)
     flatbuffer.take_pixels(tree, "image")
     flatbuffer.shorten_names(tree)

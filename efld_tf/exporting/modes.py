@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from efld_tf.errors import EfldError
+from efld_tf.exporting import kernels
 
 Numbers = Literal["float32", "float16", "int8", "int16"]
 
@@ -28,7 +29,8 @@ class Steps:
       round: see `rounding.round_weights`.
       dense_as_convolutions: the step of `optimise` of that name.
       float_last: see `quantise.to_int8`.
-      widen: see `widen`.
+      widen: the processors for which convolutions are widened, see `widen`; none of them are
+        without any.
       clip_percentile: see `ranges.choose`.
     """
 
@@ -41,7 +43,7 @@ class Steps:
     round: bool = False
     dense_as_convolutions: bool = False
     float_last: bool = False
-    widen: bool = False
+    widen: tuple[str, ...] = ()
     clip_percentile: float = 100.0
 
 
@@ -92,7 +94,7 @@ class Mode:
 
 
 _INT8 = Steps(deploy=True, split=True, merge=True, planes=True, equalise=True, resample=True,
-              round=True, dense_as_convolutions=True, float_last=True, widen=True)
+              round=True, dense_as_convolutions=True, float_last=True, widen=kernels.ALL)
 _FLOAT = Steps(deploy=True, split=True, merge=True, resample=True)
 
 MODES: dict[str, Mode] = {}

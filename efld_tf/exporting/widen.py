@@ -1,6 +1,6 @@
 """Widens convolutions of few channels, whose kernels would mostly multiply by nothing.
 
-XNNPACK computes 4 pixels and 16 output channels at a time, from 4 or 8 input channels of each tap
+XNNPACK computes 8 or 16 output channels at a time, from pieces of 4 or 8 input channels of each tap
 of the kernel. A convolution of 4 channels to 4 leaves most of that idle, and spends more on the way
 from tap to tap than on products. But in memory a pixel and its right neighbour are one pixel of
 twice the channels: a reshape makes them so, and a kernel with zeros where a pixel does not look
@@ -14,81 +14,71 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from efld_tf.exporting import flatbuffer
+from efld_tf.exporting.kernels import ALL, Shape, cost
 
-# Pixels that become one; a map's width is a multiple of it.
-FACTORS = (2, 4, 8)
-# What the kernels do at a time: pixels and channels of the result, and, of dot products and of
-# matrix products, channels of the source; the instructions that these take with their loads, those
-# of a tap, and those of a tile. They are fitted to counts of `efld-bench --cpu`, see `cost`.
-ROWS, COLUMNS = 4, 16
-KERNELS = ((4, 22, 25), (8, 25, 40))
-TILE = 100
-# A reshape copies so many bytes an instruction.
-COPIED = 6
+# Pixels that may become one.
+SIZES = (1, 2, 4, 8)
+# What saves less than a tenth is not worth its bytes.
+WORTH = 0.9
 VALID = schema.Padding.VALID
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A convolution, as far as its cost goes.
+class Cells:
+    """How many neighbouring pixels of a row are taken for one: of the source and of the result."""
 
-    Attributes:
-      pixels: of its result.
-      filters, taps, channels: of its kernel.
-    """
-
-    pixels: int
-    filters: int
-    taps: int
-    channels: int
+    source: int = 1
+    target: int = 1
 
 
-def cost(shape: Shape) -> float:
-    """About how many instructions a convolution takes, as the mean of two kinds of kernels."""
-    tiles = math.ceil(shape.pixels / ROWS) * math.ceil(shape.filters / COLUMNS)
-    taps = [shape.taps * (math.ceil(shape.channels / piece) * each + tap)
-            for piece, each, tap in KERNELS]
-    return tiles * (float(np.mean(taps)) + TILE)
-
-
-def widen(tree: schema.ModelT, factors: Mapping[int, int] | None = None) -> int:
+def widen(tree: schema.ModelT, processors: Sequence[str] = ALL) -> int:
     """Widens those convolutions of a model for which that saves time.
 
     Args:
       tree: of integers; it is changed.
-      factors: how many pixels become one, by the index of the operator, for comparisons; those that
-        are not in it stay. None for the factors of the lowest `cost`.
+      processors: those of `kernels.KERNELS` on which it should take little.
 
     Returns:
       How many were widened.
     """
+    return apply(tree, {index: convolution.best(processors)
+                        for index, convolution in convolutions(tree).items()})
+
+
+def apply(tree: schema.ModelT, cells: Mapping[int, Cells]) -> int:
+    """Widens convolutions of a model in these ways, by the index of the operator; see `widen`."""
     main, operators, count = tree.subgraphs[0], [], 0
-    # A layer that is called twice has one kernel, which is not to be changed for one of the calls.
-    reads = Counter(int(index) for operator in main.operators for index in operator.inputs)
+    found = convolutions(tree)
     for index, operator in enumerate(main.operators):
-        constants = [int(number) for number in operator.inputs[1:]]
-        alone = all(reads[number] == 1 for number in constants)
-        convolution = _Convolution.of(tree, operator) if alone else None
-        factor = 1 if convolution is None else \
-            convolution.best() if factors is None else factors.get(index, 1)
-        if convolution is None or factor == 1:
+        chosen = cells.get(index, Cells())
+        if chosen == Cells():
             operators.append(operator)
         else:
-            operators += convolution.widened(factor)
+            operators += found[index].widened(chosen)
             count += 1
     main.operators = operators
     return count
 
 
+def convolutions(tree: schema.ModelT) -> dict[int, Convolution]:
+    """The convolutions of a model that can be widened, by the index of the operator."""
+    operators = tree.subgraphs[0].operators
+    # A layer that is called twice has one kernel, which is not to be changed for one of the calls.
+    reads = Counter(int(index) for operator in operators for index in operator.inputs)
+    found = {index: Convolution.of(tree, operator) for index, operator in enumerate(operators)
+             if all(reads[int(number)] == 1 for number in operator.inputs[1:])}
+    return {index: convolution for index, convolution in found.items() if convolution is not None}
+
+
 @dataclass(frozen=True)
-class _Convolution:
+class Convolution:
     """A convolution of int8 that can be widened.
 
     Attributes:
@@ -104,7 +94,7 @@ class _Convolution:
     target: tuple[int, ...]
 
     @classmethod
-    def of(cls, tree: schema.ModelT, operator: schema.OperatorT) -> _Convolution | None:
+    def of(cls, tree: schema.ModelT, operator: schema.OperatorT) -> Convolution | None:
         """The convolution; None for other operators and for convolutions of another form."""
         code = tree.operatorCodes[operator.opcodeIndex]
         if max(code.builtinCode, code.deprecatedBuiltinCode) != schema.BuiltinOperator.CONV_2D:
@@ -133,66 +123,93 @@ class _Convolution:
         """From pixel to pixel of the source's rows."""
         return int(self.operator.builtinOptions.strideW)
 
-    def best(self) -> int:
-        """The factor of the lowest cost; 1 leaves it as it is."""
-        filters, high, _, channels = self.kernel.shape
-        _, rows, columns, _ = self.target
-        moved = (math.prod(self.source) + math.prod(self.target)) / COPIED
-        costs = {1: cost(Shape(rows * columns, filters, high * self.kernel.shape[2], channels))}
-        for factor in FACTORS:
-            together, left = divmod(factor, self.stride)
-            if left or self.source[2] % factor:
-                continue
-            wide = self._taps(factor)[1]
-            costs[factor] = moved + cost(Shape(
-                rows * columns // together, filters * together, high * wide, channels * factor))
-        return min(costs, key=lambda factor: costs[factor])
+    @property
+    def choices(self) -> dict[Cells, Shape]:
+        """All ways to compute it, and what shape it has then."""
+        _, rows, columns, filters = self.target
+        _, high, _, channels = self.kernel.shape
+        found = {}
+        for cells in (Cells(source, target) for source in SIZES for target in SIZES):
+            taps = self._taps(cells)
+            if taps is not None:
+                moved = math.prod(self.source) * (cells.source > 1) \
+                    + math.prod(self.target) * (cells.target > 1)
+                found[cells] = Shape(rows * columns // cells.target, filters * cells.target,
+                                     high * taps[1], channels * cells.source, moved)
+        return found
 
-    def _taps(self, factor: int) -> tuple[int, int]:
-        """The first pixel's offset from that of a wide one, and the wide kernel's width."""
-        width = self.kernel.shape[2]
-        padding = max((self.target[2] - 1) * self.stride + width - self.source[2], 0) // 2
-        last = (factor // self.stride - 1) * self.stride + width - 1 - padding
-        before, after = -(-padding // factor), last // factor
-        # So many before as SAME pads for a stride of 1: as many as after, or one less.
-        while (before + after) // 2 != before:
-            before, after = (before + 1, after) if (before + after) // 2 > before else \
-                (before, after + 1)
-        return before * factor - padding, before + after + 1
+    def best(self, processors: Sequence[str] = ALL) -> Cells:
+        """The cells of the lowest cost; it stays if they save little."""
+        costs = {cells: cost(shape, processors) for cells, shape in self.choices.items()}
+        lowest = min(costs, key=lambda cells: costs[cells])
+        return lowest if costs[lowest] < WORTH * costs[Cells()] else Cells()
 
-    def _wide_kernel(self, factor: int) -> np.ndarray:
-        """The kernel [O * together, KH, wide, I * factor]."""
+    def _taps(self, cells: Cells) -> tuple[int, int] | None:
+        """The first pixel's offset from that of the wide kernel, and how many cells this has.
+
+        None if there are no such cells: pixels of a row are left over, or no kernel makes SAME pad
+        as many of them as it should.
+        """
+        width, before = self.kernel.shape[2], self._padding
+        stride, left = divmod(cells.target * self.stride, cells.source)
+        if left or self.source[2] % cells.source or self.target[2] % cells.target:
+            return None
+        looked_at = (cells.target - 1) * self.stride + width
+        columns, results = self.source[2] // cells.source, self.target[2] // cells.target
+        least = math.ceil(before / cells.source)
+        for padded in (least, least + 1):
+            first = padded * cells.source - before
+            wide = math.ceil((first + looked_at) / cells.source)
+            for more in range(stride + 1):
+                around = max((results - 1) * stride + wide + more - columns, 0)
+                if around // 2 == padded:
+                    return first, wide + more
+        return None
+
+    @property
+    def _padding(self) -> int:
+        """How many pixels SAME pads before each row."""
+        return max(
+            (self.target[2] - 1) * self.stride + self.kernel.shape[2] - self.source[2], 0) // 2
+
+    def _wide_kernel(self, cells: Cells) -> np.ndarray:
+        """The kernel [O * target, KH, wide, I * source]."""
+        taps = self._taps(cells)
+        assert taps is not None
+        first, wide = taps
         filters, high, width, channels = self.kernel.shape
-        together, (first, wide) = factor // self.stride, self._taps(factor)
-        result = np.zeros((together, filters, high, wide * factor, channels), np.int8)
-        for place in range(together):
+        result = np.zeros((cells.target, filters, high, wide * cells.source, channels), np.int8)
+        for place in range(cells.target):
             begin = first + place * self.stride
             result[place, :, :, begin : begin + width] = self.kernel
-        return result.reshape(together * filters, high, wide, factor * channels)
+        return result.reshape(cells.target * filters, high, wide, cells.source * channels)
 
-    def widened(self, factor: int) -> list[schema.OperatorT]:
-        """What replaces it: a reshape, itself with a wide kernel, and a reshape."""
-        tree, operator, together = self.tree, self.operator, factor // self.stride
+    def widened(self, cells: Cells) -> list[schema.OperatorT]:
+        """What replaces it: itself with a wide kernel, between reshapes."""
+        tree, operator = self.tree, self.operator
         tensors = tree.subgraphs[0].tensors
         source, kernel, bias = map(int, operator.inputs)
         (target,) = map(int, operator.outputs)
-        wide_kernel = self._wide_kernel(factor)
-        wide_bias = np.tile(np.asarray(tree.buffers[tensors[bias].buffer].data), together)
+        wide_kernel = self._wide_kernel(cells)
+        wide_bias = np.tile(np.asarray(tree.buffers[tensors[bias].buffer].data), cells.target)
         for index, values in ((kernel, wide_kernel), (bias, wide_bias)):
             tree.buffers[tensors[index].buffer].data = values.reshape(-1).view(np.uint8)
             quantization = tensors[index].quantization
             for name in ("scale", "zeroPoint", "min", "max"):
                 each = getattr(quantization, name)
                 if each is not None and len(each) == len(self.kernel):
-                    setattr(quantization, name, np.tile(each, together))
+                    setattr(quantization, name, np.tile(each, cells.target))
         tensors[kernel].shape = np.array(wide_kernel.shape, np.int32)
         tensors[bias].shape = np.array(wide_kernel.shape[:1], np.int32)
-        cells = flatbuffer.reshaped(tree, source, (
-            *self.source[:2], self.source[2] // factor, self.source[3] * factor))
-        wide = flatbuffer.reshaped(tree, target, (
-            *self.target[:2], self.target[2] // together, self.target[3] * together))
-        operator.builtinOptions.strideW = 1
-        operator.inputs = np.array([cells, kernel, bias], np.int32)
-        operator.outputs = np.array([wide], np.int32)
-        return [flatbuffer.reshape(tree, source, cells), operator,
-                flatbuffer.reshape(tree, wide, target)]
+        read, written = (
+            flatbuffer.reshaped(tree, index, (
+                *shape[:2], shape[2] // pixels, shape[3] * pixels)) if pixels > 1 else index
+            for index, shape, pixels in ((source, self.source, cells.source),
+                                         (target, self.target, cells.target)))
+        operator.builtinOptions.strideW = cells.target * self.stride // cells.source
+        operator.inputs = np.array([read, kernel, bias], np.int32)
+        operator.outputs = np.array([written], np.int32)
+        before, after = (
+            [flatbuffer.reshape(tree, old, new)] if old != new else []
+            for old, new in ((source, read), (written, target)))
+        return [*before, operator, *after]

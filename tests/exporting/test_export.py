@@ -190,7 +190,7 @@ def test_every_mode_is_what_it_promises(
 def test_without_widening_it_gives_the_same_with_fewer_products(trained: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
     model, products, points = TrainedModel.load(trained, "ibug51"), [], []
-    for steps in (modes.INT8.steps, replace(modes.INT8.steps, widen=False)):
+    for steps in (modes.INT8.steps, replace(modes.INT8.steps, widen=())):
         content = convert.convert(model, modes.INT8, crops, steps)
         products.append(graph.parse(content).total_macs)
         interpreter = Interpreter(model_content=content)
@@ -200,8 +200,10 @@ def test_without_widening_it_gives_the_same_with_fewer_products(trained: Path) -
         points.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
     assert products[0] > products[1]
     np.testing.assert_array_equal(*points)
-    with refuses("widen", "float16"):
-        efld_tf.export(trained, "float16", widen=False)
+    with refuses("processors", "float16"):
+        efld_tf.export(trained, "float16", processors=[])
+    with refuses("pentium", "cortex-a72"):
+        efld_tf.export(trained, processors=["cortex-a72", "pentium"])
 
 
 def test_a_hidden_float_operator_fails_the_audit(exported, tmp_path: Path) -> None:
