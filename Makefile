@@ -83,7 +83,9 @@ constraints:
 	head -n 2 tools/requirements.txt > requirements.new
 	uv pip compile setup.cfg --extra test --python-version 3.10 $(LISTED) | \
 	  sed "s/^backports-strenum==[^ ]*/& ; python_version < '3.11'/; \
-	    s/^atheris==[^ ]*/& ; python_version < '3.11' and sys_platform == 'linux'/" >> requirements.new
+	    s/^atheris==[^ ]*/& ; python_version < '3.11' and sys_platform == 'linux'/; \
+	    s/^tflite-micro==[^ ]*/& ; sys_platform == 'linux' and platform_machine == 'x86_64'/" \
+	  >> requirements.new
 	printf '%s\n' backports-strenum==1.2.8 atheris==3.0.0 | \
 	  uv pip compile - --python-version 3.11 --no-deps $(LISTED) | \
 	  sed "s/^backports-strenum==[^ ]*/& ; python_version >= '3.11'/; \

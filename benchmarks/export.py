@@ -48,7 +48,7 @@ ALL_STEPS = INT8.steps
 EVERY = 4  # of its faces; there are several of each person
 HEAD = "ibug51"
 RUNS = 4000
-NOTHING = Steps(float_last=True)
+NOTHING = Steps(last="float32")
 # Side, channels and kernel of large convolutions.
 METAL = ((64, 512, 1), (32, 256, 1), (16, 512, 1), (16, 256, 3), (32, 128, 3))
 COUNTS = (1, 8, 32, 128, 256, 512, None)
@@ -170,7 +170,7 @@ def precision(bench: Bench) -> list[dict]:
         "all": ALL_STEPS,
         "without equalisation": replace(ALL_STEPS, equalise=False),
         "without rounding together": replace(ALL_STEPS, round=False),
-        "int8 output, not a float last layer": replace(ALL_STEPS, float_last=False),
+        "int8 output, not a float last layer": replace(ALL_STEPS, last="as others"),
         "without partial sums": replace(ALL_STEPS, split=False),
         "ranges clipped at 99.5% of the faces": replace(ALL_STEPS, clip_percentile=99.5),
         "ranges clipped at 98% of the faces": replace(ALL_STEPS, clip_percentile=98.0),
@@ -191,7 +191,7 @@ def of_coordinates(bench: Bench) -> bytes:
     nothing = replace(head, mean_shape=np.zeros_like(head.mean_shape).tolist())
     moved = TrainedModel.of(
         assets.FLOAT_MODEL, replace(spec, heads={HEAD: nothing}), network, HEAD)
-    return convert.convert(moved, INT8, bench.crops, replace(ALL_STEPS, float_last=False))
+    return convert.convert(moved, INT8, bench.crops, replace(ALL_STEPS, last="as others"))
 
 
 def calibration_curve(bench: Bench) -> list[dict]:

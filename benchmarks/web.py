@@ -60,8 +60,6 @@ PRODUCTS: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Measures, draws and writes."""
     OUTPUT.mkdir(exist_ok=True)
-    npm = shutil.which("npm") or "npm"
-    subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=WEB, check=True)
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"
         command("efld-export", "research", "--web", site)
@@ -69,18 +67,26 @@ def main() -> None:
                 Path(folder) / "float32")
         request = {"models": _models(site, Path(folder) / "float32"), "weighed": _weighed(site),
                    "pictures": _pictures(site), "screenshots": _screenshots(Path(folder))}
-        conditions = asdict(current_conditions())
-        with _tool("serve_web").server(site) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            request["site"] = f"http://127.0.0.1:{server.server_address[1]}/"
-            done = subprocess.run(["node", "bench.js"], cwd=WEB, input=json.dumps(request),
-                                  stdout=subprocess.PIPE, text=True, check=True)
-            server.shutdown()
+        measured = {"conditions": asdict(current_conditions()), **in_browser(site, request)}
         _join(Path(folder))
-    measured = {"conditions": conditions, **json.loads(done.stdout)}
     files.write_json(OUTPUT / "results.json", measured)
     (OUTPUT / "table.md").write_text(table(measured))
     print(table(measured))
+
+
+def in_browser(site: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """What tools/web/bench.js measures of a page that is served here."""
+    npm = shutil.which("npm") or "npm"
+    subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=WEB, check=True)
+    with _tool("serve_web").server(site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/"
+        done = subprocess.run(
+            ["node", "bench.js"], cwd=WEB, input=json.dumps({**request, "site": address}),
+            stdout=subprocess.PIPE, text=True, check=True)
+        server.shutdown()
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def _tool(name: str) -> ModuleType:

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Parses the arguments, exports and prints the report."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    known = (*modes.MODES, *modes.OTHER_FORMATS)
+    known = (*modes.MODES, *modes.OTHER_RUNTIMES)
     taken_along = [name for name in TAKEN_ALONG if getattr(arguments, name)]
     if not (arguments.mode or arguments.compare or taken_along):
         parser.error(f"expected one of {', '.join(f'--{name}' for name in known)}, "
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         "run", nargs="?", help="a run's folder or a trained .h5 (default: the newest run)"
     )
     mode_group = parser.add_mutually_exclusive_group()
-    for name, mode in {**modes.MODES, **modes.OTHER_FORMATS}.items():
+    for name, mode in {**modes.MODES, **modes.OTHER_RUNTIMES}.items():
         mode_group.add_argument(
             f"--{name}", action="store_const", const=name, dest="mode",
             help=mode.meaning.replace("%", "%%"))

@@ -69,7 +69,8 @@ def check(path: str | Path, mode: Mode) -> graph.Graph:
     A model has to have:
       - builtin operators and static shapes only;
       - a uint8 image as input, float32 points as output, and perhaps a confidence and depths;
-      - DEQUANTIZE, which divides the pixels by 255, as its first operator;
+      - DEQUANTIZE, which divides the pixels by 255, as its first operator, or QUANTIZE where they
+        become integers at once;
       - results and weights of the mode's types, except in the tail of an integer model
         (`FLOAT_TAIL`), and for what chooses places, and these (int32);
       - versions and a minimum runtime, so that older runtimes refuse what they cannot compute;
@@ -230,14 +231,17 @@ def _check_versions(model_graph: graph.Graph, path: str | Path) -> None:
 
 def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None:
     first, *remaining = model_graph.operators
-    if first.name != "DEQUANTIZE" or first.output_dtypes != ("float32",):
-        raise DataError(path, f"expected DEQUANTIZE of the pixels first, got {_listed([first])}")
+    name, pixels = ("QUANTIZE", mode.activations) if mode.steps.integer_pixels \
+        else ("DEQUANTIZE", "float32")
+    if first.name != name or first.output_dtypes != (pixels,):
+        raise DataError(path, f"expected {name} of the pixels first, got {_listed([first])}")
     integer = mode.calibrated
     places = [op for op in graph.after_choice(model_graph) if op.output_dtypes == ("int32",)]
     tail = tail_of(model_graph) if integer else []
     choosing = _before_choices(model_graph) if integer else []
     computed = {t.index for operator in tail for t in operator.outputs}
     ended = all(output.index in computed for output in model_graph.outputs)
+    last = _of_last_layer(model_graph) if mode.steps.last == "int16" else []
     for operator in tail:
         input_dtypes = {t.dtype for t in operator.inputs if t and not t.constant}
         ended = ended and (operator.name == "DEQUANTIZE" or input_dtypes <= {"float32", "int32"})
@@ -253,10 +257,21 @@ def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None
                 path, f"{mode.name}: {_listed([operator])} does not belong to a float tail")
         if operator in places:
             continue
-        expected = "float32" if in_tail else mode.activations
+        expected = "float32" if in_tail else \
+            mode.steps.last if operator in last else mode.activations
         for dtype in operator.output_dtypes:
             if dtype != expected:
                 raise DataError(path, f"{mode.name}: {_listed([operator])} gives {dtype}")
+
+
+def _of_last_layer(model_graph: graph.Graph) -> list[graph.Operator]:
+    """The last layer of the points, and what gives its input other numbers."""
+    of_points = graph.leading_to(model_graph, model_graph.outputs[:1])
+    layers = [op for op in model_graph.operators if op.name in graph.WEIGHTED
+              and op.index in of_points and graph.gives_vector(op)][-1:]
+    read = {tensor.index for layer in layers for tensor in layer.inputs if tensor}
+    return [op for op in model_graph.operators if op in layers or (
+        op.name == "QUANTIZE" and op.outputs[0].index in read)]
 
 
 def _stored_weights(model_graph: graph.Graph, operator: graph.Operator) -> str | None:

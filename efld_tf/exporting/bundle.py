@@ -13,7 +13,7 @@ import yaml
 from efld_tf import files, runs
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.errors import DataError, EfldError
-from efld_tf.exporting import card
+from efld_tf.exporting import card, micro
 from efld_tf.exporting.report import CALIBRATION, CARD, LAYERS, REPORT, SCHEMA, ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop, zoomed
@@ -25,7 +25,7 @@ from efld_tf.runtime.golden import Differences
 from efld_tf.runtime.model_crops import ModelCrops, needs_mean_shape
 
 FILES = frozenset({REPORT, CALIBRATION, CARD, SCHEMA, LAYERS, portable.FILE, golden.FILE,
-                   golden.INPUT_FILE, golden.OUTPUT_FILE})
+                   golden.INPUT_FILE, golden.OUTPUT_FILE, micro.HEADER, micro.SOURCE})
 # The tolerance in crop sides, half a pixel of 128: several times the differences seen between
 # kernels, and far below the effect of a wrong colour order, crop or normalisation.
 TOLERANCE = 0.004
@@ -181,7 +181,8 @@ def tell(model: Path, trained: TrainedModel, report: ExportReport, tolerance: fl
     fields = yaml.safe_dump(to_fields(schema), sort_keys=False, allow_unicode=True, width=100)
     files.write_text(model.with_name(SCHEMA), fields)
     told = asdict(report)
-    if not report.calibration_photos:  # only exports on plain photos have them
-        del told["calibration_photos"]
+    for name in ("calibration_photos", "micro"):  # only some exports have them
+        if not told[name]:
+            del told[name]
     files.write_json(model.with_name(REPORT), told)
     files.write_text(model.with_name(CARD), card.card(trained.spec, report, tolerance))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from efld_tf import __version__, runs
-from efld_tf.exporting import audit, modes
+from efld_tf.exporting import audit, micro, modes
 from efld_tf.exporting.report import ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import CropRule
@@ -111,6 +111,12 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
         lines += ["**Depths** there: a point's differs from the trained model's by "
                   f"{compared['depth_difference_px_median']:.3f} px in the median, "
                   f"{compared['depth_difference_px_p99']:.3f} px at p99.", ""]
+    if run := report.micro:
+        lines += [f"**Microcontrollers.** {run['runtime']} runs it in {run['arena_bytes']:,} bytes "
+                  "of memory beside the file's own (plain kernels, 64 bits); its points differ "
+                  f"from LiteRT's by {run['point_difference_px_median']:.3f} px in the median on "
+                  f"{run['faces']} faces. `{micro.HEADER}` and `{micro.SOURCE}` are the file as C "
+                  "source.", ""]
     able = audit.runtimes(report.minimum_runtime, modes.get(report.mode).suffix)
     lines += [f"**Runtimes.** {able}. By the versions of its operators, one that lacks them "
               "refuses it.", ""]

@@ -132,7 +132,9 @@ def lowered(
     tree = flatbuffer.read(content)
     if mode.steps.widen and widen.widen(tree, mode.steps.widen):
         flatbuffer.join_reshapes(tree)
-    flatbuffer.take_pixels(tree, "image")
+    take_pixels = flatbuffer.take_integer_pixels if mode.steps.integer_pixels \
+        else flatbuffer.take_pixels
+    take_pixels(tree, "image")
     flatbuffer.shorten_names(tree)
     flatbuffer.remove_metadata(tree, b"CONVERSION_METADATA")
     flatbuffer.remove_metadata(tree, quantise.RAW, with_buffer=True)

@@ -20,6 +20,8 @@ from efld_tf.exporting import (
     coreml_model,
     layers,
     metadata,
+    micro,
+    modes,
     onnx_model,
     photos,
     qat,
@@ -73,38 +75,18 @@ def export(
     if mode.suffix == bundle.COREML:
         return coreml_model.export(trained, folder, mode, _model_metadata(trained),
                                    progress=progress)
-    if mode.suffix == SUFFIX:
-        onnx_model.check_installed(mode)
-    if mode.calibrated:  # first, since the way out of `qat.check`, int8, would not help
-        _check_integers(trained.network)
-    if mode.fine_tuned:
-        qat.check(trained.network)
+    _check(trained, mode)
     chosen = calibrated(trained, calibrate_on, progress=progress) if mode.calibrated else None
     comparison_faces = _comparison_faces(trained, compare_on, chosen, progress)
     crops = chosen.faces.crops if chosen else convert.NO_CROPS
-    final = trained
-    if mode.fine_tuned:
-        training_faces = calibration.load_faces(
-            calibration.of_training(trained.head_spec, None), trained.crop_rule,
-            trained.input_size, strict=False, progress=progress)
-        network = qat.fine_tuned(
-            trained.network, training_faces.crops, epochs, progress=progress)
-        final = replace(trained, network=network)
+    final = _fine_tuned(trained, epochs, progress) if mode.fine_tuned else trained
     final = convert.rewritten(final, mode, crops, progress=progress)
-    if mode.suffix == SUFFIX:
-        observed, content = None, onnx_model.converted(
-            final, mode, crops, _model_metadata(trained), progress=progress)
-    else:
-        content, observed = convert.lowered(final, mode, crops, progress=progress)
-        content = metadata.add(content, _model_metadata(trained))
+    content, observed = _content(final, mode, crops, _model_metadata(trained), progress)
     layer_errors: list[LayerError] = []
     with folders.new_folder(folder) as temporary:
         path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}{mode.suffix}"
         path.write_bytes(content)
-        try:
-            facts = audit.facts(path, mode)
-        except DataError as error:  # The file that it names will be gone.
-            raise EfldError(f"{path.name}: {error.reason}") from error
+        facts = _audited(path, mode)
         report = ExportReport(
             model=path.name,
             mode=mode.name,
@@ -122,13 +104,61 @@ def export(
             if comparison_faces else {},
             compared_on_calibration=chosen is not None and comparison_faces is chosen.faces,
             concatenations=ranges.spread_at_concatenations(observed) if observed else [],
+            micro=micro.trial(path, crops, progress=progress) if mode is modes.MICRO else {},
         )
         if chosen:
             calibration.write_manifest(temporary / CALIBRATION, chosen.manifest)
         bundle.complete(path, trained, report)
+        if report.micro:
+            micro.write(path, trained.head, report.micro["arena_bytes"])
         if debug:
             layer_errors = _layers(trained, path, mode, crops, progress)
     return Bundle(folder, report, layer_errors)
+
+
+def _check(trained: TrainedModel, mode: Mode) -> None:
+    """Refuses what cannot be exported, before the work.
+
+    Raises:
+      UnsupportedMode: the network cannot have the mode's numbers.
+      EfldError: what the mode takes is not installed, or a fine-tuning would lack its photos.
+    """
+    if mode.suffix == SUFFIX:
+        onnx_model.check_installed(mode)
+    if mode is modes.MICRO:
+        micro.check_installed()
+    if mode.calibrated:  # first, since the way out of `qat.check`, int8, would not help
+        _check_integers(trained.network)
+    if mode.fine_tuned:
+        qat.check(trained.network)
+
+
+def _fine_tuned(trained: TrainedModel, epochs: int, progress: bool) -> TrainedModel:
+    """The model after quantisation-aware training."""
+    faces = calibration.load_faces(
+        calibration.of_training(trained.head_spec, None), trained.crop_rule, trained.input_size,
+        strict=False, progress=progress)
+    network = qat.fine_tuned(trained.network, faces.crops, epochs, progress=progress)
+    return replace(trained, network=network)
+
+
+def _content(
+    final: TrainedModel, mode: Mode, crops: np.ndarray, model_metadata: ModelMetadata,
+    progress: bool,
+) -> tuple[bytes, ranges.Observed | None]:  # fmt: skip
+    """The file of a rewritten model, and the ranges of its tensors if they were observed."""
+    if mode.suffix == SUFFIX:
+        return onnx_model.converted(
+            final, mode, crops, model_metadata, progress=progress), None
+    content, observed = convert.lowered(final, mode, crops, progress=progress)
+    return metadata.add(content, model_metadata), observed
+
+
+def _audited(path: Path, mode: Mode) -> audit.Facts:
+    try:
+        return audit.facts(path, mode)
+    except DataError as error:  # The file that it names will be gone.
+        raise EfldError(f"{path.name}: {error.reason}") from error
 
 
 def calibrated(

@@ -185,6 +185,23 @@ def shorten_names(tree: schema.ModelT) -> None:
             tensor.name = unique_name.encode()
 
 
+def take_integer_pixels(tree: schema.ModelT, name: str) -> None:
+    """Makes a float input of [0, 1], which is quantised first, one of uint8 pixels.
+
+    It takes a quarter of the memory of `take_pixels`.
+    """
+    main = tree.subgraphs[0]
+    (image,) = map(int, main.inputs)
+    _as_pixels(main.tensors[image], name)
+
+
+def _as_pixels(tensor: schema.TensorT, name: str) -> None:
+    tensor.name, tensor.type, tensor.buffer = name.encode(), schema.TensorType.UINT8, 0
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.scale = np.array([1 / 255], np.float32)
+    tensor.quantization.zeroPoint = np.array([0], np.int64)
+
+
 def take_pixels(tree: schema.ModelT, name: str) -> None:
     """Puts uint8 pixels before a float input of [0, 1]; DEQUANTIZE divides them by 255.
 
@@ -194,11 +211,8 @@ def take_pixels(tree: schema.ModelT, name: str) -> None:
     main = tree.subgraphs[0]
     (image,) = map(int, main.inputs)
     pixels = schema.TensorT()
-    pixels.name, pixels.shape = name.encode(), main.tensors[image].shape
-    pixels.type, pixels.buffer = schema.TensorType.UINT8, 0
-    pixels.quantization = schema.QuantizationParametersT()
-    pixels.quantization.scale = np.array([1 / 255], np.float32)
-    pixels.quantization.zeroPoint = np.array([0], np.int64)
+    pixels.shape = main.tensors[image].shape
+    _as_pixels(pixels, name)
     main.tensors[image].name = b"float_image"
     main.tensors.append(pixels)
     pixels_index = len(main.tensors) - 1

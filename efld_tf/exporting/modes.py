@@ -1,9 +1,9 @@
 """The export modes: the numbers in which an exported model computes, and the steps to get there.
 
 A mode is an entry of this table; if its numbers are not the trained ones, it also has a quantiser
-of that name in `quantise`. Modes of other formats than `.tflite` are in a table of their own:
-their converters quantise. This module does not import TensorFlow, since commands and tests read
-it.
+of that name in `quantise`. Modes for other runtimes than TensorFlow Lite's are in a table of their
+own; the converters of other formats quantise. This module does not import TensorFlow, since
+commands and tests read it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from efld_tf.errors import EfldError
 from efld_tf.exporting import kernels
 
 Numbers = Literal["float32", "float16", "int8", "int16"]
+Last = Literal["as others", "float32", "int16"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class Steps:
       resample: see `resampling`.
       round: see `rounding.round_weights`.
       dense_as_convolutions: the step of `optimise` of that name.
-      float_last: see `quantise.to_int8`.
+      last: the activations of the last layer with weights, in an integer model whose points it
+        gives: float ones, or of 16 bits, do not lie on the 255 steps of a grid.
+      integer_pixels: whether the pixels become int8 without being float ones in between.
       widen: the processors for which convolutions are widened, see `widen`; none of them are
         without any.
       clip_percentile: see `ranges.choose`.
@@ -42,7 +45,8 @@ class Steps:
     resample: bool = False
     round: bool = False
     dense_as_convolutions: bool = False
-    float_last: bool = False
+    last: Last = "as others"
+    integer_pixels: bool = False
     widen: tuple[str, ...] = ()
     clip_percentile: float = 100.0
 
@@ -94,11 +98,11 @@ class Mode:
 
 
 _INT8 = Steps(deploy=True, split=True, merge=True, planes=True, equalise=True, resample=True,
-              round=True, dense_as_convolutions=True, float_last=True, widen=kernels.ALL)
+              round=True, dense_as_convolutions=True, last="float32", widen=kernels.ALL)
 _FLOAT = Steps(deploy=True, split=True, merge=True, resample=True)
 
 MODES: dict[str, Mode] = {}
-OTHER_FORMATS: dict[str, Mode] = {}
+OTHER_RUNTIMES: dict[str, Mode] = {}
 
 
 def register(mode: Mode) -> Mode:
@@ -119,7 +123,7 @@ def get(name: str) -> Mode:
     Raises:
       EfldError: there is none; the message lists the known ones.
     """
-    known = {**MODES, **OTHER_FORMATS}
+    known = {**MODES, **OTHER_RUNTIMES}
     if name not in known:
         raise EfldError(f"unknown export mode {name!r}; known: {', '.join(known)}; one of your own "
                         "has to be registered first")
@@ -152,7 +156,7 @@ FLOAT32 = register(Mode(
 INT16X8 = register(Mode(
     "int16x8", "int8 weights, 16-bit activations; slow, without XNNPACK",
     "int16", "int8", one_partition=False,
-    steps=Steps(round=True, dense_as_convolutions=True, float_last=True),
+    steps=Steps(round=True, dense_as_convolutions=True, last="float32"),
 ))
 
 ONNX = Mode(
@@ -171,4 +175,11 @@ COREML = Mode(
     "coreml", "float16 as a Core ML program, for iOS 16 and macOS 13 on; it does not run here",
     "float16", "float16", one_partition=False, steps=_FLOAT, suffix=".mlpackage",
 )
-OTHER_FORMATS.update({mode.name: mode for mode in (ONNX, ONNX_INT8, COREML)})
+# Its kernels compute no planes faster, and none for float activations and int8 weights.
+MICRO = Mode(
+    "micro", "int8 with points of 16 bits, also as C source, for TensorFlow Lite Micro",
+    "int8", "int8", one_partition=False,
+    steps=Steps(deploy=True, equalise=True, resample=True, round=True, dense_as_convolutions=True,
+                last="int16", integer_pixels=True),
+)
+OTHER_RUNTIMES.update({mode.name: mode for mode in (ONNX, ONNX_INT8, COREML, MICRO)})

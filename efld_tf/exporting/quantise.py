@@ -14,7 +14,7 @@ from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
 from efld_tf.errors import EfldError
 from efld_tf.exporting import flatbuffer, ranges
-from efld_tf.exporting.modes import DYNAMIC, INT8, INT16X8, MODES, Mode, Steps
+from efld_tf.exporting.modes import DYNAMIC, INT8, INT16X8, MICRO, MODES, Last, Mode, Steps
 from efld_tf.quiet import silenced_stderr
 from efld_tf.runtime import graph
 
@@ -48,12 +48,12 @@ def quantised(
 
 def to_int8(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
     """A model with int8 weights and activations, see `_to_int`."""
-    return _to_int(content, chosen, 8, steps.float_last)
+    return _to_int(content, chosen, 8, steps.last)
 
 
 def to_int16x8(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
     """A model with int8 weights and activations of 16 bits, see `_to_int`."""
-    return _to_int(content, chosen, 16, steps.float_last)
+    return _to_int(content, chosen, 16, steps.last)
 
 
 def to_dynamic(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
@@ -72,7 +72,7 @@ def to_dynamic(content: bytes, chosen: Ranges, steps: Steps) -> bytes:
 # returns the model in the mode's numbers. Modes without one keep the converter's numbers.
 Quantiser = Callable[[bytes, Ranges, Steps], bytes]
 QUANTISERS: dict[str, Quantiser] = {
-    INT8.name: to_int8, INT16X8.name: to_int16x8, DYNAMIC.name: to_dynamic,
+    INT8.name: to_int8, INT16X8.name: to_int16x8, DYNAMIC.name: to_dynamic, MICRO.name: to_int8,
 }
 
 
@@ -87,19 +87,18 @@ def register(mode: Mode, quantiser: Quantiser) -> None:
     QUANTISERS[mode.name] = quantiser
 
 
-def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bool) -> bytes:
+def _to_int(content: bytes, chosen: Ranges, activation_bits: int, last: Last) -> bytes:
     """A model with integer weights and activations, up to the float tail.
 
     The tail is the decoding of what the network gives (`RAW`). If the last operator with weights
-    gives the points as a vector, it and what follows belong to the tail: it computes float points
-    from int8 weights, so that they do not lie on the 255 steps of an output grid. Its input is
-    quantised again, by its range in the present image.
+    gives the points as a vector, it has activations of its own: a float one belongs to the tail,
+    and its input is quantised again, by its range in the present image.
 
     Args:
       content: the float model.
       chosen: the range of every tensor by name, see `ranges.choose`.
       activation_bits: 8 or 16.
-      float_last: False leaves that last operator among the integers, for comparisons.
+      last: the activations of that last operator.
     """
     if activation_bits == 8:
         content = _with_room_for_biases(content, chosen)
@@ -122,8 +121,10 @@ def _to_int(content: bytes, chosen: Ranges, activation_bits: int, float_last: bo
         name = qtyping.TFLOperationName(operator.name)
         if operator.name not in graph.WEIGHTED:
             _leave(engine, _scope(operator), name)
-        elif operator.index in of_points and float_last:
+        elif operator.index in of_points and last == "float32":
             engine.add_dynamic_config(_scope(operator), name, 8)
+        elif operator.index in of_points and last == "int16":
+            engine.add_static_config(_scope(operator), name, 16, 8)
     return run(engine, {name: _statistics(*ends) for name, ends in chosen.items()})
 
 

@@ -38,6 +38,9 @@ class ExportReport:
         faces, so that it tells what the export costs, not how accurate the model is.
       concatenations: for integer modes, how well the inputs of each concatenation fill its int8
         grid, see `ranges.spread_at_concatenations`.
+      micro: for an export for microcontrollers, what TensorFlow Lite Micro did: its `runtime`, the
+        `arena_bytes` that it took, and how far its points are from LiteRT's on `faces` of the
+        calibration; empty for others.
     """
 
     model: str
@@ -55,6 +58,7 @@ class ExportReport:
     compared_on_calibration: bool = False
     concatenations: list[dict[str, Any]] = field(default_factory=list)
     calibration_photos: dict[str, Any] = field(default_factory=dict)
+    micro: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def test_filters_of_no_weights_keep_their_bias(kind: str, dying: float) -> None:
     layer.set_weights([kernel, np.array([0.5, 5.5, 1.0, 2.0])])
     content = tiny_models.convert(model, [[1, 16, 16, 3]])
     chosen = ranges.choose(ranges.observe(content, crops), 8)
-    integer = quantise.to_int8(content, chosen, replace(modes.INT8.steps, float_last=False))
+    integer = quantise.to_int8(content, chosen, replace(modes.INT8.steps, last="as others"))
     interpreter = Interpreter(model_content=integer, num_threads=1)
     interpreter.allocate_tensors()
     pixels = crops[:1] / np.float32(255)

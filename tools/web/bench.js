@@ -1,4 +1,5 @@
 // What models and the page take in Chromium; benchmarks/web.py runs it and says where the page is.
+// benchmarks/platforms.py wants the models alone, without `pictures`.
 import {readFileSync, writeFileSync} from "node:fs";
 import {brotliCompressSync, gzipSync} from "node:zlib";
 import {launch} from "./test/chromium.js";
@@ -134,8 +135,11 @@ async function draw() {
 /** @type {Record<string, Record<string, number>>} */
 const latency = {};
 for (const [name, load] of Object.entries(BUILDS)) latency[name] = await measure(load);
-const result = {chromium: browser.version(), latency, tracking: await track(),
-  start_seconds: await start(), weight: weigh()};
-await draw();
+const ofPage = async () => {
+  const found = {tracking: await track(), start_seconds: await start(), weight: weigh()};
+  await draw();
+  return found;
+};
+const result = {chromium: browser.version(), latency, ...(pictures && await ofPage())};
 await browser.close();
 console.log(JSON.stringify(result));

@@ -1,0 +1,168 @@
+"""What an export for microcontrollers has beside its model: a trial, and C source.
+
+The trial is by TensorFlow Lite Micro itself, with its plain kernels: it tells whether a
+microcontroller can run the model, and in how much memory.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from efld_tf import files
+from efld_tf.errors import EfldError, UnsupportedMode
+from efld_tf.landmarks import schemas
+from efld_tf.progress import Progress
+from efld_tf.quiet import silenced_stderr
+from efld_tf.runtime import graph
+from efld_tf.runtime.predictor import LandmarkPredictor
+
+HEADER, SOURCE = "model_data.h", "model_data.c"
+# Crops on which the two runtimes are compared: this one takes a hundred times as long.
+COMPARED = 64
+# The sizes of an arena that are tried are multiples of the first, up to the second.
+STEP, LARGEST_ARENA = 1024, 64 << 20
+BYTES_A_LINE = 20
+
+
+def check_installed() -> None:
+    """Checks that TensorFlow Lite Micro is there.
+
+    Raises:
+      EfldError: it is not; the message says how to install it.
+    """
+    try:
+        import tflite_micro  # noqa: F401
+    except ImportError as error:
+        raise EfldError("--micro: TensorFlow Lite Micro, by which an export is tried, is not "
+                        "installed: pip install 'efld-tf[micro]'; there are wheels of it for "
+                        "Linux on x86-64 alone") from error
+
+
+def trial(model: Path, crops: np.ndarray, *, progress: bool = False) -> dict[str, Any]:
+    """Runs a model by TensorFlow Lite Micro, as `ExportReport.micro` has it.
+
+    Args:
+      crops: [F, S, S, 3] uint8; images on which it is compared with LiteRT.
+
+    Raises:
+      UnsupportedMode: TensorFlow Lite Micro has no kernel for an operator.
+    """
+    from tflite_micro import __version__
+
+    content = model.read_bytes()
+    interpreter = _interpreter(content, LARGEST_ARENA)
+    if interpreter is None:
+        names = ", ".join(sorted({op.name for op in graph.parse(content).operators}))
+        raise UnsupportedMode(
+            f"--micro: TensorFlow Lite Micro {__version__} refuses the model; it lacks a kernel "
+            f"for one of {names}, or for its numbers")
+    crops = crops[:COMPARED]
+    expected = LandmarkPredictor(model).predict_crops(crops)
+    points = np.empty_like(expected)
+    with Progress("running TensorFlow Lite Micro", len(crops), "face", shown=progress) as bar:
+        for index in bar.over(range(len(crops))):
+            interpreter.set_input(crops[index : index + 1], 0)
+            interpreter.invoke()
+            points[index] = interpreter.get_output(0)[0]
+    result: dict[str, Any] = {
+        "runtime": f"tflite-micro {__version__}", "arena_bytes": arena_bytes(content)}
+    if len(crops):
+        away = crops.shape[1] * np.linalg.norm(points - expected, axis=-1)
+        result |= {"faces": len(crops),
+                   "point_difference_px_median": round(float(np.median(away)), 4),
+                   "point_difference_px_max": round(float(away.max()), 4)}
+    return result
+
+
+def arena_bytes(content: bytes) -> int:
+    """The least memory, to a kilobyte, in which TensorFlow Lite Micro runs a model here."""
+    low, high = 0, LARGEST_ARENA // STEP  # too small, and large enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _interpreter(content, middle * STEP) is None:
+            low = middle
+        else:
+            high = middle
+    return high * STEP
+
+
+def _interpreter(content: bytes, arena: int) -> Any:
+    """TensorFlow Lite Micro with a model; None if it refuses it, or the arena is too small."""
+    from tflite_micro import runtime
+
+    with silenced_stderr():
+        try:
+            return runtime.Interpreter.from_bytes(content, arena_size=arena)
+        except (RuntimeError, ValueError):
+            return None
+
+
+def write(model: Path, head: str, arena: int) -> None:
+    """Writes C source with a model beside it: `model_data.h` and `model_data.c`.
+
+    Args:
+      head: the name of the model's schema.
+      arena: `arena_bytes`.
+    """
+    content, name = model.read_bytes(), symbol(model.stem)
+    size, points = graph.parse(content).inputs[0].shape[1], schemas.get(head).num_points
+    files.write_text(model.with_name(HEADER), HEADER_TEXT.format(
+        file=model.name, name=name, constants=name.upper(), bytes=len(content), arena=arena,
+        side=size, points=points))
+    rows = (content[start : start + BYTES_A_LINE]
+            for start in range(0, len(content), BYTES_A_LINE))
+    files.write_text(model.with_name(SOURCE), SOURCE_TEXT.format(
+        file=model.name, name=name, header=HEADER,
+        bytes="\n".join("    " + "".join(f"{byte}," for byte in row) for row in rows)))
+
+
+def symbol(text: str) -> str:
+    """A name of C for a model."""
+    return re.sub(r"\W", "_", text, flags=re.ASCII).lstrip("0123456789_") or "model"
+
+
+HEADER_TEXT = """\
+/* {file} as C source, for TensorFlow Lite Micro.
+
+   Input: uint8 RGB [1, {side}, {side}, 3], a face as landmarker.json says. Outputs: float32
+   [1, {points}, 2], points (x, y) in the unit square of the crop; others as MODEL_CARD.md says. */
+
+#ifndef {constants}_H
+#define {constants}_H
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+enum {{
+  {constants}_BYTES = {bytes},
+  /* What it took with plain kernels where pointers have 64 bits. Kernels such as those of CMSIS-NN
+     take more, for themselves. */
+  {constants}_ARENA_BYTES = {arena},
+  {constants}_SIDE = {side},
+  {constants}_POINTS = {points},
+}};
+
+/* At an address that is a multiple of 16. */
+extern const unsigned char {name}[{constants}_BYTES];
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+SOURCE_TEXT = """\
+/* {file} as C source, for TensorFlow Lite Micro. */
+
+#include "{header}"
+
+_Alignas(16) const unsigned char {name}[] = {{
+{bytes}
+}};
+"""
