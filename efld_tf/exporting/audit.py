@@ -267,8 +267,10 @@ def _check_types(model_graph: graph.Graph, path: str | Path, mode: Mode) -> None
 def _of_last_layer(model_graph: graph.Graph) -> list[graph.Operator]:
     """The last layer of the points, and what gives its input other numbers."""
     of_points = graph.leading_to(model_graph, model_graph.outputs[:1])
-    layers = [op for op in model_graph.operators if op.name in graph.WEIGHTED
-              and op.index in of_points and graph.gives_vector(op)][-1:]
+    weighted = [op for op in model_graph.operators if op.name in graph.WEIGHTED]
+    before = graph.leading_to(model_graph, [t for op in weighted for t in op.inputs if t])
+    layers = [op for op in weighted
+              if op.index in of_points - before and graph.gives_vector(op)]
     read = {tensor.index for layer in layers for tensor in layer.inputs if tensor}
     return [op for op in model_graph.operators if op in layers or (
         op.name == "QUANTIZE" and op.outputs[0].index in read)]

@@ -6,7 +6,9 @@ microcontroller can run the model, and in how much memory.
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from efld_tf import files
 from efld_tf.errors import EfldError, UnsupportedMode
 from efld_tf.landmarks import schemas
 from efld_tf.progress import Progress
-from efld_tf.quiet import silenced_stderr
+from efld_tf.quiet import captured_stderr, silenced_stderr
 from efld_tf.runtime import graph
 from efld_tf.runtime.predictor import LandmarkPredictor
 
@@ -26,6 +28,8 @@ COMPARED = 64
 # The sizes of an arena that are tried are multiples of the first, up to the second.
 STEP, LARGEST_ARENA = 1024, 64 << 20
 BYTES_A_LINE = 20
+# The last lines of what TensorFlow Lite Micro says of a model that it cannot run.
+LINES = 2
 
 
 def check_installed() -> None:
@@ -49,56 +53,66 @@ def trial(model: Path, crops: np.ndarray, *, progress: bool = False) -> dict[str
       crops: [F, S, S, 3] uint8; images on which it is compared with LiteRT.
 
     Raises:
-      UnsupportedMode: TensorFlow Lite Micro has no kernel for an operator.
+      UnsupportedMode: TensorFlow Lite Micro cannot run it; the message has what it says.
     """
     from tflite_micro import __version__
 
     content = model.read_bytes()
-    interpreter = _interpreter(content, LARGEST_ARENA)
-    if interpreter is None:
-        names = ", ".join(sorted({op.name for op in graph.parse(content).operators}))
-        raise UnsupportedMode(
-            f"--micro: TensorFlow Lite Micro {__version__} refuses the model; it lacks a kernel "
-            f"for one of {names}, or for its numbers")
     crops = crops[:COMPARED]
     expected = LandmarkPredictor(model).predict_crops(crops)
     points = np.empty_like(expected)
+    with _reported():
+        interpreter = _interpreter(content, LARGEST_ARENA)
     with Progress("running TensorFlow Lite Micro", len(crops), "face", shown=progress) as bar:
         for index in bar.over(range(len(crops))):
-            interpreter.set_input(crops[index : index + 1], 0)
-            interpreter.invoke()
-            points[index] = interpreter.get_output(0)[0]
-    result: dict[str, Any] = {
-        "runtime": f"tflite-micro {__version__}", "arena_bytes": arena_bytes(content)}
-    if len(crops):
-        away = crops.shape[1] * np.linalg.norm(points - expected, axis=-1)
-        result |= {"faces": len(crops),
-                   "point_difference_px_median": round(float(np.median(away)), 4),
-                   "point_difference_px_max": round(float(away.max()), 4)}
-    return result
+            with _reported():
+                interpreter.set_input(crops[index : index + 1], 0)
+                interpreter.invoke()
+                points[index] = interpreter.get_output(0)[0]
+    away = crops.shape[1] * np.linalg.norm(points - expected, axis=-1)
+    return {"runtime": f"tflite-micro {__version__}", "arena_bytes": arena_bytes(content),
+            "faces": len(crops), "point_difference_px_median": round(float(np.median(away)), 4),
+            "point_difference_px_max": round(float(away.max()), 4)}
+
+
+@contextlib.contextmanager
+def _reported() -> Iterator[None]:
+    """Tells what TensorFlow Lite Micro wrote to stderr where it fails."""
+    from tflite_micro import __version__
+
+    with captured_stderr() as read_captured:
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            said = read_captured().decode(errors="replace").strip().splitlines() or [str(error)]
+            raise UnsupportedMode(
+                f"--micro: TensorFlow Lite Micro {__version__} cannot run the model: "
+                f"{'; '.join(line.strip() for line in said[-LINES:])}") from error
 
 
 def arena_bytes(content: bytes) -> int:
-    """The least memory, to a kilobyte, in which TensorFlow Lite Micro runs a model here."""
+    """The least memory, to a kilobyte, in which TensorFlow Lite Micro takes a model here."""
     low, high = 0, LARGEST_ARENA // STEP  # too small, and large enough
     while high - low > 1:
         middle = (low + high) // 2
-        if _interpreter(content, middle * STEP) is None:
-            low = middle
-        else:
+        try:
+            with silenced_stderr():
+                _interpreter(content, middle * STEP)
             high = middle
+        except RuntimeError:
+            low = middle
     return high * STEP
 
 
 def _interpreter(content: bytes, arena: int) -> Any:
-    """TensorFlow Lite Micro with a model; None if it refuses it, or the arena is too small."""
+    """TensorFlow Lite Micro with a model.
+
+    Raises:
+      RuntimeError: it refuses it, or the arena is too small.
+    """
     from tflite_micro import runtime
 
-    with silenced_stderr():
-        try:
-            return runtime.Interpreter.from_bytes(content, arena_size=arena)
-        except (RuntimeError, ValueError):
-            return None
+    return runtime.Interpreter.from_bytes(content, arena_size=arena)
 
 
 def write(model: Path, head: str, arena: int) -> None:
