@@ -51,7 +51,7 @@ def main() -> None:
         for name in NAMES:
             report = json.loads((Path(temporary) / name / "report.json").read_text())
             rows.append({"mode": name, "model": report["model"], "size_bytes": report["size_bytes"],
-                         **report["comparison"], **report.get("micro", {}), **(
+                         **report["comparison"], "by_micro": report.get("micro", {}), **(
                              {"latency_ms_p50": times[name].latency_ms_p50,
                               "speedup": times[name].speedup} if name in times else {})})
     OUTPUT.mkdir(exist_ok=True)
@@ -65,14 +65,14 @@ def main() -> None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The results as Markdown."""
-    runtime = next(row["runtime"] for row in rows if "arena_bytes" in row)
+    runtime = next(row["by_micro"]["runtime"] for row in rows if row["by_micro"])
     lines = ["EFLD with 51 points on HELEN's test set; one thread, in turns. Memory is the arena "
              f"of {runtime}, plain kernels.", "",
              "| mode | file | bytes | ms | memory | NME | loss, px of 128 |",
              "|---|---|---|---|---|---|---|"]
     for row in rows:
         time = f"{row['latency_ms_p50']:.3f}" if "latency_ms_p50" in row else "-"
-        memory = f"{row['arena_bytes']:,}" if "arena_bytes" in row else "-"
+        memory = f"{row['by_micro']['arena_bytes']:,}" if row["by_micro"] else "-"
         nme = f"{row['exported_nme_percent']:.3f}%" if "exported_nme_percent" in row else "-"
         loss = f"{row['point_difference_px_median']:.3f}" if "exported_nme_percent" in row else "-"
         lines.append(f"| {row['mode']} | {Path(row['model']).suffix} | {row['size_bytes']:,} "

@@ -33,8 +33,6 @@ OUTPUT = Path(__file__).parent / "widening"
 CORES = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-v1")
 HERE, AVX2 = "avx512-vnni", "avx2"
 RUNS = 1000
-# Wider results than this were slower everywhere.
-MOST_FILTERS = 48
 PLAIN, CHOSEN = "none", "those of the lowest mean cost, as exported"
 TOGETHER = {
     CHOSEN: tuple(KERNELS), "those of the lowest cost for tiles of 8 channels":
@@ -60,7 +58,7 @@ def attempts(content: bytes) -> dict[str, dict[int, Cells]]:
         filters, high, wide, channels = convolution.kernel.shape
         _, rows, columns, _ = convolution.source
         for cells in convolution.choices:
-            if cells != Cells() and columns > 8 and filters * cells.target <= MOST_FILTERS:
+            if cells != Cells() and columns > 8 and filters * cells.target <= widen.MOST_FILTERS:
                 title = (f"{index}: {rows} x {columns}, {high} x {wide}, {channels} to {filters} "
                          f"channels, {cells.source} to {cells.target}")
                 found[title] = {index: cells}

@@ -176,11 +176,12 @@ def export(
     debug: bool = False,
     progress: bool = True,
 ) -> Bundle:
-    """Writes one head of a trained model as an audited `.tflite`, with what belongs to it.
+    """Writes one head of a trained model as a file for apps, with what belongs to it.
 
     Args:
       model: a run or its folder, a trained `.h5`, or the name of a shipped model.
-      mode: `int8` for phones; `qat`, `dynamic`, `float16`, `float32` or `int16x8`.
+      mode: `int8` for phones; `qat`, `dynamic`, `float16`, `float32` or `int16x8`; for other
+        runtimes `onnx`, `onnx-int8`, `coreml` or `micro`.
       head: the landmark format to keep; None for the model's first.
       calibration: photos for the integer ranges: plain ones, as a photo, a folder, a pattern or a
         list of these, whose faces are found as `load` finds them; a manifest or its path; how

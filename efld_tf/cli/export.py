@@ -68,8 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 def _parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "efld-export",
-        "Write one head of a trained model as an audited .tflite or .onnx (uint8 RGB face crop in, "
-        "float32 points out) in a folder with its card, schema, calibration and golden files.",
+        "Write one head of a trained model as an audited .tflite or .onnx, or as an .mlpackage "
+        "(uint8 RGB face crop in, float32 points out), in a folder with its card, schema, "
+        "calibration and golden files.",
         "example: efld-export runs/demo --int8 --head ibug51 --calibration all",
     )
     parser.add_argument(
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
             help=mode.meaning.replace("%", "%%"))
     mode_group.add_argument(
         "--compare", action="store_true",
-        help="all of these that are .tflite: a table of size, latency and NME",
+        help=f"--{', --'.join(modes.MODES)}: a table of size, latency and NME",
     )
     parser.add_argument("--head", help="the landmark format to keep (default: the model's first)")
     parser.add_argument(
@@ -148,6 +149,9 @@ def _processors(arguments: argparse.Namespace) -> list[str] | None:
 def _check_folders(arguments: argparse.Namespace) -> None:
     from efld_tf.exporting import app_files, web
 
+    for option in TAKEN_ALONG:
+        if getattr(arguments, option) and modes.get(arguments.mode).suffix != ".tflite":
+            raise EfldError(f"--{option}: takes a .tflite, which --{arguments.mode} is not")
     if arguments.web:
         web.check(arguments.web)
     if arguments.android:

@@ -137,7 +137,7 @@ def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> Differences:
     """
     expected = golden.run(model, image)
     results = [golden.run(model, image, fast=False)]
-    results += [golden.run(model, noisy) for noisy in (_noisy(image) if noise else ())]
+    results += [golden.run(model, near) for near in (noisy(image) if noise else ())]
     off = [None if first is None else np.abs(np.array(others) - first)
            for first, *others in zip(expected, *results, strict=True)]
     assert off[0] is not None
@@ -146,7 +146,7 @@ def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> Differences:
     return Differences(points, confidence, depth, mean)
 
 
-def _noisy(image: np.ndarray) -> Iterator[np.ndarray]:
+def noisy(image: np.ndarray) -> Iterator[np.ndarray]:
     """Images [1, S, S, 3] uint8 that differ from `image` by at most one level."""
     random = np.random.default_rng(0)
     for _ in range(NOISY_IMAGES):

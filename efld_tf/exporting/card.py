@@ -114,8 +114,9 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
     if run := report.micro:
         lines += [f"**Microcontrollers.** {run['runtime']} runs it in {run['arena_bytes']:,} bytes "
                   "of memory beside the file's own (plain kernels, 64 bits); its points differ "
-                  f"from LiteRT's by {run['point_difference_px_median']:.3f} px in the median on "
-                  f"{run['faces']} faces. `{micro.HEADER}` and `{micro.SOURCE}` are the file as C "
+                  f"from LiteRT's by {run['point_difference_px_median']:.3f} px in the median and "
+                  f"by {run['point_difference_px_max']:.2f} px at most on {run['faces']} faces. "
+                  f"`{micro.HEADER}` and `{micro.SOURCE}` are the file as C "
                   "source.", ""]
     able = audit.runtimes(report.minimum_runtime, modes.get(report.mode).suffix)
     lines += [f"**Runtimes.** {able}. By the versions of its operators, one that lacks them "

@@ -73,6 +73,8 @@ def export(
     folder = Path(folder)
     bundle.check_replaceable(folder)
     if mode.suffix == bundle.COREML:
+        if compare_on is not None:
+            raise EfldError(f"--faces: nothing here runs a {mode.name} export, to compare it")
         return coreml_model.export(trained, folder, mode, _model_metadata(trained),
                                    progress=progress)
     _check(trained, mode)
@@ -87,6 +89,8 @@ def export(
         path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}{mode.suffix}"
         path.write_bytes(content)
         facts = _audited(path, mode)
+        if mode is modes.MICRO:
+            micro.check(path)  # before the comparison, which takes a while
         report = ExportReport(
             model=path.name,
             mode=mode.name,
@@ -104,10 +108,11 @@ def export(
             if comparison_faces else {},
             compared_on_calibration=chosen is not None and comparison_faces is chosen.faces,
             concatenations=ranges.spread_at_concatenations(observed) if observed else [],
-            micro=micro.trial(path, crops, progress=progress) if mode is modes.MICRO else {},
         )
         if chosen:
             calibration.write_manifest(temporary / CALIBRATION, chosen.manifest)
+        if mode is modes.MICRO:
+            report = replace(report, micro=micro.trial(path, crops, progress=progress))
         bundle.complete(path, trained, report)
         if report.micro:
             micro.write(path, trained.head, report.micro["arena_bytes"])

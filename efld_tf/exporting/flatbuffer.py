@@ -189,9 +189,17 @@ def take_integer_pixels(tree: schema.ModelT, name: str) -> None:
     """Makes a float input of [0, 1], which is quantised first, one of uint8 pixels.
 
     It takes a quarter of the memory of `take_pixels`.
+
+    Raises:
+      EfldError: something else than QUANTIZE reads it.
     """
     main = tree.subgraphs[0]
     (image,) = map(int, main.inputs)
+    codes = [tree.operatorCodes[operator.opcodeIndex] for operator in main.operators
+             if image in map(int, operator.inputs)]
+    if any(max(code.builtinCode, code.deprecatedBuiltinCode) != schema.BuiltinOperator.QUANTIZE
+           for code in codes):
+        raise EfldError("the network reads its image in float, which this mode does not have")
     _as_pixels(main.tensors[image], name)
 
 

@@ -9,8 +9,7 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.exporting.modes import Mode
 from efld_tf.landmarks import model_outputs
 from efld_tf.runtime import onnx_file
-
-WEIGHTED = ("Conv", "Gemm", "MatMul", "ConvTranspose")
+from efld_tf.runtime.onnx_file import WEIGHTED
 
 
 def check(path: str | Path, mode: Mode) -> onnx_file.OnnxGraph:
@@ -44,18 +43,18 @@ def check(path: str | Path, mode: Mode) -> onnx_file.OnnxGraph:
 
 def _check_ends(model: Any, path: str | Path) -> None:
     ends = []
-    for values, wanted in ((model.graph.input, "UINT8"), (model.graph.output, "FLOAT")):
+    for values, wanted in ((model.graph.input, "uint8"), (model.graph.output, "float")):
         for value in values:
             tensor = value.type.tensor_type
-            name = onnx_file.installed().TensorProto.DataType.Name(tensor.elem_type)
+            name = onnx_file.type_name(tensor.elem_type)
             if name != wanted:
-                raise DataError(
-                    path, f"{value.name}: expected {wanted.lower()}, got {name.lower()}")
+                raise DataError(path, f"{value.name}: expected {wanted}, got {name}")
         ends.append([[side.dim_value for side in value.type.tensor_type.shape.dim]
                      for value in values])
-    (image, *others), outputs = ends
-    if others or len(image) != 4 or image[::3] != [1, 3] or image[1] != image[2] or not image[1]:
-        raise DataError(path, f"expected one input [1, S, S, 3], got {ends[0]}")
+    inputs, outputs = ends
+    image = inputs[0] if len(inputs) == 1 else []
+    if len(image) != 4 or image[::3] != [1, 3] or image[1] != image[2] or not image[1]:
+        raise DataError(path, f"expected one input [1, S, S, 3], got {inputs}")
     try:
         model_outputs.places(outputs)
     except EfldError as error:
@@ -63,19 +62,26 @@ def _check_ends(model: Any, path: str | Path) -> None:
 
 
 def _check_types(model: Any, path: str | Path, mode: Mode) -> None:
-    names = onnx_file.installed().TensorProto.DataType
-    stored = {weight.name: names.Name(weight.data_type).lower()
+    stored = {weight.name: onnx_file.type_name(weight.data_type)
               for weight in model.graph.initializer}
     givers = {output: node for node in model.graph.node for output in node.output}
+
+    def numbers(name: str) -> str:
+        """Those in which a value was given: of a stored one, or by which type it went."""
+        giver = givers.get(name)
+        while giver is not None and giver.op_type == "Cast":
+            name = giver.input[0]
+            giver = givers.get(name)
+        if giver is not None and giver.op_type == "DequantizeLinear":
+            zero = [stored.get(point, "") for point in list(giver.input)[2:]]
+            given = stored.get(giver.input[0], *zero or ["uint8"])
+            return "int8" if given in ("int8", "uint8") else given
+        return stored.get(name, "float")
+
     for node in model.graph.node:
         if node.op_type not in WEIGHTED:
             continue
-        kinds = []
-        for given in list(node.input)[:2]:
-            giver = givers.get(given)
-            unpacked = giver is not None and giver.op_type == "DequantizeLinear"
-            kinds.append(stored.get(giver.input[0], "int8") if giver is not None and unpacked
-                         else stored.get(given, "float"))
+        kinds = [numbers(name) for name in list(node.input)[:2]]
         expected = "int8" if mode.calibrated else "float"
         if kinds != [expected] * len(kinds):
             raise DataError(path, f"{mode.name}: {node.op_type} {node.name} computes with "

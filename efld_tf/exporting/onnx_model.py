@@ -36,6 +36,7 @@ def check_installed(mode: Mode) -> None:
     """
     onnx_file.installed()
     try:
+        import onnxruntime
         import tf2onnx  # noqa: F401
 
         if mode.calibrated:
@@ -56,13 +57,21 @@ def converted(
     Args:
       trained: as `convert.rewritten` gave it.
       crops: [F, S, S, 3] uint8, to calibrate a mode of integers.
+
+    Raises:
+      EfldError: it cannot be converted.
     """
     with Progress("converting", 2 if mode.calibrated else 1, "model", shown=progress) as bar:
-        model = _of_network(trained)
-        bar.update()
-        if mode.calibrated:
-            model = _quantised(model, crops)
+        try:
+            model = _of_network(trained)
             bar.update()
+            if mode.calibrated:
+                model = _quantised(model, crops)
+                bar.update()
+        except Exception as error:  # of tf2onnx and ONNX Runtime, which have none of their own
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise EfldError(f"--{mode.name}: the network cannot be converted: {reason[0]}") \
+                from error
     for name, text in ((NAMES_FILE, "\n".join(metadata.names)), (MODEL_FILE, metadata.json()),
                        (onnx_file.LICENSE, metadata.license)):
         entry = model.metadata_props.add()

@@ -27,6 +27,9 @@ from efld_tf.exporting.kernels import ALL, Shape, cost
 SIZES = (1, 2, 4, 8)
 # What saves less than a tenth is not worth its bytes.
 WORTH = 0.9
+# The costs were fitted to kernels that the processors' caches hold: of so many filters at most, and
+# so many times the bytes, or so many bytes more.
+MOST_FILTERS, MOST_TIMES, MOST_BYTES = 48, 16, 8192
 VALID = schema.Padding.VALID
 
 
@@ -110,7 +113,10 @@ class Convolution:
         plain = options.dilationWFactor == options.dilationHFactor == 1
         single = [sum(tensor.buffer == one.buffer for tensor in tensors) == 1
                   for one in (kernel, bias)]
-        if types != [int8, int8, int32, int8] or not plain or not all(single) \
+        stored = [tree.buffers[one.buffer].data is not None for one in (kernel, bias)]
+        zeros = kernel.quantization.zeroPoint if kernel.quantization is not None else None
+        if types != [int8, int8, int32, int8] or not plain or not all(single) or not all(stored) \
+                or zeros is None or np.any(zeros) \
                 or (options.padding == VALID and shape[2] > 1) \
                 or tuple(map(int, image.shape))[-1] != shape[-1]:  # a grouped one
             return None
@@ -140,9 +146,15 @@ class Convolution:
 
     def best(self, processors: Sequence[str] = ALL) -> Cells:
         """The cells of the lowest cost; it stays if they save little."""
-        costs = {cells: cost(shape, processors) for cells, shape in self.choices.items()}
+        most = max(MOST_FILTERS, len(self.kernel))
+        costs = {cells: cost(shape, processors) for cells, shape in self.choices.items()
+                 if shape.filters <= most and self._grows_little(shape)}
         lowest = min(costs, key=lambda cells: costs[cells])
         return lowest if costs[lowest] < WORTH * costs[Cells()] else Cells()
+
+    def _grows_little(self, shape: Shape) -> bool:
+        size = shape.filters * shape.taps * shape.channels
+        return size <= min(MOST_TIMES * self.kernel.size, self.kernel.size + MOST_BYTES)
 
     def _taps(self, cells: Cells) -> tuple[int, int] | None:
         """The first pixel's offset from that of the wide kernel, and how many cells this has.

@@ -6,6 +6,7 @@ What has passed is noted by its hash in `~/.cache/efld_tf/tried`, so that each m
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import signal
@@ -71,6 +72,8 @@ def release(runtime: str) -> str:
     try:
         return version(runtime)
     except PackageNotFoundError as error:
+        with suppress(ImportError, AttributeError):  # a build of another name, such as for GPUs
+            return str(importlib.import_module(runtime).__version__)
         raise EfldError(f"{runtime} is not installed: pip install 'efld-tf[onnx]'") from error
 
 

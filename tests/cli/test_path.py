@@ -179,6 +179,8 @@ def test_results_of_another_model_are_not_mixed(folder: Path, model: Path) -> No
         ("export", ["runs/tiny", "--float16", "--no-widening"], ["--no-widening", "--int8"]),
         ("export", ["runs/tiny", "--float16", "--for", "avx2"], ["--for", "--int8"]),
         ("export", ["runs/tiny", "--int8", "--for", "avx2,z80"], ["--for", "'z80'", "cortex-a72"]),
+        ("export", ["runs/tiny", "--onnx", "--web", "site"], ["--web", ".tflite", "--onnx"]),
+        ("export", ["runs/tiny", "--coreml", "--android", "app"], ["--android", ".tflite"]),
         ("verify", ["absent.tflite"], ["absent.tflite", "research", "synthetic"]),
         ("verify", ["train"], ["train", ".tflite", 0]),
         ("export", ["runs/tiny", "--int8", "--calibration", "m.json"], ["m.json", "No such file"]),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from efld_tf.cli import verify
-from efld_tf.exporting import coreml_model
+from efld_tf.exporting import bundle, coreml_model
 from efld_tf.exporting.report import Bundle
 from efld_tf.models import registry
 from efld_tf.runtime import portable
@@ -66,12 +66,31 @@ def test_the_bundle_tells_what_it_must_give(exported: Bundle, trained: Path) -> 
 def test_the_same_export_gives_the_same_bytes(
     exported: Bundle, trained: Path, tmp_path: Path
 ) -> None:
-    """But for the identifiers of its parts in its manifest."""
     again = export_as(trained, tmp_path / "again", "coreml")
-    for path in (exported.folder / exported.report.model).rglob("*"):
-        if path.is_file() and path.name != "Manifest.json":
+    for path in exported.folder.rglob("*"):
+        if path.is_file():
             other = again.folder / path.relative_to(exported.folder)
             assert other.read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trained", ["mapnet"], indirect=True)
+def test_places_that_noise_moves_are_allowed_for(exported: Bundle, trained: Path) -> None:
+    golden = json.loads((exported.folder / "golden.json").read_text())["output"]
+    predictor = float_predictor(trained, "ibug51")
+    image = np.fromfile(exported.folder / "golden_input.bin", np.uint8)
+    image = image.reshape(1, SIZE, SIZE, 3)
+    expected = predictor.predict_outputs(image).points
+    for noisy in bundle.noisy(image):
+        away = np.abs(predictor.predict_outputs(noisy).points - expected)
+        assert away.max() <= golden["tolerance"]
+
+
+@ONE_FAMILY
+def test_faces_to_compare_on_are_refused(trained: Path, tmp_path: Path) -> None:
+    with refuses("--faces", "coreml"):
+        export_as(trained, tmp_path / "none", "coreml", compare_on="ibug:somewhere")
+    assert not (tmp_path / "none").exists()
 
 
 @ONE_FAMILY

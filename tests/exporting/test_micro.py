@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,8 +22,10 @@ from tests.errors import refuses
 from tests.exporting.conftest import RULE, SIZE
 from tests.trained import float_predictor
 
-runtime = pytest.importorskip("tflite_micro.runtime", reason="wheels for Linux on x86-64 alone") \
-    if sys.platform != "linux" else __import__("tflite_micro").runtime
+if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+    pytest.skip("wheels for Linux on x86-64 alone", allow_module_level=True)
+from tflite_micro import runtime
+
 ONE_FAMILY = pytest.mark.parametrize("trained", ["efld"], indirect=True)
 # Whose decoding divides the number of a cell, an int32, by a map's width.
 REFUSED = dict.fromkeys(("pipnet", "mapnet", "lite_hrnet_plus", "dense_unet"), "FLOOR_DIV")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 import efld_tf
@@ -103,18 +104,21 @@ def test_products_are_counted_as_in_other_formats(
 
 
 def test_products_of_each_operator(tmp_path: Path) -> None:
-    """A grouped convolution, a product of matrices and a dense layer, by hand."""
+    """A grouped convolution, a transposed one, a product of matrices and a dense layer, by hand."""
     nodes = [
+        onnx.helper.make_node("ConvTranspose", ["small", "spread"], ["image"], strides=[2, 2]),
         onnx.helper.make_node("Conv", ["image", "kernel"], ["maps"], group=2, pads=[1, 1, 1, 1]),
         onnx.helper.make_node("Reshape", ["maps", "shape"], ["flat"]),
         onnx.helper.make_node("Gemm", ["flat", "dense"], ["few"], transB=1),
         onnx.helper.make_node("MatMul", ["few", "last"], ["result"]),
     ]
-    weights = {"kernel": np.zeros((6, 2, 3, 3), np.float32), "shape": np.array([1, 6 * 4 * 5]),
-               "dense": np.zeros((7, 120), np.float32), "last": np.zeros((7, 3), np.float32)}
+    weights = {"spread": np.zeros((3, 4, 2, 2), np.float32),
+               "kernel": np.zeros((6, 2, 3, 3), np.float32), "shape": np.array([1, 6 * 4 * 6]),
+               "dense": np.zeros((7, 144), np.float32), "last": np.zeros((7, 3), np.float32)}
     path = tmp_path / "made.onnx"
-    save(path, nodes, weights, {"image": [1, 4, 4, 5]}, {"result": [1, 3]})
-    assert onnx_file.read(path).total_macs == 6 * 4 * 5 * (2 * 3 * 3) + 7 * 120 + 3 * 7
+    save(path, nodes, weights, {"small": [1, 3, 2, 3]}, {"result": [1, 3]})
+    assert onnx_file.read(path).total_macs == \
+        3 * 2 * 3 * (4 * 2 * 2) + 6 * 4 * 6 * (2 * 3 * 3) + 7 * 144 + 3 * 7
 
 
 def save(path: Path, nodes: list[Any], weights: dict[str, np.ndarray], inputs: dict[str, list[int]],
@@ -186,6 +190,58 @@ def outside(model: Any) -> None:
         entry.key, entry.value = key, value
 
 
+def somewhere(tensor: Any) -> Any:
+    """A tensor whose values are in a file of the current folder."""
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "passwords.txt"
+    return tensor
+
+
+def in_a_constant(model: Any) -> None:
+    value = somewhere(onnx.numpy_helper.from_array(np.zeros(1, np.float32)))
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["k"], value=value))
+
+
+def in_a_branch(model: Any) -> None:
+    body = onnx.helper.make_graph([], "body", [], [], [somewhere(
+        onnx.numpy_helper.from_array(np.zeros(1, np.float32), "k"))])
+    model.graph.node.append(onnx.helper.make_node(
+        "If", ["condition"], ["k"], then_branch=body, else_branch=body))
+
+
+def sparse(model: Any) -> None:
+    weight = model.graph.sparse_initializer.add()
+    weight.values.CopyFrom(somewhere(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "k")))
+
+
+def functions(model: Any) -> None:
+    """Each calls the next one twice: to look into them takes for ever."""
+    for index in range(40):
+        model.functions.append(onnx.helper.make_function(
+            "own", f"f{index}", ["x"], ["y"], [
+                onnx.helper.make_node(f"f{index + 1}", ["x"], ["z"], domain="own"),
+                onnx.helper.make_node(f"f{index + 1}", ["z"], ["y"], domain="own")],
+            [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("own", 1)]))
+
+
+def strange_type(model: Any) -> None:
+    model.graph.output[0].type.tensor_type.elem_type = 99
+
+
+def without_input(model: Any) -> None:
+    del model.graph.input[:]
+
+
+def of_no_version(model: Any) -> None:
+    model.opset_import[0].domain = "ai.onnx.ml"
+
+
+def large(model: Any) -> None:
+    model.metadata_props[0].value = "x" * (2 << 20)
+
+
 def foreign(model: Any) -> None:
     model.graph.node[0].domain = "com.example"
     model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
@@ -205,8 +261,10 @@ def free(model: Any) -> None:
 
 @ONE_FAMILY
 @pytest.mark.parametrize(("change", "facts"), [
-    (outside, ["other files"]), (foreign, ["com.example"]), (newer, ["opset 17", 19]),
-    (nameless, ["efld-export"]), (free, ["1, S, S, 3"]),
+    (outside, ["other files"]), (in_a_constant, ["other files"]), (in_a_branch, ["If", "graph"]),
+    (sparse, ["sparse"]), (functions, ["functions"]), (strange_type, []), (without_input, []),
+    (of_no_version, []), (large, ["property", "large"]), (foreign, ["com.example"]),
+    (newer, ["opset 17", 19]), (nameless, ["efld-export"]), (free, ["1, S, S, 3"]),
 ])
 def test_other_files_are_refused(
     exported: Bundle, tmp_path: Path, change: Callable[[Any], None], facts: list[str]
@@ -218,7 +276,7 @@ def test_other_files_are_refused(
             LandmarkPredictor(path)
         else:
             audit.facts(path, modes.ONNX)
-    if change in (outside, free):
+    if change in (outside, free, in_a_constant, in_a_branch, sparse, functions, large):
         with pytest.raises(efld_tf.EfldError):
             interpreter.load(path)
 
@@ -253,13 +311,17 @@ def absent(name: str) -> str:
 def test_without_the_packages_it_says_what_to_install(
     exported: Bundle, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("onnx", "tf2onnx"):
+    for name in ("onnx", "tf2onnx", "onnxruntime"):
         with monkeypatch.context() as without:
             without.setitem(sys.modules, name, None)
             with refuses("efld-tf[onnx]"):
                 export_as(trained, tmp_path / "none", "onnx")
+    with monkeypatch.context() as another:  # a build of another name
+        another.setattr(trial, "version", absent)
+        assert trial.release("onnxruntime") == onnxruntime.__version__
     with monkeypatch.context() as without:
         without.setattr(trial, "version", absent)
+        without.setitem(sys.modules, "onnxruntime", None)
         for run in (interpreter.load, latency.measure):
             with refuses("efld-tf[onnx]"):
                 run(exported.model)

@@ -255,6 +255,7 @@ def test_of_damaged_checkpoints_the_newest_whole_one_is_taken(left: Path, damage
         str(left / f"checkpoints/ckpt-{expected}")
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_costs_its_steps_alone(
     photos: Path, uninterrupted: Path, left: Path
 ) -> None:
@@ -415,6 +416,7 @@ def test_average_of_weights_by_hand() -> None:
     np.testing.assert_allclose(np.ravel(average.get_weights()), expected)
 
 
+@pytest.mark.long
 def test_the_average_is_what_is_validated_and_kept(photos: Path, uninterrupted: Path) -> None:
     process = start(write_recipe(photos, weight_average=0.0), "--set", "name=not_averaged")
     _, err = process.communicate(timeout=300)

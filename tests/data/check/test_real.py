@@ -54,6 +54,7 @@ def test_profiles_have_no_shifted_labels(shared_data: Path, tmp_path: Path) -> N
     assert set(kinds_of(found)) == {findings.OUTLIER, findings.NEAR_DUPLICATE}
 
 
+@pytest.mark.long
 def test_scut_s_truncated_file_and_scrambled_points(shared_data: Path) -> None:
     found = quick([f"scut:{shared_data}/scut_fbp5500"])
     kinds = kinds_of(found)
