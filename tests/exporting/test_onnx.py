@@ -86,11 +86,13 @@ def test_int8_gives_the_points_of_float(
 
 
 @ONE_FAMILY
+@pytest.mark.parametrize("mode", [
+    "onnx", *(pytest.param(mode, marks=pytest.mark.long) for mode in ("onnx-int8", "micro"))])
 def test_the_same_export_gives_the_same_bytes(
-    exported: Bundle, trained: Path, tmp_path: Path
+    export_once: Callable[[str], Bundle], trained: Path, tmp_path: Path, mode: str
 ) -> None:
-    again = export_as(trained, tmp_path / "again", "onnx")
-    for path in exported.folder.iterdir():
+    first, again = export_once(mode), export_as(trained, tmp_path / "again", mode)
+    for path in first.folder.iterdir():
         assert (again.folder / path.name).read_bytes() == path.read_bytes(), path.name
 
 
