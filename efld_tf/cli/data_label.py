@@ -28,9 +28,10 @@ def add_label(commands: argparse._SubParsersAction) -> None:
                         help="what to write of " + ", ".join(OUTPUTS) + "; others than json go "
                         "beside FILE.jsonl (default: json)")
     parser.add_argument("--model", default=assets.INT8_MODEL,
-                        metavar="FILE|research|synthetic|mesh",
-                        help="a .tflite of efld-export or its folder, a shipped model, or mesh: "
-                        "the face mesh of the installed mediapipe (default: research)")
+                        metavar="FILE|research|synthetic|mesh|attention_mesh",
+                        help="a .tflite of efld-export or its folder, a shipped model, or of the "
+                        "installed mediapipe: mesh, its face mesh, or attention_mesh, which is "
+                        "slower and sees eyes and lips better (default: research)")
     parser.add_argument("--convert", metavar="SCHEMA",
                         help="write the points of another schema, such as ibug68 of the mesh")
     parser.add_argument("--detector", default="both", metavar="both|short|full|FILE",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,15 +28,19 @@ from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks import schemas
 from efld_tf.parallel import bounded_map
 from efld_tf.progress import Progress
-from efld_tf.runtime import mesh, model_license, views
+from efld_tf.runtime import attention_mesh, mesh, model_license, views
 from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.faces import Face
 from efld_tf.runtime.inputs import Photo
 from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor
 
-# Stands for MediaPipe's face mesh in place of a model's file.
-MESH = "mesh"
+# MediaPipe's meshes by the names that stand for them in place of a model's file, and the licence of
+# their points.
+MESHES: dict[str, tuple[Callable[[], LandmarkPredictor], str]] = {
+    "mesh": (mesh.MeshPredictor, mesh.LICENSE),
+    "attention_mesh": (attention_mesh.AttentionMeshPredictor, attention_mesh.LICENSE),
+}
 
 # For fewer photos, starting processes takes longer than labelling them.
 FEWEST_SPREAD = 32
@@ -47,7 +51,7 @@ class Labeller:
     """How photos are labelled; it is small, so that processes can get it with their work.
 
     Attributes:
-      model: what `LandmarkPredictor` loads, or `MESH`.
+      model: what `LandmarkPredictor` loads, or one of `MESHES`.
       convert: the schema to convert the points to; None for the model's own.
       detector: what `open_detector` opens.
       min_confidence: faces below it are left out.
@@ -290,12 +294,14 @@ def _annotated(
 
 @functools.cache
 def _license(model: str) -> str:
-    return mesh.LICENSE if model == MESH else model_license.read(runs.exported_model(model))
+    if model in MESHES:
+        return MESHES[model][1]
+    return model_license.read(runs.exported_model(model))
 
 
 @functools.cache
 def _models(model: str, detector: str) -> tuple[LandmarkPredictor, FaceLandmarker]:
     """The models that a process needs, loaded once."""
-    predictor = mesh.MeshPredictor() if model == MESH else LandmarkPredictor(model)
+    predictor = MESHES[model][0]() if model in MESHES else LandmarkPredictor(model)
     finder = open_detector(detector, threads=1)  # there are as many processes as cores
     return predictor, FaceLandmarker(predictor, finder, min_confidence=0)

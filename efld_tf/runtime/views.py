@@ -54,7 +54,10 @@ def mean(
         for number in (1, count):
             points, confidence, depth = look(
                 predictor, image, landmarker.crop_around(centre), number)
-            centre = points.mean(axis=0)
+            seen = np.ones(number, bool) if confidence is None else confidence > 0
+            if seen.any():  # a view may show nothing, and then its points tell nothing
+                points, depth = points[seen], None if depth is None else depth[seen]
+                centre = points.mean(axis=0)
         distance = np.linalg.norm(points - centre, axis=-1).mean()
         # No face has eyes that are less than a pixel apart.
         spreads.append(100 * float(distance / max(normalisers.size_of(centre, schema), 1)))
