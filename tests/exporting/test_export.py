@@ -168,7 +168,9 @@ def test_float_export_computes_the_same(trained: Path, tmp_path: Path) -> None:
         audit.check(path, modes.INT8)
 
 
-@pytest.mark.parametrize("mode", [m for m in modes.MODES if m not in ("int8", "float32")])
+@pytest.mark.parametrize("mode", [
+    pytest.param(mode, marks=pytest.mark.long) if mode == "qat" else mode
+    for mode in modes.MODES if mode not in ("int8", "float32")])
 @TWO_FAMILIES
 def test_every_mode_is_what_it_promises(
     mode: str, trained: Path, photos: Path, export_once: Callable[[str], Bundle]
@@ -186,6 +188,7 @@ def test_every_mode_is_what_it_promises(
     assert np.abs(confidence - sure).max() < 0.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trained", ["efld"], indirect=True)
 def test_without_widening_it_gives_the_same_with_fewer_products(trained: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)

@@ -90,6 +90,7 @@ def test_nothing_is_put_in_order_between_attention_and_scores(head: str) -> None
         np.testing.assert_allclose(deployed(images)[name], expected, atol=1e-5 * scale)
 
 
+@pytest.mark.long
 def test_channels_fill_their_range() -> None:
     network = trained()
     plain, stretched = (lite_hrnet_deploy.deploy(network, crops) for crops in (NO_CROPS, CROPS))

@@ -133,6 +133,7 @@ def test_a_run_says_what_it_is_measured_in(
         run.train(recipe.load(path, ["name=told", "heads.ibug51.normaliser=box_size"]))
 
 
+@pytest.mark.long
 def test_older_runs_are_read(photos: Path) -> None:
     found = recipe.load(write_recipe(photos, "ibug51", None, {}), ["name=older"])
     result = run.train(found, progress=False)

@@ -123,11 +123,14 @@ def test_a_run_leaves_what_later_commands_need(uninterrupted: Path) -> None:
     assert list((uninterrupted / "checkpoints" / "train").glob("events*"))  # TensorBoard
 
 
-def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupted: Path) -> None:
-    path = write_recipe(photos)
-    folder = photos / "runs" / "killed"
-    for least_step in (4, 20):
-        process = start(path, "--set", "name=killed", "--quiet")
+@pytest.mark.parametrize("kills", [(20,), pytest.param((4, 12, 32), marks=pytest.mark.long)])
+def test_killed_anywhere_it_resumes_to_the_same_result(
+    photos: Path, uninterrupted: Path, kills: tuple[int, ...]
+) -> None:
+    path, name = write_recipe(photos), f"killed_{len(kills)}"
+    folder = photos / "runs" / name
+    for least_step in kills:
+        process = start(path, "--set", f"name={name}", "--quiet")
         deadline = time.monotonic() + 300
         while newest_checkpoint(folder) < least_step:
             assert process.poll() is None, process.communicate()[1]  # it ended by itself
@@ -136,7 +139,7 @@ def test_killed_anywhere_it_resumes_to_the_same_result(photos: Path, uninterrupt
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    process = start(path, "--set", "name=killed")
+    process = start(path, "--set", f"name={name}")
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     expected, found = weights(uninterrupted / "best.h5"), weights(folder / "best.h5")
@@ -456,6 +459,7 @@ def test_a_run_of_an_older_version_is_known(
                 run_folder.check(found)
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_another_version_is_not_resumed(photos: Path, uninterrupted: Path) -> None:
     folder = photos / "runs" / "older"
     folder.mkdir()

@@ -5,7 +5,8 @@ import {brotliCompressSync, gzipSync} from "node:zlib";
 import {launch} from "./test/chromium.js";
 
 const {site, models, weighed, pictures, screenshots} = JSON.parse(readFileSync(0, "utf-8"));
-const RUNS = 400, WARMUP = 100, FRAMES = 600;
+// Runs of a model before it is the turn of the next, as in the native benchmarks.
+const RUNS = 400, WARMUP = 100, ROUND = 20, FRAMES = 600;
 const BUILDS = {
   "relaxed SIMD, 1 thread": {}, "relaxed SIMD, 2 threads": {threads: 2},
   "plain SIMD, 1 thread": {plainSimd: true},
@@ -22,12 +23,12 @@ async function empty() {
 }
 
 /**
- * The median milliseconds of each model, whose runs take turns.
+ * The median milliseconds of each model; they take turns.
  * @param {object} load
  */
 async function measure(load) {
   const page = await empty();
-  const found = await page.evaluate(async ({models, load, runs, warmup}) => {
+  const found = await page.evaluate(async ({models, load, runs, warmup, round}) => {
     const {loadRuntime, Model} = await import(`${location.href}efld/runtime.js`);
     const {Tensor} = await import("@litertjs/core");
     await loadRuntime(load);
@@ -46,18 +47,20 @@ async function measure(load) {
       });
       opened.push({name, model, input: new Tensor(values, model.shape), times: []});
     }
-    for (let run = 0; run < runs + warmup; run++) {
+    for (let first = 0; first < runs + warmup; first += round) {
       for (const {model, input, times} of opened) {
-        const started = performance.now();
-        const outputs = await model.compiled.run([input]);
-        const took = performance.now() - started;
-        outputs.forEach((output) => output.delete());
-        if (run >= warmup) times.push(took);
+        for (let run = first; run < first + round; run++) {
+          const started = performance.now();
+          const outputs = await model.compiled.run([input]);
+          const took = performance.now() - started;
+          outputs.forEach((output) => output.delete());
+          if (run >= warmup) times.push(took);
+        }
       }
     }
     return Object.fromEntries(opened.map(({name, times}) =>
       [name, times.sort((a, b) => a - b)[times.length >> 1]]));
-  }, {models, load, runs: RUNS, warmup: WARMUP});
+  }, {models, load, runs: RUNS, warmup: WARMUP, round: ROUND});
   await page.close();
   return found;
 }
