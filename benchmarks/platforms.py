@@ -26,8 +26,7 @@ import two_stage
 from avx2_runtime import without_avx512
 from common import command
 from lite_hrnet_plus import LARGE, MAPNET, PIP, SMALL, recipe
-from trainings import Recipe, train
-from two_stage_speed import STEPS
+from two_stage_speed import barely_trained
 from web import in_browser
 
 from efld_tf import assets, files
@@ -90,16 +89,6 @@ def of_families(runs: Path) -> dict[str, Path]:
     return {title: barely_trained(one) for title, one in recipes.items()}
 
 
-def barely_trained(short: Recipe) -> Path:
-    """The int8 export of a network that has only begun to learn."""
-    short["training"].update(steps=STEPS, warmup_steps=0, validation_interval=STEPS)
-    folder = train(short) / "int8"
-    if not (folder / "report.json").exists():
-        command("efld-export", folder.parent, "--int8", "--quiet", "--output", folder)
-    (model,) = folder.glob("*.tflite")
-    return model
-
-
 def of_peers(folder: Path) -> dict[str, Path]:
     """Networks and models of others."""
     found = latency.models(folder)
@@ -122,7 +111,8 @@ def table(found: dict[str, Any]) -> str:
     lines = [
         f"One thread of {found['conditions']['device']}, {found['conditions']['runtime']}, median "
         f"of {found['runs']} runs in turns, by the kernels that the processor has and by those for "
-        f"AVX2; Chromium {found['chromium']}, headless, {BUILD}; millions of instructions an "
+        f"AVX2; Chromium {found['chromium']}, headless, {BUILD}, all models in one "
+        "page, where each takes longer than in benchmarks/web; millions of instructions an "
         "inference on emulated cores: "
         + "; ".join(f"{core}: {cores.get(core).title}" for core in CORES) + ".", "",
         "| model | bytes | MMACs | here, ms | AVX2, ms | browser, ms | " + " | ".join(CORES) + " |",

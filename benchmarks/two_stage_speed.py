@@ -23,7 +23,7 @@ import tensorflow as tf
 from common import HELEN_TEST, command
 from lite_hrnet_plus import EFLD, LARGE, MAPNET, NME, PIP, SMALL, recipe
 from lite_hrnet_speed import SHIPPED, by_kind, operator_table
-from trainings import evaluate, train
+from trainings import Recipe, evaluate, train
 from two_stage import INNER, SEEDS, SIZES, by_part
 
 from efld_tf import assets, files
@@ -52,7 +52,7 @@ def main() -> None:
             rows.append({"network": f"two-stage, {size} pixels, {mode}", **row})
             models.append(model)
     for title in OTHERS:
-        model = barely_trained(runs / "others", title)
+        model = barely_trained(recipe(runs / "others", title, 1))
         rows.append({"network": f"{TITLES.get(title, title)}, 96 pixels"})
         models.append(model)
     losses = {name: loss(runs / name) for name in sorted(
@@ -106,9 +106,8 @@ def exported(run: Path, mode: str) -> tuple[dict[str, Any], Path]:
     return {"trained_nme_percent": errors["float"], "nme_percent": errors[mode]}, model
 
 
-def barely_trained(runs: Path, title: str) -> Path:
-    """The int8 export of one of the other networks."""
-    short = recipe(runs, title, 1)
+def barely_trained(short: Recipe) -> Path:
+    """The int8 export of a network that has only begun to learn."""
     short["training"].update(steps=STEPS, warmup_steps=0, validation_interval=STEPS)
     folder = train(short) / "speed_int8"
     if not (folder / "report.json").exists():

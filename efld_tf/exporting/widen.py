@@ -1,6 +1,6 @@
 """Widens convolutions of few channels, whose kernels would mostly multiply by nothing.
 
-XNNPACK computes 8 or 16 output channels at a time, from pieces of 4 or 8 input channels of each tap
+XNNPACK computes 8 or 16 output channels at a time, from pieces of 1, 4 or 8 input channels of a tap
 of the kernel. A convolution of 4 channels to 4 leaves most of that idle, and spends more on the way
 from tap to tap than on products. But in memory a pixel and its right neighbour are one pixel of
 twice the channels: a reshape makes them so, and a kernel with zeros where a pixel does not look

@@ -2,7 +2,7 @@
 
 V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019,
 describe a single-shot detector that has anchors of one size. The models are files of the installed
-mediapipe package; the package itself, which takes ten seconds to import, is never imported.
+mediapipe package; the package itself, which takes ten seconds to import, is not imported for it.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from efld_tf.exporting import flatbuffer, widen
 from efld_tf.exporting.kernels import KERNELS, Shape
 from efld_tf.exporting.widen import Cells
 from efld_tf.runtime import golden, graph
+from tests.errors import refuses
 
 INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
@@ -177,6 +178,12 @@ def test_kernels_grow_within_bounds() -> None:
         (wide,) = widen.convolutions(tree).values()
         assert len(wide.kernel) <= max(widen.MOST_FILTERS, made[2])
         assert wide.kernel.size <= min(widen.MOST_TIMES * before, before + widen.MOST_BYTES)
+
+
+def test_an_image_that_is_not_quantised_first_is_refused() -> None:
+    """Its type would change for a layer that takes another one."""
+    with refuses("image", "float"):
+        flatbuffer.take_integer_pixels(convolution((8, 8), 4, 4, (3, 3)), "image")
 
 
 def test_a_computed_kernel_stays() -> None:
