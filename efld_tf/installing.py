@@ -60,7 +60,9 @@ def run(
     except OSError as error:
         raise EfldError(f"{what}: {command[0]}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
-        lines = [line for line in error.stderr.splitlines() if line.startswith(("ERROR", "E:"))]
+        # pip first lists all the releases for other Pythons, if there are such.
+        lines = [line for line in error.stderr.splitlines() if line.startswith(("ERROR", "E:"))
+                 and not line.startswith("ERROR: Ignored")]
         lines += (error.stderr + error.stdout).strip().splitlines()[-1:]
         reason = lines[0].removeprefix("ERROR: ") if lines else f"exit code {error.returncode}"
         raise EfldError(

@@ -88,27 +88,7 @@ def export(
     with folders.new_folder(folder) as temporary:
         path = temporary / f"{trained.spec.family}_{trained.head}_{mode.name}{mode.suffix}"
         path.write_bytes(content)
-        facts = _audited(path, mode)
-        if mode is modes.MICRO:
-            micro.check(path)  # before the comparison, which takes a while
-        report = ExportReport(
-            model=path.name,
-            mode=mode.name,
-            numbers=mode.stored_as,
-            head=trained.head,
-            size_bytes=path.stat().st_size,
-            macs=facts.macs,
-            calibration_source=chosen.manifest.source if chosen else "",
-            calibration_faces=len(chosen.faces) if chosen else 0,
-            calibration_photos=asdict(chosen.photos) if chosen and chosen.photos else {},
-            minimum_runtime=facts.minimum_runtime,
-            operators=facts.operators,
-            types=facts.types,
-            comparison=comparison(trained, path, comparison_faces, progress=progress)
-            if comparison_faces else {},
-            compared_on_calibration=chosen is not None and comparison_faces is chosen.faces,
-            concatenations=ranges.spread_at_concatenations(observed) if observed else [],
-        )
+        report = _report(trained, path, mode, chosen, comparison_faces, observed, progress)
         if chosen:
             calibration.write_manifest(temporary / CALIBRATION, chosen.manifest)
         if mode is modes.MICRO:
@@ -157,6 +137,39 @@ def _content(
             final, mode, crops, model_metadata, progress=progress), None
     content, observed = convert.lowered(final, mode, crops, progress=progress)
     return metadata.add(content, model_metadata), observed
+
+
+def _report(
+    trained: TrainedModel, path: Path, mode: Mode, chosen: Calibration | None,
+    comparison_faces: EvaluationFaces | None, observed: ranges.Observed | None, progress: bool,
+) -> ExportReport:  # fmt: skip
+    """Audits the file, compares it with the trained model, and says both.
+
+    Raises:
+      EfldError: the file is not what its mode promises.
+    """
+    facts = _audited(path, mode)
+    if mode is modes.MICRO:
+        micro.check(path)  # before the comparison, which takes a while
+    compared = (comparison(trained, path, comparison_faces, progress=progress)
+                if comparison_faces else {})
+    return ExportReport(
+        model=path.name,
+        mode=mode.name,
+        numbers=mode.stored_as,
+        head=trained.head,
+        size_bytes=path.stat().st_size,
+        macs=facts.macs,
+        calibration_source=chosen.manifest.source if chosen else "",
+        calibration_faces=len(chosen.faces) if chosen else 0,
+        calibration_photos=asdict(chosen.photos) if chosen and chosen.photos else {},
+        minimum_runtime=facts.minimum_runtime,
+        operators=facts.operators,
+        types=facts.types,
+        comparison=compared,
+        compared_on_calibration=chosen is not None and comparison_faces is chosen.faces,
+        concatenations=ranges.spread_at_concatenations(observed) if observed else [],
+    )
 
 
 def _audited(path: Path, mode: Mode) -> audit.Facts:

@@ -17,7 +17,9 @@ class LayerError:
     """The errors of one operator's result, over all crops.
 
     Attributes:
-      name, operator: the name of the result's tensor, and that of the operator.
+      name: the name of the result's tensor.
+      operator: that of the operator that computes it in float; a widened convolution's result in
+        int8 is a reshaped one.
       signal_to_noise_db: power of the float values over power of the difference.
       scale: step of the int8 grid; 0 for a float result.
       error_steps: root mean square difference in those steps; one rounding alone gives 0.29.
@@ -62,6 +64,7 @@ def compare(
                 row = (np.square(truth).sum(), np.square(difference).sum(), truth.size,
                        (clipped & inside).sum())
                 sums[name] = sums.get(name, np.zeros(4)) + row
+    computed_by = {op.outputs[0].name: op.name for op in floats.model_graph.operators}
     rows = []
     for operator in integers.model_graph.operators:
         name = operator.outputs[0].name
@@ -71,7 +74,7 @@ def compare(
         scale = integers.grids[name][0]
         ratio = max(signal, 1e-30) / max(noise, 1e-30)
         rows.append(LayerError(
-            name, operator.name, round(10 * float(np.log10(ratio)), 1),
+            name, computed_by[name], round(10 * float(np.log10(ratio)), 1),
             float(scale), round(float(np.sqrt(noise / count) / scale), 2) if scale else 0.0,
             round(100 * float(clipped / count), 3),
         ))

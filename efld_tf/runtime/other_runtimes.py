@@ -72,9 +72,10 @@ def environment(requirement: str, python: str = sys.executable) -> Path:
         numbers = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
         old = package.startswith("tensorflow") and numbers < OLD_TENSORFLOW
         installing.run(what, [python, "-I", "-m", "venv", str(folder)])
+        # Of some that old releases need, there are no wheels.
         installing.run(what, [
             str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input",
-            "--disable-pip-version-check", "--only-binary", ":all:", requirement,
+            "--disable-pip-version-check", "--only-binary", package, "--prefer-binary", requirement,
             *(BESIDE_OLD if old else BESIDE)])
 
     folder = files.cache("runtimes") / f"{requirement}-python{version}"
