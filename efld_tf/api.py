@@ -205,12 +205,12 @@ def export(
 
     export_mode = modes.get(mode)
     if calibration is not None and not export_mode.calibrated:
-        raise EfldError(f"calibration: a {mode} export is not calibrated")
+        raise EfldError(f"calibration: {mode} exports are not calibrated")
     if debug and not export_mode.debuggable:
         raise EfldError("debug: only of an int8 export")
     if processors is not None:
         if not export_mode.steps.widen:
-            raise EfldError(f"processors: a {mode} export is the same for all")
+            raise EfldError(f"processors: {mode} exports are the same for all")
         steps = replace(export_mode.steps, widen=kernels.check(processors))
         export_mode = replace(export_mode, steps=steps)
     path = trained_model(model)

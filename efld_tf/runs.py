@@ -146,6 +146,9 @@ def trained_model(path: str | os.PathLike[str]) -> Path:
         raise DataError(path, "a recipe is no model; train it, and give the folder of its run")
     if path.exists() and not path.is_dir() and not path.is_file():
         raise DataError(path, "is no regular file: expected a model's file or folder")
+    if model.suffix in EXPORTED or (not model.exists() and _exported_in(path)):
+        raise DataError(path, "an exported model; expected the trained one that it came from, a "
+                              "run's folder or a .h5 file")
     if not model.is_file():
         raise DataError(path, "no trained model there; expected a run's folder or a .h5 file, or "
                               "the file of an exported model")
@@ -168,6 +171,8 @@ def exported_model(path: str | os.PathLike[str]) -> Path:
                               "and give the folder that it writes")
     if not path.is_dir():
         return path
+    if not models and any(path.glob("*.mlpackage")):
+        raise DataError(path, "a Core ML program, which runs on a Mac or an iPhone alone")
     if len(models) != 1:
         raise DataError(path, f"expected one {' or '.join(EXPORTED)} in the folder, found "
                               f"{len(models)}")

@@ -51,6 +51,19 @@ def test_a_trained_model_is_to_be_exported_first(tmp_path: Path) -> None:
     assert runs.exported_model(tmp_path) == tmp_path / "a.tflite"
 
 
+def test_an_export_is_no_trained_model(tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").touch()
+    for path in (tmp_path, tmp_path / "a.tflite"):
+        with refuses("exported", ".h5", path=path):
+            runs.trained_model(path)
+
+
+def test_nothing_here_runs_a_core_ml_program(tmp_path: Path) -> None:
+    (tmp_path / "a.mlpackage").mkdir()
+    with refuses("Core ML", path=tmp_path):
+        runs.exported_model(tmp_path)
+
+
 def test_rounds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("round_10", "round_2", "round_x", "round_²"):
         (tmp_path / name).mkdir()

@@ -64,7 +64,7 @@ def test_int8_is_as_accurate_as_float(
 
 def test_faces_are_seen(helen: faces.EvaluationFaces) -> None:
     predictor = LandmarkPredictor(assets.INT8_MODEL)
-    _, confidence, _ = predictor.predict_outputs(helen.crops)
+    _, confidence, *_ = predictor.predict_outputs(helen.crops)
     assert (confidence >= 0.5).mean() >= 0.99 and np.median(confidence) > 0.99
     rendered = [render_face(seed=5, index=index, size=200) for index in range(20)]
     sure = [predictor.predict_in(face.image, [predictor.crop_rule.crop(

@@ -15,6 +15,7 @@ annotated. These are optional:
 - `frame`: the number of the frame, counted from 0, if `image` is a video.
 - `upright`: true if the coordinates are of the photo turned as its EXIF orientation says.
 - `image_size`: width and height of the image that was annotated, if the file may have another.
+- `expected_errors`: for each point, how far off a model expects it to be, which is left out.
 
 `efld-predict` writes files of this form.
 """
@@ -38,7 +39,7 @@ from efld_tf.landmarks import schemas
 
 FIELDS = (
     "image", "points", "box", "visible", "depth", "identity", "attributes", "frame", "upright",
-    "image_size", "seconds",
+    "image_size", "seconds", "expected_errors",
 )
 
 WRITTEN = "[x, y]"
@@ -182,6 +183,9 @@ def _record(
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise wrong("seconds: expected a number")
         attributes = {**attributes, "seconds": seconds}
+    expected = entry.get("expected_errors")
+    if expected is not None and not (isinstance(expected, list) and len(expected) == count):
+        raise wrong(f"expected_errors: expected {count} numbers")
     name = image_paths.relative_name(name, path, line, folders)
     identity = entry.get("identity", name)
     if not isinstance(identity, str | int):

@@ -48,10 +48,10 @@ def read(
     `box_x0`, `box_y0`, `box_x1`, `box_y1` and `identity` are what they say, and so are those of
     `efld-predict`: `frame` (of a video, counted from 0), `upright` (1 where the coordinates are of
     the photo turned as its EXIF orientation says) and, as attributes, `seconds`, `face`, `track`,
-    `score`, `confidence` and `angle`; `image_width` and `image_height` state the size of the image
-    that was annotated, and so do `width` and `height` if they are not of a box. Other columns are
-    left out. An empty cell, `nan` and `NA` mean that a point is not annotated, or that nothing is
-    said. The text is UTF-8 or UTF-16.
+    `score`, `confidence`, `angle` and `expected_nme`; `image_width` and `image_height` state the
+    size of the image that was annotated, and so do `width` and `height` if they are not of a box.
+    Other columns are left out. An empty cell, `nan` and `NA` mean that a point is not annotated, or
+    that nothing is said. The text is UTF-8 or UTF-16.
 
     Args:
       schema: `NAME` or `FILE.yaml`; required.

@@ -15,7 +15,7 @@ from efld_tf.landmarks import schemas
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 # Columns that occur at most once; those of efld-predict that describe a face are attributes.
 IDENTITY, FRAME, UPRIGHT = "identity", "frame", "upright"
-ATTRIBUTES = ("seconds", "face", "track", "score", "confidence", "angle")
+ATTRIBUTES = ("seconds", "face", "track", "score", "confidence", "angle", "expected_nme")
 SIZE = ("image_width", "image_height")
 OWN = (*BOX, *SIZE, IDENTITY, FRAME, UPRIGHT, *ATTRIBUTES)
 

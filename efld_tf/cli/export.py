@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         raise EfldError(f"--{taken_along[0]}: with --compare there are many models; name one of "
                         "them instead")
     if arguments.calibration and arguments.mode and not modes.get(arguments.mode).calibrated:
-        raise EfldError(f"--calibration: a {arguments.mode} export is not calibrated")
+        raise EfldError(f"--calibration: {arguments.mode} exports are not calibrated")
     if arguments.debug and not (arguments.mode and modes.get(arguments.mode).debuggable):
         raise EfldError("--debug: only with --int8")
     processors = _processors(arguments)
@@ -99,13 +99,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER",
-        help="the folder to write (default: beside the model, by head and mode)",
+        help="the folder to write (default: by head and mode, beside the model, or in the current "
+        "folder for a shipped one)",
     )
     widening = parser.add_mutually_exclusive_group()
     widening.add_argument(
         "--for", metavar="PROCESSOR[,PROCESSOR]", dest="processors",
         help="with --int8 or --qat: the processors that it should be fast on, of "
-        f"{', '.join(kernels.KERNELS)} (default: all of them)",
+        f"{', '.join((*kernels.KERNELS, *kernels.ALIKE))} (default: all of them); for one that "
+        "you know, since others get slower",
     )
     widening.add_argument(
         "--no-widening", action="store_true",

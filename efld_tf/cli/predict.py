@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             report.failed(error)
         try:
             with Outputs(arguments.output, kinds, landmarker.schema, all_inputs.root,
-                         landmarker.predictor.has_depth, alignment) as outputs:
+                         landmarker.predictor.has_depth, landmarker.predictor.has_errors,
+                         alignment) as outputs:
                 outputs.check(all_inputs)
                 for path in outputs.recovered:
                     report.note(f"{path}: what a run that was killed had found")

@@ -102,6 +102,9 @@ def _tell(name: str, check: Check | Outcome, expected: Golden) -> None:
     if expected.depth:
         difference += f", depths within {check.depth_difference:.4f}"
         allowed += f" or {expected.depth.tolerance:g}"
+    if expected.errors:
+        difference += f", expected errors within {check.errors_difference:.4f}"
+        allowed += f" or {expected.errors.tolerance:g}"
     verdict = "ok" if check.passed else f"MORE than {allowed}"
     say(f"{name}: golden output within {difference} ({verdict})")
 

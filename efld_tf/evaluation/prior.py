@@ -349,10 +349,10 @@ def _look(
     points, confidences = [], []
     for start in range(0, len(crops), BATCH):
         batch = crops[start : start + BATCH]
-        batch_points, confidence, _ = predictor.predict_outputs(batch)
-        if confidence is not None:
-            confidences.append(confidence)
-        points.append(batch_points[:, list(predicted_indices)])
+        told = predictor.predict_outputs(batch)
+        if told.confidence is not None:
+            confidences.append(told.confidence)
+        points.append(told.points[:, list(predicted_indices)])
         bar.update(len(batch))
     predicted = np.concatenate(points)
     if not np.isfinite(predicted).all():

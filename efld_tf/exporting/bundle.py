@@ -59,7 +59,7 @@ def golden_image(
     Kernels differ by a step of the grid. If two cells of a score map are nearly equal, such a step
     moves a point by a cell. So the face is the first one on which the fast and the plain kernels
     agree well, in all that they tell, or the one of `GOLDEN_FACES` on which they agree best; the
-    tolerance is twice the difference of their points, and of their depths. Other runtimes round in
+    tolerance is twice the difference of their points, depths and expected errors. Others round in
     other places, which matters if a quantised model chooses places, by a search or by rounding:
     then the points also have to stay in place when the image changes by a level of noise. Some of
     them may still jump, which the tolerance allows; so that of the mean is stated, too.
@@ -74,7 +74,7 @@ def golden_image(
     Raises:
       EfldError: the kernels agree on no face, or the model's points are not numbers.
     """
-    best, differences, least = None, Differences(np.inf, np.inf, np.inf), np.inf
+    best, differences, least = None, Differences(np.inf, np.inf, np.inf, np.inf), np.inf
     limit = golden.largest_tolerance(model)
     chooses = limit == golden.LARGEST_TOLERANCE_OF_CHOICE
     stored = _weight_types(model)
@@ -83,19 +83,23 @@ def golden_image(
         face_differences = _kernels_differ(model, image, noise=chooses and "int8" in stored)
         share = 2 * float(np.max([  # NaN if one of them is
             face_differences.points / limit, face_differences.confidence / CONFIDENCE_TOLERANCE,
-            face_differences.depth / golden.LARGEST_DEPTH_TOLERANCE]))
+            face_differences.depth / golden.LARGEST_DEPTH_TOLERANCE,
+            face_differences.errors / golden.LARGEST_ERRORS_TOLERANCE]))
         if share < least:
             best, differences, least = image, face_differences, share
-        if max(differences.points, differences.depth) < TOLERANCE / 2 \
+        if max(differences.points, differences.depth, differences.errors) < TOLERANCE / 2 \
                 and differences.confidence < CONFIDENCE_TOLERANCE / 2:
             break
     if best is None:
         raise EfldError(f"{model.name}: its outputs are not numbers on a rendered face")
-    if 2 * differences.depth > golden.LARGEST_DEPTH_TOLERANCE:
-        raise EfldError(
-            f"{model.name}: the depths of {_both_kernels(model)} kernels differ by "
-            f"{differences.depth:.4f} of the crop or more on each of {GOLDEN_FACES} rendered "
-            f"faces; {golden.LARGEST_DEPTH_TOLERANCE / 2:.4f} are allowed. It is hardly trained")
+    for what, difference, most in (
+            ("depths", differences.depth, golden.LARGEST_DEPTH_TOLERANCE),
+            ("expected errors", differences.errors, golden.LARGEST_ERRORS_TOLERANCE)):
+        if 2 * difference > most:
+            raise EfldError(
+                f"{model.name}: the {what} of {_both_kernels(model)} kernels differ by "
+                f"{difference:.4f} of the crop or more on each of {GOLDEN_FACES} rendered faces; "
+                f"{most / 2:.4f} are allowed. It is hardly trained")
     if 2 * differences.points > limit:
         reason = "the places that it chooses are not clear" if chooses else \
             "its decoding magnifies the rounding of its numbers"
@@ -108,6 +112,7 @@ def golden_image(
     mean = 2 * (differences.mean or 0)
     return best, Differences(
         points, CONFIDENCE_TOLERANCE, max(TOLERANCE, 2 * differences.depth),
+        max(TOLERANCE, 2 * differences.errors),
         min(points, max(TOLERANCE, mean)) if chooses else None)
 
 
@@ -141,9 +146,9 @@ def _kernels_differ(model: Path, image: np.ndarray, noise: bool) -> Differences:
     off = [None if first is None else np.abs(np.array(others) - first)
            for first, *others in zip(expected, *results, strict=True)]
     assert off[0] is not None
-    points, confidence, depth = (0.0 if one is None else float(one.max()) for one in off)
+    points, confidence, depth, errors = (0.0 if one is None else float(one.max()) for one in off)
     mean = float(off[0].reshape(len(results), -1).mean(axis=1).max())
-    return Differences(points, confidence, depth, mean)
+    return Differences(points, confidence, depth, errors, mean)
 
 
 def noisy(image: np.ndarray) -> Iterator[np.ndarray]:

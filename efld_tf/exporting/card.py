@@ -36,13 +36,19 @@ def _crop(rule: CropRule) -> str:
     return f"{form}, its centre moved by {x} and {y} to the right and down"
 
 
-def _presence(spec: ModelSpec) -> list[str]:
-    """The card's lines about the confidence; empty for a model without one."""
+def _presence(spec: ModelSpec, head: str) -> list[str]:
+    """The card's lines about the confidence and expected errors; empty for a model without."""
     if spec.presence is None:
         return []
     fitted = "; ".join(_stated(*item) for item in spec.presence.items())
-    return ["**Second output.** `float32` `[1, 1]`: how sure it is that the crop shows a face, "
-            f"0 to 1. Fitted afterwards on what the model sees: {fitted}.", ""]
+    lines = ["**Second output.** `float32` `[1, 1]`: how sure it is that the crop shows a face, "
+             f"0 to 1. Fitted afterwards on what the model sees: {fitted}.", ""]
+    if (errors := spec.heads[head].errors) is not None:
+        fitted = "; ".join(_stated(*item) for item in errors.items())
+        lines[0] = lines[0].replace("`[1, 1]`", "`[1, 1 + N]`, the first number")
+        lines += ["**Its other numbers**: how far off each point is expected to be, in sides of "
+                  f"the crop. Fitted likewise: {fitted}.", ""]
+    return lines
 
 
 def _depth(spec: ModelSpec, head: str) -> list[str]:
@@ -78,7 +84,7 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
         f"**Output.** `float32` `[1, {points}, 2]`: points (x, y) in the unit square of the crop, "
         f"pixel j of W at (j + 0.5) / W, in the order of `schema.yaml`.",
         "",
-        *_presence(spec),
+        *_presence(spec, report.head),
         *_depth(spec, report.head),
         f"**Training.** {training}.",
         "",
@@ -87,6 +93,9 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
         found = ", found there by the face detector" if report.calibration_photos else ""
         lines += [f"**Calibration.** {report.calibration_faces} faces of "
                   f"`{report.calibration_source}`{found}.", ""]
+    if report.widened_for:
+        lines += [f"**Widened** for {', '.join(report.widened_for)}: convolutions of few channels "
+                  "are computed for several pixels at once.", ""]
     if modes.get(report.mode).fine_tuned:
         lines += ["**Fine-tuned** under simulated int8 on all faces of the training source.", ""]
     if "exported_nme_percent" in compared:
@@ -111,6 +120,10 @@ def card(spec: ModelSpec, report: ExportReport, tolerance: float) -> str:
         lines += ["**Depths** there: a point's differs from the trained model's by "
                   f"{compared['depth_difference_px_median']:.3f} px in the median, "
                   f"{compared['depth_difference_px_p99']:.3f} px at p99.", ""]
+    if "errors_difference_px_p99" in compared:
+        lines += ["**Expected errors** there: a point's differs from the trained model's by "
+                  f"{compared['errors_difference_px_median']:.3f} px in the median, "
+                  f"{compared['errors_difference_px_p99']:.3f} px at p99.", ""]
     if run := report.micro:
         lines += [f"**Microcontrollers.** {run['runtime']} runs it in {run['arena_bytes']:,} bytes "
                   "of memory beside the file's own (plain kernels, 64 bits); its points differ "

@@ -24,11 +24,11 @@ def comparison(
     trained: TrainedModel, exported: Path, evaluation_faces: faces.EvaluationFaces, *,
     progress: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """The changes by an export: in points, confidences, depths, and the NME of annotated faces."""
+    """The changes by an export, in all that a model tells, and the NME of annotated faces."""
     trained_predictor, exported_predictor = FloatPredictor(trained), LandmarkPredictor(exported)
     confidence = compare_confidence(
         trained_predictor, exported_predictor, evaluation_faces.crops, progress=progress)
-    others = {**confidence, **compare_depth(
+    others = {**confidence, **compare_distances(
         trained_predictor, exported_predictor, evaluation_faces.crops, progress=progress)}
     measurable = evaluation_faces.measurable(trained.head)
     # They may be calibrated on faces of another format.
@@ -72,8 +72,8 @@ def compare_confidence(
         return {}
     inputs = np.concatenate([crops, shuffled(crops)])
     with Progress("comparing confidences", 2 * len(inputs), "face", shown=progress) as bar:
-        trained_confidence = in_batches(partial(_confidence, trained), inputs, bar)
-        exported_confidence = in_batches(partial(_confidence, exported), inputs, bar)
+        trained_confidence = in_batches(partial(_told, trained, "confidence"), inputs, bar)
+        exported_confidence = in_batches(partial(_told, exported, "confidence"), inputs, bar)
     difference = np.abs(trained_confidence - exported_confidence)
     return {
         "confidence_difference_median": round(float(np.median(difference)), 4),
@@ -82,32 +82,33 @@ def compare_confidence(
     }
 
 
-def compare_depth(
+def compare_distances(
     trained: FloatPredictor, exported: LandmarkPredictor, crops: np.ndarray, *,
     progress: bool = False,
 ) -> dict[str, float]:  # fmt: skip
-    """How far the depths of faces [F, S, S, 3] uint8 lie apart; empty for a model without any."""
-    if not (trained.has_depth and exported.has_depth):
-        return {}
-    with Progress("comparing depths", 2 * len(crops), "face", shown=progress) as bar:
-        depths = [in_batches(partial(_depth, some), crops, bar) for some in (trained, exported)]
-    difference = np.abs(depths[0] - depths[1]) * crops.shape[1]
-    return {
-        "depth_difference_px_median": round(float(np.median(difference)), 4),
-        "depth_difference_px_p99": round(float(np.percentile(difference, 99)), 4),
-    }
+    """How far the depths and the expected errors of faces [F, S, S, 3] uint8 lie apart, in pixels.
+
+    Of what one of the models does not tell, there is nothing.
+    """
+    result = {}
+    for name, title in (("depth", "depths"), ("errors", "expected errors")):
+        if not (getattr(trained, f"has_{name}") and getattr(exported, f"has_{name}")):
+            continue
+        with Progress(f"comparing {title}", 2 * len(crops), "face", shown=progress) as bar:
+            told = [in_batches(partial(_told, some, name), crops, bar)
+                    for some in (trained, exported)]
+        difference = np.abs(told[0] - told[1]) * crops.shape[1]
+        result[f"{name}_difference_px_median"] = round(float(np.median(difference)), 4)
+        result[f"{name}_difference_px_p99"] = round(float(np.percentile(difference, 99)), 4)
+    return result
 
 
-def _depth(predictor: FloatPredictor | LandmarkPredictor, crops: np.ndarray) -> np.ndarray:
-    depth = predictor.predict_outputs(crops).depth
-    assert depth is not None  # it has them
-    return depth
-
-
-def _confidence(predictor: FloatPredictor | LandmarkPredictor, crops: np.ndarray) -> np.ndarray:
-    confidence = predictor.predict_outputs(crops).confidence
-    assert confidence is not None  # it has one
-    return confidence
+def _told(
+    predictor: FloatPredictor | LandmarkPredictor, name: str, crops: np.ndarray
+) -> np.ndarray:
+    """One of the outputs of `ModelOutputs`, which the model has."""
+    values: np.ndarray = getattr(predictor.predict_outputs(crops), name)
+    return values
 
 
 def shuffled(crops: np.ndarray) -> np.ndarray:

@@ -95,7 +95,7 @@ def export(
             report = replace(report, micro=micro.trial(path, crops, progress=progress))
         bundle.complete(path, trained, report)
         if report.micro:
-            micro.write(path, trained.head, report.micro["arena_bytes"])
+            micro.write(path, trained.head, report)
         if debug:
             layer_errors = _layers(trained, path, mode, crops, progress)
     return Bundle(folder, report, layer_errors)
@@ -169,6 +169,7 @@ def _report(
         comparison=compared,
         compared_on_calibration=chosen is not None and comparison_faces is chosen.faces,
         concatenations=ranges.spread_at_concatenations(observed) if observed else [],
+        widened_for=[*mode.steps.widen],
     )
 
 

@@ -66,18 +66,21 @@ KERNELS = {
     "avx2": Kernel(8, 8, 2.5, 1.8, 3.2, 0.023),
 }
 ALL = tuple(KERNELS)
+# Processors that compute by the kernels of another one.
+ALIKE = {"neoverse-n1": "cortex-a76"}
 
 
 def check(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of processors, each once.
+    """The names in `KERNELS` of processors, each once.
 
     Raises:
       EfldError: there are no costs for one of them.
     """
     for name in names:
-        if name not in KERNELS:
-            raise EfldError(f"{name!r}: expected processors among {', '.join(KERNELS)}")
-    return tuple(dict.fromkeys(names))
+        if name not in {*KERNELS, *ALIKE}:
+            known = ", ".join((*KERNELS, *ALIKE))
+            raise EfldError(f"{name!r}: expected processors among {known}")
+    return tuple(dict.fromkeys(ALIKE.get(name, name) for name in names))
 
 
 def cost(shape: Shape, names: Sequence[str] = ALL) -> float:

@@ -69,7 +69,7 @@ def _model_metadata(model_metadata: ModelMetadata, places: Places) -> Any:
     graph.inputTensorMetadata = [_image_metadata()]
     graph.outputTensorMetadata = [_points_metadata()]
     if places.confidence is not None:
-        graph.outputTensorMetadata.append(_confidence_metadata())
+        graph.outputTensorMetadata.append(_confidence_metadata(places.errors))
     if places.depth is not None:
         graph.outputTensorMetadata.append(_depth_metadata())
     result.subgraphMetadata = [graph]
@@ -105,11 +105,15 @@ def _points_metadata() -> Any:
     return points
 
 
-def _confidence_metadata() -> Any:
+def _confidence_metadata(errors: bool) -> Any:
     confidence = schema.TensorMetadataT()
     confidence.name = "confidence"
     confidence.description = "how sure it is that the crop shows a face, 0 to 1"
     confidence.dimensionNames = ["batch", "face"]
+    if errors:
+        confidence.name = "confidence and errors"
+        confidence.description += "; then how far off each point may be, in sides of the crop"
+        confidence.dimensionNames = ["batch", "face and points"]
     confidence.content = _feature()
     confidence.stats = schema.StatsT()
     confidence.stats.min, confidence.stats.max = [0.0], [1.0]

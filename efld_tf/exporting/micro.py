@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from efld_tf import files
 from efld_tf.errors import EfldError, UnsupportedMode
+from efld_tf.exporting.report import ExportReport
 from efld_tf.landmarks import schemas
 from efld_tf.progress import Progress
 from efld_tf.quiet import captured_stderr, silenced_stderr
@@ -141,18 +143,20 @@ def _interpreter(content: bytes, arena: int) -> Any:
     return runtime.Interpreter.from_bytes(content, arena_size=arena)
 
 
-def write(model: Path, head: str, arena: int) -> None:
+def write(model: Path, head: str, report: ExportReport) -> None:
     """Writes C source with a model beside it: `model_data.h` and `model_data.c`.
 
     Args:
       head: the name of the model's schema.
-      arena: `arena_bytes`.
+      report: the report on the model, with its operators and `arena_bytes`.
     """
     content, name = model.read_bytes(), symbol(model.stem)
     size, points = graph.parse(content).inputs[0].shape[1], schemas.get(head).num_points
     files.write_text(model.with_name(HEADER), HEADER_TEXT.format(
-        file=model.name, name=name, constants=name.upper(), bytes=len(content), arena=arena,
-        side=size, points=points))
+        file=model.name, name=name, constants=name.upper(), bytes=len(content),
+        arena=report.micro["arena_bytes"], side=size, points=points,
+        operators=textwrap.fill(", ".join(sorted(report.operators)), 96,
+                                subsequent_indent="   ")))
     rows = (content[start : start + BYTES_A_LINE]
             for start in range(0, len(content), BYTES_A_LINE))
     files.write_text(model.with_name(SOURCE), SOURCE_TEXT.format(
@@ -169,7 +173,10 @@ HEADER_TEXT = """\
 /* {file} as C source, for TensorFlow Lite Micro.
 
    Input: uint8 RGB [1, {side}, {side}, 3], a face as landmarker.json says. Outputs: float32
-   [1, {points}, 2], points (x, y) in the unit square of the crop; others as MODEL_CARD.md says. */
+   [1, {points}, 2], points (x, y) in the unit square of the crop; others as MODEL_CARD.md says.
+
+   Operators, which a MicroMutableOpResolver needs:
+   {operators}. */
 
 #ifndef {constants}_H
 #define {constants}_H
@@ -198,11 +205,16 @@ extern const unsigned char {name}[{constants}_BYTES];
 """
 
 SOURCE_TEXT = """\
-/* {file} as C source, for TensorFlow Lite Micro. */
+/* {file} as C source, for TensorFlow Lite Micro; C11, or C++11. */
 
 #include "{header}"
 
-_Alignas(16) const unsigned char {name}[] = {{
+#ifdef __cplusplus
+alignas(16)
+#else
+_Alignas(16)
+#endif
+const unsigned char {name}[] = {{
 {bytes}
 }};
 """

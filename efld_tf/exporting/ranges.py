@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,8 +101,9 @@ def choose(
     A concatenation and its inputs share a grid, as do the two ends of an operator that moves
     values. A sigmoid's and what only moves its results have the grid that int8 kernels give them,
     so that none has to be changed into another. The range of an output's log-odds is
-    `LARGEST_LOG_ODDS`. A tensor of nothing but zeros has one up to 1. That of a layer, or of a part
-    of a sum or product, is never so narrow that XNNPACK would refuse it.
+    `LARGEST_LOG_ODDS`, and so is that of what a layer computes for such log-odds alone. A tensor of
+    nothing but zeros has one up to 1. That of a layer, or of a part of a sum or product, is never
+    so narrow that XNNPACK would refuse it.
 
     Args:
       bits: the bits of the grid, 8 or 16.
@@ -143,10 +144,27 @@ def choose(
             continue
         group = groups[operator.outputs[0].index]
         if group in ends:
-            ranges[groups[log_odds.index]] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
+            odds = groups[log_odds.index]
+            ranges[odds] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
+            for latent in _latents(model_graph, groups, odds):
+                ranges[latent] = -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS
         if bits == 8 and ranges[group][0] == 0 and ranges[group][1] <= 1:
             ranges[group] = OF_SIGMOIDS
     return {model_graph.tensors[member].name: ranges[group] for member, group in groups.items()}
+
+
+def _latents(model_graph: graph.Graph, groups: Mapping[int, int], group: int) -> Iterator[int]:
+    """The groups of what a layer computes for another one alone, which computes this group."""
+    layers = [op for op in model_graph.operators if op.name in graph.WEIGHTED]
+    for maker in layers:
+        if groups[maker.outputs[0].index] != group or maker.inputs[0] is None:
+            continue
+        source = groups.get(maker.inputs[0].index)
+        readers = [op for op in model_graph.operators if op.name not in MOVING
+                   and any(tensor and groups.get(tensor.index) == source for tensor in op.inputs)]
+        if readers == [maker] and any(groups[op.outputs[0].index] == source for op in layers):
+            assert source is not None
+            yield source
 
 
 def _widen_parts(

@@ -38,6 +38,8 @@ class ExportReport:
         faces, so that it tells what the export costs, not how accurate the model is.
       concatenations: for integer modes, how well the inputs of each concatenation fill its int8
         grid, see `ranges.spread_at_concatenations`.
+      widened_for: the processors for which convolutions were widened, see `widen`; empty if none
+        were.
       micro: for an export for microcontrollers, what TensorFlow Lite Micro did: its `runtime`, the
         `arena_bytes` that it took, and how far its points are from LiteRT's on `faces` of the
         calibration; empty for others.
@@ -59,6 +61,7 @@ class ExportReport:
     concatenations: list[dict[str, Any]] = field(default_factory=list)
     calibration_photos: dict[str, Any] = field(default_factory=dict)
     micro: dict[str, Any] = field(default_factory=dict)
+    widened_for: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

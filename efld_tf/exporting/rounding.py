@@ -19,7 +19,7 @@ from tf_keras import layers
 from efld_tf.exporting.equalise import clone, is_split
 from efld_tf.exporting.walk import Walk
 from efld_tf.models.probe import BATCH
-from efld_tf.models.registry import PRESENCE_LAYER
+from efld_tf.models.registry import tells_quality
 from efld_tf.progress import Progress
 
 LEVELS = 127
@@ -34,8 +34,8 @@ def round_weights(
 ) -> tf_keras.Model:
     """A copy whose kernels are on the int8 grid that `quantise` will find for them.
 
-    Layers are rounded in order, each on the outputs of the rounded ones before it. The layer of a
-    presence output is left as it is.
+    Layers are rounded in order, each on the outputs of the rounded ones before it. The layers of a
+    presence output and of expected errors are left as they are.
 
     Args:
       model: a network without batch norms whose layers are called once each.
@@ -45,11 +45,11 @@ def round_weights(
     rounded = clone(model)
     walk = Walk(rounded, crops)
     random = np.random.default_rng(0)
-    # Calibration crops are faces and say nothing about a presence output without a face.
+    # Calibration crops are faces, mostly of a good fit, and say nothing about others.
     chosen = [
         layer for layer in rounded.layers
         if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense)
-        and layer.use_bias and layer.name != PRESENCE_LAYER
+        and layer.use_bias and not tells_quality(layer.name)
     ]
     with Progress("rounding weights", len(chosen), "layer", shown=progress) as bar:
         for layer in bar.over(chosen):

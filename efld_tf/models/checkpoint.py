@@ -53,6 +53,8 @@ class HeadSpec:
         None where the family does not need it.
       mean_depth: [N] how far each point is in front of their mean in the training faces, in sides
         of the crop; None for a head that does not tell depths.
+      errors: how its output of expected errors was fitted (`tools/fit_errors.py`): the data, and
+        how well it told them; None for a head without one.
     """
 
     mean_shape: list[list[float]]
@@ -62,6 +64,7 @@ class HeadSpec:
     excluded: list[str] = field(default_factory=list)
     order: list[list[int]] | None = None
     mean_depth: list[float] | None = None
+    errors: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_fraction(self.validation_fraction)
@@ -107,6 +110,8 @@ class ModelSpec:
         for name, head in self.heads.items():
             points = self.schema(name).num_points
             check_mean_shape(head.mean_shape, points, f"heads.{name}.mean_shape")
+            if head.errors is not None and self.presence is None:
+                raise EfldError(f"heads.{name}.errors: expected presence, too")
             self.schema(head.crop_rule.schema)
 
     def schema(self, name: str) -> LandmarkSchema:
@@ -131,7 +136,8 @@ class ModelSpec:
         points = {head: self.schema(head).num_points for head in self.heads}
         depths = {head: about.mean_depth for head, about in self.heads.items()
                   if about.mean_depth is not None}
-        return self.architecture.build(points, self.presence is not None, depths)
+        errors = [head for head, about in self.heads.items() if about.errors is not None]
+        return self.architecture.build(points, self.presence is not None, depths, errors)
 
     def codec(self, head: str) -> registry.Codec:
         """The codec of a head."""

@@ -29,6 +29,7 @@ class FloatPredictor:
         self.input_size: int = model.input_size
         self.has_confidence: bool = model.spec.presence is not None
         self.has_depth: bool = model.head_spec.mean_depth is not None
+        self.has_errors: bool = model.head_spec.errors is not None
         self._decode = model.compiled
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
@@ -40,14 +41,17 @@ class FloatPredictor:
         if not len(crops):  # a photo without a face; TensorFlow's convolutions take no empty batch
             points = np.empty((0, schemas.get(self.schema).num_points, 2), np.float32)
             return ModelOutputs(points, points[:, 0, 0] if self.has_confidence else None,
-                                points[..., 0] if self.has_depth else None)
+                                points[..., 0] if self.has_depth else None,
+                                points[..., 0] if self.has_errors else None)
         parts = [
             self._decode(crops[i : i + BATCH].astype(np.float32))
             for i in range(0, len(crops), BATCH)
         ]
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        confidence = found[PRESENCE][:, 0] if self.has_confidence else None
-        return ModelOutputs(found[POINTS], confidence, found.get(DEPTH))
+        quality = found.get(PRESENCE)
+        return ModelOutputs(
+            found[POINTS], None if quality is None else quality[:, 0], found.get(DEPTH),
+            quality[:, 1:] if self.has_errors and quality is not None else None)
 
     def predict_in(self, image: np.ndarray, crops: Sequence[Crop]) -> ModelOutputs:
         """What the model tells of the faces in squares of an image, in its pixels.

@@ -40,9 +40,29 @@ PRESENCE = "presence"
 PRESENCE_LAYER = "presence_logit"
 
 
+# How many numbers the expected errors of a head's points follow from. More told nothing more
+# (benchmarks/expected_errors).
+ERROR_LATENTS = 4
+
+
 def depth_output(head: str) -> str:
     """The name of the output, and of its layer, that tells the depths of a head's points."""
     return f"{head}_depth"
+
+
+def errors_output(head: str) -> str:
+    """The name of the output, and of its layer, that tells the expected errors of its points."""
+    return f"{head}_errors"
+
+
+def error_layers(head: str) -> tuple[str, str]:
+    """The names of the two layers of that output, in their order."""
+    return f"{errors_output(head)}_latent", errors_output(head)
+
+
+def tells_quality(layer: str) -> bool:
+    """Whether a layer tells presence or expected errors, which are fitted afterwards."""
+    return layer == PRESENCE_LAYER or layer.endswith(("_errors_latent", "_errors"))
 
 
 def predictions(raw: Raw) -> list[Raw]:
@@ -110,8 +130,8 @@ class Family(Generic[Options]):
       codec: (options, input size, mean shape [N, 2]) -> the codec of a head.
       losses: the names of `training.losses` that fit what its heads predict, the default first.
       features: model -> features [B, C] of the crop, from which one dense layer tells whether it
-        shows a face, and another how far its points are in front; None for a family without such
-        outputs.
+        shows a face, another how far its points are in front, and two more how far off these may
+        be; None for a family without such outputs.
       grid: the grid of its heads; None if they have none.
       load_backbone: (model, options, file) copies ImageNet weights into the backbone; None for a
         family that has none to load.
@@ -170,7 +190,7 @@ class Architecture:
 
     def build(
         self, heads: Mapping[str, int], presence: bool = False,
-        depths: Mapping[str, Sequence[float]] | None = None,
+        depths: Mapping[str, Sequence[float]] | None = None, errors: Sequence[str] = (),
     ) -> tf_keras.Model:
         """Builds the model with fresh weights.
 
@@ -178,16 +198,21 @@ class Architecture:
           heads: points N by the name of each head's schema.
           presence: whether to add the output `PRESENCE`, see `with_presence`.
           depths: the mean depths [N] of those heads that tell depths, see `with_depth`.
+          errors: those heads that tell how far off their points may be, see `with_errors`.
 
         Raises:
-          EfldError: there is no head, or no output for presence or depths in this family.
+          EfldError: there is no head, or no output for presence, depths or errors in this family.
         """
         if not heads:
             raise EfldError("heads: at least one is needed")
         model = self.family.build(self.options, self.input_size, heads)
         for head, mean in (depths or {}).items():
             model = self.with_depth(model, head, mean)
-        return self.with_presence(model) if presence else model
+        if presence:
+            model = self.with_presence(model)
+        for head in errors:
+            model = self.with_errors(model, head, heads[head])
+        return model
 
     @property
     def by_correlation(self) -> bool:
@@ -246,18 +271,44 @@ class Architecture:
         )(self._features(model))
         return tf_keras.Model(model.input, {**model.output, name: depth}, name=model.name)
 
+    def with_errors(self, model: tf_keras.Model, head: str, points: int) -> tf_keras.Model:
+        """A model with the same layers and one more output.
+
+        Args:
+          points: N of the head.
+
+        Returns:
+          A model whose output `errors_output(head)` is [B, N], the log-odds of how far each point
+          is expected to be off, in sides of the crop. Two dense layers on the family's features
+          give it by way of `ERROR_LATENTS` numbers.
+
+        Raises:
+          EfldError: the family has no such output, or the model has one of that name already.
+        """
+        name = errors_output(head)
+        if name in model.output:
+            raise EfldError(f"the model has an output {name!r} already")
+        latent, logit = error_layers(head)
+        x = tf_keras.layers.Dense(ERROR_LATENTS, name=latent)(self._features(model))
+        errors = tf_keras.layers.Dense(points, name=logit)(x)
+        return tf_keras.Model(model.input, {**model.output, name: errors}, name=model.name)
+
     def _features(self, model: tf_keras.Model) -> tf.Tensor:
-        """The family's features [B, C] of a model, which are those of its outputs for depths.
+        """The family's features [B, C] of a model, which are those of its outputs that have some.
 
         Raises:
           EfldError: the family has none.
         """
         if self.family.features is None:
-            raise EfldError(f"the family {self.name!r} has no features for a presence output or "
-                            "depths")
+            raise EfldError(f"the family {self.name!r} has no features for a presence output, "
+                            "depths or expected errors")
+        readers = {PRESENCE: PRESENCE_LAYER}
         for head in model.output:
-            if (name := depth_output(head)) in model.output:
-                return model.get_layer(name).input
+            readers[depth_output(head)] = depth_output(head)
+            readers[errors_output(head)] = error_layers(head)[0]
+        for output, layer in readers.items():
+            if output in model.output:
+                return model.get_layer(layer).input
         return self.family.features(model)
 
     def load_backbone(self, model: tf_keras.Model, path: str | Path) -> None:

@@ -15,9 +15,9 @@ from efld_tf.models import checkpoint, registry
 from efld_tf.models.checkpoint import HeadSpec, ModelSpec
 from efld_tf.models.registry import PRESENCE, Codec, Raw
 
-# The outputs of the head: the second one where it tells depths. Beside them is `PRESENCE` where the
-# model has one.
-POINTS, DEPTH = "points", "depth"
+# The outputs of the head: the others where it tells depths and expected errors. Beside them is
+# `PRESENCE` where the model has one.
+POINTS, DEPTH, ERRORS = "points", "depth", "errors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,8 @@ class TrainedModel:
       spec: the description of the whole model.
       head: the head that is used, by the name of its schema.
       network: images [B, S, S, 3] in [0, 1] -> {`POINTS`: the head's raw output} and, if the model
-        has them, `PRESENCE`, log-odds [B, 1], and `DEPTH`, [B, N] in sides of the crop.
+        has them, `PRESENCE`, log-odds [B, 1], `DEPTH`, [B, N] in sides of the crop, and `ERRORS`,
+        [B, N] log-odds.
       codec: the codec of the head.
     """
 
@@ -64,6 +65,8 @@ class TrainedModel:
             outputs[PRESENCE] = network.output[PRESENCE]
         if (name := registry.depth_output(head)) in network.output:
             outputs[DEPTH] = network.output[name]
+        if (name := registry.errors_output(head)) in network.output:
+            outputs[ERRORS] = network.output[name]
         single = tf_keras.Model(network.input, outputs)
         return cls(path, spec, head, single, spec.codec(head))
 
@@ -87,8 +90,9 @@ class TrainedModel:
 
         Returns:
           `POINTS`: [B, N, 2] in the unit square of each image; and, if the model has them,
-          `PRESENCE`: [B, 1], how sure it is that there is a face, from 0 to 1; and `DEPTH`: [B, N],
-          how far each point is in front of their mean, in sides of the image.
+          `PRESENCE`: [B, 1], how sure it is that there is a face, from 0 to 1, or [B, 1 + N] with
+          the expected errors of the points, in sides of the image; and `DEPTH`: [B, N], how far
+          each point is in front of their mean, in sides of the image.
         """
         return self.decode(self.network(images, training=False))
 
@@ -96,7 +100,8 @@ class TrainedModel:
         """What `decoded` gives, from the network's outputs."""
         outputs = {POINTS: self.codec.decode(raw[POINTS])}
         if PRESENCE in raw:
-            outputs[PRESENCE] = tf.sigmoid(raw[PRESENCE])
+            quality = [tf.sigmoid(raw[name]) for name in (PRESENCE, ERRORS) if name in raw]
+            outputs[PRESENCE] = tf.concat(quality, axis=1) if len(quality) > 1 else quality[0]
         if DEPTH in raw:
             outputs[DEPTH] = raw[DEPTH]
         return outputs

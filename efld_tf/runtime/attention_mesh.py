@@ -107,7 +107,7 @@ class AttentionMeshPredictor(MeshPredictor):
             raise EfldError(f"mediapipe cannot be imported: {error}") from error
         self.model = Path("mediapipe")
         self.schema, self.crop_rule, self.mean_shape = SCHEMA, CROP_RULE, None
-        self.has_confidence, self.has_depth = True, False
+        self.has_confidence, self.has_depth, self.has_errors = True, False, False
         self.input_size = SIDE
 
     def vertices(self, crop: Image) -> Floats | None:

@@ -142,7 +142,8 @@ def bundled(file: str) -> Path:
     """
     spec = importlib.util.find_spec("mediapipe")
     if spec is None or spec.origin is None:
-        raise EfldError("mediapipe is not installed: its package holds the detector's model")
+        raise EfldError("mediapipe is not installed, whose package holds the detector's model: "
+                        "pip install mediapipe==0.10.21")
     path = Path(spec.origin).parent / file
     if not path.is_file():
         raise EfldError(f"the installed mediapipe has no {file}: 0.10.21 is expected")

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf.annotations.writing.annotated import ANGLE, CONFIDENCE, SCORE, AnnotatedFace
+from efld_tf.annotations.writing.annotated import (
+    ANGLE,
+    CONFIDENCE,
+    EXPECTED_NME,
+    SCORE,
+    AnnotatedFace,
+)
 from efld_tf.arrays import Floats, Image
 from efld_tf.errors import EfldError
-from efld_tf.landmarks import align, pose, schemas
+from efld_tf.landmarks import align, normalisers, pose, schemas
 from efld_tf.landmarks.geometry import squared, tight_box
 from efld_tf.runs import path_of
 
@@ -37,6 +43,8 @@ class Face:
       track: the number of the person in a video, from 0 on; None in photos.
       depth: [N] float32, how far each point is in front of their mean, in pixels of the image; None
         if the model does not tell.
+      errors: [N] float32, how far off each point is expected to be, in pixels of the image; None if
+        the model does not tell.
     """
 
     points: Floats
@@ -46,6 +54,7 @@ class Face:
     confidence: float
     track: int | None = None
     depth: Floats | None = None
+    errors: Floats | None = None
 
     @property
     def angle(self) -> float | None:
@@ -71,6 +80,17 @@ class Face:
         return yaw, pitch, roll
 
     @property
+    def expected_nme(self) -> float | None:
+        """The expected normalised mean error of the points, as a fraction of the schema's divisor.
+
+        None if the model does not tell, or if the points have no size.
+        """
+        size = normalisers.size_of(np.asarray(self.points), schemas.get(self.schema))
+        if self.errors is None or not size > 0:
+            return None
+        return float(np.mean(self.errors) / size)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the points, in their order."""
         return schemas.get(self.schema).names
@@ -83,20 +103,23 @@ class Face:
         Args:
           image: the name of the photo or video.
           extra_attributes: further attributes, added to the score, the confidence, the angle and,
-            of a model that tells depths, the pose.
+            of a model that tells depths, the pose, or expected errors, their mean (NME).
         """
         angles = {} if self.angle is None else {ANGLE: round(self.angle, 1)}
         if self.depth is not None and self.pose is not None:
             angles |= {name: round(angle, 1)
                        for name, angle in zip(pose.ANGLES, self.pose, strict=True)}
+        expected = self.expected_nme
+        told = {} if expected is None else {EXPECTED_NME: round(expected, 4)}
         return AnnotatedFace(
             points=np.asarray(self.points),
             box=self.box,
             identity=image if self.track is None else f"{image} {self.track}",
             attributes={SCORE: round(self.score, 4), CONFIDENCE: round(self.confidence, 4),
-                        **angles, **(extra_attributes or {})},
+                        **told, **angles, **(extra_attributes or {})},
             track=self.track,
             depth=None if self.depth is None else np.asarray(self.depth),
+            errors=None if self.errors is None else np.asarray(self.errors),
         )
 
 

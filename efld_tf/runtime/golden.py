@@ -10,14 +10,16 @@
                  "points": [[0.31, 0.42], ...]},
       "tolerance": 0.004,
       "confidence": {"value": 0.998, "tolerance": 0.05},
-      "depth": {"values": [0.08, 0.11, ...], "tolerance": 0.004}
+      "depth": {"values": [0.08, 0.11, ...], "tolerance": 0.004},
+      "errors": {"values": [0.006, 0.009, ...], "tolerance": 0.004}
     }
 
 The input is an RGB image row by row, top left first; the output is little-endian. `tolerance` is
 the largest difference of a coordinate, in crop sides, that still counts as the same result, since
 kernels of another CPU round differently. Where a model chooses places, a point may be off by half a
 cell; there is then a `mean_tolerance`, too, for the mean difference of all coordinates.
-`confidence` and `depth` are there for a model that has these outputs.
+`confidence`, `depth` and `errors`, which are the expected errors of the points in crop sides, are
+there for a model that tells them.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ MAX_BYTES = 1 << 26
 LARGEST_TOLERANCE = 1 / 128
 LARGEST_TOLERANCE_OF_CHOICE = 1 / 16
 LARGEST_CONFIDENCE_TOLERANCE = 0.1
-LARGEST_DEPTH_TOLERANCE = 1 / 32
+LARGEST_DEPTH_TOLERANCE = LARGEST_ERRORS_TOLERANCE = 1 / 32
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class _Confidence:
 
 
 @dataclass(frozen=True)
-class _Depth:
+class _Values:
     values: list[float]
     tolerance: float
 
@@ -93,7 +95,8 @@ class Golden:
     output: _Output
     tolerance: float
     confidence: _Confidence | None = None
-    depth: _Depth | None = None
+    depth: _Values | None = None
+    errors: _Values | None = None
     mean_tolerance: float | None = None
 
     def misses(self, expected: Float32s, outputs: ModelOutputs) -> Misses:
@@ -103,15 +106,18 @@ class Golden:
           expected: the golden points [1, N, 2].
 
         Raises:
-          EfldError: they have other shapes, or one of the two lacks a confidence or depths.
+          EfldError: they have other shapes, or one of the two lacks a confidence, depths or
+            expected errors.
         """
         if outputs.points.shape != expected.shape:
             raise EfldError(f"gives {outputs.points.shape}, its golden file {expected.shape}")
         for name, stated, given in (("a confidence", self.confidence, outputs.confidence),
-                                    ("depths", self.depth, outputs.depth)):
+                                    ("depths", self.depth, outputs.depth),
+                                    ("expected errors", self.errors, outputs.errors)):
             if (stated is None) != (given is None):
                 raise EfldError(f"of its golden file and itself one has {name} alone")
-        points, confidence, depth = float(np.abs(outputs.points - expected).max()), None, None
+        points = float(np.abs(outputs.points - expected).max())
+        confidence = depth = errors = None
         passed = points <= self.tolerance  # NaN does not pass
         if self.mean_tolerance is not None:
             mean = float(np.abs(outputs.points - expected).mean())
@@ -122,19 +128,23 @@ class Golden:
         if self.depth and outputs.depth is not None:
             depth = float(np.abs(outputs.depth[0] - self.depth.values).max())
             passed = passed and depth <= self.depth.tolerance
-        return Misses(points, confidence, depth, passed)
+        if self.errors and outputs.errors is not None:
+            errors = float(np.abs(outputs.errors[0] - self.errors.values).max())
+            passed = passed and errors <= self.errors.tolerance
+        return Misses(points, confidence, depth, errors, passed)
 
 
 class Differences(NamedTuple):
     """Differences between what two runs tell, found or allowed: in crop sides, and in confidence.
 
-    They are the largest of a coordinate and of a depth, and the mean of a coordinate's; 0 of what a
-    model does not tell.
+    They are the largest of a coordinate, a depth and an expected error, and the mean of a
+    coordinate's; 0 of what a model does not tell.
     """
 
     points: float
     confidence: float
     depth: float
+    errors: float
     mean: float | None = None
 
 
@@ -146,12 +156,15 @@ class Misses(NamedTuple):
       confidence_difference: the difference of the confidence; None for a model without one.
       depth_difference: the largest difference of a depth, in crop sides; None for a model without
         depths.
+      errors_difference: the largest difference of an expected error, in crop sides; None for a
+        model without them.
       passed: whether all are within their tolerances.
     """
 
     largest_difference: float
     confidence_difference: float | None
     depth_difference: float | None
+    errors_difference: float | None
     passed: bool
 
 
@@ -162,7 +175,8 @@ class Check:
     Attributes:
       kernels: what ran it, see `interpreter.kernels`.
       threads: number of threads.
-      largest_difference, confidence_difference, depth_difference, passed: as in `Misses`.
+      largest_difference, confidence_difference, depth_difference, errors_difference, passed: as in
+        `Misses`.
     """
 
     kernels: str
@@ -170,6 +184,7 @@ class Check:
     largest_difference: float
     confidence_difference: float | None
     depth_difference: float | None
+    errors_difference: float | None
     passed: bool
 
 
@@ -206,7 +221,7 @@ def write(
       allowed: the tolerances.
       digest: the SHA-256 of a model that is no file.
     """
-    output, confidence, depth = outputs
+    output, confidence, depth, errors = outputs
     golden = {
         "model": {"file": model.name, "sha256": digest or files.sha256(model)},
         "mode": mode,
@@ -222,9 +237,11 @@ def write(
         golden["confidence"] = {
             "value": round(float(confidence[0]), 6), "tolerance": allowed.confidence
         }
-    if depth is not None:
-        golden["depth"] = {"values": [round(float(value), 6) for value in depth[0]],
-                           "tolerance": allowed.depth}
+    for name, values, tolerance in (("depth", depth, allowed.depth),
+                                    ("errors", errors, allowed.errors)):
+        if values is not None:
+            golden[name] = {"values": [round(float(value), 6) for value in values[0]],
+                            "tolerance": tolerance}
     files.write_bytes(model.with_name(INPUT_FILE), image.tobytes())
     files.write_bytes(model.with_name(OUTPUT_FILE), output.astype("<f4").tobytes())
     files.write_json(model.with_name(FILE), golden)
@@ -262,10 +279,12 @@ def read(model: str | Path) -> tuple[Golden, Image, Float32s]:
         raise DataError(path, "confidence: expected a value from 0 to 1 and a tolerance of at most "
                               f"{LARGEST_CONFIDENCE_TOLERANCE:g}, got {confidence.value:g} and "
                               f"{confidence.tolerance:g}")
-    if golden.depth and not (0 < golden.depth.tolerance <= LARGEST_DEPTH_TOLERANCE
-                             and len(golden.depth.values) == golden.output.shape[1]):
-        raise DataError(path, f"depth: expected {golden.output.shape[1]} values and a tolerance of "
-                              f"at most {LARGEST_DEPTH_TOLERANCE:g}")
+    for name, told, most in (("depth", golden.depth, LARGEST_DEPTH_TOLERANCE),
+                             ("errors", golden.errors, LARGEST_ERRORS_TOLERANCE)):
+        if told and not (0 < told.tolerance <= most
+                         and len(told.values) == golden.output.shape[1]):
+            raise DataError(path, f"{name}: expected {golden.output.shape[1]} values and a "
+                                  f"tolerance of at most {most:g}")
     if golden.model.sha256 != files.sha256(model):
         raise DataError(path, f"is about another file than {Path(model).name}: its SHA-256 differs")
     image: Image = _array(path, golden.input, INPUT_FILE, "uint8")

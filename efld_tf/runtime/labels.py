@@ -282,8 +282,10 @@ def _annotated(
     if labeller.convert is not None:
         schema = schemas.get(face.schema)
         points, _ = schema.convert(face.points, None, labeller.convert)
-        depth = None if face.depth is None else schema.convert_values(face.depth, labeller.convert)
-        face = replace(face, points=points, depth=depth, schema=labeller.convert)
+        depth, errors = (
+            None if told is None else schema.convert_values(told, labeller.convert)
+            for told in (face.depth, face.errors))
+        face = replace(face, points=points, depth=depth, errors=errors, schema=labeller.convert)
     extra_attributes: dict[str, str | float] = {}
     if spread is not None:
         extra_attributes["spread_percent"] = round(spread, 3)

@@ -74,12 +74,14 @@ class Looks(NamedTuple):
         consistent with the square, and 0 elsewhere.
       depths: [N] float32 of each face, how far its points are in front, in pixels; None of a model
         that does not tell.
+      errors: [N] float32 of each face, how far off its points may be, in pixels; None likewise.
       around: the crops around the points for the next look.
     """
 
     points: Floats
     confidence: Floats
     depths: list[Floats | None]
+    errors: list[Floats | None]
     around: list[Crop]
 
 
@@ -210,9 +212,10 @@ class FaceLandmarker:
             check_boxes(boxes)
             crops = [self.crop_rule.crop(box) for box in boxes]
             looks = self.look(image, crops)
-            return [Face(p, self.schema, np.asarray(box, np.float64), 1.0, float(c), depth=depth)
-                    for p, box, c, depth in
-                    zip(looks.points, boxes, looks.confidence, looks.depths, strict=True)]
+            return [Face(p, self.schema, np.asarray(box, np.float64), 1.0, float(c), None, *told)
+                    for p, box, c, *told in
+                    zip(looks.points, boxes, looks.confidence, looks.depths, looks.errors,
+                        strict=True)]
         return [found.face for found in self.find_in_crops(image)]
 
     def find_in_crops(self, image: Image) -> list[Found]:
@@ -270,20 +273,20 @@ class FaceLandmarker:
 
     def _looked_at(self, image: Image, detections: Sequence[Detection]) -> list[Found]:
         crops = [self.crop_of(detection) for detection in detections]
-        points, confidence, depths, around = self.look(image, crops)
+        points, confidence, depths, errors, around = self.look(image, crops)
         for _ in range(self._passes - 1):
             moved = [i for i, crop in enumerate(crops) if not _same(crop, around[i])]
             looks = self.look(image, [around[i] for i in moved])
             for i, *look in zip(moved, *looks, strict=True):
                 crops[i] = around[i]
-                points[i], confidence[i], depths[i], around[i] = look
+                points[i], confidence[i], depths[i], errors[i], around[i] = look
         schema = schemas.get(self.schema)
         found = []
-        for place, detection, crop, shown, depth in zip(
-                points, detections, crops, confidence, depths, strict=True):
+        for place, detection, crop, shown, *told in zip(
+                points, detections, crops, confidence, depths, errors, strict=True):
             agreed = agreement(place, schema, detection)
             face = Face(place, self.schema, detection.box, detection.score,
-                        float(shown) * weight(agreed), depth=depth)
+                        float(shown) * weight(agreed), None, *told)
             found.append(Found(face, crop, agreed))
         sure = [one.face for one in found if one.face.confidence >= self.min_confidence]
         kept = distinct(sure)
@@ -317,15 +320,17 @@ class FaceLandmarker:
         # Points that lie on no face may ask for any square; the model is not run on those.
         limit = LARGEST * max(image.shape[:2])
         possible = [crop if crop.side < limit else Crop(0.0, 0.0, 1.0) for crop in crops]
-        points, confidence, depth = self.predictor.predict_in(image, possible)
+        points, confidence, *told = self.predictor.predict_in(image, possible)
         if confidence is None:
             confidence = np.ones(len(points), np.float32)
         around = [self.crop_around(p) for p in points]
         for index, (crop, place) in enumerate(zip(crops, around, strict=True)):
             if crop is not possible[index] or not _consistent(crop, place):
                 confidence[index] = 0
-        depths = [None] * len(points) if depth is None else [*depth]
-        return Looks(points, confidence, depths, around)
+        distances: list[list[Floats | None]] = [
+            [None] * len(points) if values is None else [*values] for values in told]
+        depths, errors = distances
+        return Looks(points, confidence, depths, errors, around)
 
 
 def weight(agreed: float) -> float:

@@ -50,7 +50,7 @@ class MeshPredictor(LandmarkPredictor):
         self.schema = "mediapipe468"
         self.crop_rule = CROP_RULE
         self.mean_shape = None
-        self.has_confidence = self.has_depth = True
+        self.has_confidence, self.has_depth, self.has_errors = True, True, False
         self._interpreter = interpreter.load(path, threads)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()

@@ -42,7 +42,7 @@ class Outcome:
       crashed: whether the process died.
       largest_difference: the largest difference of a coordinate from the golden output, in crop
         sides; None if there was no output.
-      confidence_difference, depth_difference, passed: as in `golden.Misses`.
+      confidence_difference, depth_difference, errors_difference, passed: as in `golden.Misses`.
     """
 
     kernels: str
@@ -51,6 +51,7 @@ class Outcome:
     largest_difference: float | None = None
     confidence_difference: float | None = None
     depth_difference: float | None = None
+    errors_difference: float | None = None
     passed: bool = False
 
 

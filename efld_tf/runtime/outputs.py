@@ -78,7 +78,7 @@ class Outputs:
 
     def __init__(
         self, folder: Path, kinds: Collection[str], schema: str, root: Path | None = None,
-        depth: bool = False, alignment: Alignment = align.ARCFACE,
+        depth: bool = False, errors: bool = False, alignment: Alignment = align.ARCFACE,
     ):
         """Prepares a folder, which is there in the `with` block.
 
@@ -86,7 +86,8 @@ class Outputs:
           kinds: some of `KINDS`.
           schema: the name of the schema of the points.
           root: the folder to which the names of photos are relative; None for the current one.
-          depth: whether the model tells depths, which get columns in a table.
+          depth, errors: whether the model tells depths and expected errors, which get columns in a
+            table.
           alignment: how faces are aligned.
 
         Raises:
@@ -95,7 +96,8 @@ class Outputs:
         if "aligned" in kinds:
             align.check(schemas.get(schema), alignment)
         self.folder = folder
-        self._kinds, self._depth, self._alignment = kinds, depth, alignment
+        self._kinds, self._alignment = kinds, alignment
+        self._columns = {"depth": depth, "errors": errors}
         self._schema, self._root = schema, Path.cwd() if root is None else root
         self._stack = ExitStack()
         self._writers: dict[str, Writer] | None = None
@@ -146,7 +148,7 @@ class Outputs:
             self._writers = {
                 kind: self._stack.enter_context(
                     form.writer(form.path(self.folder), self._schema, self._root,
-                                **({"depth": self._depth} if kind == "csv" else {})))
+                                **(self._columns if kind == "csv" else {})))
                 for kind, form in OUTPUTS.items() if kind in self._kinds}
         image = self._annotated(result)
         for kind, writer in self._writers.items():

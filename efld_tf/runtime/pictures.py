@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from efld_tf import files
-from efld_tf.arrays import Image
-from efld_tf.landmarks import drawing, pose, schemas
+from efld_tf.arrays import Flags, Image
+from efld_tf.landmarks import drawing, normalisers, pose, schemas
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.runtime.faces import Face
 
@@ -24,6 +24,9 @@ LONGEST_JPEG = 65500  # pixels, the limit of the library
 LEAST_SIDE, MOST_ENLARGED = 480, 8
 # The length of a head's axes, as a share of the longest side of its points' box.
 AXES = 0.6
+# A point is unsure from this expected error on, as a share of what the schema's errors are divided
+# by.
+UNSURE = 0.1
 
 
 def annotate_photo(image: Image, faces: Sequence[Face]) -> Image:
@@ -59,19 +62,23 @@ def _scaled(
     height, width = (max(1, round(side * factor)) for side in image.shape[:2])
     x, y = width / image.shape[1], height / image.shape[0]
     # Pixel centres are whole numbers, and the outer corner of the first pixel stays in place.
-    moved = [replace(face, points=(face.points + 0.5) * [x, y] - 0.5,
-                     box=(face.box + 0.5) * [x, y, x, y] - 0.5,
-                     depth=None if face.depth is None else face.depth * math.sqrt(x * y))
-             for face in faces]
+    moved = []
+    for face in faces:
+        depth, errors = (None if distances is None else distances * math.sqrt(x * y)
+                         for distances in (face.depth, face.errors))
+        moved.append(replace(face, points=(face.points + 0.5) * [x, y] - 0.5,
+                             box=(face.box + 0.5) * [x, y, x, y] - 0.5, depth=depth, errors=errors))
     return cv2.resize(image, (width, height), interpolation=interpolation), moved
 
 
 def annotate(image: Image, faces: Sequence[Face]) -> Image:
     """Draws faces: the box, the points and their lines, their number and confidence.
 
-    Of a model that tells depths, the axes of the head are drawn too, from the tip of its nose. The
-    number is the person's in a video, and that of the face in a photo: `0 .98`. Sizes follow each
-    face and not the photo, so that small faces of large photos are not covered.
+    Of a model that tells depths, the axes of the head are drawn too, from the tip of its nose. Of
+    one that tells expected errors, their mean (NME) follows the confidence, in percent, and points
+    with more than `UNSURE` are rings. The number is the person's in a video, and that of the face
+    in a photo: `0 .98 3%`. Sizes follow each face and not the photo, so that small faces of large
+    photos are not covered.
 
     Args:
       image: [H, W, 3] uint8 RGB; it is not changed.
@@ -94,13 +101,24 @@ def annotate(image: Image, faces: Sequence[Face]) -> Image:
         region, shift = result[y0:y1, x0:x1], np.array([x0, y0])
         drawn = drawing.draw_box(region, face.box - [x0, y0, x0, y0])
         drawn = drawing.draw_landmarks(
-            drawn, face.points - shift, schema, part_colours=drawing.part_colours(schema))
+            drawn, face.points - shift, schema, visible=_sure(face),
+            part_colours=drawing.part_colours(schema))
         region[:] = drawn
     for index, face in enumerate(faces):  # above the drawings of all
         result = _with_axes(result, face)
         number = index if face.track is None else face.track
-        _write(result, face, f"{number} {face.confidence:.2f}".replace(" 0.", " ."))
+        expected = face.expected_nme
+        text = f"{number} {face.confidence:.2f}".replace(" 0.", " .")
+        _write(result, face, text if expected is None else f"{text} {100 * expected:.0f}%")
     return result
+
+
+def _sure(face: Face) -> Flags | None:
+    """[N] bool: which points are expected to be near enough; None if the model does not tell."""
+    size = normalisers.size_of(np.asarray(face.points), schemas.get(face.schema))
+    if face.errors is None or not size > 0:
+        return None
+    return np.asarray(face.errors) <= UNSURE * size
 
 
 def _with_axes(image: Image, face: Face) -> Image:

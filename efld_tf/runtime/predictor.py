@@ -28,6 +28,7 @@ class Predictor(Protocol):
       input_size: side S of the input in pixels.
       has_confidence: whether the model says how sure it is.
       has_depth: whether it tells how far each point is in front.
+      has_errors: whether it tells how far off each point may be.
       mean_shape: [N, 2] in the unit square of the crop, if crops follow from it
         (`model_crops.needs_mean_shape`); it may be None otherwise.
     """
@@ -38,6 +39,7 @@ class Predictor(Protocol):
     input_size: int
     has_confidence: bool
     has_depth: bool
+    has_errors: bool
     mean_shape: Floats | None
 
     def predict_crops(self, crops: Image) -> Floats:
@@ -55,8 +57,9 @@ class LandmarkPredictor:
 
     The input of the model is `uint8` RGB [1, S, S, 3]. Its output is `float32` [1, N, 2], points in
     the unit square of the crop. Some models have a further one `float32` [1, 1], how sure the
-    model is that there is a face, or one `float32` [1, N], how far each point is in front, or both
-    in this order. The same pixels always give the same points.
+    model is that there is a face, or [1, 1 + N], with how far off each point may be, in sides of
+    the crop; or one `float32` [1, N], how far each point is in front; or two in this order. The
+    same pixels always give the same points.
 
     It is not safe to share between threads, since the interpreter holds its tensors: give every
     thread one of its own, or lock. Different predictors run in parallel: the interpreter does not
@@ -99,10 +102,11 @@ class LandmarkPredictor:
         except EfldError as error:
             raise DataError(model, str(error)) from error
         self._points = outputs[places.points]
-        self._confidence = None if places.confidence is None else outputs[places.confidence]
+        self._quality = None if places.confidence is None else outputs[places.confidence]
         self._depth = None if places.depth is None else outputs[places.depth]
-        self.has_confidence = self._confidence is not None
+        self.has_confidence = self._quality is not None
         self.has_depth = self._depth is not None
+        self.has_errors = places.errors
         self.input_size: int = shape[1]
 
     def predict_crops(self, crops: Image) -> Floats:
@@ -158,7 +162,8 @@ class LandmarkPredictor:
         return ModelOutputs(
             np.empty(shape, np.float32),
             np.empty(count, np.float32) if self.has_confidence else None,
-            np.empty(shape[:2], np.float32) if self.has_depth else None)
+            np.empty(shape[:2], np.float32) if self.has_depth else None,
+            np.empty(shape[:2], np.float32) if self.has_errors else None)
 
     def _tensor(self, detail: dict[str, Any]) -> Array:
         """The first item of a tensor in its own memory, which the next run overwrites."""
@@ -168,8 +173,11 @@ class LandmarkPredictor:
     def _invoke(self, outputs: ModelOutputs, index: int) -> None:
         interpreter.invoke(self._interpreter, self.model)
         outputs.points[index] = self._tensor(self._points)
-        if outputs.confidence is not None and self._confidence is not None:
-            outputs.confidence[index] = self._tensor(self._confidence)[0]
+        if outputs.confidence is not None and self._quality is not None:
+            quality = self._tensor(self._quality)
+            outputs.confidence[index] = quality[0]
+            if outputs.errors is not None:
+                outputs.errors[index] = quality[1:]
         if outputs.depth is not None and self._depth is not None:
             outputs.depth[index] = self._tensor(self._depth)
 

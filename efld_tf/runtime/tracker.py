@@ -145,7 +145,7 @@ class FaceTracker:
 
     def _follow(self, image: Image) -> bool:
         """Moves every track to its place in this frame and returns whether one was lost."""
-        points, confidence, depths, crops = self._landmarker.look(
+        points, confidence, depths, errors, crops = self._landmarker.look(
             image, [track.crop for track in self._tracks])
         confidence = confidence * [weight(track.agreed) for track in self._tracks]
         followed: list[_Track] = []
@@ -161,7 +161,7 @@ class FaceTracker:
                 continue
             track.face = replace(
                 track.face, points=points[index], confidence=float(confidence[index]),
-                depth=depths[index])
+                depth=depths[index], errors=errors[index])
             track.crop, track.seen = crops[index], self._seconds
             followed.append(track)
         lost = len(followed) < len(self._tracks)

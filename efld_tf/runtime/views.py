@@ -42,9 +42,9 @@ def mean(
       count: number of views.
 
     Returns:
-      The faces, with the views' mean confidence where the model has one and it is lower, and the
-      spread of the views of each: the mean distance of their points from the mean points, in
-      percent of what the schema's errors are divided by.
+      The faces, with the views' mean confidence where the model has one and it is lower, the means
+      of what else it tells, and the spread of the views of each: the mean distance of their points
+      from the mean points, in percent of what the schema's errors are divided by.
     """
     schema = schemas.get(predictor.schema)
     averaged, spreads = [], []
@@ -52,11 +52,12 @@ def mean(
         # One view comes first: the points of a face on its side are rough until it is turned.
         centre = face.points
         for number in (1, count):
-            points, confidence, depth = look(
+            points, confidence, *distances = look(
                 predictor, image, landmarker.crop_around(centre), number)
             seen = np.ones(number, bool) if confidence is None else confidence > 0
             if seen.any():  # a view may show nothing, and then its points tell nothing
-                points, depth = points[seen], None if depth is None else depth[seen]
+                points = points[seen]
+                distances = [None if told is None else told[seen] for told in distances]
                 centre = points.mean(axis=0)
         distance = np.linalg.norm(points - centre, axis=-1).mean()
         # No face has eyes that are less than a pixel apart.
@@ -64,8 +65,9 @@ def mean(
         face_confidence = face.confidence
         if confidence is not None:  # that of the views may only lower what the detector agrees to
             face_confidence = min(face_confidence, float(confidence.mean()))
+        depth, errors = (None if told is None else told.mean(axis=0) for told in distances)
         averaged.append(replace(face, points=centre.astype(np.float32), confidence=face_confidence,
-                                depth=None if depth is None else depth.mean(axis=0)))
+                                depth=depth, errors=errors))
     return averaged, spreads
 
 
@@ -76,13 +78,14 @@ def look(
     squares = [crop.within(view(index)) for index in range(count)]
     crops = np.stack([extract_crop(image, square, predictor.input_size) for square in squares])
     crops[1::2] = crops[1::2, :, ::-1]
-    units, confidence, depth = predictor.predict_outputs(crops)
-    units, schema = units.astype(np.float64), schemas.get(predictor.schema)
+    told = predictor.predict_outputs(crops)
+    units, schema = told.points.astype(np.float64), schemas.get(predictor.schema)
     # To `mirror`, the unit square is one pixel wide, with its centre at 0.
     units[1::2] = schema.mirror(units[1::2] - 0.5, 1) + 0.5
-    if depth is not None:
-        depth[1::2] = depth[1::2][:, list(schema.known_flip)]
-    return ModelOutputs(units, confidence, depth).in_pixels(squares)
+    for distances in (told.depth, told.errors):
+        if distances is not None:
+            distances[1::2] = distances[1::2][:, list(schema.known_flip)]
+    return told._replace(points=units).in_pixels(squares)
 
 
 def view(index: int) -> Crop:

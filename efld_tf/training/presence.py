@@ -114,8 +114,8 @@ def attached(
     Raises:
       EfldError: the family cannot have a presence output.
     """
-    heads = tf_keras.Model(model.input, {head: model.output[head] for head in spec.heads})
-    complete = spec.architecture.with_presence(heads)
+    others = {name: output for name, output in model.output.items() if name != registry.PRESENCE}
+    complete = spec.architecture.with_presence(tf_keras.Model(model.input, others))
     presence = complete.get_layer(registry.PRESENCE_LAYER)
     presence.set_weights([layer.kernel[:, None], np.array([layer.bias])])
     return replace(spec, presence=description), complete

@@ -15,7 +15,7 @@ class Fixed:
     """A predictor without a confidence, whose points of crops a test decides."""
 
     model = Path("fixed.tflite")
-    has_confidence = has_depth = False
+    has_confidence = has_depth = has_errors = False
     schema = "ibug51"
     crop_rule = CropRule("points", "ibug68", 1.25)
     input_size = 64

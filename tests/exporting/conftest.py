@@ -62,7 +62,8 @@ def learn(spec: checkpoint.ModelSpec, model: tf_keras.Model, crops, shapes) -> N
                 for stage in registry.predictions(raw[head]):
                     total += tf.reduce_mean(loss(stage, target, known, tf.ones([len(crops)])))
         weights = [w for w in model.trainable_weights
-               if not w.name.startswith(("presence", registry.depth_output("ibug51")))]
+               if not (registry.tells_quality(w.name.split("/")[0])
+                       or w.name.startswith(registry.depth_output("ibug51")))]
         optimizer.apply_gradients(zip(tape.gradient(total, weights), weights, strict=True))
 
     for _ in range(STEPS_OF.get(spec.family, STEPS)):
@@ -94,7 +95,7 @@ LONG = {name: pytest.mark.long
 def trained(
     request: pytest.FixtureRequest, photos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A model of every family that has learnt a few faces, with a presence output."""
+    """A model of every family that has learnt a few faces, with all outputs that it may have."""
     family = request.param
     folder = once(tmp_path_factory, family,
                   lambda folder: _train(family, photos, folder / "best.h5"))
@@ -105,8 +106,10 @@ def _train(family: str, photos: Path, path: Path) -> None:
     spec = checkpoint.ModelSpec(
         family, SIZE, OPTIONS.get(family, {}),
         {head: checkpoint.HeadSpec(faces.mean_shape(head).tolist(), RULE, f"ibug:{photos}",
-                                   mean_depth=depth)
-         for head, depth in (("ibug51", np.linspace(-0.2, 0.2, 51).tolist()), ("ibug68", None))},
+                                   mean_depth=depth, errors=errors)
+         for head, depth, errors in (
+             ("ibug51", np.linspace(-0.2, 0.2, 51).tolist(), {"faces": "drawn"}),
+             ("ibug68", None, None))},
         license="for tests alone", presence={"faces": "drawn"},
     )
     tf_keras.utils.set_random_seed(0)
@@ -126,6 +129,12 @@ def _train(family: str, photos: Path, path: Path) -> None:
     _, bias = model.get_layer(registry.depth_output("ibug51")).get_weights()
     model.get_layer(registry.depth_output("ibug51")).set_weights(
         [np.outer(kernel, nod), bias - np.median(logit) * nod])
+    # And whose points are the less certain, the one more than the other.
+    first, second = (model.get_layer(name) for name in registry.error_layers("ibug51"))
+    latents = np.array([1.0, -0.5, 0.5, 0.25])
+    first.set_weights([scale * np.outer(kernel, latents), -scale * np.median(logit) * latents])
+    second.set_weights([0.2 + 0.1 * np.cos(np.arange(4 * 51)).reshape(4, 51),
+                        np.linspace(-4, -3, 51)])
     checkpoint.save(path, spec, model)
 
 

@@ -182,8 +182,8 @@ def test_every_mode_is_what_it_promises(
             with refuses(other.name, path=path):
                 audit.check(path, other)
     crops = calibration.load_faces(calibration.choose(f"ibug:{photos}", 4), RULE, SIZE).crops
-    expected, sure, _ = float_predictor(trained, "ibug51").predict_outputs(crops)
-    points, confidence, _ = LandmarkPredictor(path).predict_outputs(crops)
+    expected, sure, *_ = float_predictor(trained, "ibug51").predict_outputs(crops)
+    points, confidence, *_ = LandmarkPredictor(path).predict_outputs(crops)
     assert largest(trained, points - expected) < 0.03
     assert np.abs(confidence - sure).max() < 0.1
 

@@ -99,12 +99,16 @@ int main() {{
 }}
 """)
     source = exported.folder / micro.SOURCE
-    for command in (["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", source],
+    for command in (["c++", "-std=c++11", "-Wall", "-Wextra", "-Werror", "-x", "c++", "-c", source,
+                     "-o", "as_cpp.o"],
+                    ["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", source],
                     ["c++", "-Wall", "-Wextra", f"-I{exported.folder}", "main.cpp",
                      "model_data.o", "-o", "main"]):
         subprocess.run([str(part) for part in command], cwd=tmp_path, check=True)
     done = subprocess.run([tmp_path / "main"], capture_output=True, check=True)
     assert done.stdout == exported.model.read_bytes()
+    header = (exported.folder / micro.HEADER).read_text()
+    assert all(name in header for name in exported.report.operators)
     told = exported.report.micro["arena_bytes"]
     assert done.stderr.decode().split() == [str(told), str(SIZE), "51"]
 

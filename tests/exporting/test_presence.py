@@ -1,4 +1,4 @@
-"""The other outputs of an export: a confidence that the crop shows a face, and depths."""
+"""The other outputs of an export: a confidence, expected errors, and depths."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from efld_tf.cli import verify
 from efld_tf.exporting import audit, bundle, calibration, comparison, modes
+from efld_tf.models import registry
 from efld_tf.runtime import golden, graph
 from efld_tf.runtime.predictor import LandmarkPredictor
 from tests.errors import refuses
@@ -29,7 +30,7 @@ def test_the_confidence_is_that_of_float_with_and_without_a_face(
     noise = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
     crops = np.concatenate([drawn, noise, comparison.shuffled(drawn)])
     exact, predictor = float_predictor(trained, "ibug51"), LandmarkPredictor(path)
-    points, confidence, _ = predictor.predict_outputs(crops)
+    points, confidence, *_ = predictor.predict_outputs(crops)
     expected = exact.predict_outputs(crops).confidence
     assert predictor.has_confidence and np.ptp(expected) > 0.1
     # Noise is unlike anything that the ranges were taken from: features end where their grid does.
@@ -39,8 +40,7 @@ def test_the_confidence_is_that_of_float_with_and_without_a_face(
     # The two-stage model's confidence sees the sums of many blocks, which end there one by one.
     assert np.median(difference[noisy]) < (0.2 if trained.parent.name == "two_stage" else 0.1)
     np.testing.assert_array_equal(points, predictor.predict_crops(crops))
-    (sigmoid,) = (op for op in graph.read(path).operators
-                  if op.name == "LOGISTIC" and np.prod(op.outputs[0].shape) == 1)
+    sigmoid = [op for op in graph.read(path).operators if op.name == "LOGISTIC"][-1]
     grids = {d["index"]: d["quantization"]
              for d in Interpreter(model_path=str(path)).get_tensor_details()}
     before = next(op for op in graph.read(path).operators if sigmoid.inputs[0] in op.outputs)
@@ -61,6 +61,31 @@ def test_depths_are_those_of_float(exported, trained: Path, photos: Path) -> Non
     assert np.ptp(expected[:, 0]) > 0.05  # they differ from face to face
     assert np.abs(found - expected).mean() < 0.01
     assert golden.read(path)[0].depth is not None
+
+
+def test_expected_errors_are_those_of_float_whatever_is_shown(
+    exported, trained: Path, photos: Path
+) -> None:
+    """Also where what leads to them lies far beyond what calibration shows."""
+    path, report = exported
+    drawn = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
+    noise = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
+    crops = np.concatenate([drawn, noise, comparison.shuffled(drawn)])
+    expected = float_predictor(trained, "ibug51").predict_outputs(crops).errors
+    found = LandmarkPredictor(path).predict_outputs(crops).errors
+    assert expected.shape == (60, 51) and np.ptp(expected[:, 0]) > 0.005
+    ratio = np.delete(found / expected, np.r_[24:36], axis=0)
+    assert 0.95 < np.median(ratio) < 1.05
+    assert np.percentile(abs(np.log(ratio)), 95) < 0.25
+    assert report.comparison["errors_difference_px_median"] < 0.05 * SIZE
+    latents = [tensor for op in graph.read(path).operators for tensor in op.outputs
+               if tensor.shape[-1] == registry.ERROR_LATENTS and np.prod(tensor.shape) < 5]
+    grids = {d["index"]: d["quantization"]
+             for d in Interpreter(model_path=str(path)).get_tensor_details()}
+    steps = [grids[tensor.index][0] for tensor in latents]
+    assert steps and steps == pytest.approx([16 / 255] * len(steps), rel=1e-3)
+    stated = golden.read(path)[0].errors
+    assert stated is not None and len(stated.values) == 51
 
 
 def test_shuffled_crops_have_the_same_tiles() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efld_tf import assets
-from efld_tf.exporting import flatbuffer, widen
+from efld_tf.exporting import flatbuffer, kernels, widen
 from efld_tf.exporting.kernels import KERNELS, Shape
 from efld_tf.exporting.widen import Cells
 from efld_tf.runtime import golden, graph
@@ -232,6 +232,10 @@ def test_processors_want_different_cells() -> None:
     (found,) = widen.convolutions(convolution((32, 32), 8, 8, (3, 3))).values()
     assert found.best(["cortex-a72"]) == found.best(["avx2"]) == Cells()
     assert found.best(["cortex-a76"]) == Cells(1, 2)
+
+
+def test_alike_processors_are_asked_once() -> None:
+    assert kernels.check(["neoverse-n1", "avx2", "cortex-a76"]) == ("cortex-a76", "avx2")
 
 
 def test_reshapes_of_reshapes_are_left_out() -> None:

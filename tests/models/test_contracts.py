@@ -158,7 +158,7 @@ def test_a_presence_output_leaves_the_heads_alone(family: str, tmp_path) -> None
         assert_equal(outputs[head], raw)
     crops = np.uint8(255 * image)
     predictor = float_predictor(tmp_path / "m.h5", "mtfl5")
-    points, confidence, depth = predictor.predict_outputs(crops)
+    points, confidence, depth, _ = predictor.predict_outputs(crops)
     logit = loaded(crops / np.float32(255))[registry.PRESENCE].numpy()[:, 0]
     np.testing.assert_allclose(confidence, 1 / (1 + np.exp(-logit)), atol=1e-5)
     assert points.shape == (2, 5, 2) and np.ptp(logit) > 0
@@ -224,13 +224,13 @@ def test_a_float_predictor_looks_into_photos(tmp_path) -> None:
     predictor = float_predictor(tmp_path / "m.h5")
     image = np.random.default_rng(5).integers(0, 256, (90, 120, 3), np.uint8)
     crops = [Crop(40.0, 30.0, 50.0), Crop(70.0, 60.0, 80.0)]
-    points, confidence, _ = predictor.predict_in(image, crops)
+    points, confidence, *_ = predictor.predict_in(image, crops)
     for index, crop in enumerate(crops):
         pixels = extract_crop(image, crop, SIZE)[None]
-        unit, alone, _ = predictor.predict_outputs(pixels)
+        unit, alone, *_ = predictor.predict_outputs(pixels)
         np.testing.assert_allclose(points[index], crop.from_unit(unit[0]), atol=1e-3)
         assert confidence[index] == pytest.approx(alone[0], abs=1e-5)
-    points, confidence, _ = predictor.predict_in(image, [])  # a photo without a face
+    points, confidence, *_ = predictor.predict_in(image, [])  # a photo without a face
     assert points.shape == (0, 5, 2) and confidence.shape == (0,)
 
 

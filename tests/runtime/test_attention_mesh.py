@@ -52,7 +52,7 @@ def test_its_points_are_nearer_than_those_of_the_plain_mesh(
         found = faces.load(f"ibug:{shared_data / 'ibug/helen/testset'}", one.crop_rule,
                            one.input_size, progress=False)
         some = slice(0, 80)
-        points, confidence, _ = one.predict_outputs(found.crops[some])
+        points, confidence, *_ = one.predict_outputs(found.crops[some])
         assert confidence.min() > 0.5
         inner = points[:, 17:] if one is predictor else np.stack([
             MESH.convert(face, None, "ibug51")[0] for face in points])
@@ -83,7 +83,7 @@ def test_the_map_is_that_of_a_mirror_image_too(vertices: Floats) -> None:
 def test_what_is_no_face_or_beside_it_is_missed(predictor: AttentionMeshPredictor) -> None:
     crop = rendered_crop()
     beside = np.roll(crop, attention_mesh.SIDE // 4, axis=1)
-    points, confidence, depth = predictor.predict_outputs(
+    points, confidence, depth, _ = predictor.predict_outputs(
         np.stack([crop, np.zeros_like(crop), beside]))
     assert confidence.tolist() == [1, 0, 0] and depth is None
     assert (points[1:] == 0.5).all()

@@ -119,7 +119,7 @@ def test_the_mesh_of_a_mirrored_photo_is_the_flipped_one(
 
 
 def test_it_is_sure_of_faces_alone(predictor: MeshPredictor, faces: list) -> None:
-    points, sure, _ = predictor.predict_outputs(crops_of(predictor, faces))
+    points, sure, *_ = predictor.predict_outputs(crops_of(predictor, faces))
     np.testing.assert_array_equal(points, predictor.predict_crops(crops_of(predictor, faces)))
     assert sure.shape == (len(faces),) and sure.min() > 0.99 and sure.max() <= 1
     others = np.stack([

@@ -17,6 +17,7 @@ _BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 # The attributes of `efld-predict`'s faces, which are columns of a table. Beside them are
 # `pose.ANGLES` of a model that tells depths.
 SCORE, CONFIDENCE, ANGLE = "score", "confidence", "angle"
+EXPECTED_NME = "expected_nme"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class AnnotatedFace:
       identity: the person or photo; None for the image.
       attributes: texts and numbers that describe the face.
       track: the number of the person in a video.
+      errors: [N], how far off a model expects each point to be, in pixels; None if none tells.
     """
 
     points: np.ndarray
@@ -41,6 +43,7 @@ class AnnotatedFace:
     identity: str | None = None
     attributes: Mapping[str, str | float] = field(default_factory=dict)
     track: int | None = None
+    errors: np.ndarray | None = None
 
     @property
     def present(self) -> np.ndarray:

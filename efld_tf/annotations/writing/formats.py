@@ -44,20 +44,22 @@ class CsvWriter(LineFile):
     def __init__(
         self, path: Path, schema: str, root: Path, partial: bool = True, identity: bool = False,
         depth: bool = False,
+        errors: bool = False,
     ):
         """Takes the path of the file; arguments are those of `CocoWriter` and `csv_line`."""
         super().__init__(path, partial)
-        self._schema, self._identity, self._depth = schema, identity, depth
+        self._schema, self._identity = schema, identity
+        self._depth, self._errors = depth, errors
 
     def __enter__(self) -> CsvWriter:
         super().__enter__()
-        super().write(csv_header(self._schema, self._identity, self._depth))
+        super().write(csv_header(self._schema, self._identity, self._depth, self._errors))
         return self
 
     def write(self, image: AnnotatedImage) -> None:  # type: ignore[override]
         """Adds the faces of an image."""
         for number, face in enumerate(image.faces):
-            super().write(csv_line(image, face, number, self._identity, self._depth))
+            super().write(csv_line(image, face, number, self._identity, self._depth, self._errors))
 
 
 @dataclass(frozen=True)

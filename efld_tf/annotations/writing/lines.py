@@ -18,6 +18,7 @@ from efld_tf import files
 from efld_tf.annotations.writing.annotated import (
     ANGLE,
     CONFIDENCE,
+    EXPECTED_NME,
     SCORE,
     AnnotatedFace,
     AnnotatedImage,
@@ -63,6 +64,8 @@ def json_line(image: AnnotatedImage, face: AnnotatedFace) -> str:
         fields["visible"] = [bool(seen) for seen in face.visible]
     if face.depth is not None:
         fields["depth"] = [None if np.isnan(value) else value for value in _rounded(face.depth)]
+    if face.errors is not None:
+        fields["expected_errors"] = _rounded(face.errors)
     fields |= {"identity": face.identity or image.name, "attributes": dict(face.attributes)}
     if image.frame is not None:
         fields["frame"] = image.frame
@@ -79,17 +82,21 @@ def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(value), 3) for value in values]
 
 
-def csv_header(schema: str, identity: bool = False, depth: bool = False) -> str:
+def csv_header(
+    schema: str, identity: bool = False, depth: bool = False, errors: bool = False
+) -> str:
     """The columns of `csv_line`."""
     names = schemas.get(schema).names
     points = [f"{name}_{axis}" for name in names for axis in "xy"]
     in_space = [*pose.ANGLES, *(f"{name}_depth" for name in names)] if depth else []
-    return _cells([*COLUMNS, *SIZE, ANGLE, *([IDENTITY] if identity else []), *points, *in_space])
+    expected = [EXPECTED_NME, *(f"{name}_error" for name in names)] if errors else []
+    return _cells([*COLUMNS, *SIZE, ANGLE, *([IDENTITY] if identity else []), *points, *in_space,
+                   *expected])
 
 
 def csv_line(
     image: AnnotatedImage, face: AnnotatedFace, number: int, identity: bool = False,
-    depth: bool = False,
+    depth: bool = False, errors: bool = False,
 ) -> str:
     """A face as a line of a table for the reader `csv`, with pixels rounded to 1/1000.
 
@@ -97,6 +104,7 @@ def csv_line(
       number: the number of the face in its photo or frame, from 0 on.
       identity: whether there is a column of it.
       depth: whether there are columns of the pose and the points' depths.
+      errors: whether there are columns of the expected errors.
     """
     seconds = None if image.seconds is None else f"{image.seconds:.6f}"
     box = [None] * 4 if face.box is None else [f"{v:.3f}" for v in face.box]
@@ -106,6 +114,7 @@ def csv_line(
         *(image.size or ("", "")), face.attributes.get(ANGLE, ""),
         *([face.identity or image.name] if identity else []),
         *_numbers(face.points), *(_in_space(face) if depth else []),
+        *(_expected(face) if errors else []),
     ])  # fmt: skip
 
 
@@ -116,6 +125,11 @@ def _numbers(values: np.ndarray) -> list[str]:
 def _in_space(face: AnnotatedFace) -> list[object]:
     depth = np.full(len(face.points), np.nan) if face.depth is None else face.depth
     return [*(face.attributes.get(name, "") for name in pose.ANGLES), *_numbers(depth)]
+
+
+def _expected(face: AnnotatedFace) -> list[object]:
+    errors = np.full(len(face.points), np.nan) if face.errors is None else face.errors
+    return [_share(face, EXPECTED_NME), *_numbers(errors)]
 
 
 def _share(face: AnnotatedFace, name: str) -> str:
