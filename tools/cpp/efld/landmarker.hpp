@@ -142,12 +142,13 @@ class Model {
 };
 
 // What a model sees: points in pixels, how sure it is that there is a face (1 where it does not
-// tell), how many pixels each point is in front of their mean (empty where it does not tell), and
-// the crop around the points, where to look in the next frame.
+// tell), how many pixels each point is in front of their mean and how many it is expected to be off
+// (empty where it does not tell), and the crop around the points, where to look in the next frame.
 struct Face {
   std::vector<Point> points;
   double confidence = 1;
   std::vector<double> depth;
+  std::vector<double> errors;
   Crop around;
 };
 
@@ -187,17 +188,20 @@ class Landmarker {
     const bool possible = crop.side < finding.at("largest").get<double>() *
                                           std::max(picture.width, picture.height);
     const Crop seen = possible ? crop : Crop{0, 0, 1, 0};
+    const std::size_t count = description_.at("schema").at("names").size();
     Face face;
     for (const Model::Output& output : model_.run(extract(picture, seen, input_size()))) {
       if (output.shape.size() == 3)
         for (std::size_t index = 0; index + 1 < output.values.size(); index += 2)
           face.points.push_back(seen.from_unit({output.values[index], output.values[index + 1]}));
-      else if (output.values.size() == 1)
-        face.confidence = output.values[0];
-      else
+      else if (output.values.size() == 1 || output.values.size() == 1 + count) {
+        face.confidence = output.values[0];  // the expected errors follow where it tells them
+        for (std::size_t index = 1; index < output.values.size(); index++)
+          face.errors.push_back(output.values[index] * seen.side);
+      } else
         for (const float value : output.values) face.depth.push_back(value * seen.side);
     }
-    if (face.points.size() != description_.at("schema").at("names").size())
+    if (face.points.size() != count)
       throw Error(folder_ + ": the model and landmarker.json have other numbers of points");
     face.around = crops_.around(face.points);
     const double change = face.around.side / crop.side, far = finding.at("farthest").get<double>();

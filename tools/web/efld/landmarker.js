@@ -26,6 +26,8 @@ import {FaceTracker} from "./tracker.js";
  * @property {Box} box In photos the detector's box, in videos the tight one of the points.
  * @property {number} score The detector's, 0 to 1.
  * @property {number} confidence How sure it is that the points lie on a face, 0 to 1.
+ * @property {number[]} errors How far off each point is expected to be, in pixels; empty of a model
+ *   that does not tell.
  * @property {number} [track] In videos the number of the person.
  *
  * @typedef {object} Found A face, the crop of the model's last look, and its `agreement`.
@@ -36,6 +38,7 @@ import {FaceTracker} from "./tracker.js";
  * @typedef {object} Look What the model sees in a crop, and the crop around that.
  * @property {Point[]} points
  * @property {number} confidence
+ * @property {number[]} errors
  * @property {Crop} around
  */
 
@@ -56,7 +59,8 @@ export class FaceLandmarker {
     this.input = new Uint8Array(3 * size * size);
     const counts = model.outputs.map((shape) => shape.reduce((a, b) => a * b, 1));
     this.pointsOutput = counts.indexOf(2 * schema.names.length);
-    this.confidenceOutput = counts.indexOf(1);
+    const alone = counts.indexOf(1);
+    this.confidenceOutput = alone >= 0 ? alone : counts.indexOf(1 + schema.names.length);
     if (this.pointsOutput < 0 || description.has_confidence !== (this.confidenceOutput >= 0)) {
       throw new LandmarkError(`${description.model.file}: its outputs are not those of ` +
         "landmarker.json; write the folder again with efld-export --web");
@@ -177,7 +181,8 @@ export class FaceLandmarker {
       }
       const agreed = this.agreement(look.points, detection);
       const confidence = look.confidence * this.weight(agreed);
-      const face = {points: look.points, box: detection.box, score: detection.score, confidence};
+      const {points, errors} = look;
+      const face = {points, errors, box: detection.box, score: detection.score, confidence};
       if (confidence >= least) found.push({face, crop, agreed});
     }
     return this.distinct(found);
@@ -202,9 +207,9 @@ export class FaceLandmarker {
     const points = this.schema.names.map((_, index) =>
       seen.fromUnit({x: values[2 * index], y: values[2 * index + 1]}));
     const around = this.crops.around(points);
-    const confidence = possible && this.consistent(crop, around)
-      ? outputs[this.confidenceOutput]?.[0] ?? 1 : 0;
-    return {points, confidence, around};
+    const [sure, ...errors] = outputs[this.confidenceOutput] ?? [1];
+    const confidence = possible && this.consistent(crop, around) ? sure : 0;
+    return {points, errors: errors.map((error) => error * seen.side), confidence, around};
   }
 
   /**

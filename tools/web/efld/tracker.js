@@ -91,7 +91,7 @@ export class FaceTracker {
     /** @type {Track[]} */
     const followed = [];
     // If two tracks end on one face, the surer one keeps it.
-    for (const {track, points, confidence, around} of
+    for (const {track, points, errors, confidence, around} of
       looks.sort((a, b) => b.confidence - a.confidence)) {
       const box = landmarker.extent(points);
       if (confidence < Math.max(least, nobody)
@@ -99,7 +99,7 @@ export class FaceTracker {
         this.lost.push(track);
         continue;
       }
-      track.face = {...track.face, points, confidence};
+      track.face = {...track.face, points, errors, confidence};
       track.crop = around;
       track.seen = this.seconds;
       followed.push(track);

@@ -8,6 +8,8 @@ public final class Face {
     public final List<Point> points;
     /** How far each point is in front of their mean, in pixels; empty where the model tells none. */
     public final double[] depth;
+    /** How far off each point is expected to be, in pixels; empty where the model tells none. */
+    public final double[] errors;
     /** In photos the detector's box, in videos the tight one of the points. */
     public final Box box;
     /** The detector's, 0 to 1. */
@@ -17,9 +19,11 @@ public final class Face {
     /** In videos the number of the person, otherwise -1. */
     public final int track;
 
-    Face(List<Point> points, double[] depth, Box box, double score, double confidence, int track) {
+    Face(List<Point> points, double[] depth, double[] errors, Box box, double score,
+            double confidence, int track) {
         this.points = points;
         this.depth = depth;
+        this.errors = errors;
         this.box = box;
         this.score = score;
         this.confidence = confidence;

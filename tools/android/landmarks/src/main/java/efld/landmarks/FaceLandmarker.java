@@ -42,7 +42,8 @@ public final class FaceLandmarker implements AutoCloseable {
         finding = description.finding;
         int count = description.names.size();
         pointsOutput = indexOf(model.outputSizes(), 2 * count);
-        confidenceOutput = indexOf(model.outputSizes(), 1);
+        int alone = indexOf(model.outputSizes(), 1);
+        confidenceOutput = alone >= 0 ? alone : indexOf(model.outputSizes(), 1 + count);
         depthOutput = indexOf(model.outputSizes(), count);
         if (pointsOutput < 0 || description.hasConfidence != confidenceOutput >= 0) {
             throw new IllegalArgumentException(description.modelFile + ": its outputs are not those of "
@@ -148,12 +149,14 @@ public final class FaceLandmarker implements AutoCloseable {
     static final class Look {
         final List<Point> points;
         final double[] depth;
+        final double[] errors;
         final double confidence;
         final Crop around;
 
-        Look(List<Point> points, double[] depth, double confidence, Crop around) {
+        Look(List<Point> points, double[] depth, double[] errors, double confidence, Crop around) {
             this.points = points;
             this.depth = depth;
+            this.errors = errors;
             this.confidence = confidence;
             this.around = around;
         }
@@ -176,7 +179,7 @@ public final class FaceLandmarker implements AutoCloseable {
             double agreed = agreement(look.points, detection);
             double confidence = look.confidence * weight(agreed);
             if (confidence >= least && isPlace(look.points)) {
-                found.add(new Found(new Face(look.points, look.depth, detection.box,
+                found.add(new Found(new Face(look.points, look.depth, look.errors, detection.box,
                         detection.score, confidence, -1), agreed));
             }
         }
@@ -205,9 +208,13 @@ public final class FaceLandmarker implements AutoCloseable {
             depth[i] = outputs[depthOutput][i] * seen.side;
         }
         Crop around = crops.around(points);
-        double confidence = confidenceOutput < 0 ? 1 : outputs[confidenceOutput][0];
+        float[] quality = confidenceOutput < 0 ? new float[] {1} : outputs[confidenceOutput];
+        double[] errors = new double[quality.length - 1];
+        for (int i = 0; i < errors.length; i++) {
+            errors[i] = quality[1 + i] * seen.side;
+        }
         boolean sure = possible && isConsistent(crop, around);
-        return new Look(points, depth, sure ? confidence : 0, around);
+        return new Look(points, depth, errors, sure ? quality[0] : 0, around);
     }
 
     private float[][] run(byte[] rgb) {

@@ -40,6 +40,7 @@ public final class FaceTracker {
         final OneEuroFilter filter;
         List<Point> points;
         double[] depth;
+        double[] errors;
         double score;
         double confidence;
         /** Where to look in the next frame. */
@@ -54,9 +55,10 @@ public final class FaceTracker {
             this.filter = filter;
         }
 
-        void move(List<Point> points, double[] depth, double confidence) {
+        void move(List<Point> points, double[] depth, double[] errors, double confidence) {
             this.points = points;
             this.depth = depth;
+            this.errors = errors;
             this.confidence = confidence;
         }
 
@@ -137,8 +139,8 @@ public final class FaceTracker {
                 }
             }
         }
-        return new Face(points, depth, Box.around(points), track.score, track.confidence,
-                track.number);
+        return new Face(points, depth, track.errors, Box.around(points), track.score,
+                track.confidence, track.number);
     }
 
     /** Moves every track to its place in this frame; whether one was lost. */
@@ -165,7 +167,7 @@ public final class FaceTracker {
                 lost.add(track);
                 continue;
             }
-            track.move(look.points, look.depth, sure.get(track));
+            track.move(look.points, look.depth, look.errors, sure.get(track));
             track.crop = look.around;
             track.seen = seconds;
             followed.add(track);
@@ -190,7 +192,8 @@ public final class FaceTracker {
             lost.remove(back);
             Track track = new Track(back == null ? next++ : back.number,
                     new OneEuroFilter(landmarker.description.smoothing));
-            track.move(found.face.points, found.face.depth, found.face.confidence);
+            track.move(found.face.points, found.face.depth, found.face.errors,
+                    found.face.confidence);
             track.score = found.face.score;
             track.crop = landmarker.crops.around(found.face.points);
             track.agreed = found.agreed;
