@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -214,6 +215,13 @@ def matrix(rows: list[dict]) -> list[str]:
     return lines
 
 
+def _reason(refusal: str) -> str:
+    """A runtime's message without what differs from release to release and from model to model."""
+    text = refusal.partition("An older version")[0].partition("Failed to apply")[0]
+    text = re.sub(r"\S*/(\w+\.cc):\d+", r"\1:", text)
+    return re.sub(r"Node number \d+ (\(\w+\)).*|Registration failed.*", r" \1", text).strip(" .")
+
+
 def table(results: dict) -> str:
     """The results as Markdown."""
     lines = ["Largest difference of a coordinate from the golden output, in crop sides, by the "
@@ -225,8 +233,7 @@ def table(results: dict) -> str:
         if own:
             weights = {"shipped": "The shipped models", "efld": "The `research` weights"}
             lines += [f"{weights.get(family, f'A small {family}')}:", "", *matrix(own), ""]
-    refusals = sorted({row["refused"].partition("An older version")[0].strip()
-                       for row in rows if row["refused"]})
+    refusals = sorted({_reason(row["refused"]) for row in rows if row["refused"]})
     if refusals:
         lines += ["What the refusals say:", "", *(f"- {text}" for text in refusals), ""]
     if results.get("old"):

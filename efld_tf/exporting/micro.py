@@ -18,7 +18,7 @@ import numpy as np
 from efld_tf import files
 from efld_tf.errors import EfldError, UnsupportedMode
 from efld_tf.exporting.report import ExportReport
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import model_outputs, schemas
 from efld_tf.progress import Progress
 from efld_tf.quiet import captured_stderr, silenced_stderr
 from efld_tf.runtime import graph
@@ -70,19 +70,21 @@ def trial(model: Path, crops: np.ndarray, *, progress: bool = False) -> dict[str
 
     Raises:
       UnsupportedMode: as in `check`.
-      EfldError: it gives other points, confidences or depths than LiteRT.
+      EfldError: it gives other results than LiteRT.
     """
     from tflite_micro import __version__
 
     content, crops = model.read_bytes(), crops[:COMPARED]
     expected = LandmarkPredictor(model).predict_outputs(crops)
-    found = _outputs(content, crops, progress=progress)
-    for value, wanted in zip(found, (one for one in expected if one is not None), strict=True):
-        away = np.abs(value.reshape(wanted.shape) - wanted)
+    found = model_outputs.of(_outputs(content, crops, progress=progress))
+    for value, wanted in zip(found, expected, strict=True):
+        if value is None or wanted is None:
+            continue
+        away = np.abs(value - wanted)
         if not np.median(away) <= MOST_AWAY:
             raise EfldError(f"--micro: TensorFlow Lite Micro {__version__} gives other results "
                             f"than LiteRT: they differ by {np.median(away):.3f} in the median")
-    away = crops.shape[1] * np.linalg.norm(found[0] - expected.points, axis=-1)
+    away = crops.shape[1] * np.linalg.norm(found.points - expected.points, axis=-1)
     return {"runtime": f"tflite-micro {__version__}", "arena_bytes": arena_bytes(content),
             "faces": len(crops), "point_difference_px_median": round(float(np.median(away)), 4),
             "point_difference_px_max": round(float(away.max()), 4)}

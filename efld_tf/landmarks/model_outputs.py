@@ -52,8 +52,8 @@ class Places(NamedTuple):
 
 
 def of(outputs: Sequence[Floats]) -> ModelOutputs:
-    """Named outputs of a `.tflite` for one crop; errors are as in `places`."""
-    found = places([output.shape for output in outputs])
+    """Named outputs of a `.tflite` for F crops, each [F, ...]; errors are as in `places`."""
+    found = places([(1, *output.shape[1:]) for output in outputs])
     quality = None if found.confidence is None else outputs[found.confidence]
     return ModelOutputs(
         outputs[found.points], None if quality is None else quality[:, 0],

@@ -81,7 +81,8 @@ def test_only_the_tail_is_float(exported) -> None:
     assert all(op.output_dtypes == ("int32",) or op.name in audit.FLOAT_TAIL for op in between)
     branches = [graph.leading_to(found, [output]) for output in found.outputs]
     points, presence, depth = ([op for op in tail if op.index in branch] for branch in branches)
-    assert [op.name for op in presence] == ["DEQUANTIZE", "LOGISTIC", "RESHAPE"]
+    assert [op.name for op in presence] == [
+        *2 * ("DEQUANTIZE", "LOGISTIC", "RESHAPE"), "CONCATENATION"]
     assert [op.name for op in depth] == ["DEQUANTIZE", "RESHAPE"]
     assert {op.name for op in points} <= audit.FLOAT_TAIL | {"CONV_2D"}
     weighted = [op for op in points if op.macs]
@@ -143,7 +144,7 @@ def test_mediapipe_reads_the_metadata(exported) -> None:
     assert points["dimension_names"] == ["batch", "point", "xy"]
     assert points["associated_files"][0]["name"] == "landmarks.txt"
     confidence = graph_shown["output_tensor_metadata"][1]
-    assert confidence["name"] == "confidence" and "0 to 1" in confidence["description"]
+    assert confidence["name"] == "confidence and errors" and "0 to 1" in confidence["description"]
     assert (confidence["stats"]["min"], confidence["stats"]["max"]) == ([0.0], [1.0])
 
 

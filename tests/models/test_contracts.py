@@ -133,6 +133,9 @@ def test_a_loss_that_does_not_fit_what_maps_hold_is_not_offered() -> None:
             registry.architecture("mapnet", options, SIZE)
 
 
+SLOW = ("lite_hrnet_plus", "dense_unet")
+
+
 def presence_of(spec: checkpoint.ModelSpec, model):
     """The same model with a presence output that says something."""
     whole = spec.architecture.with_presence(model)
@@ -142,7 +145,9 @@ def presence_of(spec: checkpoint.ModelSpec, model):
     return replace(spec, presence={"faces": "none"}), whole
 
 
-@pytest.mark.parametrize("family", [f for f, found in registry.FAMILIES.items() if found.features])
+@pytest.mark.parametrize("family", [
+    pytest.param(name, marks=[pytest.mark.long] if name in SLOW else [])
+    for name, family in registry.FAMILIES.items() if family.features])
 def test_a_presence_output_leaves_the_heads_alone(family: str, tmp_path) -> None:
     spec = spec_of(family, "ibug51", "mtfl5")
     spec.heads["mtfl5"] = replace(spec.heads["mtfl5"], mean_depth=[0.0, 0.1, 0.3, -0.2, -0.2])

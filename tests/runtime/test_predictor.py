@@ -118,8 +118,9 @@ def with_metadata(path: Path, names: list[str] | None = None, **fields: object) 
 
 
 @pytest.mark.parametrize(("shapes", "expected"), [
-    ([(1, 5, 2)], (0, None, None)), ([(1, 5, 2), (1, 1)], (0, 1, None)),
-    ([(1, 5, 2), (1, 5)], (0, None, 1)), ([(1, 5, 2), (1, 1), (1, 5)], (0, 1, 2)),
+    ([(1, 5, 2)], (0, None, None, False)), ([(1, 5, 2), (1, 1)], (0, 1, None, False)),
+    ([(1, 5, 2), (1, 5)], (0, None, 1, False)), ([(1, 5, 2), (1, 1), (1, 5)], (0, 1, 2, False)),
+    ([(1, 5, 2), (1, 6)], (0, 1, None, True)), ([(1, 5, 2), (1, 6), (1, 5)], (0, 1, 2, True)),
 ])
 def test_outputs_are_told_by_their_shapes(shapes: list[tuple], expected: tuple) -> None:
     assert model_outputs.places(shapes) == model_outputs.places(shapes, 5) == expected
@@ -127,7 +128,8 @@ def test_outputs_are_told_by_their_shapes(shapes: list[tuple], expected: tuple) 
 
 @pytest.mark.parametrize("shapes", [
     [], [(1, 1)], [(1, 5, 3)], [(2, 5, 2)], [(1, 5, 2), (1, 5), (1, 1)], [(1, 5, 2), (1, 4)],
-    [(1, 5, 2), (1, 1), (1, 1)], [(1, 5, 2), (1, 1), (1, 5), (1, 1)], [(1, None, 2)],
+    [(1, 5, 2), (1, 1), (1, 1)], [(1, 5, 2), (1, 1), (1, 6)], [(1, 5, 2), (1, 5), (1, 6)],
+    [(1, 5, 2), (1, 1), (1, 5), (1, 1)], [(1, None, 2)],
 ])
 def test_other_outputs_are_refused(shapes: list[tuple]) -> None:
     with refuses("expected"):

@@ -118,13 +118,8 @@ def test_it_is_validated_by_the_paper_s_distance(
     assert task.normalisers_of(found)[head].name == normaliser
 
 
-QUICKEST = "paper_pipnet_300w"
-
-
-@pytest.mark.parametrize("path", [
-    pytest.param(path, id=path.stem, marks=[] if path.stem == QUICKEST else pytest.mark.long)
-    for path in RECIPES
-])
+@pytest.mark.long
+@pytest.mark.parametrize("path", RECIPES, ids=stem)
 def test_it_trains(path: Path, folder: Path) -> None:
     found = rounds.train(short(path, folder), progress=False)
     assert found.step == 2 and 0 < found.nme_percent < 500

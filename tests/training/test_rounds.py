@@ -81,6 +81,7 @@ def whole(photos: Path) -> Path:
     return photos / "runs" / "whole"
 
 
+@pytest.mark.long
 def test_every_round_is_a_run_with_its_metrics(whole: Path) -> None:
     entries = rounds.history(whole)
     assert [entry["round"] for entry in entries] == ["round_0", "round_1", "round_2"]
@@ -97,12 +98,14 @@ def test_every_round_is_a_run_with_its_metrics(whole: Path) -> None:
         np.testing.assert_array_equal(final[name], last[name])
 
 
+@pytest.mark.long
 def test_every_round_starts_from_new_weights(whole: Path) -> None:
     seeds = [recipe.load(whole / f"round_{k}" / "recipe.yaml").training.seed for k in range(3)]
     assert seeds == [1, 2, 3]
     assert recipe.load(whole / "round_2" / "recipe.yaml").training.init_from is None
 
 
+@pytest.mark.long
 def test_pseudo_labels_are_the_points_of_the_round_before(whole: Path, photos: Path) -> None:
     folder = whole / "pseudo_1" / "photos-ibug51"
     packed = packed_photos(photos)
@@ -121,6 +124,7 @@ def test_pseudo_labels_are_the_points_of_the_round_before(whole: Path, photos: P
     assert [face["name"] for face in shards.load(folder, manifest, "train")] == names
 
 
+@pytest.mark.long
 def test_the_same_model_does_not_label_twice(
     whole: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +141,7 @@ def test_the_same_model_does_not_label_twice(
     pseudo_labels.write(packed, folder, whole / "round_0" / "best.h5", HEAD, progress=False)
 
 
+@pytest.mark.long
 @pytest.mark.long
 def test_killed_in_a_round_it_ends_the_same(photos: Path, whole: Path) -> None:
     folder = photos / "runs" / "killed"
@@ -159,6 +164,7 @@ def test_killed_in_a_round_it_ends_the_same(photos: Path, whole: Path) -> None:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
 
 
+@pytest.mark.long
 def test_pseudo_labelled_faces_train_the_coarser_scores_alone(photos: Path, whole: Path) -> None:
     """Their offsets get no gradient at level 1, and do at level 0."""
     recipe_1 = recipe.load(whole / "round_1" / "recipe.yaml")
@@ -182,6 +188,7 @@ def test_pseudo_labelled_faces_train_the_coarser_scores_alone(photos: Path, whol
     assert min(gradient(0)) > 0
 
 
+@pytest.mark.long
 def test_coarser_maps_learn_what_the_maps_hold(whole: Path) -> None:
     """Log-odds of 0 cost ln 2 whatever the target; values of 0 cost the target's mean square."""
     recipe_1 = recipe.load(whole / "round_1" / "recipe.yaml")
@@ -264,6 +271,7 @@ def test_a_service_cannot_feed_rounds(photos: Path) -> None:
         recipe.load(write_recipe(photos), changes)
 
 
+@pytest.mark.long
 def test_faces_held_out_are_not_trained_on_as_unlabelled_ones(
     photos: Path, whole: Path
 ) -> None:
@@ -284,6 +292,7 @@ def test_faces_held_out_are_not_trained_on_as_unlabelled_ones(
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_a_teacher_stands_in_for_the_first_round(photos: Path, whole: Path) -> None:
     """The one that round 1 has learnt from anyway: everything ends the same without round 0."""
     spec, model = checkpoint.load(whole / "round_0" / "best.h5")
@@ -303,6 +312,7 @@ def test_a_teacher_stands_in_for_the_first_round(photos: Path, whole: Path) -> N
     assert made.license == "taught by weights under: research only"
 
 
+@pytest.mark.long
 def test_a_teacher_must_know_the_heads_and_see_the_same_crops(photos: Path, whole: Path) -> None:
     teacher = f"self_training.teacher={whole / 'best.h5'}"
     heads = ["heads={ibug51: {}, mtfl5: {}}", "self_training.unlabelled.0.heads=[mtfl5]",
@@ -329,6 +339,7 @@ def test_rough_labels_alone_cannot_train_a_head(photos: Path) -> None:
         recipe.load(path)
 
 
+@pytest.mark.long
 def test_changed_photos_are_noticed_when_rounds_go_on(
     photos: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -349,6 +360,7 @@ def test_one_run_cannot_be_the_rounds(photos: Path) -> None:
         run.train(recipe.load(write_recipe(photos)), progress=False)
 
 
+@pytest.mark.long
 def test_faces_of_another_format_get_the_head_s_points(
     photos: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -365,6 +377,7 @@ def test_faces_of_another_format_get_the_head_s_points(
     assert np.median(np.abs(expected - given.points)) < 0.005
 
 
+@pytest.mark.long
 def test_a_damaged_shard_of_unlabelled_faces_is_named(
     photos: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -376,6 +389,7 @@ def test_a_damaged_shard_of_unlabelled_faces_is_named(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.long
 def test_what_a_killed_labelling_left_is_removed(
     photos: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -388,6 +402,7 @@ def test_what_a_killed_labelling_left_is_removed(
     assert read_manifest(tmp_path / "new").faces("train") == 12
 
 
+@pytest.mark.long
 def test_packed_faces_of_another_size_are_refused(photos: Path, whole: Path) -> None:
     packed = packed_photos(photos)
     source = f"self_training.unlabelled.0.source=packed:{packed}"
@@ -402,6 +417,7 @@ def test_packed_faces_of_another_size_are_refused(photos: Path, whole: Path) -> 
             recipe.load(path, [source, f"data.pack={asked}"])
 
 
+@pytest.mark.long
 def test_packed_faces_are_a_source_of_a_recipe(photos: Path, whole: Path) -> None:
     packed = next((photos / "packed").glob("labelled-*"))
     source = {"name": "packed", "source": f"packed:{packed}", "heads": [HEAD]}
