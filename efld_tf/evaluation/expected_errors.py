@@ -47,6 +47,8 @@ class Looks:
       expected: [E, N] how far off the model expects it to be; NaN if it does not tell.
       nme: [E] the mean error over what the schema's errors are divided by, of the true points.
       expected_nme: [E] the mean expected error over that of the found points.
+      confidence: [E] how sure the model is that there is a face; 1 if it does not tell.
+      sizes: [E] what the errors are divided by, of the found points, in sides of the crop.
       moved: [E] how far the last look's points lie from the first one's, in the unit of the NME.
     """
 
@@ -57,6 +59,8 @@ class Looks:
     expected: list[np.ndarray] = field(default_factory=list)
     nme: list[float] = field(default_factory=list)
     expected_nme: list[float] = field(default_factory=list)
+    confidence: list[float] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)
     moved: list[float] = field(default_factory=list)
 
     def of(self, kind: str | None = None) -> np.ndarray:
@@ -155,6 +159,8 @@ def _add_look(
     looks.expected.append(told / seen.side)
     looks.nme.append(float(np.mean(distance) / size))
     looks.expected_nme.append(float(np.mean(told) / found_size))
+    looks.confidence.append(float(look.confidence[0]))
+    looks.sizes.append(found_size / seen.side)
     looks.moved.append(float(np.linalg.norm(found[-1] - found[0], axis=-1).mean() / found_size))
 
 
