@@ -20,7 +20,8 @@ import numpy as np
 
 from efld_tf import assets
 from efld_tf.evaluation import expected_errors
-from efld_tf.evaluation.expected_errors import AS_IS, BAD, Looks, auroc
+from efld_tf.evaluation.expected_errors import AS_IS, BAD, Looks
+from efld_tf.landmarks.metrics import auroc
 from efld_tf.models import checkpoint, registry
 from efld_tf.models.predictor import FloatPredictor
 from efld_tf.models.trained import TrainedModel

@@ -80,13 +80,6 @@ def scores(predictor: LandmarkPredictor) -> tuple[crops_of.PresenceCrops, dict[s
     }
 
 
-def area(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Area under the ROC curve: how often a face scores more than what is none."""
-    order = np.sort(negative)
-    below = np.searchsorted(order, positive, "left") + np.searchsorted(order, positive, "right")
-    return float(below.mean() / 2 / len(negative))
-
-
 def measured(held: crops_of.PresenceCrops, found: dict[str, np.ndarray]) -> dict:
     """The numbers of all methods, in percent."""
     kinds, sources = np.array(held.kinds), np.array(held.sources)
@@ -94,6 +87,7 @@ def measured(held: crops_of.PresenceCrops, found: dict[str, np.ndarray]) -> dict
     origins = {**MEASURED, SCENE_FACES: SCENE_FACES}
     own = {name: face & (sources == text) for name, text in origins.items()}
     groups = {kind: kinds == kind for kind in crops_of.WITHOUT_FACE}
+    some = own[SCENE_FACES] | ~face
     result: dict = {
         "model": assets.INT8_MODEL.name, "sha256": files.sha256(assets.INT8_MODEL),
         "faces": {name: int(group.sum()) for name, group in own.items()},
@@ -106,8 +100,8 @@ def measured(held: crops_of.PresenceCrops, found: dict[str, np.ndarray]) -> dict
     }
     for name, score in found.items():
         row: dict = {
-            "area": round(area(score[face], score[~face]), 4),
-            "area_scenes": round(area(score[own[SCENE_FACES]], score[~face]), 4),
+            "area": round(auroc(score, face), 4),
+            "area_scenes": round(auroc(score[some], own[SCENE_FACES][some]), 4),
         }
         for recall in RECALLS:
             threshold = float(np.quantile(score[face], 1 - recall))

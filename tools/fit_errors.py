@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from efld_tf import quiet
+from efld_tf.cli import common
 
 WORSE = 3  # copies of each photo
 
@@ -60,4 +61,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(common.run(main))

@@ -183,8 +183,8 @@ def _record(
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise wrong("seconds: expected a number")
         attributes = {**attributes, "seconds": seconds}
-    expected = entry.get("expected_errors")
-    if expected is not None and not (isinstance(expected, list) and len(expected) == count):
+    if (expected := entry.get("expected_errors")) is not None \
+            and len(json_values.numbers(expected, path, "expected_errors", line)) != count:
         raise wrong(f"expected_errors: expected {count} numbers")
     name = image_paths.relative_name(name, path, line, folders)
     identity = entry.get("identity", name)

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from scipy.stats import rankdata
 
 from efld_tf.errors import EfldError
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.evaluation.corruptions import CORRUPTIONS, Changed, generator
 from efld_tf.evaluation.faces import EvaluationFaces, common_points
-from efld_tf.landmarks import normalisers, schemas
+from efld_tf.landmarks import metrics, normalisers, schemas
 from efld_tf.landmarks.geometry import Crop, extract_crop
 from efld_tf.progress import Progress
 from efld_tf.runtime.landmarker import FaceLandmarker
@@ -46,7 +45,6 @@ class Looks:
       errors: [E, N] how far off each point is, in sides of the crop.
       expected: [E, N] how far off the model expects it to be; NaN if it does not tell.
       nme: [E] the mean error over what the schema's errors are divided by, of the true points.
-      expected_nme: [E] the mean expected error over that of the found points.
       confidence: [E] how sure the model is that there is a face; 1 if it does not tell.
       sizes: [E] what the errors are divided by, of the found points, in sides of the crop.
       moved: [E] how far the last look's points lie from the first one's, in the unit of the NME.
@@ -58,10 +56,14 @@ class Looks:
     errors: list[np.ndarray] = field(default_factory=list)
     expected: list[np.ndarray] = field(default_factory=list)
     nme: list[float] = field(default_factory=list)
-    expected_nme: list[float] = field(default_factory=list)
     confidence: list[float] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
     moved: list[float] = field(default_factory=list)
+
+    @property
+    def expected_nme(self) -> np.ndarray:
+        """[E] the mean expected errors, over what those of the found points are divided by."""
+        return np.stack(self.expected).mean(axis=1) / np.array(self.sizes)
 
     def of(self, kind: str | None = None) -> np.ndarray:
         """[E] bool: the looks at photos as they are (`AS_IS`) or by another kind; None for all."""
@@ -158,24 +160,9 @@ def _add_look(
     looks.errors.append(distance / seen.side)
     looks.expected.append(told / seen.side)
     looks.nme.append(float(np.mean(distance) / size))
-    looks.expected_nme.append(float(np.mean(told) / found_size))
     looks.confidence.append(float(look.confidence[0]))
     looks.sizes.append(found_size / seen.side)
     looks.moved.append(float(np.linalg.norm(found[-1] - found[0], axis=-1).mean() / found_size))
-
-
-def auroc(score: np.ndarray, positive: np.ndarray) -> float:
-    """The area under the ROC curve: how often a positive has a higher score than another one.
-
-    Args:
-      score, positive: [E]; equal scores count half. NaN without both kinds.
-    """
-    positives = int(positive.sum())
-    others = len(positive) - positives
-    if not positives or not others:
-        return math.nan
-    ranks = rankdata(score)[positive].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * others))
 
 
 def reliability(
@@ -190,16 +177,15 @@ def reliability(
 def summary(looks: Looks) -> dict[str, float]:
     """How well expected errors tell the true ones, for photos as they are and for all looks."""
     result: dict[str, float] = {}
-    expected, nme, moved = (np.array(values) for values in (
-        looks.expected_nme, looks.nme, looks.moved))
+    expected, nme, moved = looks.expected_nme, np.array(looks.nme), np.array(looks.moved)
     for kind, title in ((AS_IS, "as_is"), (None, "all")):
         chosen = looks.of(kind)
         bad = nme[chosen] > BAD
         result |= {
             f"{title}_looks": int(chosen.sum()),
             f"{title}_bad_percent": round(100 * float(bad.mean()), 2),
-            f"{title}_auroc": round(auroc(expected[chosen], bad), 4),
-            f"{title}_auroc_of_movement": round(auroc(moved[chosen], bad), 4),
+            f"{title}_auroc": round(metrics.auroc(expected[chosen], bad), 4),
+            f"{title}_auroc_of_movement": round(metrics.auroc(moved[chosen], bad), 4),
             f"{title}_nme_percent": round(100 * float(nme[chosen].mean()), 3),
             f"{title}_expected_nme_percent": round(100 * float(expected[chosen].mean()), 3),
         }

@@ -211,6 +211,22 @@ def ced_curve(face_nme: Floats, threshold: float, steps: int = 101) -> tuple[Flo
     return errors, np.searchsorted(ordered, errors, side="right") / ordered.size
 
 
+def auroc(score: Floats, positive: Flags) -> float:
+    """The area under the ROC curve: how often a positive has a higher score than another one.
+
+    Args:
+      score, positive: [E]; equal scores count half.
+
+    Returns:
+      0 to 1; NaN without both kinds.
+    """
+    others = np.sort(score[~positive])
+    if len(others) in (0, len(score)):
+        return float("nan")
+    below = sum(np.searchsorted(others, score[positive], side) for side in ("left", "right"))
+    return float(np.mean(below) / 2 / len(others))
+
+
 def accuracy_within(
     predicted_px: Floats,
     truth_px: Floats,

@@ -20,9 +20,10 @@ from scipy.special import expit, logit
 from efld_tf.errors import EfldError
 from efld_tf.models import registry
 from efld_tf.models.checkpoint import ModelSpec
+from efld_tf.training import folds
+from efld_tf.training.folds import FOLDS
 
 PENALTIES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
-FOLDS = 5
 # Errors in sides of the crop beyond which differences tell nothing: half a pixel of 128, and what
 # is on no face at all.
 LEAST, MOST = 0.004, 0.5
@@ -72,13 +73,11 @@ def fit(
     Raises:
       EfldError: there are fewer photos than folds, or a number is not finite.
     """
-    names = {name: index for index, name in enumerate(sorted(set(photos)))}
-    if len(names) < FOLDS:
-        raise EfldError(f"expected errors: at least {FOLDS} photos are needed, got {len(names)}")
+    if (count := len({*photos})) < FOLDS:
+        raise EfldError(f"expected errors: at least {FOLDS} photos are needed, got {count}")
     if not (np.isfinite(x).all() and np.isfinite(errors).all()):
         raise EfldError("expected errors: a feature or an error is not a finite number")
-    order = np.random.default_rng(0).permutation(len(names))
-    fold = np.array([order[names[photo]] % FOLDS for photo in photos])
+    fold = folds.of(photos)
     target = logit(np.clip(errors, LEAST, MOST))
     trials = []
     for penalty in penalties:

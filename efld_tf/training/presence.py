@@ -19,9 +19,10 @@ from efld_tf.errors import EfldError
 from efld_tf.models import registry
 from efld_tf.models.checkpoint import ModelSpec
 from efld_tf.models.registry import Architecture
+from efld_tf.training import folds
+from efld_tf.training.folds import FOLDS
 
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-FOLDS = 5
 # Share of the faces, by weight, that have to reach a confidence of 0.5. They have the variations of
 # fitting; of unchanged faces, more reach it. Those that do not are mostly profiles, and a larger
 # share would let many more false alarms pass (benchmarks/presence).
@@ -80,12 +81,10 @@ def fit(
     Raises:
       EfldError: a fold does not have examples of both kinds.
     """
-    names = {name: index for index, name in enumerate(sorted(set(photos)))}
-    order = np.random.default_rng(0).permutation(len(names))
-    fold = np.array([order[names[photo]] % FOLDS for photo in photos])
+    fold = folds.of(photos)
     for index in range(FOLDS):
         if len(set(face[fold != index])) < 2 or not face[fold == index].any():
-            raise EfldError(f"too few photos with and without faces to fit to: {len(names)}")
+            raise EfldError(f"too few photos with and without faces to fit to: {len({*photos})}")
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     z = (x - mean) / spread
     trials: list[tuple[float, float, np.ndarray]] = []

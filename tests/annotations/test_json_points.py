@@ -116,6 +116,8 @@ def test_points_that_are_not_annotated_and_origin(tmp_path: Path, nothing: Any) 
         (_entry(depth=[1, 2]), ["depth", 5, "null"]),
         (_entry(depth=[1, 2, 3, 4, 1e7]), ["depth", "large"]),
         (_entry(depth=[1, 2, 3, 4, True]), ["depth", "bool"]),
+        (_entry(expected_errors=[1, 2]), ["expected_errors", 5]),
+        (_entry(expected_errors=[1, 2, 3, 4, "far"]), ["expected_errors", "str"]),
         (_entry(box=[1, 2, 3]), ["box", "x0, y0, x1, y1"]),
         (_entry(box=[5, 2, 3, 4]), ["face box", "5 to 3"]),
         (_entry(attributes={"a": []}), ["attributes", "texts", "numbers"]),

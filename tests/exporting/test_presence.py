@@ -21,14 +21,20 @@ from tests.tiny_models import edited
 from tests.trained import float_predictor
 
 
+@pytest.fixture(scope="module")
+def shown(photos: Path) -> np.ndarray:
+    """24 drawn faces, 12 times noise, and the faces cut into shuffled tiles."""
+    drawn = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
+    noise = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
+    return np.concatenate([drawn, noise, comparison.shuffled(drawn)])
+
+
 def test_the_confidence_is_that_of_float_with_and_without_a_face(
-    exported, trained: Path, photos: Path
+    exported, trained: Path, shown: np.ndarray
 ) -> None:
     """Calibration shows faces alone: the grid of the log-odds must not end where they do."""
     path, report = exported
-    drawn = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
-    noise = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
-    crops = np.concatenate([drawn, noise, comparison.shuffled(drawn)])
+    crops = shown
     exact, predictor = float_predictor(trained, "ibug51"), LandmarkPredictor(path)
     points, confidence, *_ = predictor.predict_outputs(crops)
     expected = exact.predict_outputs(crops).confidence
@@ -64,15 +70,12 @@ def test_depths_are_those_of_float(exported, trained: Path, photos: Path) -> Non
 
 
 def test_expected_errors_are_those_of_float_whatever_is_shown(
-    exported, trained: Path, photos: Path
+    exported, trained: Path, shown: np.ndarray
 ) -> None:
     """Also where what leads to them lies far beyond what calibration shows."""
     path, report = exported
-    drawn = calibration.load_faces(calibration.choose(f"ibug:{photos}"), RULE, SIZE).crops
-    noise = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
-    crops = np.concatenate([drawn, noise, comparison.shuffled(drawn)])
-    expected = float_predictor(trained, "ibug51").predict_outputs(crops).errors
-    found = LandmarkPredictor(path).predict_outputs(crops).errors
+    expected = float_predictor(trained, "ibug51").predict_outputs(shown).errors
+    found = LandmarkPredictor(path).predict_outputs(shown).errors
     assert expected.shape == (60, 51) and np.ptp(expected[:, 0]) > 0.005
     ratio = np.delete(found / expected, np.r_[24:36], axis=0)
     assert 0.95 < np.median(ratio) < 1.05

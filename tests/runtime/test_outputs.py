@@ -98,6 +98,40 @@ def test_depths_and_poses_are_written_of_models_that_tell_them(tmp_path: Path) -
     _close(read[0].points, deep.points)
 
 
+def test_expected_errors_are_written_of_models_that_tell_them(tmp_path: Path) -> None:
+    (result,) = _results(tmp_path / "photos", "a.png")
+    errors = np.linspace(0.5, 3, 51).astype(np.float32)
+    told, plain = replace(_face(), errors=errors), _face(10, 5, 45.5)
+    expected = 1.75 / np.linalg.norm(told.points[28] - told.points[19])  # the eyes' outer corners
+    assert told.expected_nme == pytest.approx(expected, rel=1e-4) and plain.expected_nme is None
+    output = tmp_path / "predictions"
+    with Outputs(output, ("json", "csv"), "ibug51", errors=True) as outputs:
+        outputs.write(replace(result, faces=[told, plain]))
+    first, second = (json.loads(line) for line in (output / "faces.jsonl").read_text().splitlines())
+    _close(first["expected_errors"], errors)
+    assert first["attributes"]["expected_nme"] == round(told.expected_nme, 4)
+    assert "expected_errors" not in second and "expected_nme" not in second["attributes"]
+    with (output / "faces.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    _close([float(rows[0][f"{name}_error"]) for name in told.names], errors)
+    assert not any(rows[1][name] for name in rows[1] if name.endswith(("_error", "_nme")))
+    photos = f"schema=ibug51&images={tmp_path}/photos"
+    for source in ("json:{}/faces.jsonl", "csv:{}/faces.csv"):
+        found, _ = sources.read(f"{source.format(output)}?{photos}").records
+        _close(found.points, told.points)
+        assert float(found.attributes["expected_nme"]) == round(told.expected_nme, 4)
+
+
+def test_points_that_may_be_far_off_are_rings() -> None:
+    image, face = np.zeros((160, 160, 3), np.uint8), _face(30, 30, 90)
+    size = 1 / replace(face, errors=np.ones(51, np.float32)).expected_nme
+    sure, unsure = (pictures.annotate(image, [replace(face, errors=np.full(51, share * size))])
+                    for share in (0.099, 0.101))
+    centres = np.rint(face.points).astype(int)
+    lit = [picture[centres[:, 1], centres[:, 0]].sum() for picture in (sure, unsure)]
+    assert lit[1] < lit[0]
+
+
 def test_pictures_show_the_axes_of_heads_whose_depths_are_told() -> None:
     image, face = np.zeros((160, 160, 3), np.uint8), _face(30, 30, 90)
     turned = replace(face, depth=0.7 * (face.points[:, 0] - face.points[:, 0].mean()))

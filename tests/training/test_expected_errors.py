@@ -10,6 +10,7 @@ import pytest
 from scipy.special import expit
 
 from efld_tf.evaluation import expected_errors as judging
+from efld_tf.landmarks import metrics
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint, registry
 from efld_tf.training import expected_errors, presence
@@ -119,8 +120,9 @@ def test_presence_comes_first() -> None:
 def test_the_area_under_the_curve() -> None:
     score = np.array([0.1, 0.4, 0.4, 0.9])
     positive = np.array([False, True, False, True])
-    assert judging.auroc(score, positive) == pytest.approx(3.5 / 4)
-    assert np.isnan(judging.auroc(score, np.ones(4, bool)))
+    assert metrics.auroc(score, positive) == pytest.approx(3.5 / 4)
+    assert np.isnan(metrics.auroc(score, np.ones(4, bool)))
+    assert np.isnan(metrics.auroc(score, np.zeros(4, bool)))
 
 
 def test_reliability_is_in_bins_of_equally_many() -> None:

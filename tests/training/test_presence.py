@@ -64,10 +64,13 @@ def test_too_few_photos_are_refused(kinds: list[bool]) -> None:
 
 
 def test_a_layer_is_attached_and_replaced(tmp_path) -> None:
-    head = checkpoint.HeadSpec(faces.mean_shape("mtfl5").tolist(), CropRule("points", "mtfl5", 1.2))
+    """What else the model tells it tells as before."""
+    head = checkpoint.HeadSpec(faces.mean_shape("mtfl5").tolist(), CropRule("points", "mtfl5", 1.2),
+                               mean_depth=[0.0, 0.1, 0.3, -0.2, -0.2])
     spec = checkpoint.ModelSpec("efld", 64, {}, {"mtfl5": head})
     model = spec.build()
     crops = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    depth = model(crops / np.float32(255))[registry.depth_output("mtfl5")]
     x = presence.features(spec.architecture, model, crops)
     assert x.shape == (3, 256)
     for scale in (1.0, -2.0):  # the second takes the place of the first
@@ -77,6 +80,8 @@ def test_a_layer_is_attached_and_replaced(tmp_path) -> None:
         logit = model(crops / np.float32(255))[registry.PRESENCE].numpy()[:, 0]
         np.testing.assert_allclose(logit, scale * x.sum(axis=1) + 0.5, rtol=1e-4, atol=1e-4)
         assert spec.presence == {"k": scale}
+        found = model(crops / np.float32(255))[registry.depth_output("mtfl5")]
+        np.testing.assert_allclose(found, depth, atol=1e-6)
 
 
 def test_a_family_without_features_is_refused(monkeypatch) -> None:

@@ -43,8 +43,7 @@ class CsvWriter(LineFile):
 
     def __init__(
         self, path: Path, schema: str, root: Path, partial: bool = True, identity: bool = False,
-        depth: bool = False,
-        errors: bool = False,
+        depth: bool = False, errors: bool = False,
     ):
         """Takes the path of the file; arguments are those of `CocoWriter` and `csv_line`."""
         super().__init__(path, partial)
