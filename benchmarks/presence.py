@@ -19,6 +19,7 @@ from common import HELEN_TEST, YOUTUBE_TEST
 
 from efld_tf import assets, files
 from efld_tf.evaluation import presence as crops_of
+from efld_tf.landmarks.metrics import auroc
 from efld_tf.runtime.predictor import LandmarkPredictor
 from efld_tf.training import presence
 
