@@ -1,12 +1,15 @@
 """Lets a trained model tell how far off its points may be: an output of expected errors.
 
     python tools/fit_errors.py MODEL.h5 --faces READER:PATH [READER:PATH ...] \\
-        --judge READER:PATH [READER:PATH ...] --output MODEL.h5
+        --calibrate packed:PATH [READER:PATH ...] --judge READER:PATH [READER:PATH ...] \\
+        --output MODEL.h5
 
 Two dense layers are fitted to the features of the model, which stay as they are, and so do its
 landmarks. The faces have the points of the model's head. They are looked at as they are and made
-worse at random: `efld_tf.evaluation.expected_errors`. Those of `--judge` are only measured on. The
-model needs a presence output first (`tools/fit_presence.py`).
+worse at random: `efld_tf.evaluation.expected_errors`. Errors are smaller on faces that the model
+was trained on: so how large they are is fitted to those of `--calibrate`, which it has not learnt,
+such as what a training held out. Those of `--judge` are only measured on. The model needs a
+presence output first (`tools/fit_presence.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("model", type=Path, help="a trained .h5")
     parser.add_argument("--head", help="whose errors; by default the model's first")
     parser.add_argument("--faces", nargs="+", required=True, help="annotated sources to fit to")
+    parser.add_argument("--calibrate", nargs="+", default=[],
+                        help="annotated sources that the model has not learnt")
     parser.add_argument("--judge", nargs="+", default=[], help="annotated sources to measure on")
     parser.add_argument("--worse", type=int, default=WORSE, help="worse copies of each photo")
     parser.add_argument("--output", type=Path, required=True, help="the model to write")
@@ -44,12 +49,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     spec, model = checkpoint.load(arguments.model)
     head = checkpoint.chosen_head(arguments.model, spec, arguments.head)
     predictor = FloatPredictor(TrainedModel.of(arguments.model, spec, model, head))
-    looks = expected_errors.Looks()
-    counts = {source: expected_errors.add_source(looks, predictor, source, arguments.worse)
-              for source in arguments.faces}
-    x = presence.features(spec.architecture, model, np.stack(looks.crops))
-    layers = fitting.fit(x, np.stack(looks.errors), looks.photos)
-    about = {"faces": counts, "worse_copies": arguments.worse}
+    looks, others = expected_errors.Looks(), expected_errors.Looks()
+    counts, calibrated = (
+        {source: expected_errors.add_source(some, predictor, source, arguments.worse)
+         for source in sources}
+        for some, sources in ((looks, arguments.faces), (others, arguments.calibrate)))
+    x, z = (presence.features(spec.architecture, model, np.stack(some.crops)) if some.crops else None
+            for some in (looks, others))
+    layers = fitting.fit(x, np.stack(looks.errors), looks.photos,
+                         calibration=None if z is None else (z, np.stack(others.errors)))
+    about = {"faces": counts, "worse_copies": arguments.worse, "calibration_faces": calibrated}
     spec, model = fitting.attached(spec, model, head, layers, about)
     checkpoint.save(arguments.output, spec, model)
     print(f"{arguments.output}: {len(x)} looks, penalty {layers.penalty:g}")

@@ -59,6 +59,7 @@ class Layers:
 def fit(
     x: np.ndarray, errors: np.ndarray, photos: Sequence[str],
     rank: int = registry.ERROR_LATENTS, penalties: Sequence[float] = PENALTIES,
+    calibration: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Layers:
     """Fits the layers.
 
@@ -69,6 +70,9 @@ def fit(
       rank: R, how many numbers the errors follow from.
       penalties: the penalties to choose from, by the squared error of the log-odds on the folds
         that were left out.
+      calibration: features and errors of further looks, at faces that the model's weights have not
+        learnt, to fit the slope and the offset to: of learnt faces errors are smaller. None for the
+        looks of the folds that were left out.
 
     Raises:
       EfldError: there are fewer photos than folds, or a number is not finite.
@@ -88,8 +92,12 @@ def fit(
             held_out[~kept] = latents(x[~kept]) @ kernel + bias
         trials.append((float(np.square(held_out - target).mean()), penalty, held_out))
     _, penalty, held_out = min(trials, key=lambda trial: trial[0])
-    slope, offset = to_mean(held_out, errors)
     latents, kernel, bias = _regression(x, target, penalty, rank)
+    if calibration is None:
+        slope, offset = to_mean(held_out, errors)
+    else:
+        others, their_errors = calibration
+        slope, offset = to_mean(latents(others) @ kernel + bias, their_errors)
     return Layers(latents.kernel, latents.bias, slope * kernel, slope * bias + offset, penalty,
                   expit(slope * held_out + offset))
 

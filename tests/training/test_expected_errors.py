@@ -43,6 +43,16 @@ def test_it_finds_what_tells_the_mean_error() -> None:
     np.testing.assert_allclose(latents.std(axis=0), expected_errors.LATENT_SPREAD, rtol=0.01)
 
 
+def test_how_large_errors_are_follows_from_faces_that_were_not_learnt() -> None:
+    x, errors, mean, photos = examples(4000)
+    others, their_errors, _, _ = examples(1000, seed=1)
+    learnt = expected_errors.fit(x, errors, photos, rank=2)
+    calibrated = expected_errors.fit(
+        x, errors, photos, rank=2, calibration=(others, 1.5 * their_errors))
+    assert calibrated(others).mean() == pytest.approx(1.5 * their_errors.mean(), rel=0.05)
+    assert np.corrcoef(np.log(calibrated(x)).ravel(), np.log(learnt(x)).ravel())[0, 1] > 0.999
+
+
 def test_one_number_is_too_few_for_two_facts() -> None:
     x, errors, mean, photos = examples(4000)
     misses = [np.abs(np.log(expected_errors.fit(x, errors, photos, rank=rank)(x) / mean)).mean()
