@@ -54,14 +54,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         {source: expected_errors.add_source(some, predictor, source, arguments.worse)
          for source in sources}
         for some, sources in ((looks, arguments.faces), (others, arguments.calibrate)))
-    x, z = (presence.features(spec.architecture, model, np.stack(some.crops)) if some.crops else None
-            for some in (looks, others))
-    layers = fitting.fit(x, np.stack(looks.errors), looks.photos,
-                         calibration=None if z is None else (z, np.stack(others.errors)))
+
+    def seen(some: expected_errors.Looks) -> tuple[np.ndarray, np.ndarray]:
+        return (presence.features(spec.architecture, model, np.stack(some.crops)),
+                np.stack(some.errors))
+
+    layers = fitting.fit(*seen(looks), looks.photos,
+                         calibration=seen(others) if others.crops else None)
     about = {"faces": counts, "worse_copies": arguments.worse, "calibration_faces": calibrated}
     spec, model = fitting.attached(spec, model, head, layers, about)
     checkpoint.save(arguments.output, spec, model)
-    print(f"{arguments.output}: {len(x)} looks, penalty {layers.penalty:g}")
+    print(f"{arguments.output}: {len(looks.crops)} looks, penalty {layers.penalty:g}")
     predictor = FloatPredictor(TrainedModel.of(arguments.output, spec, model, head))
     for source in arguments.judge:
         judged = expected_errors.Looks()

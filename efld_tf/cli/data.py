@@ -122,16 +122,28 @@ def _add_synth(commands: argparse._SubParsersAction) -> None:
                         help="side of an image, pixels (default: %(default)s)")
     parser.add_argument("--yaw", type=float, metavar="DEGREES",
                         help="turn heads evenly up to that, at most 90 (default: mostly a little)")
+    parser.add_argument("--rare", nargs="+", type=_odds, default=[], metavar="KIND=ODDS",
+                        help=f"also {', '.join(synthetic.RARE)}, each with its probability: "
+                        "closed_eyes=0.3")
     parser.add_argument("--workers", type=common.whole_from(1),
                         help="processes (default: one a core)")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     parser.set_defaults(run=_synth)
 
 
+def _odds(text: str) -> tuple[str, float]:
+    kind, _, odds = text.partition("=")
+    try:
+        return kind, float(odds)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected KIND=ODDS, got {text!r}") from None
+
+
 def _synth(arguments: argparse.Namespace) -> None:
     synthetic.write_dataset(
         arguments.folder, arguments.schema, arguments.count, arguments.seed, arguments.size,
         workers=arguments.workers, progress=not arguments.quiet, yaw=arguments.yaw,
+        odds=dict(arguments.rare),
     )
     reader = {
         "wflw98": f"wflw:{arguments.folder}/{synthetic.WFLW_LIST}",

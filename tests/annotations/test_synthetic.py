@@ -312,6 +312,68 @@ def test_the_jaw_behind_the_cheek_is_not_the_outline():
     assert apart[0] < 6 and apart[1] > 10
 
 
+def test_what_is_rare_is_drawn_as_often_as_asked() -> None:
+    """Each kind by itself, over the same faces, which are otherwise as they are."""
+    plain = [render_face(6, index, 96) for index in range(40)]
+    shut = [render_face(6, index, 96, odds={"closed_eyes": 0.5}) for index in range(40)]
+    changed = [one.attributes["eye_opening"] != other.attributes["eye_opening"]
+               for one, other in zip(plain, shut, strict=True)]
+    assert 10 < sum(changed) < 30
+    for one, other, other_eyes in zip(plain, shut, changed, strict=True):
+        assert (one.image.tobytes() == other.image.tobytes()) == (not other_eyes)
+        if other_eyes:
+            right, left = other.head.face.expression.eye_opening
+            assert min(right, left) < 0.55
+    nothing = render_face(6, 0, 96, odds={"mask": 0.0})
+    assert nothing.image.tobytes() == plain[0].image.tobytes()
+
+
+@pytest.mark.parametrize(("kind", "hidden", "shown"), [
+    ("mask", ("mouth", "nose"), ("eyes",)), ("sunglasses", ("eyes",), ("mouth",)),
+])
+@pytest.mark.parametrize("yaw", [0.0, 50.0])
+def test_what_is_worn_hides_its_part_of_the_face(
+    kind: str, hidden: tuple[str, ...], shown: tuple[str, ...], yaw: float
+) -> None:
+    where = {"mouth": range(31, 51), "nose": range(14, 19), "eyes": range(19, 31)}
+    for index in (1, 2, 4):  # nothing else is in front of these
+        plain, worn = (render_face(6, index, 128, yaw=yaw, odds=odds)
+                       for odds in (None, {kind: 1.0}))
+        assert worn.attributes["occluded"] == 1
+        np.testing.assert_array_equal(plain.points["ibug51"], worn.points["ibug51"])
+        differs = np.abs(plain.image.astype(int) - worn.image).max(axis=-1)
+        column, row = np.round(plain.points["ibug51"]).astype(int).T
+        at = {name: differs[row, column][points].mean() for name, points in where.items()}
+        assert min(at[name] for name in hidden) > 2 * max(at[name] for name in shown) + 5
+
+
+def test_hard_light_leaves_half_the_face_dark() -> None:
+    for index in range(4):
+        plain, hard = (render_face(6, index, 96, yaw=0.0, odds=odds)
+                       for odds in (None, {"hard_light": 1.0}))
+        assert hard.attributes["light_contrast"] > max(plain.attributes["light_contrast"], 0.6)
+        np.testing.assert_array_equal(plain.points["ibug51"], hard.points["ibug51"])
+
+
+def test_a_hand_is_in_front() -> None:
+    assert all(render_face(6, index, 64, odds={"hand": 1.0}).attributes["occluded"]
+               for index in range(4))
+
+
+def test_rare_things_are_part_of_the_description(tmp_path) -> None:
+    odds = {"closed_eyes": 0.5, "mask": 1}
+    write_dataset(tmp_path / "set", "ibug68", 2, 1, 48, 1, progress=False, odds=odds)
+    description = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    assert description["rare"] == {"closed_eyes": 0.5, "mask": 1.0}
+    image = cv2.imread(str(tmp_path / "set" / "face000001.jpg"))[..., ::-1]
+    assert np.abs(image.astype(int) - render_face(1, 1, 48, odds=odds).image).mean() < 8
+    with refuses(tmp_path / "set", "rare"):
+        write_dataset(tmp_path / "set", "ibug68", 2, 1, 48, 1, progress=False)
+    for wrong in ({"beard": 0.5}, {"mask": 1.5}, {"mask": -0.1}):
+        with refuses(*wrong, "rare"):
+            write_dataset(tmp_path / "other", "ibug68", 2, 1, 48, 1, progress=False, odds=wrong)
+
+
 def test_rerun_does_nothing_and_a_mismatch_is_an_error(tmp_path):
     folder = tmp_path / "set"
     write_dataset(folder, "ibug68", 1, 1, 48, workers=1, progress=False)

@@ -44,7 +44,7 @@ def test_it_finds_what_tells_the_mean_error() -> None:
 
 
 def test_how_large_errors_are_follows_from_faces_that_were_not_learnt() -> None:
-    x, errors, mean, photos = examples(4000)
+    x, errors, _, photos = examples(4000)
     others, their_errors, _, _ = examples(1000, seed=1)
     learnt = expected_errors.fit(x, errors, photos, rank=2)
     calibrated = expected_errors.fit(

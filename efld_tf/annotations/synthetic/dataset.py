@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from efld_tf import files, folders
 from efld_tf.annotations import pts
+from efld_tf.annotations.synthetic import rare
 from efld_tf.annotations.synthetic.landmarks import FORMATS
 from efld_tf.annotations.synthetic.render import (
     GENERATOR_VERSION,
@@ -45,6 +46,7 @@ _WINDOW = 8  # faces in progress for each worker
 def write_dataset(
     folder: Path, schema: str, count: int, seed: int, size: int = 256,
     workers: int | None = None, progress: bool = True, *, yaw: float | None = None,
+    odds: Mapping[str, float] | None = None,
 ) -> None:
     """Renders `count` faces into a folder that the readers of real data sets can read.
 
@@ -63,12 +65,15 @@ def write_dataset(
       progress: whether to show how far it is.
       yaw: the furthest turn of the heads in degrees, up to 90, of which all are equally frequent;
         None for those of `render_face`, mostly moderate ones.
+      odds: how probable each of `rare.KINDS` is, beside what there is without.
 
     Raises:
       EfldError: an argument is out of its range, or the folder holds something else.
     """  # fmt: skip
     folder = Path(folder)
     _check(schema, count, seed, size, yaw, workers)
+    odds = {kind: float(often) for kind, often in (odds or {}).items()}
+    rare.check(odds)
     description = {
         "generator": "efld_tf.annotations.synthetic",
         "version": GENERATOR_VERSION,
@@ -77,11 +82,12 @@ def write_dataset(
         "seed": seed,
         "size": size,
         **({} if yaw is None else {"yaw": yaw}),
+        **({"rare": odds} if odds else {}),
     }
     if _is_written(folder, description):
         return
     with folders.new_folder(folder) as temporary:
-        write = partial(_write_face, temporary, schema, seed, size, yaw)
+        write = partial(_write_face, temporary, schema, seed, size, yaw, odds)
         faces = _run(write, count, workers or os.cpu_count() or 1)
         with Progress(f"{schema} faces", count, "face", shown=progress) as bar:
             listed = "".join(bar.over(faces))
@@ -179,12 +185,13 @@ def _in_one_thread(write: partial[str], index: int) -> str:
 
 
 def _write_face(
-    folder: Path, schema: str, seed: int, size: int, yaw: float | None, index: int
+    folder: Path, schema: str, seed: int, size: int, yaw: float | None,
+    odds: Mapping[str, float], index: int,
 ) -> str:
     """Writes one face's files; returns its line of a list file, or nothing if there is none."""
     if yaw is not None:
         yaw = float(np.random.default_rng([seed, index, _YAW]).uniform(-yaw, yaw))
-    face = render_face(seed, index, size, yaw)
+    face = render_face(seed, index, size, yaw, odds)
     name = f"face{index:06d}"
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR), quality)

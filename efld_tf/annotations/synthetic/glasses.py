@@ -15,7 +15,7 @@ _ODDS = 0.14  # the probability of glasses
 
 def wear(
     rng: np.random.Generator, image: np.ndarray, head: Head,
-    project: Callable[[np.ndarray], np.ndarray], pixels: float,
+    project: Callable[[np.ndarray], np.ndarray], pixels: float, *, sunglasses: bool = False,
 ) -> str:
     """Sometimes draws glasses, in place; returns "", "glasses" or "sunglasses".
 
@@ -25,10 +25,11 @@ def wear(
       head: the head that wears them.
       project: head points in mm to (x, y, depth), x and y in the image's pixels.
       pixels: about how many pixels a millimetre has.
+      sunglasses: whether to draw these in any case.
     """  # fmt: skip
-    if rng.random() > _ODDS:
+    if rng.random() > _ODDS and not sunglasses:
         return ""
-    dark = rng.random() < 0.22
+    dark = rng.random() < 0.22 or sunglasses
     colour = rng.uniform(5, 70, 3) if rng.random() < 0.7 else rng.uniform(5, 235, 3)
     wide, tall = rng.uniform(22, 28), rng.uniform(14, 22)
     square = rng.uniform(2.0, 5.0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from efld_tf.annotations.synthetic import glasses, scene, shading
+from efld_tf.annotations.synthetic import glasses, mask, rare, scene, shading
 from efld_tf.annotations.synthetic.atlas import Atlas
 from efld_tf.annotations.synthetic.camera import Camera
 from efld_tf.annotations.synthetic.curves import CHIN_Y
@@ -58,7 +58,8 @@ class SyntheticFace:
 
 
 def render_face(
-    seed: int, index: int, size: int = 256, yaw: float | None = None
+    seed: int, index: int, size: int = 256, yaw: float | None = None,
+    odds: Mapping[str, float] | None = None,
 ) -> SyntheticFace:
     """Renders face number `index` of the data set `seed`; the same arguments give the same bytes.
 
@@ -70,10 +71,11 @@ def render_face(
       size: side of the image in pixels, 32 to 1024.
       yaw: the turn of the head in degrees, as in `attributes`, -90 to 90; random if None, and then
         rarely above 50. Beyond that the points of the far side are hidden.
+      odds: how probable each of `rare.KINDS` is, beside what there is without.
 
     Raises:
       EfldError: an argument is out of its range.
-    """
+    """  # fmt: skip
     if yaw is not None and not -MOST_YAW <= yaw <= MOST_YAW:
         raise EfldError(f"synthetic faces: yaw must be -{MOST_YAW} to {MOST_YAW}, got {yaw}")
     if not MIN_SIZE <= size <= MAX_SIZE:
@@ -84,23 +86,30 @@ def render_face(
     face = sample_parameters(rng)
     if yaw is not None:
         face = replace(face, pose=replace(face.pose, yaw=yaw))
-    return compose(face, rng, size)
+    return compose(face, rng, size, drawn=rare.draw(odds, seed, index) if odds else None)
 
 
 def compose(
-    face: FaceParameters, rng: np.random.Generator, size: int, *, apart: bool = False
+    face: FaceParameters, rng: np.random.Generator, size: int, *, apart: bool = False,
+    drawn: rare.Rare | None = None,
 ) -> SyntheticFace:
     """Renders the given face in a random scene; see `render_face`.
 
     Args:
       apart: whether each part of the scene has random numbers of its own, so that the same `rng`
         gives the same scene around the same person in another pose.
-    """
+      drawn: what is rare about the face; None for nothing.
+    """  # fmt: skip
+    drawn = drawn or rare.none()
+    if rare.CLOSED_EYES in drawn.kinds:
+        face = rare.with_closed_eyes(face, drawn.rng)
     framing, lighting, behind, drawing, wearing, hiding, taking = \
         rng.spawn(7) if apart else [rng] * 7
     head = Head(face)
     camera, points = _frame(head, framing, size)
     lights = shading.sample_lights(lighting)
+    if rare.HARD_LIGHT in drawn.kinds:
+        lights = shading.hard(lights, drawn.rng)
     # The image is drawn larger than needed, so that edges come out smooth.
     factor = 1.5 if size <= 200 else 1.25 if size <= 320 else 1.0
     inner = round(size * factor)
@@ -115,9 +124,16 @@ def compose(
     image = scene.background(behind, inner)
     texels = float(np.clip(1.5 * camera.scale * factor, 0.9, 4))
     _draw_head(head, drawing, lights, project, image, texels)
+    if rare.MASK in drawn.kinds:
+        mask.wear(drawn.rng, image, head, lights, project, camera.scale * factor)
     worn = glasses.wear(wearing, image, head, project, camera.scale * factor)
+    if rare.SUNGLASSES in drawn.kinds and worn != "sunglasses":
+        worn = glasses.wear(
+            drawn.rng, image, head, project, camera.scale * factor, sunglasses=True)
     box = np.concatenate([points["ibug68"].min(0), points["ibug68"].max(0)]) * factor
     occluder = scene.occlude(hiding, image, box, face.look.skin)
+    if rare.HAND in drawn.kinds:
+        occluder = scene.occlude(drawn.rng, image, box, face.look.skin, hand=True)
     if inner != size:
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     image, blur = scene.photograph(taking, image)
@@ -132,7 +148,7 @@ def compose(
         "skin_tone": float(look.skin.mean()),
         "blur": blur,
         "glasses": float(bool(worn)),
-        "occluded": float(bool(occluder) or worn == "sunglasses"),
+        "occluded": float(bool(occluder) or worn == "sunglasses" or rare.MASK in drawn.kinds),
         "make_up": float(look.eye_shadow > 0),
         "light_contrast": float(lights.key_colour.sum() / (
             lights.key_colour + lights.ambient + lights.fill_colour).sum()),

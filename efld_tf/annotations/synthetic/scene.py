@@ -36,7 +36,10 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
     return image
 
 
-def occlude(rng: np.random.Generator, image: np.ndarray, face: np.ndarray, skin: np.ndarray) -> str:
+def occlude(
+    rng: np.random.Generator, image: np.ndarray, face: np.ndarray, skin: np.ndarray,
+    *, hand: bool = False,
+) -> str:
     """Sometimes draws something in front of the face, in place; returns what ("" for nothing).
 
     Args:
@@ -44,8 +47,10 @@ def occlude(rng: np.random.Generator, image: np.ndarray, face: np.ndarray, skin:
       image: [H, W, 3] uint8.
       face: the face's box (x0, y0, x1, y1) in the image's pixels.
       skin: [3] colour of the hand, if one is drawn.
-    """
+      hand: whether to draw one in any case, and nothing else.
+    """  # fmt: skip
     kind = str(rng.choice(["", "hand", "stick", "card", "edge"], p=[0.9, 0.035, 0.02, 0.025, 0.02]))
+    kind = "hand" if hand else kind
     span = float(max(face[2] - face[0], face[3] - face[1]))
     centre = face[:2] + rng.uniform(-0.1, 1.1, 2) * (face[2:] - face[:2])
     if kind == "hand":

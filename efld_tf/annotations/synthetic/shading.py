@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -50,6 +50,16 @@ def sample_lights(rng: np.random.Generator) -> Lights:
         fill_colour=rng.uniform(0, 0.35) * complement,
         ambient=ambient * exposure * (0.6 * colour + 0.4 * complement),
         shadow=hard * rng.uniform(0.4, 0.9),
+    )
+
+
+def hard(lights: Lights, rng: np.random.Generator) -> Lights:
+    """The same lights with a strong one from a side, and little else: half the face is dark."""
+    side = rng.choice([-1, 1]) * rng.uniform(45, 100)
+    return replace(
+        lights, key=_direction(side, rng.uniform(-10, 50)), key_colour=1.35 * lights.key_colour,
+        fill_colour=0.2 * lights.fill_colour, ambient=rng.uniform(0.12, 0.35) * lights.ambient,
+        shadow=rng.uniform(0.7, 0.95),
     )
 
 
