@@ -14,6 +14,10 @@ from efld_tf.data.splits import check_fraction
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import LARGEST_CROP, check_scales, check_zoom
 
+# The faces that a source can draw more often than others (`data.emphasis`).
+EMPHASES = ("closed_eyes", "turned")
+MOST_EMPHASIS = 100
+
 
 @dataclass(frozen=True)
 class CropOptions:
@@ -78,6 +82,8 @@ class SourceOptions:
       exclude: the list of faces to leave out that `efld-data check` wrote; `${NAME}` as in source.
       level: 0 where everything about its points is to be learnt; k where only the scores are, on a
         grid of cells 2^k times as long as the family's (labels that are roughly right).
+      emphasis: for some of `EMPHASES`, how often such a face is drawn for each time another one of
+        the source is: `{closed_eyes: 5}`. How often the source is drawn does not change.
     """
 
     source: str
@@ -90,6 +96,7 @@ class SourceOptions:
     exclude: str | None = None
     level: int = 0
     every: int = 1
+    emphasis: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
@@ -109,6 +116,11 @@ class SourceOptions:
             raise EfldError("level: nothing is held out of labels that are only roughly right")
         if not 1 <= self.every < 10**6:
             raise EfldError(f"every: expected a number of frames from 1 on, got {self.every}")
+        for kind, often in self.emphasis.items():
+            if kind not in EMPHASES:
+                raise EfldError(f"emphasis.{kind}: unknown key; known: {', '.join(EMPHASES)}")
+            if not 1 <= often <= MOST_EMPHASIS:
+                raise EfldError(f"emphasis.{kind}: expected 1 to {MOST_EMPHASIS}, got {often}")
         self._check_held_out_frames()
         if self.packed and self.every > 1:
             raise EfldError(f"source: every of {self.source} is as packed")

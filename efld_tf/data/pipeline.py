@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from efld_tf.data import augment, shards
+from efld_tf.data import augment, emphasis, shards
 from efld_tf.data.manifest import Manifest
 from efld_tf.data.options import (
     AugmentOptions,
@@ -39,7 +39,7 @@ class PackedSource:
       manifest: the manifest of the folder.
       heads: for each head that it supervises, the indices of the head's points in its annotation.
       repeat: how often a face is drawn for each time a face of a `repeat=1` source is.
-      level: as in `SourceOptions`.
+      level, emphasis: as in `SourceOptions`.
     """
 
     folder: Path
@@ -47,6 +47,7 @@ class PackedSource:
     heads: dict[str, tuple[int, ...]]
     repeat: float = 1.0
     level: int = 0
+    emphasis: Mapping[str, int] = field(default_factory=dict)
 
 
 def supervised_heads(options: SourceOptions, schema: str) -> dict[str, tuple[int, ...]]:
@@ -106,7 +107,8 @@ def training_batches(
     """Endless training batches; the batch of step k depends only on the seed and k.
 
     Faces are drawn from the sources in proportion to their size times `repeat`. Each source is
-    shuffled anew for every pass through it.
+    shuffled anew for every pass through it, in which some of its faces come several times if it has
+    an `emphasis`.
 
     Args:
       start_step: the step of the first batch, with which a resumed run continues the same stream.
@@ -134,8 +136,12 @@ def training_batches(
         stream = _faces(source, "train", options)
         if options.cache:
             stream = _decoded(stream, pack.size).cache()
+        drawn = faces
+        if source.emphasis:
+            times = emphasis.times(source.folder, source.manifest, source.emphasis)
+            stream, drawn = _repeated(stream, times), int(times.sum())
         # The seed of a shuffled dataset also keys its later rounds.
-        stream = stream.shuffle(min(faces, SHUFFLE_BUFFER), seed=options.seed + index)
+        stream = stream.shuffle(min(drawn, SHUFFLE_BUFFER), seed=options.seed + index)
         streams.append(stream.repeat())
         weights.append(faces * source.repeat)
     total = sum(weights)
@@ -152,6 +158,12 @@ def training_batches(
         num_parallel_calls=options.parallel_calls or CORES,
     )
     return _as_given(batches.prefetch(2))
+
+
+def _repeated(faces: tf.data.Dataset, times: np.ndarray) -> tf.data.Dataset:
+    """Each face so often, one after the other."""
+    pairs = tf.data.Dataset.zip((faces, tf.data.Dataset.from_tensor_slices(times)))
+    return pairs.flat_map(lambda face, count: tf.data.Dataset.from_tensors(face).repeat(count))
 
 
 def service_batches(

@@ -19,7 +19,7 @@ from efld_tf.evaluation.evaluate import Evaluation, percent
 from efld_tf.evaluation.faces import EvaluationFaces
 from efld_tf.evaluation.measured import Measured
 from efld_tf.evaluation.robustness import FAILURE
-from efld_tf.landmarks import metrics, pose, schemas
+from efld_tf.landmarks import metrics, openings, pose, schemas
 from efld_tf.landmarks.schema import ANCHORS, EYES, LandmarkSchema
 from efld_tf.runtime.predictor import Predictor
 
@@ -196,21 +196,14 @@ def _pose(axis: int, signed: bool) -> Callable[[EvaluationFaces], np.ndarray | N
 
 def eye_opening(faces: EvaluationFaces) -> np.ndarray | None:
     """Height / width of the eyes' outlines in upright faces, as the mean of both eyes: [F]."""
-    upright, schema = _upright(faces), schemas.get(faces.schema)
-    if upright is None:
-        return None
-    sizes = []
-    for side in ("right_eye", "left_eye"):
-        points = [p.points for p in schema.parts if p.name == side and len(p.points) >= 4]
-        if not points:
-            return None
-        sizes.append(np.ptp(upright[:, list(points[0])], axis=1))
-    return np.mean([size[:, 1] / np.maximum(size[:, 0], 1e-6) for size in sizes], axis=0)
+    both = openings.of_eyes(faces.in_photo(faces.points), schemas.get(faces.schema))
+    return None if both is None else both.mean(axis=-1)
 
 
 def mouth_opening(faces: EvaluationFaces) -> np.ndarray | None:
     """Height of the inner lips' outline in upright faces / the normalising distance: [F]."""
-    upright, schema = _upright(faces), schemas.get(faces.schema)
+    schema = schemas.get(faces.schema)
+    upright = openings.upright(faces.in_photo(faces.points), schema)
     points = [p.points for p in schema.parts if p.name == "inner_lips" and len(p.points) >= 4]
     if not points or upright is None or not _has_eyes(schema):
         return None
@@ -276,22 +269,6 @@ def skin_tone(faces: EvaluationFaces) -> np.ndarray | None:
 def _has_eyes(schema: LandmarkSchema) -> bool:
     """Whether a schema has eyes, so that its normalising distance is taken for theirs."""
     return all(name in schema.anchors for name in EYES)
-
-
-def _upright(faces: EvaluationFaces) -> np.ndarray | None:
-    """The points [F, N, 2] in the photo, turned so that the line between the eyes, or else the
-    mouth, is level.
-
-    None if the schema has neither.
-    """
-    points = faces.in_photo(faces.points)
-    across = schemas.get(faces.schema).across(points)
-    if across is None:
-        return None
-    angle = np.arctan2(across[:, 1], across[:, 0])
-    cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
-    return np.einsum("fij,fnj->fni", turn, points)
 
 
 def _inside(faces: EvaluationFaces) -> list[tuple[np.ndarray, np.ndarray]]:

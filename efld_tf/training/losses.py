@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -116,6 +116,32 @@ def depth(
     plane = _mean(moved, mask)[:, None]
     error = tf.where(known, tf.abs(raw - mean - (moved - plane)), 0.0)
     return _mean(error, mask) / tf.maximum(normaliser, EPSILON)
+
+
+def openings(
+    points: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor,
+    pairs: Sequence[tuple[int, int]],
+) -> tf.Tensor:
+    """Mean error of how far apart, and which way, opposite points of eyes and lips are.
+
+    Points that are wrong together, as with an eye that is found too high, have no such error, but
+    eyes that are drawn open and are closed do.
+
+    Args:
+      points: [B, N, 2] predicted points, in crop sides.
+      target: [B, N, 2] true points.
+      mask, normaliser: as in `nme`.
+      pairs: the points that lie opposite each other (`landmarks.openings`).
+
+    Returns:
+      [B]: mean over annotated pairs of |difference of the pairs' vectors| / normaliser.
+    """
+    one, other = (tf.constant([pair[end] for pair in pairs], tf.int32) for end in (0, 1))
+    wrong = points - target
+    difference = tf.gather(wrong, one, axis=1) - tf.gather(wrong, other, axis=1)
+    distance = tf.sqrt(tf.reduce_sum(tf.square(difference), axis=-1) + EPSILON**2)
+    annotated = tf.gather(mask, one, axis=1) * tf.gather(mask, other, axis=1)
+    return _mean(distance, annotated) / tf.maximum(normaliser, EPSILON)
 
 
 def heatmap(raw: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, normaliser: tf.Tensor) -> tf.Tensor:

@@ -21,7 +21,7 @@ from efld_tf.data.options import (
     check_service_repeat,
 )
 from efld_tf.errors import DataError, EfldError
-from efld_tf.landmarks import normalisers, schemas
+from efld_tf.landmarks import normalisers, openings, schemas
 from efld_tf.training.learning import TrainingRecipe
 
 
@@ -53,14 +53,17 @@ class HeadRecipe:
       depth: weight of the loss of the points' depths, beside that of the points; with more than 0,
         the head also tells how far each point is in front, which needs a source that is annotated
         with it.
+      openings: weight of the loss of how far eyes and lips are open, beside that of the points.
     """
 
     weight: float = 1.0
     normaliser: str | None = None
     depth: float = 0.0
+    openings: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in (("weight", self.weight), ("depth", self.depth)):
+        for name, value in (("weight", self.weight), ("depth", self.depth),
+                            ("openings", self.openings)):
             if value < 0:
                 raise EfldError(f"{name}: expected 0 or more, got {value}")
 
@@ -194,6 +197,9 @@ class Recipe:
         if self.data.service:
             for options in self.data.sources:
                 check_service_repeat(options.source, options.repeat)
+                if options.emphasis:
+                    raise EfldError("data.service: its workers draw all faces of a source equally "
+                                    f"often; source {options.name} has an emphasis")
         self._check_heads()
         self._check_held_out()
         if self.self_training:
@@ -235,6 +241,9 @@ class Recipe:
                 normalisers.find(schemas.get(head), self.heads[head].normaliser)
             except EfldError as error:
                 raise EfldError(f"heads.{head}.normaliser: {error}") from error
+            if self.heads[head].openings and not openings.outlines(schemas.get(head)):
+                raise EfldError(f"heads.{head}.openings: its schema has no closed outlines of eyes "
+                                "or lips; expected 0")
 
     def _check_packed(self, source: str, folder: Path) -> None:
         """Refuses a packed source whose crops are of another size than the recipe's."""

@@ -15,7 +15,7 @@ from official.core import config_definitions as cfg
 from efld_tf import config, runs
 from efld_tf.data import augment, pipeline, shard_check
 from efld_tf.data.manifest import open_packed
-from efld_tf.landmarks import normalisers, schemas
+from efld_tf.landmarks import normalisers, openings, schemas
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.landmarks.normalisers import BoxNormaliser
 from efld_tf.landmarks.schema import Normaliser
@@ -62,6 +62,9 @@ class LandmarkTask(base_task.Task):
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
         self.normalisers = normalisers_of(self.recipe)
         self._levels = sorted({source.level for source in self.sources} - {0})
+        self._pairs = {
+            head: openings.pairs(schemas.get(head), np.array(self.spec.heads[head].mean_shape))
+            for head in self.recipe.heads}
         self.started_anew: list[str] = []  # weights that `init_from` did not supply
         self.average: tf_keras.Model | None = None  # the average of the weights, to validate
 
@@ -171,6 +174,10 @@ class LandmarkTask(base_task.Task):
                     head, labels, model_outputs)
             if recipe.depth:
                 loss += recipe.depth * self._depth_loss(head, labels, model_outputs, distance)
+            if recipe.openings:
+                predicted = self.predictions(head, model_outputs)
+                loss += recipe.openings * losses.openings(
+                    predicted, points, mask, distance, self._pairs[head])
             # One of several replicas may get no face of the last batch of a validation.
             faces = tf.cast(tf.shape(loss)[0], loss.dtype)
             total += recipe.weight * tf.math.divide_no_nan(tf.reduce_sum(loss), faces)
@@ -296,7 +303,8 @@ def packed_sources(recipe: Recipe) -> list[pipeline.PackedSource]:
         shard_check.check(folder, manifest)
         heads = pipeline.supervised_heads(source, manifest.schema)
         result.append(
-            pipeline.PackedSource(folder, manifest, heads, source.repeat, source.level)
+            pipeline.PackedSource(folder, manifest, heads, source.repeat, source.level,
+                                  source.emphasis)
         )
     return result
 

@@ -12,9 +12,11 @@ import pytest
 import tensorflow as tf
 
 from efld_tf import files
-from efld_tf.data import crops, pack, pipeline, shards
+from efld_tf.annotations import sources as sources_of
+from efld_tf.annotations.synthetic.dataset import write_dataset
+from efld_tf.data import crops, emphasis, pack, pipeline, shards
 from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions, SourceOptions
-from efld_tf.landmarks import schemas
+from efld_tf.landmarks import openings, pose, schemas
 from tests import faces
 from tests.errors import refuses
 
@@ -70,6 +72,62 @@ def test_sources_are_drawn_in_proportion_to_size_times_repeat(sources) -> None:
     for head in HEADS:
         expected = weights[head] / sum(weights.values())
         assert counts[head] / (60 * 16) == pytest.approx(expected, abs=0.06)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_faces_of_a_kind_are_drawn_more_often(tmp_path: Path, cache: bool) -> None:
+    """Winking faces four times as often as others of the source, and it as often as before."""
+    packed = []
+    for name, seed, head in (("a", 0, "ibug68"), ("b", 1, "ibug51")):
+        folder = faces.write_ibug(tmp_path / name, 12, seed=seed)
+        for index in range(3 if name == "a" else 0):
+            path = folder / f"face_{index:03d}x.pts"
+            lines = path.read_text().splitlines()
+            lines[3 + 37 : 3 + 39] = lines[3 + 41], lines[3 + 40]  # the upper lid on the lower one
+            path.write_text("\n".join(lines) + "\n")
+        made = SourceOptions(f"ibug:{folder}", name, [head])
+        manifest = pack.pack(made, tmp_path / f"packed_{name}", PACK, progress=False)
+        packed.append(pipeline.PackedSource(
+            tmp_path / f"packed_{name}", manifest, pipeline.supervised_heads(made, "ibug68")))
+    emphasised = [replace(packed[0], emphasis={"closed_eyes": 4}), packed[1]]
+    counts: Counter[str] = Counter()
+    for batch in take(pipeline.training_batches(emphasised, options(
+            heads=HEADS[:2], cache=cache, augment=AugmentOptions.none())), 60):
+        first = batch["mask"]["ibug68"].max(axis=1) > 0
+        opening = openings.of_eyes(batch["points"]["ibug68"][first], schemas.get("ibug68"))
+        counts.update(a=int(first.sum()), winking=int((opening.min(axis=1) < 0.2).sum()))
+    assert counts["a"] / (60 * 16) == pytest.approx(0.5, abs=0.06)
+    assert counts["winking"] / counts["a"] == pytest.approx(4 * 3 / (4 * 3 + 9), abs=0.06)
+    later = take(pipeline.training_batches(emphasised, options(heads=HEADS[:2], cache=cache), 4), 1)
+    whole = take(pipeline.training_batches(emphasised, options(heads=HEADS[:2], cache=cache)), 5)
+    np.testing.assert_array_equal(later[0]["image"], whole[4]["image"])
+
+
+def test_turned_heads_are_told_from_others(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "faces", "ibug68", 24, 5, 64, 1, progress=False, yaw=60)
+    made = SourceOptions(f"ibug:{tmp_path / 'faces'}", "a", ["ibug68"])
+    manifest = pack.pack(made, tmp_path / "packed", PACK, progress=False)
+    times = emphasis.times(tmp_path / "packed", manifest, {"turned": 3, "closed_eyes": 2})
+    records = sources_of.read(made.source, progress=False).records
+    yaw = np.abs(pose.estimate(np.array([r.points for r in records]), schemas.get("ibug68"))[:, 0])
+    np.testing.assert_array_equal(times == 3, yaw >= emphasis.TURNED)
+    assert 6 < (times == 3).sum() < 20 and set(times) <= {1, 2, 3}
+
+
+def test_what_points_do_not_tell_is_not_emphasised(sources) -> None:
+    five = sources[2]
+    with refuses("emphasis.closed_eyes", "mtfl5", five.manifest.source):
+        emphasis.times(five.folder, five.manifest, {"closed_eyes": 2})
+
+
+@pytest.mark.parametrize(("given", "facts"), [
+    ({"blinks": 2}, ("emphasis.blinks", "closed_eyes")),
+    ({"turned": 0}, ("emphasis.turned", 0)),
+    ({"turned": 101}, ("emphasis.turned", 101)),
+])
+def test_an_emphasis_that_cannot_be_is_named(given: dict[str, int], facts: tuple) -> None:
+    with refuses(*facts):
+        SourceOptions("ibug:x", "a", ["ibug68"], emphasis=given)
 
 
 @pytest.mark.parametrize("cache", [True, False])

@@ -53,6 +53,23 @@ def test_depths_by_hand() -> None:
     assert np.isfinite(gradient).all() and not gradient[2].any() and not gradient[1, 1]
 
 
+def test_openings_by_hand() -> None:
+    """What moves both of a pair is no error; the unit is the normalising distance."""
+    target = tf.constant([[[0.0, 0.0], [0.0, 0.3], [0.5, 0.5], [0.5, 0.6]]] * 3)
+    moved = tf.constant([
+        [[0.2, 0.1], [0.2, 0.1], [0.0, 0.0], [0.0, 0.2]],
+        [[0.0, 0.0], [0.3, 0.4], [9.0, 9.0], [0.0, 0.0]],
+        [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 1.0]]])
+    points = tf.Variable(target + moved)
+    mask = tf.constant([[1.0, 1, 1, 1], [1, 1, 0, 1], [0, 1, 1, 0]])
+    with tf.GradientTape() as tape:
+        found = losses.openings(
+            points, target, mask, tf.constant([1.0, 0.5, 1.0]), [(0, 1), (3, 2)])
+    assert found.numpy() == pytest.approx([(0 + 0.2) / 2, 0.5 / 0.5, 0], abs=1e-5)
+    gradient = tape.gradient(found, points).numpy()
+    assert np.isfinite(gradient).all() and not gradient[2].any() and gradient[0, 2:].any()
+
+
 @pytest.mark.parametrize("focus", [0.0, 1.0])
 def test_a_face_without_annotation_has_no_loss_and_no_gradient(focus: float) -> None:
     raw = tf.Variable(tf.ones([2, 5, 2]))
