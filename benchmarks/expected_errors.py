@@ -20,7 +20,9 @@ import numpy as np
 
 from efld_tf import assets
 from efld_tf.evaluation import expected_errors
-from efld_tf.evaluation.expected_errors import AS_IS, BAD, Looks
+from efld_tf.evaluation.evaluate import BAD_FIT
+from efld_tf.evaluation.expected_errors import AS_IS, Looks
+from efld_tf.landmarks import metrics
 from efld_tf.landmarks.metrics import auroc
 from efld_tf.models import checkpoint, registry
 from efld_tf.models.predictor import FloatPredictor
@@ -49,7 +51,7 @@ def row(name: str, looks: Looks, nme: np.ndarray, points: np.ndarray | None = No
     found = {"score": name}
     for kind, title in ((AS_IS, "as_is"), (None, "all")):
         some = looks.of(kind)
-        found[f"{title}_auroc"] = round(auroc(nme[some], true[some] > BAD), 4)
+        found[f"{title}_auroc"] = round(auroc(nme[some], true[some] > BAD_FIT), 4)
         if points is not None:
             found[f"{title}_points_auroc"] = round(
                 auroc(points[some].ravel(), far[some].ravel()), 4)
@@ -63,7 +65,7 @@ def draw(path: Path, looks: Looks, expected: np.ndarray) -> None:
     for kind, title, colour in ((AS_IS, "photos as they are", "tab:blue"),
                                 (None, "and made worse", "tab:orange")):
         some = looks.of(kind)
-        bins = expected_errors.reliability(expected[some], np.array(looks.nme)[some])
+        bins = metrics.reliability(expected[some], np.array(looks.nme)[some])
         axes.plot(*(100 * np.array(bins)[:, :2].T), "o-", color=colour, label=title, markersize=4)
     axes.plot([1.5, 30], [1.5, 30], color="grey", linewidth=0.8, label="as expected")
     axes.set(xscale="log", yscale="log", xlabel="expected NME, %", ylabel="NME, %",
@@ -102,8 +104,8 @@ def main() -> None:
     about = {"fitted": FITTED, "judged": JUDGED, "faces": counts, "worse_copies": WORSE,
              "as_is_nme_percent": round(100 * float(true[some].mean()), 3),
              "all_nme_percent": round(100 * float(true.mean()), 3),
-             "as_is_bad_percent": round(100 * float((true[some] > BAD).mean()), 2),
-             "all_bad_percent": round(100 * float((true > BAD).mean()), 2), "rows": rows}
+             "as_is_bad_percent": round(100 * float((true[some] > BAD_FIT).mean()), 2),
+             "all_bad_percent": round(100 * float((true > BAD_FIT).mean()), 2), "rows": rows}
     (OUTPUT / "results.json").write_text(json.dumps(about, indent=1) + "\n")
     (OUTPUT / "table.md").write_text(table(about))
 
@@ -111,7 +113,7 @@ def main() -> None:
 def table(about: dict) -> str:
     """The results as Markdown."""
     lines = [
-        f"Area under the ROC curve for looks with an NME above {100 * BAD:.0f}% and for points "
+        f"Area under the ROC curve for looks with an NME above {100 * BAD_FIT:.0f}% and for points "
         f"that are off by more than {100 * BAD_POINT:.0f}%, on {about['faces'][1]} faces of LFPW, "
         "which the weights have not learnt: the photos as they are "
         f"({about['as_is_bad_percent']}% of the looks are bad, the NME is "

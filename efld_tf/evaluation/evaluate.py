@@ -27,6 +27,9 @@ ACCURACY_PIXELS = 5.0
 # fewer than two faces a value.
 MOST_VALUES = 40
 
+# A bad fit, by its NME: what expected errors are to tell from others.
+BAD_FIT = 0.05
+
 BATCH = 64  # faces between two updates of the progress, as many as a network in float gets at once
 
 
@@ -44,6 +47,8 @@ class Evaluation(Measured):
       thresholds_percent: NME thresholds of the failure rates and CED-AUCs in the summary.
       predicted_depth, true_depth: [F, N] in mean sides of the crops, the latter NaN where it is not
         annotated; None unless the model tells depths and some face is annotated with them.
+      expected_errors: [F, N] how far off the model expects its points to be, in mean sides of the
+        crops; None unless it tells.
     """
 
     section = "evaluation"
@@ -58,6 +63,7 @@ class Evaluation(Measured):
     thresholds_percent: tuple[float, ...] = (10.0,)
     predicted_depth: np.ndarray | None = None
     true_depth: np.ndarray | None = None
+    expected_errors: np.ndarray | None = None
 
     @property
     def subject(self) -> Predictor:
@@ -108,6 +114,7 @@ class Evaluation(Measured):
         result["mean_shift_percent"] = percent(shift.mean())
         result["point_variance_percent2"] = round(1e4 * float(variance.mean()), 4)
         result.update(self._of_depth())
+        result.update(self._of_expected())
         result["nme_by_region_percent"] = {
             name: percent(np.nanmean(nme)) for name, nme in self.nme_by_region().items()
         }
@@ -142,7 +149,12 @@ class Evaluation(Measured):
         ced, points = (folder / f"{name}.png" for name in ("ced", "points"))
         plots.ced_plot(ced, {label: self})
         point_plots.points_plot(points, {label: self})
-        return [ced, points]
+        expected = self.expected_nme()
+        if expected is None:
+            return [ced, points]
+        reliability = folder / "reliability.png"
+        plots.reliability_plot(reliability, label, expected, self.nme)
+        return [ced, points, reliability]
 
     @property
     def nme_percent(self) -> float:
@@ -210,6 +222,35 @@ class Evaluation(Measured):
                     zip(pose.ANGLES, wrong[told].mean(axis=0), strict=True)}
         return result
 
+    def expected_nme(self) -> np.ndarray | None:
+        """The NME [F] that the model expects, which knows no true points.
+
+        It is a fraction of the distance in its own points, or of the true box where errors are
+        divided by that. None if the model does not tell.
+        """
+        if self.expected_errors is None:
+            return None
+        off = self.faces.depths_in_photo(self.expected_errors).mean(axis=1)
+        chosen = normalisers.find(self.schema, self.normaliser)
+        if isinstance(chosen, BoxNormaliser):
+            size = self.distances()
+        else:  # that of points which lie on each other is no less than the crop's thousandth
+            size = np.maximum(chosen.distance(self.faces.in_photo(self.predicted)),
+                              self.faces.depths_in_photo(np.full((len(off), 1), 1e-3))[:, 0])
+        expected: np.ndarray = off / size
+        return expected
+
+    def _of_expected(self) -> dict[str, Any]:
+        """How well the expected errors tell the true ones."""
+        expected = self.expected_nme()
+        if expected is None:
+            return {}
+        result: dict[str, Any] = {"expected_nme_percent": percent(expected.mean())}
+        bad = self.nme > BAD_FIT
+        if 0 < bad.sum() < len(bad):
+            result["bad_fit_auroc_percent"] = percent(metrics.auroc(expected, bad))
+        return result
+
     def _by_point(self) -> Mapping[str, float]:
         columns = zip(self.schema.names, self.point_errors().T, strict=True)
         return {name: percent(np.nanmean(v)) for name, v in columns if np.isfinite(v).any()}
@@ -249,15 +290,12 @@ def evaluate(
     name, predicted_indices, truth_indices = common_points(predictor.schema, faces.schema)
     schema = schemas.get(name)
     normaliser = normalisers.find(schema, normaliser).name
-    predicted_depth = true_depth = None
     with Progress("predicting", len(faces), "face", shown=progress) as bar:
-        if faces.depths is not None and predictor.has_depth:
-            found = in_batches(partial(_with_depth, predictor), faces.crops, bar)
-            predicted, predicted_depth = found[..., :2], found[:, list(predicted_indices), 2]
-            true_depth = faces.depths[:, list(truth_indices)]
-        else:
-            predicted = in_batches(predictor.predict_crops, faces.crops, bar)
-    predicted = predicted[:, list(predicted_indices)]
+        told = in_batches(partial(_told, predictor), faces.crops, bar)[:, list(predicted_indices)]
+    predicted = told[..., :2]
+    predicted_depth = true_depth = None
+    if faces.depths is not None and predictor.has_depth:
+        predicted_depth, true_depth = told[..., 2], faces.depths[:, list(truth_indices)]
     truth = faces.points[:, list(truth_indices)]
     return Evaluation(
         predictor=predictor,
@@ -271,14 +309,19 @@ def evaluate(
         thresholds_percent=tuple(sorted({10.0, *thresholds_percent})),
         predicted_depth=predicted_depth,
         true_depth=true_depth,
+        expected_errors=told[..., -1] if predictor.has_errors else None,
     )
 
 
-def _with_depth(predictor: Predictor, crops: np.ndarray) -> np.ndarray:
-    """The points [F, N, 2] and depths of crops, as [F, N, 3]."""
+def _told(predictor: Predictor, crops: np.ndarray) -> np.ndarray:
+    """Points of crops, with their depths and then their expected errors if the model tells them.
+
+    Returns:
+      [F, N, 2 to 4].
+    """
     outputs = predictor.predict_outputs(crops)
-    assert outputs.depth is not None
-    return np.concatenate([outputs.points, outputs.depth[..., None]], axis=-1)
+    further = [some[..., None] for some in (outputs.depth, outputs.errors) if some is not None]
+    return np.concatenate([outputs.points, *further], axis=-1)
 
 
 def true_boxes(

@@ -17,6 +17,7 @@ import numpy as np
 from efld_tf.errors import EfldError
 from efld_tf.evaluation import faces as faces_of
 from efld_tf.evaluation.corruptions import CORRUPTIONS, Changed, generator
+from efld_tf.evaluation.evaluate import BAD_FIT
 from efld_tf.evaluation.faces import EvaluationFaces, common_points
 from efld_tf.landmarks import metrics, normalisers, schemas
 from efld_tf.landmarks.geometry import Crop, extract_crop
@@ -30,8 +31,6 @@ AROUND, PIXELS = 2.0, 320
 SHIFT, LOG_SCALE, TURN = 0.1, 0.15, 0.3
 LOOKS = 3
 AS_IS = "as it is"
-# A bad fit, by its NME.
-BAD = 0.05
 
 
 @dataclass(eq=False)
@@ -165,22 +164,13 @@ def _add_look(
     looks.moved.append(float(np.linalg.norm(found[-1] - found[0], axis=-1).mean() / found_size))
 
 
-def reliability(
-    expected: np.ndarray, true: np.ndarray, bins: int = 10
-) -> list[tuple[float, float, int]]:
-    """Means of expected and of true values [E] in bins of equally many, by the expected ones."""
-    parts = np.array_split(np.argsort(expected, kind="stable"), bins)
-    return [(float(expected[part].mean()), float(true[part].mean()), len(part))
-            for part in parts if len(part)]
-
-
 def summary(looks: Looks) -> dict[str, float]:
     """How well expected errors tell the true ones, for photos as they are and for all looks."""
     result: dict[str, float] = {}
     expected, nme, moved = looks.expected_nme, np.array(looks.nme), np.array(looks.moved)
     for kind, title in ((AS_IS, "as_is"), (None, "all")):
         chosen = looks.of(kind)
-        bad = nme[chosen] > BAD
+        bad = nme[chosen] > BAD_FIT
         result |= {
             f"{title}_looks": int(chosen.sum()),
             f"{title}_bad_percent": round(100 * float(bad.mean()), 2),

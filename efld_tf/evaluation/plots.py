@@ -44,6 +44,24 @@ def ced_plot(path: Path, curves: Mapping[str, Evaluation], threshold: float = 0.
     plt.close(figure)
 
 
+def reliability_plot(path: Path, label: str, expected: np.ndarray, true: np.ndarray) -> None:
+    """Draws the mean NME [F] by the expected one [F], in tenths of the faces, as PNG."""
+    bins = metrics.reliability(expected, true)
+    means = 100 * np.array([mean for *mean, _ in bins])
+    least, most = 0.8 * means.min(), 1.25 * means.max()
+    figure, axes = plt.subplots(figsize=(6, 4), dpi=120)
+    axes.plot([least, most], [least, most], color="grey", linewidth=0.8, label="as expected")
+    axes.plot(*means.T, "o-", markersize=4, label=text.label(label))
+    axes.set(xlabel="expected NME, %", ylabel="NME, %", title="Expected errors",
+             xlim=(least, most), ylim=(least, most))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", fontsize="small")
+    figure.tight_layout()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
+    plt.close(figure)
+
+
 def predictions_sheet(
     path: Path, evaluation: Evaluation, indices: Sequence[int], columns: int = 4
 ) -> None:

@@ -52,6 +52,7 @@ TITLES = {
 CAPTIONS = {
     "ced": "Share of the faces whose error is at most that of the horizontal axis.",
     "points": "Error of each point, by region of the face.",
+    "reliability": "Error by the expected one, of tenths of the faces.",
     "slices": "Error by group of faces.",
     "robustness_curves": "Error by how much the photos are worse.",
     "robustness_levels": "One face at every level.",

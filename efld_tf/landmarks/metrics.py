@@ -227,6 +227,15 @@ def auroc(score: Floats, positive: Flags) -> float:
     return float(np.mean(below) / 2 / len(others))
 
 
+def reliability(
+    expected: Floats, true: Floats, bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Means of expected and of true values [E] in bins of equally many, by the expected ones."""
+    parts = np.array_split(np.argsort(expected, kind="stable"), bins)
+    return [(float(expected[part].mean()), float(true[part].mean()), len(part))
+            for part in parts if len(part)]
+
+
 def accuracy_within(
     predicted_px: Floats,
     truth_px: Floats,

@@ -34,6 +34,9 @@ The errors of `evaluation` are in percent of the distance of the section's `norm
   and others).
 - `mean_shift_percent`: how far all points of a face are shifted together, as the mean over the
   faces.
+- `expected_nme_percent`: the mean error that the model expects by itself, if it tells expected
+  errors, and `bad_fit_auroc_percent`: how often it expects more of a face whose error is above 5%
+  than of another one (area under the ROC curve).
 - `point_variance_percent2`: variance of a face's points about that shift, in percent squared, as
   the mean over the faces (PIPNet's Point-Var).
 
@@ -100,6 +103,8 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "nme_by_point_percent": dict[str, Any],
         "by_attribute": dict[str, Any],
         "nme_*_percent": float,
+        "expected_nme_percent": float,
+        "bad_fit_auroc_percent": float,
         "depth_faces": int,
         "depth_error_*_percent": float,
         "pose_error_degrees": dict[str, Any],

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
+import pytest
 
+import efld_tf
 from efld_tf import assets
 from efld_tf.annotations.synthetic.dataset import write_dataset
 from efld_tf.annotations.synthetic.render import render_face
 from efld_tf.cli import common
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.models import checkpoint
+from efld_tf.scoring import results
 from tests.errors import assert_told
 from tests.trained import float_predictor
 from tools import fit_errors
@@ -38,8 +42,28 @@ def test_expected_errors_are_fitted(tmp_path: Path, capsys) -> None:
     crop = predictors[0].crop_rule.crop(tight_box(face.points["ibug68"]))
     old, told = (predictor.predict_in(face.image, [crop]) for predictor in predictors)
     np.testing.assert_allclose(old.points, told.points, atol=1e-4)
+    check_evaluation(new, sources[4], tmp_path)
     assert old.errors is None and told.errors.shape == (1, 51)
     assert told.errors.min() > 0 and told.errors.max() < 0.2 * crop.side
+
+
+def check_evaluation(model: Path, source: str, folder: Path) -> None:
+    """An evaluation says how well the errors were expected, and draws it."""
+    found = efld_tf.evaluate(model, source)
+    expected = found.expected_nme()
+    points = found.faces.in_photo(found.predicted)
+    off = found.faces.depths_in_photo(found.expected_errors)
+    eyes = np.linalg.norm(points[:, 28] - points[:, 19], axis=1)
+    np.testing.assert_allclose(expected, off.mean(axis=1) / eyes)
+    summary = found.summary()
+    assert summary["expected_nme_percent"] == pytest.approx(100 * expected.mean(), abs=1e-3)
+    assert 0.4 < expected.mean() / found.nme.mean() < 2.5
+    bad = found.nme > 0.05
+    assert ("bad_fit_auroc_percent" in summary) == (0 < bad.sum() < len(bad))
+    (drawn,) = (path for path in found.charts(folder) if path.name == "reliability.png")
+    assert cv2.imread(str(drawn)).std() > 10
+    found.save(folder / "results.json")
+    assert results.read(folder / "results.json")["evaluation"]["expected_nme_percent"] > 0
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path, capsys) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from efld_tf.evaluation import expected_errors as judging
 from efld_tf.landmarks import metrics
 from efld_tf.landmarks.geometry import CropRule
 from efld_tf.models import checkpoint, registry
@@ -137,4 +136,4 @@ def test_the_area_under_the_curve() -> None:
 
 def test_reliability_is_in_bins_of_equally_many() -> None:
     expected, true = np.array([4.0, 1, 2, 3]), np.array([8.0, 1, 3, 4])
-    assert judging.reliability(expected, true, 2) == [(1.5, 2.0, 2), (3.5, 6.0, 2)]
+    assert metrics.reliability(expected, true, 2) == [(1.5, 2.0, 2), (3.5, 6.0, 2)]
