@@ -54,18 +54,21 @@ $(PYTHON) -m venv $(@D)
 $(@D)/bin/python -m pip install --quiet 'pip>=25.1,<27'  # older ones know no groups
 endef
 
+# Compiling all modules takes as long as the rest; those that are imported are compiled then.
+INSTALL := python -m pip install --quiet --no-compile
+
 # A half-made environment has no stamp, so that it is completed the next time.
 $(VENV)/$(STAMP): $(MADE_FROM)
 	$(new_environment)
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tools/requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/$(INSTALL) --no-deps --require-hashes --requirement tools/requirements.txt
+	$(BIN)/$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 # mediapipe is there for the model files in it and never imported: without what it requires.
 $(RUNTIME_VENV)/$(STAMP): $(MADE_FROM)
 	$(new_environment)
-	$(RUNTIME_BIN)/python -m pip install --quiet --constraint constraints.txt --group runtime
-	$(RUNTIME_BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps mediapipe --editable .
+	$(RUNTIME_BIN)/$(INSTALL) --constraint constraints.txt --group runtime
+	$(RUNTIME_BIN)/$(INSTALL) --constraint constraints.txt --no-deps mediapipe --editable .
 	touch $@
 
 wheel: venv

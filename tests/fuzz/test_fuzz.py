@@ -79,6 +79,7 @@ sys.exit(__main__.main())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Atheris has wheels for Linux alone")
+@pytest.mark.long
 def test_what_is_found_is_told_and_kept(tmp_path: Path) -> None:
     done = fuzz(tmp_path, "--seconds", 8, script=_BROKEN)
     assert done.returncode == 1, done.stderr
