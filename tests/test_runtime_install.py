@@ -110,7 +110,8 @@ def test_the_versions_are_those_that_were_tested(small: Path) -> None:
 
 def test_the_readme_installs_the_same() -> None:
     out, _ = run(Path("make"), "--dry-run", "--always-make", "runtime", cwd=ROOT)
-    made = re.findall(r"pip install --quiet --no-compile (--constraint .*)", out.replace("--editable ", ""))
+    made = re.findall(r"pip install --quiet --no-compile (--constraint .*)",
+                      out.replace("--editable ", ""))
     readme = (ROOT / "README.md").read_text()
     assert len(made) == 2 and all(f"\npip install {line}\n" in readme for line in made)
 
