@@ -22,6 +22,7 @@ import numpy as np
 
 from efld_tf import quiet
 from efld_tf.cli import common
+from efld_tf.errors import EfldError
 
 WORSE = 3  # copies of each photo
 
@@ -59,8 +60,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         return (presence.features(spec.architecture, model, np.stack(some.crops)),
                 np.stack(some.errors))
 
+    for source, faces in (counts | calibrated).items():
+        if not faces:
+            raise EfldError(f"{source}: none of its faces has all points of {head}")
     layers = fitting.fit(*seen(looks), looks.photos,
-                         calibration=seen(others) if others.crops else None)
+                         calibration=seen(others) if calibrated else None)
     about = {"faces": counts, "worse_copies": arguments.worse, "calibration_faces": calibrated}
     spec, model = fitting.attached(spec, model, head, layers, about)
     checkpoint.save(arguments.output, spec, model)

@@ -20,6 +20,7 @@ from efld_tf.cli import (
 )
 from efld_tf.data.manifest import Manifest
 from efld_tf.data.options import CropOptions, PackOptions, SourceOptions
+from efld_tf.errors import EfldError
 from efld_tf.text import say
 
 
@@ -122,7 +123,8 @@ def _add_synth(commands: argparse._SubParsersAction) -> None:
                         help="side of an image, pixels (default: %(default)s)")
     parser.add_argument("--yaw", type=float, metavar="DEGREES",
                         help="turn heads evenly up to that, at most 90 (default: mostly a little)")
-    parser.add_argument("--rare", nargs="+", type=_odds, default=[], metavar="KIND=ODDS",
+    parser.add_argument("--rare", nargs="+", action="extend", type=_odds, default=[],
+                        metavar="KIND=ODDS",
                         help=f"also {', '.join(synthetic.RARE)}, each with its probability: "
                         "closed_eyes=0.3")
     parser.add_argument("--workers", type=common.whole_from(1),
@@ -140,6 +142,9 @@ def _odds(text: str) -> tuple[str, float]:
 
 
 def _synth(arguments: argparse.Namespace) -> None:
+    kinds = [kind for kind, _ in arguments.rare]
+    if twice := {kind for kind in kinds if kinds.count(kind) > 1}:
+        raise EfldError(f"--rare: given twice: {', '.join(sorted(twice))}")
     synthetic.write_dataset(
         arguments.folder, arguments.schema, arguments.count, arguments.seed, arguments.size,
         workers=arguments.workers, progress=not arguments.quiet, yaw=arguments.yaw,

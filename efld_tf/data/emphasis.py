@@ -23,7 +23,7 @@ TURNED = 25.0
 
 def _closed_eyes(points: Floats, schema: LandmarkSchema) -> Flags | None:
     both = openings.of_eyes(points, schema)
-    closed: Flags | None = None if both is None else both.min(axis=-1) < CLOSED
+    closed: Flags | None = None if both is None else (both < CLOSED).any(axis=-1)
     return closed
 
 

@@ -132,7 +132,7 @@ class Evaluation(Measured):
         return super().report() + note
 
     def draw(self, folder: Path) -> list[Path]:
-        """Draws the cumulative error distribution, errors by point, worst and typical faces."""
+        """Draws the charts, worst and typical faces."""
         from efld_tf.evaluation import plots
 
         worst, sample = (folder / f"{name}.png" for name in ("worst", "sample"))
@@ -142,7 +142,7 @@ class Evaluation(Measured):
         return [*charts, worst, sample]
 
     def charts(self, folder: Path) -> list[Path]:
-        """Draws the cumulative error distribution and errors by point."""
+        """Draws the cumulative error distribution, errors by point, and by the expected ones."""
         from efld_tf.evaluation import plots, point_plots
 
         label = "/".join(self.faces.source.split("/")[-2:])
@@ -223,14 +223,16 @@ class Evaluation(Measured):
         return result
 
     def expected_nme(self) -> np.ndarray | None:
-        """The NME [F] that the model expects, which knows no true points.
+        """The NME [F] of the annotated points that the model expects, which knows no true points.
 
         It is a fraction of the distance in its own points, or of the true box where errors are
         divided by that. None if the model does not tell.
         """
         if self.expected_errors is None:
             return None
-        off = self.faces.depths_in_photo(self.expected_errors).mean(axis=1)
+        annotated = np.isfinite(self.truth).all(axis=-1)
+        expected_errors = np.where(annotated, self.expected_errors, np.nan)
+        off = np.nanmean(self.faces.depths_in_photo(expected_errors), axis=1)
         chosen = normalisers.find(self.schema, self.normaliser)
         if isinstance(chosen, BoxNormaliser):
             size = self.distances()

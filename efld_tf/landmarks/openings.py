@@ -16,9 +16,9 @@ _TOLERANCE = 0.1
 def pairs(schema: LandmarkSchema, shape: Floats) -> list[tuple[int, int]]:
     """Pairs of opposite points: upper and lower eyelid, upper and lower lip.
 
-    Of a closed outline, the two points that are furthest apart are its corners. Each point of the
-    one side belongs to the point of the other that is nearest along the corners' line, if it is
-    near.
+    Of a closed outline, the two points that are furthest apart are its corners. Each point between
+    them on the one way round belongs to the point on the other way that is nearest along the
+    corners' line, if it is near.
 
     Args:
       shape: [N, 2] a face with open eyes, such as the mean face, in any unit.
@@ -33,9 +33,9 @@ def pairs(schema: LandmarkSchema, shape: Floats) -> list[tuple[int, int]]:
         first, last = np.unravel_index(apart.argmax(), apart.shape)
         line = (outline[last] - outline[first]) / apart.max() ** 2
         offset = outline - outline[first]
-        along, across = offset @ line, offset @ [-line[1], line[0]]
-        inner = [k for k in range(len(outline)) if k not in (first, last)]
-        sides = [[k for k in inner if across[k] * sign > 0] for sign in (-1, 1)]
+        along = offset @ line
+        first, last = sorted((int(first), int(last)))
+        sides = [[*range(first + 1, last)], [*range(last + 1, len(outline)), *range(first)]]
         if not all(sides):
             continue
         gaps = np.abs(along[sides[0]][:, None] - along[sides[1]])

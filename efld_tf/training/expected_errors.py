@@ -79,7 +79,7 @@ def fit(
     """
     if (count := len({*photos})) < FOLDS:
         raise EfldError(f"expected errors: at least {FOLDS} photos are needed, got {count}")
-    if not (np.isfinite(x).all() and np.isfinite(errors).all()):
+    if not all(np.isfinite(some).all() for some in (x, errors, *(calibration or ()))):
         raise EfldError("expected errors: a feature or an error is not a finite number")
     fold = folds.of(photos)
     target = logit(np.clip(errors, LEAST, MOST))

@@ -103,8 +103,8 @@ class SelfTrainingRecipe:
 
     Attributes:
       unlabelled: sources of further faces. Their own points say where the crop is, nothing else;
-        `heads` are those that get pseudo-labels, each a source of its own with this `repeat`. Faces
-        that are held out get none.
+        `heads` are those that get pseudo-labels, each a source of its own with this `repeat` and
+        `emphasis`. Faces that are held out get none.
       teacher: a run's folder or model file, of any family, that labels for the first round in
         place of round 0, which is left out: knowledge distillation. It must have been trained with
         this `data.pack.zoom`.

@@ -196,7 +196,7 @@ def _pseudo_label(
             )
             result.append(SourceOptions(
                 source=f"{PACKED}:{folder}", name=name, heads=[head], repeat=source.repeat,
-                level=level,
+                level=level, emphasis=source.emphasis,
             ))
     return result
 

@@ -15,6 +15,7 @@ from official.core import config_definitions as cfg
 from efld_tf import config, runs
 from efld_tf.data import augment, pipeline, shard_check
 from efld_tf.data.manifest import open_packed
+from efld_tf.errors import EfldError
 from efld_tf.landmarks import normalisers, openings, schemas
 from efld_tf.landmarks.geometry import tight_box
 from efld_tf.landmarks.normalisers import BoxNormaliser
@@ -62,11 +63,22 @@ class LandmarkTask(base_task.Task):
         self._codecs = {head: self.spec.codec(head) for head in self.spec.heads}
         self.normalisers = normalisers_of(self.recipe)
         self._levels = sorted({source.level for source in self.sources} - {0})
-        self._pairs = {
-            head: openings.pairs(schemas.get(head), np.array(self.spec.heads[head].mean_shape))
-            for head in self.recipe.heads}
+        self._pairs = {head: self._opposite_points(head)
+                       for head, about in self.recipe.heads.items() if about.openings}
         self.started_anew: list[str] = []  # weights that `init_from` did not supply
         self.average: tf_keras.Model | None = None  # the average of the weights, to validate
+
+    def _opposite_points(self, head: str) -> list[tuple[int, int]]:
+        """The pairs of a head's `openings`, which its decoding must let learn."""
+        pairs = openings.pairs(schemas.get(head), np.array(self.spec.heads[head].mean_shape))
+        if not pairs:
+            raise EfldError(f"heads.{head}.openings: no points of its eyes and lips lie opposite "
+                            "each other; expected 0")
+        if getattr(self._codecs[head], "decoder", None) == "quarter":
+            raise EfldError(f"heads.{head}.openings: nothing is learnt through the decoder "
+                            "'quarter', which takes the highest pixel; expected 0, or another "
+                            "model.options.decoder")
+        return pairs
 
     def build_model(self) -> tf_keras.Model:
         """Builds the model with fresh weights, and with its scores on coarser grids to learn."""
@@ -153,7 +165,8 @@ class LandmarkTask(base_task.Task):
         """The sum over heads of weight * (sum over annotated faces of the loss) / batch size.
 
         The loss of a face of level 0 is the recipe's; the loss of a face of another level is that
-        of its coarser scores (PIPNet, Section 3.3).
+        of its coarser scores (PIPNet, Section 3.3). What a head's recipe weighs besides is added:
+        depths, and for faces of level 0 openings.
         """
         total = tf.add_n(aux_losses) if aux_losses else 0.0
         model_outputs = _float32(model_outputs)
@@ -176,7 +189,9 @@ class LandmarkTask(base_task.Task):
                 loss += recipe.depth * self._depth_loss(head, labels, model_outputs, distance)
             if recipe.openings:
                 predicted = self.predictions(head, model_outputs)
-                loss += recipe.openings * losses.openings(
+                # Of labels that are only roughly right, the scores alone are learnt.
+                exact = tf.cast(labels["level"] == 0, loss.dtype)
+                loss += recipe.openings * exact * losses.openings(
                     predicted, points, mask, distance, self._pairs[head])
             # One of several replicas may get no face of the last batch of a validation.
             faces = tf.cast(tf.shape(loss)[0], loss.dtype)

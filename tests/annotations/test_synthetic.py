@@ -353,11 +353,23 @@ def test_hard_light_leaves_half_the_face_dark() -> None:
                        for odds in (None, {"hard_light": 1.0}))
         assert hard.attributes["light_contrast"] > max(plain.attributes["light_contrast"], 0.6)
         np.testing.assert_array_equal(plain.points["ibug51"], hard.points["ibug51"])
+        across = plain.points["ibug51"][[19, 28]].mean(axis=0)[0]
+        low, high = np.round(plain.points["ibug51"].min(axis=0)).astype(int), np.round(
+            plain.points["ibug51"].max(axis=0)).astype(int)
+        sides = []
+        for face in (plain, hard):
+            luma = face.image[low[1] : high[1], low[0] : high[0]].mean(axis=-1)
+            middle = round(float(across)) - low[0]
+            sides.append(abs(np.log(luma[:, :middle].mean() / luma[:, middle:].mean())))
+        assert sides[1] > sides[0]
 
 
 def test_a_hand_is_in_front() -> None:
-    assert all(render_face(6, index, 64, odds={"hand": 1.0}).attributes["occluded"]
-               for index in range(4))
+    for index in (1, 2, 4):
+        plain, hand = (render_face(6, index, 96, odds=odds) for odds in (None, {"hand": 1.0}))
+        assert hand.attributes["occluded"] == 1
+        differs = np.abs(plain.image.astype(int) - hand.image).max(axis=-1) > 40
+        assert 0.01 < differs.mean() < 0.4
 
 
 def test_rare_things_are_part_of_the_description(tmp_path) -> None:

@@ -53,6 +53,16 @@ def test_height_by_width_of_both_eyes(
     np.testing.assert_allclose(found, [[right / 10, left / 10]], atol=1e-6)
 
 
+def test_a_smile_keeps_its_pairs() -> None:
+    """All of its lips may lie below the line between the corners."""
+    points, schema = mean_shape("ibug51"), schemas.get("ibug51")
+    lips = next(part.points for part in schema.parts if part.name == "inner_lips")
+    before = openings.pairs(schema, points)
+    middle = points[list(lips), 0].mean()
+    points[list(lips), 1] += 0.05 * (1 - ((points[list(lips), 0] - middle) / 0.1) ** 2)
+    assert openings.pairs(schema, points) == before and len(before) == 7
+
+
 def test_an_eye_that_is_not_annotated_is_not_closed() -> None:
     points = diamond_eyes(3, 3)
     points[21] = np.nan

@@ -126,8 +126,11 @@ def compose(
     _draw_head(head, drawing, lights, project, image, texels)
     if rare.MASK in drawn.kinds:
         mask.wear(drawn.rng, image, head, lights, project, camera.scale * factor)
-    worn = glasses.wear(wearing, image, head, project, camera.scale * factor)
-    if rare.SUNGLASSES in drawn.kinds and worn != "sunglasses":
+    # Ordinary glasses would lie below the rare ones; their random numbers are drawn all the same.
+    instead = rare.SUNGLASSES in drawn.kinds
+    worn = glasses.wear(
+        wearing, image.copy() if instead else image, head, project, camera.scale * factor)
+    if instead:
         worn = glasses.wear(
             drawn.rng, image, head, project, camera.scale * factor, sunglasses=True)
     box = np.concatenate([points["ibug68"].min(0), points["ibug68"].max(0)]) * factor
