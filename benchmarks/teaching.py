@@ -190,7 +190,8 @@ def table(found: dict[str, dict[str, float]]) -> str:
         "the true box, and at the last as detected faces get it; by part, of turned heads, where "
         "photos are made small and blurred, and how far points move with a pixel of the crop, on "
         "HELEN and LFPW. Then how the openings of eyes correlate with the true ones, rendered "
-        "faces with their closed eyes, and AFLW2000-3D's shapes in percent of the box.", "",
+        "faces with their closed eyes, and every other of AFLW2000-3D's shapes in percent of the "
+        "box.", "",
         f"| attempt | added to | {' | '.join(COLUMNS.values())} |",
         "|---" * (2 + len(COLUMNS)) + "|"]
     rows = {"shipped": ("as shipped", ""), **{

@@ -10,7 +10,6 @@ import numpy as np
 from efld_tf.arrays import Flags, Floats
 from efld_tf.data import shards
 from efld_tf.data.manifest import Manifest
-from efld_tf.data.options import EMPHASES
 from efld_tf.errors import EfldError
 from efld_tf.landmarks import openings, pose, schemas
 from efld_tf.landmarks.schema import LandmarkSchema
@@ -35,8 +34,9 @@ def _turned(points: Floats, schema: LandmarkSchema) -> Flags | None:
 
 # Which faces are of each of `EMPHASES`, by their points [F, N, 2] in the photo; None if the schema
 # does not tell.
-KINDS: dict[str, Callable[[Floats, LandmarkSchema], Flags | None]] = dict(
-    zip(EMPHASES, (_closed_eyes, _turned), strict=True))
+KINDS: dict[str, Callable[[Floats, LandmarkSchema], Flags | None]] = {
+    "closed_eyes": _closed_eyes, "turned": _turned,
+}
 
 
 def times(folder: Path, manifest: Manifest, emphasis: Mapping[str, int]) -> np.ndarray:

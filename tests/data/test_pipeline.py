@@ -15,7 +15,13 @@ from efld_tf import files
 from efld_tf.annotations import sources as sources_of
 from efld_tf.annotations.synthetic.dataset import write_dataset
 from efld_tf.data import crops, emphasis, pack, pipeline, shards
-from efld_tf.data.options import AugmentOptions, PackOptions, ServiceOptions, SourceOptions
+from efld_tf.data.options import (
+    EMPHASES,
+    AugmentOptions,
+    PackOptions,
+    ServiceOptions,
+    SourceOptions,
+)
 from efld_tf.landmarks import openings, pose, schemas
 from tests import faces
 from tests.errors import refuses
@@ -128,6 +134,7 @@ def test_what_points_do_not_tell_is_not_emphasised(sources) -> None:
 def test_an_emphasis_that_cannot_be_is_named(given: dict[str, int], facts: tuple) -> None:
     with refuses(*facts):
         SourceOptions("ibug:x", "a", ["ibug68"], emphasis=given)
+    assert tuple(emphasis.KINDS) == EMPHASES
 
 
 @pytest.mark.parametrize("cache", [True, False])

@@ -140,8 +140,17 @@ def compose(
     if inner != size:
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     image, blur = scene.photograph(taking, image)
+    hidden = bool(occluder) or worn == "sunglasses" or rare.MASK in drawn.kinds
+    attributes = _attributes(face, lights, blur, worn, hidden)
+    return SyntheticFace(image, points, attributes, head, camera)
+
+
+def _attributes(
+    face: FaceParameters, lights: shading.Lights, blur: float, worn: str, hidden: bool
+) -> dict[str, float]:
+    """What is told of a face, see `SyntheticFace`."""
     expression, look = face.expression, face.look
-    attributes = {
+    return {
         "yaw": face.pose.yaw,
         "pitch": face.pose.pitch,
         "roll": face.pose.roll,
@@ -151,12 +160,11 @@ def compose(
         "skin_tone": float(look.skin.mean()),
         "blur": blur,
         "glasses": float(bool(worn)),
-        "occluded": float(bool(occluder) or worn == "sunglasses" or rare.MASK in drawn.kinds),
+        "occluded": float(hidden),
         "make_up": float(look.eye_shadow > 0),
         "light_contrast": float(lights.key_colour.sum() / (
             lights.key_colour + lights.ambient + lights.fill_colour).sum()),
     }  # fmt: skip
-    return SyntheticFace(image, points, attributes, head, camera)
 
 
 def _frame(head: Head, rng: np.random.Generator, size: int) -> tuple[Camera, dict[str, np.ndarray]]:
