@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from efld_tf.errors import EfldError
-from efld_tf.landmarks import geometry, schemas
+from efld_tf.landmarks import geometry, normalisers, schemas
 from efld_tf.landmarks.geometry import Crop
 from efld_tf.landmarks.schema import ANCHORS, EYES, MOUTH, LandmarkSchema
 from efld_tf.runtime import (
@@ -123,8 +123,17 @@ def _schema(schema: LandmarkSchema) -> dict[str, Any]:
         "parts": [dataclasses.asdict(part) for part in schema.parts],
         "anchors": {name: list(points) for name, points in schema.anchors.items()},
         "nose_tip": list(schema.nose_tip),
+        "normaliser": _normaliser(schema),
         "is_part": bool(schema.missing_anchors),
     }
+
+
+def _normaliser(schema: LandmarkSchema) -> dict[str, Any]:
+    """What expected errors are divided by: a distance between points, or a size of their box."""
+    normaliser = normalisers.find(schema)
+    if isinstance(normaliser, normalisers.BoxNormaliser):
+        return {"box": normaliser.name}
+    return {"right": list(normaliser.right), "left": list(normaliser.left)}
 
 
 def _around(schema: LandmarkSchema, predictor: Predictor) -> dict[str, Any]:

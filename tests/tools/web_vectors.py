@@ -20,13 +20,14 @@ from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, CropRule, extract_crop
 from efld_tf.runtime import agreement, crop_maps, detector, overlap, portable
 from efld_tf.runtime.detector import Detection
+from efld_tf.runtime.faces import Face
 from efld_tf.runtime.model_crops import ModelCrops
 from efld_tf.runtime.smoothing import OneEuroFilter
 
 FILE = Path(__file__).parents[2] / "tools" / "web" / "test" / "vectors.json"
 SIZE = 24
 # Of a whole face with and without a tip of the nose, and of parts: by a rule of other points, of
-# the points themselves, and without a mouth.
+# the points themselves, and without a mouth; errors of the last are divided by their box.
 MODELS = {
     "ibug51": CropRule("points", "ibug68", 0.9615, -0.002, -0.0638, 1.3),
     "mtfl5": CropRule("file", "mtfl5", 1.1, 0.01, 0.02),
@@ -86,6 +87,7 @@ def _eyes(name: str) -> dict[str, Any]:
         "flip": [9, 8, 7, 6, 11, 10, 3, 2, 1, 0, 5, 4],
         "normalisers": {"interocular": {"right": 0, "left": 9}},
         "anchors": {"right_eye": "0,3", "left_eye": "6,9"},
+        **({"divisor": "box_size"} if name == "own_eyes" else {}),
     }
 
 
@@ -120,6 +122,7 @@ def _model(name: str) -> dict[str, Any]:
                                                [0.0, 0.0], [0.0, 0.0]])
         box = seen.box + np.array([1.0, -2.0, 3.0, 0.0])
         found = Detection(box, keypoints, 0.9, portable.DETECTOR)
+        face = Face(points, name, box, 0.9, 1.0, errors=np.linspace(1, 9, len(points)))
         cases.append({
             "points": _places(points), "around": _crop(around),
             "seen": _detection(seen),
@@ -127,6 +130,8 @@ def _model(name: str) -> dict[str, Any]:
             "crop": _crop(crops.of_detection(found)),
             "side": crop_maps.from_detection(found.box, found.keypoints, found.detector).side,
             "agreement": agreement.agreement(points, schema, found),
+            "errors": np.asarray(face.errors).tolist(),
+            "expected_nme": face.expected_nme,
         })
     return {"description": portable.fields(model), "cases": cases}
 

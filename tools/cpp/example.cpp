@@ -43,7 +43,9 @@ void print(const char* bundle, char** words) {
   const efld::Picture picture{photo.pixels.data(), photo.width, photo.height, 3 * photo.width};
   efld::Face face = landmarker.find(picture, found);
   face = landmarker.follow(picture, face);  // as in the next frame
-  std::printf("confidence %.4f\n", face.confidence);
+  std::printf("confidence %.4f", face.confidence);
+  if (!face.errors.empty()) std::printf(", expected NME %.4f", face.expected_nme);
+  std::printf("\n");
   const std::vector<std::string> names = landmarker.names();
   for (std::size_t i = 0; i < names.size(); i++)
     std::printf("%s %.3f %.3f\n", names[i].c_str(), face.points[i].x, face.points[i].y);

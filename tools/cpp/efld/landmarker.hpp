@@ -12,6 +12,7 @@
 
 #include "litert.h"
 #include "model_crops.hpp"
+#include "normaliser.hpp"
 
 namespace efld {
 
@@ -143,12 +144,14 @@ class Model {
 
 // What a model sees: points in pixels, how sure it is that there is a face (1 where it does not
 // tell), how many pixels each point is in front of their mean and how many it is expected to be off
-// (empty where it does not tell), and the crop around the points, where to look in the next frame.
+// (empty where it does not tell), the expected normalised mean error (NaN where it does not tell),
+// and the crop around the points, where to look in the next frame.
 struct Face {
   std::vector<Point> points;
   double confidence = 1;
   std::vector<double> depth;
   std::vector<double> errors;
+  double expected_nme = std::numeric_limits<double>::quiet_NaN();
   Crop around;
 };
 
@@ -203,6 +206,7 @@ class Landmarker {
     }
     if (face.points.size() != count)
       throw Error(folder_ + ": the model and landmarker.json have other numbers of points");
+    face.expected_nme = expected_nme(description_.at("schema"), face.points, face.errors);
     face.around = crops_.around(face.points);
     const double change = face.around.side / crop.side, far = finding.at("farthest").get<double>();
     const double largest = finding.at("largest_change").get<double>();

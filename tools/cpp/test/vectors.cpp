@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "../efld/model_crops.hpp"
+#include "../efld/normaliser.hpp"
 
 namespace {
 
@@ -80,6 +81,14 @@ int main(int count, char** words) {
       expect(close(crops.of_detection({found.at("box"), points(found.at("keypoints"))}),
                    crop(one.at("crop"))),
              "crop of a detection" + name);
+      const auto& schema = model.at("description").at("schema");
+      const std::vector<efld::Point> places = points(one.at("points"));
+      const double expected =
+          efld::expected_nme(schema, places, one.at("errors").get<std::vector<double>>());
+      expect(std::abs(expected - one.at("expected_nme").get<double>()) < 1e-6,
+             "expected error" + name);
+      expect(std::isnan(efld::expected_nme(schema, places, {})),
+             "error of which nothing is known" + name);
     }
   }
   std::printf("%d cases, %d differences\n", cases, differences);

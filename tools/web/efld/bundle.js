@@ -13,6 +13,9 @@ const FILE = "landmarker.json", FORMAT = 1;
  * @property {boolean} closed Whether its line returns to its start.
  * @property {boolean} line Whether it has a line.
  *
+ * @typedef {{right: number[], left: number[]} | {box: string}} Normaliser The distance between the
+ *   means of two groups of points, or a size of the points' box.
+ *
  * @typedef {object} Schema The landmarks; left and right are the person's own.
  * @property {string} name
  * @property {string} title
@@ -20,6 +23,7 @@ const FILE = "landmarker.json", FORMAT = 1;
  * @property {Part[]} parts
  * @property {Record<string, number[]>} anchors
  * @property {number[]} nose_tip
+ * @property {Normaliser} [normaliser] What expected errors are divided by; none in older bundles.
  * @property {boolean} is_part Whether the points are those of a part of the face.
  *
  * @typedef {object} CropOptions

@@ -5,6 +5,7 @@ import {readDescription} from "./bundle.js";
 import {Crop, tightBox} from "./crop.js";
 import {FaceDetector} from "./detector.js";
 import {LandmarkError} from "./errors.js";
+import {expectedNme, scaled} from "./face.js";
 import {ModelCrops} from "./model_crops.js";
 import {iou, squared} from "./overlap.js";
 import {PictureReader} from "./pictures.js";
@@ -16,19 +17,10 @@ import {FaceTracker} from "./tracker.js";
  * @typedef {import("./bundle.js").Description} Description
  * @typedef {import("./crop.js").Point} Point
  * @typedef {import("./detector.js").Detection} Detection
+ * @typedef {import("./face.js").Face} Face
  * @typedef {import("./overlap.js").Box} Box
  * @typedef {import("./pictures.js").Picture} Picture
  * @typedef {import("./pixels.js").Pixels} Pixels
- *
- * @typedef {object} Face
- * @property {Point[]} points The landmarks in pixels of the picture, whose centres are whole
- *   numbers, in the order of `landmarker.schema.names`.
- * @property {Box} box In photos the detector's box, in videos the tight one of the points.
- * @property {number} score The detector's, 0 to 1.
- * @property {number} confidence How sure it is that the points lie on a face, 0 to 1.
- * @property {number[]} errors How far off each point is expected to be, in pixels; empty of a model
- *   that does not tell.
- * @property {number} [track] In videos the number of the person.
  *
  * @typedef {object} Found A face, the crop of the model's last look, and its `agreement`.
  * @property {Face} face
@@ -38,6 +30,7 @@ import {FaceTracker} from "./tracker.js";
  * @typedef {object} Look What the model sees in a crop, and the crop around that.
  * @property {Point[]} points
  * @property {number} confidence
+ * @property {number[]} depth
  * @property {number[]} errors
  * @property {Crop} around
  */
@@ -60,6 +53,7 @@ export class FaceLandmarker {
     const counts = model.outputs.map((shape) => shape.reduce((a, b) => a * b, 1));
     this.pointsOutput = counts.indexOf(2 * schema.names.length);
     const alone = counts.indexOf(1);
+    this.depthOutput = counts.indexOf(schema.names.length);
     this.confidenceOutput = alone >= 0 ? alone : counts.indexOf(1 + schema.names.length);
     if (this.pointsOutput < 0 || description.has_confidence !== (this.confidenceOutput >= 0)) {
       throw new LandmarkError(`${description.model.file}: its outputs are not those of ` +
@@ -181,8 +175,9 @@ export class FaceLandmarker {
       }
       const agreed = this.agreement(look.points, detection);
       const confidence = look.confidence * this.weight(agreed);
-      const {points, errors} = look;
-      const face = {points, errors, box: detection.box, score: detection.score, confidence};
+      const {points, depth, errors} = look, {box, score} = detection;
+      const face = {points, box, score, confidence, depth, errors,
+        expectedNme: expectedNme(this.schema, points, errors)};
       if (confidence >= least) found.push({face, crop, agreed});
     }
     return this.distinct(found);
@@ -208,8 +203,10 @@ export class FaceLandmarker {
       seen.fromUnit({x: values[2 * index], y: values[2 * index + 1]}));
     const around = this.crops.around(points);
     const [sure, ...errors] = outputs[this.confidenceOutput] ?? [1];
-    const confidence = possible && this.consistent(crop, around) ? sure : 0;
-    return {points, errors: errors.map((error) => error * seen.side), confidence, around};
+    const inPixels = (/** @type {ArrayLike<number>} */ values) =>
+      Array.from(values, (value) => value * seen.side);
+    return {points, depth: inPixels(outputs[this.depthOutput] ?? []), errors: inPixels(errors),
+      confidence: possible && this.consistent(crop, around) ? sure : 0, around};
   }
 
   /**
@@ -312,22 +309,4 @@ async function allOf(loading) {
     throw failed.reason;
   }
   return models;
-}
-
-/**
- * A face of a picture that was shrunk.
- * @template {Face} T
- * @param {T} face
- * @param {number} scale
- * @returns {T}
- */
-export function scaled(face, scale) {
-  if (scale === 1) return face;
-  const place = (/** @type {number} */ value) => (value + 0.5) * scale - 0.5;
-  const [x0, y0, x1, y1] = face.box;
-  return {
-    ...face,
-    points: face.points.map(({x, y}) => ({x: place(x), y: place(y)})),
-    box: [place(x0), place(y0), place(x1), place(y1)],
-  };
 }

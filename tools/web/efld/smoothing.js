@@ -1,5 +1,3 @@
-/** @typedef {import("./crop.js").Point} Point */
-
 /**
  * The One-Euro filter for landmarks: calm while a face is still, quick while it moves.
  *
@@ -12,40 +10,38 @@ export class OneEuroFilter {
   constructor(options) {
     this.options = options;
     this.seconds = 0;
-    /** @type {Point[] | null} The last smoothed ones. */
+    /** @type {number[][] | null} The last smoothed ones. */
     this.points = null;
-    /** @type {Point[]} */
+    /** @type {number[][]} */
     this.velocities = [];
   }
 
   /**
    * Smooths the points of the next frame.
-   * @param {readonly Point[]} points
+   * @param {readonly (readonly number[])[]} points Two or three coordinates each, in pixels.
    * @param {number} seconds The frame's time, later than the last one's.
    * @param {number} faceSize The size of the face in pixels, above 0.
-   * @returns {Point[]} Those of the first frame are unchanged.
+   * @returns {number[][]} Those of the first frame are unchanged.
    */
   update(points, seconds, faceSize) {
     const last = this.points, step = seconds - this.seconds;
     const {min_cutoff, beta, derivative_cutoff} = this.options;
     if (!last) {
-      this.velocities = points.map(() => ({x: 0, y: 0}));
-      this.points = points.map(({x, y}) => ({x, y}));
+      this.velocities = points.map((point) => point.map(() => 0));
+      this.points = points.map((point) => [...point]);
     } else {
       const calm = weight(derivative_cutoff, step), unit = step * faceSize;
       this.points = points.map((point, index) => {
-        const before = last[index], velocity = this.velocities[index];
-        velocity.x += calm * ((point.x - before.x) / unit - velocity.x);
-        velocity.y += calm * ((point.y - before.y) / unit - velocity.y);
-        const share = weight(min_cutoff + beta * Math.hypot(velocity.x, velocity.y), step);
-        return {
-          x: before.x + share * (point.x - before.x),
-          y: before.y + share * (point.y - before.y),
-        };
+        const before = last[index];
+        const velocity = this.velocities[index].map((speed, axis) =>
+          speed + calm * ((point[axis] - before[axis]) / unit - speed));
+        this.velocities[index] = velocity;
+        const share = weight(min_cutoff + beta * Math.hypot(...velocity), step);
+        return point.map((value, axis) => before[axis] + share * (value - before[axis]));
       });
     }
     this.seconds = seconds;
-    return this.points.map(({x, y}) => ({x, y}));
+    return this.points.map((point) => [...point]);
   }
 }
 

@@ -1,14 +1,14 @@
 // Follows faces from frame to frame (efld_tf/runtime/tracker.py).
 import {tightBox} from "./crop.js";
 import {LandmarkError} from "./errors.js";
-import {scaled} from "./landmarker.js";
+import {expectedNme, scaled} from "./face.js";
 import {iou} from "./overlap.js";
 import {OneEuroFilter} from "./smoothing.js";
 
 /**
  * @typedef {import("./bundle.js").Tracking} Tracking
  * @typedef {import("./crop.js").Crop} Crop
- * @typedef {import("./landmarker.js").Face} Face
+ * @typedef {import("./face.js").Face} Face
  * @typedef {import("./landmarker.js").FaceLandmarker} FaceLandmarker
  * @typedef {import("./landmarker.js").Found} Found
  * @typedef {import("./pixels.js").Pixels} Pixels
@@ -91,7 +91,7 @@ export class FaceTracker {
     /** @type {Track[]} */
     const followed = [];
     // If two tracks end on one face, the surer one keeps it.
-    for (const {track, points, errors, confidence, around} of
+    for (const {track, points, depth, errors, confidence, around} of
       looks.sort((a, b) => b.confidence - a.confidence)) {
       const box = landmarker.extent(points);
       if (confidence < Math.max(least, nobody)
@@ -99,7 +99,7 @@ export class FaceTracker {
         this.lost.push(track);
         continue;
       }
-      track.face = {...track.face, points, errors, confidence};
+      track.face = {...track.face, points, depth, errors, confidence};
       track.crop = around;
       track.seen = this.seconds;
       followed.push(track);
@@ -198,12 +198,16 @@ export class FaceTracker {
    * @returns {Face}
    */
   shown({face, filter, number}) {
-    let {points} = face;
+    let {points, depth} = face;
     if (this.options.smooth) {
       const [x0, y0, x1, y1] = tightBox(points);
-      points = filter.update(points, this.seconds, Math.max(x1 - x0, y1 - y0));
+      const values = points.map(({x, y}, index) => depth.length ? [x, y, depth[index]] : [x, y]);
+      const smooth = filter.update(values, this.seconds, Math.max(x1 - x0, y1 - y0));
+      points = smooth.map(([x, y]) => ({x, y}));
+      if (depth.length) depth = smooth.map(([, , z]) => z);
     }
-    return {...face, points, box: tightBox(points), track: number};
+    return {...face, points, depth, box: tightBox(points), track: number,
+      expectedNme: expectedNme(this.landmarker.schema, points, face.errors)};
   }
 }
 

@@ -7,7 +7,7 @@ import {wearable} from "./products.js";
 import {Renderer} from "./renderer.js";
 import {openCamera, openPhoto, openVideo} from "./sources.js";
 
-/** @typedef {import("../efld/landmarker.js").Face} Face */
+/** @typedef {import("../efld/face.js").Face} Face */
 
 /** Without a face for so long, the page says so. */
 const LOST_SECONDS = 1;

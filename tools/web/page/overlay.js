@@ -1,7 +1,7 @@
 // Points, mesh, and the line between before and after, over the picture.
 import {triangles} from "./triangles.js";
 
-/** @typedef {import("../efld/landmarker.js").Face} Face */
+/** @typedef {import("../efld/face.js").Face} Face */
 
 const COLOUR = "#35e0c5";
 

@@ -5,6 +5,7 @@ import {test} from "node:test";
 import {agreement} from "../efld/agreement.js";
 import {Crop} from "../efld/crop.js";
 import {suppressed} from "../efld/detector.js";
+import {expectedNme, scaled} from "../efld/face.js";
 import {ModelCrops} from "../efld/model_crops.js";
 import {extractCrop, sample} from "../efld/pixels.js";
 import {OneEuroFilter} from "../efld/smoothing.js";
@@ -99,13 +100,29 @@ for (const {description, cases} of vectors.models) {
       assertClose(agreement(description.agreement, one.points, one.detection, side), one.agreement);
     }
   });
+
+  test(`expected error of ${description.schema.name}`, () => {
+    const {schema} = description, {normaliser: _, ...old} = schema;
+    for (const {points, errors, expected_nme: expected, detection: {box}} of cases) {
+      assertClose(expectedNme(schema, points, errors), expected, 1e-6);
+      assert.equal(expectedNme(schema, points, []), null);
+      assert.equal(expectedNme(old, points, errors), null);
+      const still = points.map(() => points[0]);
+      assert.equal(expectedNme(schema, still, errors), null);
+      const whole = scaled({points, box, score: 1, confidence: 1, depth: errors, errors,
+        expectedNme: expected}, 2.5);
+      assertClose(expectedNme(schema, whole.points, whole.errors), expected, 1e-6);
+      assertClose(whole.depth, whole.errors, 0);
+    }
+  });
 }
 
 test("points are smoothed", () => {
   const {smoothing} = vectors.models[0].description;
   const filter = new OneEuroFilter(smoothing);
   for (const {points, seconds, size, smooth} of vectors.smoothing) {
-    assertClose(filter.update(points, seconds, size), smooth);
+    const rows = (/** @type {{x: number, y: number}[]} */ places) => places.map(({x, y}) => [x, y]);
+    assertClose(filter.update(rows(points), seconds, size), rows(smooth));
   }
 });
 

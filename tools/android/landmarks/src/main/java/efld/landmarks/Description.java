@@ -27,6 +27,8 @@ public final class Description {
     public final List<String> names;
     /** Whether the points are those of a part of the face. */
     final boolean isPart;
+    /** What expected errors are divided by; null in older bundles. */
+    final Normaliser normaliser;
     /** Eyes, corners of the mouth and tip of the nose, as far as there are points: their indices. */
     final List<int[]> anchors = new ArrayList<>();
     /** The model's crop in the reference crop, and that in a detector's box. */
@@ -65,6 +67,8 @@ public final class Description {
             names.add(schema.getJSONArray("names").getString(i));
         }
         isPart = schema.getBoolean("is_part");
+        normaliser = schema.has("normaliser")
+                ? new Normaliser(schema.getJSONObject("normaliser")) : null;
         for (String name : ANCHORS) {
             if (schema.getJSONObject("anchors").has(name)) {
                 anchors.add(indices(schema.getJSONObject("anchors").getJSONArray(name)));
@@ -127,7 +131,7 @@ public final class Description {
         return new Crop(numbers.get("x"), numbers.get("y"), numbers.get("side"), 0);
     }
 
-    private static int[] indices(JSONArray array) throws JSONException {
+    static int[] indices(JSONArray array) throws JSONException {
         int[] result = new int[array.length()];
         for (int i = 0; i < result.length; i++) {
             result[i] = array.getInt(i);

@@ -179,8 +179,8 @@ public final class FaceLandmarker implements AutoCloseable {
             double agreed = agreement(look.points, detection);
             double confidence = look.confidence * weight(agreed);
             if (confidence >= least && isPlace(look.points)) {
-                found.add(new Found(new Face(look.points, look.depth, look.errors, detection.box,
-                        detection.score, confidence, -1), agreed));
+                found.add(new Found(new Face(description, look.points, look.depth, look.errors,
+                        detection.box, detection.score, confidence, -1), agreed));
             }
         }
         return distinct(found);

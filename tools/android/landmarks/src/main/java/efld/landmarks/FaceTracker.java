@@ -139,8 +139,8 @@ public final class FaceTracker {
                 }
             }
         }
-        return new Face(points, depth, track.errors, Box.around(points), track.score,
-                track.confidence, track.number);
+        return new Face(landmarker.description, points, depth, track.errors, Box.around(points),
+                track.score, track.confidence, track.number);
     }
 
     /** Moves every track to its place in this frame; whether one was lost. */

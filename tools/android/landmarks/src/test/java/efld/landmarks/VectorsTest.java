@@ -109,6 +109,11 @@ public final class VectorsTest {
             expect(side, one.getDouble("side"), "side of a reference crop");
             expect(new Agreement(description).of(points, detection, side),
                     one.getDouble("agreement"), "agreement");
+            double[] errors = doubles(one.getJSONArray("errors"));
+            expect(face(description, points, errors).expectedNme, one.getDouble("expected_nme"),
+                    "expected error");
+            expect(Double.isNaN(face(description, points, new double[0]).expectedNme),
+                    "error of which nothing is known");
         }
     }
 
@@ -174,6 +179,14 @@ public final class VectorsTest {
             result.add(new Point(place.getDouble("x"), place.getDouble("y")));
         }
         return result;
+    }
+
+    private static Face face(Description description, List<Point> points, double[] errors) {
+        return new Face(description, points, new double[0], errors, Box.around(points), 1, 1, -1);
+    }
+
+    private static double[] doubles(JSONArray array) throws JSONException {
+        return rows(new JSONArray().put(array)).get(0);
     }
 
     private static double[][] rows(List<Point> points) {
