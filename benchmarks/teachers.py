@@ -40,9 +40,6 @@ TITLES = {"mesh": "MediaPipe's mesh", "attention_mesh": "MediaPipe's attention m
           "research": "EFLD as shipped"}
 VIEWS = 8
 COUNTS = (1, 2, 4, VIEWS)
-# What all views see wrongly their deviation does not tell: it counts as at least so much, in
-# percent of the distance between the outer eye corners.
-LEAST = 0.5
 BAD = 5.0  # percent
 LEFT_OUT = 0.25  # of the faces, on which teachers agree least
 
@@ -89,12 +86,12 @@ def mean(values: np.ndarray) -> np.ndarray:
 
 def agreed(looks: np.ndarray, size: np.ndarray) -> np.ndarray:
     """The mean [F, 51, 2] of teachers [T, F, V, 51, 2], each by how far its own views agree."""
-    each = np.stack([mean(one.swapaxes(0, 1)) for one in looks])
-    off = np.stack([mean(((one - found[:, None]) ** 2).sum(axis=-1).swapaxes(0, 1))
-                    for one, found in zip(looks, each, strict=True)])
-    weight = 1 / (off / size[:, None] ** 2 + (LEAST / 100) ** 2)  # [T, F, 51]
-    weight = np.where(np.isnan(each[..., 0]), 0, weight)[..., None]
-    return (np.nan_to_num(each) * weight).sum(axis=0) / weight.sum(axis=0)
+    found = []
+    for of_face, side in zip(looks.swapaxes(0, 1), size, strict=True):
+        seen = [one[~np.isnan(one).any(axis=(1, 2))] for one in of_face]
+        seen = [one for one in seen if len(one)]
+        found.append(views.agreed(seen, side) if seen else np.full(of_face.shape[2:], np.nan))
+    return np.stack(found)
 
 
 class Judge:

@@ -9,6 +9,7 @@ from pathlib import Path
 from efld_tf import assets
 from efld_tf.annotations.writing.formats import OUTPUTS
 from efld_tf.cli import common
+from efld_tf.errors import EfldError
 from efld_tf.text import say
 
 
@@ -27,11 +28,12 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--save", nargs="+", choices=OUTPUTS, default=["json"], metavar="FORMAT",
                         help="what to write of " + ", ".join(OUTPUTS) + "; others than json go "
                         "beside FILE.jsonl (default: json)")
-    parser.add_argument("--model", default=assets.INT8_MODEL,
+    parser.add_argument("--model", action="append",
                         metavar="FILE|research|synthetic|mesh|attention_mesh",
                         help="a .tflite of efld-export or its folder, a shipped model, or of the "
                         "installed mediapipe: mesh, its face mesh, or attention_mesh, which is "
-                        "slower and sees eyes and lips better (default: research)")
+                        "slower and sees eyes and lips better; of several, the first finds the "
+                        "faces, and the points are their mean (default: research)")
     parser.add_argument("--convert", metavar="SCHEMA",
                         help="write the points of another schema, such as ibug68 of the mesh")
     parser.add_argument("--detector", default="both", metavar="both|short|full|FILE",
@@ -43,6 +45,9 @@ def add_label(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--views", type=common.whole_from(1), default=1, metavar="N",
                         help="take the mean of so many views of a face, mirrored and moved a "
                         "little; with their spread (default: %(default)s)")
+    parser.add_argument("--max-spread", type=common.number_within(0, 100, ends=False),
+                        metavar="PERCENT",
+                        help="leave out faces on whose points views or models disagree by more")
     parser.add_argument("--workers", type=common.whole_from(1),
                         help="processes (default: one a core)")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
@@ -58,13 +63,16 @@ def _label(arguments: argparse.Namespace) -> None:
     photos = [item for item in all_inputs.items if type(item) is inputs.Photo]
     for item in (item for item in all_inputs.items if type(item) is not inputs.Photo):
         say(f"skipped: {item.image}: only photos are labelled")
-    min_confidence = arguments.min_confidence
+    min_confidence, max_spread = arguments.min_confidence, arguments.max_spread
+    if max_spread is not None and arguments.views == 1 and len(arguments.model or []) < 2:
+        raise EfldError("--max-spread: give --views or several --model, whose points may disagree")
     labeller = labels.Labeller(
-        model=str(arguments.model),
+        models=tuple(arguments.model or [str(assets.INT8_MODEL)]),
         convert=arguments.convert,
         detector=arguments.detector,
         views=arguments.views,
         **({} if min_confidence is None else {"min_confidence": min_confidence}),
+        **({} if max_spread is None else {"max_spread": max_spread}),
     )
     summary = labels.write(
         labeller, photos, all_inputs.root, arguments.output, save=arguments.save,
@@ -74,8 +82,9 @@ def _label(arguments: argparse.Namespace) -> None:
         say(f"skipped: {error}")
     for note in summary.notes:
         say(f"note: {note}")
+    apart = "" if max_spread is None else f"faces of points that disagree: {summary.apart}, "
     print(f"photos: {summary.photos}, faces: {summary.faces}, photos without a face: "
-          f"{summary.empty}, faces below the confidence: {summary.below}, unreadable photos: "
-          f"{len(summary.unreadable)}")
+          f"{summary.empty}, faces below the confidence: {summary.below}, {apart}unreadable "
+          f"photos: {len(summary.unreadable)}")
     for source in summary.sources:
         say(f"written; read it as {shlex.quote(source)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from efld_tf.arrays import Floats
+from efld_tf.arrays import Flags, Floats
 from efld_tf.errors import EfldError
 from efld_tf.landmarks.geometry import Crop
 
@@ -27,6 +27,12 @@ class ModelOutputs(NamedTuple):
     confidence: Floats | None = None
     depth: Floats | None = None
     errors: Floats | None = None
+
+    def of(self, chosen: Flags) -> ModelOutputs:
+        """What was told of some of the crops, chosen by [F] bool."""
+        confidence, depth, errors = (None if values is None else values[chosen]
+                                     for values in (self.confidence, self.depth, self.errors))
+        return ModelOutputs(self.points[chosen], confidence, depth, errors)
 
     def in_pixels(self, crops: Sequence[Crop]) -> ModelOutputs:
         """What was told of crops of an image in its pixels, in the same arrays."""

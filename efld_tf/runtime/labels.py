@@ -1,9 +1,9 @@
-"""Labels photos that nobody annotated with the points of a model, as a source to train on.
+"""Labels photos that nobody annotated with the points of models, as a source to train on.
 
 The file holds JSON lines, one face a line, as the reader `json` takes them. If several views of a
-face are asked for (`views.py`), the points are their mean, which is better than one view's, and
-their spread says how far it can be trusted. The licence of the model's weights stands at every
-face, from where it gets into models that are trained on it.
+face or several models are asked for (`views.py`), the points are their mean, which is better than
+one view's, and their spread says how far it can be trusted. The licences of the models' weights
+stand at every face, from where they get into models that are trained on it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efld_tf import assets, runs
+from efld_tf import assets, licenses, runs
 from efld_tf.annotations import image_paths, images, listing, record
 from efld_tf.annotations.convert import check_free
 from efld_tf.annotations.header import Header, read_header
@@ -51,50 +51,66 @@ class Labeller:
     """How photos are labelled; it is small, so that processes can get it with their work.
 
     Attributes:
-      model: what `LandmarkPredictor` loads, or one of `MESHES`.
-      convert: the schema to convert the points to; None for the model's own.
+      models: what `LandmarkPredictor` loads, or of `MESHES`; the first one finds the faces.
+      convert: the schema to convert the points to; None for the first model's own.
       detector: what `open_detector` opens.
       min_confidence: faces below it are left out.
       views: number of views of each face; 1 is the photo as it is.
+      max_spread: faces are left out on whose points views or models disagree by more, in percent of
+        what errors are divided by.
     """
 
-    model: str = str(assets.INT8_MODEL)
+    models: tuple[str, ...] = (str(assets.INT8_MODEL),)
     convert: str | None = None
     detector: str = "both"
     min_confidence: float = 0.5
     views: int = 1
+    max_spread: float = np.inf
+
+    @property
+    def landmarkers(self) -> list[FaceLandmarker]:
+        """The models, of which the first one has the detector; each is loaded once a process.
+
+        Raises:
+          EfldError: one cannot be loaded.
+        """
+        first, *others = self.models
+        return [_landmarker(first, self.detector), *(_landmarker(one) for one in others)]
 
     @property
     def schema(self) -> str:
         """The schema of the labels.
 
         Raises:
-          EfldError: the model cannot be loaded, or its points cannot be converted.
+          EfldError: a model cannot be loaded, or its points cannot be converted.
         """
-        name = _models(self.model, self.detector)[0].schema
-        schema = schemas.get(name)
-        target = self.convert or name
-        schema.convert(np.zeros((schema.num_points, 2)), None, target)  # raises
+        target = self.convert or self.landmarkers[0].schema
+        for landmarker in self.landmarkers:
+            schema = schemas.get(landmarker.schema)
+            schema.convert(np.zeros((schema.num_points, 2)), None, target)  # raises
         return target
 
     @property
     def license(self) -> str:
-        """The licence of the model's weights; "" if it does not tell.
+        """The licences of the models' weights; "" if none is stated.
 
         Raises:
-          DataError: the model is damaged.
+          DataError: a model is damaged.
         """
-        return _license(self.model)
+        first, *others = self.models
+        return functools.reduce(
+            lambda known, model: licenses.combined(known, _license(model), "also labelled by"),
+            others, _license(first))
 
     def notes(self) -> list[str]:
         """What the user should know of the points."""
-        schema = schemas.get(_models(self.model, self.detector)[0].schema)
-        conversion = schema.conversions.get(self.convert or schema.name)
-        notes = []
-        if conversion is not None:
-            notes.append(f"{schema.name} is converted to {self.convert}: {conversion.note}")
+        target, notes = self.schema, []
+        for schema in dict.fromkeys(landmarker.schema for landmarker in self.landmarkers):
+            conversion = schemas.get(schema).conversions.get(target)
+            if conversion is not None:
+                notes.append(f"{schema} is converted to {target}: {conversion.note}")
         if self.license:
-            notes.append(f"the model's licence, {self.license}, goes into what is trained on them")
+            notes.append(f"the licence, {self.license}, goes into what is trained on them")
         return notes
 
 
@@ -105,11 +121,13 @@ class PhotoLabels:
     Attributes:
       image: the photo with its faces; None if it could not be used.
       below: number of faces below the confidence.
+      apart: number of others on which views or models disagree.
       error: why the photo could not be used; None if it could.
     """
 
     image: AnnotatedImage | None = None
     below: int = 0
+    apart: int = 0
     error: DataError | None = None
 
 
@@ -122,6 +140,7 @@ class Summary:
       faces: number of faces written.
       empty: number of photos without a face of any confidence.
       below: number of faces below the confidence.
+      apart: number of others on which views or models disagree.
       unreadable: an error for each photo that could not be read.
       sources: the sources that read what was written; those that can be named.
       notes: what the user should know of the points.
@@ -131,6 +150,7 @@ class Summary:
     faces: int
     empty: int
     below: int
+    apart: int
     unreadable: list[DataError]
     sources: list[str]
     notes: list[str]
@@ -174,7 +194,7 @@ def write(
     image_root = root if below_folder is None else folder
     workers = (workers or os.cpu_count() or 1) if len(work) >= FEWEST_SPREAD else 1
     results = bounded_map(functools.partial(label, labeller), work, workers, 3 * workers)
-    faces = empty = below = outside = 0
+    faces = empty = below = apart = outside = 0
     turned = False
     with ExitStack() as stack, Progress("labelling", len(work), "photo", shown=progress) as bar:
         # The formats that may refuse an image come first, so that the others do not have it.
@@ -193,29 +213,30 @@ def write(
                                   DataError(image_root / labels.image.name, str(error)))
                 continue
             found = len(labels.image.faces)
-            faces, below = faces + found, below + labels.below
-            empty += not found and not labels.below
+            faces, below, apart = faces + found, below + labels.below, apart + labels.apart
+            empty += not found and not labels.below and not labels.apart
             outside += points_outside(labels.image) if "yolo" in save else 0
             header = labels.image.header
             turned |= header is not None and header.orientation != 1
         if not faces:
-            raise _no_face(len(photos), empty, below, unreadable)
+            raise _no_face(len(photos), empty, below, apart, unreadable)
         check_outputs(output, save, force)  # they may have appeared meanwhile
     sources = [OUTPUTS[name].read_back(OUTPUTS[name].beside(output), labeller.schema,
                                        None if below_folder is not None and name == "json"
                                        else image_root, turned) for name in save]
-    return Summary(len(photos) - len(unreadable), faces, empty, below, unreadable,
+    return Summary(len(photos) - len(unreadable), faces, empty, below, apart, unreadable,
                    [source for source in sources if source is not None],
                    [*labeller.notes(), *outside_notes(outside)])
 
 
 def _no_face(
-    photos: int, empty: int, below: int, unreadable: Sequence[DataError]
+    photos: int, empty: int, below: int, apart: int, unreadable: Sequence[DataError]
 ) -> EfldError:
     example = f"; the first: {unreadable[0]}" if unreadable else ""
     return EfldError(
         f"no face to write: of {photos} photos {empty} show none, {below} faces are below the "
-        f"confidence, {len(unreadable)} photos cannot be read{example}"
+        f"confidence, of {apart} the points disagree, {len(unreadable)} photos cannot be read"
+        f"{example}"
     )
 
 
@@ -254,32 +275,33 @@ def _named(
 def label(labeller: Labeller, photo: tuple[Path, str, str]) -> PhotoLabels:
     """The labels of one photo, given by its path, and its name and stem in the output."""
     path, name, stem = photo
-    predictor, landmarker = _models(labeller.model, labeller.detector)
+    landmarkers = labeller.landmarkers
     try:
         if image_paths.relative_name(name, path) != name:
             raise DataError(path, "no source can have an image of that name: rename it")
         image = images.read_photo(path, upright=True)
     except DataError as error:
         return PhotoLabels(error=error)
-    faces = landmarker.find(image)
+    faces = landmarkers[0].find(image)
     spreads: Sequence[float | None] = [None] * len(faces)
-    if labeller.views > 1:
-        faces, spreads = views.mean(predictor, landmarker, image, faces, labeller.views)
-    annotated = [
-        _annotated(face, spread, labeller, name)
-        for face, spread in zip(faces, spreads, strict=True)
-        if face.confidence >= labeller.min_confidence
-    ]
+    if len(landmarkers) > 1:
+        faces, spreads = views.together(landmarkers, image, faces, labeller.views, labeller.schema)
+    elif labeller.views > 1:
+        faces, spreads = views.mean(landmarkers[0], image, faces, labeller.views)
+    sure = [(face, spread) for face, spread in zip(faces, spreads, strict=True)
+            if face.confidence >= labeller.min_confidence]
+    annotated = [_annotated(face, spread, labeller, name) for face, spread in sure
+                 if (spread or 0) <= labeller.max_spread]
     height, width = image.shape[:2]
     header = read_header(path) or Header(width, height, 1)
     return PhotoLabels(AnnotatedImage(name, stem, annotated, header),
-                       below=len(faces) - len(annotated))
+                       below=len(faces) - len(sure), apart=len(sure) - len(annotated))
 
 
 def _annotated(
     face: Face, spread: float | None, labeller: Labeller, image: str
 ) -> AnnotatedFace:
-    if labeller.convert is not None:
+    if labeller.convert is not None and face.schema != labeller.convert:
         schema = schemas.get(face.schema)
         points, _ = schema.convert(face.points, None, labeller.convert)
         depth, errors = (
@@ -302,8 +324,9 @@ def _license(model: str) -> str:
 
 
 @functools.cache
-def _models(model: str, detector: str) -> tuple[LandmarkPredictor, FaceLandmarker]:
-    """The models that a process needs, loaded once."""
+def _landmarker(model: str, detector: str | None = None) -> FaceLandmarker:
+    """A model that a process needs, loaded once."""
     predictor = MESHES[model][0]() if model in MESHES else LandmarkPredictor(model)
-    finder = open_detector(detector, threads=1)  # there are as many processes as cores
-    return predictor, FaceLandmarker(predictor, finder, min_confidence=0)
+    # There are as many processes as cores.
+    finder = None if detector is None else open_detector(detector, threads=1)
+    return FaceLandmarker(predictor, finder, min_confidence=0)

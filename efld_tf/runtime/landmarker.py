@@ -41,6 +41,8 @@ SAME_POINTS_IOU = 0.5
 FARTHEST, LARGEST_CHANGE = 0.4, 1.8
 # The most that a face's confidence can be if the detector sees its eyes, nose and mouth elsewhere.
 ELSEWHERE = 0.2
+# Whose box stands for a face that is known already.
+DETECTOR = "short"
 # A further look tells nothing new if its crop differs by less, in sides and in radians: with this
 # number two looks are enough for most faces, and the error is that of three.
 STILL = 0.02
@@ -241,7 +243,7 @@ class FaceLandmarker:
           EfldError: the image has another form, or there is no detector.
         """
         check_image(image)
-        known = [self._crops.as_detection(crop, "short") for crop in crops]
+        known = [self._crops.as_detection(crop, DETECTOR) for crop in crops]
         schema = schemas.get(self.schema)
         detector = self._detector
         if isinstance(detector, AnyAngleDetector):
@@ -308,6 +310,14 @@ class FaceLandmarker:
     def crop_around(self, points: Floats) -> Crop:
         """The model's crop around landmarks [N, 2] of its schema, in pixels."""
         return self._crops.around(points)
+
+    def as_detection(self, points: Floats) -> Detection:
+        """What a detector would find of a face with landmarks [N, 2] of the model's schema.
+
+        Raises:
+          EfldError: the schema has neither eyes nor mouth by which to place it.
+        """
+        return self._crops.as_detection(self.crop_around(points), DETECTOR)
 
     def look(self, image: Image, crops: Sequence[Crop]) -> Looks:
         """What the model tells of squares of an image.

@@ -139,6 +139,25 @@ def test_the_shipped_model_labels_too(
     assert {record.attributes["weights_license"][:14] for record in found} == {"non-commercial"}
 
 
+def test_several_models_label_together(
+    folder: Path, truth: list[FaceRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    several = ("--model", "mesh", "--model", "research", "--convert", "ibug51", "--views", 2)
+    out = label(folder, "--output", folder / "both.jsonl", *several, capsys=capsys)
+    assert_told(out, "mediapipe468", "ibug51")
+    found = sources.read(f"json:{folder / 'both.jsonl'}?schema=ibug51").records
+    assert len(found) == 6 and worst_error(found, truth) < 0.08
+    licence = found[0].attributes["weights_license"]
+    assert re.match("Apache-2.0; also labelled by weights under: non-commercial", str(licence))
+    apart = sorted(float(record.attributes["spread_percent"]) for record in found)
+    assert apart[0] > 0 and apart[-1] < 10
+    out = label(folder, "--output", folder / "both.jsonl", "--force", *several, "--max-spread",
+                (apart[3] + apart[4]) / 2, capsys=capsys)
+    assert_told(out, "faces: 4", "disagree: 2")
+    fewer = sources.read(f"json:{folder / 'both.jsonl'}?schema=ibug51").records
+    assert sorted(float(record.attributes["spread_percent"]) for record in fewer) == apart[:4]
+
+
 def test_photos_elsewhere_are_found_by_the_source_that_is_printed(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +245,10 @@ def test_a_killed_run_leaves_nothing_and_the_next_the_whole_file(
         (["in", "--convert", "ibug68"], ["ibug51", "ibug68", "none"]),
         (["in", "--model", "mesh", "--convert", "mtfl5"],
          ["mediapipe468", "mtfl5", "ibug51", "ibug68"]),
+        (["in", "--model", "research", "--model", "mesh", "--convert", "ibug68"],
+         ["ibug51", "ibug68"]),
+        (["in", "--max-spread", "2"], ["--max-spread", "--views", "--model"]),
+        (["in", "--views", "2", "--max-spread", "0.001"], ["no face", "of 6 the points disagree"]),
         (["in/nobody.png"], ["no face", "of 1 photos 1"]),
         (["in/broken.jpg"], ["1 photos", "in/broken.jpg", "image"]),
         (["in", "--output", "in"], ["in", "a file", "a folder"]),

@@ -109,7 +109,7 @@ def test_views_that_show_nothing_do_not_count(predictor: AttentionMeshPredictor)
         seen = landmarker.find(face.image, [box])
         if isinstance(one, Blinking):
             one.looks = 0
-        (found[one],), (spread,) = views.mean(one, landmarker, face.image, seen, 4)
+        (found[one],), (spread,) = views.mean(landmarker, face.image, seen, 4)
         assert spread < 5
     whole, part = found.values()
     assert part.confidence == pytest.approx(0.5)

@@ -21,7 +21,7 @@ from efld_tf.runtime.landmarker import FaceLandmarker
 from efld_tf.runtime.mesh import MeshPredictor
 from efld_tf.runtime.predictor import LandmarkPredictor
 
-IBUG = schemas.get("ibug68")
+IBUG, INNER = schemas.get("ibug68"), schemas.get("ibug51")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_several_views_are_better_than_one(kind: str, faces: list) -> None:
 
     for record, image in faces:
         found = first_look(predictor, image, record.points)
-        averaged, (spread,) = views.mean(predictor, landmarker_of(predictor), image, found, 4)
+        averaged, (spread,) = views.mean(landmarker_of(predictor), image, found, 4)
         one.append(error(found[0], record.points))
         several.append(error(averaged[0], record.points))
         spreads.append(spread)
@@ -103,7 +103,7 @@ def test_a_turned_face_has_the_same_points_turned(faces: list) -> None:
         turned = cv2.warpAffine(image, matrix, (width, height))
         truth = apply_affine(matrix, record.points.astype(np.float64))
         as_is, again = (
-            views.mean(predictor, landmarker, picture, first_look(predictor, picture, points), 2)
+            views.mean(landmarker, picture, first_look(predictor, picture, points), 2)
             [0][0].points.astype(np.float64)
             for picture, points in ((image, record.points), (turned, truth))
         )
@@ -113,4 +113,48 @@ def test_a_turned_face_has_the_same_points_turned(faces: list) -> None:
 
 def test_no_face_has_no_views(faces: list) -> None:
     predictor = LandmarkPredictor(assets.INT8_MODEL)
-    assert views.mean(predictor, landmarker_of(predictor), faces[0][1], [], 4) == ([], [])
+    assert views.mean(landmarker_of(predictor), faces[0][1], [], 4) == ([], [])
+
+
+def test_models_count_by_how_far_their_views_agree() -> None:
+    """By hand: two models, of one view and of two views that are 2% of the size apart."""
+    one = np.array([[[10.0, 0.0], [50.0, 0.0]]])
+    other = np.array([[[12.0, 1.0], [60.0, 0.0]], [[12.0, -1.0], [60.0, 0.0]]])
+    own, variance = views.LEAST**2, 0.01**2
+    share = (1 / own) / (1 / own + 1 / (own + variance))
+    expected = [[share * 10 + (1 - share) * 12, 0], [55, 0]]
+    np.testing.assert_allclose(views.agreed([one, other], 100.0), expected, atol=1e-9)
+    np.testing.assert_allclose(views.agreed([other], 100.0), other.mean(axis=0))
+
+
+def test_together_they_see_each_face_in_one_schema(faces: list) -> None:
+    mesh, shipped = FaceLandmarker(MeshPredictor()), FaceLandmarker(LandmarkPredictor("research"))
+    record, image = faces[0]
+    found = first_look(mesh.predictor, image, record.points)
+    (face,), (apart,) = views.together([mesh, shipped], image, found, 3, "ibug51")
+    alone = [views.mean(landmarker, image, first_look(landmarker.predictor, image, record.points),
+                        3)[0][0] for landmarker in (mesh, shipped)]
+    inner = [schemas.get(one.schema).convert(one.points, None, "ibug51")[0] for one in alone]
+    assert face.schema == "ibug51" and face.points.shape == (51, 2) and face.box is found[0].box
+    assert face.confidence == pytest.approx(min(one.confidence for one in alone), abs=0.01)
+    # The second model looks where the first one sees the face, not where the box says.
+    size = INNER.normaliser.distance(inner[0].astype(np.float64))
+    assert 0 < apart < 5
+    between = np.linalg.norm(face.points - (inner[0] + inner[1]) / 2, axis=-1)
+    assert between.max() < 0.6 * np.linalg.norm(inner[0] - inner[1], axis=-1).max() + 0.005 * size
+
+
+def test_a_face_that_one_model_does_not_see_is_no_face(faces: list) -> None:
+    class Blind(MeshPredictor):
+        """A mesh that never sees a face."""
+
+        def predict_outputs(self, crops: np.ndarray) -> ModelOutputs:
+            told = super().predict_outputs(crops)
+            return told._replace(confidence=np.zeros(len(crops), np.float32))
+
+    shipped = FaceLandmarker(LandmarkPredictor("research"))
+    record, image = faces[0]
+    found = first_look(shipped.predictor, image, record.points)
+    (face,), (apart,) = views.together(
+        [shipped, FaceLandmarker(Blind())], image, found, 2, "ibug51")
+    assert face.confidence == 0 and np.isnan(apart)
