@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ RESULTS = OUTPUT / "results.json"
 SEEDS = (1, 2, 3)
 STEPS = 4000
 OTHERS = ("youtube_faces", "scut", "net7876")
-MADE = (Rendered("rendered"), Teacher("mesh", "ibug68"))
+MADE: tuple[Rendered | Teacher, ...] = (Rendered("rendered"), Teacher("mesh", "ibug68"))
 
 
 @dataclass(frozen=True)
@@ -156,11 +157,15 @@ def held_out_error(folder: Path) -> dict[str, Any]:
     return {"nme_percent": runs.validation_history(folder)[-1]["nme_percent"]}
 
 
+# What makes the recipe of a run, what measures the run, and of what row or source it is; its seed.
+Run = tuple[Callable[[str, int, Path], Recipe], Callable[[Path], dict[str, Any]], str, int]
+
+
 def main() -> None:
     """Trains, measures and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/ablation")
-    there_are = {f"{row}_{seed}": (table_run, tested, row, seed)
-                 for seed in SEEDS for row in TABLE_2}
+    there_are: dict[str, Run] = {f"{row}_{seed}": (table_run, tested, row, seed)
+                                 for seed in SEEDS for row in TABLE_2}
     there_are |= {f"without_{name}_{seed}": (source_run, held_out_error, name, seed)
                   for seed in SEEDS for name in LEFT_OUT}
     names = sys.argv[2:] or [name for name in there_are if name not in known(RESULTS)]

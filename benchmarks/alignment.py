@@ -125,20 +125,23 @@ def compared(views: list[View], found: list[Found], by: str) -> Iterator[tuple[i
     That is in percent of the size, in degrees, in percent of the picture's side, and in levels.
     """
     alignment = align.Alignment(by)
-    pictures, heads = [], []
+    # Of each view its head and its picture; None where the points are of no head.
+    looks: list[tuple[np.ndarray, np.ndarray] | None] = []
     for view, (points, schema, depth) in zip(views, found, strict=True):
         try:
             matrix = align.matrix(points, schemas.get(schema), alignment, depth)
-        except EfldError:  # points that are of no head
-            pictures.append(None), heads.append(None)
+        except EfldError:
+            looks.append(None)
             continue
-        heads.append(seen(view, matrix))
-        pictures.append(cv2.GaussianBlur(geometry.extract_aligned(
-            view.face.image, matrix, alignment.size), (0, 0), 2).astype(float))
-    front, first = heads[0], pictures[0]
-    for view, head, picture in zip(views[1:], heads[1:], pictures[1:], strict=True):
-        if head is None or front is None:
+        looks.append((seen(view, matrix), cv2.GaussianBlur(geometry.extract_aligned(
+            view.face.image, matrix, alignment.size), (0, 0), 2).astype(float)))
+    if looks[0] is None:
+        return
+    front, first = looks[0]
+    for view, look in zip(views[1:], looks[1:], strict=True):
+        if look is None:
             continue
+        head, picture = look
         size = 100 * abs(head[0] / front[0] - 1)
         place = 100 * np.linalg.norm(head[2:] - front[2:]) / alignment.size
         yield view.yaw, np.array([size, abs(head[1] - front[1]), place,
@@ -165,8 +168,8 @@ def measured(models: dict[str, FaceLandmarker]) -> dict[str, dict]:
                         rows[name, by, bin_name].append(values)
             picture = picture or show(views)
     result: dict[str, dict] = {}
-    for (name, by, bin_name), values in rows.items():
-        means = np.mean(values, axis=0).round(3).tolist()
+    for (name, by, bin_name), differences in rows.items():
+        means = np.mean(differences, axis=0).round(3).tolist()
         result.setdefault(name, {}).setdefault(by, {})[bin_name] = dict(
             zip(COLUMNS, means, strict=True))
     return result
@@ -196,7 +199,7 @@ def verified(model: Path, listed: list[str], landmarker: FaceLandmarker) -> dict
             middle = np.array(image.shape[1::-1]) / 2
             if by and not faces:
                 lost.add(path)
-            if not faces:
+            if by is None or not faces:
                 return cv2.resize(image, (recogniser.size,) * 2, interpolation=cv2.INTER_AREA)
             face = min(faces, key=lambda face: np.linalg.norm(face.points.mean(axis=0) - middle))
             return align.align(image, face.points, schemas.get(face.schema),

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,19 +172,19 @@ def in_scenes(landmarker: FaceLandmarker, photos: list[Photo]) -> dict[str, Any]
             seen |= mine | (iou(person.box, np.array([f.box for f in faces]).reshape(-1, 4)) > 0.3)
         alarms, faces_found = alarms + int((~seen).sum()), faces_found + len(faces)
 
-    def recall(chosen: Callable[[Person], bool]) -> dict[str, Any]:
-        found = [row for row in rows if chosen(row[0])]
+    def recall(found: list[tuple[Person, bool, bool]]) -> dict[str, Any]:
         return {"faces": len(found), "found_percent": share([row[1] for row in found]),
                 "missed": sum(not row[1] for row in found), "wrong": sum(row[2] for row in found)}
 
     kinds = sorted({row[0].kind for row in rows})
+    frontal_faces = [row for row in rows if row[0].kind in ("frontal photo", "rendered, yaw 0")
+                     and row[0].size >= 48]
     return {
         "by_kind_and_size": {kind: {
-            str(size): recall(lambda p, k=kind, s=size: (p.kind, p.size) == (k, s))
+            str(size): recall([row for row in rows if (row[0].kind, row[0].size) == (kind, size)])
             for size in SIZES} for kind in kinds},
         "frontal_from_48_px": {
-            where: recall(lambda p, b=border: p.kind in ("frontal photo", "rendered, yaw 0")
-                          and p.size >= 48 and p.border == b)
+            where: recall([row for row in frontal_faces if row[0].border == border])
             for where, border in (("inside", False), ("at the border", True))},
         "faces_found": faces_found, "false_alarms": alarms,
     }

@@ -76,14 +76,14 @@ def main() -> None:
     """Reads drawn maps and those of the runs, and writes."""
     OUTPUT.mkdir(exist_ok=True)
     given = [real(Path(run)) for run in sys.argv[1:]]
+    rows = [row for grid in GRIDS for maps in MAPS for row in drawn(*grid, maps)]
     found = {
-        "points": POINTS, "window_sigmas": WINDOW,
-        "drawn": [row for grid in GRIDS for maps in MAPS for row in drawn(*grid, maps)],
+        "points": POINTS, "window_sigmas": WINDOW, "drawn": rows,
         "real": given or known(RESULTS).get("real", []),
     }
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     (OUTPUT / "table.md").write_text(tables(found))
-    draw(found["drawn"])
+    draw(rows)
     print((OUTPUT / "table.md").read_text())
 
 

@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from efld_tf import assets
+from efld_tf.annotations.images import read_photo
 from efld_tf.benchmarking.latency import current_conditions
 from efld_tf.evaluation import detected
 from efld_tf.runtime.any_angle import open_detector
 from efld_tf.runtime.boxes import read_boxes
 from efld_tf.runtime.detector import FaceDetector
-from efld_tf.runtime.landmarker import PASSES, FaceLandmarker
+from efld_tf.runtime.landmarker import PASSES, Detector, FaceLandmarker
 from efld_tf.runtime.predictor import LandmarkPredictor
 
 OUTPUT = Path(__file__).parent / "detector"
@@ -57,9 +58,9 @@ def boxes() -> list[dict[str, Any]]:
         if hashlib.sha256(name.encode()).digest()[-1] % 2
     }
     predictor, rows = LandmarkPredictor(assets.INT8_MODEL), []
-    finders = {**{name: open_detector(name, threads=1) for name in DETECTORS},
-               "short, tiles": FaceDetector("short", min_face=64),
-               "full, no tiles": FaceDetector("full")}
+    finders: dict[str, Detector] = {
+        **{name: open_detector(name, threads=1) for name in DETECTORS},
+        "short, tiles": FaceDetector("short", min_face=64), "full, no tiles": FaceDetector("full")}
     for name, finder in finders.items():
         measured = detected.measure_boxes(FaceLandmarker(predictor, finder), folder, chosen)
         rows.append({"detector": name, "photos": len(chosen),
@@ -69,11 +70,11 @@ def boxes() -> list[dict[str, Any]]:
     return rows
 
 
-def milliseconds(finder: Any, folder: Path, names: list[str]) -> float:
+def milliseconds(finder: Detector, folder: Path, names: list[str]) -> float:
     """Median time of a photo."""
     times = []
     for name in names:
-        image = detected.read_photo(folder / name)
+        image = read_photo(folder / name)
         for _ in range(3):
             begin = time.perf_counter()
             finder.detect(image)

@@ -48,7 +48,7 @@ def row(name: str, looks: Looks, nme: np.ndarray, points: np.ndarray | None = No
     """How well scores [E], and perhaps those of points [E, N], tell bad looks and points."""
     true = np.array(looks.nme)
     far = np.stack(looks.errors) / np.array(looks.sizes)[:, None] > BAD_POINT
-    found = {"score": name}
+    found: dict[str, str | float] = {"score": name}
     for kind, title in ((AS_IS, "as_is"), (None, "all")):
         some = looks.of(kind)
         found[f"{title}_auroc"] = round(auroc(nme[some], true[some] > BAD_FIT), 4)

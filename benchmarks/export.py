@@ -141,7 +141,7 @@ def steps(bench: Bench) -> dict:
         "dense layers as 1 x 1 convolutions": bench.int8("dense", replace(ALL_STEPS, widen=())),
         "convolutions of few channels widened": bench.int8("all"),
     }
-    metal = {}
+    metal: dict[str, Path] = {}
     for side, channels, kernel in METAL:
         name = f"{kernel} x {kernel}, {channels} to {channels} channels at {side} x {side}"
         metal[name] = bench.folder / f"metal{len(metal)}.tflite"

@@ -30,6 +30,7 @@ def main() -> None:
     predictor, inner = MeshPredictor(), schemas.get("ibug51")
     found = faces.load(TEST, predictor.crop_rule, predictor.input_size)
     mesh, confidence, *_ = predictor.predict_outputs(found.crops)
+    assert confidence is not None
     maps = {
         "known": [(vertex,) for vertex in KNOWN[17:]],
         "fitted": schemas.get(predictor.schema).conversions["ibug51"].points,
@@ -44,6 +45,7 @@ def main() -> None:
     attention = AttentionMeshPredictor()
     seen = faces.load(TEST, attention.crop_rule, attention.input_size)
     points, confidence, *_ = attention.predict_outputs(seen.crops)
+    assert confidence is not None
     nme = metrics.nme(points[:, 17:], seen.points[:, 17:], inner)
     results["attention"] = {**measured(nme), "missed": int((confidence == 0).sum())}
     files.write_json(OUTPUT / "results.json", results)

@@ -143,7 +143,7 @@ def draw(found: dict[str, Any]) -> None:
         if not rows:
             continue
         means = [np.mean(row) for row in rows.values()]
-        (line,) = axis.plot(rows.keys(), means, label=title.replace("`", ""))
+        (line,) = axis.plot(list(rows), means, label=title.replace("`", ""))
         for count, row in rows.items():
             axis.plot([count] * len(row), row, "o", markersize=4, color=line.get_color())
     axis.set_xscale("log")

@@ -9,12 +9,14 @@ noise of the machine hits them alike. Results go to benchmarks/input_pipeline/.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 from efld_tf import config
 from efld_tf.benchmarking.latency import current_conditions
@@ -46,7 +48,7 @@ def main() -> None:
         batch_size=recipe.training.batch_size, augment=recipe.data.augment,
     )
 
-    def supply(**changes: object) -> Iterator[object]:
+    def supply(**changes: Any) -> Iterator[dict]:
         return iter(pipeline.training_batches(sources, replace(base, **changes)))
 
     streams = {
@@ -69,7 +71,7 @@ def main() -> None:
         pipeline.service_batches(whole, base, ServiceOptions(dispatcher.target))
     )
     steps: dict[str, Callable[[], object]] = {
-        name: (lambda stream=stream: next(stream)) for name, stream in streams.items()
+        name: functools.partial(next, stream) for name, stream in streams.items()
     }
     steps["training step"] = _training_step(recipe, sources, next(streams["pipeline"]))
     rates = _measure(steps, base.batch_size)
@@ -99,7 +101,8 @@ STAGES = {
 
 def _without(augment: AugmentOptions, names: tuple[str, ...]) -> AugmentOptions:
     assert set(names) <= {option.name for option in fields(AugmentOptions)}
-    return replace(augment, **dict.fromkeys(names, 0.0))
+    nothing: dict[str, Any] = dict.fromkeys(names, 0.0)
+    return replace(augment, **nothing)
 
 
 def _training_step(recipe: Recipe, sources: list, batch: dict) -> Callable[[], object]:

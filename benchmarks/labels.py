@@ -21,7 +21,7 @@ from efld_tf.landmarks import metrics, schemas
 from efld_tf.runtime import inputs, labels
 
 OUTPUT = Path(__file__).parent / "labels"
-MODELS = {"shipped": labels.Labeller().model, "mesh": labels.MESH}
+MODELS = {"shipped": labels.Labeller().model, "mesh": "mesh"}
 VIEWS = (1, 2, 4, 8)
 INNER = schemas.get("ibug51")
 
@@ -40,13 +40,15 @@ def main() -> None:
 
 def measure(model: str, views: int, truth: dict[Path, np.ndarray]) -> dict[str, Any]:
     """The accuracy of the labels, each photo's by the face that lies nearest."""
-    convert = INNER.name if model == labels.MESH else None
+    convert = INNER.name if model in labels.MESHES else None
     labeller = labels.Labeller(model, convert, views=views)
     with tempfile.TemporaryDirectory() as folder:
-        photos = inputs.expand([str(path) for path in truth])
-        summary = labels.write(labeller, photos.items, photos.root, Path(folder) / "labels.jsonl")
+        found_files = inputs.expand([str(path) for path in truth])
+        photos = [item for item in found_files.items if isinstance(item, inputs.Photo)]
+        summary = labels.write(labeller, photos, found_files.root, Path(folder) / "labels.jsonl")
         found = sources.read(summary.sources[0]).records
-    errors, spreads = {}, {}
+    errors: dict[Path, float] = {}
+    spreads: dict[Path, float] = {}
     for record in found:
         error = metrics.nme(record.points[None], truth[record.image][None], INNER)[0]
         if error < errors.get(record.image, np.inf):

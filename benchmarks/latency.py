@@ -46,7 +46,7 @@ MEDIAPIPE = {
 def pfld(width: float) -> tf_keras.Model:
     """PFLD's backbone and 68 points, 112 x 112 pixels; the auxiliary pose net is for training."""
 
-    def block(x, channels, stride, expansion):
+    def block(x: tf.Tensor, channels: int, stride: int, expansion: int) -> tf.Tensor:
         """MobileNetV2's bottleneck."""
         y = convolved(x, x.shape[-1] * expansion, 1)
         y = layers.ReLU(6.0)(layers.BatchNormalization()(layers.DepthwiseConv2D(
@@ -54,11 +54,13 @@ def pfld(width: float) -> tf_keras.Model:
         y = layers.BatchNormalization()(layers.Conv2D(channels, 1, use_bias=False)(y))
         return x + y if stride == 1 and x.shape[-1] == channels else y
 
-    def convolved(x, channels, kernel, stride=1, padding="same"):
+    def convolved(
+        x: tf.Tensor, channels: int, kernel: int, stride: int = 1, padding: str = "same"
+    ) -> tf.Tensor:
         x = layers.Conv2D(channels, kernel, stride, padding, use_bias=False)(x)
         return layers.ReLU(6.0)(layers.BatchNormalization()(x))
 
-    def wide(channels):
+    def wide(channels: int) -> int:
         return max(8, int(channels * width))
 
     image = layers.Input((112, 112, 3), batch_size=1)
@@ -102,7 +104,9 @@ def models(folder: Path) -> dict[str, Path]:
             name = f"PFLD {width:g}x {'int8' if int8 else 'float32'}, 68 points"
             found[name] = folder / f"pfld_{width}_{int8}.tflite"
             found[name].write_bytes(converted(pfld(width), int8))
-    package = Path(importlib.util.find_spec("mediapipe").origin).parent / "modules"
+    spec = importlib.util.find_spec("mediapipe")
+    assert spec is not None and spec.origin is not None
+    package = Path(spec.origin).parent / "modules"
     return {**found, **{name: package / path for name, path in MEDIAPIPE.items()
                         if (package / path).exists()}}
 

@@ -19,6 +19,7 @@ from typing import Any
 import matplotlib
 from lite_hrnet_counts import FUSION, HEAD, PARTS, Parts, by_formula, of_layers, total, uncounted
 
+from efld_tf import trees
 from efld_tf.models import registry
 from efld_tf.models.lite_hrnet_fusion import FUSIONS, GROUPS
 from efld_tf.models.lite_hrnet_heads import HEADS
@@ -29,7 +30,8 @@ import matplotlib.pyplot as plt
 
 OUTPUT = Path(__file__).parent / "lite_hrnet_costs"
 SIZE, POINTS = 96, 68
-NETWORKS = {name: LiteHRNetPlusOptions(**options) for name, options in VARIANTS.items()}
+NETWORKS = {name: trees.from_tree(options, LiteHRNetPlusOptions)
+            for name, options in VARIANTS.items()}
 # Variants whose fusions and heads are compared at equal widths, with the row that has the other
 # fusion: stepped attention or point-wise convolutions.
 WIDTHS = {"small": "small, point-wise", "large": "large, point-wise",
@@ -77,9 +79,9 @@ BEST = 5
 def main() -> None:
     """Counts, checks, searches and writes."""
     OUTPUT.mkdir(exist_ok=True)
+    parts = {name: plain(count(options)) for name, options in ROWS.items()}
     found = {
-        "input_size": SIZE, "points": POINTS, "fusions_uncounted": built(),
-        "parts": {name: plain(count(options)) for name, options in ROWS.items()},
+        "input_size": SIZE, "points": POINTS, "fusions_uncounted": built(), "parts": parts,
         "fusions": {name: one_by_one(NETWORKS[name], "fusion", FUSIONS, FUSION)
                     for name in WIDTHS},
         "heads": {name: one_by_one(NETWORKS[name], "head", HEADS, HEAD) for name in WIDTHS},
@@ -87,7 +89,7 @@ def main() -> None:
     }
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     (OUTPUT / "table.md").write_text(tables(found))
-    draw(found["parts"])
+    draw(parts)
     print((OUTPUT / "table.md").read_text())
 
 
@@ -121,8 +123,12 @@ def one_by_one(
     options: LiteHRNetPlusOptions, option: str, choices: dict[str, Any], part: str
 ) -> dict[str, dict[str, int]]:
     """The cost of a part by what it can be, where the widths allow it."""
-    return {choice: asdict(count(replace(options, **{option: choice}))[part])
-            for choice in choices if choice != "group" or options.channels % GROUPS == 0}
+    found = {}
+    for choice in choices:
+        if choice != "group" or options.channels % GROUPS == 0:
+            change: dict[str, Any] = {option: choice}
+            found[choice] = asdict(count(replace(options, **change))[part])
+    return found
 
 
 def searched(name: str) -> list[dict[str, Any]]:
@@ -136,7 +142,7 @@ def searched(name: str) -> list[dict[str, Any]]:
     rows = []
     for channels, stem, reduction in itertools.product(
             search.channels, search.stems, search.reductions):
-        widths = {"channels": channels, "stem": stem}
+        widths: dict[str, Any] = {"channels": channels, "stem": stem}
         if base.fusion == "scaf":
             widths["reduction"] = reduction
         options = replace(base, **widths)

@@ -142,9 +142,9 @@ def table() -> str:
                          f"| {len(cells[0])} | {' | '.join(map(mean_spread, cells))} |")
     for name in TUNED:
         if found := known(RUNS).get(name):
-            cells = [f"{found[test][key]:.2f}" for test in TESTS for key in KEPT]
+            tuned = [f"{found[test][key]:.2f}" for test in TESTS for key in KEPT]
             lines.append(f"| configs/lite_hrnet_plus/{name}.yaml | {mflops(LARGE):.2f} "
-                         f"| {times[LARGE]} | 1 | {' | '.join(cells)} |")
+                         f"| {times[LARGE]} | 1 | {' | '.join(tuned)} |")
     lines += [
         "", "What the paper says, as seen here, with the NME that should be lower and the one that "
         "should be higher. A difference within two standard errors is not told from chance.", "",

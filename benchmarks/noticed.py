@@ -61,7 +61,9 @@ class Seen:
     jitter: float
 
 
-def look(landmarker: FaceLandmarker, image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, ...]:
+def look(
+    landmarker: FaceLandmarker, image: np.ndarray, box: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Inner points at the first look and at the third, and the jitter, as in `Seen`."""
     crop = landmarker.crop_rule.crop(box)
     pixel = crop.side / landmarker.predictor.input_size
@@ -74,7 +76,7 @@ def look(landmarker: FaceLandmarker, image: np.ndarray, box: np.ndarray) -> tupl
     one, right, down, three = (
         points.astype(np.float64)[inner] for points in (*first.points, last.points[0]))
     jitter = np.mean([np.linalg.norm(other - one, axis=1) for other in (right, down)])
-    return one, three, jitter
+    return one, three, float(jitter)
 
 
 def held_out(landmarker: FaceLandmarker, name: str) -> Iterator[tuple[np.ndarray, Seen]]:
@@ -188,8 +190,9 @@ def noticed(model: Path, head: str = INNER.name) -> dict[str, float]:
     off = errors(both)
     result |= {part: float(off[:, points].mean()) for part, points in PARTS.items()}
     true = np.stack([face.true for face in both])
-    yaw = np.abs(pose.estimate(true, INNER)[:, 0])
-    result["turned"] = float(off[yaw >= TURNED].mean())
+    angles = pose.estimate(true, INNER)
+    assert angles is not None
+    result["turned"] = float(off[np.abs(angles[:, 0]) >= TURNED].mean())
     distance = INNER.normaliser.distance(true)
     result["jitter"] = 100 * float(np.mean([face.jitter for face in both] / distance))
     together = [pair for name in OF_300W for pair in photos[name]]

@@ -162,9 +162,9 @@ def main() -> None:
         rows.append(measured(folder, "one photo of seven people", ("group.jpg",), 1, other))
         for index in range(PHOTOS):
             photo(folder / "photos" / f"{index}.jpg", FOLDER_SIZE, index)
-        size = "x".join(map(str, FOLDER_SIZE))
+        pixels = "x".join(map(str, FOLDER_SIZE))
         for title, more in (("pictures and table", ()), ("only the table", ("--save", "json"))):
-            rows.append(measured(folder, f"{PHOTOS} photos of {size}, {title}",
+            rows.append(measured(folder, f"{PHOTOS} photos of {pixels}, {title}",
                                  ("photos", *more), PHOTOS, other))
     found = {"conditions": asdict(current_conditions()), "cores": os.cpu_count(), "runs": RUNS,
              "against": None if other is None else commit_of(other), "rows": rows}

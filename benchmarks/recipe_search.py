@@ -230,7 +230,8 @@ def table(found: dict[str, dict[str, float]]) -> str:
     for name, attempt in ATTEMPTS.items():
         if name not in found:
             continue
-        nme, before = found[name], found.get(attempt.against)
+        nme = found[name]
+        before = found.get(attempt.against) if attempt.against else None
         cells = [attempt.title, ATTEMPTS[attempt.against].title if attempt.against else "",
                  f"{drawn(name):,}"]
         for target in TARGETS:

@@ -31,6 +31,7 @@ from efld_tf.runtime.smoothing import OneEuroFilter
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 OUTPUT = Path(__file__).parent / "smoothing"
 CHOOSING_SEED, MEASURING_SEED = 100, 200
@@ -49,8 +50,8 @@ MOTIONS: dict[str, np.ndarray] = {
     "drift": 0.05 * np.sin(2 * np.pi * 0.25 * TIMES),
     "sway": 0.5 * np.sin(2 * np.pi * 0.5 * TIMES),
     "shake": 0.3 * np.sin(2 * np.pi * 1.5 * TIMES),
-    "steps": 0.5 * sum(np.clip((TIMES - start) / 0.2, 0, 1) * sign
-                       for start, sign in ((1, 1), (2, -1), (3, 1))),
+    "steps": 0.5 * sum((np.clip((TIMES - start) / 0.2, 0, 1) * sign
+                        for start, sign in ((1, 1), (2, -1), (3, 1))), np.zeros_like(TIMES)),
 }
 QUICK = ("sway", "shake", "steps")
 
@@ -195,8 +196,9 @@ def record(predictor: LandmarkPredictor, seed: int, count: int) -> dict[str, lis
     result: dict[str, list[Recording]] = {motion: [] for motion in MOTIONS}
     with Progress(f"faces of seed {seed}", count, "face") as bar:
         for index in range(10 * count):
-            faces = {motion: film(predictor, seed, index, way) for motion, way in MOTIONS.items()}
-            if all(face is not None for face in faces.values()):
+            films = {motion: film(predictor, seed, index, way) for motion, way in MOTIONS.items()}
+            faces = {motion: face for motion, face in films.items() if face is not None}
+            if len(faces) == len(MOTIONS):
                 for motion, face in faces.items():
                     result[motion].append(face)
                 bar.update()
@@ -250,7 +252,7 @@ def draw(rows: list[dict], default: dict, recordings: dict[str, list[Recording]]
     figure.savefig(OUTPUT / "curves.png", dpi=110)
 
 
-def draw_way(axes: plt.Axes, default: dict, face: Recording) -> None:
+def draw_way(axes: Axes, default: dict, face: Recording) -> None:
     """The way of one point of a face that moves in steps."""
     smooth = one_euro(default["min_cutoff"], default["beta"], default["derivative_cutoff"])
     constant = (face.predicted - face.truth).mean(axis=0)

@@ -14,6 +14,7 @@ import os
 import sys
 from pathlib import Path
 
+from common import command
 from noticed import HELD_OUT, noticed
 from trainings import (
     Attempt,
@@ -22,7 +23,6 @@ from trainings import (
     augment,
     chain,
     check_names,
-    command,
     known,
     remember,
     source,

@@ -100,7 +100,7 @@ class Teacher:
         """Labels the photos; done once."""
         wanted = {runs / f"{name}_{self.name}.jsonl": photos for name, photos in LABELLED.items()}
         missing = {labels: photos for labels, photos in wanted.items() if not labels.exists()}
-        how = ["mesh", "--convert", self.schema]
+        how: list[object] = ["mesh", "--convert", self.schema]
         if self.run and missing:
             exported = runs / self.run / "labeller"
             command("efld-export", runs / self.run, "--float32", "--head", self.schema,

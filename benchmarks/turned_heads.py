@@ -86,8 +86,15 @@ def annotated(data: Path) -> Iterable[Head]:
     for record in sources.read(f"aflw2000:{data}/aflw2000", progress=False).records:
         assert record.depth is not None
         points, depth = record.points.astype(float), record.depth.astype(float)
-        yaw = float(pose.estimate(points[None], HEAD, depth[None])[0, 0])
+        yaw = float(true_yaw(points[None], depth[None])[0])
         yield Head(read_photo(record.image), tight_box(points), points, depth, yaw)
+
+
+def true_yaw(points: np.ndarray, depth: np.ndarray | None) -> np.ndarray:
+    """The yaw [F] by true points [F, 68, 2], and by their depths."""
+    angles = pose.estimate(points, HEAD, depth)
+    assert angles is not None
+    return angles[:, 0]
 
 
 def rendered() -> Iterable[Head]:
@@ -159,7 +166,7 @@ def of_true_points(data: Path) -> dict[str, dict[str, float]]:
     rows = shapes(data)
     points, depth, yaw = (np.array([row[key] for row in rows], float)
                           for key in ("shape68", "shape68_z", "yaw_degrees"))
-    return {name: by_bins(yaw, np.abs(pose.estimate(points, HEAD, z)[:, 0] - yaw))
+    return {name: by_bins(yaw, np.abs(true_yaw(points, z) - yaw))
             for name, z in (("true points", None), ("true points and depths", depth))}
 
 

@@ -45,7 +45,8 @@ STEPS = 400  # of the other networks, so that golden files can be chosen for the
 def main() -> None:
     """Exports, measures and writes."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/two_stage")
-    rows, models = [{"network": SHIPPED}], [assets.INT8_MODEL]
+    rows: list[dict[str, Any]] = [{"network": SHIPPED}]
+    models = [assets.INT8_MODEL]
     for size in SIZES:
         for mode in MODES:
             row, model = exported(runs / f"at_{size}_1", mode)

@@ -81,7 +81,8 @@ def main() -> None:
     rows, image = [], golden.read(assets.INT8_MODEL)[1]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        content, paths = exported(folder), []
+        content = exported(folder)
+        paths: list[Path] = []
         tried = attempts(content)
         expected = None
         for title, cells in tried.items():

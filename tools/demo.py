@@ -38,9 +38,10 @@ RENDERED = (
 def main() -> None:
     """Runs all steps and prints a summary of one page."""
     conditions, anew = current_conditions(), not RUN.exists()
-    minutes = [{"command": " ".join(step), "minutes": run(step)} for step in steps()]
-    total = round(sum(step["minutes"] for step in minutes), 1)
-    times = {"conditions": asdict(conditions), "minutes": total, "steps": minutes}
+    ran = [(" ".join(step), run(step)) for step in steps()]
+    total = round(sum(minutes for _, minutes in ran), 1)
+    times = {"conditions": asdict(conditions), "minutes": total,
+             "steps": [{"command": command, "minutes": minutes} for command, minutes in ran]}
     if anew:  # else some steps were done before
         write_json(RUN / "times.json", times)
     summary(total)

@@ -82,7 +82,7 @@ def looked_at(source: str) -> tuple[np.ndarray, np.ndarray]:
 
 def fit(faces: list[tuple[np.ndarray, np.ndarray]], count: int, ridge: float) -> VertexMap:
     """The map with so many components, fitted to vertices and points and their mirror images."""
-    pairs = [(mirrored(vertices, MESH.flip), mirrored(points, IBUG.flip))
+    pairs = [(mirrored(vertices, MESH.known_flip), mirrored(points, IBUG.known_flip))
              for vertices, points in faces]
     x, y = [], []
     for vertices, points in (*faces, *pairs):

@@ -25,10 +25,11 @@ from efld_tf.errors import EfldError
 from efld_tf.evaluation.scenes import paste
 from efld_tf.landmarks import schemas
 from efld_tf.landmarks.geometry import Crop, tight_box
+from efld_tf.landmarks.schema import LandmarkSchema
 from efld_tf.progress import Progress
 from efld_tf.runtime import crop_maps
 from efld_tf.runtime.blazeface import MODELS
-from efld_tf.runtime.detector import FaceDetector
+from efld_tf.runtime.detector import Detection, FaceDetector
 from efld_tf.runtime.overlap import iou
 
 # Ridge of the points' weights, so that nearly equal points share theirs.
@@ -49,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     records = sources.read(sources.parse(arguments.source), "stop").records
     if records[0].schema != "ibug68":
         raise EfldError(f"{arguments.source}: expected faces of ibug68, got {records[0].schema}")
-    faces, found = [], {name: [] for name in MODELS}
+    faces: list[np.ndarray] = []
+    found: dict[str, list[Detection | None]] = {name: [] for name in MODELS}
     detectors = {name: FaceDetector(name) for name in MODELS}
     reader = ImageReader()
     with Progress("detecting", len(records), "face") as bar:
@@ -80,7 +82,7 @@ def target(points: np.ndarray, angle: float) -> Crop:
     return turned.within(crop)
 
 
-def fit_box(detections: list, faces: list) -> dict[str, float]:
+def fit_box(detections: list[Detection | None], faces: list[np.ndarray]) -> dict[str, float]:
     """Medians over the faces; mirrored faces count too, so that there is no offset in x."""
     rows = []
     for found, points in zip(detections, faces, strict=True):
@@ -90,14 +92,15 @@ def fit_box(detections: list, faces: list) -> dict[str, float]:
             right, left = found.keypoints[:2]
             angle = math.atan2(*(left - right)[::-1])
             crop = target(points, angle)
-            upright = Crop(*(box[:2] + box[2:]) / 2, longest, angle)
+            x, y = (box[:2] + box[2:]) / 2
+            upright = Crop(x, y, longest, angle)
             _, y = upright.to_unit(np.array([crop.center_x, crop.center_y]))
             rows.append([crop.side / longest, y - 0.5])
     scale, offset_y = np.median(rows, axis=0)
     return {"scale": round(float(scale), 4), "offset_x": 0.0, "offset_y": round(float(offset_y), 4)}
 
 
-def fit_points(faces: list, kind: str) -> list[list[float]]:
+def fit_points(faces: list[np.ndarray], kind: str) -> list[list[float]]:
     """Weights by ridge regression, over the faces and their mirror images."""
     schema = schema_for(kind)
     around = crop_maps.CropAround(schema)
@@ -114,13 +117,13 @@ def fit_points(faces: list, kind: str) -> list[list[float]]:
     return np.round(weights, 5).tolist()
 
 
-def schema_for(kind: str):
+def schema_for(kind: str) -> LandmarkSchema:
     """The 68 points, with or without their tip of the nose."""
     schema = schemas.get("ibug68")
     return schema if kind == "with_nose" else dataclasses.replace(schema, nose_tip=())
 
 
-def report(found: dict, faces: list) -> None:
+def report(found: dict[str, list[Detection | None]], faces: list[np.ndarray]) -> None:
     """Prints how far the crops of the other half are off."""
     rows = {f"{name}'s boxes": [
         (crop_maps.from_detection(d.box, d.keypoints, name), points)

@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     _, scale, offset, mesh = min(tried, key=lambda one: one[0])
     print(f"# chosen: scale {scale}, offset_y {offset}")
     groups = fit(mesh, truth)
-    for title, some in (("known", [(i,) for i in KNOWN]), ("fitted", groups)):
+    known: Groups = [(i,) for i in KNOWN]
+    for title, some in (("known", known), ("fitted", groups)):
         of_points = errors(mesh, truth, some)
         print(f"# {title}: {100 * of_points.mean():.3f}% of 68, "
               f"{100 * of_points[17:].mean():.3f}% of 51 points, inter-ocular")
@@ -109,10 +110,10 @@ def fit(mesh: np.ndarray, truth: np.ndarray) -> Groups:
              ["FACEMESH_TESSELATION"]}
     single = np.stack([errors(mesh, truth, [(v,)] * 68) for v in range(MESH.num_points)])
     groups: Groups = [()] * 68
-    for right, left in enumerate(IBUG.flip):
+    for right, left in enumerate(IBUG.known_flip):
         if left < right:
             continue
-        both = single[:, right] + single[list(MESH.flip), left]
+        both = single[:, right] + single[list(MESH.known_flip), left]
         near = np.argsort(both)[:NEAREST].tolist()
         candidates = [
             group
@@ -135,7 +136,7 @@ def fit(mesh: np.ndarray, truth: np.ndarray) -> Groups:
 
 def mirrored(group: tuple[int, ...]) -> tuple[int, ...]:
     """The vertices of the other side."""
-    return tuple(MESH.flip[vertex] for vertex in group)
+    return tuple(MESH.known_flip[vertex] for vertex in group)
 
 
 def errors(mesh: np.ndarray, truth: np.ndarray, groups: Groups) -> np.ndarray:

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     held = crops_of.PresenceCrops(size, crops_of.AS_IS, np.random.default_rng(1), zoom)
     crops_of.add_scenes(held, measuring, looking)
     logit = presence.features(spec.architecture, model, held.stacked) @ layer.kernel + layer.bias
-    about = {
+    about: dict[str, Any] = {
         "faces": counts,
         "scenes": f"{len(fitting)} photos of {arguments.scenes}",
         "held_out_percent": rates(found, layer.held_out),

@@ -16,15 +16,13 @@ import threading
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves files with the headers of isolation."""
 
     protocol_version = "HTTP/1.1"
-    extensions_map: ClassVar[dict[str, str]] = {
-        **http.server.SimpleHTTPRequestHandler.extensions_map,
+    extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {
         ".wasm": "application/wasm", ".js": "text/javascript"}
 
     def end_headers(self) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from efld_tf import assets, files
 from efld_tf.runtime import model_license
@@ -52,13 +52,14 @@ def packages() -> dict[str, Any]:
     return bom
 
 
-def closure(name: str) -> dict[str, set[str]]:
+def closure(package: str) -> dict[NormalizedName, set[NormalizedName]]:
     """What a package requires in this environment, directly or not: the names by the name.
 
     `cyclonedx-py` takes what packages require for their tests, too, where it is there.
     """
-    required: dict[str, set[str]] = {}
-    waiting: list[tuple[str, frozenset[str]]] = [(canonicalize_name(name), frozenset())]
+    required: dict[NormalizedName, set[NormalizedName]] = {}
+    waiting: list[tuple[NormalizedName, frozenset[str]]] = [
+        (canonicalize_name(package), frozenset())]
     seen = set(waiting)
     while waiting:
         name, extras = waiting.pop()
