@@ -21,7 +21,7 @@ from efld_tf.landmarks import metrics, schemas
 from efld_tf.runtime import inputs, labels
 
 OUTPUT = Path(__file__).parent / "labels"
-MODELS = {"shipped": labels.Labeller().model, "mesh": "mesh"}
+MODELS = {"shipped": labels.Labeller().models[0], "mesh": "mesh"}
 VIEWS = (1, 2, 4, 8)
 INNER = schemas.get("ibug51")
 
@@ -41,7 +41,7 @@ def main() -> None:
 def measure(model: str, views: int, truth: dict[Path, np.ndarray]) -> dict[str, Any]:
     """The accuracy of the labels, each photo's by the face that lies nearest."""
     convert = INNER.name if model in labels.MESHES else None
-    labeller = labels.Labeller(model, convert, views=views)
+    labeller = labels.Labeller((model,), convert, views=views)
     with tempfile.TemporaryDirectory() as folder:
         found_files = inputs.expand([str(path) for path in truth])
         photos = [item for item in found_files.items if isinstance(item, inputs.Photo)]

@@ -17,7 +17,7 @@ import numpy as np
 from efld_tf.annotations.images import ImageReader
 from efld_tf.annotations.record import FaceRecord
 from efld_tf.annotations.sources import Annotations
-from efld_tf.arrays import Floats, Image
+from efld_tf.arrays import Flags, Floats, Image
 from efld_tf.data.options import PackOptions
 from efld_tf.errors import DataError, EfldError
 from efld_tf.landmarks.geometry import CropRule, extract_crop
@@ -41,6 +41,7 @@ class PackedFace:
       depth: [N] float32, how far each point is in front of their mean, in sides of the stored crop;
         NaN where not annotated, None where no point is. A side of a stretched crop is the root of
         width times height.
+      visible: [N] bool, False for points that are annotated as hidden; None if that is not told.
     """
 
     jpeg: bytes
@@ -49,6 +50,7 @@ class PackedFace:
     name: str
     aspect: float = 1.0
     depth: Floats | None = None
+    visible: Flags | None = None
 
 
 def decoded(jpeg: bytes, folder: Path) -> Image:
@@ -136,6 +138,7 @@ def _crop_face(
         aspect=crop.aspect,
         depth=None if record.depth is None else _centred(record.depth) / np.float32(
             crop.mean_side),
+        visible=record.visible,
     )
 
 

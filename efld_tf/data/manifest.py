@@ -67,6 +67,7 @@ class Manifest:
         None for points that none of them is annotated with.
       mean_depth: [N] mean of the training faces' depths in sides of the model's crop, of those that
         are annotated with all of them; None if no face is.
+      hidden: the number of the training faces' points that are annotated as hidden.
       skipped: one line for each sample that could not be used.
       fingerprint: a hash of all inputs; if it is equal, packing again changes nothing.
       notes: what the user should know of the source.
@@ -90,6 +91,7 @@ class Manifest:
     excluded: list[str] = field(default_factory=list)
     licenses: list[str] = field(default_factory=list)
     mean_depth: list[float] | None = None
+    hidden: int = 0
 
     def __post_init__(self) -> None:
         schema = schemas.resolved(self.schema, self.schema_fields)
@@ -102,6 +104,8 @@ class Manifest:
         check_mean_shape(known, len(known), "mean_shape")
         if self.mean_depth is not None and len(self.mean_depth) != schema.num_points:
             raise EfldError(f"mean_depth: expected {schema.num_points} numbers")
+        if self.hidden < 0:
+            raise EfldError("hidden: expected a number of points")
         check_fraction(self.validation_fraction)
         for text in self.licenses:
             licenses.checked(text)

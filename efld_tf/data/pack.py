@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def pack(
                 write_manifest(folder, complete)
             return complete
         with folders.replacement(folder) as temporary:
-            written, mean_shape, mean_depth, skipped = _write_splits(
+            written = _write_splits(
                 annotations, rule, options, storage, temporary, workers, progress
             )
             manifest = Manifest(
@@ -89,10 +89,11 @@ def pack(
                 schema=annotations.schema,
                 crop_rule=rule,
                 pack=storage,
-                shards=written,
-                mean_shape=mean_shape,
-                mean_depth=mean_depth,
-                skipped=[*excluded, *skipped],
+                shards=written.shards,
+                mean_shape=written.mean_shape,
+                mean_depth=written.mean_depth,
+                hidden=written.hidden,
+                skipped=[*excluded, *written.skipped],
                 fingerprint=fingerprint,
                 notes=[*annotations.notes, *_crop_notes(annotations.schema, options)],
                 schema_fields=schemas.declared_fields(annotations.schema),
@@ -163,6 +164,16 @@ def _crop_notes(schema: str, options: SourceOptions) -> list[str]:
     return [] if note is None else [note]
 
 
+class _Written(NamedTuple):
+    """What `Manifest` says of the stored faces, and the samples that could not be used."""
+
+    shards: dict[str, list[Shard]]
+    mean_shape: MeanShape
+    mean_depth: list[float] | None
+    hidden: int
+    skipped: list[str]
+
+
 def _write_splits(
     annotations: sources.Annotations,
     rule: CropRule,
@@ -171,13 +182,13 @@ def _write_splits(
     folder: Path,
     workers: int | None,
     progress: bool,
-) -> tuple[dict[str, list[Shard]], MeanShape, list[float] | None, list[str]]:
-    """Writes the shards of both splits; returns them, the means and the skipped samples."""
+) -> _Written:
+    """Writes the shards of both splits."""
     skipped = [str(error) for error in annotations.skipped]
     faces = cropped(annotations, rule, storage, workers)
     # The sum and the number of the training faces' points.
     total, count = np.zeros((2, schemas.get(annotations.schema).num_points, 2))
-    depths = _Mean()
+    depths, hidden = _Mean(), 0
     begun = time.monotonic()
     with (
         Progress(f"packing {options.name}", len(annotations.records), "face",
@@ -200,6 +211,8 @@ def _write_splits(
                 count += np.isfinite(shape)
                 if face.depth is not None and np.isfinite(face.depth).all():
                     depths.add(face.depth.astype(float) * storage.margin)
+                if face.visible is not None:
+                    hidden += int(np.count_nonzero(~face.visible))
     if progress:
         seconds = time.monotonic() - begun
         say(f"packed {bar.count} faces in {seconds:.1f} s: {bar.count / seconds:.0f} faces/s",
@@ -212,7 +225,7 @@ def _write_splits(
     rounded: MeanShape = [point if found else [None, None]
                           for point, found in
                           zip(mean_shape.round(6).tolist(), known, strict=True)]
-    return writers.shards, rounded, depths.rounded(), skipped
+    return _Written(writers.shards, rounded, depths.rounded(), hidden, skipped)
 
 
 class _Mean:
@@ -252,6 +265,8 @@ def _fingerprint(
             digest.update(record.box.tobytes())
         if record.depth is not None:
             digest.update(b"depth\0" + record.depth.tobytes())
+        if record.visible is not None:
+            digest.update(b"visible\0" + record.visible.tobytes())
         if record.upright:
             digest.update(b"upright\0")
         if record.image.exists():

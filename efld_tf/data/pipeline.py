@@ -78,6 +78,8 @@ class BatchOptions:
       parallel_calls: number of batches that are augmented at the same time; None for one a core.
       black: whether all images are black, whatever the faces.
       depths: those of the heads that also learn how far their points are in front.
+      hidden: for heads, how much points that are annotated as hidden weigh in training, 0 to 1;
+        they weigh as much as others, 1, for those that are not named.
       pairs: whether each face of a training batch comes twice, each time augmented in another way:
         first all of them, and then all again.
       portable: whether to augment without Python, for other processes, which is slower.
@@ -94,6 +96,7 @@ class BatchOptions:
     black: bool = False
     pairs: bool = False
     depths: tuple[str, ...] = ()
+    hidden: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def faces(self) -> int:
@@ -117,14 +120,15 @@ def training_batches(
       Elements `{"image": [B, S, S, 3] float32 in [0, 1], "points": {head: [B, N, 2]},
       "mask": {head: [B, N] float32}, "level": [B] int32, "aspect": [B] float32,
       "boxes": {"points": [B, 2] float32, "file": [B, 2] float32}}`. Points are in the
-      image's unit square; the mask is 0 where a face has no annotation in that format; the level is
-      its source's; the aspect is height / width of what is stretched into the image, before it is
-      augmented in the stretched square. It is 1 for square crops. Boxes are the widths and heights
-      of the true boxes that `landmarks.normalisers` has, in widths of the crop and the photo's
-      proportions, before augmentation; NaN where they are not known. That of the file is known
-      where crops are made of it; of square crops, its longest side, which is given twice. With
-      `pairs`, there are also `augment.Placed`'s `"to_stored": [B, 2, 3], "mirrored": [B]`; with
-      `depths`, `"depth": {head: [B, N]}` in sides of the crop, NaN where it is not annotated.
+      image's unit square; the mask is 0 where a face has no annotation in that format, and the
+      weight of hidden points where it says that one is; the level is its source's; the aspect is
+      height / width of what is stretched into the image, before it is augmented in the stretched
+      square. It is 1 for square crops. Boxes are the widths and heights of the true boxes that
+      `landmarks.normalisers` has, in widths of the crop and the photo's proportions, before
+      augmentation; NaN where they are not known. That of the file is known where crops are made of
+      it; of square crops, its longest side, which is given twice. With `pairs`, there are also
+      `augment.Placed`'s `"to_stored": [B, 2, 3], "mirrored": [B]`; with `depths`,
+      `"depth": {head: [B, N]}` in sides of the crop, NaN where it is not annotated.
 
     Raises:
       EfldError: there is no source, or they were packed with different sizes or margins.
@@ -254,7 +258,7 @@ def _unchanged(
     places: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches of a split's faces in order, without augmentation; `places` are those of a part."""
-    pack, options = _common_pack(sources), replace(options, pairs=False)
+    pack, options = _common_pack(sources), replace(options, pairs=False, hidden={})
     dataset = _faces(sources[0], split, options)
     for source in sources[1:]:
         dataset = dataset.concatenate(_faces(source, split, options))
@@ -301,6 +305,9 @@ def _faces(source: PackedSource, split: str, options: BatchOptions) -> tf.data.D
                 annotated = tf.reduce_all(tf.math.is_finite(values), axis=-1)
                 points[head] = tf.where(annotated[:, None], values, 0.0)
                 mask[head] = tf.cast(annotated, tf.float32)
+                if head in options.hidden:
+                    seen = tf.gather(face["visible"], source.heads[head]) > 0
+                    mask[head] *= tf.where(seen, 1.0, options.hidden[head])
             else:
                 count = schemas.get(head).num_points
                 points[head], mask[head] = tf.zeros([count, 2]), tf.zeros([count])

@@ -49,6 +49,9 @@ class ShardWriter:
         if face.depth is not None:
             feature["depth"] = tf.train.Feature(
                 float_list=tf.train.FloatList(value=face.depth.tolist()))
+        if face.visible is not None:
+            feature["visible"] = tf.train.Feature(
+                int64_list=tf.train.Int64List(value=face.visible.astype(int).tolist()))
         example = tf.train.Example(features=tf.train.Features(feature=feature))
         with _errors_of_the_system():
             self._writer.write(example.SerializeToString())
@@ -131,9 +134,10 @@ def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
 
     Returns:
       Elements `{"jpeg": string, "name": string, "points": [N, 2] float32, "side": float32,
-      "side_y": float32, "depth": [N] float32}`, with points in the unit square of the stored crop
-      and its width and height in pixels of the photo, which are equal unless the crop is stretched.
-      Depths are as in `PackedFace`; NaN where they are not annotated.
+      "side_y": float32, "depth": [N] float32, "visible": [N] int64}`, with points in the unit
+      square of the stored crop and its width and height in pixels of the photo, which are equal
+      unless the crop is stretched. Depths are as in `PackedFace`; NaN where they are not annotated.
+      Points are visible, 1, unless they are annotated as hidden, 0.
 
     Raises:
       DataError: as in `shard_check.check`.
@@ -147,6 +151,7 @@ def read(folder: str | Path, manifest: Manifest, split: str) -> tf.data.Dataset:
         "side": tf.io.FixedLenFeature([], tf.float32),
         "side_y": tf.io.FixedLenFeature([], tf.float32, default_value=0.0),  # of squares: none
         "depth": tf.io.FixedLenFeature([points], tf.float32, default_value=[math.nan] * points),
+        "visible": tf.io.FixedLenFeature([points], tf.int64, default_value=[1] * points),
     }
     paths = [str(Path(folder) / shard.file) for shard in manifest.shards[split]]
     dataset = tf.data.TFRecordDataset(paths) if paths else tf.data.TFRecordDataset([])

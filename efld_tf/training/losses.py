@@ -42,7 +42,8 @@ def nme(
     Args:
       raw: [B, N, 2] predicted residuals, in crop sides.
       target: [B, N, 2] true residuals.
-      mask: [B, N], 1 where a point is annotated.
+      mask: [B, N], 1 where a point is annotated, less where it is hidden and shall weigh less, and
+        0 elsewhere.
       normaliser: [B] the face's normalising distance, in crop sides.
       focus: a point whose mean error in the batch is r times that of all points gets the weight
         r^focus; 0 gives the NME itself.
@@ -55,7 +56,7 @@ def nme(
     if focus:
         distance *= _point_weights(distance, mask, focus)
     mean = _mean(distance, mask)
-    return mean / tf.maximum(normaliser, EPSILON) * tf.reduce_max(mask, axis=-1)
+    return mean / tf.maximum(normaliser, EPSILON)
 
 
 def wing(
@@ -266,15 +267,15 @@ def two_stage(
 def _point_weights(distance: tf.Tensor, mask: tf.Tensor, focus: float) -> tf.Tensor:
     """Weights [N] of the points by their mean distance in the batch, without gradient."""
     faces = tf.reduce_sum(mask, axis=0)
-    error = tf.reduce_sum(distance * mask, axis=0) / tf.maximum(faces, 1.0)
-    usual = tf.reduce_sum(error * faces) / tf.maximum(tf.reduce_sum(faces), 1.0)
+    error = tf.math.divide_no_nan(tf.reduce_sum(distance * mask, axis=0), faces)
+    usual = tf.math.divide_no_nan(tf.reduce_sum(error * faces), tf.reduce_sum(faces))
     return tf.stop_gradient((error / tf.maximum(usual, EPSILON)) ** focus)
 
 
 def _mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The mean [B] of values [B, N] over annotated points; 0 for a face without any."""
-    points = tf.maximum(tf.reduce_sum(mask, axis=-1), 1.0)
-    return tf.reduce_sum(values * mask, axis=-1) / points
+    """The weighted mean [B] of values [B, N] over annotated points; 0 for a face without any."""
+    weights = tf.reduce_sum(mask, axis=-1)
+    return tf.math.divide_no_nan(tf.reduce_sum(values * mask, axis=-1), weights)
 
 
 LOSSES: dict[str, Callable[..., tf.Tensor]] = {

@@ -23,6 +23,9 @@ def of(recipe: Recipe, sources: list[pipeline.PackedSource]) -> checkpoint.Model
         counts = [source.manifest.faces("train") for source in supervising]
         shapes = [source.manifest.mean_points[list(source.heads[head])] for source in supervising]
         _check_sizes(head, supervising, shapes)
+        if recipe.heads[head].hidden < 1 and not any(s.manifest.hidden for s in supervising):
+            raise EfldError(f"heads.{head}.hidden: no point of its sources is annotated as hidden; "
+                            "leave it out, or add a source that tells which are")
         depth = _mean_depth(head, supervising) if recipe.heads[head].depth else None
         first_manifest = supervising[0].manifest
         heads[head] = checkpoint.HeadSpec(

@@ -54,18 +54,23 @@ class HeadRecipe:
         the head also tells how far each point is in front, which needs a source that is annotated
         with it.
       openings: weight of the loss of how far eyes and lips are open, beside that of the points.
+      hidden: weight of points in the losses that are annotated as hidden, 0 to 1; with less than 1,
+        some source has to tell which are.
     """
 
     weight: float = 1.0
     normaliser: str | None = None
     depth: float = 0.0
     openings: float = 0.0
+    hidden: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value in (("weight", self.weight), ("depth", self.depth),
                             ("openings", self.openings)):
             if value < 0:
                 raise EfldError(f"{name}: expected 0 or more, got {value}")
+        if not 0 <= self.hidden <= 1:
+            raise EfldError(f"hidden: expected 0 to 1, got {self.hidden}")
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,8 @@ class LandmarkTask(base_task.Task):
             black=data.black,
             pairs=bool(training.coherence),
             depths=tuple(head for head, about in self.recipe.heads.items() if about.depth),
+            hidden={head: about.hidden for head, about in self.recipe.heads.items()
+                    if about.hidden < 1},
         )
         if params.is_training:
             # A step takes one batch for each replica.
@@ -283,7 +285,7 @@ def normalising_distance(
     """The normalising distance of points [B, N, 2], in their unit: [B].
 
     Args:
-      mask: [B, N], 1 where a point is annotated.
+      mask: [B, N], above 0 where a point is annotated.
       usual: the distance for faces where one of the normaliser's points is not annotated.
     """
     right, left = (
